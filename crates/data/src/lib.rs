@@ -1,0 +1,1 @@
+//! Datasets, decoding and loaders of Ocelli.

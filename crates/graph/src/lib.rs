@@ -1,0 +1,1 @@
+//! Networks of Ocelli described as graphs: tracing, differentiation, memory plan, execution.

@@ -1,0 +1,1 @@
+//! Layers of Ocelli: convolution, pooling, dense, residual, initialisers.

@@ -1,0 +1,1 @@
+//! Losses of Ocelli as graph operations.

@@ -1,0 +1,1 @@
+//! Published networks, built from the layers of Ocelli, and their weight files.

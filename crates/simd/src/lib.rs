@@ -1,0 +1,1 @@
+//! Instruction-set tokens, the one dispatch point and vector mathematics of Ocelli.

@@ -1,0 +1,1 @@
+//! Optimisers, schedules, metrics, checkpoints and the Trainer of Ocelli.
