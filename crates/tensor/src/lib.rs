@@ -1,1 +1,42 @@
-//! The tensor of Ocelli: aligned, contiguous, copy on write; seeded random numbers; .npy files.
+//! The tensor of Ocelli, and what every other crate needs to speak of one.
+//!
+//! A [`Tensor`] is a contiguous, 64-byte aligned block of numbers in row-major order with a shape. Pictures and
+//! activations are `[N, H, W, C]`. Cloning shares the storage; writing to a shared tensor copies it first. There are
+//! no strided views: kernels see plain slices, and whatever wants another layout says so by copying. That one decision
+//! keeps every kernel a function on slices.
+//!
+//! ```
+//! use ocelli_tensor::Tensor;
+//!
+//! let mut a = Tensor::zeros([2, 2, 3]);
+//! let b = a.clone();                    // shares the storage
+//! a.data_mut()[0] = 1.0;                // copies it: `b` keeps its zeros
+//! assert_eq!((a.data()[0], b.data()[0]), (1.0, 0.0));
+//! assert_eq!(a.rows(1..2).shape(), [1, 2, 3]);
+//! ```
+//!
+//! Beside it: [`Batch`], the named tensors that one step of a network reads; [`Arena`], the block of memory that a
+//! plan executes in; [`Key`], random numbers as a function of what they are for; `.npy` files; and views from and to
+//! `ndarray`.
+
+#![forbid(unsafe_code)]
+
+mod arena;
+mod axis;
+mod batch;
+mod buffer;
+mod display;
+mod element;
+mod error;
+mod ndarray;
+mod npy;
+mod random;
+mod tensor;
+
+pub use arena::Arena;
+pub use axis::{Axis, ShapeText};
+pub use batch::{Batch, Value};
+pub use element::{Element, ElementKind};
+pub use error::{Error, Result};
+pub use random::{Key, Stream};
+pub use tensor::Tensor;
