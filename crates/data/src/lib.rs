@@ -1,1 +1,50 @@
-//! Datasets, decoding and loaders of Ocelli.
+//! Pictures with labels, and the batches that a network reads.
+//!
+//! A [`Dataset`] writes one sample straight into the memory of a batch and answers with its label. Everything else
+//! follows from that one decision: there is no tensor for each sample and no stacking; adapters ([`Dataset::pad`],
+//! [`Dataset::scale`], [`Dataset::split`]) work in the same place; pictures stay bytes in memory; and whatever a sample
+//! looks like is a function of (dataset, epoch, index), so that a [`Loader`] gives the same batches with any number of
+//! threads, however far it works ahead, and from whichever batch it is resumed.
+//!
+//! ```
+//! use ocelli_data::{Dataset, Loader, synthetic};
+//!
+//! let digits = synthetic::digits(100, 42).pad([32, 32], 0.0)?.scale(-0.1, 1.175)?;
+//! let loader = Loader::new(digits, 32)?.shuffle(7);
+//! for batch in loader.epoch(0) {
+//!     let batch = batch?;
+//!     assert_eq!(batch.tensor("input")?.shape()[1..], [32, 32, 1]);
+//!     assert_eq!(batch.labels("labels")?.len(), batch.len());
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Where samples come from: [`mnist`] and [`fashion_mnist`] read the published files, which [`find`] looks for;
+//! [`idx`] reads any file of that format; [`synthetic`] draws digits and needs no file at all; [`Images`] takes bytes
+//! that are already in memory. With the feature `images`, the module `images` decodes PNG and JPEG files.
+
+#![forbid(unsafe_code)]
+
+mod dataset;
+mod error;
+pub mod fashion_mnist;
+mod folder;
+pub mod idx;
+#[cfg(feature = "images")]
+pub mod images;
+mod loader;
+mod memory;
+pub mod mnist;
+mod padded;
+mod rescaled;
+mod subset;
+pub mod synthetic;
+
+pub use dataset::Dataset;
+pub use error::{Error, Result};
+pub use folder::{Part, find};
+pub use loader::{Epoch, LastBatch, Loader, Order};
+pub use memory::Images;
+pub use padded::Padded;
+pub use rescaled::{Rescaled, Statistics};
+pub use subset::Subset;

@@ -1,1 +1,71 @@
-//! Networks of Ocelli described as graphs: tracing, differentiation, memory plan, execution.
+//! Networks described as graphs: tracing, differentiation, memory plan, execution.
+//!
+//! A network is a Rust function over symbolic [`Node`]s. It is *traced* once, with a symbolic batch size; every shape and
+//! every mistake is known before the first batch. Once per (wanted values, mode, batch size) the trace is lowered,
+//! differentiated, pruned and laid out in memory, and the resulting [`Plan`] is executed as often as wanted without
+//! allocating:
+//!
+//! ```text
+//! describe              plan                                                run
+//! fn(&Node) -> Node  →  lower(mode) · differentiate · prune · fold · memory  →  kernels over one arena
+//! ```
+//!
+//! The main decision is that gradients are nodes of the same graph. What needs no gradient is never computed or kept, a
+//! loss is composed like a layer, and the memory plan sees forward and backward at once.
+//!
+//! ```
+//! use ocelli_graph::{Batch, Constant, Model, Tensor};
+//!
+//! // y = mean((w · x)²) with one parameter.
+//! let model = Model::build(|x| x * x.trace().parameter("w", [3], Constant(2.0)), [3], 0)?;
+//! let mut objective = model.objective(|t| t.output().square().mean())?;
+//!
+//! let mut model = model;
+//! let batch = Batch::new().with("input", Tensor::from_vec([1, 3], vec![1.0, 2.0, 3.0])?);
+//! let step = objective.step(&mut model, &batch)?;
+//! assert!((step.loss() - 4.0 * 14.0 / 3.0).abs() < 1e-5);
+//! assert_eq!(step.gradient("w").unwrap().len(), 3);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod differentiate;
+mod error;
+mod execute;
+mod graph;
+mod initial;
+mod layer;
+mod model;
+mod node;
+mod objective;
+mod op;
+mod operands;
+pub mod ops;
+mod parameters;
+mod passes;
+mod plan;
+mod shape;
+mod summary;
+mod trace;
+
+pub use differentiate::Grads;
+pub use error::{BuildError, Error, Fault, Result};
+pub use graph::{Call, Graph, ParameterRole, ParameterSpec, Source, ValueId, ValueInfo};
+pub use initial::{Constant, Initializer, Values};
+pub use layer::{Func, Layer, Shared, func};
+pub use model::Model;
+pub use node::Node;
+pub use objective::{Objective, Step, Wrt};
+pub use ocelli_kernels::Accumulate;
+pub use ocelli_tensor::{Axis, Batch, ElementKind, Key, Tensor, Value};
+pub use op::{Mode, Op, Reach};
+pub use operands::Operands;
+pub use parameters::{Parameter, Parameters};
+pub use plan::{Plan, PlanStep};
+pub use shape::{Dim, Shape};
+pub use summary::{Summary, SummaryRow};
+pub use trace::Trace;
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,58 @@
-//! Layers of Ocelli: convolution, pooling, dense, residual, initialisers.
+//! Layers: convolution, pooling, dense, sequences, initialisers.
+//!
+//! A layer is configuration and nothing else. Applied to a node under a name, it describes its parameters below that name
+//! and infers what it can: input channels are never given. So a layer is a value like any other, is cheap to clone, and a
+//! network is a function of nodes or a [`Sequential`] of layers, whichever reads better.
+//!
+//! ```
+//! use ocelli_graph::{Model, Node};
+//! use ocelli_layers::{Activation, Conv2d, Dense, Flatten, MaxPool2d, Sequential};
+//!
+//! fn network(x: &Node) -> Node {
+//!     let x = x.apply("conv", Conv2d::new(8, 3).same()).relu().apply("pool", MaxPool2d::new(2));
+//!     x.flatten().apply("fc", Dense::new(10))
+//! }
+//! let model = Model::build(network, [28, 28, 1], 0)?;
+//!
+//! let same = Sequential::new()
+//!     .named("conv", Conv2d::new(8, 3).same())
+//!     .then(Activation::Relu)
+//!     .then(MaxPool2d::new(2))
+//!     .then(Flatten)
+//!     .named("fc", Dense::new(10));
+//! let same = Model::of(same, [28, 28, 1], 0)?;
+//! assert_eq!(model.parameters().value("conv.weight"), same.parameters().value("conv.weight"));
+//! # Ok::<(), ocelli_graph::Error>(())
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod activation;
+mod conv2d;
+mod dense;
+mod dropout;
+mod flatten;
+mod initial;
+mod pair;
+mod pool;
+mod radial_basis;
+mod sequential;
+mod sub_sampling;
+
+pub use activation::Activation;
+pub use conv2d::Conv2d;
+pub use dense::Dense;
+pub use dropout::Dropout;
+pub use flatten::{Flatten, Reshape};
+pub use initial::{Distribution, Init};
+pub use ocelli_graph::ops::{ConnectionError, ConnectionTable};
+pub use ocelli_kernels::conv::{ConvMode, Padding};
+pub use ocelli_kernels::pool::CountPadding;
+pub use pair::Pair;
+pub use pool::{AdaptiveAvgPool2d, AvgPool2d, GlobalAvgPool, MaxPool2d};
+pub use radial_basis::RadialBasis;
+pub use sequential::Sequential;
+pub use sub_sampling::SubSampling;
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,33 @@
-//! Losses of Ocelli as graph operations.
+//! Losses as graph operations.
+//!
+//! A loss is a function of nodes that answers a scalar, so that losses of one's own are composed like networks:
+//! `mse(a, b) + 0.1 * w.square().sum()`. Those with a dedicated operation are here because one kernel is faster or more
+//! accurate than a composition: softmax with cross-entropy never forms the logarithm of a small probability.
+//!
+//! ```
+//! use ocelli_graph::{Batch, Model, Tensor};
+//! use ocelli_losses::softmax_cross_entropy;
+//!
+//! let mut model = Model::build(|x| x * 1.0, [3], 0)?;
+//! let loss = |t: &ocelli_graph::Trace| softmax_cross_entropy(&t.output(), &t.labels("labels"));
+//! let mut objective = model.objective(loss)?;
+//! let batch = Batch::new().with("input", Tensor::zeros([2, 3])).with("labels", Tensor::from(vec![0u32, 2]));
+//! assert!((objective.step(&mut model, &batch)?.loss() - 3f32.ln()).abs() < 1e-6);
+//! # Ok::<(), ocelli_graph::Error>(())
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod cross_entropy;
+mod elementwise;
+mod logistic;
+mod maximum_a_posteriori;
+mod regression;
+
+pub use cross_entropy::{CrossEntropy, softmax_cross_entropy};
+pub use logistic::logistic_cross_entropy;
+pub use maximum_a_posteriori::maximum_a_posteriori;
+pub use regression::{huber, mse};
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,22 @@
-//! Published networks, built from the layers of Ocelli, and their weight files.
+//! Published networks and their weight files.
+//!
+//! A network is a layer: a value with a few settings whose parameters have the published names and counts. Weight files are
+//! safetensors in PyTorch's names and layouts, so that Python reads them and their own files load without a table.
+//!
+//! ```
+//! use ocelli_graph::Model;
+//! use ocelli_models::LeNet5;
+//! let model = Model::of(LeNet5::modern(10), [32, 32, 1], 0)?;
+//! assert_eq!(model.parameters().trained_count(), 61_706);
+//! # Ok::<(), ocelli_graph::Error>(())
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod digit_codes;
+mod lenet;
+mod weights;
+
+pub use digit_codes::digit_codes;
+pub use lenet::{LeNet5, LeNet5Of1998, PENALTY};
+pub use weights::{Metadata, WeightsError, load_weights, read_metadata, save_weights};

@@ -22,6 +22,7 @@
 #![forbid(unsafe_code)]
 
 mod arena;
+mod atomic;
 mod axis;
 mod batch;
 mod buffer;
@@ -34,6 +35,7 @@ mod random;
 mod tensor;
 
 pub use arena::Arena;
+pub use atomic::write_atomically;
 pub use axis::{Axis, ShapeText};
 pub use batch::{Batch, Value};
 pub use element::{Element, ElementKind};

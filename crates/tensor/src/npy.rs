@@ -4,7 +4,7 @@
 use crate::{Element, Error, Result, ShapeText, Tensor};
 use std::{
     fs::File,
-    io::{BufReader, BufWriter, Read, Write},
+    io::{BufReader, Read, Write},
     path::Path,
 };
 
@@ -20,10 +20,7 @@ impl<T: Element> Tensor<T> {
     /// # Errors
     /// [`Error::Io`] if the file cannot be written.
     pub fn save_npy(&self, path: impl AsRef<Path>) -> Result<()> {
-        let path = path.as_ref();
-        let io = |source| Error::Io { what: path.display().to_string(), source };
-        let mut file = BufWriter::new(File::create(path).map_err(io)?);
-        self.write_npy(&mut file).and_then(|()| file.flush()).map_err(io)
+        crate::write_atomically(path, |file| self.write_npy(file))
     }
 
     /// Writes the bytes of a `.npy` file.

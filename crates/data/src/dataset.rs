@@ -1,0 +1,155 @@
+//! What a loader reads.
+
+use crate::{Error, Padded, Rescaled, Result, Statistics, Subset};
+use ocelli_tensor::Key;
+use std::{ops::Range, sync::Arc};
+
+/// A known number of labelled pictures of one size.
+///
+/// Its methods that take `self` prepare the samples, and chain as those of an iterator do; the order matters.
+///
+/// ```
+/// use ocelli_data::{Dataset, synthetic};
+/// let digits = synthetic::digits(100, 1).pad([32, 32], 0.0)?.scale(-0.1, 1.175)?;
+/// let mut sample = vec![0.0; 32 * 32];
+/// let label = digits.write(3, 0, &mut sample)?;
+/// assert!((label as usize) < digits.classes());
+/// assert_eq!(sample[0], -0.1);
+/// # Ok::<(), ocelli_data::Error>(())
+/// ```
+pub trait Dataset: Send + Sync {
+    /// How many samples there are.
+    fn len(&self) -> usize;
+
+    /// The size `[H, W, C]` of every picture.
+    fn shape(&self) -> [usize; 3];
+
+    /// The classes by their names, in the order of the labels.
+    fn class_names(&self) -> &[String];
+
+    /// Writes the picture of sample `index` to `out`, row by row with the channels of a pixel together, and returns its
+    /// label, which is below [`Dataset::classes`].
+    ///
+    /// What is written is a function of `index` and `epoch` and of nothing else; only augmentation looks at the epoch.
+    ///
+    /// # Errors
+    /// [`Error::Index`] and [`Error::Room`], or why the sample cannot be read.
+    fn write(&self, index: usize, epoch: u64, out: &mut [f32]) -> Result<u32>;
+
+    /// Whether there are no samples.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many classes there are.
+    fn classes(&self) -> usize {
+        self.class_names().len()
+    }
+
+    /// How many numbers a picture has.
+    fn sample_len(&self) -> usize {
+        self.shape().iter().product()
+    }
+
+    /// The pictures in the middle of larger ones of `size` = `[H, W]`, with `background` around them: LeNet-5 reads
+    /// digits of 28 × 28 pixels on 32 × 32. An odd remainder goes to the bottom and to the right.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if `size` is smaller than the pictures, or too large to be addressed.
+    fn pad(self, size: [usize; 2], background: f32) -> Result<Padded<Self>>
+    where
+        Self: Sized,
+    {
+        Padded::new(self, size, background)
+    }
+
+    /// The pixels mapped so that 0 becomes `low` and 1 becomes `high`: `y = low + (high - low)·x`.
+    ///
+    /// LeNet-5 (LeCun et al. 1998) wants the background at -0.1 and the ink at 1.175, which makes the mean about 0 and
+    /// the variance about 1.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if a bound is not finite.
+    fn scale(self, low: f32, high: f32) -> Result<Rescaled<Self>>
+    where
+        Self: Sized,
+    {
+        Rescaled::to_range(self, low, high)
+    }
+
+    /// The pixels standardised by channel: `y = (x - mean) / deviation`. [`Statistics::of`] measures both; take those of
+    /// the training samples for every other part.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if there is not one mean and one positive, finite deviation for each channel.
+    fn standardise(self, statistics: &Statistics) -> Result<Rescaled<Self>>
+    where
+        Self: Sized,
+    {
+        Rescaled::standardised(self, statistics)
+    }
+
+    /// The samples of `range` only.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if the range is not within the samples.
+    fn take(self, range: Range<usize>) -> Result<Subset<Self>>
+    where
+        Self: Sized,
+    {
+        Subset::range(self, range)
+    }
+
+    /// The samples for training and `validation` others, drawn by `key`. Both keep the order that the samples had.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if there are fewer than `validation` samples.
+    ///
+    /// ```
+    /// use ocelli_data::{Dataset, synthetic};
+    /// use ocelli_tensor::Key;
+    /// let (train, validation) = synthetic::digits(100, 1).split(20, Key::new(5))?;
+    /// assert_eq!((train.len(), validation.len()), (80, 20));
+    /// # Ok::<(), ocelli_data::Error>(())
+    /// ```
+    fn split(self, validation: usize, key: Key) -> Result<(Subset<Arc<Self>>, Subset<Arc<Self>>)>
+    where
+        Self: Sized,
+    {
+        Subset::split(Arc::new(self), validation, key)
+    }
+}
+
+/// The two checks that every [`Dataset::write`] starts with.
+pub(crate) fn check(dataset: &(impl Dataset + ?Sized), index: usize, out: &[f32]) -> Result<()> {
+    if index >= dataset.len() {
+        return Err(Error::Index { index, len: dataset.len() });
+    }
+    if out.len() != dataset.sample_len() {
+        return Err(Error::Room { expected: dataset.sample_len(), got: out.len() });
+    }
+    Ok(())
+}
+
+macro_rules! dataset_behind {
+    ($pointer:ty) => {
+        impl<D: Dataset + ?Sized> Dataset for $pointer {
+            fn len(&self) -> usize {
+                (**self).len()
+            }
+            fn shape(&self) -> [usize; 3] {
+                (**self).shape()
+            }
+            fn class_names(&self) -> &[String] {
+                (**self).class_names()
+            }
+            fn write(&self, index: usize, epoch: u64, out: &mut [f32]) -> Result<u32> {
+                (**self).write(index, epoch, out)
+            }
+        }
+    };
+}
+
+dataset_behind!(&D);
+dataset_behind!(Box<D>);
+dataset_behind!(Arc<D>);

@@ -1,0 +1,174 @@
+//! Errors: what an operation objects to, what `build` reports, what can go wrong while running.
+
+use crate::Dim;
+use ocelli_tensor::{Axis, ElementKind};
+use std::{fmt, panic::Location};
+
+/// What an operation objects to. The trace adds the path and the origin of the operand.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Fault {
+    /// An axis of an operand has the wrong size.
+    Size {
+        /// Which operand.
+        input: usize,
+        /// Which axis of it.
+        axis: Axis,
+        /// The size it should have.
+        expected: usize,
+        /// What is counted: "input channels".
+        what: &'static str,
+        /// The size it has.
+        got: Dim,
+    },
+    /// An operand has the wrong number of axes.
+    Rank {
+        /// Which operand.
+        input: usize,
+        /// The shape it should have, as text: `"[N, H, W, C]"`.
+        expected: &'static str,
+    },
+    /// Two operands should have the same shape.
+    Unequal {
+        /// One operand.
+        left: usize,
+        /// The other operand.
+        right: usize,
+    },
+    /// An operand has an axis that the operation has no use for, in words.
+    Operand {
+        /// Which operand.
+        input: usize,
+        /// What was expected, as a noun phrase: "3 or more pixels (the filter) on axis H".
+        expected: String,
+        /// What there is, as a noun phrase: "2".
+        got: String,
+    },
+    /// A setting of the operation or layer makes no sense, in a sentence.
+    Setting(String),
+    /// The data at hand break a rule, in a sentence: a label out of range.
+    Data(String),
+}
+
+/// Without a place: the trace and the executor write better sentences.
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Size { input, axis, expected, what, got } => {
+                write!(f, "expected {expected} {what} on axis {axis} of operand {input}, got {got}")
+            }
+            Fault::Rank { input, expected } => write!(f, "expected {expected} as operand {input}"),
+            Fault::Unequal { left, right } => write!(f, "operands {left} and {right} have different shapes"),
+            Fault::Operand { input, expected, got } => write!(f, "expected {expected} of operand {input}, got {got}"),
+            Fault::Setting(sentence) | Fault::Data(sentence) => f.write_str(sentence),
+        }
+    }
+}
+
+/// The first mistake in a description of a network.
+///
+/// Reads as `features.3.conv (Conv2d): expected 64 input channels on axis C, got 3 in [N, 8, 8, 3] from input "input"`.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{}({kind}): {reason}", if path.is_empty() { String::new() } else { format!("{path} ") })]
+pub struct BuildError {
+    /// The path of the layer, empty at the top.
+    pub path: String,
+    /// The layer, or the operation where there is no layer.
+    pub kind: String,
+    /// What is wrong, with the axis, both sizes and where the operand came from.
+    pub reason: String,
+    /// Where in the source the layer was applied.
+    pub location: Option<&'static Location<'static>>,
+}
+
+/// What can go wrong with a model.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The description of the network or of its objective is wrong.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// A name that nothing bears.
+    #[error("nothing is called \"{name}\"; there are: {known}")]
+    Unknown {
+        /// The name asked for.
+        name: String,
+        /// The names there are.
+        known: String,
+    },
+    /// The batch lacks an input.
+    #[error("input \"{name}\" is missing from the batch, which holds {known}")]
+    MissingInput {
+        /// The name of the input.
+        name: String,
+        /// What the batch holds.
+        known: String,
+    },
+    /// An input has the wrong shape.
+    #[error("input \"{name}\" has the shape {got}, expected {expected}{}", batch.map_or(String::new(), |n| format!(" with N = {n}")))]
+    InputShape {
+        /// The name of the input.
+        name: String,
+        /// The shape it should have.
+        expected: String,
+        /// The shape it has.
+        got: String,
+        /// The batch size that the other inputs say, where one does.
+        batch: Option<usize>,
+    },
+    /// An input holds the wrong kind of number.
+    #[error("input \"{name}\" holds {got}, expected {expected}")]
+    InputKind {
+        /// The name of the input.
+        name: String,
+        /// The kind it should hold.
+        expected: ElementKind,
+        /// The kind it holds.
+        got: ElementKind,
+    },
+    /// An input holds NaN or an infinite number.
+    #[error("input \"{name}\" holds {value} at {index}")]
+    NotFinite {
+        /// The name of the input.
+        name: String,
+        /// The number.
+        value: f32,
+        /// Its index, such as `[3, 0, 5, 1]`.
+        index: String,
+    },
+    /// Inputs are finite and the loss is not.
+    #[error("the loss is {loss} although every input is finite: {hint}")]
+    Diverged {
+        /// The loss.
+        loss: f32,
+        /// What that usually means.
+        hint: String,
+    },
+    /// An operation refused its data.
+    #[error("{path}({kind}): {reason}")]
+    Kernel {
+        /// The path of the layer with a space behind it, empty at the top.
+        path: String,
+        /// The operation.
+        kind: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A parameter was given a value of another shape.
+    #[error("parameter {path} has the shape {expected}, got {got}")]
+    ParameterShape {
+        /// The path of the parameter.
+        path: String,
+        /// Its shape.
+        expected: String,
+        /// The shape given.
+        got: String,
+    },
+    /// An objective met a model that it was not made from.
+    #[error("this objective was made from a model with other parameters: {0}")]
+    ForeignModel(String),
+    /// The plan would need more memory than can be addressed.
+    #[error("a batch of {0} needs more memory than can be addressed")]
+    TooLarge(usize),
+}
+
+/// A result with this crate's [`Error`].
+pub type Result<T> = std::result::Result<T, Error>;

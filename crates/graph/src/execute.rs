@@ -1,0 +1,119 @@
+//! The executor: runs a plan's steps over an arena, without allocating.
+
+use crate::{
+    Error, Fault, Key, Plan, PlanStep, Result, Value,
+    operands::{Data, Inputs, Operand, Operands, Output, Outputs},
+    plan::Place,
+};
+use ocelli_tensor::{Arena, Tensor};
+use smallvec::SmallVec;
+use std::ops::Range;
+
+/// A step that reads up to this number of pieces needs no allocation.
+const INLINE_READS: usize = 32;
+
+/// What a run reads.
+#[derive(Clone, Copy)]
+pub(crate) struct Feed<'a> {
+    pub(crate) parameters: &'a [Tensor],
+    /// In the order of [`Plan::inputs`].
+    pub(crate) inputs: &'a [&'a Value],
+    pub(crate) key: Key,
+}
+
+/// Runs every step. The arena must be at least as long as the plan says.
+pub(crate) fn execute(plan: &Plan, arena: &mut Arena, feed: Feed<'_>) -> Result<()> {
+    let memory = arena.as_mut_slice();
+    for step in &plan.steps {
+        run_step(step, memory, feed).map_err(|fault| Error::Kernel {
+            path: if step.path.is_empty() { String::new() } else { format!("{} ", step.path) },
+            kind: step.op.kind(),
+            reason: fault.to_string(),
+        })?;
+    }
+    Ok(())
+}
+
+/// Cuts the arena into the step's pieces and calls its kernel. The number of pieces is a constant of the type, so that the
+/// cutting is safe and needs no memory; a step with more than 32 pieces (a wide concatenation) is cut by hand.
+fn run_step(step: &PlanStep, memory: &mut [f32], feed: Feed<'_>) -> std::result::Result<(), Fault> {
+    match step.pieces.len() {
+        0..=4 => call(step, disjoint::<4>(memory, &step.pieces), feed),
+        5..=8 => call(step, disjoint::<8>(memory, &step.pieces), feed),
+        9..=32 => call(step, disjoint::<32>(memory, &step.pieces), feed),
+        _ => call(step, cut(memory, &step.pieces), feed),
+    }
+}
+
+const DISJOINT: &str = "the plan gives the pieces of a step disjoint places in the arena";
+
+fn disjoint<'a, const N: usize>(memory: &'a mut [f32], pieces: &[Range<usize>]) -> [&'a mut [f32]; N] {
+    let mut ranges: [Range<usize>; N] = std::array::from_fn(|_| 0..0);
+    ranges.iter_mut().zip(pieces).for_each(|(to, from)| *to = from.clone());
+    memory.get_disjoint_mut(ranges).expect(DISJOINT)
+}
+
+fn cut<'a>(memory: &'a mut [f32], pieces: &[Range<usize>]) -> Vec<&'a mut [f32]> {
+    let mut order: Vec<usize> = (0..pieces.len()).collect();
+    order.sort_by_key(|&i| pieces[i].start);
+    let mut result: Vec<&'a mut [f32]> = pieces.iter().map(|_| Default::default()).collect();
+    let (mut rest, mut base) = (memory, 0);
+    for i in order {
+        let (before, after) = rest.split_at_mut(pieces[i].end.checked_sub(base).expect(DISJOINT));
+        result[i] = &mut before[pieces[i].start.checked_sub(base).expect(DISJOINT)..];
+        (rest, base) = (after, pieces[i].end);
+    }
+    result
+}
+
+fn call<'a>(
+    step: &'a PlanStep,
+    pieces: impl IntoIterator<Item = &'a mut [f32]>,
+    feed: Feed<'a>,
+) -> std::result::Result<(), Fault> {
+    let mut pieces = pieces.into_iter();
+    let results = step.output_shapes.len();
+    let outputs: Outputs<'a> =
+        step.output_shapes.iter().zip(pieces.by_ref()).map(|(shape, data)| Output { shape, data }).collect();
+    let workspace = if step.has_workspace { pieces.next() } else { None };
+    let skipped = results + usize::from(step.has_workspace);
+    let reads: SmallVec<[&'a [f32]; INLINE_READS]> = pieces.map(|piece| &*piece).collect();
+    let inputs: Inputs<'a> = step
+        .operands
+        .iter()
+        .map(|operand| Operand {
+            shape: &operand.shape,
+            data: match operand.place {
+                Place::Piece(piece) => Data::F32(reads[piece - skipped]),
+                Place::InPlace => Data::InPlace,
+                Place::Parameter(number) => Data::F32(feed.parameters[number].data()),
+                Place::Input(number) => match feed.inputs[number] {
+                    Value::F32(tensor) => Data::F32(tensor.data()),
+                    Value::U32(tensor) => Data::U32(tensor.data()),
+                },
+            },
+        })
+        .collect();
+    step.op.forward(&mut Operands {
+        inputs,
+        outputs,
+        workspace: workspace.unwrap_or_default(),
+        accumulate: step.accumulate,
+        key: feed.key,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_pieces_are_cut_like_few() {
+        let pieces = [30..40, 0..5, 10..20, 40..41];
+        let mut a: Vec<f32> = (0..50).map(|i| i as f32).collect();
+        let mut b = a.clone();
+        let by_hand = cut(&mut a, &pieces);
+        let by_type = disjoint::<4>(&mut b, &pieces);
+        assert_eq!(by_hand, by_type);
+    }
+}

@@ -1,0 +1,104 @@
+//! The graph as data.
+
+use crate::{ElementKind, Initializer, Op, Shape};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// The number of a value in its graph.
+pub type ValueId = usize;
+
+/// Where a value comes from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Source {
+    /// The batch.
+    Input(String),
+    /// The model.
+    Parameter(String),
+    /// A call, by its number when it was traced.
+    Call,
+}
+
+/// A value of the graph.
+#[derive(Clone, Debug)]
+pub struct ValueInfo {
+    /// Its shape.
+    pub shape: Shape,
+    /// The kind of number it holds.
+    pub kind: ElementKind,
+    /// Where it comes from.
+    pub source: Source,
+    /// The same in words, for messages: `input "input"`, `3.bn2 (BatchNorm)`.
+    pub origin: String,
+}
+
+/// An operation applied to values.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// The operation.
+    pub op: Arc<dyn Op>,
+    /// Its operands.
+    pub inputs: Vec<ValueId>,
+    /// Its results.
+    pub outputs: Vec<ValueId>,
+    /// The path of the layer that made it.
+    pub path: String,
+    /// That layer, or the operation.
+    pub kind: String,
+}
+
+/// What a parameter is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ParameterRole {
+    /// Learnt by gradients.
+    Trained,
+    /// Changed by updates of the training plan (running statistics) or not at all (fixed codes).
+    State,
+}
+
+/// A parameter as the network describes it.
+#[derive(Clone, Debug)]
+pub struct ParameterSpec {
+    /// Its value in the graph.
+    pub value: ValueId,
+    /// Where its first numbers come from.
+    pub initializer: Arc<dyn Initializer>,
+    /// What it is for.
+    pub role: ParameterRole,
+}
+
+/// A traced network: values, calls in order of execution, names.
+#[derive(Clone, Debug, Default)]
+pub struct Graph {
+    /// Every value.
+    pub values: Vec<ValueInfo>,
+    /// Every call, operands before results.
+    pub calls: Vec<Call>,
+    /// Values by name: inputs, layers' results, and what was `named`.
+    pub names: BTreeMap<String, ValueId>,
+    /// Parameters by path.
+    pub parameters: BTreeMap<String, ParameterSpec>,
+    /// At the end of a training step, the state at this path becomes this value.
+    pub updates: Vec<(String, ValueId)>,
+}
+
+impl Graph {
+    /// What `name` stands for: a named value, or a parameter by its path.
+    pub fn find(&self, name: &str) -> Option<ValueId> {
+        self.names.get(name).copied().or_else(|| self.parameters.get(name).map(|spec| spec.value))
+    }
+
+    /// The names there are, for messages.
+    pub(crate) fn known_names(&self) -> String {
+        /// More names than this would drown the message.
+        const SHOWN: usize = 40;
+        let mut names: Vec<_> = self.names.keys().take(SHOWN).map(String::as_str).collect();
+        if self.names.len() > SHOWN {
+            names.push("…");
+        }
+        names.join(", ")
+    }
+
+    /// The shapes of some values.
+    pub(crate) fn shapes(&self, ids: &[ValueId]) -> Vec<&Shape> {
+        ids.iter().map(|&id| &self.values[id].shape).collect()
+    }
+}

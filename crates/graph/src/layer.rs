@@ -1,0 +1,112 @@
+//! Layers: what turns one node into another.
+
+use crate::{Node, op::type_name};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+/// Something that turns one node into another. A layer is configuration only; its parameters live in the model, under the
+/// path at which it is applied.
+///
+/// Structs, references and boxes of them are layers; a function or closure becomes one by [`func`], or is used in place by
+/// [`Node::scope`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a layer",
+    label = "not a layer",
+    note = "a function or closure becomes a layer by `func(…)`, or use `x.scope(name, |x| …)`"
+)]
+pub trait Layer {
+    /// Describes what this layer does to `x`.
+    fn forward(&self, x: &Node) -> Node;
+
+    /// What it is called in messages and summaries; the name of its type unless it says otherwise. Empty for a layer that is
+    /// only a function: its operations then go by their own names.
+    fn kind(&self) -> String {
+        type_name::<Self>()
+    }
+
+    /// The identity and the parameter path of a [`Shared`] layer.
+    #[doc(hidden)]
+    fn sharing(&self) -> Option<(u64, &str)> {
+        None
+    }
+}
+
+macro_rules! forward_to_inner {
+    ($($pointer:ty),*) => { $(
+        impl<L: Layer + ?Sized> Layer for $pointer {
+            fn forward(&self, x: &Node) -> Node {
+                (**self).forward(x)
+            }
+            fn kind(&self) -> String {
+                (**self).kind()
+            }
+            fn sharing(&self) -> Option<(u64, &str)> {
+                (**self).sharing()
+            }
+        }
+    )* };
+}
+forward_to_inner!(&L, Box<L>, Arc<L>);
+
+/// A function as a layer; made by [`func`].
+#[derive(Clone, Copy, Debug)]
+pub struct Func<F>(F);
+
+/// A function or closure as a layer.
+///
+/// ```
+/// use ocelli_graph::{Layer, Model, Node, func};
+/// fn twice(x: &Node) -> Node {
+///     x + x
+/// }
+/// let model = Model::build(|x| x.apply("twice", func(twice)).apply("rest", func(|x| x.relu())), [3], 0)?;
+/// # Ok::<(), ocelli_graph::Error>(())
+/// ```
+pub fn func<F: Fn(&Node) -> Node>(f: F) -> Func<F> {
+    Func(f)
+}
+
+impl<F: Fn(&Node) -> Node> Layer for Func<F> {
+    fn forward(&self, x: &Node) -> Node {
+        (self.0)(x)
+    }
+
+    fn kind(&self) -> String {
+        String::new()
+    }
+}
+
+/// One set of parameters for every application of this value: Siamese towers, recurrent blocks.
+///
+/// `Shared::new("tower", net)` applied as `left` and `right` has the parameters `tower.conv.weight` and the activations
+/// `left.conv` and `right.conv`.
+#[derive(Debug)]
+pub struct Shared<L> {
+    id: u64,
+    path: String,
+    layer: L,
+}
+
+impl<L: Layer> Shared<L> {
+    /// Shares `layer`, with its parameters below `path`.
+    pub fn new(path: impl Into<String>, layer: L) -> Shared<L> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Shared { id: NEXT.fetch_add(1, Ordering::Relaxed), path: path.into(), layer }
+    }
+}
+
+impl<L: Layer> Layer for Shared<L> {
+    fn forward(&self, x: &Node) -> Node {
+        self.layer.forward(x)
+    }
+
+    fn kind(&self) -> String {
+        self.layer.kind()
+    }
+
+    fn sharing(&self) -> Option<(u64, &str)> {
+        Some((self.id, &self.path))
+    }
+}

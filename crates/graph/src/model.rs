@@ -1,0 +1,337 @@
+//! A model: a network with its parameters.
+
+use crate::{
+    Batch, Error, Graph, Layer, Mode, Node, Objective, Parameters, Plan, Result, Shape, Source, Summary, Trace, Value,
+    ValueId, Wrt,
+    execute::{Feed, execute},
+    passes,
+    plan::{Location, Slot},
+};
+use ocelli_tensor::{Arena, ElementKind, Key, ShapeText, Tensor};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+/// Plans are kept for this many combinations of batch size and wanted values; then all are dropped.
+const KEPT_PLANS: usize = 16;
+/// Arenas of threads that share a model are kept up to this number.
+const KEPT_ARENAS: usize = 8;
+
+type PlanKey = (Vec<ValueId>, usize);
+
+/// A network with its parameters. `Send + Sync`: threads can share one for inference.
+///
+/// ```
+/// use ocelli_graph::{Model, Tensor};
+/// let model = Model::build(|x| (x * 2.0).named("doubled").relu(), [3], 0)?;
+/// let y = model.predict(&Tensor::from_vec([1, 3], vec![-1.0, 0.0, 4.0])?)?;
+/// assert_eq!(y.data(), [0.0, 0.0, 8.0]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Model {
+    /// As traced; plans lower their own copies.
+    graph: Graph,
+    /// Lowered for inference.
+    inference: Graph,
+    parameters: Parameters,
+    seed: u64,
+    plans: Mutex<HashMap<PlanKey, Arc<Plan>>>,
+    arenas: Mutex<Vec<Arena>>,
+}
+
+impl Clone for Model {
+    fn clone(&self) -> Model {
+        Model::from_parts(self.graph.clone(), self.parameters.clone(), self.seed)
+    }
+}
+
+impl Model {
+    /// Describes a network of one input, called `input`, `[N] + sample`, and one result, called `output`. Every parameter is
+    /// drawn from `seed` and its own path.
+    ///
+    /// # Errors
+    /// [`Error::Build`] with the first mistake in the description.
+    pub fn build(network: impl FnOnce(&Node) -> Node, sample: impl AsRef<[usize]>, seed: u64) -> Result<Model> {
+        Model::trace(seed, |trace| network(&trace.input("input", Shape::batch(sample.as_ref()))))
+    }
+
+    /// The same for a layer.
+    ///
+    /// # Errors
+    /// As [`Model::build`].
+    pub fn of(layer: impl Layer, sample: impl AsRef<[usize]>, seed: u64) -> Result<Model> {
+        Model::build(|x| layer.forward(x), sample, seed)
+    }
+
+    /// Describes a network of any inputs. The node that is returned is called `output`; others are found by their names.
+    ///
+    /// # Errors
+    /// As [`Model::build`].
+    pub fn trace(seed: u64, network: impl FnOnce(&Trace) -> Node) -> Result<Model> {
+        let trace = Trace::default();
+        let output = network(&trace);
+        if let Some(id) = output.id().filter(|_| !trace.is_dead()) {
+            if output.trace().is_same(&trace) {
+                trace.put_name(id, "output".into());
+            } else {
+                trace.fail("output", "the result is a node of another network");
+            }
+        }
+        let graph = trace.close()?;
+        if !graph.names.contains_key("output") {
+            return Err(Error::Unknown { name: "output".into(), known: graph.known_names() });
+        }
+        let parameters = Parameters::initial(&graph, seed);
+        Ok(Model::from_parts(graph, parameters, seed))
+    }
+
+    fn from_parts(graph: Graph, parameters: Parameters, seed: u64) -> Model {
+        let mut inference = graph.clone();
+        passes::lower(&mut inference, Mode::Infer);
+        Model { graph, inference, parameters, seed, plans: Mutex::default(), arenas: Mutex::default() }
+    }
+
+    /// The network as traced.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// The parameters.
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    /// The parameters, to write.
+    pub fn parameters_mut(&mut self) -> &mut Parameters {
+        &mut self.parameters
+    }
+
+    /// The seed that the model was built with.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// Makes gradients leave alone every parameter at or below `path`, by whole segments (`"conv1"` freezes `conv1.weight`
+    /// and not `conv10.weight`; `""` is everything). Objectives made afterwards neither compute nor keep what only frozen
+    /// parameters would need.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] if there is no such parameter.
+    pub fn freeze(&mut self, path: &str) -> Result<()> {
+        self.set_frozen(path, true)
+    }
+
+    /// The opposite of [`Model::freeze`].
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] if there is no such parameter.
+    pub fn unfreeze(&mut self, path: &str) -> Result<()> {
+        self.set_frozen(path, false)
+    }
+
+    fn set_frozen(&mut self, path: &str, frozen: bool) -> Result<()> {
+        if self.parameters.set_frozen(path, frozen) == 0 {
+            let paths: Vec<_> = self.parameters.iter().map(|(parameter, _)| parameter.path.as_str()).collect();
+            return Err(Error::Unknown { name: path.into(), known: paths.join(", ") });
+        }
+        Ok(())
+    }
+
+    /// The inference plan for `n` samples and the named values. Plans are kept.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] for a name that nothing bears, [`Error::TooLarge`].
+    pub fn plan(&self, n: usize, wanted: &[&str]) -> Result<Arc<Plan>> {
+        let ids = find_all(&self.inference, wanted)?;
+        self.plan_for(n, ids)
+    }
+
+    fn plan_for(&self, n: usize, ids: Vec<ValueId>) -> Result<Arc<Plan>> {
+        let mut plans = lock(&self.plans);
+        let key = (ids, n);
+        if let Some(plan) = plans.get(&key) {
+            return Ok(plan.clone());
+        }
+        if plans.len() >= KEPT_PLANS {
+            plans.clear();
+        }
+        let plan = Arc::new(Plan::new(self.inference.clone(), &key.0, n, self.parameters.index())?);
+        plans.insert(key, plan.clone());
+        Ok(plan)
+    }
+
+    /// Runs the network in inference mode: the named values, in the order asked for.
+    ///
+    /// # Errors
+    /// A name that nothing bears, an input that is missing, of the wrong shape or not finite, or data that an operation
+    /// refuses.
+    pub fn run(&self, batch: &Batch, wanted: &[&str]) -> Result<Vec<Tensor>> {
+        let n = batch_size(&self.inference, batch)?;
+        let ids = find_all(&self.inference, wanted)?;
+        let plan = self.plan_for(n, ids.clone())?;
+        let inputs = bind(&plan, batch)?;
+        let mut arena = self.take_arena(plan.arena_len());
+        let feed = Feed { parameters: self.parameters.values(), inputs: &inputs, key: Key::new(self.seed) };
+        let outcome = execute(&plan, &mut arena, feed);
+        let read = |id: &ValueId| match &plan.roots[id] {
+            Slot { location: Location::Arena(range), shape } => {
+                let mut tensor = Tensor::zeros(shape.clone());
+                tensor.data_mut().copy_from_slice(&arena.as_slice()[range.clone()]);
+                tensor
+            }
+            Slot { location: Location::Parameter(number), shape } => {
+                reshaped(&self.parameters.values()[*number], shape)
+            }
+            Slot { location: Location::Input(number), shape } => match inputs[*number] {
+                Value::F32(tensor) => reshaped(tensor, shape),
+                Value::U32(labels) => {
+                    let numbers = labels.data().iter().map(|&label| label as f32).collect();
+                    Tensor::from_vec(shape.clone(), numbers).expect("labels fill their own shape")
+                }
+            },
+        };
+        let results = outcome.map(|()| ids.iter().map(read).collect());
+        self.give_arena(arena);
+        results
+    }
+
+    /// The result for one tensor of samples, in inference mode.
+    ///
+    /// # Errors
+    /// As [`Model::run`].
+    pub fn predict(&self, x: &Tensor) -> Result<Tensor> {
+        let name = self.graph.values.iter().find_map(|value| match &value.source {
+            Source::Input(name) => Some(name.clone()),
+            _ => None,
+        });
+        let batch = Batch::new().with(name.unwrap_or_default(), x);
+        Ok(self.run(&batch, &["output"])?.swap_remove(0))
+    }
+
+    /// The network with a scalar to be minimised, in training mode, with gradients for every parameter that is neither
+    /// frozen nor state. `loss` sees every activation by its path.
+    ///
+    /// # Errors
+    /// [`Error::Build`] with the first mistake in the description of the loss.
+    pub fn objective(&self, loss: impl FnOnce(&Trace) -> Node) -> Result<Objective> {
+        self.objective_of(Mode::Train, Wrt::Parameters, loss)
+    }
+
+    /// The same in either mode, with gradients of one's choice: for a picture through frozen weights, for an activation.
+    ///
+    /// # Errors
+    /// As [`Model::objective`], and [`Error::Unknown`] for a name in `wrt` that nothing bears.
+    pub fn objective_of(&self, mode: Mode, wrt: Wrt<'_>, loss: impl FnOnce(&Trace) -> Node) -> Result<Objective> {
+        Objective::new(self, mode, wrt, loss)
+    }
+
+    /// The network as a table, with memory for `n` samples.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`].
+    pub fn summary_for(&self, n: usize) -> Result<Summary> {
+        Summary::new(self, n)
+    }
+
+    /// The network as a table, with memory for one sample.
+    pub fn summary(&self) -> Summary {
+        self.summary_for(1).expect("one sample of a network that was built can be planned")
+    }
+
+    fn take_arena(&self, len: usize) -> Arena {
+        let kept = {
+            let mut arenas = lock(&self.arenas);
+            let fits = arenas.iter().position(|arena| arena.len() >= len);
+            fits.map(|i| arenas.swap_remove(i))
+        };
+        kept.unwrap_or_else(|| Arena::new(len))
+    }
+
+    fn give_arena(&self, arena: Arena) {
+        let mut arenas = lock(&self.arenas);
+        // A longer arena serves every plan that the shorter ones served.
+        arenas.retain(|kept| kept.len() >= arena.len());
+        if arenas.len() < KEPT_ARENAS {
+            arenas.push(arena);
+        }
+    }
+}
+
+/// A panic elsewhere leaves plans and arenas whole: they are only ever replaced.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn reshaped(tensor: &Tensor, shape: &[usize]) -> Tensor {
+    tensor.reshape(shape).expect("a view has as many numbers as what it shows")
+}
+
+pub(crate) fn find_all(graph: &Graph, names: &[&str]) -> Result<Vec<ValueId>> {
+    let find = |name: &&str| {
+        graph.find(name).ok_or_else(|| Error::Unknown { name: name.to_string(), known: graph.known_names() })
+    };
+    names.iter().map(find).collect()
+}
+
+/// The batch size that the inputs of the graph have in common; checks their shapes, kinds and that they are finite. Tensors
+/// in the batch that the graph does not know are left alone.
+pub(crate) fn batch_size(graph: &Graph, batch: &Batch) -> Result<usize> {
+    let mut n = None;
+    let inputs = graph.values.iter().filter_map(|value| match &value.source {
+        Source::Input(name) => batch.get(name).map(|given| (name, value, given)),
+        _ => None,
+    });
+    for (name, value, given) in inputs {
+        let sizes = given.shape();
+        if let (Some(crate::Dim::Batch(multiple)), Some(size)) = (value.shape.dims().first(), sizes.first()) {
+            n.get_or_insert(size / multiple);
+        }
+        let batch = n.unwrap_or(1);
+        if value.shape.at(batch) != sizes || batch == 0 {
+            return Err(Error::InputShape {
+                name: name.clone(),
+                expected: value.shape.to_string(),
+                got: ShapeText(sizes).to_string(),
+                batch: n,
+            });
+        }
+        if value.kind != given.kind() {
+            return Err(Error::InputKind { name: name.clone(), expected: value.kind, got: given.kind() });
+        }
+        check_finite(name, given)?;
+    }
+    Ok(n.unwrap_or(1))
+}
+
+/// NaN in, NaN out would be found at the loss at best, and by nobody where a maximum swallows it.
+fn check_finite(name: &str, value: &Value) -> Result<()> {
+    let Value::F32(tensor) = value else { return Ok(()) };
+    let Some(at) = ocelli_kernels::finite::first_non_finite(tensor.data()) else { return Ok(()) };
+    let mut rest = at;
+    let mut index = vec![0; tensor.shape().len()];
+    for (axis, &size) in tensor.shape().iter().enumerate().rev() {
+        index[axis] = rest % size;
+        rest /= size;
+    }
+    let index = ShapeText(&index).to_string();
+    Err(Error::NotFinite { name: name.into(), value: tensor.data()[at], index })
+}
+
+/// The plan's inputs from the batch.
+pub(crate) fn bind<'a>(plan: &Plan, batch: &'a Batch) -> Result<smallvec::SmallVec<[&'a Value; 8]>> {
+    let find = |name: &String| {
+        batch.get(name).ok_or_else(|| {
+            let known: Vec<_> = batch.iter().map(|(name, _)| name).collect();
+            let known = if known.is_empty() { "nothing".into() } else { known.join(", ") };
+            Error::MissingInput { name: name.clone(), known }
+        })
+    };
+    plan.inputs.iter().map(find).collect()
+}
+
+/// Labels are never differentiated.
+pub(crate) fn is_differentiable(graph: &Graph, id: ValueId) -> bool {
+    graph.values[id].kind == ElementKind::F32
+}

@@ -1,0 +1,114 @@
+//! What an operation is.
+
+use crate::{ElementKind, Fault, Grads, Node, Operands, Shape};
+use std::{any::Any, fmt::Debug, sync::Arc};
+
+/// What a plan is for. It is an argument of planning, in no global and no layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// Training: dropout draws, statistics are of the batch.
+    Train,
+    /// Inference.
+    Infer,
+}
+
+/// Which part of its first operand one element of an operation's result sees, in pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// The element at the same place.
+    Point,
+    /// A window, as convolution and pooling have it.
+    Window {
+        /// Height and width with dilation counted in.
+        size: [usize; 2],
+        /// Pixels from one window to the next.
+        stride: [usize; 2],
+    },
+    /// All of it: dense layers, global pooling.
+    Everything,
+}
+
+/// An operation: shape rule, cost, host kernel, backward rule. Plain data, so that passes and other backends recognise it
+/// by its type.
+///
+/// An operation has one to several results, all `f32`. What [`backward`](Op::backward) does not read is not kept alive;
+/// a shape that it needs is configuration.
+pub trait Op: Any + Debug + Send + Sync {
+    /// The shapes of the results.
+    ///
+    /// # Errors
+    /// The [`Fault`] that the operands or the settings have.
+    fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault>;
+
+    /// The host kernel, over slices of the arena. It does not panic, whatever the data are.
+    ///
+    /// # Errors
+    /// A [`Fault`] if the data break a rule, such as a label out of range.
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault>;
+
+    /// The gradient with respect to each operand, as nodes; `None` where [`Grads::want`] says that nobody asks. Called only
+    /// where a gradient must pass.
+    fn backward(&self, g: &Grads<'_>) -> Vec<Option<Node>> {
+        g.not_differentiable()
+    }
+
+    /// What this operation is called in messages and summaries; the name of its type unless it says otherwise.
+    fn kind(&self) -> String {
+        type_name::<Self>()
+    }
+
+    /// How many results it has.
+    fn outputs(&self) -> usize {
+        1
+    }
+
+    /// The kind of number that operand `input` holds.
+    fn operand_kind(&self, _input: usize) -> ElementKind {
+        ElementKind::F32
+    }
+
+    /// Multiply-accumulates for the given shapes, with a batch of one.
+    fn macs(&self, _x: &[&Shape], _y: &[&Shape]) -> u64 {
+        0
+    }
+
+    /// Which part of its first operand one element of the result sees.
+    fn reach(&self, _x: &[&Shape]) -> Reach {
+        Reach::Point
+    }
+
+    /// The operation to run instead in this mode: dropout is the identity in inference. Results beyond those of the new
+    /// operation fall away.
+    fn lower(&self, _mode: Mode) -> Option<Arc<dyn Op>> {
+        None
+    }
+
+    /// Whether the first result is the first operand under another shape: no kernel is run.
+    fn is_view(&self) -> bool {
+        false
+    }
+
+    /// The operand whose storage the first result may take over when nobody needs it afterwards. The kernel then finds
+    /// [`Source::InPlace`](ocelli_kernels::elementwise::Source) there.
+    fn in_place(&self) -> Option<usize> {
+        None
+    }
+
+    /// Whether the kernel adds to its first result where [`Operands::accumulate`] says so.
+    fn accumulates(&self) -> bool {
+        false
+    }
+
+    /// How many numbers of scratch memory the kernel needs.
+    fn workspace(&self, _x: &[Vec<usize>], _y: &[Vec<usize>]) -> usize {
+        0
+    }
+}
+
+/// The last part of a type's path, without generics and without a trailing `Op`.
+pub(crate) fn type_name<T: ?Sized>() -> String {
+    let full = std::any::type_name::<T>();
+    let base = full.split('<').next().unwrap_or(full);
+    let last = base.rsplit("::").next().unwrap_or(base);
+    last.strip_suffix("Op").unwrap_or(last).to_string()
+}

@@ -1,0 +1,127 @@
+//! What a host kernel sees.
+
+use crate::Key;
+use ocelli_kernels::{Accumulate, elementwise::Source};
+use smallvec::SmallVec;
+
+/// Operands and results up to this number need no allocation.
+const INLINE: usize = 16;
+
+pub(crate) type Inputs<'a> = SmallVec<[Operand<'a>; INLINE]>;
+pub(crate) type Outputs<'a> = SmallVec<[Output<'a>; INLINE]>;
+
+/// Where an operand's numbers are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Data<'a> {
+    F32(&'a [f32]),
+    U32(&'a [u32]),
+    /// In the storage of the first result.
+    InPlace,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Operand<'a> {
+    pub(crate) shape: &'a [usize],
+    pub(crate) data: Data<'a>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Output<'a> {
+    pub(crate) shape: &'a [usize],
+    pub(crate) data: &'a mut [f32],
+}
+
+/// The operands, results and scratch memory of one call of an operation.
+///
+/// Operands borrow the arena, not this value, so that `let x = k.input(0); let y = k.output(0);` works.
+#[derive(Debug)]
+pub struct Operands<'a> {
+    pub(crate) inputs: Inputs<'a>,
+    pub(crate) outputs: Outputs<'a>,
+    pub(crate) workspace: &'a mut [f32],
+    pub(crate) accumulate: Accumulate,
+    pub(crate) key: Key,
+}
+
+impl<'a> Operands<'a> {
+    /// How many operands there are.
+    pub fn len(&self) -> usize {
+        self.inputs.len()
+    }
+
+    /// Whether there are no operands.
+    pub fn is_empty(&self) -> bool {
+        self.inputs.is_empty()
+    }
+
+    /// The numbers of operand `i`.
+    ///
+    /// # Panics
+    /// If the operation declared that operand to be integers or to be overwritten in place: a mistake in the operation,
+    /// whatever the data are.
+    pub fn input(&self, i: usize) -> &'a [f32] {
+        match self.inputs[i].data {
+            Data::F32(data) => data,
+            other => panic!("operand {i} is read as f32 but was declared as {other:?}"),
+        }
+    }
+
+    /// The labels of operand `i`.
+    ///
+    /// # Panics
+    /// If the operation declared that operand to be `f32`: a mistake in the operation.
+    pub fn labels(&self, i: usize) -> &'a [u32] {
+        match self.inputs[i].data {
+            Data::U32(data) => data,
+            other => panic!("operand {i} is read as labels but was declared as {other:?}"),
+        }
+    }
+
+    /// Where to read operand `i`: its own slice, or the first result if that took over its storage.
+    pub fn source(&self, i: usize) -> Source<'a> {
+        match self.inputs[i].data {
+            Data::InPlace => Source::InPlace,
+            _ => Source::Slice(self.input(i)),
+        }
+    }
+
+    /// The sizes of operand `i`.
+    pub fn shape(&self, i: usize) -> &'a [usize] {
+        self.inputs[i].shape
+    }
+
+    /// The sizes of result `i`.
+    pub fn output_shape(&self, i: usize) -> &'a [usize] {
+        self.outputs[i].shape
+    }
+
+    /// The numbers of result `i`, to write. They hold anything beforehand, or the sum so far where
+    /// [`accumulate`](Operands::accumulate) is `Add`.
+    pub fn output(&mut self, i: usize) -> &mut [f32] {
+        self.outputs[i].data
+    }
+
+    /// The first result and the scratch memory.
+    pub fn output_and_workspace(&mut self) -> (&mut [f32], &mut [f32]) {
+        (self.outputs[0].data, self.workspace)
+    }
+
+    /// The first two results.
+    ///
+    /// # Panics
+    /// If the operation has one result.
+    pub fn two_outputs(&mut self) -> (&mut [f32], &mut [f32]) {
+        let (first, rest) = self.outputs.split_at_mut(1);
+        (first[0].data, rest[0].data)
+    }
+
+    /// Whether the first result is to be replaced or added to. `Add` only where the operation says that it accumulates.
+    pub fn accumulate(&self) -> Accumulate {
+        self.accumulate
+    }
+
+    /// The key of random draws in this step.
+    pub fn key(&self) -> Key {
+        self.key
+    }
+}

@@ -1,0 +1,114 @@
+//! Elementwise functions with a vector kernel.
+
+use super::same_shape;
+use crate::{Fault, Grads, Node, Op, Operands, Shape};
+use ocelli_kernels::elementwise::{Keeps, Unary, unary, unary_backward};
+
+/// An elementwise function. Backward keeps its result, its operand or nothing, as the function says: ReLU keeps its result,
+/// because the sign of the result is all that its gradient needs.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Activation(
+    /// The function.
+    pub Unary,
+);
+
+/// The gradient of [`Activation`]. Operands: `dy`, then what was kept, if anything.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ActivationBackward(Unary);
+
+impl Op for Activation {
+    fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        same_shape(x)
+    }
+
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let x = k.source(0);
+        unary(self.0, x, k.output(0));
+        Ok(())
+    }
+
+    fn in_place(&self) -> Option<usize> {
+        Some(0)
+    }
+
+    fn backward(&self, g: &Grads<'_>) -> Vec<Option<Node>> {
+        let backward = ActivationBackward(self.0);
+        let dx = match self.0.keeps() {
+            Keeps::Input => Node::call(backward, &[g.dy(), g.x(0)]),
+            Keeps::Output => Node::call(backward, &[g.dy(), g.y(0)]),
+            Keeps::Nothing => Node::call(backward, &[g.dy()]),
+        };
+        vec![Some(dx)]
+    }
+
+    fn kind(&self) -> String {
+        let name = format!("{:?}", self.0);
+        name.split('(').next().unwrap_or(&name).to_string()
+    }
+}
+
+impl Op for ActivationBackward {
+    fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        same_shape(x)
+    }
+
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let kept = if k.len() > 1 { k.input(1) } else { &[] };
+        let dy = k.source(0);
+        unary_backward(self.0, kept, dy, k.output(0));
+        Ok(())
+    }
+
+    fn in_place(&self) -> Option<usize> {
+        Some(0)
+    }
+}
+
+macro_rules! activations {
+    ($($(#[$doc:meta])* $name:ident($($argument:ident: f32)?) = $unary:expr;)*) => {
+        impl Node { $(
+            $(#[$doc])*
+            #[track_caller]
+            pub fn $name(&self $(, $argument: f32)?) -> Node {
+                Node::call(Activation($unary), &[self])
+            }
+        )* }
+    };
+}
+
+activations! {
+    /// `max(x, 0)`.
+    relu() = Unary::Relu;
+    /// `x` where positive, `slope·x` elsewhere.
+    leaky_relu(slope: f32) = Unary::LeakyRelu(slope);
+    /// `x` where positive, `alpha·(eˣ − 1)` elsewhere (Clevert et al. 2015).
+    elu(alpha: f32) = Unary::Elu(alpha);
+    /// `1 / (1 + e⁻ˣ)`.
+    sigmoid() = Unary::Sigmoid;
+    /// `tanh(x)`.
+    tanh() = Unary::Tanh;
+    /// `1.7159·tanh(2x/3)`, the squashing function of LeNet-5 (LeCun et al. 1998, appendix A).
+    scaled_tanh() = Unary::ScaledTanh;
+    /// `x·sigmoid(x)`, also called swish.
+    silu() = Unary::Silu;
+    /// `x·Φ(x)` with the normal distribution function (Hendrycks and Gimpel 2016).
+    gelu() = Unary::Gelu;
+    /// The approximation of [`gelu`](Node::gelu) by a hyperbolic tangent.
+    gelu_tanh() = Unary::GeluTanh;
+    /// `x²`.
+    square() = Unary::Square;
+    /// `√x`.
+    sqrt() = Unary::Sqrt;
+    /// `|x|`; the gradient at 0 is 0.
+    abs() = Unary::Abs;
+    /// `eˣ`.
+    exp() = Unary::Exp;
+    /// The natural logarithm.
+    ln() = Unary::Ln;
+    /// `factor·x`.
+    scale(factor: f32) = Unary::Scale(factor);
+    /// `x + offset`.
+    shift(offset: f32) = Unary::Shift(offset);
+    /// `1 / x`.
+    reciprocal() = Unary::Reciprocal;
+}

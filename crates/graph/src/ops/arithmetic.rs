@@ -1,0 +1,174 @@
+//! Addition, subtraction, multiplication, division, with broadcasting.
+
+use crate::{Dim, Fault, Grads, Node, Op, Operands, Shape};
+use ocelli_kernels::broadcast::{Binary, Broadcast, binary};
+use std::ops::{Add, Div, Mul, Neg, Sub};
+
+/// `a ∘ b`. Shapes are aligned at the last axis, and an axis of size 1 (or one that is not there) is repeated: `[C]` and
+/// `[H, W, C]` go with `[N, H, W, C]`, and so does `[N, 1, 1, C]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arithmetic {
+    /// `a + b`.
+    Add,
+    /// `a − b`.
+    Sub,
+    /// `a·b`.
+    Mul,
+    /// `a / b`.
+    Div,
+}
+
+/// The shape that two shapes have together, if they go together.
+fn joined(a: &Shape, b: &Shape) -> Option<Shape> {
+    let rank = a.rank().max(b.rank());
+    let dim = |shape: &Shape, axis: usize| match (axis + shape.rank()).checked_sub(rank) {
+        Some(axis) => shape.dims()[axis],
+        None => Dim::Fixed(1),
+    };
+    let dims = (0..rank).map(|axis| match (dim(a, axis), dim(b, axis)) {
+        (x, y) if x == y => Some(x),
+        (Dim::Fixed(1), y) => Some(y),
+        (x, Dim::Fixed(1)) => Some(x),
+        _ => None,
+    });
+    dims.collect::<Option<Vec<_>>>().map(Shape::new)
+}
+
+impl Op for Arithmetic {
+    fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        joined(x[0], x[1]).map(|shape| vec![shape]).ok_or(Fault::Unequal { left: 0, right: 1 })
+    }
+
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let op = match self {
+            Arithmetic::Add => Binary::Add,
+            Arithmetic::Sub => Binary::Sub,
+            Arithmetic::Mul => Binary::Mul,
+            Arithmetic::Div => Binary::Div,
+        };
+        // Shapes that go together for every batch size go together for this one.
+        let geometry = Broadcast::new(k.shape(0), k.shape(1)).ok_or(Fault::Unequal { left: 0, right: 1 })?;
+        let (a, b) = (k.source(0), k.source(1));
+        binary(op, &geometry, a, b, k.output(0));
+        Ok(())
+    }
+
+    fn in_place(&self) -> Option<usize> {
+        Some(0)
+    }
+
+    fn backward(&self, g: &Grads<'_>) -> Vec<Option<Node>> {
+        let (a, b, dy) = (g.x(0), g.x(1), g.dy());
+        let (da, db): (Node, Option<Node>) = match self {
+            Arithmetic::Add => (dy.clone(), Some(dy.clone())),
+            Arithmetic::Sub => (dy.clone(), g.want(1, || -dy)),
+            Arithmetic::Mul => {
+                return vec![g.want(0, || (dy * b).sum_to(&a.shape())), g.want(1, || (dy * a).sum_to(&b.shape()))];
+            }
+            Arithmetic::Div => {
+                return vec![
+                    g.want(0, || (dy / b).sum_to(&a.shape())),
+                    // d(a/b)/db = −(a/b)/b: the result is kept instead of the operand.
+                    g.want(1, || (-(dy * g.y(0)) / b).sum_to(&b.shape())),
+                ];
+            }
+        };
+        let db = db.and_then(|db| g.want(1, || db.sum_to(&b.shape())));
+        vec![g.want(0, || da.sum_to(&a.shape())), db]
+    }
+
+    fn kind(&self) -> String {
+        format!("{self:?}")
+    }
+}
+
+macro_rules! operators {
+    ($($operator:ident $method:ident),*) => { $(
+        impl $operator<&Node> for &Node {
+            type Output = Node;
+            #[track_caller]
+            fn $method(self, other: &Node) -> Node {
+                Node::call(Arithmetic::$operator, &[self, other])
+            }
+        }
+        impl $operator<Node> for &Node {
+            type Output = Node;
+            #[track_caller]
+            fn $method(self, other: Node) -> Node {
+                Node::call(Arithmetic::$operator, &[self, &other])
+            }
+        }
+        impl $operator<&Node> for Node {
+            type Output = Node;
+            #[track_caller]
+            fn $method(self, other: &Node) -> Node {
+                Node::call(Arithmetic::$operator, &[&self, other])
+            }
+        }
+        impl $operator<Node> for Node {
+            type Output = Node;
+            #[track_caller]
+            fn $method(self, other: Node) -> Node {
+                Node::call(Arithmetic::$operator, &[&self, &other])
+            }
+        }
+    )* };
+}
+operators!(Add add, Sub sub, Mul mul, Div div);
+
+macro_rules! operators_with_numbers {
+    ($($operator:ident $method:ident: $x:ident, $number:ident => $result:expr, $reverse:expr;)*) => { $(
+        impl $operator<f32> for &Node {
+            type Output = Node;
+            #[track_caller]
+            fn $method(self, $number: f32) -> Node {
+                let $x = self;
+                $result
+            }
+        }
+        impl $operator<f32> for Node {
+            type Output = Node;
+            #[track_caller]
+            fn $method(self, number: f32) -> Node {
+                $operator::$method(&self, number)
+            }
+        }
+        impl $operator<&Node> for f32 {
+            type Output = Node;
+            #[track_caller]
+            fn $method(self, $x: &Node) -> Node {
+                let $number = self;
+                $reverse
+            }
+        }
+        impl $operator<Node> for f32 {
+            type Output = Node;
+            #[track_caller]
+            fn $method(self, node: Node) -> Node {
+                $operator::$method(self, &node)
+            }
+        }
+    )* };
+}
+operators_with_numbers! {
+    Add add: x, number => x.shift(number), x.shift(number);
+    Sub sub: x, number => x.shift(-number), x.scale(-1.0).shift(number);
+    Mul mul: x, number => x.scale(number), x.scale(number);
+    Div div: x, number => x.scale(1.0 / number), x.reciprocal().scale(number);
+}
+
+impl Neg for &Node {
+    type Output = Node;
+    #[track_caller]
+    fn neg(self) -> Node {
+        self.scale(-1.0)
+    }
+}
+
+impl Neg for Node {
+    type Output = Node;
+    #[track_caller]
+    fn neg(self) -> Node {
+        self.scale(-1.0)
+    }
+}

@@ -1,0 +1,135 @@
+//! Partial connections between the maps of a convolution, as in LeNet-5's C3.
+
+use crate::{Fault, Grads, Node, Op, Operands, Shape};
+use std::sync::Arc;
+
+/// Which input maps each output map of a convolution sees (LeCun et al. 1998, table I).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectionTable {
+    inputs: usize,
+    /// For each output, the inputs it sees, ascending.
+    seen: Vec<Vec<usize>>,
+}
+
+/// Why a connection table makes no sense.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConnectionError {
+    /// An output sees an input that is not there.
+    #[error("output map {output} sees input map {input}, but there are {inputs}")]
+    NoSuchInput {
+        /// The output map.
+        output: usize,
+        /// The input map it names.
+        input: usize,
+        /// How many input maps there are.
+        inputs: usize,
+    },
+    /// An output sees nothing.
+    #[error("output map {output} sees no input map")]
+    Unconnected {
+        /// The output map.
+        output: usize,
+    },
+}
+
+impl ConnectionTable {
+    /// A table for `inputs` input maps: for each output map, the input maps that it sees.
+    ///
+    /// # Errors
+    /// [`ConnectionError`] if an output sees nothing or something that is not there.
+    pub fn new(inputs: usize, outputs: &[&[usize]]) -> Result<ConnectionTable, ConnectionError> {
+        let mut seen = Vec::new();
+        for (output, maps) in outputs.iter().enumerate() {
+            if let Some(&input) = maps.iter().find(|&&input| input >= inputs) {
+                return Err(ConnectionError::NoSuchInput { output, input, inputs });
+            }
+            if maps.is_empty() {
+                return Err(ConnectionError::Unconnected { output });
+            }
+            let mut maps = maps.to_vec();
+            maps.sort_unstable();
+            maps.dedup();
+            seen.push(maps);
+        }
+        Ok(ConnectionTable { inputs, seen })
+    }
+
+    /// How many input maps there are.
+    pub fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    /// How many output maps there are.
+    pub fn outputs(&self) -> usize {
+        self.seen.len()
+    }
+
+    /// How many pairs of an output and an input are connected.
+    pub fn len(&self) -> usize {
+        self.seen.iter().map(Vec::len).sum()
+    }
+
+    /// Whether nothing is connected.
+    pub fn is_empty(&self) -> bool {
+        self.seen.is_empty()
+    }
+
+    /// The connected pairs `(input, output)`, in the order in which their weights are kept: by output, then by input.
+    pub fn pairs(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
+        self.seen.iter().enumerate().flat_map(|(output, inputs)| inputs.iter().map(move |&input| (input, output)))
+    }
+}
+
+/// Weights `[kernel_h, kernel_w, connections]` as a filter `[kernel_h, kernel_w, in, out]` with zeros where nothing is
+/// connected: the convolution itself need not know of the table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Connections(
+    /// The table.
+    pub Arc<ConnectionTable>,
+);
+
+/// The adjoint: the gradients of the connected pairs.
+#[derive(Debug, Clone, PartialEq)]
+struct ConnectionsBackward(Arc<ConnectionTable>);
+
+impl Op for Connections {
+    fn infer(&self, w: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        super::expect_rank(w, 0, 3, "[kernel_h, kernel_w, connections]")?;
+        let sizes = w[0].at(1);
+        if sizes[2] != self.0.len() {
+            let expected = format!("{} connections", self.0.len());
+            return Err(Fault::Operand { input: 0, expected, got: sizes[2].to_string() });
+        }
+        Ok(vec![Shape::from([sizes[0], sizes[1], self.0.inputs(), self.0.outputs()])])
+    }
+
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let (w, outputs) = (k.input(0), self.0.outputs());
+        let filter = k.output(0);
+        filter.fill(0.0);
+        for (w, tap) in w.chunks_exact(self.0.len()).zip(filter.chunks_exact_mut(self.0.inputs() * outputs)) {
+            w.iter().zip(self.0.pairs()).for_each(|(w, (input, output))| tap[input * outputs + output] = *w);
+        }
+        Ok(())
+    }
+
+    fn backward(&self, g: &Grads<'_>) -> Vec<Option<Node>> {
+        vec![Some(Node::call(ConnectionsBackward(self.0.clone()), &[g.dy()]))]
+    }
+}
+
+impl Op for ConnectionsBackward {
+    fn infer(&self, dy: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        let sizes = dy[0].at(1);
+        Ok(vec![Shape::from([sizes[0], sizes[1], self.0.len()])])
+    }
+
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let (filter, outputs) = (k.input(0), self.0.outputs());
+        let taps = filter.chunks_exact(self.0.inputs() * outputs);
+        for (w, tap) in k.output(0).chunks_exact_mut(self.0.len()).zip(taps) {
+            w.iter_mut().zip(self.0.pairs()).for_each(|(w, (input, output))| *w = tap[input * outputs + output]);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,191 @@
+//! Two-dimensional convolution.
+
+use super::expect_rank;
+use crate::{Axis, Dim, Fault, Grads, Node, Op, Operands, Reach, Shape};
+use ocelli_kernels::conv::{self, Algorithm, Conv2dGeometry, Conv2dSettings, GeometryError, Pass, geometry};
+
+/// `y = conv(x, w) + b`, or without `b`.
+///
+/// # Shapes
+/// `[N, H, W, in]`, `[kernel_h, kernel_w, in / groups, out]`, `[out]` → `[N, H', W', out]`.
+///
+/// Backward keeps `x`, not its patches.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Conv2dOp {
+    /// Stride, padding, dilation, groups, mode.
+    pub settings: Conv2dSettings,
+    /// The algorithm, by name; the first that supports the geometry unless one is named.
+    pub algorithm: Option<String>,
+    /// Pairs of input and output channels that a connection table leaves, for the count of multiply-accumulates.
+    pub connected: Option<usize>,
+}
+
+/// `dx` from `w` and `dy`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Conv2dBackwardData {
+    conv: Conv2dOp,
+    input: Shape,
+}
+
+/// `dw` from `x` and `dy`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Conv2dBackwardFilter {
+    conv: Conv2dOp,
+    filter: Shape,
+}
+
+fn four(sizes: &[usize]) -> [usize; 4] {
+    sizes.try_into().expect("shapes of four axes were checked when the network was traced")
+}
+
+impl Conv2dOp {
+    /// With the default choice of algorithm.
+    pub fn new(settings: Conv2dSettings) -> Conv2dOp {
+        Conv2dOp { settings, algorithm: None, connected: None }
+    }
+
+    fn geometry(&self, x: &[usize], w: &[usize]) -> Result<Conv2dGeometry, GeometryError> {
+        Conv2dGeometry::new(&self.settings, four(x), four(w))
+    }
+
+    /// For shapes that were checked when the network was traced; the batch size can only make it too large.
+    fn checked_geometry(&self, x: &[usize], w: &[usize]) -> Result<Conv2dGeometry, Fault> {
+        self.geometry(x, w).map_err(|error| Fault::Setting(error.to_string()))
+    }
+
+    fn algorithm(&self, g: &Conv2dGeometry, pass: Pass) -> &'static dyn Algorithm {
+        let forced = self.algorithm.as_deref().and_then(conv::by_name).filter(|forced| forced.supports(g, pass));
+        forced.unwrap_or_else(|| conv::choose(g, pass))
+    }
+
+    fn workspace_of(&self, pass: Pass, x: &[usize], w: &[usize]) -> usize {
+        self.geometry(x, w).map_or(0, |g| self.algorithm(&g, pass).workspace(&g, pass))
+    }
+
+    /// The sentence for a user, with axis, sizes and origin where the operand is to blame.
+    fn fault(error: GeometryError, x: &Shape, groups: usize) -> Fault {
+        let axis_of = |axis| if axis == geometry::Axis::H { Axis::H } else { Axis::W };
+        match error {
+            GeometryError::Channels { filter, .. } => Fault::Size {
+                input: 0,
+                axis: Axis::C,
+                expected: filter * groups,
+                what: "input channels",
+                got: x.dims()[3],
+            },
+            GeometryError::FilterTooLarge { axis, span, .. } => Fault::Size {
+                input: 0,
+                axis: axis_of(axis),
+                expected: span,
+                what: "or more pixels (the filter)",
+                got: x.dim(axis_of(axis)).unwrap_or(Dim::Fixed(0)),
+            },
+            other => Fault::Setting(other.to_string()),
+        }
+    }
+}
+
+impl Op for Conv2dOp {
+    fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        expect_rank(x, 0, 4, "[N, H, W, C]")?;
+        expect_rank(x, 1, 4, "a filter [kernel_h, kernel_w, in / groups, out]")?;
+        if let Some(name) = self.algorithm.as_deref().filter(|name| conv::by_name(name).is_none()) {
+            let known: Vec<_> = conv::ALGORITHMS.iter().map(|algorithm| algorithm.name()).collect();
+            return Err(Fault::Setting(format!("no algorithm is called \"{name}\"; there are: {}", known.join(", "))));
+        }
+        let g = self
+            .geometry(&x[0].at(1), &x[1].at(1))
+            .map_err(|error| Conv2dOp::fault(error, x[0], self.settings.groups))?;
+        Ok(vec![Shape::new([x[0].dims()[0], Dim::Fixed(g.out_h), Dim::Fixed(g.out_w), Dim::Fixed(g.out_c)])])
+    }
+
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let g = self.checked_geometry(k.shape(0), k.shape(1))?;
+        let (x, w, bias) = (k.input(0), k.input(1), (k.len() > 2).then(|| k.input(2)));
+        let (y, workspace) = k.output_and_workspace();
+        self.algorithm(&g, Pass::Forward).forward(&g, x, w, bias, y, workspace);
+        Ok(())
+    }
+
+    fn workspace(&self, x: &[Vec<usize>], _: &[Vec<usize>]) -> usize {
+        self.workspace_of(Pass::Forward, &x[0], &x[1])
+    }
+
+    fn macs(&self, x: &[&Shape], y: &[&Shape]) -> u64 {
+        let w = x[1].at(1);
+        let connected = self.connected.unwrap_or(w[2] * w[3]);
+        let pixels = y[0].len(1) / w[3].max(1);
+        (pixels * w[0] * w[1] * connected) as u64
+    }
+
+    fn reach(&self, x: &[&Shape]) -> Reach {
+        let (w, s) = (x[1].at(1), &self.settings);
+        let span = |kernel, dilation| geometry::span(kernel, dilation).unwrap_or(kernel);
+        Reach::Window { size: [span(w[0], s.dilation_h), span(w[1], s.dilation_w)], stride: [s.stride_h, s.stride_w] }
+    }
+
+    fn backward(&self, g: &Grads<'_>) -> Vec<Option<Node>> {
+        let (x, w, dy) = (g.x(0), g.x(1), g.dy());
+        let data = || Conv2dBackwardData { conv: self.clone(), input: x.shape() };
+        let filter = || Conv2dBackwardFilter { conv: self.clone(), filter: w.shape() };
+        let mut gradients =
+            vec![g.want(0, || Node::call(data(), &[w, dy])), g.want(1, || Node::call(filter(), &[x, dy]))];
+        if g.operands() > 2 {
+            gradients.push(g.want(2, || dy.sum_over(&[Axis::N, Axis::H, Axis::W])));
+        }
+        gradients
+    }
+}
+
+impl Op for Conv2dBackwardData {
+    fn infer(&self, _: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        Ok(vec![self.input.clone()])
+    }
+
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let g = self.conv.checked_geometry(k.output_shape(0), k.shape(0))?;
+        let (w, dy, accumulate) = (k.input(0), k.input(1), k.accumulate());
+        let (dx, workspace) = k.output_and_workspace();
+        self.conv.algorithm(&g, Pass::BackwardData).backward_data(&g, dy, w, dx, accumulate, workspace);
+        Ok(())
+    }
+
+    fn accumulates(&self) -> bool {
+        true
+    }
+
+    fn workspace(&self, x: &[Vec<usize>], y: &[Vec<usize>]) -> usize {
+        self.conv.workspace_of(Pass::BackwardData, &y[0], &x[0])
+    }
+}
+
+impl Op for Conv2dBackwardFilter {
+    fn infer(&self, _: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        Ok(vec![self.filter.clone()])
+    }
+
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let g = self.conv.checked_geometry(k.shape(0), k.output_shape(0))?;
+        let (x, dy, accumulate) = (k.input(0), k.input(1), k.accumulate());
+        let (dw, workspace) = k.output_and_workspace();
+        self.conv.algorithm(&g, Pass::BackwardFilter).backward_filter(&g, x, dy, dw, accumulate, workspace);
+        Ok(())
+    }
+
+    fn accumulates(&self) -> bool {
+        true
+    }
+
+    fn workspace(&self, x: &[Vec<usize>], y: &[Vec<usize>]) -> usize {
+        self.conv.workspace_of(Pass::BackwardFilter, &x[0], &y[0])
+    }
+}
+
+impl Node {
+    /// Convolution with a filter `[kernel_h, kernel_w, in / groups, out]` and perhaps a bias `[out]`.
+    #[track_caller]
+    pub fn conv2d(&self, settings: Conv2dSettings, w: &Node, bias: Option<&Node>) -> Node {
+        let operands: Vec<&Node> = [self, w].into_iter().chain(bias).collect();
+        Node::call(Conv2dOp::new(settings), &operands)
+    }
+}

@@ -1,0 +1,53 @@
+//! Dropout.
+
+use super::{Identity, same_shape};
+use crate::{Fault, Grads, Key, Mode, Node, Op, Operands, Shape};
+use ocelli_kernels::dropout::dropout;
+use std::sync::Arc;
+
+/// Sets each number to zero with some probability and scales the others so that the mean stays (Srivastava et al. 2014,
+/// "inverted" as in every framework). In inference it is the identity.
+///
+/// The mask is a function of the step, the path and the element: backward draws it again, nothing is kept.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct DropoutOp {
+    probability: f32,
+    path: Key,
+}
+
+impl Op for DropoutOp {
+    fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        if !(0.0..1.0).contains(&self.probability) {
+            return Err(Fault::Setting(format!("the probability {} is not in [0, 1)", self.probability)));
+        }
+        same_shape(x)
+    }
+
+    fn lower(&self, mode: Mode) -> Option<Arc<dyn Op>> {
+        (mode == Mode::Infer || self.probability == 0.0).then(|| Arc::new(Identity) as Arc<dyn Op>)
+    }
+
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let (x, key) = (k.source(0), k.key().at(self.path.value()).value());
+        dropout(key, self.probability, x, k.output(0));
+        Ok(())
+    }
+
+    fn in_place(&self) -> Option<usize> {
+        Some(0)
+    }
+
+    fn backward(&self, g: &Grads<'_>) -> Vec<Option<Node>> {
+        vec![Some(Node::call(*self, &[g.dy()]))]
+    }
+}
+
+impl Node {
+    /// Sets each number to zero with this probability while training. Applied twice in one layer, both draw the same mask
+    /// unless they are in scopes of their own.
+    #[track_caller]
+    pub fn dropout(&self, probability: f32) -> Node {
+        let path = Key::new(0).with("dropout").with(&self.trace().path());
+        Node::call(DropoutOp { probability, path }, &[self])
+    }
+}

@@ -1,0 +1,228 @@
+//! Products of matrices.
+
+use super::{expect_rank, same_shape};
+use crate::{Accumulate, Axis, Dim, Fault, Grads, Node, Op, Operands, Reach, Shape};
+use ocelli_kernels::gemm::{Matrix, MatrixMut, gemm_parallel};
+
+/// `a·b`, with either operand transposed.
+///
+/// # Shapes
+/// `[m, k]·[k, n]` → `[m, n]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MatMul {
+    a: Orientation,
+    b: Orientation,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Orientation {
+    AsIs,
+    Transposed,
+}
+use Orientation::{AsIs, Transposed};
+
+impl Orientation {
+    fn flipped(self) -> Orientation {
+        if self == AsIs { Transposed } else { AsIs }
+    }
+
+    fn sizes(self, shape: &Shape) -> (Dim, Dim) {
+        let dims = shape.dims();
+        if self == AsIs { (dims[0], dims[1]) } else { (dims[1], dims[0]) }
+    }
+
+    fn view<'a>(self, data: &'a [f32], sizes: &[usize]) -> Matrix<'a> {
+        let matrix = Matrix::new(data, sizes[0], sizes[1]);
+        if self == AsIs { matrix } else { matrix.transposed() }
+    }
+}
+
+impl Op for MatMul {
+    fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        expect_rank(x, 0, 2, "[N, features] (flatten or pool first)")?;
+        expect_rank(x, 1, 2, "a matrix of two axes")?;
+        let ((m, inner), (inner_b, n)) = (self.a.sizes(x[0]), self.b.sizes(x[1]));
+        if inner != inner_b {
+            return Err(Fault::Unequal { left: 0, right: 1 });
+        }
+        if let (Dim::Batch(_), Dim::Batch(_)) = (m, n) {
+            return Err(Fault::Setting("a matrix of N by N grows with the square of the batch".into()));
+        }
+        Ok(vec![Shape::new([m, n])])
+    }
+
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let (a, b) = (self.a.view(k.input(0), k.shape(0)), self.b.view(k.input(1), k.shape(1)));
+        let (sizes, accumulate) = (k.output_shape(0), k.accumulate());
+        gemm_parallel(a, b, MatrixMut::new(k.output(0), sizes[0], sizes[1]), accumulate);
+        Ok(())
+    }
+
+    fn accumulates(&self) -> bool {
+        true
+    }
+
+    fn macs(&self, x: &[&Shape], y: &[&Shape]) -> u64 {
+        (y[0].len(1) * self.a.sizes(x[0]).1.at(1)) as u64
+    }
+
+    fn reach(&self, _: &[&Shape]) -> Reach {
+        Reach::Everything
+    }
+
+    fn backward(&self, g: &Grads<'_>) -> Vec<Option<Node>> {
+        let (a, b, dy) = (g.x(0), g.x(1), g.dy());
+        let product = |left: Orientation, x: &Node, right: Orientation, z: &Node| {
+            Node::call(MatMul { a: left, b: right }, &[x, z])
+        };
+        // Y = A·B: dA = dY·Bᵀ and dB = Aᵀ·dY; of a transposed operand, the transpose of that.
+        let da = g.want(0, || match self.a {
+            AsIs => product(AsIs, dy, self.b.flipped(), b),
+            Transposed => product(self.b, b, Transposed, dy),
+        });
+        let db = g.want(1, || match self.b {
+            AsIs => product(self.a.flipped(), a, AsIs, dy),
+            Transposed => product(Transposed, dy, self.a, a),
+        });
+        vec![da, db]
+    }
+}
+
+/// `y = x·w + b`, or without `b`.
+///
+/// # Shapes
+/// `[N, in]`, `[in, out]`, `[out]` → `[N, out]`.
+///
+/// Backward keeps `x`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LinearOp;
+
+impl Op for LinearOp {
+    fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        expect_rank(x, 0, 2, "[N, features] (flatten or pool first)")?;
+        let expected = x[1].at(1)[0];
+        let got = x[0].dims()[1];
+        if got != Dim::Fixed(expected) {
+            return Err(Fault::Size { input: 0, axis: Axis::C, expected, what: "features", got });
+        }
+        Ok(vec![Shape::new([x[0].dims()[0], x[1].dims()[1]])])
+    }
+
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let (x, w) = (AsIs.view(k.input(0), k.shape(0)), AsIs.view(k.input(1), k.shape(1)));
+        let sizes = k.output_shape(0);
+        let bias = (k.len() > 2).then(|| k.input(2));
+        let y = k.output(0);
+        let accumulate = match bias {
+            Some(bias) => {
+                y.chunks_exact_mut(bias.len()).for_each(|row| row.copy_from_slice(bias));
+                Accumulate::Add
+            }
+            None => Accumulate::Set,
+        };
+        gemm_parallel(x, w, MatrixMut::new(y, sizes[0], sizes[1]), accumulate);
+        Ok(())
+    }
+
+    fn macs(&self, x: &[&Shape], _: &[&Shape]) -> u64 {
+        x[1].len(1) as u64
+    }
+
+    fn reach(&self, _: &[&Shape]) -> Reach {
+        Reach::Everything
+    }
+
+    fn backward(&self, g: &Grads<'_>) -> Vec<Option<Node>> {
+        let dy = g.dy();
+        let mut gradients = vec![
+            g.want(0, || Node::call(MatMul { a: AsIs, b: Transposed }, &[dy, g.x(1)])),
+            g.want(1, || Node::call(MatMul { a: Transposed, b: AsIs }, &[g.x(0), dy])),
+        ];
+        if g.operands() > 2 {
+            gradients.push(g.want(2, || dy.sum_over(&[Axis::N])));
+        }
+        gradients
+    }
+}
+
+/// `y[n, i] = Σ (x[n, j] − w[i, j])²`: how far each row is from each code (LeCun et al. 1998, eq. 7).
+///
+/// # Shapes
+/// `[N, D]`, `[codes, D]` → `[N, codes]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct SquaredDistance;
+
+/// `dx[n, j] = Σ 2·dy[n, i]·(x[n, j] − w[i, j])`. Operands: `dy`, `x`, `w`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct SquaredDistanceBackward;
+
+impl Op for SquaredDistance {
+    fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        expect_rank(x, 0, 2, "[N, features] (flatten or pool first)")?;
+        expect_rank(x, 1, 2, "[codes, features]")?;
+        let got = x[0].dims()[1];
+        if got != x[1].dims()[1] {
+            let expected = x[1].at(1)[1];
+            return Err(Fault::Size { input: 0, axis: Axis::C, expected, what: "features", got });
+        }
+        Ok(vec![Shape::new([x[0].dims()[0], x[1].dims()[0]])])
+    }
+
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let (x, w, features) = (k.input(0), k.input(1), k.shape(0)[1].max(1));
+        let distance = |x: &[f32], w: &[f32]| x.iter().zip(w).map(|(x, w)| (x - w) * (x - w)).sum::<f32>();
+        let codes = k.output_shape(0)[1].max(1);
+        for (row, x) in k.output(0).chunks_exact_mut(codes).zip(x.chunks_exact(features)) {
+            row.iter_mut().zip(w.chunks_exact(features)).for_each(|(y, w)| *y = distance(x, w));
+        }
+        Ok(())
+    }
+
+    fn macs(&self, x: &[&Shape], _: &[&Shape]) -> u64 {
+        x[1].len(1) as u64
+    }
+
+    fn reach(&self, _: &[&Shape]) -> Reach {
+        Reach::Everything
+    }
+
+    fn backward(&self, g: &Grads<'_>) -> Vec<Option<Node>> {
+        let codes = g.want(1, || {
+            g.x(0).trace().fail("SquaredDistance", "the codes are fixed; a gradient for them is not defined here")
+        });
+        vec![g.want(0, || Node::call(SquaredDistanceBackward, &[g.dy(), g.x(0), g.x(1)])), codes]
+    }
+}
+
+impl Op for SquaredDistanceBackward {
+    fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        same_shape(&x[1..])
+    }
+
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let (dy, x, w) = (k.input(0), k.input(1), k.input(2));
+        let (codes, features) = (k.shape(0)[1].max(1), k.shape(1)[1].max(1));
+        let rows = k.output(0).chunks_exact_mut(features).zip(x.chunks_exact(features)).zip(dy.chunks_exact(codes));
+        for ((dx, x), dy) in rows {
+            dx.fill(0.0);
+            for (dy, w) in dy.iter().zip(w.chunks_exact(features)) {
+                dx.iter_mut().zip(x).zip(w).for_each(|((dx, x), w)| *dx += 2.0 * dy * (x - w));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Node {
+    /// The product of two matrices, `[m, k]·[k, n]` → `[m, n]`.
+    #[track_caller]
+    pub fn matmul(&self, other: &Node) -> Node {
+        Node::call(MatMul { a: AsIs, b: AsIs }, &[self, other])
+    }
+
+    /// The squared distance of each row to each fixed code: `[N, D]`, `[codes, D]` → `[N, codes]`.
+    #[track_caller]
+    pub fn squared_distance(&self, codes: &Node) -> Node {
+        Node::call(SquaredDistance, &[self, codes])
+    }
+}

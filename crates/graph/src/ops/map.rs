@@ -1,0 +1,85 @@
+//! Elementwise functions of the user's own.
+
+use super::same_shape;
+use crate::{Fault, Grads, Node, Op, Operands, Shape};
+use ocelli_kernels::elementwise::Source;
+use std::{fmt, sync::Arc};
+
+type Function = Arc<dyn Fn(f32) -> f32 + Send + Sync>;
+
+/// An elementwise function with its derivative. Backward keeps the operand.
+#[derive(Clone)]
+pub struct Map {
+    name: String,
+    f: Function,
+    df: Function,
+}
+
+#[derive(Clone, Debug)]
+struct MapBackward(Map);
+
+impl fmt::Debug for Map {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Map({})", self.name)
+    }
+}
+
+impl Op for Map {
+    fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        same_shape(x)
+    }
+
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let x = k.source(0);
+        let y = k.output(0);
+        match x {
+            Source::InPlace => y.iter_mut().for_each(|y| *y = (self.f)(*y)),
+            Source::Slice(x) => y.iter_mut().zip(x).for_each(|(y, x)| *y = (self.f)(*x)),
+        }
+        Ok(())
+    }
+
+    fn in_place(&self) -> Option<usize> {
+        Some(0)
+    }
+
+    fn backward(&self, g: &Grads<'_>) -> Vec<Option<Node>> {
+        vec![Some(Node::call(MapBackward(self.clone()), &[g.dy(), g.x(0)]))]
+    }
+
+    fn kind(&self) -> String {
+        self.name.clone()
+    }
+}
+
+impl Op for MapBackward {
+    fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        same_shape(x)
+    }
+
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let (dy, x) = (k.input(0), k.input(1));
+        let values = k.output(0).iter_mut().zip(dy).zip(x);
+        values.for_each(|((dx, dy), x)| *dx = dy * (self.0.df)(*x));
+        Ok(())
+    }
+}
+
+impl Node {
+    /// An elementwise function of one's own with its derivative: the short form of an operation.
+    ///
+    /// ```
+    /// use ocelli_graph::Model;
+    /// let model = Model::build(|x| x.map("Cube", |x| x * x * x, |x| 3.0 * x * x), [3], 0)?;
+    /// # Ok::<(), ocelli_graph::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn map(
+        &self,
+        name: &str,
+        f: impl Fn(f32) -> f32 + Send + Sync + 'static,
+        df: impl Fn(f32) -> f32 + Send + Sync + 'static,
+    ) -> Node {
+        Node::call(Map { name: name.into(), f: Arc::new(f), df: Arc::new(df) }, &[self])
+    }
+}

@@ -1,0 +1,43 @@
+//! The operations, one idea a file: shape rule, kernel, backward rule, and the [`Node`](crate::Node) methods that apply it.
+
+mod activation;
+mod arithmetic;
+mod concat;
+mod connections;
+mod conv2d;
+mod dropout;
+mod fill;
+mod linear;
+mod map;
+mod pool;
+mod reduce;
+mod reshape;
+mod slice;
+mod softmax;
+
+pub use activation::{Activation, ActivationBackward};
+pub use arithmetic::Arithmetic;
+pub use concat::Concat;
+pub use connections::{ConnectionError, ConnectionTable, Connections};
+pub use conv2d::{Conv2dBackwardData, Conv2dBackwardFilter, Conv2dOp};
+pub use dropout::DropoutOp;
+pub use fill::Fill;
+pub use linear::{LinearOp, MatMul};
+pub use map::Map;
+pub use pool::{AdaptiveAvgPoolOp, AvgPoolOp, MaxPoolOp};
+pub use reduce::{Reduce, Spread};
+pub use reshape::{Identity, Reshape};
+pub use slice::Slice;
+pub use softmax::SoftmaxOp;
+
+use crate::{Fault, Shape};
+
+/// The shape of the first operand: elementwise operations.
+fn same_shape(x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+    Ok(vec![x[0].clone()])
+}
+
+/// A fault unless operand `input` has `rank` axes.
+fn expect_rank(x: &[&Shape], input: usize, rank: usize, expected: &'static str) -> Result<(), Fault> {
+    if x[input].rank() == rank { Ok(()) } else { Err(Fault::Rank { input, expected }) }
+}

@@ -1,0 +1,253 @@
+//! Pooling.
+
+use super::expect_rank;
+use crate::{Axis, Dim, Fault, Grads, Mode, Node, Op, Operands, Reach, Shape};
+use ocelli_kernels::pool::{
+    CountPadding, PoolError, PoolGeometry, PoolSettings, adaptive_backward, adaptive_forward, average_backward,
+    average_forward, max_backward, max_forward,
+};
+use std::sync::Arc;
+
+/// The largest number of each window and channel.
+///
+/// # Shapes
+/// `[N, H, W, C]` → `[N, H', W', C]`. In training a second result of the same shape holds the place of the maximum in its
+/// window: that is all that backward needs, so neither operand nor result is kept.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct MaxPoolOp {
+    settings: PoolSettings,
+    places: Places,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Places {
+    Kept,
+    Dropped,
+}
+
+/// Operands: `dy`, places.
+#[derive(Debug, Clone, PartialEq)]
+struct MaxPoolBackward {
+    settings: PoolSettings,
+    input: Shape,
+}
+
+/// The mean of each window and channel. Backward keeps nothing.
+///
+/// # Shapes
+/// `[N, H, W, C]` → `[N, H', W', C]`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AvgPoolOp {
+    settings: PoolSettings,
+    count: CountPadding,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct AvgPoolBackward {
+    pool: AvgPoolOp,
+    input: Shape,
+}
+
+/// Means over windows that divide the picture as evenly as can be into a given number.
+///
+/// # Shapes
+/// `[N, H, W, C]` → `[N, out_h, out_w, C]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AdaptiveAvgPoolOp {
+    out_h: usize,
+    out_w: usize,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct AdaptiveAvgPoolBackward {
+    input: Shape,
+}
+
+fn four(sizes: &[usize]) -> [usize; 4] {
+    sizes.try_into().expect("shapes of four axes were checked when the network was traced")
+}
+
+/// For sizes that were checked when the network was traced; the batch size can only make them too large.
+fn geometry(settings: &PoolSettings, sizes: &[usize]) -> Result<PoolGeometry, Fault> {
+    PoolGeometry::new(settings, four(sizes)).map_err(|error| Fault::Setting(error.to_string()))
+}
+
+fn infer(settings: &PoolSettings, x: &[&Shape]) -> Result<Shape, Fault> {
+    expect_rank(x, 0, 4, "[N, H, W, C]")?;
+    let g = PoolGeometry::new(settings, four(&x[0].at(1))).map_err(|error| match error {
+        PoolError::WindowTooLarge { axis, window, .. } => {
+            let axis = if axis == ocelli_kernels::conv::Axis::H { Axis::H } else { Axis::W };
+            let got = x[0].dim(axis).unwrap_or(Dim::Fixed(0));
+            Fault::Size { input: 0, axis, expected: window, what: "or more pixels (the window)", got }
+        }
+        other => Fault::Setting(other.to_string()),
+    })?;
+    let dims = x[0].dims();
+    Ok(Shape::new([dims[0], Dim::Fixed(g.out_h), Dim::Fixed(g.out_w), dims[3]]))
+}
+
+fn window(settings: &PoolSettings) -> Reach {
+    Reach::Window { size: [settings.kernel_h, settings.kernel_w], stride: [settings.stride_h, settings.stride_w] }
+}
+
+impl Op for MaxPoolOp {
+    fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        let shape = infer(&self.settings, x)?;
+        Ok(vec![shape; self.outputs()])
+    }
+
+    fn outputs(&self) -> usize {
+        if self.places == Places::Kept { 2 } else { 1 }
+    }
+
+    fn lower(&self, mode: Mode) -> Option<Arc<dyn Op>> {
+        (mode == Mode::Infer && self.places == Places::Kept)
+            .then(|| Arc::new(MaxPoolOp { places: Places::Dropped, ..*self }) as Arc<dyn Op>)
+    }
+
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let g = geometry(&self.settings, k.shape(0))?;
+        let x = k.input(0);
+        if self.places == Places::Kept {
+            let (y, places) = k.two_outputs();
+            max_forward(&g, x, y, Some(places));
+        } else {
+            max_forward(&g, x, k.output(0), None);
+        }
+        Ok(())
+    }
+
+    fn reach(&self, _: &[&Shape]) -> Reach {
+        window(&self.settings)
+    }
+
+    fn backward(&self, g: &Grads<'_>) -> Vec<Option<Node>> {
+        if self.places == Places::Dropped {
+            // A gradient in inference mode: the maxima are found again in the operand.
+            let again = MaxPoolOp { places: Places::Kept, ..*self };
+            let results = g.x(0).trace().call(Arc::new(again), &[g.x(0)]);
+            let backward = MaxPoolBackward { settings: self.settings, input: g.x(0).shape() };
+            return vec![Some(Node::call(backward, &[g.dy(), &results[1]]))];
+        }
+        let backward = MaxPoolBackward { settings: self.settings, input: g.x(0).shape() };
+        vec![Some(Node::call(backward, &[g.dy(), g.y(1)]))]
+    }
+}
+
+impl Op for MaxPoolBackward {
+    fn infer(&self, _: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        Ok(vec![self.input.clone()])
+    }
+
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let g = geometry(&self.settings, k.output_shape(0))?;
+        let (dy, places, accumulate) = (k.input(0), k.input(1), k.accumulate());
+        max_backward(&g, dy, places, k.output(0), accumulate);
+        Ok(())
+    }
+
+    fn accumulates(&self) -> bool {
+        true
+    }
+}
+
+impl Op for AvgPoolOp {
+    fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        infer(&self.settings, x).map(|shape| vec![shape])
+    }
+
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let g = geometry(&self.settings, k.shape(0))?;
+        let x = k.input(0);
+        average_forward(&g, self.count, x, k.output(0));
+        Ok(())
+    }
+
+    fn reach(&self, _: &[&Shape]) -> Reach {
+        window(&self.settings)
+    }
+
+    fn backward(&self, g: &Grads<'_>) -> Vec<Option<Node>> {
+        vec![Some(Node::call(AvgPoolBackward { pool: *self, input: g.x(0).shape() }, &[g.dy()]))]
+    }
+}
+
+impl Op for AvgPoolBackward {
+    fn infer(&self, _: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        Ok(vec![self.input.clone()])
+    }
+
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let g = geometry(&self.pool.settings, k.output_shape(0))?;
+        let (dy, accumulate) = (k.input(0), k.accumulate());
+        average_backward(&g, self.pool.count, dy, k.output(0), accumulate);
+        Ok(())
+    }
+
+    fn accumulates(&self) -> bool {
+        true
+    }
+}
+
+impl Op for AdaptiveAvgPoolOp {
+    fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        expect_rank(x, 0, 4, "[N, H, W, C]")?;
+        if self.out_h == 0 || self.out_w == 0 {
+            return Err(Fault::Setting("an adaptive pool needs at least one row and one column".into()));
+        }
+        let dims = x[0].dims();
+        Ok(vec![Shape::new([dims[0], Dim::Fixed(self.out_h), Dim::Fixed(self.out_w), dims[3]])])
+    }
+
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let (sizes, x) = (four(k.shape(0)), k.input(0));
+        adaptive_forward(sizes, [self.out_h, self.out_w], x, k.output(0));
+        Ok(())
+    }
+
+    fn reach(&self, _: &[&Shape]) -> Reach {
+        Reach::Everything
+    }
+
+    fn backward(&self, g: &Grads<'_>) -> Vec<Option<Node>> {
+        vec![Some(Node::call(AdaptiveAvgPoolBackward { input: g.x(0).shape() }, &[g.dy()]))]
+    }
+}
+
+impl Op for AdaptiveAvgPoolBackward {
+    fn infer(&self, _: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        Ok(vec![self.input.clone()])
+    }
+
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let (sizes, out, dy) = (four(k.output_shape(0)), k.shape(0), k.input(0));
+        let accumulate = k.accumulate();
+        adaptive_backward(sizes, [out[1], out[2]], dy, k.output(0), accumulate);
+        Ok(())
+    }
+
+    fn accumulates(&self) -> bool {
+        true
+    }
+}
+
+impl Node {
+    /// The largest number of each window and channel.
+    #[track_caller]
+    pub fn max_pool(&self, settings: PoolSettings) -> Node {
+        let op = MaxPoolOp { settings, places: Places::Kept };
+        self.trace().call(Arc::new(op), &[self]).swap_remove(0)
+    }
+
+    /// The mean of each window and channel.
+    #[track_caller]
+    pub fn avg_pool(&self, settings: PoolSettings, count: CountPadding) -> Node {
+        Node::call(AvgPoolOp { settings, count }, &[self])
+    }
+
+    /// Means over windows that divide the picture as evenly as can be into `out_h` by `out_w`.
+    #[track_caller]
+    pub fn adaptive_avg_pool(&self, out_h: usize, out_w: usize) -> Node {
+        Node::call(AdaptiveAvgPoolOp { out_h, out_w }, &[self])
+    }
+}

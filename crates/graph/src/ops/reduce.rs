@@ -1,0 +1,169 @@
+//! Sums and means over axes, and their adjoint.
+
+use crate::{Axis, Dim, Fault, Grads, Node, Op, Operands, Shape};
+use ocelli_kernels::reduce::{Reduction, spread, sum};
+
+/// A sum or a mean over axes, which fall away. The number that a mean divides by may depend on the batch size and is
+/// taken when it is run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reduce {
+    /// Which axes are summed, by number, ascending.
+    axes: Vec<usize>,
+    kind: ReduceKind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ReduceKind {
+    Sum,
+    Mean,
+}
+
+/// The adjoint of [`Reduce`]: every number of the small shape is written to all the places that were summed into it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Spread {
+    reduce: Reduce,
+    shape: Shape,
+}
+
+impl Reduce {
+    fn geometry(&self, sizes: &[usize]) -> Result<Reduction, Fault> {
+        let too_many = || Fault::Setting(format!("{} axes are more than the kernels handle", sizes.len()));
+        Reduction::new(sizes, &self.axes).ok_or_else(too_many)
+    }
+
+    /// What each sum is multiplied with.
+    fn factor(&self, sizes: &[usize]) -> f32 {
+        match self.kind {
+            ReduceKind::Sum => 1.0,
+            ReduceKind::Mean => {
+                let count: usize = self.axes.iter().map(|&axis| sizes[axis]).product();
+                1.0 / count.max(1) as f32
+            }
+        }
+    }
+}
+
+impl Op for Reduce {
+    fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        let dims = x[0].dims();
+        if let Some(&axis) = self.axes.iter().find(|&&axis| axis >= dims.len()) {
+            return Err(Fault::Operand { input: 0, expected: format!("an axis {axis}"), got: "none".into() });
+        }
+        let kept = dims.iter().enumerate().filter(|(axis, _)| !self.axes.contains(axis)).map(|(_, dim)| *dim);
+        Ok(vec![Shape::new(kept.collect::<Vec<Dim>>())])
+    }
+
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let (geometry, factor, accumulate) = (self.geometry(k.shape(0))?, self.factor(k.shape(0)), k.accumulate());
+        let x = k.input(0);
+        sum(&geometry, x, k.output(0), factor, accumulate);
+        Ok(())
+    }
+
+    fn accumulates(&self) -> bool {
+        true
+    }
+
+    fn backward(&self, g: &Grads<'_>) -> Vec<Option<Node>> {
+        vec![Some(Node::call(Spread { reduce: self.clone(), shape: g.x(0).shape() }, &[g.dy()]))]
+    }
+
+    fn reach(&self, x: &[&Shape]) -> crate::Reach {
+        let spatial = x[0].rank() == 4 && self.axes.iter().any(|axis| [1, 2].contains(axis));
+        if spatial || self.axes.len() == x[0].rank() { crate::Reach::Everything } else { crate::Reach::Point }
+    }
+
+    fn kind(&self) -> String {
+        format!("{:?}", self.kind)
+    }
+}
+
+impl Op for Spread {
+    fn infer(&self, _: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        Ok(vec![self.shape.clone()])
+    }
+
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let sizes = k.output_shape(0);
+        let (geometry, factor, accumulate) = (self.reduce.geometry(sizes)?, self.reduce.factor(sizes), k.accumulate());
+        let dy = k.input(0);
+        spread(&geometry, dy, k.output(0), factor, accumulate);
+        Ok(())
+    }
+
+    fn accumulates(&self) -> bool {
+        true
+    }
+}
+
+impl Node {
+    #[track_caller]
+    fn reduce(&self, axes: &[Axis], kind: ReduceKind) -> Node {
+        let shape = self.shape();
+        let mut numbers = Vec::new();
+        for &axis in axes {
+            match axis.index(shape.rank()) {
+                Some(number) => numbers.push(number),
+                None if self.id().is_none() => return self.clone(),
+                None => return self.trace().fail("Reduce", format!("there is no axis {axis} in {shape}")),
+            }
+        }
+        numbers.sort_unstable();
+        numbers.dedup();
+        Node::call(Reduce { axes: numbers, kind }, &[self])
+    }
+
+    fn all_axes(&self) -> Vec<Axis> {
+        (0..self.shape().rank()).map(Axis::Index).collect()
+    }
+
+    /// The sum over some axes, which fall away.
+    #[track_caller]
+    pub fn sum_over(&self, axes: &[Axis]) -> Node {
+        self.reduce(axes, ReduceKind::Sum)
+    }
+
+    /// The mean over some axes, which fall away.
+    #[track_caller]
+    pub fn mean_over(&self, axes: &[Axis]) -> Node {
+        self.reduce(axes, ReduceKind::Mean)
+    }
+
+    /// The sum of everything: a scalar.
+    #[track_caller]
+    pub fn sum(&self) -> Node {
+        self.reduce(&self.all_axes(), ReduceKind::Sum)
+    }
+
+    /// The mean of everything: a scalar.
+    #[track_caller]
+    pub fn mean(&self) -> Node {
+        self.reduce(&self.all_axes(), ReduceKind::Mean)
+    }
+
+    /// The mean of each channel: `[N, H, W, C]` → `[N, C]`.
+    #[track_caller]
+    pub fn global_avg_pool(&self) -> Node {
+        self.mean_over(&[Axis::H, Axis::W])
+    }
+
+    /// The adjoint of broadcasting `shape` to this one: sums over every axis that was repeated.
+    #[track_caller]
+    pub(crate) fn sum_to(&self, shape: &Shape) -> Node {
+        let own = self.shape();
+        if own == *shape || self.id().is_none() {
+            return self.clone();
+        }
+        let missing = own.rank() - shape.rank();
+        let repeated = |axis: &usize| match axis.checked_sub(missing) {
+            Some(axis_there) => shape.dims()[axis_there] != own.dims()[*axis],
+            None => true,
+        };
+        let axes: Vec<Axis> = (0..own.rank()).filter(repeated).map(Axis::Index).collect();
+        let sums = self.sum_over(&axes);
+        if sums.shape() == *shape {
+            return sums;
+        }
+        Node::call(super::Reshape { shape: shape.clone() }, &[&sums])
+    }
+}

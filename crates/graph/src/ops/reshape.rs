@@ -1,0 +1,74 @@
+//! The same numbers under another shape: no kernel is run.
+
+use super::same_shape;
+use crate::{Dim, Fault, Grads, Node, Op, Operands, Shape};
+
+/// The same numbers under another shape.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reshape {
+    /// The shape of the result.
+    pub shape: Shape,
+}
+
+/// The operand itself: what dropout is in inference.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Identity;
+
+impl Op for Reshape {
+    fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        // Equal for two batch sizes is equal for all: both lengths are linear in N, or would be refused here.
+        if [1, 2].iter().any(|&n| x[0].len(n) != self.shape.len(n)) {
+            let expected = format!("as many numbers as {} has", self.shape);
+            return Err(Fault::Operand { input: 0, expected, got: format!("{} a sample", x[0].len(1)) });
+        }
+        Ok(vec![self.shape.clone()])
+    }
+
+    fn forward(&self, _: &mut Operands<'_>) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn is_view(&self) -> bool {
+        true
+    }
+
+    fn backward(&self, g: &Grads<'_>) -> Vec<Option<Node>> {
+        vec![Some(Node::call(Reshape { shape: g.x(0).shape() }, &[g.dy()]))]
+    }
+}
+
+impl Op for Identity {
+    fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        same_shape(x)
+    }
+
+    fn forward(&self, _: &mut Operands<'_>) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn is_view(&self) -> bool {
+        true
+    }
+
+    fn backward(&self, g: &Grads<'_>) -> Vec<Option<Node>> {
+        vec![Some(g.dy().clone())]
+    }
+}
+
+impl Node {
+    /// Each sample under another shape: `[N, …]` → `[N] + sample`.
+    #[track_caller]
+    pub fn reshape(&self, sample: impl AsRef<[usize]>) -> Node {
+        let batch = self.shape().dims().first().copied().unwrap_or(Dim::Fixed(1));
+        let sample = sample.as_ref().iter().map(|&size| Dim::Fixed(size));
+        Node::call(Reshape { shape: Shape::new(std::iter::once(batch).chain(sample).collect::<Vec<_>>()) }, &[self])
+    }
+
+    /// Each sample as a row: `[N, H, W, C]` → `[N, H·W·C]`, in the order rows, columns, channels.
+    #[track_caller]
+    pub fn flatten(&self) -> Node {
+        let shape = self.shape();
+        let features = shape.dims().iter().skip(1).map(|dim| dim.at(1)).product();
+        self.reshape([features])
+    }
+}

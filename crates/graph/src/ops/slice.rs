@@ -1,0 +1,139 @@
+//! A part of a value along an axis.
+
+use crate::{Axis, Dim, Fault, Grads, Node, Op, Operands, Shape};
+use ocelli_kernels::Accumulate;
+use ocelli_kernels::copy::{BlockCopy, copy_blocks};
+use std::ops::Range;
+
+/// Some entries of an axis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slice {
+    axis: usize,
+    start: Dim,
+    len: Dim,
+}
+
+/// The adjoint of [`Slice`]: zeros outside of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct SliceBackward {
+    slice: Slice,
+    shape: Shape,
+}
+
+impl Slice {
+    pub(crate) fn new(axis: usize, start: Dim, len: Dim) -> Slice {
+        Slice { axis, start, len }
+    }
+
+    /// How the blocks of the slice lie in the whole of these sizes. The batch size is told by the sizes of the first axis.
+    fn blocks(&self, whole: &[usize], part: &[usize]) -> BlockCopy {
+        let inner: usize = whole[self.axis + 1..].iter().product();
+        let outer: usize = whole[..self.axis].iter().product();
+        let batch = match self.len {
+            Dim::Batch(multiple) => part[self.axis] / multiple,
+            Dim::Fixed(_) => 1,
+        };
+        let block = part[self.axis] * inner;
+        BlockCopy {
+            block,
+            count: outer,
+            src_offset: self.start.at(batch) * inner,
+            src_stride: whole[self.axis] * inner,
+            dst_offset: 0,
+            dst_stride: block,
+        }
+    }
+}
+
+impl Op for Slice {
+    fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        let mut dims = x[0].dims().to_vec();
+        let whole = dims.get(self.axis).copied();
+        let fits = whole.is_some_and(|whole| {
+            [1, 2].iter().all(|&n| self.start.at(n) + self.len.at(n) <= whole.at(n)) && self.len.at(1) > 0
+        });
+        if !fits {
+            let axis = Axis::named(self.axis, x[0].rank());
+            let expected = format!("{} entries from {} on axis {axis}", self.len, self.start);
+            let got = whole.map_or("none".to_string(), |whole| whole.to_string());
+            return Err(Fault::Operand { input: 0, expected, got });
+        }
+        dims[self.axis] = self.len;
+        Ok(vec![Shape::new(dims)])
+    }
+
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let blocks = self.blocks(k.shape(0), k.output_shape(0));
+        let (x, accumulate) = (k.input(0), k.accumulate());
+        copy_blocks(&blocks, x, k.output(0), accumulate);
+        Ok(())
+    }
+
+    fn accumulates(&self) -> bool {
+        true
+    }
+
+    fn backward(&self, g: &Grads<'_>) -> Vec<Option<Node>> {
+        vec![Some(Node::call(SliceBackward { slice: *self, shape: g.x(0).shape() }, &[g.dy()]))]
+    }
+}
+
+impl Op for SliceBackward {
+    fn infer(&self, _: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        Ok(vec![self.shape.clone()])
+    }
+
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let there = self.slice.blocks(k.output_shape(0), k.shape(0));
+        let back = BlockCopy {
+            src_offset: there.dst_offset,
+            src_stride: there.dst_stride,
+            dst_offset: there.src_offset,
+            dst_stride: there.src_stride,
+            ..there
+        };
+        let (dy, accumulate) = (k.input(0), k.accumulate());
+        if accumulate == Accumulate::Set {
+            k.output(0).fill(0.0);
+        }
+        copy_blocks(&back, dy, k.output(0), accumulate);
+        Ok(())
+    }
+
+    fn accumulates(&self) -> bool {
+        true
+    }
+}
+
+impl Node {
+    /// Some entries of an axis other than the batch.
+    #[track_caller]
+    pub fn slice(&self, axis: Axis, range: Range<usize>) -> Node {
+        let shape = self.shape();
+        let len = range.end.saturating_sub(range.start);
+        match axis.index(shape.rank()) {
+            Some(index) if shape.dims()[index].fixed().is_some() => {
+                Node::call(Slice::new(index, Dim::Fixed(range.start), Dim::Fixed(len)), &[self])
+            }
+            _ if self.id().is_none() => self.clone(),
+            Some(_) => self.trace().fail("Slice", format!("axis {axis} of {shape} is the batch; see `split_batch`")),
+            None => self.trace().fail("Slice", format!("there is no axis {axis} in {shape}")),
+        }
+    }
+
+    /// Part `part` of `parts` equal parts of a batch of `parts·N`: takes apart what was concatenated.
+    #[track_caller]
+    pub fn split_batch(&self, part: usize, parts: usize) -> Node {
+        match self.shape().dims().first() {
+            Some(Dim::Batch(multiple)) if parts > 0 && multiple % parts == 0 => {
+                let each = multiple / parts;
+                Node::call(Slice::new(0, Dim::Batch(part * each), Dim::Batch(each)), &[self])
+            }
+            _ if self.id().is_none() => self.clone(),
+            _ => {
+                let shape = self.shape();
+                self.trace().fail("Slice", format!("the batch of {shape} is not made of {parts} equal parts"))
+            }
+        }
+    }
+}

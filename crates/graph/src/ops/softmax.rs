@@ -1,0 +1,77 @@
+//! Softmax and its logarithm over the last axis.
+
+use super::same_shape;
+use crate::{Fault, Grads, Node, Op, Operands, Shape};
+use ocelli_kernels::softmax::{log_softmax, log_softmax_backward, softmax, softmax_backward};
+
+/// `e^x[c] / Σ e^x[k]` over the last axis, or its logarithm. Backward keeps the result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SoftmaxOp {
+    /// The probabilities.
+    Plain,
+    /// Their logarithms.
+    Log,
+}
+
+/// Operands: `dy`, `y`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct SoftmaxBackward(SoftmaxOp);
+
+impl Op for SoftmaxOp {
+    fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        if x[0].rank() == 0 { Err(Fault::Rank { input: 0, expected: "[…, classes]" }) } else { same_shape(x) }
+    }
+
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let (x, classes) = (k.source(0), k.shape(0).last().copied().unwrap_or(1));
+        match self {
+            SoftmaxOp::Plain => softmax(x, k.output(0), classes),
+            SoftmaxOp::Log => log_softmax(x, k.output(0), classes),
+        }
+        Ok(())
+    }
+
+    fn in_place(&self) -> Option<usize> {
+        Some(0)
+    }
+
+    fn backward(&self, g: &Grads<'_>) -> Vec<Option<Node>> {
+        vec![Some(Node::call(SoftmaxBackward(*self), &[g.dy(), g.y(0)]))]
+    }
+
+    fn kind(&self) -> String {
+        match self {
+            SoftmaxOp::Plain => "Softmax".into(),
+            SoftmaxOp::Log => "LogSoftmax".into(),
+        }
+    }
+}
+
+impl Op for SoftmaxBackward {
+    fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        same_shape(x)
+    }
+
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let (dy, y, classes) = (k.input(0), k.input(1), k.shape(0).last().copied().unwrap_or(1));
+        match self.0 {
+            SoftmaxOp::Plain => softmax_backward(y, dy, k.output(0), classes),
+            SoftmaxOp::Log => log_softmax_backward(y, dy, k.output(0), classes),
+        }
+        Ok(())
+    }
+}
+
+impl Node {
+    /// Probabilities over the last axis.
+    #[track_caller]
+    pub fn softmax(&self) -> Node {
+        Node::call(SoftmaxOp::Plain, &[self])
+    }
+
+    /// Logarithms of the probabilities over the last axis.
+    #[track_caller]
+    pub fn log_softmax(&self) -> Node {
+        Node::call(SoftmaxOp::Log, &[self])
+    }
+}

@@ -1,0 +1,139 @@
+//! Shapes with a symbolic batch size.
+
+use ocelli_tensor::Axis;
+use std::fmt;
+
+/// The size of one axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Dim {
+    /// A number that is known while tracing.
+    Fixed(usize),
+    /// A multiple of the batch size: `Batch(1)` is N, `Batch(2)` is 2N (two towers concatenated).
+    Batch(usize),
+}
+
+impl Dim {
+    /// The size for `n` samples.
+    pub fn at(self, n: usize) -> usize {
+        match self {
+            Dim::Fixed(size) => size,
+            Dim::Batch(multiple) => multiple * n,
+        }
+    }
+
+    /// The size, if it does not depend on the batch.
+    pub fn fixed(self) -> Option<usize> {
+        match self {
+            Dim::Fixed(size) => Some(size),
+            Dim::Batch(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Dim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Dim::Fixed(size) => write!(f, "{size}"),
+            Dim::Batch(1) => write!(f, "N"),
+            Dim::Batch(multiple) => write!(f, "{multiple}N"),
+        }
+    }
+}
+
+/// The shape of a value of the graph, such as `[N, 28, 28, 1]`; `[]` is a scalar.
+///
+/// ```
+/// use ocelli_graph::Shape;
+/// let image = Shape::batch(&[28, 28, 1]);
+/// assert_eq!(image.to_string(), "[N, 28, 28, 1]");
+/// assert_eq!(image.at(64), [64, 28, 28, 1]);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
+pub struct Shape(Vec<Dim>);
+
+impl Shape {
+    /// A shape with these axes.
+    pub fn new(dims: impl Into<Vec<Dim>>) -> Shape {
+        Shape(dims.into())
+    }
+
+    /// N samples of `sample`.
+    pub fn batch(sample: &[usize]) -> Shape {
+        let sample = sample.iter().map(|&size| Dim::Fixed(size));
+        Shape(std::iter::once(Dim::Batch(1)).chain(sample).collect())
+    }
+
+    /// The axes.
+    pub fn dims(&self) -> &[Dim] {
+        &self.0
+    }
+
+    /// The number of axes.
+    pub fn rank(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The sizes for `n` samples.
+    pub fn at(&self, n: usize) -> Vec<usize> {
+        self.0.iter().map(|dim| dim.at(n)).collect()
+    }
+
+    /// How many numbers it holds for `n` samples.
+    pub fn len(&self, n: usize) -> usize {
+        self.0.iter().map(|dim| dim.at(n)).product()
+    }
+
+    /// Whether it holds no number however large the batch is.
+    pub fn is_empty(&self) -> bool {
+        self.len(1) == 0
+    }
+
+    /// The size of an axis, if the shape has it and it does not depend on the batch.
+    pub fn size(&self, axis: Axis) -> Option<usize> {
+        self.dim(axis).and_then(Dim::fixed)
+    }
+
+    /// The axis, if the shape has it.
+    pub fn dim(&self, axis: Axis) -> Option<Dim> {
+        axis.index(self.rank()).map(|index| self.0[index])
+    }
+
+    /// The size of the last axis: channels or features. 1 for a scalar.
+    pub fn channels(&self) -> usize {
+        self.0.last().and_then(|dim| dim.fixed()).unwrap_or(1)
+    }
+
+    /// This shape with another last axis.
+    pub fn with_channels(&self, channels: usize) -> Shape {
+        let mut shape = self.clone();
+        if let Some(last) = shape.0.last_mut() {
+            *last = Dim::Fixed(channels);
+        }
+        shape
+    }
+}
+
+impl<const R: usize> From<[usize; R]> for Shape {
+    fn from(sizes: [usize; R]) -> Shape {
+        Shape(sizes.into_iter().map(Dim::Fixed).collect())
+    }
+}
+
+impl From<&[usize]> for Shape {
+    fn from(sizes: &[usize]) -> Shape {
+        Shape(sizes.iter().copied().map(Dim::Fixed).collect())
+    }
+}
+
+impl From<&Shape> for Shape {
+    fn from(shape: &Shape) -> Shape {
+        shape.clone()
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let dims: Vec<_> = self.0.iter().map(Dim::to_string).collect();
+        write!(f, "[{}]", dims.join(", "))
+    }
+}

@@ -1,0 +1,286 @@
+//! Every backward rule against central differences.
+
+use super::{batch_of, conv, input};
+use crate::{Axis, Batch, Constant, Dim, Fault, Mode, Model, Node, Op, Operands, Shape, Tensor, Wrt};
+use ocelli_kernels::{
+    conv::{Conv2dSettings, Padding},
+    pool::{CountPadding, PoolSettings},
+};
+
+/// Compares the gradient of `Σ (y − ¼)²/2` of a network's output with central differences, for the input and every
+/// parameter, at every element.
+fn check(name: &str, network: impl Fn(&Node) -> Node, shape: &[usize]) {
+    check_with(name, network, input(shape));
+}
+
+fn check_with(name: &str, network: impl Fn(&Node) -> Node, x: Tensor) {
+    let mut model = Model::build(&network, &x.shape()[1..], 5).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let mut objective = model
+        .objective_of(Mode::Train, Wrt::ParametersAnd(&["input"]), |t| {
+            let y = t.output();
+            let target = y.map("Target", |_| 0.25, |_| 0.0);
+            (y - target).square().sum() * 0.5
+        })
+        .unwrap_or_else(|error| panic!("{name}: {error}"));
+    let batch = Batch::new().with("input", &x);
+    let step = objective.evaluate(&model, &batch).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let gradients: Vec<(String, Vec<f32>)> = step.gradients().map(|(n, g)| (n.to_string(), g.to_vec())).collect();
+    assert!(gradients.iter().any(|(n, _)| n == "input"), "{name}: no gradient for the input");
+    let h = 1e-2;
+    for (path, gradient) in gradients {
+        for (i, &got) in gradient.iter().enumerate() {
+            let mut loss_at = |offset: f32| {
+                let mut batch = batch.clone();
+                if path == "input" {
+                    let mut x = x.clone();
+                    x.data_mut()[i] += offset;
+                    batch.set("input", x);
+                } else {
+                    model.parameters_mut().value_mut(&path).unwrap().data_mut()[i] += offset;
+                }
+                let loss = f64::from(objective.evaluate(&model, &batch).unwrap().loss());
+                if path != "input" {
+                    model.parameters_mut().value_mut(&path).unwrap().data_mut()[i] -= offset;
+                }
+                loss
+            };
+            let expected = (loss_at(h) - loss_at(-h)) / f64::from(2.0 * h);
+            let tolerance = 4e-3 + 2e-2 * expected.abs();
+            assert!(
+                (f64::from(got) - expected).abs() < tolerance,
+                "{name}: d/d{path}[{i}] is {got}, central differences say {expected}"
+            );
+        }
+    }
+}
+
+#[test]
+fn activations() {
+    // Away from the kinks at 0.
+    let x = Tensor::from_fn([2, 9], |i| {
+        let v = (i[0] * 9 + i[1]) as f32 * 0.23 - 2.0;
+        if v.abs() < 0.05 { 0.1 } else { v }
+    });
+    let positive = Tensor::from_fn([2, 5], |i| 0.3 + (i[0] * 5 + i[1]) as f32 * 0.2);
+    let cases: [(&str, fn(&Node) -> Node); 15] = [
+        ("relu", Node::relu),
+        ("leaky_relu", |x| x.leaky_relu(0.1)),
+        ("elu", |x| x.elu(1.3)),
+        ("sigmoid", Node::sigmoid),
+        ("tanh", Node::tanh),
+        ("scaled_tanh", Node::scaled_tanh),
+        ("silu", Node::silu),
+        ("gelu", Node::gelu),
+        ("gelu_tanh", Node::gelu_tanh),
+        ("square", Node::square),
+        ("abs", Node::abs),
+        ("exp", Node::exp),
+        ("scale", |x| x.scale(-1.5)),
+        ("shift", |x| 2.0 - x),
+        ("map", |x| x.map("Cube", |x| x * x * x, |x| 3.0 * x * x)),
+    ];
+    for (name, network) in cases {
+        check_with(name, network, x.clone());
+    }
+    let cases: [(&str, fn(&Node) -> Node); 3] = [("sqrt", Node::sqrt), ("ln", Node::ln), ("divide", |x| 1.0 / x)];
+    for (name, network) in cases {
+        check_with(name, network, positive.clone());
+    }
+}
+
+#[test]
+fn arithmetic_with_broadcasting() {
+    let parameter = |x: &Node, shape: &[usize]| {
+        x.trace().parameter(&format!("p{}", shape.len()), Shape::from(shape), crate::initial::tests::Ramp)
+    };
+    check("add", |x| x + x.relu(), &[2, 3, 2]);
+    check("add [C]", |x| x + parameter(x, &[3]), &[2, 2, 2, 3]);
+    check("add [H, W, C]", |x| x + parameter(x, &[2, 2, 3]), &[2, 2, 2, 3]);
+    check("sub", |x| parameter(x, &[3]) - x, &[2, 2, 2, 3]);
+    check("mul [C]", |x| x * parameter(x, &[3]), &[2, 2, 2, 3]);
+    check("mul [N, 1, 1, C]", |x| x * x.global_avg_pool().reshape([1, 1, 3]), &[2, 2, 2, 3]);
+    check("mul by itself", |x| x * x, &[2, 3]);
+    check("div", |x| x / parameter(x, &[3]).square().shift(1.0), &[2, 2, 3]);
+}
+
+#[test]
+fn reductions_and_shapes() {
+    check("sum", |x| x.sum_over(&[Axis::H, Axis::W]), &[2, 3, 2, 2]);
+    check("sum over the batch", |x| x.sum_over(&[Axis::N]), &[3, 4]);
+    check("mean", |x| x.mean_over(&[Axis::C]), &[2, 3, 2, 4]);
+    check("global_avg_pool", Node::global_avg_pool, &[2, 3, 2, 4]);
+    check("flatten", |x| x.flatten().relu(), &[2, 2, 2, 2]);
+    check("reshape of what is kept", |x| x.tanh().reshape([4]) * x.tanh().reshape([4]), &[2, 2, 2]);
+    check("concat", |x| Node::concat(&[x, &x.tanh(), x], Axis::C), &[2, 2, 2, 2]);
+    check("concat batches", |x| Node::concat(&[x, &x.tanh()], Axis::N).square(), &[2, 3]);
+    check("split_batch", |x| Node::concat(&[x, &x.tanh()], Axis::N).split_batch(1, 2), &[2, 3]);
+    check("slice", |x| x.slice(Axis::C, 1..3) * x.slice(Axis::C, 0..2), &[2, 2, 2, 4]);
+    check("slice rows", |x| x.slice(Axis::H, 1..3), &[2, 4, 2, 2]);
+}
+
+#[test]
+fn products() {
+    let weight = |x: &Node, shape: [usize; 2]| x.trace().parameter("w", shape, crate::initial::tests::Ramp);
+    check("matmul", |x| x.matmul(&weight(x, [4, 3])), &[3, 4]);
+    check(
+        "linear",
+        |x| {
+            let b = x.trace().parameter("b", [3], crate::initial::tests::Ramp);
+            Node::call(crate::ops::LinearOp, &[x, &weight(x, [4, 3]), &b])
+        },
+        &[3, 4],
+    );
+    check(
+        "squared_distance",
+        |x| x.squared_distance(&x.trace().state("codes", [3, 4], crate::initial::tests::Ramp)).scale(0.2),
+        &[2, 4],
+    );
+}
+
+#[test]
+fn softmaxes() {
+    check("softmax", Node::softmax, &[3, 5]);
+    check("log_softmax", Node::log_softmax, &[3, 5]);
+}
+
+#[test]
+fn convolutions_and_pools() {
+    check("conv", |x| conv(x, 2), &[2, 4, 5, 2]);
+    check(
+        "conv with everything",
+        |x| {
+            let settings = Conv2dSettings {
+                stride_h: 2,
+                dilation_w: 2,
+                padding: Padding::Explicit { top: 1, bottom: 0, left: 2, right: 1 },
+                groups: 2,
+                ..Conv2dSettings::default()
+            };
+            let w = x.trace().parameter("w", [2, 2, 1, 4], crate::initial::tests::Ramp);
+            let b = x.trace().parameter("b", [4], crate::initial::tests::Ramp);
+            x.conv2d(settings, &w, Some(&b))
+        },
+        &[2, 4, 4, 2],
+    );
+    let overlapping = PoolSettings { stride_h: 2, stride_w: 2, ..PoolSettings::square(3) };
+    // Far enough from each other that no step of the differences changes a maximum.
+    let apart =
+        Tensor::from_fn([2, 5, 5, 2], |i| (((i[0] * 5 + i[1]) * 5 + i[2]) * 37 % 50) as f32 * 0.05 + i[3] as f32);
+    check_with("max_pool", move |x| x.max_pool(overlapping), apart);
+    check("avg_pool", move |x| x.avg_pool(overlapping, CountPadding::Include), &[2, 5, 5, 2]);
+    check("adaptive_avg_pool", |x| x.adaptive_avg_pool(2, 3), &[2, 5, 4, 2]);
+}
+
+#[test]
+fn a_residual_connection() {
+    check(
+        "residual",
+        |x| {
+            let w = x.trace().parameter("w", [1, 1, 2, 2], crate::initial::tests::Ramp);
+            (x.conv2d(Conv2dSettings::default(), &w, None).tanh() + x).tanh()
+        },
+        &[2, 2, 2, 2],
+    );
+}
+
+/// A user's operation: `y = a·x + b·x²` with its own backward operation.
+#[derive(Debug, Clone, Copy)]
+struct Quadratic {
+    a: f32,
+    b: f32,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct QuadraticBackward(Quadratic);
+
+impl Op for Quadratic {
+    fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        Ok(vec![x[0].clone()])
+    }
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let x = k.input(0);
+        k.output(0).iter_mut().zip(x).for_each(|(y, x)| *y = self.a * x + self.b * x * x);
+        Ok(())
+    }
+    fn backward(&self, g: &crate::Grads<'_>) -> Vec<Option<Node>> {
+        vec![g.want(0, || Node::call(QuadraticBackward(*self), &[g.dy(), g.x(0)]))]
+    }
+}
+
+impl Op for QuadraticBackward {
+    fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        Ok(vec![x[0].clone()])
+    }
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let (dy, x, Quadratic { a, b }) = (k.input(0), k.input(1), self.0);
+        k.output(0).iter_mut().zip(dy).zip(x).for_each(|((dx, dy), x)| *dx = dy * (a + 2.0 * b * x));
+        Ok(())
+    }
+}
+
+#[test]
+fn operations_of_the_users_own() {
+    check("quadratic", |x| Node::call(Quadratic { a: 2.0, b: -0.5 }, &[x]), &[2, 3]);
+}
+
+/// An operation without a backward rule.
+#[derive(Debug, Clone, Copy)]
+struct Round;
+
+impl Op for Round {
+    fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        Ok(vec![x[0].clone()])
+    }
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let x = k.input(0);
+        k.output(0).iter_mut().zip(x).for_each(|(y, x)| *y = x.round());
+        Ok(())
+    }
+}
+
+#[test]
+fn a_missing_backward_rule_matters_only_where_a_gradient_must_pass() {
+    let network = |x: &Node| {
+        let w = x.trace().parameter("below", [3], Constant(1.0));
+        let v = x.trace().parameter("above", [3], Constant(1.0));
+        x.scope("round", |x| Node::call(Round, &[&(x * &w)])) * v
+    };
+    let mut model = Model::build(network, [3], 0).unwrap();
+    let error = model.objective(|t| t.output().mean()).unwrap_err().to_string();
+    assert_eq!(error, "round (Round): has no backward rule, and a gradient must pass through it");
+    model.freeze("below").unwrap();
+    let objective = model.objective(|t| t.output().mean()).unwrap();
+    assert_eq!(objective.gradient_names().collect::<Vec<_>>(), ["above"]);
+}
+
+#[test]
+fn dropout_draws_the_same_mask_backward_and_another_one_each_step() {
+    let mut model = Model::build(|x| x.scope("drop", |x| x.dropout(0.5)), [1000], 1).unwrap();
+    let mut objective = model
+        .objective_of(Mode::Train, Wrt::Values(&["input"]), |t| t.output().sum())
+        .unwrap()
+        .watching(&["output"])
+        .unwrap();
+    let batch = Batch::new().with("input", Tensor::full([2, 1000], 1.0));
+    let mut masks = Vec::new();
+    for _ in 0..2 {
+        let step = objective.step(&mut model, &batch).unwrap();
+        assert_eq!(step.gradient("input"), step.activation("output"));
+        let kept = step.gradient("input").unwrap().iter().filter(|v| **v != 0.0).count();
+        assert!((900..1100).contains(&kept), "{kept} of 2000 kept");
+        masks.push(step.gradient("input").unwrap().to_vec());
+    }
+    assert_ne!(masks[0], masks[1]);
+    objective.set_steps(0);
+    assert_eq!(objective.step(&mut model, &batch).unwrap().gradient("input").unwrap(), masks[0]);
+    let y = model.predict(&Tensor::full([1, 1000], 1.0)).unwrap();
+    assert!(y.data().iter().all(|v| *v == 1.0), "inference is the identity");
+}
+
+#[test]
+fn batch_dimensions_are_symbolic() {
+    let model = Model::build(|x| Node::concat(&[x, x], Axis::N), [3], 0).unwrap();
+    let output = model.graph().find("output").unwrap();
+    assert_eq!(model.graph().values[output].shape.dims()[0], Dim::Batch(2));
+    assert_eq!(model.run(&batch_of(&[5, 3]), &["output"]).unwrap()[0].shape(), [10, 3]);
+}

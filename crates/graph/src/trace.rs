@@ -1,0 +1,340 @@
+//! The trace: a network while it is being described.
+
+use crate::{
+    BuildError, Call, Dim, ElementKind, Fault, Graph, Initializer, Node, Op, ParameterRole, ParameterSpec, Shape,
+    Source, ValueId, ValueInfo,
+};
+use std::{cell::RefCell, collections::HashMap, panic::Location, rc::Rc, sync::Arc};
+
+/// One layer that is being described.
+#[derive(Clone, Debug)]
+pub(crate) struct Scope {
+    /// Where its activations live.
+    pub(crate) path: String,
+    /// Where its parameters live: elsewhere than `path` inside a shared layer.
+    pub(crate) parameters: String,
+    /// The layer's name for itself; empty for a plain function.
+    pub(crate) kind: String,
+    pub(crate) location: &'static Location<'static>,
+    /// Whether parameters that exist already are meant: the second use of a shared layer.
+    pub(crate) reuse: bool,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    graph: Graph,
+    scopes: Vec<Scope>,
+    /// The first mistake. From then on every node is poisoned.
+    error: Option<BuildError>,
+    closed: bool,
+    /// Paths that were applied, and where.
+    applied: HashMap<String, &'static Location<'static>>,
+    /// Parameter paths of shared layers by their identity.
+    shared: HashMap<u64, String>,
+    /// How many sizes poisoned nodes were asked for.
+    asked: usize,
+}
+
+/// A network while it is being described: makes inputs and parameters, and finds activations by name.
+#[derive(Clone, Debug, Default)]
+pub struct Trace(Rc<RefCell<State>>);
+
+pub(crate) fn join(parent: &str, name: &str) -> String {
+    if parent.is_empty() { name.into() } else { format!("{parent}.{name}") }
+}
+
+impl Trace {
+    /// All access to the state goes through here; `f` must not touch the trace.
+    fn with<R>(&self, f: impl FnOnce(&mut State) -> R) -> R {
+        f(&mut self.0.borrow_mut())
+    }
+
+    /// Continues a graph that was closed.
+    pub(crate) fn reopen(graph: Graph) -> Trace {
+        Trace(Rc::new(RefCell::new(State { graph, ..State::default() })))
+    }
+
+    /// Ends the description. Nodes that outlive it are poisoned.
+    pub(crate) fn close(&self) -> Result<Graph, BuildError> {
+        self.with(|state| {
+            state.closed = true;
+            match state.error.take() {
+                Some(error) => Err(error),
+                None => Ok(std::mem::take(&mut state.graph)),
+            }
+        })
+    }
+
+    pub(crate) fn read<R>(&self, f: impl FnOnce(&Graph) -> R) -> R {
+        self.with(|state| f(&state.graph))
+    }
+
+    pub(crate) fn is_same(&self, other: &Trace) -> bool {
+        Rc::ptr_eq(&self.0, &other.0)
+    }
+
+    pub(crate) fn is_dead(&self) -> bool {
+        self.with(|state| state.error.is_some() || state.closed)
+    }
+
+    pub(crate) fn poisoned(&self) -> Node {
+        Node::new(self.clone(), None)
+    }
+
+    pub(crate) fn node(&self, id: ValueId) -> Node {
+        Node::new(self.clone(), Some(id))
+    }
+
+    /// 1, 2, 3, …: the sizes of a poisoned node, so that a user's loop on a size ends and nothing divides by zero.
+    pub(crate) fn growing_size(&self) -> usize {
+        self.with(|state| {
+            state.asked += 1;
+            state.asked
+        })
+    }
+
+    /// Records the first mistake, in a sentence, and answers a poisoned node. `kind` names the operation; the layer that is
+    /// being described takes its place where there is one.
+    pub fn fail(&self, kind: &str, reason: impl Into<String>) -> Node {
+        self.fail_at(kind, reason.into(), None)
+    }
+
+    pub(crate) fn fail_at(&self, kind: &str, reason: String, at: Option<&'static Location<'static>>) -> Node {
+        self.with(|state| {
+            let scope = state.scopes.last();
+            let error = BuildError {
+                path: scope.map_or(String::new(), |scope| scope.path.clone()),
+                kind: scope.map(|scope| &scope.kind).filter(|kind| !kind.is_empty()).map_or(kind, |k| k).to_string(),
+                reason,
+                location: scope.map(|scope| scope.location).or(at),
+            };
+            if !state.closed {
+                state.error.get_or_insert(error);
+            }
+        });
+        self.poisoned()
+    }
+
+    pub(crate) fn push_scope(&self, scope: Scope) {
+        self.with(|state| state.scopes.push(scope));
+    }
+
+    pub(crate) fn pop_scope(&self) {
+        self.with(|state| state.scopes.pop());
+    }
+
+    /// The scope in which something called `name` would be applied, and where it was applied before if it was.
+    pub(crate) fn enter(
+        &self,
+        name: &str,
+        kind: String,
+        sharing: Option<(u64, &str)>,
+        location: &'static Location<'static>,
+    ) -> (Scope, Option<&'static Location<'static>>) {
+        self.with(|state| {
+            let outer = state.scopes.last();
+            let outer_path = outer.map_or("", |scope| &scope.path);
+            let outer_parameters = outer.map_or("", |scope| &scope.parameters);
+            let mut reuse = outer.is_some_and(|scope| scope.reuse);
+            let path = join(outer_path, name);
+            let mut parameters = join(outer_parameters, name);
+            if let Some((id, shared)) = sharing {
+                let fresh = join(outer_parameters, shared);
+                reuse |= state.shared.contains_key(&id);
+                parameters = state.shared.entry(id).or_insert(fresh).clone();
+            }
+            let before = state.applied.insert(path.clone(), location);
+            (Scope { path, parameters, kind, location, reuse }, before)
+        })
+    }
+
+    fn add_value(&self, shape: Shape, kind: ElementKind, source: Source, origin: String) -> ValueId {
+        self.with(|state| {
+            state.graph.values.push(ValueInfo { shape, kind, source, origin });
+            state.graph.values.len() - 1
+        })
+    }
+
+    /// Gives the value a name; an error if another value has it.
+    pub(crate) fn put_name(&self, id: ValueId, path: String) -> Node {
+        let taken = self.with(|state| *state.graph.names.entry(path.clone()).or_insert(id) != id);
+        if taken {
+            return self.fail("named", format!("\"{path}\" is already the name of a value"));
+        }
+        self.node(id)
+    }
+
+    fn add_input(&self, name: &str, shape: Shape, kind: ElementKind) -> Node {
+        if self.is_dead() {
+            return self.poisoned();
+        }
+        if let Some(existing) = self.read(|graph| graph.names.get(name).copied()) {
+            let same = self.read(|graph| {
+                let value = &graph.values[existing];
+                value.source == Source::Input(name.into()) && value.shape == shape && value.kind == kind
+            });
+            if same {
+                return self.node(existing);
+            }
+            return self.fail("input", format!("\"{name}\" is already the name of a value"));
+        }
+        let id = self.add_value(shape, kind, Source::Input(name.into()), format!("input \"{name}\""));
+        self.put_name(id, name.into())
+    }
+
+    /// An input of the network: what the batch holds under `name`. Asked for again with the same shape, it is the same node.
+    pub fn input(&self, name: &str, shape: impl Into<Shape>) -> Node {
+        self.add_input(name, shape.into(), ElementKind::F32)
+    }
+
+    /// Integer labels, one a sample: `[N]`.
+    pub fn labels(&self, name: &str) -> Node {
+        self.add_input(name, Shape::new([Dim::Batch(1)]), ElementKind::U32)
+    }
+
+    /// The activation called `name`: a layer's path, or what was [`named`](Node::named).
+    pub fn tap(&self, name: &str) -> Node {
+        if self.is_dead() {
+            return self.poisoned();
+        }
+        match self.read(|graph| graph.find(name)) {
+            Some(id) => self.node(id),
+            None => {
+                let known = self.read(Graph::known_names);
+                self.fail("tap", format!("nothing is called \"{name}\"; there are: {known}"))
+            }
+        }
+    }
+
+    /// The result of the network.
+    pub fn output(&self) -> Node {
+        self.tap("output")
+    }
+
+    /// A parameter of the layer that is being described, learnt by gradients.
+    pub fn parameter(&self, name: &str, shape: impl Into<Shape>, init: impl Initializer + 'static) -> Node {
+        self.parameter_from(name, shape, Arc::new(init))
+    }
+
+    /// The same with an initialiser that is shared.
+    pub fn parameter_from(&self, name: &str, shape: impl Into<Shape>, init: Arc<dyn Initializer>) -> Node {
+        self.add_parameter(name, shape.into(), init, ParameterRole::Trained)
+    }
+
+    /// A parameter that no gradient changes: running statistics, fixed codes. See [`Trace::update`].
+    pub fn state(&self, name: &str, shape: impl Into<Shape>, init: impl Initializer + 'static) -> Node {
+        self.add_parameter(name, shape.into(), Arc::new(init), ParameterRole::State)
+    }
+
+    fn add_parameter(&self, name: &str, shape: Shape, init: Arc<dyn Initializer>, role: ParameterRole) -> Node {
+        if self.is_dead() {
+            return self.poisoned();
+        }
+        if shape.dims().iter().any(|dim| dim.fixed().is_none()) {
+            return self.fail("parameter", format!("{name} of shape {shape} depends on the batch size"));
+        }
+        let (path, reuse) = self.with(|state| match state.scopes.last() {
+            Some(scope) => (join(&scope.parameters, name), scope.reuse),
+            None => (name.to_string(), false),
+        });
+        match self.read(|graph| graph.parameters.get(&path).map(|spec| spec.value)) {
+            Some(id) if reuse => {
+                let node = self.node(id);
+                let first = node.shape();
+                if first == shape {
+                    return node;
+                }
+                self.fail("Shared", format!("the shared parameter {path} is {first}, this use needs {shape}"))
+            }
+            Some(_) => self.fail("parameter", format!("{path} already exists")),
+            None => {
+                let source = Source::Parameter(path.clone());
+                let value = self.add_value(shape, ElementKind::F32, source, format!("parameter {path}"));
+                let spec = ParameterSpec { value, initializer: init, role };
+                self.with(|state| state.graph.parameters.insert(path, spec));
+                self.node(value)
+            }
+        }
+    }
+
+    /// At the end of a training step, `state` takes the value `new`. A layer applied twice chains its updates.
+    pub fn update(&self, state: &Node, new: &Node) {
+        let (Some(old), Some(new_id)) = (state.id(), new.id()) else { return };
+        let (old_shape, new_shape) = (state.shape(), new.shape());
+        if old_shape != new_shape {
+            self.fail("update", format!("the state is {old_shape}, its new value {new_shape}"));
+            return;
+        }
+        self.with(|inner| {
+            if let Source::Parameter(path) = inner.graph.values[old].source.clone() {
+                inner.graph.updates.push((path, new_id));
+            }
+        });
+    }
+
+    /// The path of the layer that is being described.
+    pub fn path(&self) -> String {
+        self.with(|state| state.scopes.last().map_or(String::new(), |scope| scope.path.clone()))
+    }
+
+    /// Applies an operation to nodes: its results.
+    #[track_caller]
+    pub fn call(&self, op: Arc<dyn Op>, x: &[&Node]) -> Vec<Node> {
+        let (outputs, at) = (op.outputs(), Location::caller());
+        let failed = |reason: String| vec![self.fail_at(&op.kind(), reason, Some(at)); outputs];
+        let ids: Option<Vec<ValueId>> = x.iter().map(|node| node.id()).collect();
+        let Some(ids) = ids.filter(|_| !self.is_dead()) else {
+            return vec![self.poisoned(); outputs];
+        };
+        if x.iter().any(|node| !node.trace().is_same(self)) {
+            return failed("operands come from two different networks".into());
+        }
+        for (i, &id) in ids.iter().enumerate() {
+            let (kind, expected) = (self.read(|graph| graph.values[id].kind), op.operand_kind(i));
+            if kind != expected {
+                let origin = self.read(|graph| graph.values[id].origin.clone());
+                return failed(format!("expected {expected}, got {kind} from {origin}"));
+            }
+        }
+        let shapes: Vec<Shape> = x.iter().map(|node| node.shape()).collect();
+        match op.infer(&shapes.iter().collect::<Vec<_>>()) {
+            Ok(results) => self.add_call(op, ids, results),
+            Err(fault) => failed(self.sentence(&fault, &ids)),
+        }
+    }
+
+    fn add_call(&self, op: Arc<dyn Op>, inputs: Vec<ValueId>, results: Vec<Shape>) -> Vec<Node> {
+        let (path, kind) = self.with(|state| match state.scopes.last() {
+            Some(scope) if !scope.kind.is_empty() => (scope.path.clone(), scope.kind.clone()),
+            Some(scope) => (scope.path.clone(), op.kind()),
+            None => (String::new(), op.kind()),
+        });
+        let origin = if path.is_empty() { kind.clone() } else { format!("{path} ({kind})") };
+        let add = |shape| self.add_value(shape, ElementKind::F32, Source::Call, origin.clone());
+        let outputs: Vec<ValueId> = results.into_iter().map(add).collect();
+        let call = Call { op, inputs, outputs: outputs.clone(), path, kind };
+        self.with(|state| state.graph.calls.push(call));
+        outputs.into_iter().map(|id| self.node(id)).collect()
+    }
+
+    /// A fault with the shapes and origins of its operands.
+    fn sentence(&self, fault: &Fault, ids: &[ValueId]) -> String {
+        self.read(|graph| {
+            let from = |operand: usize| {
+                let value = &graph.values[ids[operand]];
+                format!("{} from {}", value.shape, value.origin)
+            };
+            match fault {
+                Fault::Size { input, axis, expected, what, got } => {
+                    format!("expected {expected} {what} on axis {axis}, got {got} in {}", from(*input))
+                }
+                Fault::Rank { input, expected } => format!("expected {expected}, got {}", from(*input)),
+                Fault::Unequal { left, right } => format!("shapes differ: {} and {}", from(*left), from(*right)),
+                Fault::Operand { input, expected, got } => {
+                    format!("expected {expected}, got {got} in {}", from(*input))
+                }
+                Fault::Setting(sentence) | Fault::Data(sentence) => sentence.clone(),
+            }
+        })
+    }
+}

@@ -1,0 +1,93 @@
+//! The ways to compute a convolution, as an ordered list.
+
+use super::geometry::Conv2dGeometry;
+use super::im2col::Im2col;
+use super::naive::Naive;
+use crate::Accumulate;
+
+/// One of the three kernels that a convolution needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Pass {
+    /// `y` from `x`, `w` and the bias.
+    Forward,
+    /// `dx` from `dy` and `w`.
+    BackwardData,
+    /// `dw` from `x` and `dy`.
+    BackwardFilter,
+}
+
+impl Pass {
+    /// The three of them.
+    pub const ALL: [Self; 3] = [Self::Forward, Self::BackwardData, Self::BackwardFilter];
+}
+
+/// A way to compute the three passes.
+///
+/// Slices are whole tensors in the layouts of [`crate::conv`], exactly as long as the geometry says; the workspace has
+/// at least [`Algorithm::workspace`] elements with any content, and nothing in it survives the call. A kernel panics
+/// where a slice has another length, because that is a bug of its caller.
+pub trait Algorithm: Sync {
+    /// The name under which it can be forced, as in bench ids.
+    fn name(&self) -> &'static str;
+
+    /// Whether it can compute this pass of this convolution.
+    fn supports(&self, g: &Conv2dGeometry, pass: Pass) -> bool;
+
+    /// Elements of scratch memory that the pass needs: a function of the geometry alone.
+    fn workspace(&self, g: &Conv2dGeometry, pass: Pass) -> usize;
+
+    /// `y = conv(x, w) + bias`.
+    fn forward(
+        &self,
+        g: &Conv2dGeometry,
+        x: &[f32],
+        w: &[f32],
+        bias: Option<&[f32]>,
+        y: &mut [f32],
+        workspace: &mut [f32],
+    );
+
+    /// `dx = convᵀ(dy, w)`, or added to `dx`.
+    fn backward_data(
+        &self,
+        g: &Conv2dGeometry,
+        dy: &[f32],
+        w: &[f32],
+        dx: &mut [f32],
+        accumulate: Accumulate,
+        workspace: &mut [f32],
+    );
+
+    /// `dw[k, c, o] = Σ x[p + k, c] · dy[p, o]` over all windows `p`, or added to `dw`.
+    fn backward_filter(
+        &self,
+        g: &Conv2dGeometry,
+        x: &[f32],
+        dy: &[f32],
+        dw: &mut [f32],
+        accumulate: Accumulate,
+        workspace: &mut [f32],
+    );
+}
+
+/// Every algorithm, the preferred one first. The last is the definition and supports everything.
+pub const ALGORITHMS: &[&dyn Algorithm] = &[&Im2col, &Naive];
+
+/// The first algorithm of [`ALGORITHMS`] that supports the pass.
+#[must_use]
+pub fn choose(g: &Conv2dGeometry, pass: Pass) -> &'static dyn Algorithm {
+    ALGORITHMS.iter().copied().find(|algorithm| algorithm.supports(g, pass)).unwrap_or(&Naive)
+}
+
+/// The algorithm of that name, for callers that force one.
+#[must_use]
+pub fn by_name(name: &str) -> Option<&'static dyn Algorithm> {
+    ALGORITHMS.iter().copied().find(|algorithm| algorithm.name() == name)
+}
+
+/// Panics unless the operands have the sizes of the geometry.
+pub(super) fn assert_operands(g: &Conv2dGeometry, input: &[f32], filter: &[f32], output: &[f32]) {
+    assert_eq!(input.len(), g.input_len(), "the input of {:?} -> {:?}", g.input_shape(), g.output_shape());
+    assert_eq!(filter.len(), g.filter_len(), "the filter of {:?} -> {:?}", g.input_shape(), g.output_shape());
+    assert_eq!(output.len(), g.output_len(), "the output of {:?} -> {:?}", g.input_shape(), g.output_shape());
+}

@@ -1,0 +1,303 @@
+//! Convolution as matrix products of patches and filters, in all three passes: the portable baseline.
+//!
+//! A *patch* is what one output pixel reads, laid out as a row of `kernel_h · kernel_w · in_c` values; with the filters
+//! as a matrix of as many rows, forward is `y = patches · w`, backward-data `patches(dx) = dy · wᵀ` with every value
+//! added back to the pixel it came from, and backward-filter `dw = patchesᵀ · dy`. The patch matrix never exists as a
+//! whole: it is made in blocks of output rows and of filter rows that stay in the cache, and where a patch already lies
+//! in memory as it should (a 1×1 convolution, a filter as large as its picture) nothing is copied.
+//!
+//! Output rows of the whole batch are numbered on, so that a block may hold several small pictures. `matrixmultiply`
+//! allocates its packing buffers at each product; otherwise nothing is allocated here.
+
+mod patches;
+mod plan;
+
+use rayon::prelude::*;
+
+use self::patches::{add_patches, copy_patches};
+use self::plan::{Plan, Slab};
+use super::algorithm::{Algorithm, Pass, assert_operands};
+use super::geometry::Conv2dGeometry;
+use crate::Accumulate;
+use crate::gemm::{Matrix, MatrixMut, gemm, gemm_parallel};
+
+/// Elements of a filter gradient that one task sums over the pieces: long enough to pay for the task.
+const REDUCTION_CHUNK: usize = 8192;
+
+/// Patches × filters through [`crate::gemm`]; supports every geometry.
+#[derive(Clone, Copy, Debug)]
+pub struct Im2col;
+
+/// Whether the work inside a piece is cut again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Threads {
+    /// There are pieces enough to keep a pool busy.
+    One,
+    /// There are few pieces: products and copies run on the pool themselves.
+    Pool,
+}
+
+impl Threads {
+    fn multiply(self, a: Matrix<'_>, b: Matrix<'_>, c: MatrixMut<'_>, accumulate: Accumulate) {
+        match self {
+            Self::One => gemm(a, b, c, accumulate),
+            Self::Pool => gemm_parallel(a, b, c, accumulate),
+        }
+    }
+}
+
+impl Algorithm for Im2col {
+    fn name(&self) -> &'static str {
+        "im2col"
+    }
+
+    fn supports(&self, _g: &Conv2dGeometry, _pass: Pass) -> bool {
+        true
+    }
+
+    fn workspace(&self, g: &Conv2dGeometry, pass: Pass) -> usize {
+        Plan::new(g, pass).workspace()
+    }
+
+    fn forward(
+        &self,
+        g: &Conv2dGeometry,
+        x: &[f32],
+        w: &[f32],
+        bias: Option<&[f32]>,
+        y: &mut [f32],
+        workspace: &mut [f32],
+    ) {
+        assert_operands(g, x, w, y);
+        assert!(bias.is_none_or(|bias| bias.len() == g.out_c), "a bias of {} channels", g.out_c);
+        if y.is_empty() {
+            return;
+        }
+        let plan = Plan::new(g, Pass::Forward);
+        let workspace = &mut workspace[..plan.workspace()];
+        y.par_chunks_mut(plan.rows_per_piece * plan.output_row)
+            .zip(workspace.par_chunks_mut(plan.piece_workspace))
+            .enumerate()
+            .for_each(|(piece, (y, workspace))| {
+                forward_piece(&plan, x, w, bias, piece * plan.rows_per_piece, y, workspace);
+            });
+    }
+
+    fn backward_data(
+        &self,
+        g: &Conv2dGeometry,
+        dy: &[f32],
+        w: &[f32],
+        dx: &mut [f32],
+        accumulate: Accumulate,
+        workspace: &mut [f32],
+    ) {
+        assert_operands(g, dx, w, dy);
+        if dx.is_empty() {
+            return;
+        }
+        let plan = Plan::new(g, Pass::BackwardData);
+        let workspace = &mut workspace[..plan.workspace()];
+        let image = g.in_h * plan.input_row;
+        // Either a piece is several pictures, or a picture is several bands: one of the two loops has one turn.
+        dx.par_chunks_mut(plan.images_per_piece * image)
+            .zip(workspace.par_chunks_mut(plan.bands * plan.piece_workspace))
+            .enumerate()
+            .for_each(|(group, (dx, workspace))| {
+                dx.par_chunks_mut(plan.band_rows * plan.input_row)
+                    .zip(workspace.par_chunks_mut(plan.piece_workspace))
+                    .enumerate()
+                    .for_each(|(band, (dx, workspace))| {
+                        let origin = Origin { image: group * plan.images_per_piece, row: band * plan.band_rows };
+                        backward_data_piece(&plan, dy, w, origin, dx, accumulate, workspace);
+                    });
+            });
+    }
+
+    fn backward_filter(
+        &self,
+        g: &Conv2dGeometry,
+        x: &[f32],
+        dy: &[f32],
+        dw: &mut [f32],
+        accumulate: Accumulate,
+        workspace: &mut [f32],
+    ) {
+        assert_operands(g, x, dw, dy);
+        if dy.is_empty() {
+            if accumulate == Accumulate::Set {
+                dw.fill(0.0);
+            }
+            return;
+        }
+        let plan = Plan::new(g, Pass::BackwardFilter);
+        let workspace = &mut workspace[..plan.workspace()];
+        if plan.pieces == 1 {
+            return backward_filter_piece(&plan, x, dy, 0, dw, accumulate, workspace);
+        }
+        let (patches, sums) = workspace.split_at_mut(plan.pieces * plan.piece_workspace);
+        dy.par_chunks(plan.rows_per_piece * plan.output_row)
+            .zip(patches.par_chunks_mut(plan.piece_workspace))
+            .zip(sums.par_chunks_mut(dw.len()))
+            .enumerate()
+            .for_each(|(piece, ((dy, patches), sum))| {
+                let first_row = piece * plan.rows_per_piece;
+                backward_filter_piece(&plan, x, dy, first_row, sum, Accumulate::Set, patches);
+            });
+        let len = dw.len();
+        let sums = &*sums;
+        dw.par_chunks_mut(REDUCTION_CHUNK).enumerate().for_each(|(index, dw)| {
+            let begin = index * REDUCTION_CHUNK;
+            for (piece, sum) in sums.chunks_exact(len).enumerate() {
+                let sum = &sum[begin..begin + dw.len()];
+                if piece == 0 && accumulate == Accumulate::Set {
+                    dw.copy_from_slice(sum);
+                } else {
+                    dw.iter_mut().zip(sum).for_each(|(dw, sum)| *dw += sum);
+                }
+            }
+        });
+    }
+}
+
+/// Where a piece of `dx` begins.
+#[derive(Clone, Copy, Debug)]
+struct Origin {
+    image: usize,
+    row: usize,
+}
+
+/// The output rows of the batch from `first_row` on, as many as `y` holds.
+fn forward_piece(
+    plan: &Plan<'_>,
+    x: &[f32],
+    w: &[f32],
+    bias: Option<&[f32]>,
+    first_row: usize,
+    y: &mut [f32],
+    workspace: &mut [f32],
+) {
+    let g = plan.g;
+    let filters = Matrix::new(w, g.patch_len(), g.out_c);
+    for (block, y) in y.chunks_mut(plan.block_rows * plan.output_row).enumerate() {
+        let row = first_row + block * plan.block_rows;
+        let pixels = y.len() / g.out_c;
+        if let Some(bias) = bias {
+            y.chunks_exact_mut(g.out_c).for_each(|pixel| pixel.copy_from_slice(bias));
+        }
+        for slab in plan.slabs() {
+            let first = bias.is_none() && slab.is_first();
+            let accumulate = if first { Accumulate::Set } else { Accumulate::Add };
+            for group in 0..g.groups {
+                let patches = patches_of(plan, x, group, &slab, row, pixels, workspace);
+                let y = MatrixMut::new(y, pixels, g.out_c).columns(plan.output_columns(group));
+                let filters = filters.rows(slab.filter_rows()).columns(plan.output_columns(group));
+                plan.threads.multiply(patches, filters, y, accumulate);
+            }
+        }
+    }
+}
+
+/// The rows of `dx` from `origin` on: whole pictures, or a band of one.
+fn backward_data_piece(
+    plan: &Plan<'_>,
+    dy: &[f32],
+    w: &[f32],
+    origin: Origin,
+    dx: &mut [f32],
+    accumulate: Accumulate,
+    workspace: &mut [f32],
+) {
+    let g = plan.g;
+    let filters = Matrix::new(w, g.patch_len(), g.out_c);
+    let rows = plan.output_rows_of(origin, dx.len() / plan.input_row);
+    if plan.in_place {
+        let pixels = rows.len() * g.out_w;
+        let dy = Matrix::new(&dy[rows.start * plan.output_row..rows.end * plan.output_row], pixels, g.out_c);
+        for group in 0..g.groups {
+            let dx = MatrixMut::new(dx, pixels, g.patch_len() * g.groups).columns(plan.patch_columns(group));
+            let columns = plan.output_columns(group);
+            let filters = filters.columns(columns.clone()).transposed();
+            plan.threads.multiply(dy.columns(columns), filters, dx, accumulate);
+        }
+        return;
+    }
+    if accumulate == Accumulate::Set {
+        dx.fill(0.0);
+    }
+    for row in rows.clone().step_by(plan.block_rows) {
+        let end = rows.end.min(row + plan.block_rows);
+        let pixels = (end - row) * g.out_w;
+        let dy = Matrix::new(&dy[row * plan.output_row..end * plan.output_row], pixels, g.out_c);
+        for slab in plan.slabs() {
+            for group in 0..g.groups {
+                let columns = plan.output_columns(group);
+                let filters = filters.rows(slab.filter_rows()).columns(columns.clone()).transposed();
+                let patches = &mut workspace[..pixels * slab.width()];
+                let product = MatrixMut::new(patches, pixels, slab.width());
+                plan.threads.multiply(dy.columns(columns), filters, product, Accumulate::Set);
+                add_patches(g, group, slab.taps(), row, patches, origin, dx);
+            }
+        }
+    }
+}
+
+/// The part of `dw` that comes from the output rows from `first_row` on, as many as `dy` holds.
+fn backward_filter_piece(
+    plan: &Plan<'_>,
+    x: &[f32],
+    dy: &[f32],
+    first_row: usize,
+    dw: &mut [f32],
+    accumulate: Accumulate,
+    workspace: &mut [f32],
+) {
+    let g = plan.g;
+    for (block, dy) in dy.chunks(plan.block_rows * plan.output_row).enumerate() {
+        let row = first_row + block * plan.block_rows;
+        let pixels = dy.len() / g.out_c;
+        let dy = Matrix::new(dy, pixels, g.out_c);
+        let accumulate = if block == 0 { accumulate } else { Accumulate::Add };
+        for slab in plan.slabs() {
+            for group in 0..g.groups {
+                let patches = patches_of(plan, x, group, &slab, row, pixels, workspace);
+                let columns = plan.output_columns(group);
+                let dw = MatrixMut::new(dw, g.patch_len(), g.out_c).rows(slab.filter_rows()).columns(columns.clone());
+                plan.threads.multiply(patches.transposed(), dy.columns(columns), dw, accumulate);
+            }
+        }
+    }
+}
+
+/// The patches `[pixels, slab.width()]` of one group from output row `row` on: a view of `x`, or a copy in `workspace`.
+fn patches_of<'a>(
+    plan: &Plan<'_>,
+    x: &'a [f32],
+    group: usize,
+    slab: &Slab,
+    row: usize,
+    pixels: usize,
+    workspace: &'a mut [f32],
+) -> Matrix<'a> {
+    let g = plan.g;
+    if plan.in_place {
+        let width = g.patch_len() * g.groups;
+        let begin = row * g.out_w * width;
+        return Matrix::new(&x[begin..begin + pixels * width], pixels, width).columns(plan.patch_columns(group));
+    }
+    let patches = &mut workspace[..pixels * slab.width()];
+    let patch_row = g.out_w * slab.width();
+    match plan.threads {
+        Threads::One => {
+            for (index, patches) in patches.chunks_exact_mut(patch_row).enumerate() {
+                copy_patches(g, group, slab.taps(), row + index, x, patches);
+            }
+        }
+        Threads::Pool => {
+            patches.par_chunks_exact_mut(patch_row).enumerate().for_each(|(index, patches)| {
+                copy_patches(g, group, slab.taps(), row + index, x, patches);
+            });
+        }
+    }
+    Matrix::new(patches, pixels, slab.width())
+}

@@ -1,0 +1,322 @@
+//! Every algorithm, in every pass, against the definition.
+
+use proptest::prelude::*;
+
+use super::naive::{conv2d_backward_data, conv2d_backward_filter, conv2d_forward};
+use super::*;
+use crate::Accumulate;
+
+/// Numbers in [-1, 1) that depend on `seed` alone.
+fn numbers(seed: u64, len: usize) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 40) as f32 / (1_u64 << 23) as f32 - 1.0
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+fn absolute(values: &[f32]) -> Vec<f32> {
+    values.iter().map(|value| value.abs()).collect()
+}
+
+fn dot(a: &[f32], b: &[f32]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
+}
+
+/// Operands of all passes. Workspaces are full of NaN: an algorithm must not read what it has not written.
+struct Case {
+    g: Conv2dGeometry,
+    x: Vec<f32>,
+    w: Vec<f32>,
+    bias: Vec<f32>,
+    dy: Vec<f32>,
+}
+
+impl Case {
+    fn new(g: Conv2dGeometry, seed: u64) -> Self {
+        Self {
+            g,
+            x: numbers(seed, g.input_len()),
+            w: numbers(seed ^ 1, g.filter_len()),
+            bias: numbers(seed ^ 2, g.out_c),
+            dy: numbers(seed ^ 3, g.output_len()),
+        }
+    }
+
+    fn workspace(&self, algorithm: &dyn Algorithm, pass: Pass) -> Vec<f32> {
+        vec![f32::NAN; algorithm.workspace(&self.g, pass)]
+    }
+
+    fn forward(&self, algorithm: &dyn Algorithm, bias: Option<&[f32]>) -> Vec<f32> {
+        let mut y = vec![f32::NAN; self.g.output_len()];
+        let mut workspace = self.workspace(algorithm, Pass::Forward);
+        algorithm.forward(&self.g, &self.x, &self.w, bias, &mut y, &mut workspace);
+        y
+    }
+
+    fn backward_data(&self, algorithm: &dyn Algorithm, mut dx: Vec<f32>, accumulate: Accumulate) -> Vec<f32> {
+        let mut workspace = self.workspace(algorithm, Pass::BackwardData);
+        algorithm.backward_data(&self.g, &self.dy, &self.w, &mut dx, accumulate, &mut workspace);
+        dx
+    }
+
+    fn backward_filter(&self, algorithm: &dyn Algorithm, mut dw: Vec<f32>, accumulate: Accumulate) -> Vec<f32> {
+        let mut workspace = self.workspace(algorithm, Pass::BackwardFilter);
+        algorithm.backward_filter(&self.g, &self.x, &self.dy, &mut dw, accumulate, &mut workspace);
+        dw
+    }
+}
+
+/// `|got - exact| <= 2 (terms + 2) ε (Σ|a||b| + what was there)`, element by element.
+fn assert_close(what: &str, g: &Conv2dGeometry, terms: usize, got: &[f32], exact: &[f32], magnitudes: &[f32]) {
+    assert_eq!(got.len(), exact.len());
+    for (index, ((&got, &exact), &magnitude)) in got.iter().zip(exact).zip(magnitudes).enumerate() {
+        let bound = 2.0 * (terms + 2) as f32 * f32::EPSILON * magnitude;
+        // Written so that NaN fails.
+        assert!((got - exact).abs() <= bound, "{what}, element {index}: {got}, not {exact} +- {bound}, in {g:?}");
+    }
+}
+
+/// Every algorithm, all passes, both ways to accumulate, with and without bias.
+fn check(g: Conv2dGeometry, seed: u64) {
+    let case = Case::new(g, seed);
+    let old_dx = numbers(seed ^ 4, g.input_len());
+    let old_dw = numbers(seed ^ 5, g.filter_len());
+    let (x, w, dy) = (absolute(&case.x), absolute(&case.w), absolute(&case.dy));
+    let mut y_magnitude = vec![0.0; g.output_len()];
+    conv2d_forward(&g, &x, &w, Some(&absolute(&case.bias)), &mut y_magnitude);
+    let mut dx_magnitude = absolute(&old_dx);
+    conv2d_backward_data(&g, &dy, &w, &mut dx_magnitude, Accumulate::Add);
+    let mut dw_magnitude = absolute(&old_dw);
+    conv2d_backward_filter(&g, &x, &dy, &mut dw_magnitude, Accumulate::Add);
+    let taps = g.kernel_h * g.kernel_w;
+
+    for &algorithm in ALGORITHMS {
+        let name = algorithm.name();
+        if algorithm.supports(&g, Pass::Forward) {
+            for bias in [None, Some(case.bias.as_slice())] {
+                let mut exact = vec![0.0; g.output_len()];
+                conv2d_forward(&g, &case.x, &case.w, bias, &mut exact);
+                let y = case.forward(algorithm, bias);
+                assert_close(&format!("{name} forward"), &g, g.patch_len(), &y, &exact, &y_magnitude);
+            }
+        }
+        for accumulate in [Accumulate::Set, Accumulate::Add] {
+            if algorithm.supports(&g, Pass::BackwardData) {
+                let mut exact = old_dx.clone();
+                conv2d_backward_data(&g, &case.dy, &case.w, &mut exact, accumulate);
+                let dx = case.backward_data(algorithm, old_dx.clone(), accumulate);
+                let terms = taps * g.group_out_c();
+                assert_close(&format!("{name} backward_data {accumulate:?}"), &g, terms, &dx, &exact, &dx_magnitude);
+            }
+            if algorithm.supports(&g, Pass::BackwardFilter) {
+                let mut exact = old_dw.clone();
+                conv2d_backward_filter(&g, &case.x, &case.dy, &mut exact, accumulate);
+                let dw = case.backward_filter(algorithm, old_dw.clone(), accumulate);
+                let terms = g.output_pixels();
+                assert_close(&format!("{name} backward_filter {accumulate:?}"), &g, terms, &dw, &exact, &dw_magnitude);
+            }
+        }
+    }
+}
+
+fn geometry(settings: Conv2dSettings, input: [usize; 4], filter: [usize; 4]) -> Conv2dGeometry {
+    Conv2dGeometry::new(&settings, input, filter).unwrap()
+}
+
+/// Named cases; the large ones are cut into pieces, bands and slabs.
+fn named_cases() -> Vec<(&'static str, Conv2dGeometry)> {
+    let plain = Conv2dSettings::default();
+    let same = Conv2dSettings { padding: Padding::Same, ..plain };
+    let stride_2 = Conv2dSettings { stride_h: 2, stride_w: 2, ..same };
+    let dilated = Conv2dSettings { dilation_h: 2, dilation_w: 3, ..same };
+    let flipped = Conv2dSettings { mode: ConvMode::Convolution, ..same };
+    let uneven = Padding::Explicit { top: 2, bottom: 0, left: 1, right: 3 };
+    vec![
+        ("one pixel", geometry(plain, [1, 1, 1, 1], [1, 1, 1, 1])),
+        ("1x1", geometry(plain, [2, 5, 7, 3], [1, 1, 3, 4])),
+        ("1x1 stride 2", geometry(stride_2, [2, 7, 5, 3], [1, 1, 3, 4])),
+        ("1x1 padded", geometry(Conv2dSettings { padding: uneven, ..plain }, [1, 4, 4, 2], [1, 1, 2, 3])),
+        ("1x1 grouped", geometry(Conv2dSettings { groups: 2, ..plain }, [2, 4, 3, 6], [1, 1, 3, 4])),
+        ("1x1 in pieces", geometry(plain, [3, 24, 24, 40], [1, 1, 40, 33])),
+        ("1x1 in bands of one image", geometry(plain, [1, 41, 40, 32], [1, 1, 32, 32])),
+        ("kernel = image", geometry(plain, [5, 5, 5, 16], [5, 5, 16, 12])),
+        ("kernel = image, flipped", geometry(Conv2dSettings { padding: Padding::Valid, ..flipped }, [2, 3, 4, 2], [3, 4, 2, 3])),
+        ("kernel = image, one row", geometry(plain, [3, 1, 6, 2], [1, 6, 2, 3])),
+        ("kernel = image, parallel", geometry(plain, [300, 3, 3, 16], [3, 3, 16, 40])),
+        ("kernel larger than image", geometry(same, [1, 3, 2, 2], [5, 7, 2, 3])),
+        ("3x3 same", geometry(same, [2, 6, 7, 3], [3, 3, 3, 4])),
+        ("even kernel", geometry(same, [2, 6, 7, 3], [2, 4, 3, 4])),
+        ("stride skips pixels", geometry(Conv2dSettings { stride_h: 3, stride_w: 4, ..plain }, [2, 8, 10, 2], [2, 2, 2, 3])),
+        ("stride 2, odd width", geometry(stride_2, [2, 9, 11, 3], [3, 3, 3, 5])),
+        ("dilated", geometry(dilated, [2, 9, 11, 3], [3, 3, 3, 5])),
+        ("flipped", geometry(flipped, [2, 5, 6, 3], [3, 2, 3, 4])),
+        ("uneven padding", geometry(Conv2dSettings { padding: uneven, ..plain }, [2, 5, 4, 3], [3, 3, 3, 2])),
+        ("padding wider than the kernel", geometry(Conv2dSettings { padding: Padding::uniform(4), ..plain }, [1, 3, 3, 2], [2, 2, 2, 3])),
+        ("depthwise", geometry(Conv2dSettings { groups: 5, ..same }, [2, 6, 5, 5], [3, 3, 1, 5])),
+        ("depthwise, multiplier 2", geometry(Conv2dSettings { groups: 4, ..stride_2 }, [2, 6, 5, 4], [3, 3, 1, 8])),
+        ("LeNet-5 conv1 in pieces", geometry(same, [10, 28, 28, 1], [5, 5, 1, 6])),
+        ("LeNet-5 conv2 in pieces", geometry(plain, [11, 14, 14, 6], [5, 5, 6, 16])),
+        ("bands of one image", geometry(same, [1, 45, 47, 16], [3, 3, 16, 20])),
+        ("bands, stride 2", geometry(stride_2, [1, 70, 61, 16], [3, 5, 16, 20])),
+        ("bands, dilated", geometry(dilated, [1, 61, 40, 16], [3, 3, 16, 20])),
+        ("bands, flipped and grouped", geometry(Conv2dSettings { groups: 2, ..flipped }, [2, 45, 47, 16], [3, 3, 8, 20])),
+        ("filter in slabs", geometry(same, [1, 9, 8, 128], [3, 3, 128, 24])),
+    ]
+}
+
+#[test]
+fn named_geometries_equal_the_definition() {
+    for (name, g) in named_cases() {
+        println!("{name}");
+        check(g, 7);
+    }
+}
+
+#[test]
+fn an_empty_batch_has_no_gradient() {
+    let g = geometry(Conv2dSettings::default(), [0, 4, 4, 2], [3, 3, 2, 2]);
+    check(g, 1);
+    for &algorithm in ALGORITHMS {
+        let dw = Case::new(g, 1).backward_filter(algorithm, vec![1.0; g.filter_len()], Accumulate::Set);
+        assert!(dw.iter().all(|&dw| dw == 0.0), "{}", algorithm.name());
+    }
+}
+
+#[test]
+fn same_bits_on_any_number_of_threads() {
+    let cases = named_cases();
+    for &algorithm in ALGORITHMS {
+        for (name, g) in &cases {
+            let case = Case::new(*g, 3);
+            let run = |threads| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                let results = pool.install(|| {
+                    [
+                        case.forward(algorithm, Some(&case.bias)),
+                        case.backward_data(algorithm, vec![0.5; g.input_len()], Accumulate::Add),
+                        case.backward_filter(algorithm, vec![0.5; g.filter_len()], Accumulate::Add),
+                    ]
+                });
+                results.concat().iter().map(|value| value.to_bits()).collect::<Vec<_>>()
+            };
+            let one = run(1);
+            assert!(one == run(2) && one == run(8), "{} on {name}", algorithm.name());
+        }
+    }
+}
+
+#[test]
+fn convolution_is_cross_correlation_with_the_flipped_filter() {
+    let flipped = Conv2dSettings { mode: ConvMode::Convolution, padding: Padding::Same, ..Default::default() };
+    let g = geometry(flipped, [2, 6, 5, 3], [3, 2, 3, 4]);
+    let correlation = Conv2dGeometry { mode: ConvMode::CrossCorrelation, ..g };
+    let case = Case::new(g, 11);
+    let tap = g.group_in_c() * g.out_c;
+    let w = case.w.chunks_exact(tap).rev().flatten().copied().collect();
+    let turned = Case { g: correlation, w, ..Case::new(correlation, 11) };
+    for &algorithm in ALGORITHMS {
+        let (y, expected) = (case.forward(algorithm, None), turned.forward(algorithm, None));
+        for (y, expected) in y.iter().zip(&expected) {
+            assert!((y - expected).abs() <= 1e-5, "{}: {y} and {expected}", algorithm.name());
+        }
+    }
+}
+
+#[test]
+fn a_delta_filter_in_convolution_mode_shifts_the_picture() {
+    let settings = Conv2dSettings { mode: ConvMode::Convolution, padding: Padding::Same, ..Default::default() };
+    let g = geometry(settings, [1, 1, 4, 1], [1, 3, 1, 1]);
+    for &algorithm in ALGORITHMS {
+        // (x * δ₊₁)[p] = x[p - 1]: the last tap of a true convolution looks back.
+        let case = Case { x: vec![1.0, 2.0, 3.0, 4.0], w: vec![0.0, 0.0, 1.0], ..Case::new(g, 0) };
+        assert_eq!(case.forward(algorithm, None), [0.0, 1.0, 2.0, 3.0], "{}", algorithm.name());
+    }
+}
+
+#[test]
+fn algorithms_are_found_by_name_and_by_support() {
+    let g = geometry(Conv2dSettings::default(), [1, 4, 4, 2], [3, 3, 2, 2]);
+    for &algorithm in ALGORITHMS {
+        assert_eq!(by_name(algorithm.name()).map(Algorithm::name), Some(algorithm.name()));
+    }
+    assert!(by_name("fft").is_none());
+    for pass in Pass::ALL {
+        assert_eq!(choose(&g, pass).name(), "im2col");
+    }
+    assert_eq!(ALGORITHMS.last().map(|algorithm| algorithm.name()), Some("naive"));
+}
+
+#[test]
+fn workspaces_stay_bounded() {
+    let same = Conv2dSettings { padding: Padding::Same, ..Default::default() };
+    for (input, filter) in [
+        ([64, 224, 224, 64], [3, 3, 64, 64]),
+        ([64, 14, 14, 512], [3, 3, 512, 512]),
+        ([1, 7, 7, 512], [7, 7, 512, 4096]),
+        ([256, 28, 28, 1], [5, 5, 1, 6]),
+    ] {
+        let g = geometry(same, input, filter);
+        for pass in Pass::ALL {
+            let bytes = 4 * choose(&g, pass).workspace(&g, pass);
+            assert!(bytes <= 32 << 20, "{pass:?} of {input:?} x {filter:?} asks for {bytes} bytes");
+        }
+    }
+}
+
+/// A drawn convolution of at most a few thousand multiplications.
+fn any_geometry() -> impl Strategy<Value = Conv2dGeometry> {
+    let sizes = (1_usize..4, 1_usize..12, 1_usize..12);
+    let channels = (1_usize..4, 1_usize..4, 1_usize..4);
+    let kernel = (1_usize..5, 1_usize..5);
+    let steps = (1_usize..4, 1_usize..4, 1_usize..4, 1_usize..4);
+    let padding = prop_oneof![
+        Just(Padding::Valid),
+        Just(Padding::Same),
+        (0_usize..4, 0_usize..4, 0_usize..4, 0_usize..4)
+            .prop_map(|(top, bottom, left, right)| Padding::Explicit { top, bottom, left, right }),
+    ];
+    let mode = prop_oneof![Just(ConvMode::CrossCorrelation), Just(ConvMode::Convolution)];
+    (sizes, channels, kernel, steps, padding, mode).prop_filter_map("no window fits", |drawn| {
+        let ((batch, in_h, in_w), (groups, group_in_c, group_out_c), (kernel_h, kernel_w), steps, padding, mode) = drawn;
+        let (stride_h, stride_w, dilation_h, dilation_w) = steps;
+        let settings = Conv2dSettings { stride_h, stride_w, dilation_h, dilation_w, padding, groups, mode };
+        let input = [batch, in_h, in_w, groups * group_in_c];
+        let filter = [kernel_h, kernel_w, group_in_c, groups * group_out_c];
+        Conv2dGeometry::new(&settings, input, filter).ok()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn drawn_geometries_equal_the_definition(g in any_geometry(), seed in any::<u64>()) {
+        check(g, seed);
+    }
+
+    /// `⟨dy, conv(x, w)⟩ = ⟨dx, x⟩ = ⟨dw, w⟩`: the backward passes are the adjoints of the forward pass.
+    #[test]
+    fn backward_is_adjoint_to_forward(g in any_geometry(), seed in any::<u64>()) {
+        let case = Case::new(g, seed);
+        let magnitude = {
+            let (x, w, dy) = (absolute(&case.x), absolute(&case.w), absolute(&case.dy));
+            let mut y = vec![0.0; g.output_len()];
+            conv2d_forward(&g, &x, &w, None, &mut y);
+            dot(&dy, &y)
+        };
+        let longest = g.patch_len().max(g.output_pixels()).max(g.kernel_h * g.kernel_w * g.group_out_c());
+        let bound = 2.0 * (longest + 2) as f64 * f64::from(f32::EPSILON) * magnitude;
+        for &algorithm in ALGORITHMS {
+            let forward = dot(&case.dy, &case.forward(algorithm, None));
+            let data = dot(&case.backward_data(algorithm, vec![f32::NAN; g.input_len()], Accumulate::Set), &case.x);
+            let filter = dot(&case.backward_filter(algorithm, vec![f32::NAN; g.filter_len()], Accumulate::Set), &case.w);
+            prop_assert!((forward - data).abs() <= bound, "{}: {} and dx {}", algorithm.name(), forward, data);
+            prop_assert!((forward - filter).abs() <= bound, "{}: {} and dw {}", algorithm.name(), forward, filter);
+        }
+    }
+}

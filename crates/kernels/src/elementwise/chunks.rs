@@ -1,0 +1,34 @@
+//! How work is cut into pieces for threads: by its geometry alone, so that results do not depend on the threads.
+
+use rayon::prelude::*;
+
+/// The number of elements that one task handles: enough (some 10 µs of the cheapest kernel) to hide the cost of
+/// handing it to a thread. Work of up to this size stays on the thread that asks.
+pub(crate) const CHUNK: usize = 1 << 16;
+
+/// Calls `f` with consecutive pieces of `y` and where each begins; on several threads if there is more than one.
+#[inline]
+pub(crate) fn in_pieces(y: &mut [f32], piece: usize, f: impl Fn(usize, &mut [f32]) + Sync) {
+    if y.is_empty() {
+    } else if y.len() <= piece {
+        f(0, y);
+    } else {
+        y.par_chunks_mut(piece).enumerate().for_each(|(i, y)| f(i * piece, y));
+    }
+}
+
+/// The elements of a piece made of whole rows of `row` elements, each of which costs `work` elements' time.
+#[inline]
+pub(crate) fn rows_piece(row: usize, work: usize) -> usize {
+    row.max(1) * (CHUNK / work.max(1)).max(1)
+}
+
+/// The most partial results that a kernel keeps (on its stack) before it adds them in order.
+pub(crate) const MOST_PARTS: usize = 64;
+
+/// The length of the parts into which `length` things of `work` elements' time each are cut: of a chunk's time or
+/// more, and no more than [`MOST_PARTS`] of them.
+#[inline]
+pub(crate) fn part_length(length: usize, work: usize) -> usize {
+    (CHUNK / work.max(1)).max(length.div_ceil(MOST_PARTS)).max(1)
+}

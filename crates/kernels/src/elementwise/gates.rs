@@ -1,0 +1,94 @@
+//! Activations that weigh their input by a sigmoid of it, and whose derivative therefore needs the input.
+
+use std::f32::consts::FRAC_1_SQRT_2;
+
+use ocelli_simd::{BinaryFunction, Isa, UnaryFunction, math};
+
+/// `x s` with `s = 1 / (1 + e⁻ˣ)`
+#[derive(Clone, Copy)]
+pub(super) struct Silu;
+
+impl UnaryFunction for Silu {
+    #[inline(always)]
+    fn apply<I: Isa>(self, isa: I, x: I::Vector) -> I::Vector {
+        isa.mul(x, math::sigmoid(isa, x))
+    }
+}
+
+/// `dy s (1 + x (1 - s))`
+impl BinaryFunction for Silu {
+    #[inline(always)]
+    fn apply<I: Isa>(self, isa: I, dy: I::Vector, x: I::Vector) -> I::Vector {
+        let one = isa.splat(1.0);
+        let s = math::sigmoid(isa, x);
+        let slope = isa.mul(s, isa.mul_add(x, isa.sub(one, s), one));
+        isa.mul(dy, slope)
+    }
+}
+
+/// `x Φ(x)` with `Φ(x) = (1 + erf(x / √2)) / 2`
+#[derive(Clone, Copy)]
+pub(super) struct Gelu;
+
+/// `1 / √(2π)`, the normal density at zero.
+const DENSITY: f32 = 0.398_942_3;
+
+#[inline(always)]
+fn distribution<I: Isa>(isa: I, x: I::Vector) -> I::Vector {
+    let half = isa.splat(0.5);
+    isa.mul_add(half, math::erf(isa, isa.mul(x, isa.splat(FRAC_1_SQRT_2))), half)
+}
+
+impl UnaryFunction for Gelu {
+    #[inline(always)]
+    fn apply<I: Isa>(self, isa: I, x: I::Vector) -> I::Vector {
+        isa.mul(x, distribution(isa, x))
+    }
+}
+
+/// `dy (Φ(x) + x φ(x))` with the normal density `φ`
+impl BinaryFunction for Gelu {
+    #[inline(always)]
+    fn apply<I: Isa>(self, isa: I, dy: I::Vector, x: I::Vector) -> I::Vector {
+        let exponent = isa.mul(isa.mul(x, x), isa.splat(-0.5));
+        let density = isa.mul(isa.splat(DENSITY), math::exp(isa, exponent));
+        isa.mul(dy, isa.mul_add(x, density, distribution(isa, x)))
+    }
+}
+
+/// `x/2 (1 + t)` with `t = tanh(C (x + K x³))`
+#[derive(Clone, Copy)]
+pub(super) struct GeluTanh;
+
+/// `C = √(2/π)`
+const OUTER: f32 = 0.797_884_6;
+/// `K`
+const CUBIC: f32 = 0.044715;
+
+#[inline(always)]
+fn inner_tanh<I: Isa>(isa: I, x: I::Vector) -> I::Vector {
+    let factor = isa.mul_add(isa.mul(x, x), isa.splat(CUBIC * OUTER), isa.splat(OUTER));
+    math::tanh(isa, isa.mul(x, factor))
+}
+
+impl UnaryFunction for GeluTanh {
+    #[inline(always)]
+    fn apply<I: Isa>(self, isa: I, x: I::Vector) -> I::Vector {
+        let half = isa.splat(0.5);
+        isa.mul(x, isa.mul_add(half, inner_tanh(isa, x), half))
+    }
+}
+
+/// `dy ((1 + t)/2 + x/2 (1 - t²) C (1 + 3 K x²))`
+impl BinaryFunction for GeluTanh {
+    #[inline(always)]
+    fn apply<I: Isa>(self, isa: I, dy: I::Vector, x: I::Vector) -> I::Vector {
+        let (half, one) = (isa.splat(0.5), isa.splat(1.0));
+        // Beyond ten, `1 - t²` is zero; the bound keeps its factor finite, and a NaN is let through.
+        let x = isa.max(isa.splat(-10.0), isa.min(isa.splat(10.0), x));
+        let t = inner_tanh(isa, x);
+        let rise = isa.mul_add(isa.mul(x, x), isa.splat(3.0 * CUBIC * OUTER), isa.splat(OUTER));
+        let curve = isa.mul(isa.mul(half, x), isa.mul(isa.neg_mul_add(t, t, one), rise));
+        isa.mul(dy, isa.add(isa.mul_add(half, t, half), curve))
+    }
+}

@@ -1,0 +1,152 @@
+use proptest::prelude::*;
+
+use super::*;
+
+/// Numbers in [-1, 1) that depend on `seed` alone.
+fn numbers(seed: u64, len: usize) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 40) as f32 / (1_u64 << 23) as f32 - 1.0
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+/// `|sum - exact| <= 2 k ε Σ|a||b|`: k rounded products and additions, with a factor for the last addition to `c`.
+fn assert_close(m: usize, k: usize, n: usize, a: &[f32], b: &[f32], got: &[f32], exact: &[f32]) {
+    for i in 0..m {
+        for j in 0..n {
+            let magnitude: f32 = (0..k).map(|t| (a[i * k + t] * b[t * n + j]).abs()).sum();
+            let bound = 2.0 * (k + 1) as f32 * f32::EPSILON * (magnitude + 1.0);
+            let difference = (got[i * n + j] - exact[i * n + j]).abs();
+            assert!(difference <= bound, "[{m}, {k}] x [{k}, {n}] at ({i}, {j}): {difference} > {bound}");
+        }
+    }
+}
+
+type Product = fn(Matrix<'_>, Matrix<'_>, MatrixMut<'_>, Accumulate);
+
+fn check(product: Product, (m, k, n): (usize, usize, usize), accumulate: Accumulate) {
+    let (a, b, start) = (numbers(1, m * k), numbers(2, k * n), numbers(3, m * n));
+    let (mut got, mut exact) = (start.clone(), start);
+    product(Matrix::new(&a, m, k), Matrix::new(&b, k, n), MatrixMut::new(&mut got, m, n), accumulate);
+    naive(Matrix::new(&a, m, k), Matrix::new(&b, k, n), MatrixMut::new(&mut exact, m, n), accumulate);
+    assert_close(m, k, n, &a, &b, &got, &exact);
+}
+
+const SIZES: [(usize, usize, usize); 10] = [
+    (1, 1, 1),
+    (0, 3, 2),
+    (3, 0, 2),
+    (2, 3, 0),
+    (16, 16, 16),
+    (17, 5, 33),
+    (1, 700, 1),
+    (784, 25, 6),
+    (200, 300, 40),
+    (3, 257, 1500),
+];
+
+#[test]
+fn products_equal_the_definition() {
+    for product in [gemm as Product, gemm_parallel] {
+        for sizes in SIZES {
+            for accumulate in [Accumulate::Set, Accumulate::Add] {
+                check(product, sizes, accumulate);
+            }
+        }
+    }
+}
+
+#[test]
+fn an_empty_sum_is_zero() {
+    let mut c = [7.0; 6];
+    gemm(Matrix::new(&[], 3, 0), Matrix::new(&[], 0, 2), MatrixMut::new(&mut c, 3, 2), Accumulate::Add);
+    assert_eq!(c, [7.0; 6]);
+    gemm(Matrix::new(&[], 3, 0), Matrix::new(&[], 0, 2), MatrixMut::new(&mut c, 3, 2), Accumulate::Set);
+    assert_eq!(c, [0.0; 6]);
+}
+
+#[test]
+fn set_does_not_read_the_destination() {
+    let mut c = [f32::NAN; 4];
+    let a = Matrix::new(&[1.0, 2.0, 3.0, 4.0], 2, 2);
+    gemm(a, a, MatrixMut::new(&mut c, 2, 2), Accumulate::Set);
+    assert_eq!(c, [7.0, 10.0, 15.0, 22.0]);
+}
+
+#[test]
+fn same_bits_on_any_number_of_threads() {
+    for (m, k, n) in [(700, 90, 64), (40, 64, 900), (1, 2000, 1000)] {
+        let (a, b) = (numbers(4, m * k), numbers(5, k * n));
+        let run = |threads| {
+            let mut c = numbers(6, m * n);
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| {
+                let (a, b) = (Matrix::new(&a, m, k), Matrix::new(&b, k, n));
+                gemm_parallel(a, b, MatrixMut::new(&mut c, m, n), Accumulate::Add);
+            });
+            c.iter().map(|c| c.to_bits()).collect::<Vec<_>>()
+        };
+        let one = run(1);
+        assert!(one == run(2) && one == run(8), "[{m}, {k}] x [{k}, {n}]");
+    }
+}
+
+#[test]
+#[should_panic(expected = "[2, 3] x [2, 2] does not give [2, 2]")]
+fn sizes_that_disagree_panic() {
+    let mut c = [0.0; 4];
+    let (a, b) = (Matrix::new(&[0.0; 6], 2, 3), Matrix::new(&[0.0; 4], 2, 2));
+    gemm(a, b, MatrixMut::new(&mut c, 2, 2), Accumulate::Set);
+}
+
+#[test]
+#[should_panic(expected = "a strided 3x2 matrix reaches 10 of 9 elements")]
+fn a_stride_past_the_slice_panics() {
+    let _ = Matrix::strided(&[0.0; 9], 3, 2, 4, 1);
+}
+
+proptest! {
+    /// Views: columns and rows of larger matrices, transposed or not, into columns of a larger matrix.
+    #[test]
+    fn views_equal_the_definition(
+        (m, k, n) in (0_usize..40, 0_usize..40, 0_usize..40),
+        (skip_a, skip_b, skip_c) in (0_usize..3, 0_usize..3, 0_usize..3),
+        (transpose_a, transpose_b) in (any::<bool>(), any::<bool>()),
+        add in any::<bool>(),
+        seed in any::<u64>(),
+    ) {
+        let accumulate = if add { Accumulate::Add } else { Accumulate::Set };
+        let a_data = numbers(seed, (m + skip_a) * (k + skip_a));
+        let b_data = numbers(seed ^ 1, (k + skip_b) * (n + skip_b));
+        let view = |data, rows, cols, skip: usize, transpose| {
+            let whole = if transpose {
+                Matrix::new(data, cols + skip, rows + skip).transposed()
+            } else {
+                Matrix::new(data, rows + skip, cols + skip)
+            };
+            whole.rows(skip..rows + skip).columns(0..cols)
+        };
+        let a = view(&a_data, m, k, skip_a, transpose_a);
+        let b = view(&b_data, k, n, skip_b, transpose_b);
+        let start = numbers(seed ^ 2, (m + 1) * (n + 2 * skip_c));
+        let run = |product: Product| {
+            let mut c = start.clone();
+            let whole = MatrixMut::new(&mut c, m + 1, n + 2 * skip_c);
+            product(a, b, whole.columns(skip_c..skip_c + n).rows(1..m + 1), accumulate);
+            c
+        };
+        let (got, exact) = (run(gemm), run(naive));
+        for (index, (got, exact)) in got.iter().zip(&exact).enumerate() {
+            let bound = 2.0 * (k + 1) as f32 * f32::EPSILON * (k + 1) as f32;
+            prop_assert!((got - exact).abs() <= bound, "element {}: {} and {}", index, got, exact);
+            let (row, column) = (index / (n + 2 * skip_c), index % (n + 2 * skip_c));
+            if row == 0 || column < skip_c || column >= skip_c + n {
+                prop_assert_eq!(got.to_bits(), start[index].to_bits());
+            }
+        }
+    }
+}

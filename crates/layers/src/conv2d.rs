@@ -1,0 +1,182 @@
+//! Two-dimensional convolution.
+
+use crate::{Init, Pair};
+use ocelli_graph::{
+    Axis, Initializer, Layer, Node,
+    ops::{ConnectionTable, Connections, Conv2dOp},
+};
+use ocelli_kernels::conv::{Conv2dSettings, ConvMode, Padding};
+use std::sync::Arc;
+
+/// Two-dimensional convolution; cross-correlation unless [`mode`](Conv2d::mode) says otherwise.
+///
+/// # Shapes
+/// `[N, H, W, in]` → `[N, H', W', channels]` with `H' = ⌊(H + padding − dilation·(kernel − 1) − 1) / stride⌋ + 1`.
+///
+/// # Parameters
+/// `weight` `[kernel_h, kernel_w, in / groups, channels]` (with a connection table `[kernel_h, kernel_w, connections]`),
+/// `bias` `[channels]`.
+///
+/// ```
+/// use ocelli_graph::Model;
+/// use ocelli_layers::{Conv2d, Padding};
+/// let model = Model::build(|x| x.apply("conv", Conv2d::new(64, 7).stride(2).padding(Padding::uniform(3))), [224, 224, 3], 0)?;
+/// assert_eq!(model.summary().rows[0].output, "[N, 112, 112, 64]");
+/// # Ok::<(), ocelli_graph::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Conv2d {
+    channels: usize,
+    kernel: Pair,
+    settings: Conv2dSettings,
+    bias: bool,
+    table: Option<Arc<ConnectionTable>>,
+    expected_channels: Option<usize>,
+    algorithm: Option<String>,
+    weight_init: Arc<dyn Initializer>,
+    bias_init: Arc<dyn Initializer>,
+}
+
+impl Conv2d {
+    /// `channels` filters of `kernel` pixels (`3`, or `[1, 7]` for rows and columns), stride 1, no padding, with a bias.
+    pub fn new(channels: usize, kernel: impl Into<Pair>) -> Conv2d {
+        Conv2d {
+            channels,
+            kernel: kernel.into(),
+            settings: Conv2dSettings::default(),
+            bias: true,
+            table: None,
+            expected_channels: None,
+            algorithm: None,
+            weight_init: Arc::new(Init::default()),
+            bias_init: Arc::new(Init::Constant(0.0)),
+        }
+    }
+
+    /// Pixels from one window to the next.
+    pub fn stride(mut self, stride: impl Into<Pair>) -> Conv2d {
+        let stride = stride.into();
+        (self.settings.stride_h, self.settings.stride_w) = (stride.h, stride.w);
+        self
+    }
+
+    /// Zeros around the picture.
+    pub fn padding(mut self, padding: Padding) -> Conv2d {
+        self.settings.padding = padding;
+        self
+    }
+
+    /// As many zeros as keep the size at stride 1: [`Padding::Same`].
+    pub fn same(self) -> Conv2d {
+        self.padding(Padding::Same)
+    }
+
+    /// Pixels from one tap of the filter to the next.
+    pub fn dilation(mut self, dilation: impl Into<Pair>) -> Conv2d {
+        let dilation = dilation.into();
+        (self.settings.dilation_h, self.settings.dilation_w) = (dilation.h, dilation.w);
+        self
+    }
+
+    /// Groups of channels that do not see each other.
+    pub fn groups(mut self, groups: usize) -> Conv2d {
+        self.settings.groups = groups;
+        self
+    }
+
+    /// Cross-correlation or true convolution.
+    pub fn mode(mut self, mode: ConvMode) -> Conv2d {
+        self.settings.mode = mode;
+        self
+    }
+
+    /// Whether a number is added to each output channel.
+    pub fn bias(mut self, bias: bool) -> Conv2d {
+        self.bias = bias;
+        self
+    }
+
+    /// Connects each output map only to the input maps that a table says. Not together with groups.
+    pub fn connections(mut self, table: ConnectionTable) -> Conv2d {
+        self.table = Some(Arc::new(table));
+        self
+    }
+
+    /// Makes it an error if the input has another number of channels: for weights that are loaded.
+    pub fn expect_channels(mut self, channels: usize) -> Conv2d {
+        self.expected_channels = Some(channels);
+        self
+    }
+
+    /// Forces an algorithm by its name, where it supports the geometry.
+    pub fn algorithm(mut self, name: impl Into<String>) -> Conv2d {
+        self.algorithm = Some(name.into());
+        self
+    }
+
+    /// Where the first weights come from; Glorot uniform unless said otherwise.
+    pub fn weight_init(mut self, init: impl Initializer + 'static) -> Conv2d {
+        self.weight_init = Arc::new(init);
+        self
+    }
+
+    /// Where the first biases come from; zeros unless said otherwise.
+    pub fn bias_init(mut self, init: impl Initializer + 'static) -> Conv2d {
+        self.bias_init = Arc::new(init);
+        self
+    }
+
+    /// The filter `[kernel_h, kernel_w, in / groups, channels]`.
+    fn filter(&self, x: &Node) -> Node {
+        let (trace, init) = (x.trace(), self.weight_init.clone());
+        let Pair { h, w } = self.kernel;
+        if let Some(table) = &self.table {
+            let shape = [h, w, table.len()];
+            return Node::call(Connections(table.clone()), &[&trace.parameter_from("weight", shape, init)]);
+        }
+        let channels = self.expected_channels.unwrap_or_else(|| x.shape().channels());
+        trace.parameter_from("weight", [h, w, channels / self.settings.groups.max(1), self.channels], init)
+    }
+
+    /// What is wrong with the settings, in a sentence; sizes are the operation's business.
+    fn mistake(&self, x: &Node) -> Option<String> {
+        let groups = self.settings.groups;
+        let channels = x.shape().size(Axis::C);
+        if self.channels == 0 || self.kernel.h == 0 || self.kernel.w == 0 {
+            return Some(format!("{} filters of {}×{} pixels", self.channels, self.kernel.h, self.kernel.w));
+        }
+        if let Some(channels) = channels.filter(|channels| groups == 0 || channels % groups != 0) {
+            return Some(format!("groups = {groups} does not divide the {channels} input channels"));
+        }
+        let table = self.table.as_ref()?;
+        if groups != 1 || table.outputs() != self.channels {
+            let outputs = table.outputs();
+            return Some(format!(
+                "a connection table of {outputs} output maps for {} in {groups} groups",
+                self.channels
+            ));
+        }
+        None
+    }
+}
+
+impl Layer for Conv2d {
+    fn forward(&self, x: &Node) -> Node {
+        if x.shape().rank() == 4
+            && let Some(mistake) = self.mistake(x)
+        {
+            return x.trace().fail("Conv2d", mistake);
+        }
+        let w = self.filter(x);
+        let op = Conv2dOp {
+            settings: self.settings,
+            algorithm: self.algorithm.clone(),
+            connected: self.table.as_ref().map(|table| table.len()),
+        };
+        if !self.bias {
+            return Node::call(op, &[x, &w]);
+        }
+        let b = x.trace().parameter_from("bias", [self.channels], self.bias_init.clone());
+        Node::call(op, &[x, &w, &b])
+    }
+}

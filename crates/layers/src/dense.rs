@@ -1,0 +1,60 @@
+//! Fully connected layers.
+
+use crate::Init;
+use ocelli_graph::{Initializer, Layer, Node, ops::LinearOp};
+use std::sync::Arc;
+
+/// `y = x·w + b`.
+///
+/// # Shapes
+/// `[N, in]` → `[N, features]`.
+///
+/// # Parameters
+/// `weight` `[in, features]`, `bias` `[features]`.
+#[derive(Clone, Debug)]
+pub struct Dense {
+    features: usize,
+    bias: bool,
+    weight_init: Arc<dyn Initializer>,
+    bias_init: Arc<dyn Initializer>,
+}
+
+impl Dense {
+    /// A layer of `features` units with a bias.
+    pub fn new(features: usize) -> Dense {
+        Dense { features, bias: true, weight_init: Arc::new(Init::default()), bias_init: Arc::new(Init::Constant(0.0)) }
+    }
+
+    /// Whether a number is added to each unit.
+    pub fn bias(mut self, bias: bool) -> Dense {
+        self.bias = bias;
+        self
+    }
+
+    /// Where the first weights come from; Glorot uniform unless said otherwise.
+    pub fn weight_init(mut self, init: impl Initializer + 'static) -> Dense {
+        self.weight_init = Arc::new(init);
+        self
+    }
+
+    /// Where the first biases come from; zeros unless said otherwise.
+    pub fn bias_init(mut self, init: impl Initializer + 'static) -> Dense {
+        self.bias_init = Arc::new(init);
+        self
+    }
+}
+
+impl Layer for Dense {
+    fn forward(&self, x: &Node) -> Node {
+        let trace = x.trace();
+        if self.features == 0 {
+            return trace.fail("Dense", "a layer of 0 units");
+        }
+        let w = trace.parameter_from("weight", [x.shape().channels(), self.features], self.weight_init.clone());
+        if !self.bias {
+            return Node::call(LinearOp, &[x, &w]);
+        }
+        let b = trace.parameter_from("bias", [self.features], self.bias_init.clone());
+        Node::call(LinearOp, &[x, &w, &b])
+    }
+}

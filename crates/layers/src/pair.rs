@@ -1,0 +1,24 @@
+//! A number per axis of a picture.
+
+use serde::{Deserialize, Serialize};
+
+/// A number for rows and one for columns: the size of a filter, a stride. `3` is `[3, 3]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Pair {
+    /// For rows.
+    pub h: usize,
+    /// For columns.
+    pub w: usize,
+}
+
+impl From<usize> for Pair {
+    fn from(both: usize) -> Pair {
+        Pair { h: both, w: both }
+    }
+}
+
+impl From<[usize; 2]> for Pair {
+    fn from([h, w]: [usize; 2]) -> Pair {
+        Pair { h, w }
+    }
+}

@@ -1,0 +1,37 @@
+//! Euclidean radial basis function units with fixed codes.
+
+use ocelli_graph::{Layer, Node, Values};
+
+/// The squared distance of the features to each of some fixed codes (LeCun et al. 1998, eq. 7): the smaller, the better the
+/// class fits.
+///
+/// # Shapes
+/// `[N, D]` → `[N, codes]`.
+///
+/// # Parameters
+/// `codes` `[codes, D]`, fixed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RadialBasis {
+    codes: Vec<f32>,
+    classes: usize,
+}
+
+impl RadialBasis {
+    /// `classes` codes one after the other.
+    pub fn new(classes: usize, codes: impl Into<Vec<f32>>) -> RadialBasis {
+        RadialBasis { codes: codes.into(), classes }
+    }
+}
+
+impl Layer for RadialBasis {
+    fn forward(&self, x: &Node) -> Node {
+        let features = x.shape().channels();
+        if self.classes * features != self.codes.len() {
+            let got = self.codes.len();
+            let reason = format!("{got} numbers are not {} codes of {features} features", self.classes);
+            return x.trace().fail("RadialBasis", reason);
+        }
+        let codes = x.trace().state("codes", [self.classes, features], Values(self.codes.clone()));
+        x.squared_distance(&codes)
+    }
+}

@@ -1,0 +1,53 @@
+//! LeNet-5's trainable sub-sampling.
+
+use crate::Init;
+use ocelli_graph::{Initializer, Layer, Node};
+use ocelli_kernels::pool::{CountPadding, PoolSettings};
+use std::sync::Arc;
+
+/// The sum of each window, times a trained coefficient a channel, plus a trained bias a channel (LeCun et al. 1998,
+/// section II-B). The squashing function comes after it and is not part of it.
+///
+/// # Shapes
+/// `[N, H, W, C]` → `[N, H / size, W / size, C]`.
+///
+/// # Parameters
+/// `weight` `[C]`, `bias` `[C]`.
+#[derive(Clone, Debug)]
+pub struct SubSampling {
+    size: usize,
+    weight_init: Arc<dyn Initializer>,
+    bias_init: Arc<dyn Initializer>,
+}
+
+impl SubSampling {
+    /// Windows of `size` by `size` that do not overlap.
+    pub fn new(size: usize) -> SubSampling {
+        // With 1 / size² the layer starts as average pooling.
+        let mean = Init::Constant(1.0 / (size * size).max(1) as f32);
+        SubSampling { size, weight_init: Arc::new(mean), bias_init: Arc::new(Init::Constant(0.0)) }
+    }
+
+    /// Where the first coefficients come from; `1 / size²` unless said otherwise.
+    pub fn weight_init(mut self, init: impl Initializer + 'static) -> SubSampling {
+        self.weight_init = Arc::new(init);
+        self
+    }
+
+    /// Where the first biases come from; zeros unless said otherwise.
+    pub fn bias_init(mut self, init: impl Initializer + 'static) -> SubSampling {
+        self.bias_init = Arc::new(init);
+        self
+    }
+}
+
+impl Layer for SubSampling {
+    fn forward(&self, x: &Node) -> Node {
+        let (trace, channels) = (x.trace(), x.shape().channels());
+        let area = (self.size * self.size) as f32;
+        let sums = x.avg_pool(PoolSettings::square(self.size), CountPadding::Include).scale(area);
+        let w = trace.parameter_from("weight", [channels], self.weight_init.clone());
+        let b = trace.parameter_from("bias", [channels], self.bias_init.clone());
+        sums * w + b
+    }
+}

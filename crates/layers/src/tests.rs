@@ -1,0 +1,152 @@
+//! Layers in small networks: shapes, counts, and one right sentence for each mistake.
+
+use crate::*;
+use ocelli_graph::{Model, Node, Tensor};
+
+fn output_of(layer: impl ocelli_graph::Layer, sample: &[usize]) -> String {
+    let model = Model::build(|x| x.apply("layer", &layer), sample, 0).unwrap_or_else(|error| panic!("{error}"));
+    let id = model.graph().find("output").unwrap();
+    model.graph().values[id].shape.to_string()
+}
+
+fn mistake(layer: impl ocelli_graph::Layer, sample: &[usize]) -> String {
+    Model::build(|x| x.apply("layer", &layer), sample, 0).err().expect("this layer should be refused").to_string()
+}
+
+#[test]
+fn shapes() {
+    assert_eq!(output_of(Conv2d::new(8, 3), &[9, 7, 3]), "[N, 7, 5, 8]");
+    assert_eq!(output_of(Conv2d::new(8, 3).same(), &[9, 7, 3]), "[N, 9, 7, 8]");
+    assert_eq!(output_of(Conv2d::new(8, [1, 3]).stride([1, 2]).dilation([1, 2]), &[9, 9, 3]), "[N, 9, 3, 8]");
+    assert_eq!(output_of(Conv2d::new(8, 3).same().stride(2), &[9, 8, 3]), "[N, 5, 4, 8]");
+    assert_eq!(output_of(Conv2d::new(6, 3).groups(3).bias(false), &[5, 5, 3]), "[N, 3, 3, 6]");
+    assert_eq!(output_of(MaxPool2d::new(3).stride(2), &[13, 13, 5]), "[N, 6, 6, 5]");
+    assert_eq!(output_of(MaxPool2d::new(3).stride(2).ceil(), &[14, 14, 5]), "[N, 7, 7, 5]");
+    assert_eq!(output_of(AvgPool2d::new(2).padding(1), &[6, 6, 5]), "[N, 4, 4, 5]");
+    assert_eq!(output_of(AdaptiveAvgPool2d::new([3, 2]), &[10, 9, 5]), "[N, 3, 2, 5]");
+    assert_eq!(output_of(GlobalAvgPool, &[10, 9, 5]), "[N, 5]");
+    assert_eq!(output_of(SubSampling::new(2), &[28, 28, 6]), "[N, 14, 14, 6]");
+    assert_eq!(output_of(Sequential::new().then(Flatten).then(Dense::new(4)), &[2, 3, 2]), "[N, 4]");
+    assert_eq!(output_of(Reshape(vec![6, 2]), &[2, 3, 2]), "[N, 6, 2]");
+    assert_eq!(output_of(RadialBasis::new(3, vec![1.0; 12]), &[4]), "[N, 3]");
+}
+
+/// The course's examples: `n − f + 1`, padding, strides, and volumes.
+#[test]
+fn course_arithmetic() {
+    let network = |x: &Node| {
+        let x = x.apply("1", Conv2d::new(10, 3)).named("37").relu();
+        let x = x.apply("2", Conv2d::new(20, 5).stride(2)).named("17").relu();
+        x.apply("3", Conv2d::new(40, 5).stride(2)).named("7").flatten()
+    };
+    let model = Model::build(network, [39, 39, 3], 0).unwrap();
+    let size = |name: &str| model.graph().values[model.graph().find(name).unwrap()].shape.at(1);
+    assert_eq!(size("37"), [1, 37, 37, 10]);
+    assert_eq!(size("17"), [1, 17, 17, 20]);
+    assert_eq!(size("7"), [1, 7, 7, 40]);
+    assert_eq!(size("output"), [1, 1960]);
+    assert_eq!(model.parameters().trained_count(), 280 + 5_020 + 20_040);
+}
+
+#[test]
+fn a_vertical_edge_is_found() {
+    let picture = Tensor::from_fn([1, 6, 6, 1], |i| if i[2] < 3 { 10.0 } else { 0.0 });
+    let edge = ocelli_graph::Values([1.0, 0.0, -1.0].repeat(3));
+    let model = |mode| {
+        let edge = edge.clone();
+        Model::build(|x| x.apply("edge", Conv2d::new(1, 3).bias(false).mode(mode).weight_init(edge)), [6, 6, 1], 0)
+            .unwrap()
+    };
+    let row = [0.0, 30.0, 30.0, 0.0];
+    assert_eq!(model(ConvMode::CrossCorrelation).predict(&picture).unwrap().data(), row.repeat(4));
+    let flipped: Vec<f32> = row.iter().map(|v| -v).collect();
+    assert_eq!(model(ConvMode::Convolution).predict(&picture).unwrap().data(), flipped.repeat(4));
+}
+
+#[test]
+fn connections_are_those_of_the_table() {
+    let table = ConnectionTable::new(3, &[&[0, 2], &[1]]).unwrap();
+    let layer = Conv2d::new(2, 1).connections(table).bias(false).weight_init(ocelli_graph::Values(vec![2.0, 3.0, 5.0]));
+    let model = Model::build(|x| x.apply("c", &layer), [1, 1, 3], 0).unwrap();
+    assert_eq!(model.parameters().trained_count(), 3);
+    let y = model.predict(&Tensor::from_vec([1, 1, 1, 3], vec![1.0, 10.0, 100.0]).unwrap()).unwrap();
+    assert_eq!(y.data(), [2.0 + 300.0, 50.0]);
+    assert_eq!(model.summary().rows[0].macs, 3);
+}
+
+#[test]
+fn sub_sampling_sums_scales_and_shifts() {
+    let layer = SubSampling::new(2).weight_init(Init::Constant(0.5)).bias_init(Init::Constant(1.0));
+    let model = Model::build(|x| x.apply("s", &layer), [2, 2, 1], 0).unwrap();
+    let x = Tensor::from_vec([1, 2, 2, 1], vec![1.0, 2.0, 3.0, 4.0]).unwrap();
+    assert_eq!(model.predict(&x).unwrap().data(), [6.0]);
+}
+
+#[test]
+fn algorithms_can_be_forced() {
+    let x = Tensor::uniform([2, 8, 8, 3], ocelli_graph::Key::new(1));
+    let run = |layer: Conv2d| Model::build(|x| x.apply("c", &layer), [8, 8, 3], 0).unwrap().predict(&x).unwrap();
+    let (fast, naive) = (run(Conv2d::new(4, 3)), run(Conv2d::new(4, 3).algorithm("naive")));
+    let error = fast.data().iter().zip(naive.data()).fold(0f32, |worst, (a, b)| worst.max((a - b).abs()));
+    assert!(error < 1e-5, "{error}");
+}
+
+#[test]
+fn mistakes_have_their_sentences() {
+    let picture = &[8, 8, 64][..];
+    let cases = [
+        (
+            mistake(Conv2d::new(8, 9), picture),
+            "layer (Conv2d): expected 9 or more pixels (the filter) on axis H, got 8 in [N, 8, 8, 64] from input \"input\"",
+        ),
+        (
+            mistake(Conv2d::new(8, 3).expect_channels(192), picture),
+            "layer (Conv2d): expected 192 input channels on axis C, got 64 in [N, 8, 8, 64] from input \"input\"",
+        ),
+        (
+            mistake(Conv2d::new(9, 3).groups(3), picture),
+            "layer (Conv2d): groups = 3 does not divide the 64 input channels",
+        ),
+        (
+            mistake(Conv2d::new(9, 3).groups(4), picture),
+            "layer (Conv2d): groups = 4 does not divide the 9 output channels",
+        ),
+        (
+            mistake(Conv2d::new(9, 3).groups(0), picture),
+            "layer (Conv2d): groups = 0 does not divide the 64 input channels",
+        ),
+        (mistake(Conv2d::new(0, 3), picture), "layer (Conv2d): 0 filters of 3×3 pixels"),
+        (mistake(Conv2d::new(1, 3).stride(0), picture), "layer (Conv2d): stride_h must be at least 1, got 0"),
+        (
+            mistake(Conv2d::new(1, 3).algorithm("fft"), picture),
+            "layer (Conv2d): no algorithm is called \"fft\"; there are: im2col, naive",
+        ),
+        (mistake(Conv2d::new(3, 3), &[8]), "layer (Conv2d): expected [N, H, W, C], got [N, 8] from input \"input\""),
+        (
+            mistake(Dense::new(3), picture),
+            "layer (Dense): expected [N, features] (flatten or pool first), got [N, 8, 8, 64] from input \"input\"",
+        ),
+        (mistake(Dense::new(0), &[8]), "layer (Dense): a layer of 0 units"),
+        (
+            mistake(MaxPool2d::new(9), picture),
+            "layer (MaxPool2d): expected 9 or more pixels (the window) on axis H, got 8 in [N, 8, 8, 64] from input \
+             \"input\"",
+        ),
+        (mistake(Dropout(1.0), picture), "layer (Dropout): the probability 1 is not in [0, 1)"),
+        (
+            mistake(RadialBasis::new(3, vec![0.0; 5]), &[2]),
+            "layer (RadialBasis): 5 numbers are not 3 codes of 2 features",
+        ),
+        (
+            mistake(Reshape(vec![7]), &[2, 4]),
+            "layer (Reshape): expected as many numbers as [N, 7] has, got 8 a sample in [N, 2, 4] from input \"input\"",
+        ),
+    ];
+    for (got, expected) in cases {
+        assert_eq!(got, expected);
+    }
+    assert_eq!(
+        ConnectionTable::new(2, &[&[0], &[2]]).unwrap_err().to_string(),
+        "output map 1 sees input map 2, but there are 2"
+    );
+}

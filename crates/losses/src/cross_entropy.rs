@@ -1,0 +1,141 @@
+//! Softmax with cross-entropy on integer labels.
+
+use ocelli_graph::{Dim, ElementKind, Fault, Grads, Node, Op, Operands, Shape};
+use ocelli_kernels::softmax::{cross_entropy_backward, cross_entropy_forward};
+use std::sync::Arc;
+
+/// The mean over the batch of `−Σ q[c]·log softmax(x)[c]`, where `q` is 1 at the label and 0 elsewhere.
+///
+/// # Shapes
+/// `[N, classes]` and labels `[N]` → `[]`.
+///
+/// # Errors
+/// When run, a label that is not below the number of classes.
+#[track_caller]
+pub fn softmax_cross_entropy(logits: &Node, labels: &Node) -> Node {
+    CrossEntropy::new().loss(logits, labels)
+}
+
+/// [`softmax_cross_entropy`] with label smoothing and class weights.
+///
+/// ```
+/// use ocelli_graph::Model;
+/// use ocelli_losses::CrossEntropy;
+/// let model = Model::build(|x| x.relu(), [3], 0)?;
+/// let loss = CrossEntropy::new().label_smoothing(0.1).class_weights([1.0, 2.0, 0.5]);
+/// model.objective(|t| loss.loss(&t.output(), &t.labels("labels")))?;
+/// # Ok::<(), ocelli_graph::Error>(())
+/// ```
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CrossEntropy {
+    smoothing: f32,
+    weights: Option<Arc<[f32]>>,
+}
+
+impl CrossEntropy {
+    /// No smoothing, every class with the same weight.
+    pub fn new() -> CrossEntropy {
+        CrossEntropy::default()
+    }
+
+    /// Gives the label `1 − smoothing` and shares the rest among all classes (Szegedy et al. 2016, section 7).
+    pub fn label_smoothing(mut self, smoothing: f32) -> CrossEntropy {
+        self.smoothing = smoothing;
+        self
+    }
+
+    /// Weighs each sample by the weight of its class; the mean is the weighted one.
+    pub fn class_weights(mut self, weights: impl Into<Vec<f32>>) -> CrossEntropy {
+        self.weights = Some(weights.into().into());
+        self
+    }
+
+    /// The loss as a node: `[N, classes]` and labels `[N]` → `[]`.
+    #[track_caller]
+    pub fn loss(&self, logits: &Node, labels: &Node) -> Node {
+        let op: Arc<dyn Op> = Arc::new(CrossEntropyOp(self.clone()));
+        logits.trace().call(op, &[logits, labels]).swap_remove(0)
+    }
+}
+
+/// Results: the loss, and the probabilities, which are all that backward needs.
+#[derive(Debug, Clone, PartialEq)]
+struct CrossEntropyOp(CrossEntropy);
+
+/// Operands: probabilities, labels, the gradient of the loss.
+#[derive(Debug, Clone, PartialEq)]
+struct CrossEntropyBackward(CrossEntropy);
+
+/// `[N, classes]` with labels `[N]`.
+pub(crate) fn expect_classes_and_labels(x: &[&Shape]) -> Result<usize, Fault> {
+    if x[0].rank() != 2 {
+        return Err(Fault::Rank { input: 0, expected: "[N, classes]" });
+    }
+    if x[1].rank() != 1 || x[0].dims()[0] != x[1].dims()[0] {
+        return Err(Fault::Unequal { left: 0, right: 1 });
+    }
+    match x[0].dims()[1] {
+        Dim::Fixed(classes) if classes > 0 => Ok(classes),
+        other => Err(Fault::Setting(format!("{other} classes"))),
+    }
+}
+
+impl Op for CrossEntropyOp {
+    fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        let classes = expect_classes_and_labels(x)?;
+        let CrossEntropy { smoothing, weights } = &self.0;
+        if !(0.0..=1.0).contains(smoothing) {
+            return Err(Fault::Setting(format!("the label smoothing {smoothing} is not in [0, 1]")));
+        }
+        if let Some(weights) = weights.as_ref().filter(|weights| weights.len() != classes) {
+            return Err(Fault::Setting(format!("{} class weights for {classes} classes", weights.len())));
+        }
+        if let Some(weight) = weights.iter().flat_map(|weights| weights.iter()).find(|w| !(**w >= 0.0 && w.is_finite()))
+        {
+            return Err(Fault::Setting(format!("a class weight of {weight}")));
+        }
+        Ok(vec![Shape::default(), x[0].clone()])
+    }
+
+    fn outputs(&self) -> usize {
+        2
+    }
+
+    fn operand_kind(&self, input: usize) -> ElementKind {
+        if input == 1 { ElementKind::U32 } else { ElementKind::F32 }
+    }
+
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let (x, labels, weights) = (k.input(0), k.labels(1), self.0.weights.as_deref());
+        let (loss, probabilities) = k.two_outputs();
+        let result = cross_entropy_forward(x, labels, weights, self.0.smoothing, probabilities);
+        loss[0] = result.map_err(|error| Fault::Data(error.to_string()))?;
+        Ok(())
+    }
+
+    fn backward(&self, g: &Grads<'_>) -> Vec<Option<Node>> {
+        let backward = || CrossEntropyBackward(self.0.clone());
+        vec![g.want(0, || Node::call(backward(), &[g.y(1), g.x(1), g.dy()])), None]
+    }
+
+    fn kind(&self) -> String {
+        "SoftmaxCrossEntropy".into()
+    }
+}
+
+impl Op for CrossEntropyBackward {
+    fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        Ok(vec![x[0].clone()])
+    }
+
+    fn operand_kind(&self, input: usize) -> ElementKind {
+        if input == 1 { ElementKind::U32 } else { ElementKind::F32 }
+    }
+
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let (probabilities, labels, upstream) = (k.input(0), k.labels(1), k.input(2)[0]);
+        let CrossEntropy { smoothing, weights } = &self.0;
+        cross_entropy_backward(probabilities, labels, weights.as_deref(), *smoothing, upstream, k.output(0));
+        Ok(())
+    }
+}

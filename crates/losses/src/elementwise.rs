@@ -1,0 +1,77 @@
+//! Losses that are a mean over elements of a function of a prediction and a target.
+
+use ocelli_graph::{Fault, Grads, Node, Op, Operands, Shape};
+
+/// `l(x, t)` and its derivative in `x`.
+pub(crate) trait Elementwise: Clone + std::fmt::Debug + Send + Sync + 'static {
+    /// What the loss is called.
+    const NAME: &'static str;
+    /// The loss of one element.
+    fn value(&self, x: f32, target: f32) -> f32;
+    /// Its derivative in `x`.
+    fn derivative(&self, x: f32, target: f32) -> f32;
+    /// What is wrong with the settings.
+    fn mistake(&self) -> Option<String> {
+        None
+    }
+}
+
+/// The mean of an elementwise loss. Operands: prediction, target of the same shape. Backward keeps both; targets have no
+/// gradient.
+#[derive(Debug, Clone)]
+pub(crate) struct MeanOf<L>(pub(crate) L);
+
+/// Operands: prediction, target, the gradient of the loss.
+#[derive(Debug, Clone)]
+struct MeanOfBackward<L>(L);
+
+/// Sums this long are formed one after the other and then added: the error of the sum of all stays small.
+const BLOCK: usize = 256;
+
+impl<L: Elementwise> Op for MeanOf<L> {
+    fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        if let Some(mistake) = self.0.mistake() {
+            return Err(Fault::Setting(mistake));
+        }
+        if x[0] != x[1] {
+            return Err(Fault::Unequal { left: 0, right: 1 });
+        }
+        Ok(vec![Shape::default()])
+    }
+
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let (x, target) = (k.input(0), k.input(1));
+        let block = |(x, target): (&[f32], &[f32])| -> f64 {
+            f64::from(x.iter().zip(target).map(|(x, target)| self.0.value(*x, *target)).sum::<f32>())
+        };
+        let total: f64 = x.chunks(BLOCK).zip(target.chunks(BLOCK)).map(block).sum();
+        k.output(0)[0] = (total / x.len().max(1) as f64) as f32;
+        Ok(())
+    }
+
+    fn backward(&self, g: &Grads<'_>) -> Vec<Option<Node>> {
+        let target = g.want(1, || {
+            let reason = "the target has no gradient; swap the operands or compose the loss from nodes";
+            g.x(1).trace().fail(L::NAME, reason)
+        });
+        vec![g.want(0, || Node::call(MeanOfBackward(self.0.clone()), &[g.x(0), g.x(1), g.dy()])), target]
+    }
+
+    fn kind(&self) -> String {
+        L::NAME.into()
+    }
+}
+
+impl<L: Elementwise> Op for MeanOfBackward<L> {
+    fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        Ok(vec![x[0].clone()])
+    }
+
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let (x, target, dy) = (k.input(0), k.input(1), k.input(2)[0]);
+        let scale = dy / x.len().max(1) as f32;
+        let elements = k.output(0).iter_mut().zip(x).zip(target);
+        elements.for_each(|((dx, x), target)| *dx = scale * self.0.derivative(*x, *target));
+        Ok(())
+    }
+}

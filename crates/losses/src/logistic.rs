@@ -1,0 +1,31 @@
+//! Cross-entropy of a yes-or-no answer.
+
+use crate::elementwise::{Elementwise, MeanOf};
+use ocelli_graph::Node;
+
+/// The mean of `−t·log σ(x) − (1 − t)·log(1 − σ(x))` over all elements, from the logit `x`, computed as
+/// `max(x, 0) − t·x + log(1 + e^−|x|)`, which neither overflows nor cancels.
+///
+/// # Shapes
+/// Logits and targets in `[0, 1]` of the same shape → `[]`.
+#[track_caller]
+pub fn logistic_cross_entropy(logits: &Node, targets: &Node) -> Node {
+    Node::call(MeanOf(Logistic), &[logits, targets])
+}
+
+#[derive(Clone, Debug)]
+struct Logistic;
+
+impl Elementwise for Logistic {
+    const NAME: &'static str = "LogisticCrossEntropy";
+
+    fn value(&self, x: f32, target: f32) -> f32 {
+        x.max(0.0) - target * x + (-x.abs()).exp().ln_1p()
+    }
+
+    fn derivative(&self, x: f32, target: f32) -> f32 {
+        let e = (-x.abs()).exp();
+        let sigmoid = if x >= 0.0 { 1.0 / (1.0 + e) } else { e / (1.0 + e) };
+        sigmoid - target
+    }
+}

@@ -1,0 +1,89 @@
+//! The loss of LeNet-5.
+
+use crate::cross_entropy::expect_classes_and_labels;
+use ocelli_graph::{ElementKind, Fault, Grads, Node, Op, Operands, Shape};
+
+/// The mean over the batch of `y[t] + log(e⁻ʲ + Σ e^−y[i])` for distances `y` and the label `t` (LeCun et al. 1998, eq. 9):
+/// pulls the distance to the right code down and pushes the others up, as far as they are below `j` or so.
+///
+/// # Shapes
+/// Distances `[N, classes]` and labels `[N]` → `[]`.
+///
+/// # Errors
+/// When run, a label that is not below the number of classes.
+#[track_caller]
+pub fn maximum_a_posteriori(distances: &Node, labels: &Node, j: f32) -> Node {
+    Node::call(MaximumAPosteriori { j }, &[distances, labels])
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct MaximumAPosteriori {
+    j: f32,
+}
+
+/// Operands: distances, labels, the gradient of the loss.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct MaximumAPosterioriBackward(MaximumAPosteriori);
+
+impl MaximumAPosteriori {
+    /// `log(e⁻ʲ + Σ e^−y[i])`, from the smallest distance up, so that nothing overflows.
+    fn penalty(&self, y: &[f32]) -> f32 {
+        let least = y.iter().fold(self.j, |least, y| least.min(*y));
+        let sum: f32 = y.iter().chain([&self.j]).map(|y| (least - y).exp()).sum();
+        sum.ln() - least
+    }
+}
+
+impl Op for MaximumAPosteriori {
+    fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        expect_classes_and_labels(x)?;
+        if !self.j.is_finite() {
+            return Err(Fault::Setting(format!("j = {} is not a number", self.j)));
+        }
+        Ok(vec![Shape::default()])
+    }
+
+    fn operand_kind(&self, input: usize) -> ElementKind {
+        if input == 1 { ElementKind::U32 } else { ElementKind::F32 }
+    }
+
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let (y, labels, classes) = (k.input(0), k.labels(1), k.shape(0)[1]);
+        let mut total = 0.0f64;
+        for (row, (y, &label)) in y.chunks_exact(classes).zip(labels).enumerate() {
+            let Some(right) = y.get(label as usize) else {
+                return Err(Fault::Data(format!("label {label} of sample {row} is not below the {classes} classes")));
+            };
+            total += f64::from(right + self.penalty(y));
+        }
+        k.output(0)[0] = (total / labels.len().max(1) as f64) as f32;
+        Ok(())
+    }
+
+    fn backward(&self, g: &Grads<'_>) -> Vec<Option<Node>> {
+        vec![g.want(0, || Node::call(MaximumAPosterioriBackward(*self), &[g.x(0), g.x(1), g.dy()])), None]
+    }
+}
+
+impl Op for MaximumAPosterioriBackward {
+    fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        Ok(vec![x[0].clone()])
+    }
+
+    fn operand_kind(&self, input: usize) -> ElementKind {
+        if input == 1 { ElementKind::U32 } else { ElementKind::F32 }
+    }
+
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let (y, labels, classes) = (k.input(0), k.labels(1), k.shape(0)[1]);
+        let scale = k.input(2)[0] / labels.len().max(1) as f32;
+        let rows = k.output(0).chunks_exact_mut(classes).zip(y.chunks_exact(classes)).zip(labels);
+        for ((dy, y), &label) in rows {
+            let penalty = self.0.penalty(y);
+            // d penalty / d y[i] = −e^−y[i] / (e⁻ʲ + Σ e^−y) = −e^(−y[i] − penalty)
+            dy.iter_mut().zip(y).for_each(|(dy, y)| *dy = -scale * (-y - penalty).exp());
+            dy[label as usize] += scale;
+        }
+        Ok(())
+    }
+}

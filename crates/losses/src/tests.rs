@@ -1,0 +1,134 @@
+//! Losses against their definitions, their gradients against central differences, labels out of range.
+
+use crate::*;
+use ocelli_graph::{Batch, Key, Mode, Model, Node, Shape, Tensor, Trace, Value, Wrt};
+
+/// The loss at `x` and its gradient, checked against central differences.
+fn check(name: &str, x: Tensor, extra: &[(&str, Value)], loss: impl Fn(&Trace, &Node) -> Node) -> f32 {
+    let sample = x.shape()[1..].to_vec();
+    let model = Model::build(|x| x * 1.0, sample, 0).unwrap();
+    let mut objective = model
+        .objective_of(Mode::Train, Wrt::Values(&["output"]), |t| loss(t, &t.output()))
+        .unwrap_or_else(|e| panic!("{name}: {e}"));
+    let batch = |x: &Tensor| extra.iter().fold(Batch::new().with("input", x), |b, (n, v)| b.with(*n, v.clone()));
+    let step = objective.evaluate(&model, &batch(&x)).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let (value, gradient) = (step.loss(), step.gradient("output").unwrap().to_vec());
+    let h = 1e-2;
+    for (i, got) in gradient.iter().enumerate() {
+        let mut at = |offset: f32| {
+            let mut moved = x.clone();
+            moved.data_mut()[i] += offset;
+            f64::from(objective.evaluate(&model, &batch(&moved)).unwrap().loss())
+        };
+        let expected = (at(h) - at(-h)) / f64::from(2.0 * h);
+        assert!((f64::from(*got) - expected).abs() < 1e-3 + 1e-2 * expected.abs(), "{name}[{i}]: {got}, {expected}");
+    }
+    value
+}
+
+fn logits() -> Tensor {
+    let mut x = Tensor::uniform([4, 5], Key::new(2));
+    x.data_mut().iter_mut().for_each(|v| *v *= 3.0);
+    x
+}
+
+fn labels() -> Value {
+    Tensor::from(vec![0u32, 4, 2, 2]).into()
+}
+
+#[test]
+fn cross_entropy() {
+    let plain = check("plain", logits(), &[("labels", labels())], |t, x| softmax_cross_entropy(x, &t.labels("labels")));
+    let x = logits();
+    let mut expected = 0.0;
+    for (row, label) in x.data().chunks(5).zip([0usize, 4, 2, 2]) {
+        let sum: f64 = row.iter().map(|v| f64::from(*v).exp()).sum();
+        expected += (sum.ln() - f64::from(row[label])) / 4.0;
+    }
+    assert!((f64::from(plain) - expected).abs() < 1e-5);
+    check("smooth and weighted", logits(), &[("labels", labels())], |t, x| {
+        let loss = CrossEntropy::new().label_smoothing(0.1).class_weights([1.0, 2.0, 0.5, 1.0, 3.0]);
+        loss.loss(x, &t.labels("labels"))
+    });
+}
+
+#[test]
+fn maximum_a_posteriori_pulls_and_pushes() {
+    let mut distances = logits();
+    distances.data_mut().iter_mut().for_each(|v| *v = v.abs() + 0.5);
+    check("map", distances, &[("labels", labels())], |t, x| maximum_a_posteriori(x, &t.labels("labels"), 2.0));
+    // With one class at distance 0 and nothing else: 0 + log(e⁻ʲ + 1).
+    let one = Tensor::zeros([1, 1]);
+    let labels = Value::from(Tensor::from(vec![0u32]));
+    let loss = check("one", one, &[("labels", labels)], |t, x| maximum_a_posteriori(x, &t.labels("labels"), 1.0));
+    assert!((loss - (1.0 + (-1f32).exp()).ln()).abs() < 1e-6);
+}
+
+#[test]
+fn yes_or_no() {
+    let targets = Value::from(Tensor::from_vec([4, 5], [1.0, 0.0, 0.5, 1.0].repeat(5)).unwrap());
+    check("logistic", logits(), &[("targets", targets)], |t, x| {
+        logistic_cross_entropy(x, &t.input("targets", Shape::batch(&[5])))
+    });
+    let extreme = Tensor::from_vec([1, 2], vec![200.0, -200.0]).unwrap();
+    let targets = Value::from(Tensor::from_vec([1, 2], vec![1.0, 1.0]).unwrap());
+    let loss = check("extreme", extreme, &[("targets", targets)], |t, x| {
+        logistic_cross_entropy(x, &t.input("targets", Shape::batch(&[2])))
+    });
+    assert_eq!(loss, 100.0);
+}
+
+#[test]
+fn regression() {
+    let target = || [("target", Value::from(Tensor::uniform([4, 5], Key::new(9))))];
+    check("mse", logits(), &target(), |t, x| mse(x, &t.input("target", Shape::batch(&[5]))));
+    check("huber", logits(), &target(), |t, x| huber(x, &t.input("target", Shape::batch(&[5])), 0.7));
+    let far = Tensor::full([1, 1], 3.0);
+    let zero = [("target", Value::from(Tensor::zeros([1, 1])))];
+    let loss = |delta: f32| {
+        check("far", far.clone(), &zero, move |t, x| huber(x, &t.input("target", Shape::batch(&[1])), delta))
+    };
+    assert_eq!((loss(1.0), loss(10.0)), (2.5, 4.5));
+}
+
+#[test]
+fn losses_compose() {
+    check("composed", logits(), &[("labels", labels())], |t, x| {
+        softmax_cross_entropy(x, &t.labels("labels")) + x.square().mean() * 0.1
+    });
+}
+
+#[test]
+fn wrong_labels_are_named() {
+    let model = Model::build(|x| x.scope("head", |x| x * 1.0), [3], 0).unwrap();
+    let losses: [(&str, fn(&Trace) -> Node); 2] = [
+        ("(SoftmaxCrossEntropy): ", |t| softmax_cross_entropy(&t.output(), &t.labels("labels"))),
+        ("(MaximumAPosteriori): ", |t| maximum_a_posteriori(&t.output(), &t.labels("labels"), 1.0)),
+    ];
+    for (kind, loss) in losses {
+        let mut objective = model.objective(loss).unwrap();
+        let batch = Batch::new().with("input", Tensor::zeros([2, 3])).with("labels", Tensor::from(vec![1u32, 3]));
+        let error = objective.evaluate(&model, &batch).unwrap_err().to_string();
+        assert_eq!(error, format!("{kind}label 3 of sample 1 is not below the 3 classes"));
+    }
+}
+
+#[test]
+fn settings_and_shapes_are_checked() {
+    let model = Model::build(|x| x * 1.0, [3], 0).unwrap();
+    let error = |loss: &dyn Fn(&Trace) -> Node| model.objective(loss).unwrap_err().to_string();
+    let smooth = |t: &Trace| CrossEntropy::new().label_smoothing(1.5).loss(&t.output(), &t.labels("y"));
+    assert_eq!(error(&smooth), "(SoftmaxCrossEntropy): the label smoothing 1.5 is not in [0, 1]");
+    let weights = |t: &Trace| CrossEntropy::new().class_weights([1.0, 2.0]).loss(&t.output(), &t.labels("y"));
+    assert_eq!(error(&weights), "(SoftmaxCrossEntropy): 2 class weights for 3 classes");
+    assert_eq!(
+        error(&|t: &Trace| softmax_cross_entropy(&t.output().mean(), &t.labels("y"))),
+        "(SoftmaxCrossEntropy): expected [N, classes], got [] from Mean"
+    );
+    assert_eq!(error(&|t: &Trace| huber(&t.output(), &t.output(), 0.0)), "(Huber): delta = 0 is not positive");
+    assert!(error(&|t: &Trace| mse(&t.output(), &t.output().mean())).starts_with("(MeanSquaredError): shapes differ"));
+    assert_eq!(
+        error(&|t: &Trace| softmax_cross_entropy(&t.output(), &t.input("y", Shape::batch(&[])))),
+        "(SoftmaxCrossEntropy): expected u32, got f32 from input \"y\""
+    );
+}

@@ -1,0 +1,47 @@
+//! The exponential function.
+
+use super::polynomial;
+use crate::Isa;
+
+/// Below this, `eˣ` is less than half the smallest denormal number.
+const LOWEST: f32 = -104.0;
+/// Above this, `eˣ` is infinite.
+const HIGHEST: f32 = 89.0;
+/// `ln 2` in two parts, of which the first has few enough bits for exact products with whole numbers below 2⁸.
+const LN_2_HIGH: f32 = 0.693_359_375;
+const LN_2_LOW: f32 = -2.121_944_4e-4;
+
+/// `eˣ`, within 2 ulp; underflows through the denormal numbers to zero and overflows to infinity.
+///
+/// `x = n ln 2 + r` with whole `n`, so `eˣ = 2ⁿ eʳ`; `eʳ` is the polynomial of Cephes' `expf`.
+#[inline(always)]
+pub fn exp<I: Isa>(isa: I, x: I::Vector) -> I::Vector {
+    // The order of operands lets a NaN through.
+    let x = isa.min(isa.splat(HIGHEST), isa.max(isa.splat(LOWEST), x));
+    let (n, power) = reduced(isa, x);
+    isa.mul_pow2(isa.add(power, isa.splat(1.0)), n)
+}
+
+/// `eˣ - 1`, within 3 ulp, near zero too.
+///
+/// With `eʳ - 1 = p` it is `2ⁿ p + (2ⁿ - 1)`, of which this computes the half, because `2¹²⁸` is no `f32`.
+#[inline(always)]
+pub fn exp_m1<I: Isa>(isa: I, x: I::Vector) -> I::Vector {
+    // Below -25 the result is -1.
+    let x = isa.min(isa.splat(HIGHEST), isa.max(isa.splat(-25.0), x));
+    let (n, power) = reduced(isa, x);
+    let scale = isa.pow2i(isa.sub(n, isa.splat(1.0)));
+    let half = isa.mul_add(power, scale, isa.sub(scale, isa.splat(0.5)));
+    isa.add(half, half)
+}
+
+/// `(n, eʳ - 1)` with `x = n ln 2 + r`, for `x` within the limits above.
+#[inline(always)]
+fn reduced<I: Isa>(isa: I, x: I::Vector) -> (I::Vector, I::Vector) {
+    let n = isa.round(isa.mul(x, isa.splat(std::f32::consts::LOG2_E)));
+    let r = isa.neg_mul_add(n, isa.splat(LN_2_HIGH), x);
+    let r = isa.neg_mul_add(n, isa.splat(LN_2_LOW), r);
+    let tail =
+        polynomial(isa, r, [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5.0e-1]);
+    (n, isa.mul_add(isa.mul(r, r), tail, r))
+}

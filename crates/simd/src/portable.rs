@@ -1,0 +1,248 @@
+//! Vectors as arrays of eight numbers: compiles on every target, and compilers turn it into what vectors there are.
+
+use crate::{InstructionSet, Isa};
+
+/// The instruction set of every machine.
+#[derive(Clone, Copy, Debug)]
+pub struct Portable;
+
+const LANES: usize = 8;
+
+/// A vector of [`Portable`].
+#[derive(Clone, Copy, Debug)]
+#[repr(align(32))]
+pub struct Lanes([f32; LANES]);
+
+/// A mask of [`Portable`]: all bits of a lane are set, or none.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(32))]
+pub struct LaneMask([u32; LANES]);
+
+/// Above this, every `f32` is whole.
+const WHOLE: f32 = 8_388_608.0;
+
+// `for` loops over arrays, not `map` with closures: they are unrolled and vectorised without being inlined first.
+macro_rules! lanes {
+    ($wrap:ident, |$i:ident| $value:expr) => {{
+        let mut result = [Default::default(); LANES];
+        for $i in 0..LANES {
+            result[$i] = $value;
+        }
+        $wrap(result)
+    }};
+}
+
+#[inline(always)]
+fn bits_if(condition: bool) -> u32 {
+    if condition { u32::MAX } else { 0 }
+}
+
+#[inline(always)]
+fn round(x: f32) -> f32 {
+    // Adding 2²³ leaves no bits for a fraction; a call of the library's `roundeven` would not vectorise.
+    let whole = ((x.abs() + WHOLE) - WHOLE).copysign(x);
+    if x.abs() < WHOLE { whole } else { x }
+}
+
+#[inline(always)]
+fn pow2i(n: f32) -> f32 {
+    // Adding 1.5 · 2²³ leaves a whole number in the low bits of the significand: quicker than a saturating cast.
+    f32::from_bits((n + (1.5 * WHOLE + 127.0)).to_bits() << 23)
+}
+
+impl Isa for Portable {
+    type Vector = Lanes;
+    type Mask = LaneMask;
+
+    const SET: InstructionSet = InstructionSet::Portable;
+    const LANES: usize = LANES;
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> Lanes {
+        Lanes([x; LANES])
+    }
+
+    #[inline(always)]
+    fn load_partial(self, x: &[f32]) -> Lanes {
+        self.load_partial_or(x, 0.0)
+    }
+
+    #[inline(always)]
+    fn load_partial_or(self, x: &[f32], fill: f32) -> Lanes {
+        let mut lanes = [fill; LANES];
+        let count = x.len().min(LANES);
+        lanes[..count].copy_from_slice(&x[..count]);
+        Lanes(lanes)
+    }
+
+    #[inline(always)]
+    fn store_partial(self, x: Lanes, y: &mut [f32]) {
+        let count = y.len().min(LANES);
+        y[..count].copy_from_slice(&x.0[..count]);
+    }
+
+    #[inline(always)]
+    unsafe fn load_ptr(self, x: *const f32) -> Lanes {
+        // SAFETY: the caller: `LANES` numbers can be read; the read asks for no alignment.
+        Lanes(unsafe { x.cast::<[f32; LANES]>().read_unaligned() })
+    }
+
+    #[inline(always)]
+    unsafe fn store_ptr(self, x: Lanes, y: *mut f32) {
+        // SAFETY: the caller: `LANES` numbers can be written; the write asks for no alignment.
+        unsafe { y.cast::<[f32; LANES]>().write_unaligned(x.0) }
+    }
+
+    #[inline(always)]
+    fn add(self, a: Lanes, b: Lanes) -> Lanes {
+        lanes!(Lanes, |i| a.0[i] + b.0[i])
+    }
+
+    #[inline(always)]
+    fn sub(self, a: Lanes, b: Lanes) -> Lanes {
+        lanes!(Lanes, |i| a.0[i] - b.0[i])
+    }
+
+    #[inline(always)]
+    fn mul(self, a: Lanes, b: Lanes) -> Lanes {
+        lanes!(Lanes, |i| a.0[i] * b.0[i])
+    }
+
+    #[inline(always)]
+    fn div(self, a: Lanes, b: Lanes) -> Lanes {
+        lanes!(Lanes, |i| a.0[i] / b.0[i])
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: Lanes, b: Lanes, c: Lanes) -> Lanes {
+        lanes!(Lanes, |i| a.0[i] * b.0[i] + c.0[i])
+    }
+
+    #[inline(always)]
+    fn neg_mul_add(self, a: Lanes, b: Lanes, c: Lanes) -> Lanes {
+        lanes!(Lanes, |i| c.0[i] - a.0[i] * b.0[i])
+    }
+
+    #[inline(always)]
+    fn min(self, a: Lanes, b: Lanes) -> Lanes {
+        lanes!(Lanes, |i| if a.0[i] < b.0[i] { a.0[i] } else { b.0[i] })
+    }
+
+    #[inline(always)]
+    fn max(self, a: Lanes, b: Lanes) -> Lanes {
+        lanes!(Lanes, |i| if a.0[i] > b.0[i] { a.0[i] } else { b.0[i] })
+    }
+
+    #[inline(always)]
+    fn abs(self, x: Lanes) -> Lanes {
+        lanes!(Lanes, |i| x.0[i].abs())
+    }
+
+    #[inline(always)]
+    fn neg(self, x: Lanes) -> Lanes {
+        lanes!(Lanes, |i| -x.0[i])
+    }
+
+    #[inline(always)]
+    fn with_sign(self, magnitude: Lanes, sign: Lanes) -> Lanes {
+        lanes!(Lanes, |i| f32::from_bits(magnitude.0[i].to_bits() | (sign.0[i].to_bits() & 0x8000_0000)))
+    }
+
+    #[inline(always)]
+    fn sqrt(self, x: Lanes) -> Lanes {
+        lanes!(Lanes, |i| x.0[i].sqrt())
+    }
+
+    #[inline(always)]
+    fn round(self, x: Lanes) -> Lanes {
+        lanes!(Lanes, |i| round(x.0[i]))
+    }
+
+    #[inline(always)]
+    fn floor(self, x: Lanes) -> Lanes {
+        lanes!(Lanes, |i| {
+            let near = round(x.0[i]);
+            if near > x.0[i] { near - 1.0 } else { near }
+        })
+    }
+
+    #[inline(always)]
+    fn less_than(self, a: Lanes, b: Lanes) -> LaneMask {
+        lanes!(LaneMask, |i| bits_if(a.0[i] < b.0[i]))
+    }
+
+    #[inline(always)]
+    fn less_or_equal(self, a: Lanes, b: Lanes) -> LaneMask {
+        lanes!(LaneMask, |i| bits_if(a.0[i] <= b.0[i]))
+    }
+
+    #[inline(always)]
+    fn equal(self, a: Lanes, b: Lanes) -> LaneMask {
+        lanes!(LaneMask, |i| bits_if(a.0[i] == b.0[i]))
+    }
+
+    #[inline(always)]
+    fn mask_and(self, a: LaneMask, b: LaneMask) -> LaneMask {
+        lanes!(LaneMask, |i| a.0[i] & b.0[i])
+    }
+
+    #[inline(always)]
+    fn mask_or(self, a: LaneMask, b: LaneMask) -> LaneMask {
+        lanes!(LaneMask, |i| a.0[i] | b.0[i])
+    }
+
+    #[inline(always)]
+    fn mask_not(self, a: LaneMask) -> LaneMask {
+        lanes!(LaneMask, |i| !a.0[i])
+    }
+
+    #[inline(always)]
+    fn any(self, mask: LaneMask) -> bool {
+        let mut bits = 0;
+        for lane in mask.0 {
+            bits |= lane;
+        }
+        bits != 0
+    }
+
+    #[inline(always)]
+    fn select(self, mask: LaneMask, a: Lanes, b: Lanes) -> Lanes {
+        lanes!(Lanes, |i| f32::from_bits((a.0[i].to_bits() & mask.0[i]) | (b.0[i].to_bits() & !mask.0[i])))
+    }
+
+    #[inline(always)]
+    fn pow2i(self, n: Lanes) -> Lanes {
+        lanes!(Lanes, |i| pow2i(n.0[i]))
+    }
+
+    #[inline(always)]
+    fn mul_pow2(self, x: Lanes, n: Lanes) -> Lanes {
+        // In two steps: each factor is a normal number, and only the second product can leave the normal range.
+        let half = self.floor(self.mul(n, self.splat(0.5)));
+        self.mul(self.mul(x, self.pow2i(half)), self.pow2i(self.sub(n, half)))
+    }
+
+    #[inline(always)]
+    fn split_exponent(self, x: Lanes) -> (Lanes, Lanes) {
+        (
+            lanes!(Lanes, |i| ((x.0[i].to_bits() >> 23) as i32 - 127) as f32),
+            lanes!(Lanes, |i| f32::from_bits((x.0[i].to_bits() & 0x007f_ffff) | 0x3f80_0000)),
+        )
+    }
+
+    #[inline(always)]
+    fn sum(self, x: Lanes) -> f32 {
+        let [a, b, c, d, e, f, g, h] = x.0;
+        ((a + e) + (c + g)) + ((b + f) + (d + h))
+    }
+
+    #[inline(always)]
+    fn max_lane(self, x: Lanes) -> f32 {
+        x.0.into_iter().fold(f32::NEG_INFINITY, f32::max)
+    }
+
+    #[inline(always)]
+    fn min_lane(self, x: Lanes) -> f32 {
+        x.0.into_iter().fold(f32::INFINITY, f32::min)
+    }
+}

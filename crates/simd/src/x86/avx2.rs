@@ -1,0 +1,219 @@
+//! AVX2 and FMA: eight lanes.
+
+use std::arch::x86_64::*;
+
+use super::intrinsics;
+use crate::{InstructionSet, Isa};
+
+/// Proof that this machine has AVX2 and FMA.
+#[derive(Clone, Copy, Debug)]
+pub struct Avx2(());
+
+/// `TAIL[8 - n..][..8]` has its first `n` lanes set.
+static TAIL: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
+
+impl Avx2 {
+    /// The token, if the machine has what it stands for.
+    pub fn detect() -> Option<Self> {
+        (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Self(()))
+    }
+
+    /// The token, for the dispatch point, which knows that [`detect`](Self::detect) had one to give.
+    #[inline(always)]
+    pub(crate) fn detected() -> Self {
+        Self(())
+    }
+
+    #[inline(always)]
+    fn tail(self, count: usize) -> __m256i {
+        let lanes = &TAIL[8 - count.min(8)..][..8];
+        // SAFETY: the token proves AVX; the slice holds eight `i32`, and no alignment is asked for.
+        unsafe { _mm256_loadu_si256(lanes.as_ptr().cast()) }
+    }
+
+    /// Adds (or compares) the halves of a vector until one lane is left.
+    #[inline(always)]
+    fn halves(self, x: __m256) -> (__m128, __m128) {
+        // SAFETY: the token proves AVX.
+        unsafe { (_mm256_castps256_ps128(x), _mm256_extractf128_ps::<1>(x)) }
+    }
+}
+
+/// Folds four lanes: lanes 2, 3 onto 0, 1, then lane 1 onto 0.
+macro_rules! fold {
+    ($low:expr, $high:expr, $four:ident, $one:ident) => {{
+        let four = $four($low, $high);
+        let two = $four(four, _mm_movehl_ps(four, four));
+        _mm_cvtss_f32($one(two, _mm_shuffle_ps::<1>(two, two)))
+    }};
+}
+
+impl Isa for Avx2 {
+    type Vector = __m256;
+    type Mask = __m256;
+
+    const SET: InstructionSet = InstructionSet::Avx2;
+    const LANES: usize = 8;
+
+    intrinsics! {
+        __m256;
+        add(a, b) = _mm256_add_ps;
+        sub(a, b) = _mm256_sub_ps;
+        mul(a, b) = _mm256_mul_ps;
+        div(a, b) = _mm256_div_ps;
+        mul_add(a, b, c) = _mm256_fmadd_ps;
+        neg_mul_add(a, b, c) = _mm256_fnmadd_ps;
+        min(a, b) = _mm256_min_ps;
+        max(a, b) = _mm256_max_ps;
+        sqrt(x) = _mm256_sqrt_ps;
+        floor(x) = _mm256_floor_ps;
+        mask_and(a, b) = _mm256_and_ps;
+        mask_or(a, b) = _mm256_or_ps;
+    }
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> __m256 {
+        // SAFETY: the token proves AVX.
+        unsafe { _mm256_set1_ps(x) }
+    }
+
+    #[inline(always)]
+    fn load_partial(self, x: &[f32]) -> __m256 {
+        // SAFETY: the token proves AVX; only the first `x.len()` lanes are read.
+        unsafe { _mm256_maskload_ps(x.as_ptr(), self.tail(x.len())) }
+    }
+
+    #[inline(always)]
+    fn load_partial_or(self, x: &[f32], fill: f32) -> __m256 {
+        // SAFETY: the token proves AVX2.
+        let read = unsafe { _mm256_castsi256_ps(self.tail(x.len())) };
+        self.select(read, self.load_partial(x), self.splat(fill))
+    }
+
+    #[inline(always)]
+    fn store_partial(self, x: __m256, y: &mut [f32]) {
+        // SAFETY: the token proves AVX; only the first `y.len()` lanes are written.
+        unsafe { _mm256_maskstore_ps(y.as_mut_ptr(), self.tail(y.len()), x) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_ptr(self, x: *const f32) -> __m256 {
+        // SAFETY: the token proves AVX; the caller: eight numbers can be read.
+        unsafe { _mm256_loadu_ps(x) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_ptr(self, x: __m256, y: *mut f32) {
+        // SAFETY: the token proves AVX; the caller: eight numbers can be written.
+        unsafe { _mm256_storeu_ps(y, x) }
+    }
+
+    #[inline(always)]
+    fn abs(self, x: __m256) -> __m256 {
+        // SAFETY: the token proves AVX.
+        unsafe { _mm256_andnot_ps(_mm256_set1_ps(-0.0), x) }
+    }
+
+    #[inline(always)]
+    fn neg(self, x: __m256) -> __m256 {
+        // SAFETY: the token proves AVX.
+        unsafe { _mm256_xor_ps(_mm256_set1_ps(-0.0), x) }
+    }
+
+    #[inline(always)]
+    fn with_sign(self, magnitude: __m256, sign: __m256) -> __m256 {
+        // SAFETY: the token proves AVX.
+        unsafe { _mm256_or_ps(magnitude, _mm256_and_ps(_mm256_set1_ps(-0.0), sign)) }
+    }
+
+    #[inline(always)]
+    fn round(self, x: __m256) -> __m256 {
+        // SAFETY: the token proves AVX.
+        unsafe { _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(x) }
+    }
+
+    #[inline(always)]
+    fn less_than(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: the token proves AVX.
+        unsafe { _mm256_cmp_ps::<_CMP_LT_OQ>(a, b) }
+    }
+
+    #[inline(always)]
+    fn less_or_equal(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: the token proves AVX.
+        unsafe { _mm256_cmp_ps::<_CMP_LE_OQ>(a, b) }
+    }
+
+    #[inline(always)]
+    fn equal(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: the token proves AVX.
+        unsafe { _mm256_cmp_ps::<_CMP_EQ_OQ>(a, b) }
+    }
+
+    #[inline(always)]
+    fn mask_not(self, a: __m256) -> __m256 {
+        // SAFETY: the token proves AVX2.
+        unsafe { _mm256_xor_ps(a, _mm256_castsi256_ps(_mm256_set1_epi32(-1))) }
+    }
+
+    #[inline(always)]
+    fn any(self, mask: __m256) -> bool {
+        // SAFETY: the token proves AVX.
+        unsafe { _mm256_movemask_ps(mask) != 0 }
+    }
+
+    #[inline(always)]
+    fn select(self, mask: __m256, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: the token proves AVX.
+        unsafe { _mm256_blendv_ps(b, a, mask) }
+    }
+
+    #[inline(always)]
+    fn pow2i(self, n: __m256) -> __m256 {
+        // SAFETY: the token proves AVX2.
+        unsafe {
+            let biased = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
+            _mm256_castsi256_ps(_mm256_slli_epi32::<23>(biased))
+        }
+    }
+
+    #[inline(always)]
+    fn mul_pow2(self, x: __m256, n: __m256) -> __m256 {
+        // In two steps: each factor is a normal number, and only the second product can leave the normal range.
+        let half = self.floor(self.mul(n, self.splat(0.5)));
+        self.mul(self.mul(x, self.pow2i(half)), self.pow2i(self.sub(n, half)))
+    }
+
+    #[inline(always)]
+    fn split_exponent(self, x: __m256) -> (__m256, __m256) {
+        // SAFETY: the token proves AVX2.
+        unsafe {
+            let bits = _mm256_castps_si256(x);
+            let exponent = _mm256_sub_epi32(_mm256_srli_epi32::<23>(bits), _mm256_set1_epi32(127));
+            let fraction = _mm256_and_si256(bits, _mm256_set1_epi32(0x007f_ffff));
+            let mantissa = _mm256_or_si256(fraction, _mm256_set1_epi32(0x3f80_0000));
+            (_mm256_cvtepi32_ps(exponent), _mm256_castsi256_ps(mantissa))
+        }
+    }
+
+    #[inline(always)]
+    fn sum(self, x: __m256) -> f32 {
+        let (low, high) = self.halves(x);
+        // SAFETY: SSE is in every `x86_64`.
+        unsafe { fold!(low, high, _mm_add_ps, _mm_add_ss) }
+    }
+
+    #[inline(always)]
+    fn max_lane(self, x: __m256) -> f32 {
+        let (low, high) = self.halves(x);
+        // SAFETY: SSE is in every `x86_64`.
+        unsafe { fold!(low, high, _mm_max_ps, _mm_max_ss) }
+    }
+
+    #[inline(always)]
+    fn min_lane(self, x: __m256) -> f32 {
+        let (low, high) = self.halves(x);
+        // SAFETY: SSE is in every `x86_64`.
+        unsafe { fold!(low, high, _mm_min_ps, _mm_min_ss) }
+    }
+}

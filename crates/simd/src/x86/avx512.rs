@@ -1,0 +1,196 @@
+//! AVX-512: sixteen lanes.
+
+use std::arch::x86_64::*;
+
+use super::intrinsics;
+use crate::{InstructionSet, Isa};
+
+/// Proof that this machine has AVX-512 F, VL, BW and DQ (and AVX2 and FMA).
+#[derive(Clone, Copy, Debug)]
+pub struct Avx512(());
+
+impl Avx512 {
+    /// The token, if the machine has what it stands for.
+    pub fn detect() -> Option<Self> {
+        let all = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma");
+        all.then_some(Self(()))
+    }
+
+    /// The token, for the dispatch point, which knows that [`detect`](Self::detect) had one to give.
+    #[inline(always)]
+    pub(crate) fn detected() -> Self {
+        Self(())
+    }
+
+    /// A mask with its first `count` lanes set.
+    #[inline(always)]
+    fn tail(count: usize) -> __mmask16 {
+        if count >= 16 { u16::MAX } else { (1u16 << count) - 1 }
+    }
+}
+
+impl Isa for Avx512 {
+    type Vector = __m512;
+    type Mask = __mmask16;
+
+    const SET: InstructionSet = InstructionSet::Avx512;
+    const LANES: usize = 16;
+
+    intrinsics! {
+        __m512;
+        add(a, b) = _mm512_add_ps;
+        sub(a, b) = _mm512_sub_ps;
+        mul(a, b) = _mm512_mul_ps;
+        div(a, b) = _mm512_div_ps;
+        mul_add(a, b, c) = _mm512_fmadd_ps;
+        neg_mul_add(a, b, c) = _mm512_fnmadd_ps;
+        min(a, b) = _mm512_min_ps;
+        max(a, b) = _mm512_max_ps;
+        abs(x) = _mm512_abs_ps;
+        sqrt(x) = _mm512_sqrt_ps;
+        mul_pow2(x, n) = _mm512_scalef_ps;
+    }
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> __m512 {
+        // SAFETY: the token proves AVX-512 F.
+        unsafe { _mm512_set1_ps(x) }
+    }
+
+    #[inline(always)]
+    fn load_partial(self, x: &[f32]) -> __m512 {
+        // SAFETY: the token proves AVX-512 F; only the first `x.len()` lanes are read.
+        unsafe { _mm512_maskz_loadu_ps(Self::tail(x.len()), x.as_ptr()) }
+    }
+
+    #[inline(always)]
+    fn load_partial_or(self, x: &[f32], fill: f32) -> __m512 {
+        // SAFETY: the token proves AVX-512 F; only the first `x.len()` lanes are read.
+        unsafe { _mm512_mask_loadu_ps(self.splat(fill), Self::tail(x.len()), x.as_ptr()) }
+    }
+
+    #[inline(always)]
+    fn store_partial(self, x: __m512, y: &mut [f32]) {
+        // SAFETY: the token proves AVX-512 F; only the first `y.len()` lanes are written.
+        unsafe { _mm512_mask_storeu_ps(y.as_mut_ptr(), Self::tail(y.len()), x) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_ptr(self, x: *const f32) -> __m512 {
+        // SAFETY: the token proves AVX-512 F; the caller: sixteen numbers can be read.
+        unsafe { _mm512_loadu_ps(x) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_ptr(self, x: __m512, y: *mut f32) {
+        // SAFETY: the token proves AVX-512 F; the caller: sixteen numbers can be written.
+        unsafe { _mm512_storeu_ps(y, x) }
+    }
+
+    #[inline(always)]
+    fn neg(self, x: __m512) -> __m512 {
+        // SAFETY: the token proves AVX-512 DQ.
+        unsafe { _mm512_xor_ps(_mm512_set1_ps(-0.0), x) }
+    }
+
+    #[inline(always)]
+    fn with_sign(self, magnitude: __m512, sign: __m512) -> __m512 {
+        // SAFETY: the token proves AVX-512 DQ.
+        unsafe { _mm512_or_ps(magnitude, _mm512_and_ps(_mm512_set1_ps(-0.0), sign)) }
+    }
+
+    #[inline(always)]
+    fn round(self, x: __m512) -> __m512 {
+        // SAFETY: the token proves AVX-512 F.
+        unsafe { _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(x) }
+    }
+
+    #[inline(always)]
+    fn floor(self, x: __m512) -> __m512 {
+        // SAFETY: the token proves AVX-512 F.
+        unsafe { _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC }>(x) }
+    }
+
+    #[inline(always)]
+    fn less_than(self, a: __m512, b: __m512) -> __mmask16 {
+        // SAFETY: the token proves AVX-512 F.
+        unsafe { _mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b) }
+    }
+
+    #[inline(always)]
+    fn less_or_equal(self, a: __m512, b: __m512) -> __mmask16 {
+        // SAFETY: the token proves AVX-512 F.
+        unsafe { _mm512_cmp_ps_mask::<_CMP_LE_OQ>(a, b) }
+    }
+
+    #[inline(always)]
+    fn equal(self, a: __m512, b: __m512) -> __mmask16 {
+        // SAFETY: the token proves AVX-512 F.
+        unsafe { _mm512_cmp_ps_mask::<_CMP_EQ_OQ>(a, b) }
+    }
+
+    #[inline(always)]
+    fn mask_and(self, a: __mmask16, b: __mmask16) -> __mmask16 {
+        a & b
+    }
+
+    #[inline(always)]
+    fn mask_or(self, a: __mmask16, b: __mmask16) -> __mmask16 {
+        a | b
+    }
+
+    #[inline(always)]
+    fn mask_not(self, a: __mmask16) -> __mmask16 {
+        !a
+    }
+
+    #[inline(always)]
+    fn any(self, mask: __mmask16) -> bool {
+        mask != 0
+    }
+
+    #[inline(always)]
+    fn select(self, mask: __mmask16, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: the token proves AVX-512 F.
+        unsafe { _mm512_mask_blend_ps(mask, b, a) }
+    }
+
+    #[inline(always)]
+    fn pow2i(self, n: __m512) -> __m512 {
+        self.mul_pow2(self.splat(1.0), n)
+    }
+
+    #[inline(always)]
+    fn split_exponent(self, x: __m512) -> (__m512, __m512) {
+        // SAFETY: the token proves AVX-512 F.
+        unsafe { (_mm512_getexp_ps(x), _mm512_getmant_ps::<_MM_MANT_NORM_1_2, _MM_MANT_SIGN_SRC>(x)) }
+    }
+
+    #[inline(always)]
+    fn sum(self, x: __m512) -> f32 {
+        // SAFETY: the token proves AVX-512 F and DQ.
+        unsafe {
+            let eight = _mm256_add_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps::<1>(x));
+            let four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps::<1>(eight));
+            let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps::<1>(two, two)))
+        }
+    }
+
+    #[inline(always)]
+    fn max_lane(self, x: __m512) -> f32 {
+        // SAFETY: the token proves AVX-512 F.
+        unsafe { _mm512_reduce_max_ps(x) }
+    }
+
+    #[inline(always)]
+    fn min_lane(self, x: __m512) -> f32 {
+        // SAFETY: the token proves AVX-512 F.
+        unsafe { _mm512_reduce_min_ps(x) }
+    }
+}

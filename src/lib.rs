@@ -1,0 +1,52 @@
+//! **Ocelli** builds, trains, runs and looks inside convolutional networks. It is pure Rust and fast on a CPU.
+//!
+//! A network is a function of nodes. It is traced once, so that every shape and every mistake is known before the first
+//! batch, and then planned and run without allocating:
+//!
+//! ```
+//! use ocelli::prelude::*;
+//!
+//! fn tiny_residual(x: &Node) -> Node {
+//!     let x = x.apply("stem", Conv2d::new(16, 3).same()).relu();
+//!     let y = x.apply("a", Conv2d::new(16, 3).same()).relu().apply("b", Conv2d::new(16, 3).same());
+//!     (y + x).relu().global_avg_pool().apply("fc", Dense::new(10))
+//! }
+//!
+//! let mut model = Model::build(tiny_residual, [32, 32, 3], 42)?;
+//! println!("{}", model.summary());
+//!
+//! let mut objective = model.objective(|t| softmax_cross_entropy(&t.output(), &t.labels("labels")))?;
+//! let mut sgd = Sgd::new(0.1).momentum(0.9);
+//! # let loader = [Batch::new().with("input", Tensor::zeros([2, 32, 32, 3])).with("labels", Tensor::from(vec![1u32, 7]))];
+//! for batch in loader {
+//!     let step = objective.step(&mut model, &batch)?; // loss and gradients
+//!     sgd.step(&mut model, &step)?;
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Each crate of the workspace is a module here and can be used alone: [`tensor`], [`kernels`], [`graph`], [`layers`],
+//! [`losses`], [`models`], [`data`], [`train`], and [`simd`] at the bottom. The [`prelude`] has what most programs need.
+
+#![forbid(unsafe_code)]
+
+#[doc(inline)]
+pub use ocelli_data as data;
+#[doc(inline)]
+pub use ocelli_graph as graph;
+#[doc(inline)]
+pub use ocelli_kernels as kernels;
+#[doc(inline)]
+pub use ocelli_layers as layers;
+#[doc(inline)]
+pub use ocelli_losses as losses;
+#[doc(inline)]
+pub use ocelli_models as models;
+#[doc(inline)]
+pub use ocelli_simd as simd;
+#[doc(inline)]
+pub use ocelli_tensor as tensor;
+#[doc(inline)]
+pub use ocelli_train as train;
+
+pub mod prelude;

@@ -1,0 +1,11 @@
+//! What most programs need: `use ocelli::prelude::*`.
+
+pub use ocelli_data::{Dataset, Loader};
+pub use ocelli_graph::{Batch, Layer, Mode, Model, Node, Objective, Shared, Step, Tensor, Trace, Wrt, func};
+pub use ocelli_layers::{
+    Activation, AvgPool2d, Conv2d, Dense, Distribution, Dropout, Flatten, GlobalAvgPool, Init, MaxPool2d, Padding,
+    Sequential,
+};
+pub use ocelli_losses::{CrossEntropy, huber, logistic_cross_entropy, mse, softmax_cross_entropy};
+pub use ocelli_models::{LeNet5, load_weights, save_weights};
+pub use ocelli_train::{Adam, AdamW, Optimizer, Schedule, Sgd, Trainer};
