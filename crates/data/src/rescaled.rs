@@ -35,7 +35,7 @@ impl Statistics {
     /// # Ok::<(), ocelli_data::Error>(())
     /// ```
     pub fn of(dataset: &(impl Dataset + ?Sized)) -> Result<Statistics> {
-        if dataset.is_empty() {
+        if dataset.is_empty() || dataset.sample_len() == 0 {
             return Err(Error::Setting("a dataset without samples has no statistics".into()));
         }
         let channels = dataset.shape()[2];
@@ -105,7 +105,7 @@ impl<D: Dataset> Dataset for Rescaled<D> {
             out.iter_mut().for_each(|value| *value = factor * *value + shift);
             return Ok(label);
         }
-        for pixel in out.chunks_exact_mut(self.maps.len()) {
+        for pixel in out.chunks_exact_mut(self.maps.len().max(1)) {
             pixel.iter_mut().zip(&self.maps).for_each(|(value, (factor, shift))| *value = factor * *value + shift);
         }
         Ok(label)

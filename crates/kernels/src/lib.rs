@@ -7,6 +7,7 @@ pub mod dropout;
 pub mod elementwise;
 pub mod finite;
 pub mod gemm;
+pub mod optimizer;
 pub mod pool;
 pub mod reduce;
 pub mod softmax;

@@ -145,18 +145,27 @@ fn named_cases() -> Vec<(&'static str, Conv2dGeometry)> {
         ("1x1 in pieces", geometry(plain, [3, 24, 24, 40], [1, 1, 40, 33])),
         ("1x1 in bands of one image", geometry(plain, [1, 41, 40, 32], [1, 1, 32, 32])),
         ("kernel = image", geometry(plain, [5, 5, 5, 16], [5, 5, 16, 12])),
-        ("kernel = image, flipped", geometry(Conv2dSettings { padding: Padding::Valid, ..flipped }, [2, 3, 4, 2], [3, 4, 2, 3])),
+        (
+            "kernel = image, flipped",
+            geometry(Conv2dSettings { padding: Padding::Valid, ..flipped }, [2, 3, 4, 2], [3, 4, 2, 3]),
+        ),
         ("kernel = image, one row", geometry(plain, [3, 1, 6, 2], [1, 6, 2, 3])),
         ("kernel = image, parallel", geometry(plain, [300, 3, 3, 16], [3, 3, 16, 40])),
         ("kernel larger than image", geometry(same, [1, 3, 2, 2], [5, 7, 2, 3])),
         ("3x3 same", geometry(same, [2, 6, 7, 3], [3, 3, 3, 4])),
         ("even kernel", geometry(same, [2, 6, 7, 3], [2, 4, 3, 4])),
-        ("stride skips pixels", geometry(Conv2dSettings { stride_h: 3, stride_w: 4, ..plain }, [2, 8, 10, 2], [2, 2, 2, 3])),
+        (
+            "stride skips pixels",
+            geometry(Conv2dSettings { stride_h: 3, stride_w: 4, ..plain }, [2, 8, 10, 2], [2, 2, 2, 3]),
+        ),
         ("stride 2, odd width", geometry(stride_2, [2, 9, 11, 3], [3, 3, 3, 5])),
         ("dilated", geometry(dilated, [2, 9, 11, 3], [3, 3, 3, 5])),
         ("flipped", geometry(flipped, [2, 5, 6, 3], [3, 2, 3, 4])),
         ("uneven padding", geometry(Conv2dSettings { padding: uneven, ..plain }, [2, 5, 4, 3], [3, 3, 3, 2])),
-        ("padding wider than the kernel", geometry(Conv2dSettings { padding: Padding::uniform(4), ..plain }, [1, 3, 3, 2], [2, 2, 2, 3])),
+        (
+            "padding wider than the kernel",
+            geometry(Conv2dSettings { padding: Padding::uniform(4), ..plain }, [1, 3, 3, 2], [2, 2, 2, 3]),
+        ),
         ("depthwise", geometry(Conv2dSettings { groups: 5, ..same }, [2, 6, 5, 5], [3, 3, 1, 5])),
         ("depthwise, multiplier 2", geometry(Conv2dSettings { groups: 4, ..stride_2 }, [2, 6, 5, 4], [3, 3, 1, 8])),
         ("LeNet-5 conv1 in pieces", geometry(same, [10, 28, 28, 1], [5, 5, 1, 6])),
@@ -164,7 +173,10 @@ fn named_cases() -> Vec<(&'static str, Conv2dGeometry)> {
         ("bands of one image", geometry(same, [1, 45, 47, 16], [3, 3, 16, 20])),
         ("bands, stride 2", geometry(stride_2, [1, 70, 61, 16], [3, 5, 16, 20])),
         ("bands, dilated", geometry(dilated, [1, 61, 40, 16], [3, 3, 16, 20])),
-        ("bands, flipped and grouped", geometry(Conv2dSettings { groups: 2, ..flipped }, [2, 45, 47, 16], [3, 3, 8, 20])),
+        (
+            "bands, flipped and grouped",
+            geometry(Conv2dSettings { groups: 2, ..flipped }, [2, 45, 47, 16], [3, 3, 8, 20]),
+        ),
         ("filter in slabs", geometry(same, [1, 9, 8, 128], [3, 3, 128, 24])),
     ]
 }
@@ -277,12 +289,17 @@ fn any_geometry() -> impl Strategy<Value = Conv2dGeometry> {
     let padding = prop_oneof![
         Just(Padding::Valid),
         Just(Padding::Same),
-        (0_usize..4, 0_usize..4, 0_usize..4, 0_usize..4)
-            .prop_map(|(top, bottom, left, right)| Padding::Explicit { top, bottom, left, right }),
+        (0_usize..4, 0_usize..4, 0_usize..4, 0_usize..4).prop_map(|(top, bottom, left, right)| Padding::Explicit {
+            top,
+            bottom,
+            left,
+            right
+        }),
     ];
     let mode = prop_oneof![Just(ConvMode::CrossCorrelation), Just(ConvMode::Convolution)];
     (sizes, channels, kernel, steps, padding, mode).prop_filter_map("no window fits", |drawn| {
-        let ((batch, in_h, in_w), (groups, group_in_c, group_out_c), (kernel_h, kernel_w), steps, padding, mode) = drawn;
+        let ((batch, in_h, in_w), (groups, group_in_c, group_out_c), (kernel_h, kernel_w), steps, padding, mode) =
+            drawn;
         let (stride_h, stride_w, dilation_h, dilation_w) = steps;
         let settings = Conv2dSettings { stride_h, stride_w, dilation_h, dilation_w, padding, groups, mode };
         let input = [batch, in_h, in_w, groups * group_in_c];

@@ -1,0 +1,165 @@
+//! Where the files of a published dataset lie.
+
+use crate::{Error, Images, Result, idx};
+use std::path::{Path, PathBuf};
+
+/// The environment variable that names the folder of all datasets.
+const VARIABLE: &str = "OCELLI_DATA";
+
+/// Which part of a published dataset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Part {
+    /// What the network learns from.
+    Train,
+    /// What it is measured on.
+    Test,
+}
+
+impl Part {
+    /// How the files of this part begin.
+    fn prefix(self) -> &'static str {
+        match self {
+            Part::Train => "train",
+            Part::Test => "t10k",
+        }
+    }
+}
+
+/// A dataset that is published as four idx files.
+pub(crate) struct Published {
+    /// Its name and that of its folder.
+    pub name: &'static str,
+    /// Where to get it, as a clause.
+    pub source: &'static str,
+    /// Its classes in the order of the labels.
+    pub class_names: [&'static str; 10],
+}
+
+/// All that [`find`] knows.
+const PUBLISHED: [&Published; 2] = [&crate::mnist::PUBLISHED, &crate::fashion_mnist::PUBLISHED];
+
+/// Finds the folder with the files of `dataset`: `"mnist"` or `"fashion-mnist"`.
+///
+/// Looks into the `given` folder, then into the one that the environment variable `OCELLI_DATA` names, then into
+/// `data` in the current folder; in each first into the folder of the dataset's name and then into the folder itself.
+/// Both datasets use the same file names, so keep only one of them outside a folder of its name.
+///
+/// # Errors
+/// [`Error::NotFound`], with the places looked in and where to get the files; [`Error::Setting`] for another name.
+///
+/// ```no_run
+/// use ocelli_data::{Part, find, mnist};
+/// let train = mnist::load(find("mnist", None)?, Part::Train)?;
+/// # Ok::<(), ocelli_data::Error>(())
+/// ```
+pub fn find(dataset: &str, given: Option<&Path>) -> Result<PathBuf> {
+    let variable = std::env::var_os(VARIABLE).filter(|value| !value.is_empty()).map(PathBuf::from);
+    find_within(dataset, given.map(Path::to_path_buf).into_iter().chain(variable).chain([PathBuf::from("data")]))
+}
+
+fn find_within(dataset: &str, roots: impl Iterator<Item = PathBuf>) -> Result<PathBuf> {
+    let Some(published) = PUBLISHED.into_iter().find(|published| published.name == dataset) else {
+        let known = PUBLISHED.map(|published| published.name).join(", ");
+        return Err(Error::Setting(format!("no dataset is called \"{dataset}\"; there are {known}")));
+    };
+    let mut places = Vec::new();
+    for root in roots {
+        for folder in [root.join(dataset), root] {
+            if [Part::Train, Part::Test].iter().any(|part| existing(&folder, *part, Kind::Images).is_some()) {
+                return Ok(folder);
+            }
+            places.push(folder.display().to_string());
+        }
+    }
+    let remedy = format!("{}, then name their folder or set {VARIABLE}", published.source);
+    Err(Error::NotFound { what: dataset.into(), places: places.join(", "), remedy })
+}
+
+/// What one of the four files holds.
+#[derive(Clone, Copy)]
+enum Kind {
+    Images,
+    Labels,
+}
+
+/// The names under which a file is in circulation: as published first, then unpacked, then with a dot, as some unpackers
+/// write it.
+fn names(part: Part, kind: Kind) -> [String; 4] {
+    let (kind, axes) = match kind {
+        Kind::Images => ("images", 3),
+        Kind::Labels => ("labels", 1),
+    };
+    let name = |separator, end| format!("{}-{kind}{separator}idx{axes}-ubyte{end}", part.prefix());
+    [name('-', ".gz"), name('-', ""), name('.', ".gz"), name('.', "")]
+}
+
+fn existing(folder: &Path, part: Part, kind: Kind) -> Option<PathBuf> {
+    names(part, kind).iter().map(|name| folder.join(name)).find(|path| path.is_file())
+}
+
+/// Reads one part of a published dataset.
+pub(crate) fn load(published: &Published, folder: &Path, part: Part) -> Result<Images> {
+    let file = |kind| {
+        existing(folder, part, kind).ok_or_else(|| Error::NotFound {
+            what: names(part, kind)[0].clone(),
+            places: folder.display().to_string(),
+            remedy: published.source.into(),
+        })
+    };
+    let class_names = published.class_names.map(String::from).into();
+    idx::load(&file(Kind::Images)?, &file(Kind::Labels)?, class_names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn the_first_folder_with_the_files_wins() {
+        let root = tempfile::tempdir().unwrap();
+        let (a, b) = (root.path().join("a"), root.path().join("b"));
+        fs::create_dir_all(a.join("mnist")).unwrap();
+        fs::create_dir_all(b.join("mnist")).unwrap();
+        let found = || find_within("mnist", [a.clone(), b.clone()].into_iter());
+        let text = found().unwrap_err().to_string();
+        let (a_text, b_text) = (a.display(), b.display());
+        let places = format!("{a_text}/mnist, {a_text}, {b_text}/mnist, {b_text}");
+        let source = "download it from https://ossci-datasets.s3.amazonaws.com/mnist/ \
+                      (a mirror of http://yann.lecun.com/exdb/mnist/)";
+        assert_eq!(
+            text,
+            format!("mnist not found in {places}; {source}, then name their folder or set OCELLI_DATA")
+        );
+        for (file, folder) in [
+            (b.join("t10k-images.idx3-ubyte"), b.clone()),
+            (b.join("mnist/train-images-idx3-ubyte"), b.join("mnist")),
+            (a.join("train-images.idx3-ubyte.gz"), a.clone()),
+            (a.join("mnist/train-images-idx3-ubyte.gz"), a.join("mnist")),
+        ] {
+            fs::write(file, "").unwrap();
+            assert_eq!(found().unwrap(), folder);
+        }
+    }
+
+    #[test]
+    fn the_given_folder_comes_first_and_an_unknown_name_is_said() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("train-images-idx3-ubyte"), "").unwrap();
+        assert_eq!(find("fashion-mnist", Some(root.path())).unwrap(), root.path());
+        let text = find("minst", None).unwrap_err().to_string();
+        assert_eq!(text, "no dataset is called \"minst\"; there are mnist, fashion-mnist");
+    }
+
+    #[test]
+    fn a_missing_file_is_named_with_its_source() {
+        let root = tempfile::tempdir().unwrap();
+        let text = crate::fashion_mnist::load(root.path(), Part::Test).unwrap_err().to_string();
+        let folder = root.path().display();
+        let source = "download it from https://github.com/zalandoresearch/fashion-mnist";
+        assert_eq!(text, format!("t10k-images-idx3-ubyte.gz not found in {folder}; {source}"));
+        fs::write(root.path().join("t10k-images.idx3-ubyte"), "").unwrap();
+        let text = crate::fashion_mnist::load(root.path(), Part::Test).unwrap_err().to_string();
+        assert_eq!(text, format!("t10k-labels-idx1-ubyte.gz not found in {folder}; {source}"));
+    }
+}

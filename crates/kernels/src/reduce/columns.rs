@@ -1,0 +1,166 @@
+//! Sums of the columns of a table: over an axis that is not the last, such as the gradient of a bias.
+
+use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
+use rayon::prelude::*;
+
+use super::{Finish, Outer};
+use crate::elementwise::chunks::{CHUNK, MOST_PARTS, part_length};
+
+/// Columns that are summed together: sixteen vectors of the narrowest set's registers at most, and few enough for the
+/// sums of all parts to lie on the stack (32 KiB).
+const COLUMNS: usize = 64;
+/// Rows that are added in `f32`.
+const BLOCK: usize = 128;
+
+/// A contiguous table.
+#[derive(Clone, Copy)]
+pub(super) struct Table {
+    pub rows: usize,
+    pub columns: usize,
+}
+
+/// `y[i, c] (+)= scale · Σ` of column `c` in the tables that make result `i`.
+pub(super) fn sum(outer: &Outer, table: Table, x: &[f32], y: &mut [f32], finish: Finish) {
+    let set = InstructionSet::current();
+    let work = table.rows * table.columns * outer.terms();
+    let result = |(i, y): (usize, &mut [f32])| {
+        let x = &x[outer.result_offset(i)..];
+        if work <= CHUNK {
+            y.chunks_mut(COLUMNS).enumerate().for_each(|block| column_block(set, outer, table, x, block, finish));
+        } else {
+            y.par_chunks_mut(COLUMNS).enumerate().for_each(|block| column_block(set, outer, table, x, block, finish));
+        }
+    };
+    if x.len() <= CHUNK {
+        y.chunks_mut(table.columns).enumerate().for_each(result);
+    } else {
+        let results = (CHUNK / work).max(1);
+        y.par_chunks_mut(table.columns).enumerate().with_min_len(results).for_each(result);
+    }
+}
+
+/// Sums up to [`COLUMNS`] neighbouring columns.
+fn column_block(
+    set: InstructionSet,
+    outer: &Outer,
+    table: Table,
+    x: &[f32],
+    (block, y): (usize, &mut [f32]),
+    finish: Finish,
+) {
+    let width = y.len();
+    let first = block * COLUMNS;
+    // The tables one after the other are one with `terms` times the rows.
+    let rows = table.rows * outer.terms();
+    let part = part_length(rows, width).next_multiple_of(BLOCK);
+    let parts = rows.div_ceil(part);
+    let sum_part = |i: usize| {
+        let rows = i * part..rows.min((i + 1) * part);
+        dispatch_on(set, Part { outer, table, x, rows, first, width })
+    };
+    if parts == 1 {
+        let sums = sum_part(0);
+        y.iter_mut().zip(&sums).for_each(|(y, &sum)| finish.store(sum, y));
+        return;
+    }
+    let mut sums = [[0.0; COLUMNS]; MOST_PARTS];
+    sums[..parts].par_iter_mut().enumerate().for_each(|(i, sums)| *sums = sum_part(i));
+    for (c, y) in y.iter_mut().enumerate() {
+        finish.store(sums[..parts].iter().map(|sums| sums[c]).sum(), y);
+    }
+}
+
+/// The sums of `width` columns from `first` on, over some of the rows of all tables.
+struct Part<'a> {
+    outer: &'a Outer,
+    table: Table,
+    x: &'a [f32],
+    rows: std::ops::Range<usize>,
+    first: usize,
+    width: usize,
+}
+
+impl Kernel for Part<'_> {
+    type Output = [f64; COLUMNS];
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) -> [f64; COLUMNS] {
+        let Table { rows, columns } = self.table;
+        let mut totals = [0.0; COLUMNS];
+        let mut row = self.rows.start;
+        while row < self.rows.end {
+            // To the end of this part or of this table.
+            let here = row % rows;
+            let count = (rows - here).min(self.rows.end - row);
+            let begin = self.outer.term_offset(row / rows) + here * columns;
+            let x = &self.x[begin..][..count * columns];
+            if columns <= COLUMNS / 2 {
+                narrow(isa, x, columns, &mut totals);
+            } else {
+                wide(isa, x, columns, self.first, self.width, &mut totals);
+            }
+            row += count;
+        }
+        totals
+    }
+}
+
+/// Adds `width` columns from `first` on of a table.
+#[inline(always)]
+fn wide<I: Isa>(isa: I, x: &[f32], columns: usize, first: usize, width: usize, totals: &mut [f64; COLUMNS]) {
+    for block in x.chunks(BLOCK * columns) {
+        let mut sums = [0.0; COLUMNS];
+        let mut column = 0;
+        while width - column >= 4 * I::LANES {
+            strip::<I, 4>(isa, block, columns, first + column, &mut sums[column..]);
+            column += 4 * I::LANES;
+        }
+        while column < width {
+            let lanes = I::LANES.min(width - column);
+            let mut sum = isa.zero();
+            for row in block.chunks_exact(columns) {
+                sum = isa.add(sum, isa.load_partial(&row[first + column..][..lanes]));
+            }
+            isa.store_partial(sum, &mut sums[column..][..lanes]);
+            column += lanes;
+        }
+        for (total, &sum) in totals.iter_mut().zip(&sums) {
+            *total += f64::from(sum);
+        }
+    }
+}
+
+/// Sums `V` vectors of columns.
+#[inline(always)]
+fn strip<I: Isa, const V: usize>(isa: I, block: &[f32], columns: usize, first: usize, sums: &mut [f32]) {
+    let mut vectors = [isa.zero(); V];
+    for row in block.chunks_exact(columns) {
+        let row = &row[first..][..V * I::LANES];
+        for v in 0..V {
+            vectors[v] = isa.add(vectors[v], isa.load(&row[v * I::LANES..]));
+        }
+    }
+    for v in 0..V {
+        isa.store(vectors[v], &mut sums[v * I::LANES..]);
+    }
+}
+
+/// Adds all columns of a table that is too narrow to fill vectors: several rows are taken as one, and its columns are
+/// added up in the end.
+#[inline(always)]
+fn narrow<I: Isa>(isa: I, x: &[f32], columns: usize, totals: &mut [f64; COLUMNS]) {
+    let width = COLUMNS / columns * columns;
+    let whole = x.len() / width * width;
+    let mut folded = [0.0; COLUMNS];
+    wide(isa, &x[..whole], width, 0, width, &mut folded);
+    for row in folded[..width].chunks_exact(columns) {
+        for (total, &sum) in totals.iter_mut().zip(row) {
+            *total += sum;
+        }
+    }
+    for row in x[whole..].chunks_exact(columns) {
+        for (total, &x) in totals.iter_mut().zip(row) {
+            *total += f64::from(x);
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! Optimisers: a rule for one parameter, and what they all share.
+
+mod rules;
+
+use crate::{Error, Result, pattern::matches};
+use ocelli_graph::{Model, Step};
+use ocelli_kernels::optimizer::{Preparation, sum_of_squares};
+pub use rules::{AdaGradRule, AdamRule, AdamWRule, RmsPropRule, SgdRule};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+pub use ocelli_kernels::optimizer::Decay as WeightDecay;
+
+/// Gradients by the paths of their parameters: a [`Step`], or [`Accumulated`](crate::Accumulated) ones.
+pub trait Gradients {
+    /// Calls `f` with every path and gradient, always in the same order.
+    fn each(&self, f: &mut dyn FnMut(&str, &[f32]));
+
+    /// What every gradient is still to be multiplied with.
+    fn scale(&self) -> f32 {
+        1.0
+    }
+}
+
+impl Gradients for Step<'_> {
+    fn each(&self, f: &mut dyn FnMut(&str, &[f32])) {
+        self.gradients().for_each(|(path, gradient)| f(path, gradient));
+    }
+}
+
+/// A bound on gradients.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Clip {
+    /// No element is larger than this.
+    Value(f32),
+    /// All gradients together are scaled down to this norm if theirs is larger (Pascanu et al. 2013).
+    Norm(f32),
+}
+
+/// Settings of their own for the parameters whose paths match a pattern.
+///
+/// ```
+/// use ocelli_train::{Group, Sgd, WeightDecay};
+/// let sgd = Sgd::new(0.1).weight_decay(5e-4).group(Group::new("*.bias").rate(2.0).weight_decay(WeightDecay::L2(0.0)));
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Group {
+    pattern: String,
+    rate: f32,
+    decay: Option<WeightDecay>,
+}
+
+impl Group {
+    /// Parameters whose paths match; `*` stands for any characters: `*.bias`, `features.*`.
+    pub fn new(pattern: impl Into<String>) -> Group {
+        Group { pattern: pattern.into(), rate: 1.0, decay: None }
+    }
+
+    /// What their learning rate is multiplied with.
+    pub fn rate(mut self, factor: f32) -> Group {
+        self.rate = factor;
+        self
+    }
+
+    /// Their own weight decay.
+    pub fn weight_decay(mut self, decay: WeightDecay) -> Group {
+        self.decay = Some(decay);
+        self
+    }
+}
+
+/// What an optimiser remembers, for checkpoints.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct OptimizerState {
+    /// How many steps were taken.
+    pub steps: u64,
+    /// Vectors as long as the parameter, by its path.
+    pub slots: BTreeMap<String, Vec<Vec<f32>>>,
+}
+
+/// Changes parameters by their gradients.
+pub trait Optimizer {
+    /// One step.
+    ///
+    /// # Errors
+    /// [`Error::Gradient`] or [`Error::State`] if gradients or state are not those of the model.
+    fn step(&mut self, model: &mut Model, gradients: &dyn Gradients) -> Result<()>;
+
+    /// What the learning rate given at the start is multiplied with: the schedule's business.
+    fn set_rate_factor(&mut self, factor: f32);
+
+    /// The learning rate as it is now.
+    fn learning_rate(&self) -> f32;
+
+    /// What it remembers.
+    fn state(&self) -> &OptimizerState;
+
+    /// Continues from what an optimiser of the same kind remembered.
+    fn set_state(&mut self, state: OptimizerState);
+}
+
+/// How one parameter changes.
+pub trait Rule {
+    /// How many vectors it remembers for each parameter, given its settings.
+    fn slots(&self) -> usize;
+
+    /// One step: one pass over memory.
+    fn update(&self, w: &mut [f32], g: &[f32], slots: &mut [Vec<f32>], now: &Now);
+}
+
+/// What a [`Rule`] is told beside its own settings.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// The learning rate of this parameter at this step.
+    pub learning_rate: f32,
+    /// Its weight decay.
+    pub decay: WeightDecay,
+    /// What is done to the gradient first.
+    pub preparation: Preparation,
+    /// The number of this step, from 1.
+    pub step: u64,
+}
+
+/// An optimiser: a [`Rule`] with learning rate, weight decay, groups and clipping. See [`Sgd`], [`Adam`], [`AdamW`],
+/// [`RmsProp`] and [`AdaGrad`].
+#[derive(Clone, Debug)]
+pub struct Descent<R> {
+    rule: R,
+    learning_rate: f32,
+    rate_factor: f32,
+    decay: WeightDecay,
+    groups: Vec<Group>,
+    clip: Option<Clip>,
+    state: OptimizerState,
+}
+
+/// Gradient descent with momentum: `v = m·v + g; w -= r·v`.
+pub type Sgd = Descent<SgdRule>;
+/// Adam (Kingma and Ba 2015); weight decay is added to the gradient.
+pub type Adam = Descent<AdamRule>;
+/// Adam with weight decay beside the gradient (Loshchilov and Hutter 2019).
+pub type AdamW = Descent<AdamWRule>;
+/// RMSprop (Tieleman and Hinton 2012).
+pub type RmsProp = Descent<RmsPropRule>;
+/// AdaGrad (Duchi et al. 2011).
+pub type AdaGrad = Descent<AdaGradRule>;
+
+impl<R: Rule> Descent<R> {
+    fn of(rule: R, learning_rate: f32, decay: WeightDecay) -> Descent<R> {
+        Descent {
+            rule,
+            learning_rate,
+            rate_factor: 1.0,
+            decay,
+            groups: Vec::new(),
+            clip: None,
+            state: OptimizerState::default(),
+        }
+    }
+
+    /// How strongly weights decay, in this optimiser's convention: added to the gradient (L2) unless it is AdamW.
+    pub fn weight_decay(mut self, strength: f32) -> Descent<R> {
+        self.decay = match self.decay {
+            WeightDecay::L2(_) => WeightDecay::L2(strength),
+            WeightDecay::Decoupled(_) => WeightDecay::Decoupled(strength),
+        };
+        self
+    }
+
+    /// Weight decay in the convention of one's choice.
+    pub fn decay(mut self, decay: WeightDecay) -> Descent<R> {
+        self.decay = decay;
+        self
+    }
+
+    /// Settings of their own for some parameters. The last group that matches counts.
+    pub fn group(mut self, group: Group) -> Descent<R> {
+        self.groups.push(group);
+        self
+    }
+
+    /// A bound on gradients.
+    pub fn clip(mut self, clip: Clip) -> Descent<R> {
+        self.clip = Some(clip);
+        self
+    }
+
+    /// Bytes that it remembers.
+    pub fn state_bytes(&self) -> usize {
+        self.state.slots.values().flatten().map(Vec::len).sum::<usize>() * size_of::<f32>()
+    }
+
+    /// What is done to every gradient of this step.
+    fn preparation(&self, gradients: &dyn Gradients) -> Preparation {
+        let scale = gradients.scale();
+        match self.clip {
+            None => Preparation { scale, ..Preparation::default() },
+            Some(Clip::Value(limit)) => Preparation { scale, limit },
+            Some(Clip::Norm(limit)) => {
+                let mut squares = 0.0;
+                gradients.each(&mut |_, gradient| squares += sum_of_squares(gradient));
+                let norm = squares.sqrt() as f32 * scale.abs();
+                let factor = if norm > limit { limit / norm } else { 1.0 };
+                Preparation { scale: scale * factor, ..Preparation::default() }
+            }
+        }
+    }
+}
+
+impl<R: Rule> Optimizer for Descent<R> {
+    fn step(&mut self, model: &mut Model, gradients: &dyn Gradients) -> Result<()> {
+        let preparation = self.preparation(gradients);
+        self.state.steps += 1;
+        let mut outcome = Ok(());
+        gradients.each(&mut |path, gradient| {
+            if outcome.is_err() {
+                return;
+            }
+            let group = self.groups.iter().rev().find(|group| matches(&group.pattern, path));
+            let now = Now {
+                learning_rate: self.learning_rate * self.rate_factor * group.map_or(1.0, |group| group.rate),
+                decay: group.and_then(|group| group.decay).unwrap_or(self.decay),
+                preparation,
+                step: self.state.steps,
+            };
+            let value = model.parameters_mut().value_mut(path);
+            let expected = value.as_ref().map_or(0, |value| value.len());
+            let Some(value) = value.filter(|_| expected == gradient.len()) else {
+                outcome = Err(Error::Gradient { path: path.into(), expected, got: gradient.len() });
+                return;
+            };
+            if !self.state.slots.contains_key(path) {
+                self.state.slots.insert(path.into(), vec![vec![0.0; expected]; self.rule.slots()]);
+            }
+            let slots = self.state.slots.get_mut(path).expect("it was just made");
+            let fits = slots.len() == self.rule.slots() && slots.iter().all(|slot| slot.len() == expected);
+            if !fits {
+                let got = slots.first().map_or(0, Vec::len);
+                outcome = Err(Error::State { path: path.into(), expected, got });
+                return;
+            }
+            self.rule.update(value.data_mut(), gradient, slots, &now);
+        });
+        outcome
+    }
+
+    fn set_rate_factor(&mut self, factor: f32) {
+        self.rate_factor = factor;
+    }
+
+    fn learning_rate(&self) -> f32 {
+        self.learning_rate * self.rate_factor
+    }
+
+    fn state(&self) -> &OptimizerState {
+        &self.state
+    }
+
+    fn set_state(&mut self, state: OptimizerState) {
+        self.state = state;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,112 @@
+use super::*;
+use ocelli_graph::{Batch, Constant, Model, Tensor};
+
+/// Two parameters, `a.weight` and `a.bias`, of one number each.
+fn model() -> Model {
+    let network = |x: &ocelli_graph::Node| {
+        x.scope("a", |x| {
+            let t = x.trace();
+            x * t.parameter("weight", [1], Constant(1.0)) + t.parameter("bias", [1], Constant(1.0))
+        })
+    };
+    Model::build(network, [1], 0).unwrap()
+}
+
+struct Fixed(Vec<(&'static str, Vec<f32>)>);
+
+impl Gradients for Fixed {
+    fn each(&self, f: &mut dyn FnMut(&str, &[f32])) {
+        self.0.iter().for_each(|(path, gradient)| f(path, gradient));
+    }
+}
+
+fn values(model: &Model) -> (f32, f32) {
+    let at = |path: &str| model.parameters().value(path).unwrap().data()[0];
+    (at("a.weight"), at("a.bias"))
+}
+
+fn both(weight: f32, bias: f32) -> Fixed {
+    Fixed(vec![("a.weight", vec![weight]), ("a.bias", vec![bias])])
+}
+
+#[test]
+fn groups_and_schedules_change_rate_and_decay() {
+    let mut model = model();
+    let mut sgd = Sgd::new(0.1).weight_decay(1.0).group(Group::new("*.bias").rate(2.0).weight_decay(WeightDecay::L2(0.0)));
+    sgd.step(&mut model, &both(1.0, 1.0)).unwrap();
+    let (weight, bias) = values(&model);
+    assert!((weight - (1.0 - 0.1 * 2.0)).abs() < 1e-6 && (bias - (1.0 - 0.2)).abs() < 1e-6, "{weight} {bias}");
+    sgd.set_rate_factor(0.5);
+    assert_eq!(sgd.learning_rate(), 0.05);
+}
+
+#[test]
+fn clipping_bounds_values_or_the_norm() {
+    let after = |clip| {
+        let mut model = model();
+        Sgd::new(1.0).clip(clip).step(&mut model, &both(3.0, -4.0)).unwrap();
+        values(&model)
+    };
+    assert_eq!(after(Clip::Value(0.5)), (0.5, 1.5));
+    let (weight, bias) = after(Clip::Norm(1.0));
+    assert!((weight - 0.4).abs() < 1e-6 && (bias - 1.8).abs() < 1e-6, "{weight} {bias}");
+    assert_eq!(after(Clip::Norm(10.0)), (-2.0, 5.0));
+}
+
+#[test]
+fn state_moves_from_one_optimiser_to_the_next() {
+    let (mut one, mut two) = (model(), model());
+    let mut first = Adam::new(0.1);
+    for _ in 0..3 {
+        first.step(&mut one, &both(1.0, -2.0)).unwrap();
+    }
+    let mut a = Adam::new(0.1);
+    a.step(&mut two, &both(1.0, -2.0)).unwrap();
+    let mut b = Adam::new(0.1);
+    b.set_state(a.state().clone());
+    for _ in 0..2 {
+        b.step(&mut two, &both(1.0, -2.0)).unwrap();
+    }
+    assert_eq!(values(&one), values(&two));
+    assert_eq!(b.state_bytes(), 2 * 2 * 4);
+    let mut wrong = Sgd::new(0.1).momentum(0.9);
+    wrong.set_state(a.state().clone());
+    assert!(wrong.step(&mut two, &both(1.0, 1.0)).unwrap_err().to_string().starts_with("the state of the optimiser for a.weight"));
+}
+
+#[test]
+fn foreign_gradients_are_refused() {
+    let error = |g: Fixed| Sgd::new(0.1).step(&mut model(), &g).unwrap_err().to_string();
+    assert_eq!(error(Fixed(vec![("b", vec![1.0])])), "there is a gradient of 1 numbers for b, which has 0");
+    assert_eq!(
+        error(Fixed(vec![("a.bias", vec![1.0, 2.0])])),
+        "there is a gradient of 2 numbers for a.bias, which has 1"
+    );
+}
+
+/// Every optimiser finds the least square.
+#[test]
+fn all_of_them_descend() {
+    let optimisers: Vec<(&str, Box<dyn Optimizer>)> = vec![
+        ("sgd", Box::new(Sgd::new(0.1))),
+        ("momentum", Box::new(Sgd::new(0.02).momentum(0.9))),
+        ("nesterov", Box::new(Sgd::new(0.02).momentum(0.9).nesterov())),
+        ("alexnet", Box::new(Sgd::new(0.02).momentum(0.9).form(ocelli_kernels::optimizer::Momentum::WithRate))),
+        ("adam", Box::new(Adam::new(0.05))),
+        ("adamw", Box::new(AdamW::new(0.05))),
+        ("rmsprop", Box::new(RmsProp::new(0.02))),
+        ("adagrad", Box::new(AdaGrad::new(0.3))),
+    ];
+    for (name, mut optimiser) in optimisers {
+        let mut model = model();
+        let mut objective = model.objective(|t| t.output().square().mean()).unwrap();
+        let batch = Batch::new().with("input", Tensor::from_vec([2, 1], vec![1.0, -0.5]).unwrap());
+        let first = objective.evaluate(&model, &batch).unwrap().loss();
+        for _ in 0..100 {
+            let step = objective.step(&mut model, &batch).unwrap();
+            optimiser.step(&mut model, &step).unwrap();
+        }
+        let last = objective.evaluate(&model, &batch).unwrap().loss();
+        assert!(last < 0.02 * first, "{name}: {first} to {last}");
+    }
+}

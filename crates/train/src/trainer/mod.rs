@@ -1,0 +1,351 @@
+//! The training loop with everything around it.
+
+mod log;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use crate::{
+    Accumulated, BatchSource, Error, Interrupt, Optimizer, Prediction, Progress, Result, Schedule, Scores,
+    evaluate::{evaluate_with, validation_objective},
+    progress::Reporter,
+    read_container, write_container,
+};
+use log::Log;
+use ocelli_graph::{Model, Node, Objective, Trace};
+use serde::{Deserialize, Serialize};
+use state::{Best, TrainingState};
+use std::{
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+/// What decides which epoch was the best, for early stopping and for [`Trainer::restore_best`]: of the validation, or of
+/// the training where there is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Monitor {
+    /// The smallest loss.
+    Loss,
+    /// The highest accuracy.
+    #[default]
+    Accuracy,
+}
+
+impl Monitor {
+    /// Larger is better.
+    fn score(self, record: &EpochRecord) -> f32 {
+        let scores = record.validation.as_ref().unwrap_or(&record.train);
+        match self {
+            Monitor::Loss => -scores.loss(),
+            Monitor::Accuracy => scores.top1(),
+        }
+    }
+}
+
+/// When to stop before the last epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EarlyStopping {
+    /// Epochs without progress that are borne.
+    pub patience: usize,
+    /// How much better than the best counts as progress.
+    pub least_progress: f32,
+}
+
+/// What came out of an epoch. Nothing in it depends on how long it took.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EpochRecord {
+    /// The number of the epoch, from 0.
+    pub epoch: u64,
+    /// The learning rate of its last step.
+    pub learning_rate: f32,
+    /// Over the training batches, while they were learnt from.
+    pub train: Scores,
+    /// Over the validation batches after the epoch.
+    pub validation: Option<Scores>,
+}
+
+/// Why a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// Every epoch was done.
+    Finished,
+    /// There was no progress for too long.
+    StoppedEarly,
+    /// Somebody asked to stop; with a folder, everything is saved in it.
+    Interrupted,
+}
+
+/// What came out of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Every epoch, those before a resume too.
+    pub history: Vec<EpochRecord>,
+    /// The best of them by the [`Monitor`].
+    pub best_epoch: Option<u64>,
+    /// Why it ended.
+    pub outcome: Outcome,
+}
+
+/// The training loop with validation, schedule, progress, log, early stopping, checkpoints and resume.
+///
+/// The model's `output` is `[N, classes]`; batches have `labels`. With a [`folder`](Trainer::folder), `checkpoint.ocelli`
+/// is written after every epoch and when interrupted, and `log.jsonl` gets a line for every epoch. A run that was stopped
+/// anywhere and is [resumed](Trainer::resume) ends with the same bits as one that never stopped.
+///
+/// ```
+/// # use ocelli_graph::{Batch, Constant, Model, Tensor};
+/// # let network = |x: &ocelli_graph::Node| x * x.trace().parameter("w", [2], Constant(1.0));
+/// # let batch = Batch::new().with("input", Tensor::full([4, 2], 1.0)).with("labels", Tensor::from(vec![0u32, 1, 0, 1]));
+/// # let (train, validation) = (vec![batch.clone()], vec![batch]);
+/// # let loss = |t: &ocelli_graph::Trace| t.output().square().mean();
+/// use ocelli_train::{Progress, Schedule, Sgd, Trainer};
+/// let mut model = Model::build(network, [2], 42)?;
+/// let trainer = Trainer::new(3).schedule(Schedule::Cosine { last: 0.0 }).progress(Progress::Silent);
+/// let report = trainer.run(&mut model, loss, &mut Sgd::new(0.1), &train, Some(&validation))?;
+/// assert_eq!(report.history.len(), 3);
+/// # Ok::<(), ocelli_train::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Trainer {
+    epochs: u64,
+    schedule: Schedule,
+    accumulate: usize,
+    early_stopping: Option<EarlyStopping>,
+    monitor: Monitor,
+    prediction: Prediction,
+    restore_best: bool,
+    folder: Option<PathBuf>,
+    checkpoint_every: Option<usize>,
+    resume: bool,
+    progress: Progress,
+    interrupt: Interrupt,
+}
+
+impl Trainer {
+    /// So many epochs at a constant learning rate, and nothing written.
+    pub fn new(epochs: u64) -> Trainer {
+        Trainer {
+            epochs,
+            schedule: Schedule::Constant,
+            accumulate: 1,
+            early_stopping: None,
+            monitor: Monitor::default(),
+            prediction: Prediction::default(),
+            restore_best: false,
+            folder: None,
+            checkpoint_every: None,
+            resume: false,
+            progress: Progress::default(),
+            interrupt: Interrupt::new(),
+        }
+    }
+
+    /// How the learning rate changes.
+    pub fn schedule(self, schedule: Schedule) -> Trainer {
+        Trainer { schedule, ..self }
+    }
+
+    /// So many batches for one step of the optimiser, with the mean of their gradients.
+    pub fn accumulate(self, batches: usize) -> Trainer {
+        Trainer { accumulate: batches.max(1), ..self }
+    }
+
+    /// Stops when there is no progress.
+    pub fn early_stopping(self, early_stopping: EarlyStopping) -> Trainer {
+        Trainer { early_stopping: Some(early_stopping), ..self }
+    }
+
+    /// What decides which epoch was the best.
+    pub fn monitor(self, monitor: Monitor) -> Trainer {
+        Trainer { monitor, ..self }
+    }
+
+    /// Which score is the answer.
+    pub fn prediction(self, prediction: Prediction) -> Trainer {
+        Trainer { prediction, ..self }
+    }
+
+    /// Leaves the parameters of the best epoch in the model, not those of the last.
+    pub fn restore_best(self) -> Trainer {
+        Trainer { restore_best: true, ..self }
+    }
+
+    /// Where checkpoint and log are written.
+    pub fn folder(self, folder: impl Into<PathBuf>) -> Trainer {
+        Trainer { folder: Some(folder.into()), ..self }
+    }
+
+    /// A checkpoint after every so many steps of the optimiser too, not only after every epoch.
+    pub fn checkpoint_every(self, steps: usize) -> Trainer {
+        Trainer { checkpoint_every: Some(steps.max(1)), ..self }
+    }
+
+    /// Continues from the folder's checkpoint, if there is one.
+    pub fn resume(self) -> Trainer {
+        Trainer { resume: true, ..self }
+    }
+
+    /// How progress is shown.
+    pub fn progress(self, progress: Progress) -> Trainer {
+        Trainer { progress, ..self }
+    }
+
+    /// Who may ask to stop.
+    pub fn interrupt(self, interrupt: Interrupt) -> Trainer {
+        Trainer { interrupt, ..self }
+    }
+
+    /// The checkpoint in a folder.
+    pub fn checkpoint_path(folder: impl AsRef<Path>) -> PathBuf {
+        folder.as_ref().join("checkpoint.ocelli")
+    }
+
+    /// Trains. `loss` is described twice, for training and for validation.
+    ///
+    /// # Errors
+    /// Whatever model, data, optimiser or files refuse. What was written until then stays.
+    pub fn run<S: BatchSource + ?Sized, V: BatchSource + ?Sized>(
+        &self,
+        model: &mut Model,
+        loss: impl Fn(&Trace) -> Node,
+        optimizer: &mut dyn Optimizer,
+        train: &S,
+        validation: Option<&V>,
+    ) -> Result<Report> {
+        if train.batches() == 0 {
+            return Err(Error::Setting("there are no batches to train on".into()));
+        }
+        let mut objective = model.objective(&loss)?.watching(&["output"])?;
+        let mut validator = validation.map(|_| validation_objective(model, &loss)).transpose()?;
+        let mut reporter = Reporter::new(self.progress, self.epochs, train.samples());
+        let mut state = self.start(model, &mut objective, optimizer, &mut reporter)?;
+        let log = self.folder.as_deref().map(|folder| Log::open(folder, &state.history)).transpose()?;
+
+        let mut outcome = state.outcome();
+        while outcome.is_none() && state.epoch < self.epochs {
+            let started = Instant::now();
+            let before = state.running.samples();
+            reporter.begin(state.epoch, before);
+            if !self.epoch(model, &mut objective, optimizer, train, &mut state, &mut reporter)? {
+                self.save(&state, model, &objective, optimizer)?;
+                reporter.say("interrupted; everything is saved");
+                return Ok(state.report(Outcome::Interrupted));
+            }
+            let images_per_second = (state.running.samples() - before) as f64 / started.elapsed().as_secs_f64();
+            let scores = match (&mut validator, validation) {
+                (Some(objective), Some(source)) => {
+                    Some(evaluate_with(model, objective, source, self.prediction, |_, _| {})?)
+                }
+                _ => None,
+            };
+            let record = state.finish_epoch(optimizer.learning_rate(), scores);
+            self.schedule.observe(scores.unwrap_or(record.train).loss(), &mut state.plateau);
+            self.keep_best(&mut state, &record, model);
+            self.save(&state, model, &objective, optimizer)?;
+            if let Some(log) = &log {
+                log.append(&record, images_per_second, started.elapsed().as_secs_f64())?;
+            }
+            reporter.end(&record, images_per_second);
+            outcome = state.outcome();
+        }
+        if let (true, Some(best)) = (self.restore_best, &state.best) {
+            state::restore(model, &best.parameters, "the best epoch")?;
+        }
+        Ok(state.report(outcome.unwrap_or(Outcome::Finished)))
+    }
+
+    /// From the checkpoint, or from the beginning.
+    fn start(
+        &self,
+        model: &mut Model,
+        objective: &mut Objective,
+        optimizer: &mut dyn Optimizer,
+        reporter: &mut Reporter,
+    ) -> Result<TrainingState> {
+        let path = self.folder.as_deref().map(Trainer::checkpoint_path);
+        let Some(path) = path.filter(|path| self.resume && path.exists()) else {
+            return Ok(TrainingState::default());
+        };
+        let state: TrainingState = read_container(&path)?;
+        state::restore(model, &state.parameters, &path.display().to_string())?;
+        optimizer.set_state(state.optimizer.clone());
+        objective.set_steps(state.steps);
+        reporter.say(&format!("resumed at epoch {}, batch {}", state.epoch + 1, state.batch));
+        Ok(state)
+    }
+
+    /// The rest of an epoch; `false` if it was interrupted.
+    fn epoch<S: BatchSource + ?Sized>(
+        &self,
+        model: &mut Model,
+        objective: &mut Objective,
+        optimizer: &mut dyn Optimizer,
+        train: &S,
+        state: &mut TrainingState,
+        reporter: &mut Reporter,
+    ) -> Result<bool> {
+        let batches = train.batches();
+        let mut sum = Accumulated::new();
+        let mut updates = 0;
+        for batch in train.epoch_from(state.epoch, state.batch) {
+            let batch = batch?;
+            let time = state.epoch as f64 + state.batch as f64 / batches as f64;
+            optimizer.set_rate_factor(self.schedule.factor(time, self.epochs as f64) * state.plateau.factor());
+            let step = objective.step(model, &batch)?;
+            let output = self.prediction.oriented(step.activation("output").unwrap_or(&[]));
+            state.running.add(step.loss(), &output, batch.labels("labels")?.data());
+            state.batch += 1;
+            if self.accumulate == 1 {
+                optimizer.step(model, &step)?;
+            } else {
+                sum.add(&step);
+                if sum.steps() < self.accumulate && state.batch < batches {
+                    continue;
+                }
+                optimizer.step(model, &sum)?;
+                sum.clear();
+            }
+            reporter.step(&state.running);
+            updates += 1;
+            if state.batch == batches {
+                break;
+            }
+            if self.interrupt.is_triggered() {
+                return Ok(false);
+            }
+            if self.checkpoint_every.is_some_and(|every| updates % every == 0) {
+                self.save(state, model, objective, optimizer)?;
+            }
+        }
+        Ok(true)
+    }
+
+    fn keep_best(&self, state: &mut TrainingState, record: &EpochRecord, model: &Model) {
+        let score = self.monitor.score(record);
+        let margin = self.early_stopping.map_or(0.0, |early| early.least_progress);
+        let best = state.best.as_ref().map_or(f32::NEG_INFINITY, |best| best.score);
+        state.waited = if score > best + margin { 0 } else { state.waited + 1 };
+        if score > best {
+            let parameters = if self.restore_best { state::snapshot(model) } else { Vec::new() };
+            state.best = Some(Best { epoch: record.epoch, score, parameters });
+        }
+        state.stopped = self.early_stopping.is_some_and(|early| state.waited > early.patience);
+    }
+
+    fn save(
+        &self,
+        state: &TrainingState,
+        model: &Model,
+        objective: &Objective,
+        optimizer: &dyn Optimizer,
+    ) -> Result<()> {
+        let Some(folder) = &self.folder else { return Ok(()) };
+        let whole = TrainingState {
+            parameters: state::snapshot(model),
+            optimizer: optimizer.state().clone(),
+            steps: objective.steps(),
+            ..state.clone()
+        };
+        write_container(Trainer::checkpoint_path(folder), &whole)
+    }
+}

@@ -1,0 +1,99 @@
+//! Everything that a run needs to go on where it stopped. No clock is in it: two runs that did the same have the same bytes.
+
+use super::{EpochRecord, Outcome, Report};
+use crate::{Error, OptimizerState, Result, Scores, schedule::PlateauState};
+use ocelli_graph::Model;
+use ocelli_tensor::{ShapeText, Tensor};
+use serde::{Deserialize, Serialize};
+
+/// A parameter with its path and shape.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Saved {
+    path: String,
+    shape: Vec<usize>,
+    data: Vec<f32>,
+}
+
+/// The best epoch so far.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Best {
+    pub(super) epoch: u64,
+    pub(super) score: f32,
+    pub(super) parameters: Vec<Saved>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct TrainingState {
+    pub(super) parameters: Vec<Saved>,
+    pub(super) optimizer: OptimizerState,
+    /// Steps of the objective: what dropout draws depends on it.
+    pub(super) steps: u64,
+    /// The epoch to go on with.
+    pub(super) epoch: u64,
+    /// The batch of it to go on with.
+    pub(super) batch: usize,
+    /// Over the batches of this epoch so far.
+    pub(super) running: Scores,
+    pub(super) history: Vec<EpochRecord>,
+    pub(super) best: Option<Best>,
+    /// Epochs without progress.
+    pub(super) waited: usize,
+    pub(super) stopped: bool,
+    pub(super) plateau: PlateauState,
+}
+
+impl TrainingState {
+    /// Moves on to the next epoch.
+    pub(super) fn finish_epoch(&mut self, learning_rate: f32, validation: Option<Scores>) -> EpochRecord {
+        let record = EpochRecord { epoch: self.epoch, learning_rate, train: self.running, validation };
+        self.history.push(record.clone());
+        self.epoch += 1;
+        self.batch = 0;
+        self.running = Scores::default();
+        record
+    }
+
+    pub(super) fn outcome(&self) -> Option<Outcome> {
+        self.stopped.then_some(Outcome::StoppedEarly)
+    }
+
+    pub(super) fn report(self, outcome: Outcome) -> Report {
+        Report { best_epoch: self.best.map(|best| best.epoch), history: self.history, outcome }
+    }
+}
+
+/// Every parameter of a model.
+pub(super) fn snapshot(model: &Model) -> Vec<Saved> {
+    let save = |(parameter, value): (&ocelli_graph::Parameter, &Tensor)| Saved {
+        path: parameter.path.clone(),
+        shape: value.shape().to_vec(),
+        data: value.data().to_vec(),
+    };
+    model.parameters().iter().map(save).collect()
+}
+
+/// Puts parameters into a model. Nothing is changed unless everything fits.
+pub(super) fn restore(model: &mut Model, saved: &[Saved], from: &str) -> Result<()> {
+    let mut differences = Vec::new();
+    let mut values = Vec::new();
+    for Saved { path, shape, data } in saved {
+        match model.parameters().value(path) {
+            None => differences.push(format!("{path} is unexpected")),
+            Some(value) if value.shape() != shape => {
+                let (got, expected) = (ShapeText(shape), ShapeText(value.shape()));
+                differences.push(format!("{path} is {got}, expected {expected}"));
+            }
+            Some(_) => values.push((path, Tensor::from_vec(shape.clone(), data.clone())?)),
+        }
+    }
+    let missing = model.parameters().iter().filter(|(parameter, _)| saved.iter().all(|saved| saved.path != parameter.path));
+    differences.extend(missing.map(|(parameter, _)| format!("{} is missing", parameter.path)));
+    if !differences.is_empty() {
+        let reason = format!("does not fit the model: {}", differences.join("; "));
+        return Err(Error::Checkpoint { path: from.into(), reason });
+    }
+    for (path, value) in values {
+        model.parameters_mut().set(path, value)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,175 @@
+use super::*;
+use crate::{Adam, Clip, Sgd};
+use ocelli_graph::{Batch, Key, Tensor};
+use std::{cell::Cell, fs};
+
+/// A network with dropout, so that resumed draws matter.
+fn model() -> Model {
+    let network = |x: &Node| {
+        let t = x.trace();
+        let w = t.parameter("w", [4, 6], Noise);
+        let v = t.parameter("v", [6, 3], Noise);
+        x.matmul(&w).relu().scope("drop", |x| x.dropout(0.3)).matmul(&v)
+    };
+    Model::build(network, [4], 1).unwrap()
+}
+
+#[derive(Debug)]
+struct Noise;
+
+impl ocelli_graph::Initializer for Noise {
+    fn fill(&self, _: &[usize], key: Key, values: &mut [f32]) {
+        let mut stream = key.stream();
+        values.iter_mut().for_each(|value| *value = stream.between(-0.7, 0.7));
+    }
+}
+
+fn loss(t: &Trace) -> Node {
+
+    (t.output() - t.input("target", ocelli_graph::Shape::batch(&[3]))).square().mean()
+}
+
+/// Batches that depend on the epoch; may trigger an interrupt before one of them.
+struct Source {
+    interrupt: Interrupt,
+    at: Option<usize>,
+    given: Cell<usize>,
+}
+
+const BATCHES: usize = 5;
+
+impl BatchSource for Source {
+    fn batches(&self) -> usize {
+        BATCHES
+    }
+    fn samples(&self) -> usize {
+        BATCHES * 8
+    }
+    fn epoch_from(&self, epoch: u64, first: usize) -> Box<dyn Iterator<Item = Result<Batch>> + '_> {
+        Box::new((first..BATCHES).map(move |batch| {
+            if self.at == Some(self.given.get()) {
+                self.interrupt.trigger();
+            }
+            self.given.set(self.given.get() + 1);
+            let key = Key::new(9).at(epoch).at(batch as u64);
+            let labels: Vec<u32> = (0..8).map(|i| (i + batch as u32) % 3).collect();
+            let target = Tensor::from_fn([8, 3], |i| if labels[i[0]] as usize == i[1] { 1.0 } else { 0.0 });
+            let batch = Batch::new().with("input", Tensor::uniform([8, 4], key));
+            Ok(batch.with("target", target).with("labels", Tensor::from(labels)))
+        }))
+    }
+}
+
+fn source(interrupt: &Interrupt, at: Option<usize>) -> Source {
+    Source { interrupt: interrupt.clone(), at, given: Cell::new(0) }
+}
+
+const EPOCHS: u64 = 3;
+
+fn trainer(folder: &Path, interrupt: &Interrupt) -> Trainer {
+    let schedule = Schedule::warm_up(0.5, Schedule::Plateau { factor: 0.5, patience: 0, threshold: 0.5 });
+    Trainer::new(EPOCHS)
+        .schedule(schedule)
+        .restore_best()
+        .monitor(Monitor::Loss)
+        .folder(folder)
+        .progress(Progress::Silent)
+        .interrupt(interrupt.clone())
+}
+
+fn optimizers() -> Vec<Box<dyn Fn() -> Box<dyn Optimizer>>> {
+    vec![
+        Box::new(|| Box::new(Sgd::new(0.1).momentum(0.9).clip(Clip::Norm(0.5)))),
+        Box::new(|| Box::new(Adam::new(0.01).weight_decay(1e-3))),
+    ]
+}
+
+/// The final parameters, the checkpoint's bytes, and the report.
+fn finish(folder: &Path, accumulate: usize, optimizer: &mut dyn Optimizer, at: Option<usize>) -> (Vec<Tensor>, Vec<u8>, Report) {
+    let interrupt = Interrupt::new();
+    let mut model = model();
+    let trainer = trainer(folder, &interrupt).accumulate(accumulate).resume();
+    let validation = source(&Interrupt::new(), None);
+    let report =
+        trainer.run(&mut model, loss, optimizer, &source(&interrupt, at), Some(&validation)).unwrap();
+    let parameters = model.parameters().iter().map(|(_, value)| value.clone()).collect();
+    (parameters, fs::read(Trainer::checkpoint_path(folder)).unwrap(), report)
+}
+
+#[test]
+fn a_run_stopped_anywhere_and_resumed_has_the_same_bits() {
+    for make in optimizers() {
+        for accumulate in [1, 2] {
+            let folder = tempfile::tempdir().unwrap();
+            let expected = finish(folder.path(), accumulate, &mut *make(), None);
+            assert_eq!(expected.2.outcome, Outcome::Finished);
+            for at in 0..EPOCHS as usize * BATCHES {
+                let folder = tempfile::tempdir().unwrap();
+                let first = finish(folder.path(), accumulate, &mut *make(), Some(at));
+                if first.2.outcome == Outcome::Interrupted {
+                    let second = finish(folder.path(), accumulate, &mut *make(), None);
+                    assert_eq!(second, expected, "stopped at batch {at}");
+                } else {
+                    assert_eq!(first, expected);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_log_has_a_line_for_every_epoch_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let make = || Sgd::new(0.1);
+    finish(folder.path(), 1, &mut make(), Some(7));
+    // What a killed run wrote after its checkpoint is written again.
+    let path = folder.path().join("log.jsonl");
+    fs::write(&path, fs::read_to_string(&path).unwrap() + "{\"epoch\": 2, \"lost\": true}\n").unwrap();
+    finish(folder.path(), 1, &mut make(), None);
+    let text = fs::read_to_string(path).unwrap();
+    let epochs: Vec<u64> = text
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["epoch"].as_u64().unwrap())
+        .collect();
+    assert_eq!(epochs, [1, 2, 3]);
+    assert!(!text.contains("lost"));
+}
+
+#[test]
+fn no_progress_stops_early_and_the_best_is_restored() {
+    let mut model = model();
+    // A learning rate that makes everything worse.
+    let trainer = Trainer::new(50)
+        .early_stopping(EarlyStopping { patience: 2, least_progress: 0.0 })
+        .monitor(Monitor::Loss)
+        .restore_best()
+        .progress(Progress::Silent);
+    let train = source(&Interrupt::new(), None);
+    let report = trainer.run(&mut model, loss, &mut Sgd::new(-0.01), &train, Some(&train)).unwrap();
+    assert_eq!((report.outcome, report.best_epoch, report.history.len()), (Outcome::StoppedEarly, Some(0), 4));
+    let mut again = self::model();
+    let once = Trainer::new(1).progress(Progress::Silent);
+    once.run(&mut again, loss, &mut Sgd::new(-0.01), &train, Some(&train)).unwrap();
+    assert_eq!(model.parameters().value("w"), again.parameters().value("w"));
+}
+
+#[test]
+fn a_checkpoint_of_another_model_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    finish(folder.path(), 1, &mut Sgd::new(0.1), None);
+    let network = |x: &Node| x.matmul(&x.trace().parameter("w", [4, 3], Noise));
+    let mut other = Model::build(network, [4], 0).unwrap();
+    let before = other.parameters().value("w").unwrap().clone();
+    let trainer = trainer(folder.path(), &Interrupt::new()).resume();
+    let train = source(&Interrupt::new(), None);
+    let error = trainer.run(&mut other, loss, &mut Sgd::new(0.1), &train, Some(&train)).unwrap_err().to_string();
+    assert!(error.contains("does not fit the model: v is unexpected; w is [4, 6], expected [4, 3]"), "{error}");
+    assert_eq!(other.parameters().value("w"), Some(&before));
+}
+
+#[test]
+fn nothing_to_train_on_is_an_error() {
+    let nothing: Vec<Batch> = Vec::new();
+    let error = Trainer::new(1).run(&mut model(), loss, &mut Sgd::new(0.1), &nothing, Some(&nothing)).unwrap_err();
+    assert_eq!(error.to_string(), "there are no batches to train on");
+}
