@@ -127,10 +127,7 @@ mod tests {
         let places = format!("{a_text}/mnist, {a_text}, {b_text}/mnist, {b_text}");
         let source = "download it from https://ossci-datasets.s3.amazonaws.com/mnist/ \
                       (a mirror of http://yann.lecun.com/exdb/mnist/)";
-        assert_eq!(
-            text,
-            format!("mnist not found in {places}; {source}, then name their folder or set OCELLI_DATA")
-        );
+        assert_eq!(text, format!("mnist not found in {places}; {source}, then name their folder or set OCELLI_DATA"));
         for (file, folder) in [
             (b.join("t10k-images.idx3-ubyte"), b.clone()),
             (b.join("mnist/train-images-idx3-ubyte"), b.join("mnist")),

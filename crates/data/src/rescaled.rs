@@ -79,7 +79,9 @@ impl<D: Dataset> Rescaled<D> {
             if *deviation > 0.0 && map.0.is_finite() && map.1.is_finite() {
                 return Ok(map);
             }
-            Err(Error::Setting(format!("channel {channel} cannot be standardised by mean {mean}, deviation {deviation}")))
+            Err(Error::Setting(format!(
+                "channel {channel} cannot be standardised by mean {mean}, deviation {deviation}"
+            )))
         };
         let maps = mean.iter().zip(deviation).enumerate().map(map).collect::<Result<_>>()?;
         Ok(Rescaled { inner, maps })
@@ -140,10 +142,7 @@ mod tests {
             colours().standardise(&statistics).unwrap_err().to_string()
         };
         assert_eq!(text(&[0.0], &[1.0]), "1 means and 1 deviations for 2 channels");
-        assert_eq!(
-            text(&[0.5, 0.0], &[1.0, 0.0]),
-            "channel 1 cannot be standardised by mean 0, deviation 0"
-        );
+        assert_eq!(text(&[0.5, 0.0], &[1.0, 0.0]), "channel 1 cannot be standardised by mean 0, deviation 0");
         assert!(text(&[f32::NAN, 0.0], &[1.0, 1.0]).starts_with("channel 0"));
         assert!(text(&[0.0, 0.0], &[1.0, f32::NAN]).starts_with("channel 1"));
         let range = colours().scale(f32::NAN, 1.0).unwrap_err().to_string();

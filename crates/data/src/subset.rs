@@ -79,7 +79,8 @@ mod tests {
 
     fn numbered(count: u8) -> Images {
         let labels = (0..count).map(u32::from).collect();
-        Images::new([1, 1, 1], (0..count).collect(), labels, (0..count).map(|class| class.to_string()).collect()).unwrap()
+        Images::new([1, 1, 1], (0..count).collect(), labels, (0..count).map(|class| class.to_string()).collect())
+            .unwrap()
     }
 
     fn labels(dataset: &impl Dataset) -> Vec<u32> {

@@ -1,74 +1,159 @@
-//! Dropout with a mask that can be drawn again.
+//! Dropout (Srivastava et al. 2014), scaled when training: `y = x / (1 - p)` with probability `1 - p`, else zero.
+//!
+//! Whether an element is kept is a function of the key and of the element's number alone. Backward draws it again
+//! instead of keeping a mask, and threads change nothing.
 
-use crate::elementwise::{
-    Source,
-    chunks::{CHUNK, in_pieces},
-};
+use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
 
-/// Elements that share a draw: four, with 16 bits each.
-const SHARED: usize = 4;
+use crate::elementwise::Source;
+use crate::elementwise::chunks::{CHUNK, in_pieces};
 
-/// `y[i] = x[i] / (1 - p)` where element `i` is kept and 0 elsewhere.
+/// `y[i] = x[i] / (1 - p)` where element `i` is kept, else zero; the gradient of this is the same with `dy` for `x`.
 ///
-/// Which elements are kept is a function of the key and `i` alone: bits `16·(i mod 4)` to `16·(i mod 4) + 15` of number
-/// `⌊i / 4⌋` of the splitmix64 stream of the key, as a fraction of 2¹⁶, are not below `p`. The backward pass draws the same
-/// mask. `p` is thus rounded to a multiple of 2⁻¹⁶.
-///
-/// # Panics
-/// If the lengths differ: a bug of the caller.
+/// Elements `2 i` and `2 i + 1` share draw `i` of SplitMix64 (Steele et al. 2014) seeded with the key: its lower 32
+/// bits are for the first and its upper ones for the second, which is dropped where they are below `p · 2³²`. With
+/// `p <= 0` (or NaN) all is kept, with `p >= 1` nothing.
 pub fn dropout(key: u64, p: f32, x: Source<'_>, y: &mut [f32]) {
     x.expect_length(y.len());
-    let threshold = (f64::from(p) * 65536.0).round() as u64;
+    let set = InstructionSet::current();
+    if p >= 1.0 {
+        y.fill(0.0);
+        return;
+    }
+    let p = if p > 0.0 { p } else { 0.0 };
+    // The cast cannot overflow: the largest `p` below 1 is 1 - 2⁻²⁴.
+    let threshold = (f64::from(p) * 4_294_967_296.0).round() as u32;
     let scale = 1.0 / (1.0 - p);
     in_pieces(y, CHUNK, |start, y| {
-        let mask = |i: usize| {
-            let draw = splitmix64(key, ((start + i) / SHARED) as u64);
-            [0, 16, 32, 48].map(|shift| if (draw >> shift) & 0xFFFF >= threshold { scale } else { 0.0 })
-        };
-        match x.part(start, y.len()) {
-            Source::Slice(x) => {
-                for (i, (y, x)) in y.chunks_mut(SHARED).zip(x.chunks(SHARED)).enumerate() {
-                    y.iter_mut().zip(x).zip(mask(i * SHARED)).for_each(|((y, x), m)| *y = x * m);
-                }
-            }
-            Source::InPlace => {
-                for (i, y) in y.chunks_mut(SHARED).enumerate() {
-                    y.iter_mut().zip(mask(i * SHARED)).for_each(|(y, m)| *y *= m);
-                }
-            }
-        }
+        dispatch_on(set, Dropout { key, first: start as u64, threshold, scale, x: x.part(start, y.len()), y });
     });
 }
 
-/// Number `i` of the stream of a key (Steele, Lea and Flood 2014).
-fn splitmix64(key: u64, i: u64) -> u64 {
-    let mut z = key.wrapping_add((i + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+/// Elements of one round: plain loops over them are what compilers turn into vectors of whole numbers.
+const BLOCK: usize = 64;
+
+/// Elements from the one with (even) number `first` on.
+struct Dropout<'a> {
+    key: u64,
+    first: u64,
+    threshold: u32,
+    scale: f32,
+    x: Source<'a>,
+    y: &'a mut [f32],
+}
+
+impl Kernel for Dropout<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, _: I) {
+        let Self { key, first, threshold, scale, x, y } = self;
+        for (block, y) in y.chunks_mut(BLOCK).enumerate() {
+            let start = block * BLOCK;
+            if let Source::Slice(x) = x {
+                y.copy_from_slice(&x[start..][..y.len()]);
+            }
+            let mut bits = [0; BLOCK];
+            draw(key, (first + start as u64) / 2, &mut bits);
+            match <&mut [f32; BLOCK]>::try_from(&mut *y) {
+                Ok(y) => mask(y, &bits, threshold, scale),
+                Err(_) => mask(y, &bits[..y.len()], threshold, scale),
+            }
+        }
+    }
+}
+
+/// The bits of the elements of the draws from number `first` on.
+#[inline(always)]
+fn draw(key: u64, first: u64, bits: &mut [u32; BLOCK]) {
+    for i in 0..BLOCK / 2 {
+        let z = splitmix64(key, first.wrapping_add(i as u64));
+        bits[2 * i] = z as u32;
+        bits[2 * i + 1] = (z >> 32) as u32;
+    }
+}
+
+/// Output `index` of the generator seeded with `key`.
+#[inline(always)]
+fn splitmix64(key: u64, index: u64) -> u64 {
+    let mut z = key.wrapping_add(index.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
+}
+
+#[inline(always)]
+fn mask(y: &mut [f32], bits: &[u32], threshold: u32, scale: f32) {
+    for (y, &bits) in y.iter_mut().zip(bits) {
+        let scaled = *y * scale;
+        *y = if bits >= threshold { scaled } else { 0.0 };
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// The definition, one element at a time.
+    fn naive(key: u64, p: f32, x: &[f32]) -> Vec<f32> {
+        let threshold = (f64::from(p) * 2.0_f64.powi(32)).round() as u64;
+        let kept = |i: usize| {
+            let z = splitmix64(key, i as u64 / 2);
+            (if i % 2 == 0 { z & 0xffff_ffff } else { z >> 32 }) >= threshold
+        };
+        x.iter().enumerate().map(|(i, &x)| if kept(i) { x * (1.0 / (1.0 - p)) } else { 0.0 }).collect()
+    }
+
     #[test]
-    fn the_mask_is_a_function_of_the_key() {
-        let len = 3 * CHUNK + 5;
-        let draw = |key, p| {
-            let mut y = vec![1.0; len];
-            dropout(key, p, Source::InPlace, &mut y);
+    fn the_published_generator() {
+        // The first outputs for the seed 1234567, as in the author's C code.
+        let outputs: Vec<u64> = (0..3).map(|i| splitmix64(1_234_567, i)).collect();
+        assert_eq!(outputs, [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]);
+    }
+
+    #[test]
+    fn every_set_and_length_is_the_definition() {
+        for set in InstructionSet::available() {
+            for length in (0..200).chain([CHUNK, 2 * CHUNK + 77]) {
+                let x: Vec<f32> = (0..length).map(|i| i as f32 - 50.0).collect();
+                let expected = naive(42, 0.3, &x);
+                let mut y = vec![f32::NAN; length];
+                set.scoped(|| dropout(42, 0.3, Source::Slice(&x), &mut y));
+                assert_eq!(y, expected, "{set} {length}");
+                y.copy_from_slice(&x);
+                set.scoped(|| dropout(42, 0.3, Source::InPlace, &mut y));
+                assert_eq!(y, expected, "{set} {length} in place");
+            }
+        }
+    }
+
+    #[test]
+    fn the_share_kept_is_as_asked() {
+        for p in [0.0, 0.1, 0.5, 0.9, 1.0] {
+            let mut y = vec![1.0; 400_000];
+            dropout(7, p, Source::InPlace, &mut y);
+            let kept = y.iter().filter(|&&y| y != 0.0).count() as f32 / y.len() as f32;
+            assert!((kept - (1.0 - p)).abs() < 0.004, "{p}: {kept}");
+        }
+    }
+
+    #[test]
+    fn keys_are_independent() {
+        let draw = |key| {
+            let mut y = vec![1.0; 100_000];
+            dropout(key, 0.5, Source::InPlace, &mut y);
             y
         };
-        let a = draw(1, 0.25);
-        assert_eq!(a, draw(1, 0.25));
-        assert_ne!(a, draw(2, 0.25));
-        let mut y = vec![0.0; len];
-        dropout(1, 0.25, Source::Slice(&vec![1.0; len]), &mut y);
-        assert_eq!(a, y);
-        let kept = a.iter().filter(|v| **v != 0.0).count() as f64 / len as f64;
-        assert!((kept - 0.75).abs() < 0.01, "{kept}");
-        assert!(a.iter().all(|v| *v == 0.0 || (*v - 4.0 / 3.0).abs() < 1e-6));
-        assert!(draw(1, 0.0).iter().all(|v| *v == 1.0));
+        let equal = draw(1).iter().zip(draw(2)).filter(|&(&a, b)| a == b).count();
+        assert!((49_000..51_000).contains(&equal), "{equal}");
+    }
+
+    #[test]
+    fn dropped_nans_are_zero() {
+        let mut y = vec![f32::NAN; 1000];
+        dropout(3, 0.5, Source::InPlace, &mut y);
+        assert!(y.contains(&0.0) && y.iter().any(|y| y.is_nan()));
+        dropout(3, 1.0, Source::InPlace, &mut y);
+        assert!(y.iter().all(|&y| y == 0.0));
     }
 }

@@ -1,24 +1,20 @@
-//! Whether all numbers are numbers.
+//! The search for numbers that are none.
 
-use ocelli_simd::{Isa, Kernel, dispatch};
+use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
 
-/// Numbers that are looked at before the outcome is asked: long enough to vectorise, short enough to stop early.
+/// Elements that are tested before the result is looked at.
 const BLOCK: usize = 4096;
 
-/// The place of the first NaN or infinite number.
+/// Where the first NaN or infinity is.
 ///
-/// ```
-/// use ocelli_kernels::finite::first_non_finite;
-/// assert_eq!(first_non_finite(&[1.0, f32::NAN, f32::INFINITY]), Some(1));
-/// assert_eq!(first_non_finite(&[1.0, f32::MAX, -0.0]), None);
-/// ```
+/// This runs on the calling thread: it is as fast as memory.
 pub fn first_non_finite(x: &[f32]) -> Option<usize> {
-    x.chunks(BLOCK).enumerate().filter(|(_, block)| !dispatch(AllFinite(block))).find_map(|(i, block)| {
-        block.iter().position(|value| !value.is_finite()).map(|at| i * BLOCK + at)
-    })
+    let set = InstructionSet::current();
+    let block = x.chunks(BLOCK).position(|block| !dispatch_on(set, AllFinite(block)))?;
+    let start = block * BLOCK;
+    x[start..].iter().position(|x| !x.is_finite()).map(|i| start + i)
 }
 
-/// `0 · x` is zero for every finite number and NaN for every other.
 struct AllFinite<'a>(&'a [f32]);
 
 impl Kernel for AllFinite<'_> {
@@ -26,13 +22,19 @@ impl Kernel for AllFinite<'_> {
 
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) -> bool {
-        let mut zeros = isa.zero();
-        let blocks = self.0.chunks_exact(I::LANES);
-        let tail = isa.load_partial(blocks.remainder());
-        for block in blocks {
-            zeros = isa.mul_add(isa.load(block), isa.zero(), zeros);
+        // `0 · x` is zero for finite numbers and NaN for others, and a NaN stays in a sum.
+        let mut sums = [isa.zero(); 4];
+        let mut fours = self.0.chunks_exact(4 * I::LANES);
+        for four in &mut fours {
+            for k in 0..4 {
+                sums[k] = isa.mul_add(isa.load(&four[k * I::LANES..]), isa.zero(), sums[k]);
+            }
         }
-        isa.sum(isa.mul_add(tail, isa.zero(), zeros)) == 0.0
+        for rest in fours.remainder().chunks(I::LANES) {
+            sums[0] = isa.mul_add(isa.load_partial(rest), isa.zero(), sums[0]);
+        }
+        let [a, b, c, d] = sums;
+        isa.sum(isa.add(isa.add(a, b), isa.add(c, d))) == 0.0
     }
 }
 
@@ -41,17 +43,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_place_is_looked_at() {
-        for len in [1, 7, 16, 33, BLOCK, BLOCK + 5] {
-            let mut x = vec![1.0f32; len];
-            assert_eq!(first_non_finite(&x), None);
-            for at in [0, len / 2, len - 1] {
-                for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-                    x[at] = bad;
-                    assert_eq!(first_non_finite(&x), Some(at));
-                    x[at] = 1.0;
+    fn the_first_is_found_wherever_it_is() {
+        for set in InstructionSet::available() {
+            set.scoped(|| {
+                for length in [0, 1, 15, 16, 17, 63, 64, 65, 129, BLOCK, BLOCK + 3, 3 * BLOCK + 77] {
+                    let mut x: Vec<f32> = (0..length).map(|i| f32::MAX * if i % 2 == 0 { 1.0 } else { -1.0 }).collect();
+                    assert_eq!(first_non_finite(&x), None, "{set} {length}");
+                    for (step, bad) in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY].into_iter().enumerate() {
+                        for place in (0..length).rev().step_by(37 + step) {
+                            x[place] = bad;
+                            assert_eq!(first_non_finite(&x), Some(place), "{set} {length} {bad}");
+                        }
+                        x.fill(1.0);
+                    }
                 }
-            }
+            });
         }
     }
 }

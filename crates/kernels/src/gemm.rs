@@ -30,7 +30,7 @@ pub const PARALLEL_FLOPS: usize = 2_000_000;
 const MAX_PIECES: usize = 16;
 
 /// A piece has at least so many rows (or columns) of `C`, and a multiple of [`TILE`] of them.
-const MIN_PIECE: usize = 32;
+const MIN_PIECE: usize = 64;
 
 /// Side of the largest register tile of `matrixmultiply` (16 × 16 with AVX-512). A piece that ends inside a tile pays
 /// for the whole of it.

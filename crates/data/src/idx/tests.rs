@@ -151,7 +151,9 @@ fn a_missing_file_and_a_folder_are_named() {
     let file = OneFile::new(&[]);
     let none = file.folder.path().join("none");
     assert!(file.text(read_images(&none).unwrap_err()).starts_with("none: No such file"));
-    assert!(read_images(file.folder.path()).unwrap_err().to_string().starts_with(&file.folder.path().display().to_string()));
+    assert!(
+        read_images(file.folder.path()).unwrap_err().to_string().starts_with(&file.folder.path().display().to_string())
+    );
 }
 
 fn pair(images: &[u8], labels: &[u8]) -> std::result::Result<Images, String> {

@@ -105,10 +105,9 @@ fn an_error_or_a_panic_ends_the_epoch_with_an_error() {
         assert!(index != 4, "no number {index}");
         Ok(())
     };
-    for (trouble, text) in [
-        (failing, "the fourth is broken"),
-        (panicking, "sample 4: the dataset panicked: no number 4"),
-    ] {
+    for (trouble, text) in
+        [(failing, "the fourth is broken"), (panicking, "sample 4: the dataset panicked: no number 4")]
+    {
         for depth in [0, 1, 5] {
             let loader = Loader::new(Numbered { trouble, ..Numbered::new(20) }, 2).unwrap().prefetch(depth);
             let mut epoch = loader.epoch(0);

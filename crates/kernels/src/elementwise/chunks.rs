@@ -17,6 +17,23 @@ pub(crate) fn in_pieces(y: &mut [f32], piece: usize, f: impl Fn(usize, &mut [f32
     }
 }
 
+/// The same for two slices of one length, which are cut alike.
+#[inline]
+pub(crate) fn in_paired_pieces(
+    y: &mut [f32],
+    z: &mut [f32],
+    piece: usize,
+    f: impl Fn(usize, &mut [f32], &mut [f32]) + Sync,
+) {
+    if y.is_empty() {
+    } else if y.len() <= piece {
+        f(0, y, z);
+    } else {
+        let pieces = y.par_chunks_mut(piece).zip(z.par_chunks_mut(piece));
+        pieces.enumerate().for_each(|(i, (y, z))| f(i * piece, y, z));
+    }
+}
+
 /// The elements of a piece made of whole rows of `row` elements, each of which costs `work` elements' time.
 #[inline]
 pub(crate) fn rows_piece(row: usize, work: usize) -> usize {

@@ -1,51 +1,48 @@
-//! What a pooling kernel is told.
+//! The sizes of a pooling.
 
-use serde::{Deserialize, Serialize};
-use thiserror::Error;
+use super::axis::Axis;
 
-use crate::conv::Axis;
-
-/// Whether the last window may reach beyond the last pixel.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// How the output's size is rounded when windows do not fit evenly.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Rounding {
-    /// Windows lie within the padded picture.
+    /// Windows that are not whole are left out.
     #[default]
     Floor,
-    /// A window may reach beyond it, if it begins in the picture or in the padding before it.
+    /// The last window may reach beyond the padding; it must begin in the input or in the padding before it.
     Ceil,
 }
 
 /// What a user chooses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct PoolSettings {
-    /// Rows of a window.
+    /// The window's height.
     pub kernel_h: usize,
-    /// Columns of a window.
+    /// The window's width.
     pub kernel_w: usize,
-    /// Rows from one window to the next.
+    /// The vertical step from window to window.
     pub stride_h: usize,
-    /// Columns from one window to the next.
+    /// The horizontal step from window to window.
     pub stride_w: usize,
-    /// Rows of padding above the picture.
+    /// Rows of padding above.
     pub pad_top: usize,
     /// Rows of padding below.
     pub pad_bottom: usize,
-    /// Columns of padding on the left.
+    /// Columns of padding to the left.
     pub pad_left: usize,
-    /// Columns of padding on the right.
+    /// Columns of padding to the right.
     pub pad_right: usize,
-    /// Whether the last window may reach beyond the last pixel.
+    /// What happens to a last window that is not whole.
     pub rounding: Rounding,
 }
 
 impl PoolSettings {
-    /// Windows of `size` by `size`, side by side, without padding.
-    pub const fn square(size: usize) -> Self {
+    /// A square window with a step of its own size and no padding.
+    pub fn square(kernel: usize) -> Self {
         Self {
-            kernel_h: size,
-            kernel_w: size,
-            stride_h: size,
-            stride_w: size,
+            kernel_h: kernel,
+            kernel_w: kernel,
+            stride_h: kernel,
+            stride_w: kernel,
             pad_top: 0,
             pad_bottom: 0,
             pad_left: 0,
@@ -53,153 +50,194 @@ impl PoolSettings {
             rounding: Rounding::Floor,
         }
     }
+
+    /// The same with one step on both axes.
+    pub fn stride(self, stride: usize) -> Self {
+        Self { stride_h: stride, stride_w: stride, ..self }
+    }
+
+    /// The same with equal padding on all sides.
+    pub fn padding(self, padding: usize) -> Self {
+        Self { pad_top: padding, pad_bottom: padding, pad_left: padding, pad_right: padding, ..self }
+    }
+
+    /// The same with another rounding.
+    pub fn rounding(self, rounding: Rounding) -> Self {
+        Self { rounding, ..self }
+    }
 }
 
-/// Why there is no pooling of the sizes asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+/// Settings that do not fit together, or not the input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PoolError {
-    /// A setting that must be positive is 0.
-    #[error("{what} must be at least 1, got 0")]
-    Zero {
-        /// Its name.
-        what: &'static str,
+    /// A window of no pixels.
+    #[error("the pooling window is {height} x {width}: both must be 1 or more")]
+    EmptyWindow {
+        /// The window's height.
+        height: usize,
+        /// The window's width.
+        width: usize,
     },
-    /// A window could lie in padding alone.
-    #[error("padding {padding} on axis {axis:?} is more than half of a window of {window}")]
-    Padding {
-        /// The axis.
-        axis: Axis,
-        /// Pixels of padding on one side.
+    /// A step of zero.
+    #[error("the pooling stride is {vertical} x {horizontal}: both must be 1 or more")]
+    ZeroStride {
+        /// The vertical step.
+        vertical: usize,
+        /// The horizontal step.
+        horizontal: usize,
+    },
+    /// Windows that would hold padding alone.
+    #[error("padding of {padding} on axis {axis} is more than half of the pooling window's {kernel}")]
+    WidePadding {
+        /// `H` or `W`.
+        axis: char,
+        /// The padding on one side.
         padding: usize,
-        /// Pixels of the window.
-        window: usize,
+        /// The window's size.
+        kernel: usize,
     },
-    /// Not one window fits.
-    #[error("a window of {window} pixels on axis {axis:?} does not fit into {padded}")]
-    WindowTooLarge {
-        /// The axis.
-        axis: Axis,
-        /// Pixels of the window.
-        window: usize,
-        /// Pixels of the padded picture.
+    /// A window larger than the image.
+    #[error("the pooling window needs {kernel} or more pixels on axis {axis}, got {padded} (padding included)")]
+    LargeWindow {
+        /// `H` or `W`.
+        axis: char,
+        /// The window's size.
+        kernel: usize,
+        /// The input's size with padding.
         padded: usize,
     },
-    /// The tensors would be larger than memory has addresses.
-    #[error("a pooled tensor overflows the address space")]
-    Overflow,
+    /// An image of no pixels, or an adaptive pooling to none.
+    #[error("axis {axis} has no pixels")]
+    NoPixels {
+        /// `H` or `W`.
+        axis: char,
+    },
 }
 
-/// One pooling, complete; made by [`PoolGeometry::new`], trusted by the kernels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// The sizes of a pooling of `[batch, in_h, in_w, channels]` to `[batch, out_h, out_w, channels]`.
+///
+/// Made by [`PoolGeometry::new`], which checks what kernels rely on: every window covers a pixel of the input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PoolGeometry {
-    /// Pictures.
+    /// Images.
     pub batch: usize,
-    /// Rows of a picture.
+    /// The input's height.
     pub in_h: usize,
-    /// Columns of a picture.
+    /// The input's width.
     pub in_w: usize,
     /// Channels.
     pub channels: usize,
-    /// Rows of the output.
+    /// The window's height.
+    pub kernel_h: usize,
+    /// The window's width.
+    pub kernel_w: usize,
+    /// The vertical step.
+    pub stride_h: usize,
+    /// The horizontal step.
+    pub stride_w: usize,
+    /// Rows of padding above.
+    pub pad_top: usize,
+    /// Rows of padding below.
+    pub pad_bottom: usize,
+    /// Columns of padding to the left.
+    pub pad_left: usize,
+    /// Columns of padding to the right.
+    pub pad_right: usize,
+    /// The output's height.
     pub out_h: usize,
-    /// Columns of the output.
+    /// The output's width.
     pub out_w: usize,
-    /// Windows, strides and padding.
-    pub settings: PoolSettings,
-}
-
-struct Side {
-    axis: Axis,
-    size: usize,
-    kernel: usize,
-    stride: usize,
-    before: usize,
-    after: usize,
-}
-
-impl Side {
-    fn windows(&self, rounding: Rounding) -> Result<usize, PoolError> {
-        let Self { axis, size, kernel, stride, before, after } = *self;
-        let padding = before.max(after);
-        if padding > kernel / 2 {
-            return Err(PoolError::Padding { axis, padding, window: kernel });
-        }
-        let padded = size.checked_add(before + after).ok_or(PoolError::Overflow)?;
-        let room = padded.checked_sub(kernel).filter(|_| size > 0);
-        let room = room.ok_or(PoolError::WindowTooLarge { axis, window: kernel, padded })?;
-        let count = room / stride + 1;
-        // One more window, if the last one does not end with the picture and the next begins before its last pixel.
-        let more = rounding == Rounding::Ceil && room % stride != 0 && count * stride < size + before;
-        Ok(count + usize::from(more))
-    }
 }
 
 impl PoolGeometry {
-    /// The pooling of `[N, H, W, C]`.
+    /// The geometry of a pooling of an input `[N, H, W, C]`.
     ///
     /// # Errors
-    /// One [`PoolError`] for each way in which sizes and settings can contradict each other.
-    pub fn new(settings: &PoolSettings, [batch, in_h, in_w, channels]: [usize; 4]) -> Result<Self, PoolError> {
-        let s = *settings;
-        for (what, value) in
-            [("kernel_h", s.kernel_h), ("kernel_w", s.kernel_w), ("stride_h", s.stride_h), ("stride_w", s.stride_w)]
-        {
-            if value == 0 {
-                return Err(PoolError::Zero { what });
-            }
+    /// As [`PoolError`] lists them.
+    pub fn new(settings: PoolSettings, [batch, in_h, in_w, channels]: [usize; 4]) -> Result<Self, PoolError> {
+        let s = settings;
+        if s.kernel_h == 0 || s.kernel_w == 0 {
+            return Err(PoolError::EmptyWindow { height: s.kernel_h, width: s.kernel_w });
         }
-        let rows = Side {
-            axis: Axis::H,
-            size: in_h,
-            kernel: s.kernel_h,
-            stride: s.stride_h,
-            before: s.pad_top,
-            after: s.pad_bottom,
-        };
-        let columns = Side {
-            axis: Axis::W,
-            size: in_w,
-            kernel: s.kernel_w,
-            stride: s.stride_w,
-            before: s.pad_left,
-            after: s.pad_right,
-        };
-        let (out_h, out_w) = (rows.windows(s.rounding)?, columns.windows(s.rounding)?);
-        let fits = |h: usize, w: usize| {
-            let len = batch.checked_mul(h)?.checked_mul(w)?.checked_mul(channels)?;
-            (len <= isize::MAX as usize / size_of::<f32>()).then_some(())
-        };
-        fits(in_h, in_w).and_then(|()| fits(out_h, out_w)).ok_or(PoolError::Overflow)?;
-        Ok(Self { batch, in_h, in_w, channels, out_h, out_w, settings: s })
+        if s.stride_h == 0 || s.stride_w == 0 {
+            return Err(PoolError::ZeroStride { vertical: s.stride_h, horizontal: s.stride_w });
+        }
+        let out_h = windows('H', in_h, s.kernel_h, s.stride_h, [s.pad_top, s.pad_bottom], s.rounding)?;
+        let out_w = windows('W', in_w, s.kernel_w, s.stride_w, [s.pad_left, s.pad_right], s.rounding)?;
+        Ok(Self {
+            batch,
+            in_h,
+            in_w,
+            channels,
+            kernel_h: s.kernel_h,
+            kernel_w: s.kernel_w,
+            stride_h: s.stride_h,
+            stride_w: s.stride_w,
+            pad_top: s.pad_top,
+            pad_bottom: s.pad_bottom,
+            pad_left: s.pad_left,
+            pad_right: s.pad_right,
+            out_h,
+            out_w,
+        })
     }
 
-    /// Elements of the input.
-    pub fn input_len(&self) -> usize {
+    /// The number of elements of the input.
+    pub fn input_length(&self) -> usize {
         self.batch * self.in_h * self.in_w * self.channels
     }
 
-    /// Elements of the output.
-    pub fn output_len(&self) -> usize {
+    /// The number of elements of the output.
+    pub fn output_length(&self) -> usize {
         self.batch * self.out_h * self.out_w * self.channels
     }
 
-    /// The rows of the picture in the windows of output row `row`, and how many rows of the window lie above them.
-    pub(crate) fn rows(&self, row: usize) -> (std::ops::Range<usize>, usize) {
-        let s = &self.settings;
-        clipped(row * s.stride_h, s.pad_top, s.kernel_h, self.in_h)
+    pub(super) fn vertical(&self) -> Axis {
+        Axis::Sliding {
+            input: self.in_h,
+            output: self.out_h,
+            kernel: self.kernel_h,
+            stride: self.stride_h,
+            before: self.pad_top,
+            after: self.pad_bottom,
+        }
     }
 
-    /// The same for columns.
-    pub(crate) fn columns(&self, column: usize) -> (std::ops::Range<usize>, usize) {
-        let s = &self.settings;
-        clipped(column * s.stride_w, s.pad_left, s.kernel_w, self.in_w)
+    pub(super) fn horizontal(&self) -> Axis {
+        Axis::Sliding {
+            input: self.in_w,
+            output: self.out_w,
+            kernel: self.kernel_w,
+            stride: self.stride_w,
+            before: self.pad_left,
+            after: self.pad_right,
+        }
     }
 }
 
-/// The pixels of a window that begins at `start` of the padded axis.
-fn clipped(start: usize, before: usize, kernel: usize, size: usize) -> (std::ops::Range<usize>, usize) {
-    let first = start.saturating_sub(before);
-    let end = (start + kernel).saturating_sub(before).min(size);
-    (first.min(end)..end, before.saturating_sub(start))
+/// The number of windows along an axis.
+fn windows(
+    axis: char,
+    input: usize,
+    kernel: usize,
+    stride: usize,
+    [before, after]: [usize; 2],
+    rounding: Rounding,
+) -> Result<usize, PoolError> {
+    if input == 0 {
+        return Err(PoolError::NoPixels { axis });
+    }
+    if let Some(padding) = [before, after].into_iter().find(|&padding| padding > kernel / 2) {
+        return Err(PoolError::WidePadding { axis, padding, kernel });
+    }
+    let padded = input + before + after;
+    let steps = padded.checked_sub(kernel).ok_or(PoolError::LargeWindow { axis, kernel, padded })?;
+    Ok(match rounding {
+        Rounding::Floor => steps / stride + 1,
+        Rounding::Ceil => {
+            let last = steps.div_ceil(stride);
+            if last * stride >= input + before { last } else { last + 1 }
+        }
+    })
 }

@@ -1,140 +1,170 @@
-//! The largest number of each window.
+//! Maximum pooling.
 
 use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
 
-use super::{PoolGeometry, each_picture, load_channels, store_channels};
+use super::PoolGeometry;
+use super::pixels::{Image, Lanes, in_row_pieces};
 use crate::Accumulate;
+use crate::elementwise::chunks::{CHUNK, in_paired_pieces, rows_piece};
 
-/// `y` is the largest number of each window; the first of equals, and NaN if there is one. `places`, if asked for, holds
-/// where in its window that is: `row · kernel_w + column`, as an `f32`, which is exact.
+/// `y` = the maximum of each window, padding left out.
 ///
-/// # Panics
-/// If the lengths are not those of the geometry: a bug of the caller.
-pub fn max_forward(g: &PoolGeometry, x: &[f32], y: &mut [f32], places: Option<&mut [f32]>) {
-    assert_eq!(x.len(), g.input_len(), "the input of a pooling has its geometry");
-    assert_eq!(y.len(), g.output_len(), "the output of a pooling has its geometry");
+/// `indices`, of the output's length, receive where in its window each maximum lies, `ky · kernel_w + kx` (as an
+/// `f32`, which holds it exactly): backward needs that and nothing else. As in PyTorch the first of equal maxima
+/// counts, and the last NaN if there is one.
+pub fn max_forward(g: &PoolGeometry, x: &[f32], y: &mut [f32], indices: Option<&mut [f32]>) {
+    assert_eq!(x.len(), g.input_length(), "the source has the input's length");
+    assert_eq!(y.len(), g.output_length(), "the destination has the output's length");
     let set = InstructionSet::current();
-    let (input, output) = (g.in_h * g.in_w * g.channels, g.out_h * g.out_w * g.channels);
-    let picture = |n: usize| &x[n * input..][..input];
-    match places {
-        None => each_picture(y, output, |n, y| dispatch_on(set, Forward { g, x: picture(n), y, places: None })),
-        Some(places) => {
-            assert_eq!(places.len(), y.len(), "every maximum has a place");
-            // Both results are cut alike.
-            use rayon::prelude::*;
-            let per_task = (crate::elementwise::chunks::CHUNK / output.max(1)).max(1);
-            let task = |(task, (y, places)): (usize, (&mut [f32], &mut [f32]))| {
-                let pictures = y.chunks_exact_mut(output).zip(places.chunks_exact_mut(output));
-                for (n, (y, places)) in pictures.enumerate() {
-                    let x = picture(task * per_task + n);
-                    dispatch_on(set, Forward { g, x, y, places: Some(places) });
-                }
-            };
-            if output == 0 {
-            } else if y.len() <= per_task * output {
-                task((0, (y, places)));
-            } else {
-                y.par_chunks_mut(per_task * output).zip(places.par_chunks_mut(per_task * output)).enumerate().for_each(task);
-            }
+    let row = g.out_w * g.channels;
+    let work = row * g.kernel_h * g.kernel_w;
+    match indices {
+        None => in_row_pieces(y, row, work, |first, y| dispatch_on(set, Maxima { g, x, first, y })),
+        Some(indices) => {
+            assert_eq!(indices.len(), y.len(), "there is an index for each output");
+            in_paired_pieces(y, indices, rows_piece(row, work), |start, y, indices| {
+                dispatch_on(set, IndexedMaxima { g, x, first: start / row, y, indices });
+            });
         }
     }
 }
 
-/// One picture.
-struct Forward<'a> {
+/// Output rows from the one with number `first` on.
+struct Maxima<'a> {
     g: &'a PoolGeometry,
     x: &'a [f32],
+    first: usize,
     y: &'a mut [f32],
-    places: Option<&'a mut [f32]>,
 }
 
-impl Kernel for Forward<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<I: Isa>(mut self, isa: I) {
-        let (g, c) = (self.g, self.g.channels);
-        for out_row in 0..g.out_h {
-            let (rows, above) = g.rows(out_row);
-            for out_column in 0..g.out_w {
-                let (columns, left) = g.columns(out_column);
-                let out = (out_row * g.out_w + out_column) * c;
-                for channel in (0..c).step_by(I::LANES) {
-                    let lanes = I::LANES.min(c - channel);
-                    let mut best = isa.splat(f32::NEG_INFINITY);
-                    let mut place = isa.zero();
-                    for row in rows.clone() {
-                        let first_place = (row - rows.start + above) * g.settings.kernel_w + left;
-                        for column in columns.clone() {
-                            let v = load_channels(isa, self.x, (row * g.in_w + column) * c + channel, lanes);
-                            let is_nan = isa.mask_not(isa.equal(v, v));
-                            let better = isa.mask_or(isa.less_than(best, v), is_nan);
-                            let here = isa.splat((first_place + column - columns.start) as f32);
-                            best = isa.select(better, v, best);
-                            place = isa.select(better, here, place);
-                        }
-                    }
-                    store_channels(isa, best, self.y, out + channel, lanes);
-                    if let Some(places) = &mut self.places {
-                        store_channels(isa, place, places, out + channel, lanes);
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// `dx[p] = Σ dy` over the windows whose maximum was at `p`, or added to `dx`.
-///
-/// # Panics
-/// If the lengths are not those of the geometry: a bug of the caller.
-pub fn max_backward(g: &PoolGeometry, dy: &[f32], places: &[f32], dx: &mut [f32], accumulate: Accumulate) {
-    assert_eq!(dx.len(), g.input_len(), "the input of a pooling has its geometry");
-    assert!(dy.len() == g.output_len() && places.len() == dy.len(), "the output of a pooling has its geometry");
-    let set = InstructionSet::current();
-    let output = g.out_h * g.out_w * g.channels;
-    each_picture(dx, g.in_h * g.in_w * g.channels, |n, dx| {
-        if accumulate == Accumulate::Set {
-            dx.fill(0.0);
-        }
-        let (dy, places) = (&dy[n * output..][..output], &places[n * output..][..output]);
-        dispatch_on(set, Backward { g, dy, places, dx });
-    });
-}
-
-/// One picture, added.
-struct Backward<'a> {
-    g: &'a PoolGeometry,
-    dy: &'a [f32],
-    places: &'a [f32],
-    dx: &'a mut [f32],
-}
-
-impl Kernel for Backward<'_> {
+impl Kernel for Maxima<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) {
-        let (g, c) = (self.g, self.g.channels);
-        for out_row in 0..g.out_h {
-            let (rows, above) = g.rows(out_row);
-            for out_column in 0..g.out_w {
-                let (columns, left) = g.columns(out_column);
-                let out = (out_row * g.out_w + out_column) * c;
-                for channel in (0..c).step_by(I::LANES) {
-                    let lanes = I::LANES.min(c - channel);
-                    let dy = load_channels(isa, self.dy, out + channel, lanes);
-                    let place = load_channels(isa, self.places, out + channel, lanes);
-                    for row in rows.clone() {
-                        let first_place = (row - rows.start + above) * g.settings.kernel_w + left;
-                        for column in columns.clone() {
-                            let at = (row * g.in_w + column) * c + channel;
-                            let here = isa.equal(place, isa.splat((first_place + column - columns.start) as f32));
-                            let dx = load_channels(isa, self.dx, at, lanes);
-                            let sum = isa.add(dx, isa.select(here, dy, isa.zero()));
-                            store_channels(isa, sum, self.dx, at, lanes);
+        let Self { g, x, first, y } = self;
+        let (vertical, horizontal) = (g.vertical(), g.horizontal());
+        for (row, y) in y.chunks_exact_mut(g.out_w * g.channels).enumerate() {
+            let image = Image::of_batch(x, (first + row) / g.out_h, [g.in_h, g.in_w, g.channels]);
+            let rows = vertical.inputs((first + row) % g.out_h);
+            for (ox, y) in y.chunks_exact_mut(g.channels).enumerate() {
+                let columns = horizontal.inputs(ox);
+                for lanes in Lanes::all(isa, g.channels) {
+                    let mut best = isa.splat(f32::NEG_INFINITY);
+                    for iy in rows.clone() {
+                        for ix in columns.clone() {
+                            let value = lanes.load(isa, image.pixel(iy, ix));
+                            // `max` keeps a NaN in its second operand; a NaN so far must stay, too.
+                            let larger = isa.max(best, value);
+                            best = isa.select(isa.equal(best, best), larger, best);
                         }
                     }
+                    lanes.store(isa, best, y);
+                }
+            }
+        }
+    }
+}
+
+/// Output rows from the one with number `first` on, with indices.
+struct IndexedMaxima<'a> {
+    g: &'a PoolGeometry,
+    x: &'a [f32],
+    first: usize,
+    y: &'a mut [f32],
+    indices: &'a mut [f32],
+}
+
+impl Kernel for IndexedMaxima<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        let Self { g, x, first, y, indices } = self;
+        let (vertical, horizontal) = (g.vertical(), g.horizontal());
+        let outputs = y.chunks_exact_mut(g.channels).zip(indices.chunks_exact_mut(g.channels));
+        for (pixel, (y, indices)) in outputs.enumerate() {
+            let (row, ox) = (first + pixel / g.out_w, pixel % g.out_w);
+            let oy = row % g.out_h;
+            let image = Image::of_batch(x, row / g.out_h, [g.in_h, g.in_w, g.channels]);
+            let (rows, columns) = (vertical.inputs(oy), horizontal.inputs(ox));
+            let top = vertical.place_in_window(oy, rows.start);
+            let left = horizontal.place_in_window(ox, columns.start);
+            for lanes in Lanes::all(isa, g.channels) {
+                let mut best = isa.splat(f32::NEG_INFINITY);
+                let mut at = isa.splat((top * g.kernel_w + left) as f32);
+                for iy in rows.clone() {
+                    for ix in columns.clone() {
+                        let value = lanes.load(isa, image.pixel(iy, ix));
+                        let ky = top + (iy - rows.start);
+                        let kx = left + (ix - columns.start);
+                        let nan = isa.mask_not(isa.equal(value, value));
+                        let better = isa.mask_or(isa.less_than(best, value), nan);
+                        best = isa.select(better, value, best);
+                        at = isa.select(better, isa.splat((ky * g.kernel_w + kx) as f32), at);
+                    }
+                }
+                lanes.store(isa, best, y);
+                lanes.store(isa, at, indices);
+            }
+        }
+    }
+}
+
+/// `dx (+)=` the gradients of the windows whose maximum each pixel was, by the indices that forward wrote.
+pub fn max_backward(g: &PoolGeometry, dy: &[f32], indices: &[f32], dx: &mut [f32], accumulate: Accumulate) {
+    assert_eq!(dy.len(), g.output_length(), "the source has the output's length");
+    assert_eq!(indices.len(), g.output_length(), "there is an index for each output");
+    assert_eq!(dx.len(), g.input_length(), "the destination has the input's length");
+    let set = InstructionSet::current();
+    let row = g.in_w * g.channels;
+    // The time is that of reading each output once for each pixel of its window.
+    let work = (g.out_h * g.out_w * g.kernel_h * g.kernel_w * g.channels / g.in_h).clamp(row, CHUNK.max(row));
+    in_row_pieces(dx, row, work, |first, dx| {
+        dispatch_on(set, MaxBackward { g, dy, indices, first, dx, accumulate });
+    });
+}
+
+/// Input rows from the one with number `first` on.
+struct MaxBackward<'a> {
+    g: &'a PoolGeometry,
+    dy: &'a [f32],
+    indices: &'a [f32],
+    first: usize,
+    dx: &'a mut [f32],
+    accumulate: Accumulate,
+}
+
+impl Kernel for MaxBackward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        let Self { g, dy, indices, first, dx, accumulate } = self;
+        let (vertical, horizontal) = (g.vertical(), g.horizontal());
+        for (row, dx) in dx.chunks_exact_mut(g.in_w * g.channels).enumerate() {
+            let image = (first + row) / g.in_h;
+            let iy = (first + row) % g.in_h;
+            let dy = Image::of_batch(dy, image, [g.out_h, g.out_w, g.channels]);
+            let indices = Image::of_batch(indices, image, [g.out_h, g.out_w, g.channels]);
+            let rows = vertical.windows(iy);
+            for (ix, dx) in dx.chunks_exact_mut(g.channels).enumerate() {
+                let columns = horizontal.windows(ix);
+                for lanes in Lanes::all(isa, g.channels) {
+                    let mut sum = match accumulate {
+                        Accumulate::Set => isa.zero(),
+                        Accumulate::Add => lanes.load(isa, dx),
+                    };
+                    for oy in rows.clone() {
+                        let ky = vertical.place_in_window(oy, iy);
+                        for ox in columns.clone() {
+                            let here = (ky * g.kernel_w + horizontal.place_in_window(ox, ix)) as f32;
+                            let gradient = lanes.load(isa, dy.pixel(oy, ox));
+                            let chosen = isa.equal(lanes.load(isa, indices.pixel(oy, ox)), isa.splat(here));
+                            sum = isa.add(sum, isa.select(chosen, gradient, isa.zero()));
+                        }
+                    }
+                    lanes.store(isa, sum, dx);
                 }
             }
         }

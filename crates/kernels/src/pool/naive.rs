@@ -1,66 +1,84 @@
-//! The definition of pooling: plain loops, sums in `f64`.
+//! The definition of the poolings, with sums in `f64`: what tests compare with. Not fast.
 
-use super::{CountPadding, PoolGeometry, average::divisor};
+use super::{AdaptiveGeometry, CountPadding, PoolGeometry};
 
-/// Calls `f` with each output place, the place in its window, and the input place.
-fn each_pixel(g: &PoolGeometry, mut f: impl FnMut(usize, usize, usize)) {
-    let s = &g.settings;
-    for n in 0..g.batch {
-        for out_row in 0..g.out_h {
-            for out_column in 0..g.out_w {
-                for row in 0..s.kernel_h {
-                    for column in 0..s.kernel_w {
-                        let in_row = (out_row * s.stride_h + row).checked_sub(s.pad_top);
-                        let in_column = (out_column * s.stride_w + column).checked_sub(s.pad_left);
-                        let (Some(in_row), Some(in_column)) = (in_row, in_column) else { continue };
-                        if in_row >= g.in_h || in_column >= g.in_w {
-                            continue;
-                        }
-                        for c in 0..g.channels {
-                            f(
-                                ((n * g.out_h + out_row) * g.out_w + out_column) * g.channels + c,
-                                row * s.kernel_w + column,
-                                ((n * g.in_h + in_row) * g.in_w + in_column) * g.channels + c,
-                            );
-                        }
-                    }
-                }
-            }
-        }
+/// A pixel of a window: its place in the input, and its number in the window.
+struct Pixel {
+    row: usize,
+    column: usize,
+    number: usize,
+}
+
+/// The pixels of the input in the window of an output, row by row.
+fn window(g: &PoolGeometry, oy: usize, ox: usize) -> impl Iterator<Item = Pixel> {
+    let g = *g;
+    (0..g.kernel_h * g.kernel_w).filter_map(move |number| {
+        let row = (oy * g.stride_h + number / g.kernel_w).checked_sub(g.pad_top)?;
+        let column = (ox * g.stride_w + number % g.kernel_w).checked_sub(g.pad_left)?;
+        (row < g.in_h && column < g.in_w).then_some(Pixel { row, column, number })
+    })
+}
+
+/// Calls `f(output, n, oy, ox, c)` for every output.
+fn outputs([batch, height, width, channels]: [usize; 4], mut f: impl FnMut(usize, usize, usize, usize, usize)) {
+    for output in 0..batch * height * width * channels {
+        let (pixel, c) = (output / channels, output % channels);
+        f(output, pixel / (height * width), pixel / width % height, pixel % width, c);
     }
 }
 
-/// The largest number of each window, and its place in the window.
-pub fn max_forward(g: &PoolGeometry, x: &[f32]) -> (Vec<f32>, Vec<f32>) {
-    let mut y = vec![f32::NEG_INFINITY; g.output_len()];
-    let mut places = vec![0.0; g.output_len()];
-    each_pixel(g, |out, place, input| {
-        if x[input] > y[out] || x[input].is_nan() {
-            (y[out], places[out]) = (x[input], place as f32);
+/// `y` and the indices of [`max_forward`](super::max_forward).
+pub fn max_forward(g: &PoolGeometry, x: &[f32], y: &mut [f32], indices: &mut [f32]) {
+    outputs([g.batch, g.out_h, g.out_w, g.channels], |output, n, oy, ox, c| {
+        let mut best: Option<(f32, usize)> = None;
+        for pixel in window(g, oy, ox) {
+            let value = x[((n * g.in_h + pixel.row) * g.in_w + pixel.column) * g.channels + c];
+            if best.is_none_or(|(largest, _)| value > largest || value.is_nan()) {
+                best = Some((value, pixel.number));
+            }
         }
+        let (value, number) = best.expect("every window covers a pixel");
+        y[output] = value;
+        indices[output] = number as f32;
     });
-    (y, places)
 }
 
-/// The gradient of the maximum, for the places that [`max_forward`] found.
-pub fn max_backward(g: &PoolGeometry, dy: &[f32], places: &[f32]) -> Vec<f32> {
-    let mut dx = vec![0.0f64; g.input_len()];
-    each_pixel(g, |out, place, input| {
-        if places[out] == place as f32 {
-            dx[input] += f64::from(dy[out]);
+/// `y` of [`average_forward`](super::average_forward).
+pub fn average_forward(g: &PoolGeometry, count: CountPadding, x: &[f32], y: &mut [f64]) {
+    outputs([g.batch, g.out_h, g.out_w, g.channels], |output, n, oy, ox, c| {
+        let mut sum = 0.0;
+        let mut pixels = 0;
+        for pixel in window(g, oy, ox) {
+            sum += f64::from(x[((n * g.in_h + pixel.row) * g.in_w + pixel.column) * g.channels + c]);
+            pixels += 1;
         }
+        let padded_h = g.in_h + g.pad_top + g.pad_bottom;
+        let padded_w = g.in_w + g.pad_left + g.pad_right;
+        let divisor = match count {
+            CountPadding::Exclude => pixels,
+            CountPadding::Include => (0..g.kernel_h * g.kernel_w)
+                .filter(|number| oy * g.stride_h + number / g.kernel_w < padded_h)
+                .filter(|number| ox * g.stride_w + number % g.kernel_w < padded_w)
+                .count(),
+        };
+        y[output] = sum / divisor as f64;
     });
-    dx.into_iter().map(|v| v as f32).collect()
 }
 
-/// The mean of each window.
-pub fn average_forward(g: &PoolGeometry, count: CountPadding, x: &[f32]) -> Vec<f32> {
-    let mut sums = vec![0.0f64; g.output_len()];
-    each_pixel(g, |out, _, input| sums[out] += f64::from(x[input]));
-    let divide = |(out, sum): (usize, f64)| {
-        let pixel = out / g.channels.max(1);
-        let divisor = divisor(g, count, pixel / g.out_w % g.out_h, pixel % g.out_w);
-        (sum / f64::from(divisor)) as f32
+/// `y` of [`adaptive_forward`](super::adaptive_forward).
+pub fn adaptive_forward(g: &AdaptiveGeometry, x: &[f32], y: &mut [f64]) {
+    let range = |o: usize, input: usize, output: usize| {
+        let edge = |o: usize| o as f64 * input as f64 / output as f64;
+        edge(o).floor() as usize..edge(o + 1).ceil() as usize
     };
-    sums.into_iter().enumerate().map(divide).collect()
+    outputs([g.batch, g.out_h, g.out_w, g.channels], |output, n, oy, ox, c| {
+        let (mut sum, mut pixels) = (0.0, 0);
+        for row in range(oy, g.in_h, g.out_h) {
+            for column in range(ox, g.in_w, g.out_w) {
+                sum += f64::from(x[((n * g.in_h + row) * g.in_w + column) * g.channels + c]);
+                pixels += 1;
+            }
+        }
+        y[output] = sum / f64::from(pixels);
+    });
 }

@@ -1,0 +1,52 @@
+//! The squared norm of a gradient.
+
+use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
+use rayon::prelude::*;
+
+use crate::elementwise::chunks::{CHUNK, MOST_PARTS, part_length};
+
+/// Terms that are added in `f32`.
+const BLOCK: usize = 1024;
+
+/// `Σ g²`, with the same bits on any number of threads.
+///
+/// Squares are taken in `f32`: elements above 10¹⁹ make it infinite.
+pub fn sum_of_squares(g: &[f32]) -> f64 {
+    let set = InstructionSet::current();
+    if g.len() <= CHUNK {
+        return dispatch_on(set, Squares(g));
+    }
+    let part = part_length(g.len(), 1);
+    let mut sums = [0.0; MOST_PARTS];
+    let sums = &mut sums[..g.len().div_ceil(part)];
+    sums.par_iter_mut().zip(g.par_chunks(part)).for_each(|(sum, g)| *sum = dispatch_on(set, Squares(g)));
+    sums.iter().sum()
+}
+
+struct Squares<'a>(&'a [f32]);
+
+impl Kernel for Squares<'_> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) -> f64 {
+        let mut total = 0.0;
+        for block in self.0.chunks(BLOCK) {
+            let mut sums = [isa.zero(); 4];
+            let mut fours = block.chunks_exact(4 * I::LANES);
+            for four in &mut fours {
+                for k in 0..4 {
+                    let g = isa.load(&four[k * I::LANES..]);
+                    sums[k] = isa.mul_add(g, g, sums[k]);
+                }
+            }
+            for rest in fours.remainder().chunks(I::LANES) {
+                let g = isa.load_partial(rest);
+                sums[0] = isa.mul_add(g, g, sums[0]);
+            }
+            let [a, b, c, d] = sums;
+            total += f64::from(isa.sum(isa.add(isa.add(a, b), isa.add(c, d))));
+        }
+        total
+    }
+}
