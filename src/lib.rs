@@ -50,3 +50,8 @@ pub use ocelli_tensor as tensor;
 pub use ocelli_train as train;
 
 pub mod prelude;
+
+/// The README's code, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -22,10 +22,8 @@ const TOLERANCE: f64 = 1e-5;
 const COVERED: [&str; 6] = ["conv2d", "pool", "act", "dense", "cross_entropy", "bce_logits"];
 
 fn fixtures() -> Option<PathBuf> {
-    let folder = std::env::var_os("OCELLI_FIXTURES").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/fixtures"),
-        PathBuf::from,
-    );
+    let folder = std::env::var_os("OCELLI_FIXTURES")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/fixtures"), PathBuf::from);
     if folder.join("ops.json").exists() {
         return Some(folder);
     }

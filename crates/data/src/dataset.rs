@@ -1,6 +1,6 @@
 //! What a loader reads.
 
-use crate::{Error, Padded, Rescaled, Result, Statistics, Subset};
+use crate::{Error, Padded, Rescaled, Result, Split, Statistics, Subset};
 use ocelli_tensor::Key;
 use std::{ops::Range, sync::Arc};
 
@@ -108,11 +108,11 @@ pub trait Dataset: Send + Sync {
     /// ```
     /// use ocelli_data::{Dataset, synthetic};
     /// use ocelli_tensor::Key;
-    /// let (train, validation) = synthetic::digits(100, 1).split(20, Key::new(5))?;
-    /// assert_eq!((train.len(), validation.len()), (80, 20));
+    /// let (training, validation) = synthetic::digits(100, 1).split(20, Key::new(5))?;
+    /// assert_eq!((training.len(), validation.len()), (80, 20));
     /// # Ok::<(), ocelli_data::Error>(())
     /// ```
-    fn split(self, validation: usize, key: Key) -> Result<(Subset<Arc<Self>>, Subset<Arc<Self>>)>
+    fn split(self, validation: usize, key: Key) -> Result<Split<Self>>
     where
         Self: Sized,
     {

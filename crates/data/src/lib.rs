@@ -47,4 +47,4 @@ pub use loader::{Epoch, LastBatch, Loader, Order};
 pub use memory::Images;
 pub use padded::Padded;
 pub use rescaled::{Rescaled, Statistics};
-pub use subset::Subset;
+pub use subset::{Split, Subset};

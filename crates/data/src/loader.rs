@@ -97,8 +97,8 @@ impl Loader {
         Loader { last_batch, ..self }
     }
 
-    /// How many finished batches may wait; one more is in the making. 2 unless said otherwise; 0 prepares each batch when it is asked
-    /// for, without a thread.
+    /// How many finished batches may wait; one more is in the making. 2 unless said otherwise; 0 prepares each batch when
+    /// it is asked for, without a thread.
     pub fn prefetch(self, batches: usize) -> Loader {
         Loader { prefetch: batches, ..self }
     }

@@ -11,6 +11,9 @@ pub struct Subset<D> {
     chosen: Chosen,
 }
 
+/// The training and the validation samples of one dataset, in this order; made by [`Dataset::split`].
+pub type Split<D> = (Subset<Arc<D>>, Subset<Arc<D>>);
+
 #[derive(Clone, Debug)]
 enum Chosen {
     Range(Range<usize>),
@@ -35,7 +38,7 @@ impl<D: Dataset> Subset<D> {
 }
 
 impl<D: Dataset> Subset<Arc<D>> {
-    pub(crate) fn split(inner: Arc<D>, validation: usize, key: Key) -> Result<(Subset<Arc<D>>, Subset<Arc<D>>)> {
+    pub(crate) fn split(inner: Arc<D>, validation: usize, key: Key) -> Result<Split<D>> {
         let len = inner.len();
         if validation > len {
             return Err(Error::Setting(format!("{validation} samples for validation out of {len}")));
@@ -101,8 +104,8 @@ mod tests {
     #[test]
     fn a_split_parts_the_samples_and_depends_on_the_key() {
         let split = |key| {
-            let (train, validation) = numbered(100).split(30, key).unwrap();
-            (labels(&train), labels(&validation))
+            let (training, validation) = numbered(100).split(30, key).unwrap();
+            (labels(&training), labels(&validation))
         };
         let (train, validation) = split(Key::new(1));
         assert_eq!((train.len(), validation.len()), (70, 30));

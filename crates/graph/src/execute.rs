@@ -85,7 +85,7 @@ fn call<'a>(
             shape: &operand.shape,
             data: match operand.place {
                 Place::Piece(piece) => Data::F32(reads[piece - skipped]),
-                Place::InPlace => Data::InPlace,
+                Place::FirstResult => Data::InPlace,
                 Place::Parameter(number) => Data::F32(feed.parameters[number].data()),
                 Place::Input(number) => match feed.inputs[number] {
                     Value::F32(tensor) => Data::F32(tensor.data()),

@@ -289,7 +289,9 @@ pub(crate) fn batch_size(graph: &Graph, batch: &Batch) -> Result<usize> {
             n.get_or_insert(size / multiple);
         }
         let batch = n.unwrap_or(1);
-        if value.shape.at(batch) != sizes || batch == 0 {
+        // Without allocating: this is part of every step.
+        let fits = value.shape.dims().iter().map(|dim| dim.at(batch)).eq(sizes.iter().copied());
+        if !fits || batch == 0 {
             return Err(Error::InputShape {
                 name: name.clone(),
                 expected: value.shape.to_string(),

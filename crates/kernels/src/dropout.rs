@@ -55,10 +55,7 @@ impl Kernel for Dropout<'_> {
             }
             let mut bits = [0; BLOCK];
             draw(key, (first + start as u64) / 2, &mut bits);
-            match <&mut [f32; BLOCK]>::try_from(&mut *y) {
-                Ok(y) => mask(y, &bits, threshold, scale),
-                Err(_) => mask(y, &bits[..y.len()], threshold, scale),
-            }
+            mask(y, &bits, threshold, scale);
         }
     }
 }
@@ -83,7 +80,7 @@ fn splitmix64(key: u64, index: u64) -> u64 {
 }
 
 #[inline(always)]
-fn mask(y: &mut [f32], bits: &[u32], threshold: u32, scale: f32) {
+fn mask(y: &mut [f32], bits: &[u32; BLOCK], threshold: u32, scale: f32) {
     for (y, &bits) in y.iter_mut().zip(bits) {
         let scaled = *y * scale;
         *y = if bits >= threshold { scaled } else { 0.0 };
@@ -99,7 +96,7 @@ mod tests {
         let threshold = (f64::from(p) * 2.0_f64.powi(32)).round() as u64;
         let kept = |i: usize| {
             let z = splitmix64(key, i as u64 / 2);
-            (if i % 2 == 0 { z & 0xffff_ffff } else { z >> 32 }) >= threshold
+            (if i.is_multiple_of(2) { z & 0xffff_ffff } else { z >> 32 }) >= threshold
         };
         x.iter().enumerate().map(|(i, &x)| if kept(i) { x * (1.0 / (1.0 - p)) } else { 0.0 }).collect()
     }

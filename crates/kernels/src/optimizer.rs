@@ -77,12 +77,8 @@ pub fn sgd(w: &mut [f32], g: &[f32], velocity: Option<&mut [f32]>, step: &SgdSte
     match velocity {
         None => update(rules::PlainRule { gradient, learning_rate: step.learning_rate }, w, g, []),
         Some(velocity) => {
-            let rule = MomentumRule {
-                gradient,
-                learning_rate: step.learning_rate,
-                momentum: step.momentum,
-                rule: step.rule,
-            };
+            let rule =
+                MomentumRule { gradient, learning_rate: step.learning_rate, momentum: step.momentum, rule: step.rule };
             update(rule, w, g, [velocity]);
         }
     }

@@ -10,7 +10,7 @@ fn output_of(layer: impl ocelli_graph::Layer, sample: &[usize]) -> String {
 }
 
 fn mistake(layer: impl ocelli_graph::Layer, sample: &[usize]) -> String {
-    Model::build(|x| x.apply("layer", &layer), sample, 0).err().expect("this layer should be refused").to_string()
+    Model::build(|x| x.apply("layer", &layer), sample, 0).expect_err("this layer should be refused").to_string()
 }
 
 #[test]

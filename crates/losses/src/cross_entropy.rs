@@ -1,7 +1,7 @@
 //! Softmax with cross-entropy on integer labels.
 
 use ocelli_graph::{Dim, ElementKind, Fault, Grads, Node, Op, Operands, Shape};
-use ocelli_kernels::softmax::{cross_entropy_backward, cross_entropy_forward};
+use ocelli_kernels::softmax::{self, LabelError, cross_entropy_backward, cross_entropy_forward};
 use std::sync::Arc;
 
 /// The mean over the batch of `−Σ q[c]·log softmax(x)[c]`, where `q` is 1 at the label and 0 elsewhere.
@@ -50,12 +50,23 @@ impl CrossEntropy {
         self
     }
 
+    /// For the kernels, over `[N, classes]`.
+    fn settings(&self, shape: &[usize]) -> softmax::CrossEntropy<'_> {
+        let class_weights = self.weights.as_deref();
+        softmax::CrossEntropy { classes: shape[1], class_weights, smoothing: self.smoothing }
+    }
+
     /// The loss as a node: `[N, classes]` and labels `[N]` → `[]`.
     #[track_caller]
     pub fn loss(&self, logits: &Node, labels: &Node) -> Node {
         let op: Arc<dyn Op> = Arc::new(CrossEntropyOp(self.clone()));
         logits.trace().call(op, &[logits, labels]).swap_remove(0)
     }
+}
+
+/// The sentence that every loss on labels has for one that is no class.
+pub(crate) fn wrong_label(LabelError { row, label, classes }: LabelError) -> Fault {
+    Fault::Data(format!("label {label} of sample {row} is not below the {classes} classes"))
 }
 
 /// Results: the loss, and the probabilities, which are all that backward needs.
@@ -106,10 +117,9 @@ impl Op for CrossEntropyOp {
     }
 
     fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let (x, labels, weights) = (k.input(0), k.labels(1), self.0.weights.as_deref());
+        let (x, labels, settings) = (k.input(0), k.labels(1), self.0.settings(k.shape(0)));
         let (loss, probabilities) = k.two_outputs();
-        let result = cross_entropy_forward(x, labels, weights, self.0.smoothing, probabilities);
-        loss[0] = result.map_err(|error| Fault::Data(error.to_string()))?;
+        loss[0] = cross_entropy_forward(settings, x, labels, probabilities).map_err(wrong_label)?;
         Ok(())
     }
 
@@ -134,8 +144,8 @@ impl Op for CrossEntropyBackward {
 
     fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
         let (probabilities, labels, upstream) = (k.input(0), k.labels(1), k.input(2)[0]);
-        let CrossEntropy { smoothing, weights } = &self.0;
-        cross_entropy_backward(probabilities, labels, weights.as_deref(), *smoothing, upstream, k.output(0));
+        let settings = self.0.settings(k.shape(0));
+        cross_entropy_backward(settings, probabilities, labels, upstream, k.output(0));
         Ok(())
     }
 }

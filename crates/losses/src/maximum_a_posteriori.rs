@@ -1,7 +1,8 @@
 //! The loss of LeNet-5.
 
-use crate::cross_entropy::expect_classes_and_labels;
+use crate::cross_entropy::{expect_classes_and_labels, wrong_label};
 use ocelli_graph::{ElementKind, Fault, Grads, Node, Op, Operands, Shape};
+use ocelli_kernels::softmax::LabelError;
 
 /// The mean over the batch of `y[t] + log(e⁻ʲ + Σ e^−y[i])` for distances `y` and the label `t` (LeCun et al. 1998, eq. 9):
 /// pulls the distance to the right code down and pushes the others up, as far as they are below `j` or so.
@@ -52,7 +53,7 @@ impl Op for MaximumAPosteriori {
         let mut total = 0.0f64;
         for (row, (y, &label)) in y.chunks_exact(classes).zip(labels).enumerate() {
             let Some(right) = y.get(label as usize) else {
-                return Err(Fault::Data(format!("label {label} of sample {row} is not below the {classes} classes")));
+                return Err(wrong_label(LabelError { row, label, classes }));
             };
             total += f64::from(right + self.penalty(y));
         }

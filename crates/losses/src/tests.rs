@@ -101,7 +101,8 @@ fn losses_compose() {
 #[test]
 fn wrong_labels_are_named() {
     let model = Model::build(|x| x.scope("head", |x| x * 1.0), [3], 0).unwrap();
-    let losses: [(&str, fn(&Trace) -> Node); 2] = [
+    type Loss = fn(&Trace) -> Node;
+    let losses: [(&str, Loss); 2] = [
         ("(SoftmaxCrossEntropy): ", |t| softmax_cross_entropy(&t.output(), &t.labels("labels"))),
         ("(MaximumAPosteriori): ", |t| maximum_a_posteriori(&t.output(), &t.labels("labels"), 1.0)),
     ];

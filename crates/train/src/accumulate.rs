@@ -38,7 +38,11 @@ impl Accumulated {
                 self.sums.push((path.to_string(), vec![0.0; gradient.len()]));
             }
             let sum = self.sums[at].1.iter_mut().zip(gradient);
-            if first { sum.for_each(|(sum, g)| *sum = scale * g) } else { sum.for_each(|(sum, g)| *sum += scale * g) }
+            if first {
+                sum.for_each(|(sum, g)| *sum = scale * g)
+            } else {
+                sum.for_each(|(sum, g)| *sum += scale * g)
+            }
             at += 1;
         });
         self.steps += 1;
@@ -57,7 +61,10 @@ impl Accumulated {
 
 impl Gradients for Accumulated {
     fn each(&self, f: &mut dyn FnMut(&str, &[f32])) {
-        self.sums.iter().for_each(|(path, sum)| f(path, sum));
+        // Sums that were cleared are memory and no gradients.
+        if self.steps > 0 {
+            self.sums.iter().for_each(|(path, sum)| f(path, sum));
+        }
     }
 
     fn scale(&self) -> f32 {

@@ -3,18 +3,28 @@
 use crate::{Error, Result};
 use ocelli_tensor::write_atomically;
 use serde::{Serialize, de::DeserializeOwned};
-use std::{
-    fs::File,
-    io::Read,
-    path::Path,
-};
+use std::{fs::File, io::Read, path::Path};
 
 const MAGIC: &[u8; 8] = b"OCELLICK";
 const VERSION: u32 = 1;
 /// Magic, version, payload length, checksum.
 const HEADER: usize = 8 + 4 + 8 + 4;
-/// No training state is larger; `bincode` refuses to read more.
-const LIMIT: usize = 64 << 30;
+
+/// Decodes with a limit a few times the length of the payload: `bincode` allocates what a string claims before it looks
+/// whether there is so much, and counts numbers by their size in memory, which is up to eight times that in the file.
+fn decode<T: DeserializeOwned>(payload: &[u8]) -> std::result::Result<(T, usize), bincode::error::DecodeError> {
+    const fn power(bits: u32) -> usize {
+        if bits < usize::BITS { 1 << bits } else { usize::MAX }
+    }
+    let config = bincode::config::standard();
+    match payload.len().next_power_of_two().trailing_zeros() {
+        ..=16 => bincode::serde::decode_from_slice(payload, config.with_limit::<{ power(20) }>()),
+        17..=22 => bincode::serde::decode_from_slice(payload, config.with_limit::<{ power(26) }>()),
+        23..=28 => bincode::serde::decode_from_slice(payload, config.with_limit::<{ power(32) }>()),
+        29..=34 => bincode::serde::decode_from_slice(payload, config.with_limit::<{ power(38) }>()),
+        _ => bincode::serde::decode_from_slice(payload, config.with_limit::<{ power(44) }>()),
+    }
+}
 
 /// Writes a value as a container. The write is atomic: a kill at any moment leaves the old file or the new one.
 ///
@@ -23,8 +33,8 @@ const LIMIT: usize = 64 << 30;
 pub fn write_container(path: impl AsRef<Path>, value: &impl Serialize) -> Result<()> {
     let path = path.as_ref();
     let wrong = |reason: String| Error::Checkpoint { path: path.display().to_string(), reason };
-    let payload = bincode::serde::encode_to_vec(value, bincode::config::standard())
-        .map_err(|error| wrong(error.to_string()))?;
+    let payload =
+        bincode::serde::encode_to_vec(value, bincode::config::standard()).map_err(|error| wrong(error.to_string()))?;
     Ok(write_atomically(path, |file| {
         file.write_all(MAGIC)?;
         file.write_all(&VERSION.to_le_bytes())?;
@@ -65,9 +75,8 @@ pub fn read_container<T: DeserializeOwned>(path: impl AsRef<Path>) -> Result<T> 
     if u64::from(crc32fast::hash(payload)) != checksum {
         return Err(wrong("damaged: the checksum does not match".into()));
     }
-    let config = bincode::config::standard().with_limit::<LIMIT>();
-    let (value, read) = bincode::serde::decode_from_slice(payload, config)
-        .map_err(|error| wrong(format!("its content is not what was expected: {error}")))?;
+    let (value, read) =
+        decode(payload).map_err(|error| wrong(format!("its content is not what was expected: {error}")))?;
     if read != payload.len() {
         return Err(wrong("its content is longer than was expected".into()));
     }
@@ -117,6 +126,20 @@ mod tests {
         assert!(read_container::<Vec<String>>(&path).is_err());
         fs::remove_file(&path).unwrap();
         assert!(read_container::<Vec<f32>>(&path).is_err());
+    }
+
+    #[test]
+    fn a_string_that_claims_more_than_the_file_is_not_allocated() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.ocelli");
+        // One string of 50 GiB.
+        let payload = [&[1u8, 253][..], &(50u64 << 30).to_le_bytes()].concat();
+        let mut bytes = [&MAGIC[..], &VERSION.to_le_bytes(), &(payload.len() as u64).to_le_bytes()].concat();
+        bytes.extend(crc32fast::hash(&payload).to_le_bytes());
+        bytes.extend(payload);
+        fs::write(&path, bytes).unwrap();
+        let error = read_container::<Vec<String>>(&path).unwrap_err().to_string();
+        assert!(error.contains("LimitExceeded") || error.contains("limit"), "{error}");
     }
 
     /// Whatever the bytes, a broken file is an error and neither a panic nor a large allocation.

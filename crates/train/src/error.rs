@@ -22,6 +22,12 @@ pub enum Error {
         /// The numbers of the gradient.
         got: usize,
     },
+    /// The gradient has no norm that it could be clipped to; nothing was updated.
+    #[error("the gradient of {path} is not finite, or too large to be squared: lower the learning rate")]
+    Exploded {
+        /// The path of the parameter.
+        path: String,
+    },
     /// The state of an optimiser does not belong to the model.
     #[error("the state of the optimiser for {path} has {got} numbers, the parameter {expected}")]
     State {

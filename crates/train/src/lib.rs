@@ -49,7 +49,8 @@ pub use interrupt::Interrupt;
 pub use metrics::{ConfusionMatrix, Scores};
 pub use ocelli_kernels::optimizer::Momentum;
 pub use optimizer::{
-    AdaGrad, Adam, AdamW, Clip, Descent, Gradients, Group, Optimizer, OptimizerState, RmsProp, Sgd, WeightDecay,
+    AdaGrad, Adam, AdamW, Clip, Descent, Gradients, Group, Now, Optimizer, OptimizerState, RmsProp, Rule, Sgd,
+    WeightDecay,
 };
 pub use progress::Progress;
 pub use schedule::Schedule;

@@ -20,7 +20,8 @@ impl Scores {
         self.loss += f64::from(loss) * labels.len() as f64;
         let classes = scores.len().checked_div(labels.len()).unwrap_or(0);
         for (row, &label) in scores.chunks_exact(classes.max(1)).zip(labels) {
-            let Some(&own) = row.get(label as usize) else { continue };
+            // A score that is no number is ahead of nothing.
+            let Some(&own) = row.get(label as usize).filter(|own| !own.is_nan()) else { continue };
             let before = |(class, score): (usize, &f32)| *score > own || (*score == own && class < label as usize);
             let rank = row.iter().enumerate().filter(|&pair| before(pair)).count();
             self.top1 += u64::from(rank == 0);
@@ -152,6 +153,13 @@ mod tests {
         scores.add(3.0, &row, &[1]);
         assert!((scores.loss() - 7.0 / 5.0).abs() < 1e-6);
         assert_eq!(Scores::default().loss(), 0.0);
+    }
+
+    #[test]
+    fn a_score_that_is_no_number_is_not_right() {
+        let mut scores = Scores::default();
+        scores.add(0.0, &[f32::NAN, f32::NAN, 0.5, f32::NAN], &[1, 0]);
+        assert_eq!((scores.samples(), scores.correct()), (2, 1));
     }
 
     #[test]

@@ -15,13 +15,27 @@ const GRAY: RGBColor = RGBColor(110, 110, 110);
 
 type Area<'a> = DrawingArea<BitMapBackend<'a>, plotters::coord::Shift>;
 
-/// Draws into memory, then writes the file at once.
-fn picture(path: &Path, (width, height): (u32, u32), draw: impl FnOnce(&Area<'_>) -> Result<()>) -> Result<()> {
+fn register_fonts() {
     static FONT: Once = Once::new();
     FONT.call_once(|| {
         // The font is part of the program; if it did not parse, drawing text reports it.
         let _ = register_font("sans-serif", FontStyle::Normal, dejavu::sans::regular());
     });
+}
+
+/// The width of a text in pixels; 0 where that cannot be said.
+fn text_width(text: &str, size: i32) -> i32 {
+    ("sans-serif", size).into_font().box_size(text).map_or(0, |(width, _)| width as i32)
+}
+
+/// The label of a tick on the axis of epochs: there are none between whole numbers.
+fn epoch_label(epoch: f64) -> String {
+    if (epoch - epoch.round()).abs() < 1e-6 { format!("{epoch:.0}") } else { String::new() }
+}
+
+/// Draws into memory, then writes the file at once.
+fn picture(path: &Path, (width, height): (u32, u32), draw: impl FnOnce(&Area<'_>) -> Result<()>) -> Result<()> {
+    register_fonts();
     let mut pixels = vec![255u8; width as usize * height as usize * 3];
     {
         let area = BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area();
@@ -31,7 +45,8 @@ fn picture(path: &Path, (width, height): (u32, u32), draw: impl FnOnce(&Area<'_>
     }
     let mut png = Vec::new();
     let encoder = image::codecs::png::PngEncoder::new(&mut png);
-    image::ImageEncoder::write_image(encoder, &pixels, width, height, image::ExtendedColorType::Rgb8).map_err(drawing)?;
+    image::ImageEncoder::write_image(encoder, &pixels, width, height, image::ExtendedColorType::Rgb8)
+        .map_err(drawing)?;
     Ok(write_atomically(path, |file| file.write_all(&png))?)
 }
 
@@ -59,7 +74,9 @@ pub fn curves(history: &[EpochRecord], path: impl AsRef<Path>) -> Result<()> {
     picture(path.as_ref(), (1200, 480), |area| {
         let halves = area.split_evenly((1, 2));
         let epochs = 0.9..history.last().map_or(1.0, |record| record.epoch as f64 + 1.0).max(2.0) + 0.1;
+        // At least a decade: a narrower logarithmic axis has hardly a tick.
         let (low, high) = range(&loss);
+        let low = low.min(high / 10.0);
         let mut chart = ChartBuilder::on(&halves[0])
             .caption("loss", ("sans-serif", 24))
             .margin(14)
@@ -71,12 +88,12 @@ pub fn curves(history: &[EpochRecord], path: impl AsRef<Path>) -> Result<()> {
             .configure_mesh()
             .x_desc("epoch")
             .label_style(("sans-serif", 15))
-            .x_label_formatter(&|x| format!("{x:.0}"))
+            .x_label_formatter(&|x| epoch_label(*x))
             .y_label_formatter(&|y| format!("{y:.3}"))
             .light_line_style(WHITE)
             .draw()
             .map_err(drawing)?;
-        draw_lines(&mut chart, &loss)?;
+        draw_lines(&mut chart, &loss, SeriesLabelPosition::UpperRight)?;
         let (low, _) = range(&accuracy);
         let mut chart = ChartBuilder::on(&halves[1])
             .caption("accuracy, %", ("sans-serif", 24))
@@ -89,12 +106,12 @@ pub fn curves(history: &[EpochRecord], path: impl AsRef<Path>) -> Result<()> {
             .configure_mesh()
             .x_desc("epoch")
             .label_style(("sans-serif", 15))
-            .x_label_formatter(&|x| format!("{x:.0}"))
+            .x_label_formatter(&|x| epoch_label(*x))
             .y_label_formatter(&|y| format!("{y:.1}"))
             .light_line_style(WHITE)
             .draw()
             .map_err(drawing)?;
-        draw_lines(&mut chart, &accuracy)
+        draw_lines(&mut chart, &accuracy, SeriesLabelPosition::LowerRight)
     })
 }
 
@@ -109,6 +126,7 @@ fn range((train, validation): &(Points, Points)) -> (f64, f64) {
 fn draw_lines<'chart, 'pixels: 'chart, Y>(
     chart: &mut ChartContext<'chart, BitMapBackend<'pixels>, Cartesian2d<plotters::coord::types::RangedCoordf64, Y>>,
     (train, validation): &(Points, Points),
+    legend: SeriesLabelPosition,
 ) -> Result<()>
 where
     Y: plotters::coord::ranged1d::Ranged<ValueType = f64>,
@@ -126,6 +144,7 @@ where
     }
     chart
         .configure_series_labels()
+        .position(legend)
         .background_style(WHITE.mix(0.85))
         .border_style(GRAY)
         .label_font(("sans-serif", 15))
@@ -236,9 +255,11 @@ pub fn gallery(title: &str, tiles: &[Tile], columns: usize, path: impl AsRef<Pat
     let columns = columns.clamp(1, tiles.len().max(1));
     let scale = (96 / largest).max(1);
     let caption = if tiles.iter().any(|tile| !tile.caption.is_empty()) { 20 } else { 0 };
-    let (cell_w, cell_h) = ((largest * scale + 16) as i32, (largest * scale + 16) as i32 + caption);
+    register_fonts();
+    let widest = tiles.iter().map(|tile| text_width(&tile.caption, 13)).max().unwrap_or(0);
+    let (cell_w, cell_h) = (widest.max((largest * scale) as i32) + 16, (largest * scale + 16) as i32 + caption);
     let rows = tiles.len().div_ceil(columns).max(1);
-    let width = (cell_w * columns as i32 + 16).max(9 * title.chars().count() as i32 + 32);
+    let width = (cell_w * columns as i32 + 16).max(text_width(title, 18) + 32);
     let size = (width as u32, (cell_h * rows as i32 + 48) as u32);
     picture(path.as_ref(), size, |area| {
         area.draw_text(title, &("sans-serif", 18).into_font().color(&BLACK), (16, 12)).map_err(drawing)?;
@@ -248,7 +269,7 @@ pub fn gallery(title: &str, tiles: &[Tile], columns: usize, path: impl AsRef<Pat
             for row in 0..tile.height {
                 for column in 0..tile.width {
                     let (left, top) = (x + (column * scale) as i32, y + (row * scale) as i32);
-                    let corners = [(left, top), (left + scale as i32 - 1, top + scale as i32 - 1)];
+                    let corners = [(left, top), (left + scale as i32, top + scale as i32)];
                     area.draw(&Rectangle::new(corners, tile.colour(row, column).filled())).map_err(drawing)?;
                 }
             }

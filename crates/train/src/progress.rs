@@ -21,6 +21,7 @@ pub enum Progress {
 pub(crate) struct Reporter {
     shown: Progress,
     epochs: u64,
+    #[cfg(feature = "progress")]
     samples: usize,
     started: Instant,
     #[cfg(feature = "progress")]
@@ -35,9 +36,11 @@ impl Reporter {
             Progress::Bars if cfg!(not(feature = "progress")) => Progress::Lines,
             other => other,
         };
+        let _ = samples;
         Reporter {
             shown,
             epochs,
+            #[cfg(feature = "progress")]
             samples,
             started: Instant::now(),
             #[cfg(feature = "progress")]

@@ -41,8 +41,14 @@ impl Op for Concat {
         for i in 0..k.len() {
             let block = k.shape(i)[self.axis] * inner;
             let (x, count) = (k.input(i), k.input(i).len().checked_div(block).unwrap_or(0));
-            let copy =
-                BlockCopy { block, count, src_offset: 0, src_stride: block, dst_offset: offset, dst_stride: row };
+            let copy = BlockCopy {
+                block,
+                count,
+                source_offset: 0,
+                source_stride: block,
+                destination_offset: offset,
+                destination_stride: row,
+            };
             copy_blocks(&copy, x, k.output(0), Accumulate::Set);
             offset += block;
         }

@@ -3,8 +3,8 @@
 use super::expect_rank;
 use crate::{Axis, Dim, Fault, Grads, Mode, Node, Op, Operands, Reach, Shape};
 use ocelli_kernels::pool::{
-    CountPadding, PoolError, PoolGeometry, PoolSettings, adaptive_backward, adaptive_forward, average_backward,
-    average_forward, max_backward, max_forward,
+    AdaptiveGeometry, CountPadding, PoolError, PoolGeometry, PoolSettings, adaptive_backward, adaptive_forward,
+    average_backward, average_forward, max_backward, max_forward,
 };
 use std::sync::Arc;
 
@@ -69,16 +69,20 @@ fn four(sizes: &[usize]) -> [usize; 4] {
 
 /// For sizes that were checked when the network was traced; the batch size can only make them too large.
 fn geometry(settings: &PoolSettings, sizes: &[usize]) -> Result<PoolGeometry, Fault> {
-    PoolGeometry::new(settings, four(sizes)).map_err(|error| Fault::Setting(error.to_string()))
+    PoolGeometry::new(*settings, four(sizes)).map_err(|error| Fault::Setting(error.to_string()))
+}
+
+fn adaptive_geometry(out: [usize; 2], sizes: &[usize]) -> Result<AdaptiveGeometry, Fault> {
+    AdaptiveGeometry::new(out, four(sizes)).map_err(|error| Fault::Setting(error.to_string()))
 }
 
 fn infer(settings: &PoolSettings, x: &[&Shape]) -> Result<Shape, Fault> {
     expect_rank(x, 0, 4, "[N, H, W, C]")?;
-    let g = PoolGeometry::new(settings, four(&x[0].at(1))).map_err(|error| match error {
-        PoolError::WindowTooLarge { axis, window, .. } => {
-            let axis = if axis == ocelli_kernels::conv::Axis::H { Axis::H } else { Axis::W };
+    let g = PoolGeometry::new(*settings, four(&x[0].at(1))).map_err(|error| match error {
+        PoolError::LargeWindow { axis, kernel, .. } => {
+            let axis = if axis == 'H' { Axis::H } else { Axis::W };
             let got = x[0].dim(axis).unwrap_or(Dim::Fixed(0));
-            Fault::Size { input: 0, axis, expected: window, what: "or more pixels (the window)", got }
+            Fault::Size { input: 0, axis, expected: kernel, what: "or more pixels (the window)", got }
         }
         other => Fault::Setting(other.to_string()),
     })?;
@@ -192,16 +196,14 @@ impl Op for AvgPoolBackward {
 impl Op for AdaptiveAvgPoolOp {
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         expect_rank(x, 0, 4, "[N, H, W, C]")?;
-        if self.out_h == 0 || self.out_w == 0 {
-            return Err(Fault::Setting("an adaptive pool needs at least one row and one column".into()));
-        }
+        adaptive_geometry([self.out_h, self.out_w], &x[0].at(1))?;
         let dims = x[0].dims();
         Ok(vec![Shape::new([dims[0], Dim::Fixed(self.out_h), Dim::Fixed(self.out_w), dims[3]])])
     }
 
     fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let (sizes, x) = (four(k.shape(0)), k.input(0));
-        adaptive_forward(sizes, [self.out_h, self.out_w], x, k.output(0));
+        let (g, x) = (adaptive_geometry([self.out_h, self.out_w], k.shape(0))?, k.input(0));
+        adaptive_forward(&g, x, k.output(0));
         Ok(())
     }
 
@@ -220,9 +222,9 @@ impl Op for AdaptiveAvgPoolBackward {
     }
 
     fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let (sizes, out, dy) = (four(k.output_shape(0)), k.shape(0), k.input(0));
-        let accumulate = k.accumulate();
-        adaptive_backward(sizes, [out[1], out[2]], dy, k.output(0), accumulate);
+        let (out, dy, accumulate) = (k.shape(0), k.input(0), k.accumulate());
+        let g = adaptive_geometry([out[1], out[2]], k.output_shape(0))?;
+        adaptive_backward(&g, dy, k.output(0), accumulate);
         Ok(())
     }
 

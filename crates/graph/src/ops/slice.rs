@@ -37,10 +37,10 @@ impl Slice {
         BlockCopy {
             block,
             count: outer,
-            src_offset: self.start.at(batch) * inner,
-            src_stride: whole[self.axis] * inner,
-            dst_offset: 0,
-            dst_stride: block,
+            source_offset: self.start.at(batch) * inner,
+            source_stride: whole[self.axis] * inner,
+            destination_offset: 0,
+            destination_stride: block,
         }
     }
 }
@@ -86,10 +86,10 @@ impl Op for SliceBackward {
     fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
         let there = self.slice.blocks(k.output_shape(0), k.shape(0));
         let back = BlockCopy {
-            src_offset: there.dst_offset,
-            src_stride: there.dst_stride,
-            dst_offset: there.src_offset,
-            dst_stride: there.src_stride,
+            source_offset: there.destination_offset,
+            source_stride: there.destination_stride,
+            destination_offset: there.source_offset,
+            destination_stride: there.source_stride,
             ..there
         };
         let (dy, accumulate) = (k.input(0), k.accumulate());

@@ -53,12 +53,16 @@ impl Op for SoftmaxBackward {
     }
 
     fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let (dy, y, classes) = (k.input(0), k.input(1), k.shape(0).last().copied().unwrap_or(1));
+        let (dy, y, classes) = (k.source(0), k.input(1), k.shape(0).last().copied().unwrap_or(1));
         match self.0 {
             SoftmaxOp::Plain => softmax_backward(y, dy, k.output(0), classes),
             SoftmaxOp::Log => log_softmax_backward(y, dy, k.output(0), classes),
         }
         Ok(())
+    }
+
+    fn in_place(&self) -> Option<usize> {
+        Some(0)
     }
 }
 

@@ -28,7 +28,7 @@ pub(crate) enum Place {
     /// One of the step's disjoint pieces of the arena.
     Piece(usize),
     /// The storage of the step's first result.
-    InPlace,
+    FirstResult,
     Parameter(usize),
     Input(usize),
 }
@@ -72,7 +72,7 @@ impl PlanStep {
 
     /// Whether its first result takes over the storage of an operand.
     pub fn is_in_place(&self) -> bool {
-        self.operands.iter().any(|operand| operand.place == Place::InPlace)
+        self.operands.iter().any(|operand| operand.place == Place::FirstResult)
     }
 
     /// Whether its first result is added to what is there.
@@ -129,7 +129,7 @@ impl Plan {
                 let place = match locate(id) {
                     Location::Parameter(number) => Place::Parameter(number),
                     Location::Input(number) => Place::Input(number),
-                    Location::Arena(range) if range == pieces[0] => Place::InPlace,
+                    Location::Arena(range) if range == pieces[0] => Place::FirstResult,
                     Location::Arena(range) => {
                         let known = pieces.iter().position(|piece| *piece == range);
                         Place::Piece(known.unwrap_or_else(|| {

@@ -113,7 +113,8 @@ fn loops_over_the_size_of_a_failed_node_end() {
 
 #[test]
 fn other_mistakes_have_their_sentences() {
-    let cases: [(&str, fn(&Node) -> Node); 11] = [
+    type Case = (&'static str, fn(&Node) -> Node);
+    let cases: [Case; 11] = [
         ("(Dropout): the probability 1.5 is not in [0, 1)", |x| x.dropout(1.5)),
         ("(Reduce): there is no axis W in [N, 8]", |x| x.global_avg_pool().mean_over(&[Axis::W])),
         ("(tap): nothing is called \"conv9\"; there are: input", |x| x.trace().tap("conv9")),

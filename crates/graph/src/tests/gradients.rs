@@ -62,7 +62,8 @@ fn activations() {
         if v.abs() < 0.05 { 0.1 } else { v }
     });
     let positive = Tensor::from_fn([2, 5], |i| 0.3 + (i[0] * 5 + i[1]) as f32 * 0.2);
-    let cases: [(&str, fn(&Node) -> Node); 15] = [
+    type Case = (&'static str, fn(&Node) -> Node);
+    let cases: [Case; 15] = [
         ("relu", Node::relu),
         ("leaky_relu", |x| x.leaky_relu(0.1)),
         ("elu", |x| x.elu(1.3)),
@@ -82,7 +83,7 @@ fn activations() {
     for (name, network) in cases {
         check_with(name, network, x.clone());
     }
-    let cases: [(&str, fn(&Node) -> Node); 3] = [("sqrt", Node::sqrt), ("ln", Node::ln), ("divide", |x| 1.0 / x)];
+    let cases: [Case; 3] = [("sqrt", Node::sqrt), ("ln", Node::ln), ("divide", |x| 1.0 / x)];
     for (name, network) in cases {
         check_with(name, network, positive.clone());
     }

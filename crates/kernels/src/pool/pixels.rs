@@ -61,4 +61,3 @@ impl<'a> Image<'a> {
 pub(super) fn in_row_pieces(y: &mut [f32], row: usize, work: usize, f: impl Fn(usize, &mut [f32]) + Sync) {
     in_pieces(y, rows_piece(row, work), |start, y| f(start / row, y));
 }
-

@@ -72,17 +72,17 @@ pub fn cross_entropy_forward(
     let part = part_length(labels.len(), classes);
     let mut sums = [0.0; MOST_PARTS];
     let sums = &mut sums[..labels.len().div_ceil(part)];
-    let sum_part = |((sum, y), (x, labels)): ((&mut f64, &mut [f32]), (&[f32], &[u32]))| {
-        *sum = dispatch_on(set, Forward { loss, x, labels, y });
-    };
+    let sum_part = |x: &[f32], labels: &[u32], y: &mut [f32]| dispatch_on(set, Forward { loss, x, labels, y });
     // Rows of no elements cannot be: a label is a class.
     let length = (part * classes).max(1);
     if probabilities.len() <= CHUNK {
         let outputs = sums.iter_mut().zip(probabilities.chunks_mut(length));
-        outputs.zip(x.chunks(length).zip(labels.chunks(part))).for_each(sum_part);
+        let inputs = x.chunks(length).zip(labels.chunks(part));
+        outputs.zip(inputs).for_each(|((sum, y), (x, labels))| *sum = sum_part(x, labels, y));
     } else {
         let outputs = sums.par_iter_mut().zip(probabilities.par_chunks_mut(length));
-        outputs.zip(x.par_chunks(length).zip(labels.par_chunks(part))).for_each(sum_part);
+        let inputs = x.par_chunks(length).zip(labels.par_chunks(part));
+        outputs.zip(inputs).for_each(|((sum, y), (x, labels))| *sum = sum_part(x, labels, y));
     }
     Ok((sums.iter().sum::<f64>() / loss.total_weight(labels)) as f32)
 }

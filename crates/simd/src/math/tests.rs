@@ -44,7 +44,6 @@ fn check<F: UnaryFunction>(function: F, exact: impl Fn(f64) -> f64, bound: f64) 
             .zip(&y)
             .map(|(&x, &y)| (distance(y, exact(f64::from(x))), x))
             .fold((0.0, 0.0), |worst, here| if here.0 > worst.0 { here } else { worst });
-
         assert!(worst <= bound, "{set}: {worst} ulp at {at:e}");
     }
 }

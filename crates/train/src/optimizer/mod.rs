@@ -4,12 +4,12 @@ mod rules;
 
 use crate::{Error, Result, pattern::matches};
 use ocelli_graph::{Model, Step};
-use ocelli_kernels::optimizer::{Preparation, sum_of_squares};
+use ocelli_kernels::optimizer::{GradientTransform, sum_of_squares};
 pub use rules::{AdaGradRule, AdamRule, AdamWRule, RmsPropRule, SgdRule};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Debug};
 
-pub use ocelli_kernels::optimizer::Decay as WeightDecay;
+pub use ocelli_kernels::optimizer::WeightDecay;
 
 /// Gradients by the paths of their parameters: a [`Step`], or [`Accumulated`](crate::Accumulated) ones.
 pub trait Gradients {
@@ -41,7 +41,7 @@ pub enum Clip {
 ///
 /// ```
 /// use ocelli_train::{Group, Sgd, WeightDecay};
-/// let sgd = Sgd::new(0.1).weight_decay(5e-4).group(Group::new("*.bias").rate(2.0).weight_decay(WeightDecay::L2(0.0)));
+/// let sgd = Sgd::new(0.1).weight_decay(5e-4).group(Group::new("*.bias").rate(2.0).weight_decay(WeightDecay::Coupled(0.0)));
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Group {
@@ -72,6 +72,8 @@ impl Group {
 /// What an optimiser remembers, for checkpoints.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct OptimizerState {
+    /// The optimiser that it belongs to.
+    pub kind: String,
     /// How many steps were taken.
     pub steps: u64,
     /// Vectors as long as the parameter, by its path.
@@ -83,7 +85,8 @@ pub trait Optimizer {
     /// One step.
     ///
     /// # Errors
-    /// [`Error::Gradient`] or [`Error::State`] if gradients or state are not those of the model.
+    /// [`Error::Gradient`] or [`Error::State`] if gradients or state are not those of the model, [`Error::Setting`] for a
+    /// [`Group`] without parameters, [`Error::Exploded`] if there is no norm to clip to.
     fn step(&mut self, model: &mut Model, gradients: &dyn Gradients) -> Result<()>;
 
     /// What the learning rate given at the start is multiplied with: the schedule's business.
@@ -96,11 +99,20 @@ pub trait Optimizer {
     fn state(&self) -> &OptimizerState;
 
     /// Continues from what an optimiser of the same kind remembered.
-    fn set_state(&mut self, state: OptimizerState);
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for what another kind remembered.
+    fn set_state(&mut self, state: OptimizerState) -> Result<()>;
+
+    /// Its settings in a line: a run is resumed only with an optimiser that says the same.
+    fn describe(&self) -> String;
 }
 
 /// How one parameter changes.
-pub trait Rule {
+pub trait Rule: Debug {
+    /// The optimiser's name: what one remembers is of no use to another.
+    const NAME: &'static str;
+
     /// How many vectors it remembers for each parameter, given its settings.
     fn slots(&self) -> usize;
 
@@ -116,7 +128,7 @@ pub struct Now {
     /// Its weight decay.
     pub decay: WeightDecay,
     /// What is done to the gradient first.
-    pub preparation: Preparation,
+    pub gradient: GradientTransform,
     /// The number of this step, from 1.
     pub step: u64,
 }
@@ -146,7 +158,8 @@ pub type RmsProp = Descent<RmsPropRule>;
 pub type AdaGrad = Descent<AdaGradRule>;
 
 impl<R: Rule> Descent<R> {
-    fn of(rule: R, learning_rate: f32, decay: WeightDecay) -> Descent<R> {
+    /// An optimiser by a rule of one's own.
+    pub fn of(rule: R, learning_rate: f32, decay: WeightDecay) -> Descent<R> {
         Descent {
             rule,
             learning_rate,
@@ -154,14 +167,14 @@ impl<R: Rule> Descent<R> {
             decay,
             groups: Vec::new(),
             clip: None,
-            state: OptimizerState::default(),
+            state: OptimizerState { kind: R::NAME.into(), ..OptimizerState::default() },
         }
     }
 
     /// How strongly weights decay, in this optimiser's convention: added to the gradient (L2) unless it is AdamW.
     pub fn weight_decay(mut self, strength: f32) -> Descent<R> {
         self.decay = match self.decay {
-            WeightDecay::L2(_) => WeightDecay::L2(strength),
+            WeightDecay::None | WeightDecay::Coupled(_) => WeightDecay::Coupled(strength),
             WeightDecay::Decoupled(_) => WeightDecay::Decoupled(strength),
         };
         self
@@ -190,18 +203,40 @@ impl<R: Rule> Descent<R> {
         self.state.slots.values().flatten().map(Vec::len).sum::<usize>() * size_of::<f32>()
     }
 
+    /// A misspelt pattern would go unnoticed for a whole training.
+    fn check_groups(&self, model: &Model) -> Result<()> {
+        let paths = || model.parameters().iter().map(|(parameter, _)| parameter.path.as_str());
+        match self.groups.iter().find(|group| !paths().any(|path| matches(&group.pattern, path))) {
+            None => Ok(()),
+            Some(Group { pattern, .. }) => {
+                let known = paths().collect::<Vec<_>>().join(", ");
+                Err(Error::Setting(format!("no parameter matches \"{pattern}\"; there are: {known}")))
+            }
+        }
+    }
+
     /// What is done to every gradient of this step.
-    fn preparation(&self, gradients: &dyn Gradients) -> Preparation {
+    fn transform(&self, gradients: &dyn Gradients) -> Result<GradientTransform> {
         let scale = gradients.scale();
         match self.clip {
-            None => Preparation { scale, ..Preparation::default() },
-            Some(Clip::Value(limit)) => Preparation { scale, limit },
+            None => Ok(GradientTransform { scale, ..GradientTransform::default() }),
+            Some(Clip::Value(limit)) => Ok(GradientTransform { scale, limit }),
             Some(Clip::Norm(limit)) => {
-                let mut squares = 0.0;
-                gradients.each(&mut |_, gradient| squares += sum_of_squares(gradient));
-                let norm = squares.sqrt() as f32 * scale.abs();
-                let factor = if norm > limit { limit / norm } else { 1.0 };
-                Preparation { scale: scale * factor, ..Preparation::default() }
+                let (mut squares, mut broken) = (0.0, None);
+                gradients.each(&mut |path, gradient| {
+                    let sum = sum_of_squares(gradient);
+                    squares += sum;
+                    if !sum.is_finite() && broken.is_none() {
+                        broken = Some(path.to_string());
+                    }
+                });
+                if let Some(path) = broken {
+                    return Err(Error::Exploded { path });
+                }
+                // As PyTorch's `clip_grad_norm_` has it.
+                let norm = squares.sqrt() * f64::from(scale.abs());
+                let factor = (f64::from(limit) / (norm + 1e-6)).min(1.0) as f32;
+                Ok(GradientTransform { scale: scale * factor, ..GradientTransform::default() })
             }
         }
     }
@@ -209,7 +244,10 @@ impl<R: Rule> Descent<R> {
 
 impl<R: Rule> Optimizer for Descent<R> {
     fn step(&mut self, model: &mut Model, gradients: &dyn Gradients) -> Result<()> {
-        let preparation = self.preparation(gradients);
+        if self.state.steps == 0 {
+            self.check_groups(model)?;
+        }
+        let transform = self.transform(gradients)?;
         self.state.steps += 1;
         let mut outcome = Ok(());
         gradients.each(&mut |path, gradient| {
@@ -220,7 +258,7 @@ impl<R: Rule> Optimizer for Descent<R> {
             let now = Now {
                 learning_rate: self.learning_rate * self.rate_factor * group.map_or(1.0, |group| group.rate),
                 decay: group.and_then(|group| group.decay).unwrap_or(self.decay),
-                preparation,
+                gradient: transform,
                 step: self.state.steps,
             };
             let value = model.parameters_mut().value_mut(path);
@@ -256,8 +294,19 @@ impl<R: Rule> Optimizer for Descent<R> {
         &self.state
     }
 
-    fn set_state(&mut self, state: OptimizerState) {
+    fn set_state(&mut self, state: OptimizerState) -> Result<()> {
+        if state.kind != R::NAME {
+            let (was, is) = (state.kind, R::NAME);
+            return Err(Error::Setting(format!("what {was} remembered is of no use to {is}")));
+        }
         self.state = state;
+        Ok(())
+    }
+
+    fn describe(&self) -> String {
+        let Descent { rule, learning_rate, decay, groups, clip, .. } = self;
+        let name = R::NAME;
+        format!("{name} {rule:?}, learning rate {learning_rate}, decay {decay:?}, groups {groups:?}, clip {clip:?}")
     }
 }
 

@@ -1,9 +1,7 @@
 //! The rules, each a thin cover over a kernel.
 
 use super::{Descent, Now, Rule, WeightDecay};
-use ocelli_kernels::optimizer::{
-    AdaGradStep, AdamStep, Momentum, RmsPropStep, SgdStep, ada_grad, adam, rms_prop, sgd,
-};
+use ocelli_kernels::optimizer::{AdagradStep, AdamStep, Momentum, RmsPropStep, SgdStep, adagrad, adam, rmsprop, sgd};
 
 /// The rule of [`Sgd`](super::Sgd).
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -15,7 +13,7 @@ pub struct SgdRule {
 impl Descent<SgdRule> {
     /// Gradient descent without momentum.
     pub fn new(learning_rate: f32) -> Self {
-        Descent::of(SgdRule { momentum: 0.0, form: Momentum::Heavy }, learning_rate, WeightDecay::L2(0.0))
+        Descent::of(SgdRule { momentum: 0.0, form: Momentum::Classical }, learning_rate, WeightDecay::Coupled(0.0))
     }
 
     /// With a velocity that keeps this share of itself at each step.
@@ -24,7 +22,7 @@ impl Descent<SgdRule> {
         self
     }
 
-    /// How the velocity is used: [`Momentum::Heavy`] unless said otherwise.
+    /// How the velocity is used: [`Momentum::Classical`] unless said otherwise.
     pub fn form(mut self, form: Momentum) -> Self {
         self.rule.form = form;
         self
@@ -37,6 +35,8 @@ impl Descent<SgdRule> {
 }
 
 impl Rule for SgdRule {
+    const NAME: &'static str = "Sgd";
+
     fn slots(&self) -> usize {
         usize::from(self.momentum != 0.0)
     }
@@ -45,11 +45,11 @@ impl Rule for SgdRule {
         let step = SgdStep {
             learning_rate: now.learning_rate,
             momentum: self.momentum,
-            form: self.form,
-            decay: now.decay,
-            preparation: now.preparation,
+            rule: self.form,
+            weight_decay: now.decay,
+            gradient: now.gradient,
         };
-        sgd(w, g, slots.first_mut().map_or(&mut [], |slot| slot), &step);
+        sgd(w, g, slots.first_mut().map(Vec::as_mut_slice), &step);
     }
 }
 
@@ -70,7 +70,7 @@ const ADAM: AdamRule = AdamRule { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
 impl Descent<AdamRule> {
     /// With β₁ = 0.9, β₂ = 0.999, ε = 1e-8.
     pub fn new(learning_rate: f32) -> Self {
-        Descent::of(ADAM, learning_rate, WeightDecay::L2(0.0))
+        Descent::of(ADAM, learning_rate, WeightDecay::Coupled(0.0))
     }
 
     /// The shares of themselves that the moments keep.
@@ -106,6 +106,8 @@ impl Descent<AdamWRule> {
 }
 
 impl Rule for AdamRule {
+    const NAME: &'static str = "Adam";
+
     fn slots(&self) -> usize {
         2
     }
@@ -118,10 +120,10 @@ impl Rule for AdamRule {
             beta1: self.beta1,
             beta2: self.beta2,
             epsilon: self.epsilon,
-            correction1: correction(self.beta1),
-            correction2: correction(self.beta2),
-            decay: now.decay,
-            preparation: now.preparation,
+            bias_correction1: correction(self.beta1),
+            bias_correction2: correction(self.beta2),
+            weight_decay: now.decay,
+            gradient: now.gradient,
         };
         if let [first, second] = slots {
             adam(w, g, first, second, &step);
@@ -130,6 +132,8 @@ impl Rule for AdamRule {
 }
 
 impl Rule for AdamWRule {
+    const NAME: &'static str = "AdamW";
+
     fn slots(&self) -> usize {
         self.0.slots()
     }
@@ -151,7 +155,7 @@ impl Descent<RmsPropRule> {
     /// With α = 0.99, ε = 1e-8, no momentum.
     pub fn new(learning_rate: f32) -> Self {
         let rule = RmsPropRule { alpha: 0.99, epsilon: 1e-8, momentum: 0.0 };
-        Descent::of(rule, learning_rate, WeightDecay::L2(0.0))
+        Descent::of(rule, learning_rate, WeightDecay::Coupled(0.0))
     }
 
     /// The share of itself that the mean of squares keeps.
@@ -174,21 +178,23 @@ impl Descent<RmsPropRule> {
 }
 
 impl Rule for RmsPropRule {
+    const NAME: &'static str = "RmsProp";
+
     fn slots(&self) -> usize {
-        2
+        1 + usize::from(self.momentum != 0.0)
     }
 
     fn update(&self, w: &mut [f32], g: &[f32], slots: &mut [Vec<f32>], now: &Now) {
         let step = RmsPropStep {
             learning_rate: now.learning_rate,
-            alpha: self.alpha,
+            smoothing: self.alpha,
             epsilon: self.epsilon,
             momentum: self.momentum,
-            decay: now.decay,
-            preparation: now.preparation,
+            weight_decay: now.decay,
+            gradient: now.gradient,
         };
-        if let [squares, velocity] = slots {
-            rms_prop(w, g, squares, velocity, &step);
+        if let [squares, velocity @ ..] = slots {
+            rmsprop(w, g, squares, velocity.first_mut().map(Vec::as_mut_slice), &step);
         }
     }
 }
@@ -202,7 +208,7 @@ pub struct AdaGradRule {
 impl Descent<AdaGradRule> {
     /// With ε = 1e-10.
     pub fn new(learning_rate: f32) -> Self {
-        Descent::of(AdaGradRule { epsilon: 1e-10 }, learning_rate, WeightDecay::L2(0.0))
+        Descent::of(AdaGradRule { epsilon: 1e-10 }, learning_rate, WeightDecay::Coupled(0.0))
     }
 
     /// What is added to the root of the sum of squares.
@@ -213,19 +219,21 @@ impl Descent<AdaGradRule> {
 }
 
 impl Rule for AdaGradRule {
+    const NAME: &'static str = "AdaGrad";
+
     fn slots(&self) -> usize {
         1
     }
 
     fn update(&self, w: &mut [f32], g: &[f32], slots: &mut [Vec<f32>], now: &Now) {
-        let step = AdaGradStep {
+        let step = AdagradStep {
             learning_rate: now.learning_rate,
             epsilon: self.epsilon,
-            decay: now.decay,
-            preparation: now.preparation,
+            weight_decay: now.decay,
+            gradient: now.gradient,
         };
         if let [squares] = slots {
-            ada_grad(w, g, squares, &step);
+            adagrad(w, g, squares, &step);
         }
     }
 }

@@ -32,7 +32,8 @@ fn both(weight: f32, bias: f32) -> Fixed {
 #[test]
 fn groups_and_schedules_change_rate_and_decay() {
     let mut model = model();
-    let mut sgd = Sgd::new(0.1).weight_decay(1.0).group(Group::new("*.bias").rate(2.0).weight_decay(WeightDecay::L2(0.0)));
+    let mut sgd =
+        Sgd::new(0.1).weight_decay(1.0).group(Group::new("*.bias").rate(2.0).weight_decay(WeightDecay::Coupled(0.0)));
     sgd.step(&mut model, &both(1.0, 1.0)).unwrap();
     let (weight, bias) = values(&model);
     assert!((weight - (1.0 - 0.1 * 2.0)).abs() < 1e-6 && (bias - (1.0 - 0.2)).abs() < 1e-6, "{weight} {bias}");
@@ -63,15 +64,19 @@ fn state_moves_from_one_optimiser_to_the_next() {
     let mut a = Adam::new(0.1);
     a.step(&mut two, &both(1.0, -2.0)).unwrap();
     let mut b = Adam::new(0.1);
-    b.set_state(a.state().clone());
+    b.set_state(a.state().clone()).unwrap();
     for _ in 0..2 {
         b.step(&mut two, &both(1.0, -2.0)).unwrap();
     }
     assert_eq!(values(&one), values(&two));
     assert_eq!(b.state_bytes(), 2 * 2 * 4);
-    let mut wrong = Sgd::new(0.1).momentum(0.9);
-    wrong.set_state(a.state().clone());
-    assert!(wrong.step(&mut two, &both(1.0, 1.0)).unwrap_err().to_string().starts_with("the state of the optimiser for a.weight"));
+    let error = RmsProp::new(0.1).set_state(a.state().clone()).unwrap_err().to_string();
+    assert_eq!(error, "what Adam remembered is of no use to RmsProp");
+    let mut broken = a.state().clone();
+    broken.slots.insert("a.weight".into(), vec![vec![0.0; 3]; 2]);
+    b.set_state(broken).unwrap();
+    let error = b.step(&mut two, &both(1.0, 1.0)).unwrap_err().to_string();
+    assert!(error.starts_with("the state of the optimiser for a.weight"), "{error}");
 }
 
 #[test]
@@ -91,7 +96,7 @@ fn all_of_them_descend() {
         ("sgd", Box::new(Sgd::new(0.1))),
         ("momentum", Box::new(Sgd::new(0.02).momentum(0.9))),
         ("nesterov", Box::new(Sgd::new(0.02).momentum(0.9).nesterov())),
-        ("alexnet", Box::new(Sgd::new(0.02).momentum(0.9).form(ocelli_kernels::optimizer::Momentum::WithRate))),
+        ("alexnet", Box::new(Sgd::new(0.02).momentum(0.9).form(ocelli_kernels::optimizer::Momentum::InsideVelocity))),
         ("adam", Box::new(Adam::new(0.05))),
         ("adamw", Box::new(AdamW::new(0.05))),
         ("rmsprop", Box::new(RmsProp::new(0.02))),

@@ -218,7 +218,8 @@ impl Trainer {
         let mut objective = model.objective(&loss)?.watching(&["output"])?;
         let mut validator = validation.map(|_| validation_objective(model, &loss)).transpose()?;
         let mut reporter = Reporter::new(self.progress, self.epochs, train.samples());
-        let mut state = self.start(model, &mut objective, optimizer, &mut reporter)?;
+        let settings = self.settings(model, optimizer, train);
+        let mut state = self.start(model, &mut objective, optimizer, settings, &mut reporter)?;
         let log = self.folder.as_deref().map(|folder| Log::open(folder, &state.history)).transpose()?;
 
         let mut outcome = state.outcome();
@@ -241,10 +242,11 @@ impl Trainer {
             let record = state.finish_epoch(optimizer.learning_rate(), scores);
             self.schedule.observe(scores.unwrap_or(record.train).loss(), &mut state.plateau);
             self.keep_best(&mut state, &record, model);
-            self.save(&state, model, &objective, optimizer)?;
+            // The log first: what it has beyond the checkpoint is cut off when the run is resumed.
             if let Some(log) = &log {
                 log.append(&record, images_per_second, started.elapsed().as_secs_f64())?;
             }
+            self.save(&state, model, &objective, optimizer)?;
             reporter.end(&record, images_per_second);
             outcome = state.outcome();
         }
@@ -254,21 +256,46 @@ impl Trainer {
         Ok(state.report(outcome.unwrap_or(Outcome::Finished)))
     }
 
+    /// What has to be the same when this run is resumed, so that it ends with the same bits. The number of epochs may grow.
+    fn settings(
+        &self,
+        model: &Model,
+        optimizer: &dyn Optimizer,
+        train: &(impl BatchSource + ?Sized),
+    ) -> Vec<(String, String)> {
+        let data = format!("{} samples in {} batches", train.samples(), train.batches());
+        let list = [
+            ("seed", model.seed().to_string()),
+            ("optimizer", optimizer.describe()),
+            ("schedule", format!("{:?}", self.schedule)),
+            ("accumulated batches", self.accumulate.to_string()),
+            ("training data", data),
+        ];
+        list.map(|(name, text)| (name.to_string(), text)).to_vec()
+    }
+
     /// From the checkpoint, or from the beginning.
     fn start(
         &self,
         model: &mut Model,
         objective: &mut Objective,
         optimizer: &mut dyn Optimizer,
+        settings: Vec<(String, String)>,
         reporter: &mut Reporter,
     ) -> Result<TrainingState> {
         let path = self.folder.as_deref().map(Trainer::checkpoint_path);
         let Some(path) = path.filter(|path| self.resume && path.exists()) else {
-            return Ok(TrainingState::default());
+            return Ok(TrainingState { settings, ..TrainingState::default() });
         };
         let state: TrainingState = read_container(&path)?;
+        state::check(model, &state.parameters, &path.display().to_string())?;
+        let differences = state::differences(&state.settings, &settings);
+        if !differences.is_empty() {
+            let reason = format!("is of a run with other settings: {}", differences.join("; "));
+            return Err(Error::Checkpoint { path: path.display().to_string(), reason });
+        }
         state::restore(model, &state.parameters, &path.display().to_string())?;
-        optimizer.set_state(state.optimizer.clone());
+        optimizer.set_state(state.optimizer.clone())?;
         objective.set_steps(state.steps);
         reporter.say(&format!("resumed at epoch {}, batch {}", state.epoch + 1, state.batch));
         Ok(state)
@@ -323,10 +350,16 @@ impl Trainer {
     fn keep_best(&self, state: &mut TrainingState, record: &EpochRecord, model: &Model) {
         let score = self.monitor.score(record);
         let margin = self.early_stopping.map_or(0.0, |early| early.least_progress);
-        let best = state.best.as_ref().map_or(f32::NEG_INFINITY, |best| best.score);
-        state.waited = if score > best + margin { 0 } else { state.waited + 1 };
-        if score > best {
-            let parameters = if self.restore_best { state::snapshot(model) } else { Vec::new() };
+        // Many small steps make progress too: it is measured from the last progress, not from the best.
+        if state.mark.is_none_or(|mark| score > mark + margin) {
+            (state.mark, state.waited) = (Some(score), 0);
+        } else {
+            state.waited += 1;
+        }
+        if state.best.as_ref().is_none_or(|best| score > best.score) {
+            // With a folder always: who resumes may ask for them.
+            let kept = self.restore_best || self.folder.is_some();
+            let parameters = if kept { state::snapshot(model) } else { Vec::new() };
             state.best = Some(Best { epoch: record.epoch, score, parameters });
         }
         state.stopped = self.early_stopping.is_some_and(|early| state.waited > early.patience);

@@ -24,6 +24,8 @@ pub(super) struct Best {
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct TrainingState {
+    /// What has to be the same when the run is resumed, and how it was: names and texts.
+    pub(super) settings: Vec<(String, String)>,
     pub(super) parameters: Vec<Saved>,
     pub(super) optimizer: OptimizerState,
     /// Steps of the objective: what dropout draws depends on it.
@@ -36,6 +38,8 @@ pub(super) struct TrainingState {
     pub(super) running: Scores,
     pub(super) history: Vec<EpochRecord>,
     pub(super) best: Option<Best>,
+    /// The score that the next progress is measured from.
+    pub(super) mark: Option<f32>,
     /// Epochs without progress.
     pub(super) waited: usize,
     pub(super) stopped: bool,
@@ -62,6 +66,18 @@ impl TrainingState {
     }
 }
 
+/// Settings that differ between a checkpoint and the run that would resume from it, in words.
+pub(super) fn differences(was: &[(String, String)], is: &[(String, String)]) -> Vec<String> {
+    let text = |list: &[(String, String)], name: &str| {
+        list.iter().find(|(known, _)| known == name).map_or("nothing".to_string(), |(_, text)| text.clone())
+    };
+    let differs = |(name, now): &(String, String)| {
+        let before = text(was, name);
+        (before != *now).then(|| format!("{name} was {before}, is {now}"))
+    };
+    is.iter().filter_map(differs).collect()
+}
+
 /// Every parameter of a model.
 pub(super) fn snapshot(model: &Model) -> Vec<Saved> {
     let save = |(parameter, value): (&ocelli_graph::Parameter, &Tensor)| Saved {
@@ -72,28 +88,38 @@ pub(super) fn snapshot(model: &Model) -> Vec<Saved> {
     model.parameters().iter().map(save).collect()
 }
 
-/// Puts parameters into a model. Nothing is changed unless everything fits.
-pub(super) fn restore(model: &mut Model, saved: &[Saved], from: &str) -> Result<()> {
+/// Whether parameters fit a model; every difference is named at once.
+pub(super) fn check(model: &Model, saved: &[Saved], from: &str) -> Result<()> {
     let mut differences = Vec::new();
-    let mut values = Vec::new();
     for Saved { path, shape, data } in saved {
+        let count = shape.iter().try_fold(1usize, |count, size| count.checked_mul(*size));
         match model.parameters().value(path) {
             None => differences.push(format!("{path} is unexpected")),
             Some(value) if value.shape() != shape => {
                 let (got, expected) = (ShapeText(shape), ShapeText(value.shape()));
                 differences.push(format!("{path} is {got}, expected {expected}"));
             }
-            Some(_) => values.push((path, Tensor::from_vec(shape.clone(), data.clone())?)),
+            Some(_) if count != Some(data.len()) => {
+                differences.push(format!("{path} has {} numbers for the shape {}", data.len(), ShapeText(shape)));
+            }
+            Some(_) => {}
         }
     }
-    let missing = model.parameters().iter().filter(|(parameter, _)| saved.iter().all(|saved| saved.path != parameter.path));
+    let missing =
+        model.parameters().iter().filter(|(parameter, _)| saved.iter().all(|saved| saved.path != parameter.path));
     differences.extend(missing.map(|(parameter, _)| format!("{} is missing", parameter.path)));
-    if !differences.is_empty() {
-        let reason = format!("does not fit the model: {}", differences.join("; "));
-        return Err(Error::Checkpoint { path: from.into(), reason });
+    if differences.is_empty() {
+        return Ok(());
     }
-    for (path, value) in values {
-        model.parameters_mut().set(path, value)?;
+    let reason = format!("does not fit the model: {}", differences.join("; "));
+    Err(Error::Checkpoint { path: from.into(), reason })
+}
+
+/// Puts parameters into a model. Nothing is changed unless everything fits.
+pub(super) fn restore(model: &mut Model, saved: &[Saved], from: &str) -> Result<()> {
+    check(model, saved, from)?;
+    for Saved { path, shape, data } in saved {
+        model.parameters_mut().set(path, Tensor::from_vec(shape.clone(), data.clone())?)?;
     }
     Ok(())
 }

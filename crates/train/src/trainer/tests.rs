@@ -25,7 +25,6 @@ impl ocelli_graph::Initializer for Noise {
 }
 
 fn loss(t: &Trace) -> Node {
-
     (t.output() - t.input("target", ocelli_graph::Shape::batch(&[3]))).square().mean()
 }
 
@@ -85,13 +84,17 @@ fn optimizers() -> Vec<Box<dyn Fn() -> Box<dyn Optimizer>>> {
 }
 
 /// The final parameters, the checkpoint's bytes, and the report.
-fn finish(folder: &Path, accumulate: usize, optimizer: &mut dyn Optimizer, at: Option<usize>) -> (Vec<Tensor>, Vec<u8>, Report) {
+fn finish(
+    folder: &Path,
+    accumulate: usize,
+    optimizer: &mut dyn Optimizer,
+    at: Option<usize>,
+) -> (Vec<Tensor>, Vec<u8>, Report) {
     let interrupt = Interrupt::new();
     let mut model = model();
     let trainer = trainer(folder, &interrupt).accumulate(accumulate).resume();
     let validation = source(&Interrupt::new(), None);
-    let report =
-        trainer.run(&mut model, loss, optimizer, &source(&interrupt, at), Some(&validation)).unwrap();
+    let report = trainer.run(&mut model, loss, optimizer, &source(&interrupt, at), Some(&validation)).unwrap();
     let parameters = model.parameters().iter().map(|(_, value)| value.clone()).collect();
     (parameters, fs::read(Trainer::checkpoint_path(folder)).unwrap(), report)
 }
@@ -172,4 +175,137 @@ fn nothing_to_train_on_is_an_error() {
     let nothing: Vec<Batch> = Vec::new();
     let error = Trainer::new(1).run(&mut model(), loss, &mut Sgd::new(0.1), &nothing, Some(&nothing)).unwrap_err();
     assert_eq!(error.to_string(), "there are no batches to train on");
+}
+
+#[test]
+fn the_best_can_be_asked_for_when_resuming() {
+    let folder = tempfile::tempdir().unwrap();
+    let train = source(&Interrupt::new(), None);
+    let base = |n| Trainer::new(n).monitor(Monitor::Loss).folder(folder.path()).progress(Progress::Silent);
+    // Gets worse: the first epoch stays the best.
+    base(2).run(&mut model(), loss, &mut Sgd::new(-0.01), &train, Some(&train)).unwrap();
+    base(3).resume().restore_best().run(&mut model(), loss, &mut Sgd::new(-0.01), &train, Some(&train)).unwrap();
+}
+
+#[test]
+fn what_was_cleared_is_no_gradient() {
+    let mut model = model();
+    let mut objective = model.objective(loss).unwrap();
+    let train = source(&Interrupt::new(), None);
+    let batch = train.epoch_from(0, 0).next().unwrap().unwrap();
+    let mut sum = Accumulated::new();
+    sum.add(&objective.step(&mut model, &batch).unwrap());
+    sum.clear();
+    let before = model.parameters().value("w").unwrap().clone();
+    Sgd::new(0.1).step(&mut model, &sum).unwrap();
+    assert_eq!(model.parameters().value("w").unwrap(), &before);
+}
+
+#[test]
+fn a_log_line_that_was_lost_is_written_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let train = source(&Interrupt::new(), None);
+    let base = |n| Trainer::new(n).folder(folder.path()).progress(Progress::Silent).resume();
+    base(2).run(&mut model(), loss, &mut Sgd::new(0.1), &train, Some(&train)).unwrap();
+    let path = folder.path().join("log.jsonl");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.lines().next().unwrap().to_string() + "\n").unwrap();
+    base(3).run(&mut model(), loss, &mut Sgd::new(0.1), &train, Some(&train)).unwrap();
+    let text = fs::read_to_string(&path).unwrap();
+    let epochs: Vec<u64> = text
+        .lines()
+        .map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap()["epoch"].as_u64().unwrap())
+        .collect();
+    assert_eq!(epochs, [1, 2, 3]);
+}
+
+#[test]
+fn resuming_with_another_optimiser_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let train = source(&Interrupt::new(), None);
+    let base = |n| Trainer::new(n).folder(folder.path()).progress(Progress::Silent).resume();
+    base(1).run(&mut model(), loss, &mut Adam::new(0.01), &train, Some(&train)).unwrap();
+    let resumed = base(2).run(&mut model(), loss, &mut crate::RmsProp::new(0.01), &train, Some(&train));
+    let error = resumed.unwrap_err().to_string();
+    assert!(error.contains("is of a run with other settings: optimizer was Adam"), "{error}");
+}
+
+#[test]
+fn resuming_with_other_batches_is_refused() {
+    struct Fewer(Source);
+    impl BatchSource for Fewer {
+        fn batches(&self) -> usize {
+            2
+        }
+        fn samples(&self) -> usize {
+            16
+        }
+        fn epoch_from(&self, epoch: u64, first: usize) -> Box<dyn Iterator<Item = Result<Batch>> + '_> {
+            Box::new(self.0.epoch_from(epoch, first).take(2usize.saturating_sub(first)))
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let interrupt = Interrupt::new();
+    let base = |n| Trainer::new(n).folder(folder.path()).progress(Progress::Silent).resume();
+    let report = base(2)
+        .interrupt(interrupt.clone())
+        .run(&mut model(), loss, &mut Sgd::new(0.01), &source(&interrupt, Some(3)), None::<&Source>)
+        .unwrap();
+    assert_eq!(report.outcome, Outcome::Interrupted);
+    let fewer = Fewer(source(&Interrupt::new(), None));
+    assert!(base(2).run(&mut model(), loss, &mut Sgd::new(0.01), &fewer, None::<&Source>).is_err());
+}
+
+#[test]
+fn a_gradient_without_a_norm_changes_nothing() {
+    struct Infinite;
+    impl crate::Gradients for Infinite {
+        fn each(&self, f: &mut dyn FnMut(&str, &[f32])) {
+            f("w", &[f32::INFINITY; 24])
+        }
+    }
+    let mut model = model();
+    let before = model.parameters().value("w").unwrap().clone();
+    let outcome = Sgd::new(0.1).clip(Clip::Norm(1.0)).step(&mut model, &Infinite);
+    assert!(outcome.is_err());
+    assert_eq!(model.parameters().value("w").unwrap(), &before);
+}
+
+#[test]
+fn slow_but_steady_progress_is_progress() {
+    let mut state = TrainingState::default();
+    let trainer =
+        Trainer::new(50).monitor(Monitor::Loss).early_stopping(EarlyStopping { patience: 2, least_progress: 0.1 });
+    for epoch in 0..20 {
+        let mut scores = Scores::default();
+        scores.add(3.0 - 0.06 * epoch as f32, &[0.0, 1.0], &[1]);
+        let record = EpochRecord { epoch, learning_rate: 0.1, train: scores, validation: None };
+        trainer.keep_best(&mut state, &record, &model());
+        assert!(!state.stopped, "stopped at epoch {epoch} although the loss fell to {}", scores.loss());
+    }
+}
+
+#[test]
+fn a_group_without_parameters_is_refused() {
+    let train = source(&Interrupt::new(), None);
+    let mut sgd = Sgd::new(0.1).group(crate::Group::new("*.biass").rate(0.0));
+    assert!(
+        Trainer::new(1).progress(Progress::Silent).run(&mut model(), loss, &mut sgd, &train, None::<&Source>).is_err()
+    );
+}
+
+#[test]
+fn resuming_with_another_seed_is_refused() {
+    let network = |x: &Node| {
+        let t = x.trace();
+        let w = t.parameter("w", [4, 6], Noise);
+        let v = t.parameter("v", [6, 3], Noise);
+        x.matmul(&w).relu().scope("drop", |x| x.dropout(0.3)).matmul(&v)
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let train = source(&Interrupt::new(), None);
+    let base = |n| Trainer::new(n).folder(folder.path()).progress(Progress::Silent).resume();
+    base(1).run(&mut model(), loss, &mut Sgd::new(0.01), &train, None::<&Source>).unwrap();
+    let mut other = Model::build(network, [4], 77).unwrap();
+    assert!(base(2).run(&mut other, loss, &mut Sgd::new(0.01), &train, None::<&Source>).is_err());
 }

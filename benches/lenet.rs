@@ -1,0 +1,57 @@
+//! LeNet-5 end to end: `lenet_train/modern/b64` is one step (forward, loss, backward, SGD with momentum), `lenet_infer` the
+//! forward pass. Throughput in pictures.
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use ocelli::{losses::maximum_a_posteriori, models::PENALTY, prelude::*, tensor::Key};
+
+fn batch(n: usize) -> Batch {
+    let labels: Vec<u32> = (0..n as u32).map(|i| i % 10).collect();
+    let pictures = Tensor::uniform([n, 32, 32, 1], Key::new(1));
+    Batch::new().with("input", pictures).with("labels", Tensor::from(labels))
+}
+
+type Loss = fn(&Trace) -> Node;
+
+fn models() -> [(&'static str, Model, Loss); 2] {
+    let modern = Model::of(LeNet5::modern(10), [32, 32, 1], 0).expect("LeNet-5 can be built");
+    let of_1998 = Model::of(LeNet5::of_1998(), [32, 32, 1], 0).expect("LeNet-5 can be built");
+    [
+        ("modern", modern, |t| softmax_cross_entropy(&t.output(), &t.labels("labels"))),
+        ("1998", of_1998, |t| maximum_a_posteriori(&t.output(), &t.labels("labels"), PENALTY)),
+    ]
+}
+
+fn train(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("lenet_train");
+    for (name, mut model, loss) in models() {
+        let mut objective = model.objective(loss).expect("LeNet-5 has a gradient");
+        // A rate so small that the weights stay what they are, however long it runs.
+        let mut sgd = Sgd::new(1e-9).momentum(0.9);
+        let data = batch(64);
+        group.throughput(Throughput::Elements(64));
+        group.bench_function(BenchmarkId::new(name, "b64"), |bencher| {
+            bencher.iter(|| {
+                let step = objective.step(&mut model, &data).expect("a step");
+                sgd.step(&mut model, &step).expect("an update");
+            });
+        });
+    }
+    group.finish();
+}
+
+fn infer(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("lenet_infer");
+    for (name, model, _) in models() {
+        for n in [1, 64] {
+            let data = batch(n);
+            group.throughput(Throughput::Elements(n as u64));
+            group.bench_function(BenchmarkId::new(name, format!("b{n}")), |bencher| {
+                bencher.iter(|| model.run(&data, &["output"]).expect("an output"));
+            });
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(benches, train, infer);
+criterion_main!(benches);

@@ -1,0 +1,152 @@
+use super::*;
+use crate::{Dataset, synthetic};
+use image::{GrayImage, ImageFormat, Luma, RgbImage, RgbaImage};
+use std::path::PathBuf;
+use tempfile::TempDir;
+
+fn folder() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("picture");
+    (folder, path)
+}
+
+fn text(folder: &TempDir, error: Error) -> String {
+    error.to_string().replace(&format!("{}/", folder.path().display()), "")
+}
+
+#[test]
+fn a_png_is_read_exactly_at_its_own_size() {
+    let (_folder, path) = folder();
+    let picture = RgbImage::from_fn(3, 2, |x, y| image::Rgb([x as u8 * 100, y as u8 * 255, 51]));
+    picture.save_with_format(&path, ImageFormat::Png).unwrap();
+    let rgb = load_rgb(&path, [2, 3]).unwrap();
+    assert_eq!(rgb.shape(), [1, 2, 3, 3]);
+    for (value, byte) in rgb.data().iter().zip(picture.as_raw()) {
+        assert!((value * 255.0 - f32::from(*byte)).abs() < 1e-3, "{value} for {byte}");
+    }
+    let grey = load_grey(&path, [1, 1]).unwrap();
+    assert_eq!(grey.shape(), [1, 1, 1, 1]);
+}
+
+#[test]
+fn resizing_averages() {
+    let (_folder, path) = folder();
+    let checks = GrayImage::from_fn(64, 64, |x, y| Luma([if (x + y) % 2 == 0 { 255 } else { 0 }]));
+    checks.save_with_format(&path, ImageFormat::Png).unwrap();
+    let grey = load_grey(&path, [8, 4]).unwrap();
+    assert_eq!(grey.shape(), [1, 8, 4, 1]);
+    assert!(grey.data().iter().all(|value| (value - 0.5).abs() < 0.02), "{:?}", grey.data());
+}
+
+#[test]
+fn transparent_parts_are_white_paper() {
+    let (_folder, path) = folder();
+    RgbaImage::from_pixel(4, 4, Rgba([0, 0, 0, 0])).save_with_format(&path, ImageFormat::Png).unwrap();
+    assert!(load_rgb(&path, [4, 4]).unwrap().data().iter().all(|value| *value == 1.0));
+}
+
+#[test]
+fn a_jpeg_is_read() {
+    let (_folder, path) = folder();
+    RgbImage::from_pixel(16, 16, image::Rgb([200, 200, 200])).save_with_format(&path, ImageFormat::Jpeg).unwrap();
+    assert!(load_grey(&path, [2, 2]).unwrap().data().iter().all(|value| (value - 200.0 / 255.0).abs() < 0.02));
+}
+
+#[test]
+fn what_is_no_picture_is_an_error() {
+    let (folder, path) = folder();
+    let error = |path: &Path| text(&folder, load_grey(path, [2, 2]).unwrap_err());
+    assert!(error(&folder.path().join("none")).starts_with("none: No such file"));
+    for bytes in [&b""[..], b"hello, this is text", b"GIF89a0000"] {
+        std::fs::write(&path, bytes).unwrap();
+        assert_eq!(error(&path), "picture: neither a PNG nor a JPEG picture that can be read");
+    }
+    GrayImage::from_fn(12, 12, |x, y| Luma([(x * y) as u8])).save_with_format(&path, ImageFormat::Png).unwrap();
+    let whole = std::fs::read(&path).unwrap();
+    for len in 8..whole.len() - 12 {
+        std::fs::write(&path, &whole[..len]).unwrap();
+        let text = error(&path);
+        assert!(text.starts_with("picture: "), "{len} bytes: {text}");
+    }
+    std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+    assert_eq!(error(&path), "picture: the picture ends too early");
+    // Nothing that a damaged byte can say may panic.
+    for at in 0..whole.len() {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 0x5A;
+        std::fs::write(&path, &damaged).unwrap();
+        let _ = load_grey(&path, [2, 2]);
+    }
+}
+
+#[test]
+fn absurd_sizes_are_refused() {
+    let (folder, path) = folder();
+    let setting = |size| load_grey(&path, size).unwrap_err().to_string();
+    assert_eq!(setting([0, 5]), "cannot resize to 0 x 5 pixels");
+    let limits = "the limits are 16384 on a side and 67108864 in all";
+    assert_eq!(setting([16_384, 16_384]), format!("cannot resize to 16384 x 16384 pixels: {limits}"));
+    assert!(setting([usize::MAX, 1]).starts_with("cannot resize to 4294967295 x 1 pixels"));
+    // A header that lies: width and height of the first chunk, with its checksum made right.
+    GrayImage::new(4, 4).save_with_format(&path, ImageFormat::Png).unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[16..24].copy_from_slice(&[0, 1, 0, 0, 0, 0, 0x10, 0]);
+    let mut checksum = flate2::Crc::new();
+    checksum.update(&bytes[12..29]);
+    bytes[29..33].copy_from_slice(&checksum.sum().to_be_bytes());
+    std::fs::write(&path, &bytes).unwrap();
+    let error = text(&folder, load_grey(&path, [2, 2]).unwrap_err());
+    assert_eq!(error, format!("picture: 4096 x 65536 pixels: {limits}"));
+}
+
+/// Where the centre of mass of a picture lies.
+fn centre_of_mass(digit: &[u8; 784]) -> [f32; 2] {
+    let mut sums = [0.0f32; 3];
+    for (i, value) in digit.iter().enumerate() {
+        let value = f32::from(*value);
+        sums = [sums[0] + value, sums[1] + value * (i % 28) as f32, sums[2] + value * (i / 28) as f32];
+    }
+    [sums[1] / sums[0] + 0.5, sums[2] / sums[0] + 0.5]
+}
+
+#[test]
+fn dark_on_light_and_light_on_dark_give_the_same_digit() {
+    let (_folder, path) = folder();
+    // A thick 7 off the middle of a wide sheet.
+    let ink = |x: u32, y: u32| {
+        ((20..28).contains(&y) && (30..80).contains(&x)) || ((20..100).contains(&y) && (70..80).contains(&x))
+    };
+    let mut digits = Vec::new();
+    for (paper, pen) in [(230, 30), (30, 230), (200, 90), (0, 255)] {
+        let sheet = GrayImage::from_fn(300, 200, |x, y| Luma([if ink(x, y) { pen } else { paper }]));
+        sheet.save_with_format(&path, ImageFormat::Png).unwrap();
+        digits.push(digit(&path).unwrap());
+    }
+    assert!(digits.iter().all(|other| *other == digits[0]));
+    let rows = (0..28).filter(|row| digits[0][row * 28..(row + 1) * 28].iter().any(|value| *value > 0)).count();
+    let columns = (0..28).filter(|column| (0..28).any(|row| digits[0][row * 28 + column] > 0)).count();
+    assert_eq!((rows, columns, digits[0].iter().max()), (20, 13, Some(&255)));
+    let [x, y] = centre_of_mass(&digits[0]);
+    assert!((x - 14.0).abs() <= 0.5 && (y - 14.0).abs() <= 0.5, "{x} {y}");
+}
+
+#[test]
+fn any_grey_values_give_a_digit_or_an_error() {
+    let blank = "no digit to be seen: the picture has no contrast";
+    assert_eq!(digit_of([30, 30], &[0.7; 900]).unwrap_err().to_string(), blank);
+    assert_eq!(digit_of([1, 1], &[f32::NAN]).unwrap_err().to_string(), blank);
+    assert_eq!(digit_of([2, 2], &[0.0; 5]).unwrap_err().to_string(), "5 grey values are not 2 x 2 pixels");
+    assert_eq!(digit_of([0, 2], &[]).unwrap_err().to_string(), "cannot resize to 0 x 2 pixels");
+    digit_of([1, 2], &[0.0, 1.0]).unwrap();
+    let mut thin = vec![0.0; 3 * 5000];
+    thin[7000] = 1.0;
+    let _ = digit_of([3, 5000], &thin);
+    let _ = digit_of([5000, 3], &thin);
+    let images = synthetic::digits(50, 3);
+    let mut x = vec![0.0; 784];
+    for index in 0..images.len() {
+        images.write(index, 0, &mut x).unwrap();
+        let [x, y] = centre_of_mass(&digit_of([28, 28], &x).unwrap());
+        assert!((10.0..18.0).contains(&x) && (10.0..18.0).contains(&y));
+    }
+}

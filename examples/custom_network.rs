@@ -1,0 +1,102 @@
+//! A network of one's own in a page: a residual connection, an operation of one's own, and the training loop by hand.
+
+mod common;
+
+use clap::Parser;
+use common::{Common, exit_on_error};
+use ocelli::{
+    data::synthetic,
+    graph::{Fault, Grads, Op, Operands, Shape},
+    prelude::*,
+};
+use std::{error::Error, process::ExitCode};
+
+/// Trains a small residual network, with an operation of its own, on synthetic digits.
+#[derive(Parser)]
+struct Arguments {
+    #[command(flatten)]
+    common: Common,
+    /// How often every picture is seen.
+    #[arg(long, default_value_t = 3)]
+    epochs: u64,
+}
+
+/// `y = x / (1 + |x|)`: shape rule, kernel, backward rule.
+#[derive(Debug, Clone, Copy)]
+struct Softsign;
+
+impl Op for Softsign {
+    fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        Ok(vec![x[0].clone()])
+    }
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let x = k.input(0);
+        k.output(0).iter_mut().zip(x).for_each(|(y, x)| *y = x / (1.0 + x.abs()));
+        Ok(())
+    }
+    fn backward(&self, g: &Grads<'_>) -> Vec<Option<Node>> {
+        // dy/dx = (1 − |y|)²: composed from operations that are there.
+        vec![g.want(0, || g.dy() * (1.0 - g.y(0).abs()).square())]
+    }
+}
+
+/// Two convolutions around which the input is carried (He et al. 2015).
+struct Residual {
+    channels: usize,
+}
+
+impl Layer for Residual {
+    fn forward(&self, x: &Node) -> Node {
+        let conv = || Conv2d::new(self.channels, 3).same();
+        let y = x.apply("conv1", conv()).relu().apply("conv2", conv());
+        Node::call(Softsign, &[&(y + x)])
+    }
+}
+
+fn network(x: &Node) -> Node {
+    let x = x.apply("stem", Conv2d::new(12, 5).stride(2).same()).relu();
+    let x = x.apply("block", Residual { channels: 12 }).apply("pool", MaxPool2d::new(2));
+    let x = x.map(
+        "Swish",
+        |x| x / (1.0 + (-x).exp()),
+        |x| {
+            let s = 1.0 / (1.0 + (-x).exp());
+            s * (1.0 + x * (1.0 - s))
+        },
+    );
+    x.flatten().apply("fc", Dense::new(10))
+}
+
+fn main() -> ExitCode {
+    exit_on_error(run(&Arguments::parse()))
+}
+
+fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    arguments.common.start()?;
+    let seed = arguments.common.seed;
+    let train = Loader::new(synthetic::digits(8000, seed).scale(-0.5, 0.5)?, 50)?.shuffle(seed);
+    let test = Loader::new(synthetic::digits(2000, seed + 1).scale(-0.5, 0.5)?, 500)?;
+
+    let mut model = Model::build(network, [28, 28, 1], seed)?;
+    println!("{}", model.summary());
+    let mut objective = model.objective(|t| softmax_cross_entropy(&t.output(), &t.labels("labels")))?;
+    let mut adam = Adam::new(2e-3);
+    for epoch in 0..arguments.epochs {
+        let mut loss = 0.0;
+        for batch in train.epoch(epoch) {
+            let step = objective.step(&mut model, &batch?)?;
+            loss += step.loss() / train.batches() as f32;
+            adam.step(&mut model, &step)?;
+        }
+        println!("epoch {}: loss {loss:.4}", epoch + 1);
+    }
+
+    let mut right = 0;
+    for batch in test.epoch(0) {
+        let batch = batch?;
+        let answers = model.run(&batch, &["output"])?[0].argmax_rows();
+        right += answers.iter().zip(batch.labels("labels")?.data()).filter(|(a, b)| **a == **b as usize).count();
+    }
+    println!("test accuracy: {:.4} ({right} of {})", right as f32 / test.samples() as f32, test.samples());
+    Ok(())
+}

@@ -1,0 +1,76 @@
+//! Two convolutions learn to tell garments apart: a network and its training in forty lines, with the `Trainer`.
+
+mod common;
+
+use clap::Parser;
+use common::{Common, exit_on_error};
+use ocelli::{
+    data::{Part, fashion_mnist, find},
+    prelude::*,
+    train::{Interrupt, Prediction, evaluate},
+};
+use std::{error::Error, path::PathBuf, process::ExitCode, time::Instant};
+
+/// Two convolutions learn to tell the garments of Fashion-MNIST apart.
+#[derive(Parser)]
+struct Arguments {
+    #[command(flatten)]
+    common: Common,
+    /// Where the files of Fashion-MNIST are; then $OCELLI_DATA and ./data are looked into.
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// How often every picture is seen.
+    #[arg(long, default_value_t = 8)]
+    epochs: u64,
+    /// Where checkpoint, log and weights are written.
+    #[arg(long, default_value = "runs/fashion")]
+    out: PathBuf,
+    /// Go on with the run in --out.
+    #[arg(long)]
+    resume: bool,
+}
+
+/// `[N, 28, 28, 1]` → `[N, 10]`
+fn network(x: &Node) -> Node {
+    let he = Init::He(Distribution::Normal);
+    let conv = |channels| Conv2d::new(channels, 3).same().weight_init(he);
+    let x = x.apply("conv1", conv(32)).relu().apply("pool1", MaxPool2d::new(2));
+    let x = x.apply("conv2", conv(64)).relu().apply("pool2", MaxPool2d::new(2));
+    let x = x.flatten().apply("dropout", Dropout(0.4)).apply("fc1", Dense::new(128).weight_init(he)).relu();
+    x.apply("fc2", Dense::new(10))
+}
+
+fn main() -> ExitCode {
+    exit_on_error(run(&Arguments::parse()))
+}
+
+fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    arguments.common.start()?;
+    let (started, seed) = (Instant::now(), arguments.common.seed);
+    let folder = find("fashion-mnist", arguments.data.as_deref())?;
+    let load = |part| fashion_mnist::load(&folder, part)?.scale(-0.5, 0.5);
+    let train = Loader::new(load(Part::Train)?, 64)?.shuffle(seed);
+    let test = Loader::new(load(Part::Test)?, 250)?;
+
+    let mut model = Model::build(network, [28, 28, 1], seed)?;
+    println!("{}", model.summary_for(64)?);
+    let loss = |t: &Trace| softmax_cross_entropy(&t.output(), &t.labels("labels"));
+    let mut trainer = Trainer::new(arguments.epochs)
+        .schedule(Schedule::Cosine { last: 0.0 })
+        .folder(&arguments.out)
+        .checkpoint_every(200)
+        .interrupt(Interrupt::on_ctrl_c()?);
+    if arguments.resume {
+        trainer = trainer.resume();
+    }
+    let mut sgd = Sgd::new(0.02).momentum(0.9).weight_decay(5e-4);
+    let report = trainer.run(&mut model, loss, &mut sgd, &train, None::<&Loader>)?;
+    save_weights(&model, arguments.out.join("weights.safetensors"), &Default::default())?;
+
+    let evaluation = evaluate(&model, loss, &test, Prediction::Largest)?;
+    println!("{}", evaluation.confusion);
+    let (scores, seconds) = (&evaluation.scores, started.elapsed().as_secs_f64());
+    let (share, right, all) = (scores.top1(), scores.correct(), scores.samples());
+    println!("test accuracy: {share:.4} ({right} of {all}), {} epochs, {seconds:.1} s", report.history.len());
+    Ok(())
+}

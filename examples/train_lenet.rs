@@ -1,0 +1,264 @@
+//! LeNet-5 learns to read digits.
+//!
+//! Without arguments it learns synthetic digits, for which no file is needed. Everything is written into `--out`: weights,
+//! checkpoint, log, and pictures of the curves, the first filters, the confusions and the mistakes.
+
+mod common;
+
+use clap::{Parser, ValueEnum};
+use common::{Common, exit_on_error};
+use ocelli::{
+    data::{Images, Part, fashion_mnist, find, mnist, synthetic},
+    losses::maximum_a_posteriori,
+    models::{Metadata, PENALTY},
+    prelude::*,
+    tensor::Key,
+    train::{
+        Evaluation, Interrupt, Outcome, Prediction, evaluate,
+        plot::{self, Tile},
+    },
+};
+use std::{
+    error::Error,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    time::Instant,
+};
+
+/// LeNet-5 learns to read digits.
+#[derive(Parser, Debug)]
+struct Arguments {
+    #[command(flatten)]
+    common: Common,
+    /// What to learn.
+    #[arg(long, value_enum, default_value_t = Which::Synthetic)]
+    dataset: Which,
+    /// Where the files of MNIST and Fashion-MNIST are; then $OCELLI_DATA and ./data are looked into.
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// The network of today, or the one of the paper.
+    #[arg(long, value_enum, default_value_t = Variant::Modern)]
+    variant: Variant,
+    /// How often every picture is seen.
+    #[arg(long)]
+    epochs: Option<u64>,
+    /// Pictures a step.
+    #[arg(long)]
+    batch: Option<usize>,
+    /// The learning rate at its highest.
+    #[arg(long)]
+    rate: Option<f32>,
+    /// Learn from the first so many pictures only, and draw so many synthetic ones.
+    #[arg(long)]
+    samples: Option<usize>,
+    /// Pictures put aside to watch the training with; the test set is looked at once, at the end.
+    #[arg(long, default_value_t = 1000)]
+    validation: usize,
+    /// Where everything is written.
+    #[arg(long, default_value = "runs/lenet")]
+    out: PathBuf,
+    /// Go on with the run in --out.
+    #[arg(long)]
+    resume: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Which {
+    Synthetic,
+    Mnist,
+    FashionMnist,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Variant {
+    Modern,
+    #[value(name = "1998")]
+    Of1998,
+}
+
+impl Which {
+    /// What is on the pictures: digits are brought to the convention of MNIST before they are read.
+    fn pictures(self) -> &'static str {
+        if self == Which::FashionMnist { "garments" } else { "digits" }
+    }
+}
+
+impl Variant {
+    fn model(self, seed: u64) -> Result<Model, ocelli::graph::Error> {
+        match self {
+            Variant::Modern => Model::of(LeNet5::modern(10), [32, 32, 1], seed),
+            Variant::Of1998 => Model::of(LeNet5::of_1998(), [32, 32, 1], seed),
+        }
+    }
+
+    fn loss(self, t: &Trace) -> Node {
+        match self {
+            Variant::Modern => softmax_cross_entropy(&t.output(), &t.labels("labels")),
+            Variant::Of1998 => maximum_a_posteriori(&t.output(), &t.labels("labels"), PENALTY),
+        }
+    }
+
+    fn prediction(self) -> Prediction {
+        match self {
+            Variant::Modern => Prediction::Largest,
+            Variant::Of1998 => Prediction::Smallest,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Variant::Modern => "lenet5-modern",
+            Variant::Of1998 => "lenet5-1998",
+        }
+    }
+
+    /// Epochs, batch size, learning rate, weight decay.
+    fn recipe(self) -> (u64, usize, f32, f32) {
+        match self {
+            Variant::Modern => (12, 64, 0.02, 5e-4),
+            Variant::Of1998 => (20, 32, 0.002, 0.0),
+        }
+    }
+}
+
+/// Brightness of paper and ink (LeCun et al. 1998): mean about 0, variance about 1.
+const PAPER: f32 = -0.1;
+const INK: f32 = 1.175;
+
+fn main() -> ExitCode {
+    exit_on_error(run(&Arguments::parse()))
+}
+
+/// Pictures for training and for the test.
+fn images(arguments: &Arguments) -> Result<(Images, Images), Box<dyn Error>> {
+    let given = arguments.data.as_deref();
+    Ok(match arguments.dataset {
+        Which::Synthetic => {
+            let count = arguments.samples.unwrap_or(30_000);
+            let seed = arguments.common.seed;
+            (synthetic::digits(count, seed), synthetic::digits(10_000, seed.wrapping_add(1)))
+        }
+        Which::Mnist => {
+            let folder = find("mnist", given)?;
+            (mnist::load(&folder, Part::Train)?, mnist::load(&folder, Part::Test)?)
+        }
+        Which::FashionMnist => {
+            let folder = find("fashion-mnist", given)?;
+            (fashion_mnist::load(&folder, Part::Train)?, fashion_mnist::load(&folder, Part::Test)?)
+        }
+    })
+}
+
+/// Pictures as the network wants them: 32 × 32 with paper around, from −0.1 to 1.175.
+fn prepared(images: impl Dataset + 'static) -> Result<Arc<dyn Dataset>, ocelli::data::Error> {
+    Ok(Arc::new(images.pad([32, 32], 0.0)?.scale(PAPER, INK)?))
+}
+
+fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    arguments.common.start()?;
+    let started = Instant::now();
+    let (variant, seed, out) = (arguments.variant, arguments.common.seed, &arguments.out);
+    let (epochs, batch, rate, decay) = variant.recipe();
+    let (epochs, batch) = (arguments.epochs.unwrap_or(epochs), arguments.batch.unwrap_or(batch));
+
+    let (train, test) = images(arguments)?;
+    let names = train.class_names().to_vec();
+    let count = arguments.samples.unwrap_or(train.len()).min(train.len());
+    let put_aside = arguments.validation.min(count / 5);
+    let (train, validation) = train.take(0..count)?.split(put_aside, Key::new(seed).with("validation"))?;
+    println!("{} pictures to learn from, {} to watch with, {} to test", train.len(), validation.len(), test.len());
+    let train = Loader::new(prepared(train)?, batch)?.shuffle(seed);
+    let validation = Loader::new(prepared(validation)?, 250)?;
+    let test_pictures = test.clone();
+    let test = Loader::new(prepared(test)?, 250)?;
+
+    let mut model = variant.model(seed)?;
+    println!("{}", model.summary_for(batch)?);
+
+    let interrupt = Interrupt::on_ctrl_c()?;
+    let mut trainer = Trainer::new(epochs)
+        .schedule(Schedule::Cosine { last: 0.0 })
+        .prediction(variant.prediction())
+        .folder(out)
+        .checkpoint_every(500)
+        .interrupt(interrupt);
+    if arguments.resume {
+        trainer = trainer.resume();
+    }
+    let mut sgd = Sgd::new(arguments.rate.unwrap_or(rate)).momentum(0.9).weight_decay(decay);
+    let loss = |t: &Trace| variant.loss(t);
+    let report = trainer.run(&mut model, loss, &mut sgd, &train, Some(&validation))?;
+
+    let metadata = Metadata::from([
+        ("architecture".to_string(), variant.name().to_string()),
+        ("classes".to_string(), names.join(",")),
+        ("pictures".to_string(), arguments.dataset.pictures().to_string()),
+        ("paper".to_string(), PAPER.to_string()),
+        ("ink".to_string(), INK.to_string()),
+    ]);
+    save_weights(&model, out.join("weights.safetensors"), &metadata)?;
+    if report.outcome == Outcome::Interrupted {
+        println!("stopped; go on with --resume --out {}", out.display());
+        return Ok(());
+    }
+
+    let evaluation = evaluate(&model, loss, &test, variant.prediction())?;
+    println!("{}", evaluation.confusion);
+    plot::curves(&report.history, out.join("curves.png"))?;
+    plot::confusion(&evaluation.confusion, &names, out.join("confusion.png"))?;
+    filters(&model, out)?;
+    mistakes(&evaluation, &test_pictures, &names, out)?;
+    sample(&test_pictures, out)?;
+    println!(
+        "written to {}: weights, checkpoint, log, curves, filters, confusion, mistakes, and a digit",
+        out.display()
+    );
+    let scores = &evaluation.scores;
+    println!(
+        "test accuracy: {:.4} ({} of {}), {} epochs, {:.1} s",
+        scores.top1(),
+        scores.correct(),
+        scores.samples(),
+        report.history.len(),
+        started.elapsed().as_secs_f64()
+    );
+    Ok(())
+}
+
+/// The filters of the first layer as pictures.
+fn filters(model: &Model, out: &Path) -> Result<(), Box<dyn Error>> {
+    let weight = model.parameters().value("c1.weight").ok_or("there is no c1.weight")?;
+    let [height, width, _, channels] = weight.shape()[..] else { return Err("c1.weight is no filter".into()) };
+    let tiles: Vec<Tile> = (0..channels)
+        .map(|channel| {
+            let numbers: Vec<f32> = weight.data().iter().skip(channel).step_by(channels).copied().collect();
+            Tile::stretched(height, width, &numbers[..height * width], format!("{channel}"))
+        })
+        .collect();
+    Ok(plot::gallery("filters of the first layer", &tiles, 6, out.join("filters.png"))?)
+}
+
+/// The first test pictures that were misread, with what they are and what they were taken for.
+fn mistakes(evaluation: &Evaluation, test: &Images, names: &[String], out: &Path) -> Result<(), Box<dyn Error>> {
+    let wrong = evaluation.answers.iter().zip(test.labels()).enumerate().filter(|(_, (answer, label))| answer != label);
+    let [height, width, _] = test.shape();
+    let short = |class: u32| names.get(class as usize).map_or("?", |name| &name[..name.len().min(7)]);
+    let tiles: Vec<Tile> = wrong
+        .take(40)
+        .filter_map(|(i, (&answer, &label))| {
+            let pixels = test.picture(i)?.iter().map(|pixel| 1.0 - f32::from(*pixel) / 255.0).collect();
+            Some(Tile { height, width, pixels, caption: format!("{} → {}", short(label), short(answer)) })
+        })
+        .collect();
+    Ok(plot::gallery("misread: label → answer", &tiles, 10, out.join("mistakes.png"))?)
+}
+
+/// The first test picture as a file, dark on light: something to try `predict` with.
+fn sample(test: &Images, out: &Path) -> Result<(), Box<dyn Error>> {
+    let [height, width, _] = test.shape();
+    let pixels = test.picture(0).ok_or("there is no test picture")?.iter().map(|pixel| 255 - pixel).collect();
+    let picture = image::GrayImage::from_raw(width as u32, height as u32, pixels).ok_or("a grey picture")?;
+    let large = image::imageops::resize(&picture, 224, 224, image::imageops::FilterType::Triangle);
+    Ok(large.save(out.join("digit.png"))?)
+}
