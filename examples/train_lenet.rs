@@ -117,7 +117,7 @@ impl Variant {
     fn recipe(self) -> (u64, usize, f32, f32) {
         match self {
             Variant::Modern => (12, 64, 0.02, 5e-4),
-            Variant::Of1998 => (20, 32, 0.002, 0.0),
+            Variant::Of1998 => (20, 32, 0.002, 0.02),
         }
     }
 }

@@ -34,7 +34,7 @@ impl Interrupt {
     pub fn on_ctrl_c() -> crate::Result<Interrupt> {
         let interrupt = Interrupt::new();
         let shared = interrupt.clone();
-        ctrlc::try_set_handler(move || {
+        ctrlc::set_handler(move || {
             if shared.is_triggered() {
                 std::process::exit(130);
             }
