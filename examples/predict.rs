@@ -43,18 +43,18 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
             || format!("{} does not say its {key}; was it written by train_lenet?", arguments.weights.display());
         metadata.get(key).ok_or_else(missing)
     };
-    let network = |x: &Node| match known("architecture").map(String::as_str) {
-        // Distances to codes: the probability falls with the distance.
-        Ok("lenet5-1998") => -LeNet5::of_1998().forward(x),
-        _ => LeNet5::modern(10).forward(x),
-    };
     let seed = arguments.common.seed;
-    let mut model = Model::build(|x| network(x).softmax(), [32, 32, 1], seed)?;
-    known("architecture")?;
+    let sample = [32, 32, 1];
+    // The network of 1998 answers distances to codes: the probability falls with the distance.
+    let (mut model, sign) = match known("architecture")?.as_str() {
+        "lenet5-1998" => (Model::of(LeNet5::of_1998(), sample, seed)?, -1.0),
+        "lenet5-modern" => (Model::of(LeNet5::modern(10), sample, seed)?, 1.0),
+        other => return Err(format!("the architecture \"{other}\" is not known here").into()),
+    };
     load_weights(&mut model, &arguments.weights)?;
     let names: Vec<&str> = known("classes")?.split(',').collect();
     for path in &arguments.images {
-        let probabilities = model.predict(&picture(path, &metadata)?)?;
+        let probabilities = softmax(&model.predict(&picture(path, &metadata)?)?, sign);
         let best = probabilities.argmax_rows()[0];
         println!("{}: {}", path.display(), names.get(best).unwrap_or(&"?"));
         let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(1);
@@ -64,6 +64,14 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         }
     }
     Ok(())
+}
+
+/// `e^(sign·x) / Σ e^(sign·x)`
+fn softmax(scores: &Tensor, sign: f32) -> Tensor {
+    let top = scores.data().iter().fold(f32::NEG_INFINITY, |top, score| top.max(sign * score));
+    let powers = Tensor::from_fn(scores.shape(), |i| (sign * scores[[i[0], i[1]]] - top).exp());
+    let sum: f32 = powers.data().iter().sum();
+    Tensor::from_fn(scores.shape(), |i| powers[[i[0], i[1]]] / sum)
 }
 
 /// A picture as the network was taught: 28 × 28 in the middle of 32 × 32, light on dark.

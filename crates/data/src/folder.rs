@@ -47,9 +47,12 @@ const PUBLISHED: [&Published; 2] = [&crate::mnist::PUBLISHED, &crate::fashion_mn
 /// # Errors
 /// [`Error::NotFound`], with the places looked in and where to get the files; [`Error::Setting`] for another name.
 ///
-/// ```no_run
+/// ```
 /// use ocelli_data::{Part, find, mnist};
-/// let train = mnist::load(find("mnist", None)?, Part::Train)?;
+/// match find("mnist", None) {
+///     Ok(folder) => assert_eq!(mnist::load(folder, Part::Train)?.labels().len(), 60_000),
+///     Err(missing) => println!("{missing}"),
+/// }
 /// # Ok::<(), ocelli_data::Error>(())
 /// ```
 pub fn find(dataset: &str, given: Option<&Path>) -> Result<PathBuf> {

@@ -6,11 +6,7 @@
 use ocelli_graph::Model;
 use ocelli_tensor::{ShapeText, Tensor, write_atomically};
 use safetensors::{Dtype, SafeTensorError, SafeTensors, tensor::TensorView};
-use std::{
-    collections::{BTreeMap, HashMap},
-    fs,
-    path::Path,
-};
+use std::{collections::BTreeMap, fs, path::Path};
 
 /// What a file says of itself, by keys: `architecture`, `classes`, …
 pub type Metadata = BTreeMap<String, String>;
@@ -118,10 +114,29 @@ pub fn save_weights(model: &Model, path: impl AsRef<Path>, metadata: &Metadata) 
         .iter()
         .map(|(path, shape, bytes)| TensorView::new(Dtype::F32, shape.clone(), bytes).map(|view| (path.clone(), view)));
     let views = views.collect::<Result<Vec<_>, _>>().map_err(format)?;
-    let metadata: HashMap<String, String> = metadata.clone().into_iter().collect();
-    let metadata = (!metadata.is_empty()).then_some(metadata);
-    let bytes = safetensors::serialize(views, metadata).map_err(format)?;
-    Ok(write_atomically(path, |file| file.write_all(&bytes))?)
+    let bytes = safetensors::serialize(views, None).map_err(format)?;
+    let (header, data) = with_metadata(&bytes, metadata).map_err(|error| format(error.into()))?;
+    Ok(write_atomically(path, |file| {
+        file.write_all(&(header.len() as u64).to_le_bytes())?;
+        file.write_all(header.as_bytes())?;
+        file.write_all(data)
+    })?)
+}
+
+/// The header of a file with metadata in the order of their keys, and its data. `safetensors` takes metadata as a hash map
+/// and writes them in another order each time; equal models are to have equal files.
+fn with_metadata<'a>(bytes: &'a [u8], metadata: &Metadata) -> Result<(String, &'a [u8]), serde_json::Error> {
+    let (length, rest) = bytes.split_at(8);
+    let length = length.iter().rev().fold(0usize, |length, byte| length << 8 | usize::from(*byte));
+    let (header, data) = rest.split_at(length);
+    let mut header: BTreeMap<String, serde_json::Value> = serde_json::from_slice(header)?;
+    if !metadata.is_empty() {
+        header.insert("__metadata__".into(), serde_json::to_value(metadata)?);
+    }
+    let mut header = serde_json::to_string(&header)?;
+    // The data begin at a multiple of eight bytes.
+    header.extend(std::iter::repeat_n(' ', header.len().next_multiple_of(8) - header.len()));
+    Ok((header, data))
 }
 
 /// Reads every parameter of the model from a file in PyTorch's names and layouts. Nothing is changed unless everything
@@ -233,6 +248,12 @@ mod tests {
             assert_eq!(loaded.parameters().value(&parameter.path), Some(value), "{}", parameter.path);
         }
         let bytes = fs::read(&path).unwrap();
+        let metadata: Metadata = (0..20).map(|i| (format!("key{i}"), i.to_string())).collect();
+        let again = || {
+            save_weights(&saved, folder.path().join("again"), &metadata).unwrap();
+            fs::read(folder.path().join("again")).unwrap()
+        };
+        assert_eq!(again(), again(), "equal models have equal files");
         let file = SafeTensors::deserialize(&bytes).unwrap();
         assert_eq!(file.tensor("conv.weight").unwrap().shape(), [4, 2, 2, 3]);
         assert_eq!(file.tensor("fc.weight").unwrap().shape(), [3, 4]);
