@@ -6,6 +6,7 @@ use clap::Parser;
 use common::{Common, exit_on_error};
 use ocelli::{
     data::images,
+    kernels::{elementwise::Source, softmax::softmax},
     models::{Metadata, read_metadata},
     prelude::*,
 };
@@ -28,6 +29,9 @@ struct Arguments {
     images: Vec<PathBuf>,
 }
 
+/// What `train_lenet` teaches.
+const CLASSES: usize = 10;
+
 /// Characters of a bar of 100 %.
 const BAR: f32 = 40.0;
 
@@ -48,13 +52,13 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     // The network of 1998 answers distances to codes: the probability falls with the distance.
     let (mut model, sign) = match known("architecture")?.as_str() {
         "lenet5-1998" => (Model::of(LeNet5::of_1998(), sample, seed)?, -1.0),
-        "lenet5-modern" => (Model::of(LeNet5::modern(10), sample, seed)?, 1.0),
+        "lenet5-modern" => (Model::of(LeNet5::modern(CLASSES), sample, seed)?, 1.0),
         other => return Err(format!("the architecture \"{other}\" is not known here").into()),
     };
     load_weights(&mut model, &arguments.weights)?;
     let names: Vec<&str> = known("classes")?.split(',').collect();
     for path in &arguments.images {
-        let probabilities = softmax(&model.predict(&picture(path, &metadata)?)?, sign);
+        let probabilities = probabilities_of(model.predict(&picture(path, &metadata)?)?, sign, CLASSES);
         let best = probabilities.argmax_rows()[0];
         println!("{}: {}", path.display(), names.get(best).unwrap_or(&"?"));
         let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(1);
@@ -66,12 +70,11 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// `e^(sign·x) / Σ e^(sign·x)`
-fn softmax(scores: &Tensor, sign: f32) -> Tensor {
-    let top = scores.data().iter().fold(f32::NEG_INFINITY, |top, score| top.max(sign * score));
-    let powers = Tensor::from_fn(scores.shape(), |i| (sign * scores[[i[0], i[1]]] - top).exp());
-    let sum: f32 = powers.data().iter().sum();
-    Tensor::from_fn(scores.shape(), |i| powers[[i[0], i[1]]] / sum)
+/// Probabilities over the classes, from scores of which the largest (sign 1) or the smallest (−1) is the answer.
+fn probabilities_of(mut scores: Tensor, sign: f32, classes: usize) -> Tensor {
+    scores.data_mut().iter_mut().for_each(|score| *score *= sign);
+    softmax(Source::InPlace, scores.data_mut(), classes);
+    scores
 }
 
 /// A picture as the network was taught: 28 × 28 in the middle of 32 × 32, light on dark.

@@ -57,7 +57,7 @@ impl Grads<'_> {
 }
 
 /// d loss / d each of `wrt`, appended to the graph; `None` where the loss does not depend on it. Only what leads to `wrt`
-/// is built. The second list gives the order in which backward produces the gradients.
+/// is built.
 pub(crate) fn differentiate(trace: &Trace, loss: ValueId, wrt: &[ValueId]) -> Vec<Option<ValueId>> {
     let graph = trace.read(Clone::clone);
     let mut needs = vec![false; graph.values.len()];

@@ -133,8 +133,7 @@ impl Model {
 
     fn set_frozen(&mut self, path: &str, frozen: bool) -> Result<()> {
         if self.parameters.set_frozen(path, frozen) == 0 {
-            let paths: Vec<_> = self.parameters.iter().map(|(parameter, _)| parameter.path.as_str()).collect();
-            return Err(Error::Unknown { name: path.into(), known: paths.join(", ") });
+            return Err(self.parameters.unknown(path));
         }
         Ok(())
     }

@@ -164,8 +164,7 @@ impl Objective {
     fn run(&mut self, model: &Model, batch: &Batch) -> Result<usize> {
         let fingerprint = model.parameters().fingerprint();
         if fingerprint != self.fingerprint {
-            let paths: Vec<_> = model.parameters().iter().map(|(p, _)| p.path.as_str()).collect();
-            return Err(Error::ForeignModel(format!("this one has {}", paths.join(", "))));
+            return Err(Error::ForeignModel(format!("this one has {}", model.parameters().known_paths())));
         }
         let n = batch_size(&self.graph, batch)?;
         let needed = self.plan(model, n)?.arena_len();

@@ -81,9 +81,7 @@ impl Parameters {
     /// # Errors
     /// [`Error::Unknown`] or [`Error::ParameterShape`].
     pub fn set(&mut self, path: &str, value: Tensor) -> Result<()> {
-        let known = || self.list.iter().map(|parameter| parameter.path.as_str()).collect::<Vec<_>>().join(", ");
-        let slot = self.index.get(path).copied();
-        let slot = slot.ok_or_else(|| Error::Unknown { name: path.into(), known: known() })?;
+        let slot = self.index.get(path).copied().ok_or_else(|| self.unknown(path))?;
         if self.values[slot].shape() != value.shape() {
             return Err(Error::ParameterShape {
                 path: path.into(),
@@ -93,6 +91,16 @@ impl Parameters {
         }
         self.values[slot] = value;
         Ok(())
+    }
+
+    /// Every path, for messages.
+    pub(crate) fn known_paths(&self) -> String {
+        self.list.iter().map(|parameter| parameter.path.as_str()).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The error for a path that no parameter has.
+    pub(crate) fn unknown(&self, path: &str) -> Error {
+        Error::Unknown { name: path.into(), known: self.known_paths() }
     }
 
     /// How many numbers gradients change.

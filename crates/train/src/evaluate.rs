@@ -4,6 +4,7 @@ use crate::{BatchSource, ConfusionMatrix, Result, Scores};
 use ocelli_graph::{Mode, Model, Node, Objective, Trace, Wrt};
 use ocelli_tensor::Batch;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 /// Which score is the answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,10 +18,10 @@ pub enum Prediction {
 
 impl Prediction {
     /// Scores of which the largest is the answer.
-    pub(crate) fn oriented(self, scores: &[f32]) -> Vec<f32> {
+    pub(crate) fn oriented(self, scores: &[f32]) -> Cow<'_, [f32]> {
         match self {
-            Prediction::Largest => scores.to_vec(),
-            Prediction::Smallest => scores.iter().map(|score| -score).collect(),
+            Prediction::Largest => Cow::Borrowed(scores),
+            Prediction::Smallest => Cow::Owned(scores.iter().map(|score| -score).collect()),
         }
     }
 }

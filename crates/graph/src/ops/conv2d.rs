@@ -1,6 +1,6 @@
 //! Two-dimensional convolution.
 
-use super::expect_rank;
+use super::{expect_rank, four};
 use crate::{Axis, Dim, Fault, Grads, Node, Op, Operands, Reach, Shape};
 use ocelli_kernels::conv::{self, Algorithm, Conv2dGeometry, Conv2dSettings, GeometryError, Pass, geometry};
 
@@ -32,10 +32,6 @@ pub struct Conv2dBackwardData {
 pub struct Conv2dBackwardFilter {
     conv: Conv2dOp,
     filter: Shape,
-}
-
-fn four(sizes: &[usize]) -> [usize; 4] {
-    sizes.try_into().expect("shapes of four axes were checked when the network was traced")
 }
 
 impl Conv2dOp {

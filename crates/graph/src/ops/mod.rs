@@ -14,6 +14,7 @@ mod reduce;
 mod reshape;
 mod slice;
 mod softmax;
+mod squared_distance;
 
 pub use activation::{Activation, ActivationBackward};
 pub use arithmetic::Arithmetic;
@@ -40,4 +41,9 @@ fn same_shape(x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
 /// A fault unless operand `input` has `rank` axes.
 fn expect_rank(x: &[&Shape], input: usize, rank: usize, expected: &'static str) -> Result<(), Fault> {
     if x[input].rank() == rank { Ok(()) } else { Err(Fault::Rank { input, expected }) }
+}
+
+/// The sizes `[N, H, W, C]` or `[kernel_h, kernel_w, in, out]` of an operand whose axes the shape rule has counted.
+fn four(sizes: &[usize]) -> [usize; 4] {
+    sizes.try_into().expect("shapes of four axes were checked when the network was traced")
 }

@@ -1,6 +1,6 @@
 //! Pooling.
 
-use super::expect_rank;
+use super::{expect_rank, four};
 use crate::{Axis, Dim, Fault, Grads, Mode, Node, Op, Operands, Reach, Shape};
 use ocelli_kernels::pool::{
     AdaptiveGeometry, CountPadding, PoolError, PoolGeometry, PoolSettings, adaptive_backward, adaptive_forward,
@@ -61,10 +61,6 @@ pub struct AdaptiveAvgPoolOp {
 #[derive(Debug, Clone, PartialEq)]
 struct AdaptiveAvgPoolBackward {
     input: Shape,
-}
-
-fn four(sizes: &[usize]) -> [usize; 4] {
-    sizes.try_into().expect("shapes of four axes were checked when the network was traced")
 }
 
 /// For sizes that were checked when the network was traced; the batch size can only make them too large.

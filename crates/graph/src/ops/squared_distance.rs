@@ -1,0 +1,80 @@
+//! How far features are from fixed codes.
+
+use super::{expect_rank, same_shape};
+use crate::{Axis, Fault, Grads, Node, Op, Operands, Reach, Shape};
+
+/// `y[n, i] = Σ (x[n, j] − w[i, j])²`: how far each row is from each code (LeCun et al. 1998, eq. 7).
+///
+/// # Shapes
+/// `[N, D]`, `[codes, D]` → `[N, codes]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct SquaredDistance;
+
+/// `dx[n, j] = Σ 2·dy[n, i]·(x[n, j] − w[i, j])`. Operands: `dy`, `x`, `w`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct SquaredDistanceBackward;
+
+impl Op for SquaredDistance {
+    fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        expect_rank(x, 0, 2, "[N, features] (flatten or pool first)")?;
+        expect_rank(x, 1, 2, "[codes, features]")?;
+        let got = x[0].dims()[1];
+        if got != x[1].dims()[1] {
+            let expected = x[1].at(1)[1];
+            return Err(Fault::Size { input: 0, axis: Axis::C, expected, what: "features", got });
+        }
+        Ok(vec![Shape::new([x[0].dims()[0], x[1].dims()[0]])])
+    }
+
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let (x, w, features) = (k.input(0), k.input(1), k.shape(0)[1].max(1));
+        let distance = |x: &[f32], w: &[f32]| x.iter().zip(w).map(|(x, w)| (x - w) * (x - w)).sum::<f32>();
+        let codes = k.output_shape(0)[1].max(1);
+        for (row, x) in k.output(0).chunks_exact_mut(codes).zip(x.chunks_exact(features)) {
+            row.iter_mut().zip(w.chunks_exact(features)).for_each(|(y, w)| *y = distance(x, w));
+        }
+        Ok(())
+    }
+
+    fn macs(&self, x: &[&Shape], _: &[&Shape]) -> u64 {
+        x[1].len(1) as u64
+    }
+
+    fn reach(&self, _: &[&Shape]) -> Reach {
+        Reach::Everything
+    }
+
+    fn backward(&self, g: &Grads<'_>) -> Vec<Option<Node>> {
+        let codes = g.want(1, || {
+            g.x(0).trace().fail("SquaredDistance", "the codes are fixed; a gradient for them is not defined here")
+        });
+        vec![g.want(0, || Node::call(SquaredDistanceBackward, &[g.dy(), g.x(0), g.x(1)])), codes]
+    }
+}
+
+impl Op for SquaredDistanceBackward {
+    fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        same_shape(&x[1..])
+    }
+
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let (dy, x, w) = (k.input(0), k.input(1), k.input(2));
+        let (codes, features) = (k.shape(0)[1].max(1), k.shape(1)[1].max(1));
+        let rows = k.output(0).chunks_exact_mut(features).zip(x.chunks_exact(features)).zip(dy.chunks_exact(codes));
+        for ((dx, x), dy) in rows {
+            dx.fill(0.0);
+            for (dy, w) in dy.iter().zip(w.chunks_exact(features)) {
+                dx.iter_mut().zip(x).zip(w).for_each(|((dx, x), w)| *dx += 2.0 * dy * (x - w));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Node {
+    /// The squared distance of each row to each fixed code: `[N, D]`, `[codes, D]` → `[N, codes]`.
+    #[track_caller]
+    pub fn squared_distance(&self, codes: &Node) -> Node {
+        Node::call(SquaredDistance, &[self, codes])
+    }
+}
