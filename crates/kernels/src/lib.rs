@@ -5,17 +5,22 @@ pub mod conv;
 pub mod copy;
 pub mod dropout;
 pub mod elementwise;
+mod epilogue;
 pub mod finite;
 pub mod gemm;
 pub mod optimizer;
 pub mod pool;
 pub mod reduce;
+mod scratch;
 pub mod softmax;
 
+pub use epilogue::{Activation, Epilogue};
+
 /// Whether a kernel replaces what its destination holds or adds to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Accumulate {
     /// `destination = result`.
+    #[default]
     Set,
     /// `destination += result`.
     Add,

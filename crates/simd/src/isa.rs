@@ -1,6 +1,6 @@
 //! The trait behind which every instruction set stands.
 
-use crate::InstructionSet;
+use crate::{InstructionSet, Kernel};
 
 /// An instruction set for vectors of `f32`, named by a token that proves that this machine has it.
 ///
@@ -18,6 +18,16 @@ pub trait Isa: Copy + Send + Sync + 'static {
     const NAME: &'static str = Self::SET.name();
     /// The number of `f32` in a vector, at most 16.
     const LANES: usize;
+    /// The number of vectors that registers hold.
+    const REGISTERS: usize;
+
+    /// Runs a kernel in a function of its own, where the allocation of registers starts afresh: for inner loops that are
+    /// reached from a larger kernel.
+    fn call<K: Kernel>(self, kernel: K) -> K::Output;
+
+    /// Asks for the cache line at `x` to be brought near; any address may be named.
+    #[inline(always)]
+    fn prefetch(self, _x: *const f32) {}
 
     /// The same number in every lane.
     fn splat(self, x: f32) -> Self::Vector;

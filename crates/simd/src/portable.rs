@@ -1,6 +1,6 @@
 //! Vectors as arrays of eight numbers: compiles on every target, and compilers turn it into what vectors there are.
 
-use crate::{InstructionSet, Isa};
+use crate::{InstructionSet, Isa, Kernel};
 
 /// The instruction set of every machine.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +56,13 @@ impl Isa for Portable {
 
     const SET: InstructionSet = InstructionSet::Portable;
     const LANES: usize = LANES;
+    /// Sixteen registers of four numbers are what a plain `x86_64` has.
+    const REGISTERS: usize = 8;
+
+    #[inline(never)]
+    fn call<K: Kernel>(self, kernel: K) -> K::Output {
+        kernel.run(self)
+    }
 
     #[inline(always)]
     fn splat(self, x: f32) -> Lanes {

@@ -2,7 +2,8 @@
 
 use super::expect_rank;
 use crate::{Accumulate, Axis, Dim, Fault, Grads, Node, Op, Operands, Reach, Shape};
-use ocelli_kernels::gemm::{Matrix, MatrixMut, gemm_parallel};
+use ocelli_kernels::Epilogue;
+use ocelli_kernels::gemm::{Matrix, MatrixMut, gemm};
 
 /// `a·b`, with either operand transposed.
 ///
@@ -54,7 +55,7 @@ impl Op for MatMul {
     fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
         let (a, b) = (self.a.view(k.input(0), k.shape(0)), self.b.view(k.input(1), k.shape(1)));
         let (sizes, accumulate) = (k.output_shape(0), k.accumulate());
-        gemm_parallel(a, b, MatrixMut::new(k.output(0), sizes[0], sizes[1]), accumulate);
+        gemm(a, b, MatrixMut::new(k.output(0), sizes[0], sizes[1]), &Epilogue::of(accumulate));
         Ok(())
     }
 
@@ -112,15 +113,7 @@ impl Op for LinearOp {
         let (x, w) = (AsIs.view(k.input(0), k.shape(0)), AsIs.view(k.input(1), k.shape(1)));
         let sizes = k.output_shape(0);
         let bias = (k.len() > 2).then(|| k.input(2));
-        let y = k.output(0);
-        let accumulate = match bias {
-            Some(bias) => {
-                y.chunks_exact_mut(bias.len()).for_each(|row| row.copy_from_slice(bias));
-                Accumulate::Add
-            }
-            None => Accumulate::Set,
-        };
-        gemm_parallel(x, w, MatrixMut::new(y, sizes[0], sizes[1]), accumulate);
+        gemm(x, w, MatrixMut::new(k.output(0), sizes[0], sizes[1]), &Epilogue::bias(bias));
         Ok(())
     }
 

@@ -19,12 +19,13 @@ use self::plan::{Plan, Slab};
 use super::algorithm::{Algorithm, Pass, assert_operands};
 use super::geometry::Conv2dGeometry;
 use crate::Accumulate;
-use crate::gemm::{Matrix, MatrixMut, gemm, gemm_parallel};
+use crate::gemm::baseline::{gemm, gemm_parallel};
+use crate::gemm::{Matrix, MatrixMut};
 
 /// Elements of a filter gradient that one task sums over the pieces: long enough to pay for the task.
 const REDUCTION_CHUNK: usize = 8192;
 
-/// Patches × filters through [`crate::gemm`]; supports every geometry.
+/// Patches × filters through [`crate::gemm::baseline`]; supports every geometry.
 #[derive(Clone, Copy, Debug)]
 pub struct Im2col;
 

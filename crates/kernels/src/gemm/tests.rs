@@ -1,6 +1,9 @@
 use proptest::prelude::*;
 
+use ocelli_simd::InstructionSet;
+
 use super::*;
+use crate::{Accumulate, Activation, Epilogue};
 
 /// Numbers in [-1, 1) that depend on `seed` alone.
 fn numbers(seed: u64, len: usize) -> Vec<f32> {
@@ -28,6 +31,18 @@ fn assert_close(m: usize, k: usize, n: usize, a: &[f32], b: &[f32], got: &[f32],
 
 type Product = fn(Matrix<'_>, Matrix<'_>, MatrixMut<'_>, Accumulate);
 
+fn own(a: Matrix<'_>, b: Matrix<'_>, c: MatrixMut<'_>, accumulate: Accumulate) {
+    gemm(a, b, c, &Epilogue::of(accumulate));
+}
+
+fn packed(a: Matrix<'_>, b: Matrix<'_>, c: MatrixMut<'_>, accumulate: Accumulate) {
+    let mut data = vec![f32::NAN; packed_len(b.row_count(), b.column_count())];
+    let b = PackedMatrix::pack(b, &mut data);
+    gemm_packed(a, &b, c, &Epilogue::of(accumulate));
+}
+
+const PRODUCTS: [Product; 4] = [own, packed, baseline::gemm, baseline::gemm_parallel];
+
 fn check(product: Product, (m, k, n): (usize, usize, usize), accumulate: Accumulate) {
     let (a, b, start) = (numbers(1, m * k), numbers(2, k * n), numbers(3, m * n));
     let (mut got, mut exact) = (start.clone(), start);
@@ -36,7 +51,13 @@ fn check(product: Product, (m, k, n): (usize, usize, usize), accumulate: Accumul
     assert_close(m, k, n, &a, &b, &got, &exact);
 }
 
-const SIZES: [(usize, usize, usize); 10] = [
+const SIZES: [(usize, usize, usize); 16] = [
+    (1, 1000, 700),
+    (5, 300, 129),
+    (250, 520, 47),
+    (13, 90, 8),
+    (29, 64, 9),
+    (500, 300, 200),
     (1, 1, 1),
     (0, 3, 2),
     (3, 0, 2),
@@ -51,10 +72,12 @@ const SIZES: [(usize, usize, usize); 10] = [
 
 #[test]
 fn products_equal_the_definition() {
-    for product in [gemm as Product, gemm_parallel] {
-        for sizes in SIZES {
-            for accumulate in [Accumulate::Set, Accumulate::Add] {
-                check(product, sizes, accumulate);
+    for set in InstructionSet::available() {
+        for product in PRODUCTS {
+            for sizes in SIZES {
+                for accumulate in [Accumulate::Set, Accumulate::Add] {
+                    set.scoped(|| check(product, sizes, accumulate));
+                }
             }
         }
     }
@@ -63,9 +86,9 @@ fn products_equal_the_definition() {
 #[test]
 fn an_empty_sum_is_zero() {
     let mut c = [7.0; 6];
-    gemm(Matrix::new(&[], 3, 0), Matrix::new(&[], 0, 2), MatrixMut::new(&mut c, 3, 2), Accumulate::Add);
+    own(Matrix::new(&[], 3, 0), Matrix::new(&[], 0, 2), MatrixMut::new(&mut c, 3, 2), Accumulate::Add);
     assert_eq!(c, [7.0; 6]);
-    gemm(Matrix::new(&[], 3, 0), Matrix::new(&[], 0, 2), MatrixMut::new(&mut c, 3, 2), Accumulate::Set);
+    own(Matrix::new(&[], 3, 0), Matrix::new(&[], 0, 2), MatrixMut::new(&mut c, 3, 2), Accumulate::Set);
     assert_eq!(c, [0.0; 6]);
 }
 
@@ -73,25 +96,25 @@ fn an_empty_sum_is_zero() {
 fn set_does_not_read_the_destination() {
     let mut c = [f32::NAN; 4];
     let a = Matrix::new(&[1.0, 2.0, 3.0, 4.0], 2, 2);
-    gemm(a, a, MatrixMut::new(&mut c, 2, 2), Accumulate::Set);
+    own(a, a, MatrixMut::new(&mut c, 2, 2), Accumulate::Set);
     assert_eq!(c, [7.0, 10.0, 15.0, 22.0]);
 }
 
 #[test]
 fn same_bits_on_any_number_of_threads() {
-    for (m, k, n) in [(700, 90, 64), (40, 64, 900), (1, 2000, 1000)] {
+    for (m, k, n) in [(700, 600, 64), (40, 64, 900), (1, 2000, 1000)] {
         let (a, b) = (numbers(4, m * k), numbers(5, k * n));
         let run = |threads| {
             let mut c = numbers(6, m * n);
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| {
                 let (a, b) = (Matrix::new(&a, m, k), Matrix::new(&b, k, n));
-                gemm_parallel(a, b, MatrixMut::new(&mut c, m, n), Accumulate::Add);
+                own(a, b, MatrixMut::new(&mut c, m, n), Accumulate::Add);
             });
             c.iter().map(|c| c.to_bits()).collect::<Vec<_>>()
         };
         let one = run(1);
-        assert!(one == run(2) && one == run(8), "[{m}, {k}] x [{k}, {n}]");
+        assert!(one == run(2) && one == run(3) && one == run(8), "[{m}, {k}] x [{k}, {n}]");
     }
 }
 
@@ -100,13 +123,33 @@ fn same_bits_on_any_number_of_threads() {
 fn sizes_that_disagree_panic() {
     let mut c = [0.0; 4];
     let (a, b) = (Matrix::new(&[0.0; 6], 2, 3), Matrix::new(&[0.0; 4], 2, 2));
-    gemm(a, b, MatrixMut::new(&mut c, 2, 2), Accumulate::Set);
+    own(a, b, MatrixMut::new(&mut c, 2, 2), Accumulate::Set);
 }
 
 #[test]
 #[should_panic(expected = "a strided 3x2 matrix reaches 10 of 9 elements")]
 fn a_stride_past_the_slice_panics() {
     let _ = Matrix::strided(&[0.0; 9], 3, 2, 4, 1);
+}
+
+#[test]
+fn an_epilogue_comes_after_the_whole_sum() {
+    for set in InstructionSet::available() {
+        for (m, k, n) in [(7, 600, 21), (1, 3, 5), (300, 270, 40), (4, 0, 3)] {
+            let (a, b, start) = (numbers(1, m * k), numbers(2, k * n), numbers(3, m * n));
+            let (bias, residual) = (numbers(4, n), numbers(5, m * n));
+            for activation in [Activation::Identity, Activation::Relu, Activation::Clamp { low: -0.5, high: 0.25 }] {
+                let epilogue =
+                    Epilogue { accumulate: Accumulate::Add, bias: Some(&bias), residual: Some(&residual), activation };
+                let (mut got, mut exact) = (start.clone(), start.clone());
+                let (left, right) = (Matrix::new(&a, m, k), Matrix::new(&b, k, n));
+                set.scoped(|| gemm(left, right, MatrixMut::new(&mut got, m, n), &epilogue));
+                naive(left, right, MatrixMut::new(&mut exact, m, n), Accumulate::Add);
+                epilogue.apply(&mut exact, n);
+                assert_close(m, k, n, &a, &b, &got, &exact);
+            }
+        }
+    }
 }
 
 proptest! {
@@ -139,13 +182,15 @@ proptest! {
             product(a, b, whole.columns(skip_c..skip_c + n).rows(1..m + 1), accumulate);
             c
         };
-        let (got, exact) = (run(gemm), run(naive));
-        for (index, (got, exact)) in got.iter().zip(&exact).enumerate() {
-            let bound = 2.0 * (k + 1) as f32 * f32::EPSILON * (k + 1) as f32;
-            prop_assert!((got - exact).abs() <= bound, "element {}: {} and {}", index, got, exact);
-            let (row, column) = (index / (n + 2 * skip_c), index % (n + 2 * skip_c));
-            if row == 0 || column < skip_c || column >= skip_c + n {
-                prop_assert_eq!(got.to_bits(), start[index].to_bits());
+        let exact = run(naive);
+        for got in InstructionSet::available().flat_map(|set| PRODUCTS.map(|product| set.scoped(|| run(product)))) {
+            for (index, (got, exact)) in got.iter().zip(&exact).enumerate() {
+                let bound = 2.0 * (k + 1) as f32 * f32::EPSILON * (k + 1) as f32;
+                prop_assert!((got - exact).abs() <= bound, "element {}: {} and {}", index, got, exact);
+                let (row, column) = (index / (n + 2 * skip_c), index % (n + 2 * skip_c));
+                if row == 0 || column < skip_c || column >= skip_c + n {
+                    prop_assert_eq!(got.to_bits(), start[index].to_bits());
+                }
             }
         }
     }

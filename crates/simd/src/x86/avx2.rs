@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::intrinsics;
-use crate::{InstructionSet, Isa};
+use crate::{InstructionSet, Isa, Kernel};
 
 /// Proof that this machine has AVX2 and FMA.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +54,19 @@ impl Isa for Avx2 {
 
     const SET: InstructionSet = InstructionSet::Avx2;
     const LANES: usize = 8;
+    const REGISTERS: usize = 16;
+
+    #[inline(always)]
+    fn call<K: Kernel>(self, kernel: K) -> K::Output {
+        // SAFETY: the token proves every feature that the function enables.
+        unsafe { call(self, kernel) }
+    }
+
+    #[inline(always)]
+    fn prefetch(self, x: *const f32) {
+        // SAFETY: SSE is in every `x86_64`, and a prefetch of any address is no access.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(x.cast()) }
+    }
 
     intrinsics! {
         __m256;
@@ -216,4 +229,10 @@ impl Isa for Avx2 {
         // SAFETY: SSE is in every `x86_64`.
         unsafe { fold!(low, high, _mm_min_ps, _mm_min_ss) }
     }
+}
+
+#[target_feature(enable = "avx2,fma")]
+#[inline(never)]
+fn call<K: Kernel>(isa: Avx2, kernel: K) -> K::Output {
+    kernel.run(isa)
 }

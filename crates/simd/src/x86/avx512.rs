@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::intrinsics;
-use crate::{InstructionSet, Isa};
+use crate::{InstructionSet, Isa, Kernel};
 
 /// Proof that this machine has AVX-512 F, VL, BW and DQ (and AVX2 and FMA).
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +40,19 @@ impl Isa for Avx512 {
 
     const SET: InstructionSet = InstructionSet::Avx512;
     const LANES: usize = 16;
+    const REGISTERS: usize = 32;
+
+    #[inline(always)]
+    fn call<K: Kernel>(self, kernel: K) -> K::Output {
+        // SAFETY: the token proves every feature that the function enables.
+        unsafe { call(self, kernel) }
+    }
+
+    #[inline(always)]
+    fn prefetch(self, x: *const f32) {
+        // SAFETY: SSE is in every `x86_64`, and a prefetch of any address is no access.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(x.cast()) }
+    }
 
     intrinsics! {
         __m512;
@@ -193,4 +206,10 @@ impl Isa for Avx512 {
         // SAFETY: the token proves AVX-512 F.
         unsafe { _mm512_reduce_min_ps(x) }
     }
+}
+
+#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
+#[inline(never)]
+fn call<K: Kernel>(isa: Avx512, kernel: K) -> K::Output {
+    kernel.run(isa)
 }

@@ -1,0 +1,98 @@
+//! What a product or a convolution does to its sums before it stores them: one pass over memory instead of four.
+
+use crate::Accumulate;
+
+/// The function applied last.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Activation {
+    /// The value as it is.
+    #[default]
+    Identity,
+    /// `max(x, 0)`
+    Relu,
+    /// `min(max(x, low), high)`
+    Clamp {
+        /// The least value.
+        low: f32,
+        /// The greatest value.
+        high: f32,
+    },
+}
+
+impl Activation {
+    /// The function of one number. NaN stays NaN.
+    #[must_use]
+    pub fn apply(self, x: f32) -> f32 {
+        match self {
+            Self::Identity => x,
+            Self::Relu => {
+                if x < 0.0 {
+                    0.0
+                } else {
+                    x
+                }
+            }
+            Self::Clamp { low, high } => {
+                if x < low {
+                    low
+                } else if x > high {
+                    high
+                } else {
+                    x
+                }
+            }
+        }
+    }
+}
+
+/// `y = activation(sum + bias + residual)`, where `sum` is the product, added to what `y` held with
+/// [`Accumulate::Add`].
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Epilogue<'a> {
+    /// Whether the sum starts from what the destination holds.
+    pub accumulate: Accumulate,
+    /// One number for each column (output channel).
+    pub bias: Option<&'a [f32]>,
+    /// A tensor of the destination's shape, as of the shortcut of a residual block.
+    pub residual: Option<&'a [f32]>,
+    /// The function applied last.
+    pub activation: Activation,
+}
+
+impl<'a> Epilogue<'a> {
+    /// Nothing but the product, stored or added.
+    #[must_use]
+    pub fn of(accumulate: Accumulate) -> Self {
+        Self { accumulate, ..Self::default() }
+    }
+
+    /// The product and perhaps a bias.
+    #[must_use]
+    pub fn bias(bias: Option<&'a [f32]>) -> Self {
+        Self { bias, ..Self::default() }
+    }
+
+    /// Panics unless the operands fit a destination of `len` numbers in rows of `columns`.
+    pub(crate) fn assert_fits(&self, len: usize, columns: usize) {
+        if let Some(bias) = self.bias {
+            assert_eq!(bias.len(), columns, "the bias has a number for each column");
+        }
+        if let Some(residual) = self.residual {
+            assert_eq!(residual.len(), len, "the residual has the shape of the destination");
+        }
+    }
+
+    /// The same in plain loops over whole rows, for algorithms that have written the bare sums.
+    pub fn apply(&self, y: &mut [f32], columns: usize) {
+        self.assert_fits(y.len(), columns);
+        if let Some(bias) = self.bias {
+            y.chunks_exact_mut(columns).for_each(|row| row.iter_mut().zip(bias).for_each(|(y, b)| *y += b));
+        }
+        if let Some(residual) = self.residual {
+            y.iter_mut().zip(residual).for_each(|(y, r)| *y += r);
+        }
+        if self.activation != Activation::Identity {
+            y.iter_mut().for_each(|y| *y = self.activation.apply(*y));
+        }
+    }
+}

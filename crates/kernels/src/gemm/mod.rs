@@ -1,0 +1,37 @@
+//! Matrix product of `f32` matrices on strided views: `C = A·B`, `C += A·B`, and what follows in one pass.
+//!
+//! One idea: the right operand is packed into panels ([`PackedMatrix`] keeps it so, for weights that are used again), the
+//! left one is read where it lies or copied block by block, and a kernel keeps a tile of results in registers while the
+//! depth runs by. The depth is cut into blocks whose panel stays in the first-level cache; their sums are added in memory,
+//! which also keeps rounding errors small. An [`Epilogue`](crate::Epilogue) says what happens to a result before it is
+//! stored.
+//!
+//! Work is cut by the sizes of the matrices alone and runs on the ambient rayon pool; the bits of a result do not depend
+//! on the number of threads. [`baseline`] is the same by `matrixmultiply`, and [`naive`] the definition.
+//!
+//! ```
+//! use ocelli_kernels::Epilogue;
+//! use ocelli_kernels::gemm::{Matrix, MatrixMut, gemm};
+//!
+//! let a = Matrix::new(&[1.0, 2.0, 3.0, 4.0], 2, 2);
+//! let mut c = [0.0; 4];
+//! gemm(a, a.transposed(), MatrixMut::new(&mut c, 2, 2), &Epilogue::bias(Some(&[0.5, 0.0])));
+//! assert_eq!(c, [5.5, 11.0, 11.5, 25.0]);
+//! ```
+
+pub mod baseline;
+mod matrix;
+mod naive;
+pub(crate) mod panels;
+mod product;
+#[cfg(test)]
+mod tests;
+pub(crate) mod tile;
+
+pub use matrix::{Matrix, MatrixMut};
+pub use naive::naive;
+pub use product::{PackedMatrix, gemm, gemm_packed, packed_len};
+
+/// Products below this many floating-point operations are not cut: at 2 MFLOP one thread needs some 10 to 20 µs, as much
+/// as waking a worker and packing an operand twice.
+pub const PARALLEL_FLOPS: usize = 2_000_000;

@@ -1,0 +1,176 @@
+//! Packed panels: the right operand of a product as [`super::tile`] reads it.
+//!
+//! A matrix `[depth, columns]` becomes panels of two vectors' width, one after the other; a panel holds its columns of
+//! row 0, then those of row 1, and so on. A last panel of at most one vector's columns is one vector wide; columns
+//! beyond the matrix are zero.
+
+use std::ops::Range;
+
+use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
+
+use super::matrix::Matrix;
+use super::tile::{VECTORS, panel_width};
+
+/// How the columns of a matrix are divided into panels for an instruction set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Panels {
+    /// Columns of the matrix.
+    pub columns: usize,
+    /// Rows of the matrix.
+    pub depth: usize,
+    lanes: usize,
+}
+
+/// One panel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Panel {
+    /// Its first column.
+    pub column: usize,
+    /// Columns of the matrix in it.
+    pub columns: usize,
+    /// Vectors in one of its rows: 1 or 2.
+    pub vectors: usize,
+    /// Where it begins among the packed numbers.
+    pub start: usize,
+    /// Packed numbers in one of its rows.
+    pub width: usize,
+}
+
+impl Panels {
+    /// Of a `[depth, columns]` matrix.
+    pub fn new(set: InstructionSet, depth: usize, columns: usize) -> Self {
+        Self { columns, depth, lanes: lanes(set) }
+    }
+
+    /// How many panels there are.
+    pub fn count(&self) -> usize {
+        self.columns.div_ceil(VECTORS * self.lanes)
+    }
+
+    /// Packed numbers of all panels.
+    pub fn packed_len(&self) -> usize {
+        self.columns.next_multiple_of(self.lanes) * self.depth
+    }
+
+    /// Panel `index`.
+    #[inline(always)]
+    pub fn panel(&self, index: usize) -> Panel {
+        let full = VECTORS * self.lanes;
+        let column = index * full;
+        let columns = (self.columns - column).min(full);
+        let vectors = columns.div_ceil(self.lanes);
+        Panel { column, columns, vectors, start: column * self.depth, width: vectors * self.lanes }
+    }
+}
+
+/// Lanes of a vector, as [`Isa::LANES`].
+pub(crate) fn lanes(set: InstructionSet) -> usize {
+    struct Lanes;
+    impl Kernel for Lanes {
+        type Output = usize;
+        #[inline(always)]
+        fn run<I: Isa>(self, _: I) -> usize {
+            I::LANES
+        }
+    }
+    dispatch_on(set, Lanes)
+}
+
+/// Packs the rows `rows` of panel `index` of `b` into `packed`, which holds just those rows.
+///
+/// # Panics
+/// If `packed` has another length.
+#[inline(always)]
+pub(crate) fn pack_panel<I: Isa>(
+    isa: I,
+    panels: &Panels,
+    index: usize,
+    b: Matrix<'_>,
+    rows: Range<usize>,
+    packed: &mut [f32],
+) {
+    let panel = panels.panel(index);
+    debug_assert_eq!(panel_width::<I>(), VECTORS * panels.lanes);
+    assert_eq!(packed.len(), rows.len() * panel.width, "a packed panel has its width for each row");
+    match b.contiguous() {
+        Contiguous::Rows => {
+            for (row, packed) in rows.zip(packed.chunks_exact_mut(panel.width)) {
+                let from = b.row(row, panel.column..panel.column + panel.columns);
+                for (to, from) in packed.chunks_exact_mut(I::LANES).zip(from.chunks(I::LANES)) {
+                    isa.store(if from.len() == I::LANES { isa.load(from) } else { isa.load_partial(from) }, to);
+                }
+            }
+        }
+        Contiguous::Columns => transpose(&panel, b, rows, packed),
+        Contiguous::Neither => {
+            for (row, packed) in rows.zip(packed.chunks_exact_mut(panel.width)) {
+                for (j, to) in packed.iter_mut().enumerate() {
+                    *to = if j < panel.columns { b.at(row, panel.column + j) } else { 0.0 };
+                }
+            }
+        }
+    }
+}
+
+/// Rows that are transposed at a time: a column's numbers of one cache line.
+const TRANSPOSED_ROWS: usize = 16;
+
+/// Columns lie contiguous: they are read along, a cache line at a time, and written across.
+#[inline(always)]
+fn transpose(panel: &Panel, b: Matrix<'_>, rows: Range<usize>, packed: &mut [f32]) {
+    let columns = b.transposed();
+    for (block, packed) in packed.chunks_mut(TRANSPOSED_ROWS * panel.width).enumerate() {
+        let first = rows.start + block * TRANSPOSED_ROWS;
+        let count = packed.len() / panel.width;
+        for j in 0..panel.width {
+            if j < panel.columns {
+                let column = columns.row(panel.column + j, first..first + count);
+                for (to, from) in packed.chunks_exact_mut(panel.width).zip(column) {
+                    to[j] = *from;
+                }
+            } else {
+                packed.chunks_exact_mut(panel.width).for_each(|to| to[j] = 0.0);
+            }
+        }
+    }
+}
+
+/// Which numbers of a matrix are neighbours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Contiguous {
+    /// Those of a row.
+    Rows,
+    /// Those of a column.
+    Columns,
+    /// Neither.
+    Neither,
+}
+
+/// [`pack_panel`] for some panels, as work to dispatch.
+pub(crate) struct PackPanels<'a> {
+    /// The division of the whole matrix.
+    pub panels: Panels,
+    /// Which of them.
+    pub indices: Range<usize>,
+    /// The matrix.
+    pub b: Matrix<'a>,
+    /// Which of its rows.
+    pub rows: Range<usize>,
+    /// Room for those rows of those panels.
+    pub packed: &'a mut [f32],
+}
+
+impl Kernel for PackPanels<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        let mut rest = self.packed;
+        for index in self.indices {
+            let len = self.panels.panel(index).width * self.rows.len();
+            let (packed, after) = rest.split_at_mut(len);
+            pack_panel(isa, &self.panels, index, self.b, self.rows.clone(), packed);
+            rest = after;
+        }
+    }
+}
