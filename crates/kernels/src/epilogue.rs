@@ -82,6 +82,13 @@ impl<'a> Epilogue<'a> {
         }
     }
 
+    /// What the exact sum of element `index`, in column `column`, starts from, where the destination holds `y`.
+    pub(crate) fn start(&self, y: f32, index: usize, column: usize) -> f64 {
+        let of = |operand: Option<&[f32]>, index: usize| operand.map_or(0.0, |operand| f64::from(operand[index]));
+        let held = if self.accumulate == Accumulate::Add { f64::from(y) } else { 0.0 };
+        held + of(self.bias, column) + of(self.residual, index)
+    }
+
     /// The same in plain loops over whole rows, for algorithms that have written the bare sums.
     pub fn apply(&self, y: &mut [f32], columns: usize) {
         self.assert_fits(y.len(), columns);

@@ -2,7 +2,13 @@
 
 use super::{expect_rank, four};
 use crate::{Axis, Dim, Fault, Grads, Node, Op, Operands, Reach, Shape};
-use ocelli_kernels::conv::{self, Algorithm, Conv2dGeometry, Conv2dSettings, GeometryError, Pass, geometry};
+use ocelli_kernels::Epilogue;
+use ocelli_kernels::conv::{
+    self, Algorithm, Choice, Conv2dGeometry, Conv2dSettings, GeometryError, Pass, Precision, geometry,
+};
+
+/// Numbers in a cache line, to which what lies in a workspace is aligned.
+const LINE: usize = 16;
 
 /// `y = conv(x, w) + b`, or without `b`.
 ///
@@ -50,12 +56,32 @@ impl Conv2dOp {
     }
 
     fn algorithm(&self, g: &Conv2dGeometry, pass: Pass) -> &'static dyn Algorithm {
-        let forced = self.algorithm.as_deref().and_then(conv::by_name).filter(|forced| forced.supports(g, pass));
-        forced.unwrap_or_else(|| conv::choose(g, pass))
+        match &self.algorithm {
+            Some(name) => Choice::forced(name, Precision::Fast, g, pass).algorithm,
+            None => conv::choose(g, pass, Precision::Fast).algorithm,
+        }
     }
 
     fn workspace_of(&self, pass: Pass, x: &[usize], w: &[usize]) -> usize {
-        self.geometry(x, w).map_or(0, |g| self.algorithm(&g, pass).workspace(&g, pass))
+        self.geometry(x, w).map_or(0, |g| {
+            let algorithm = self.algorithm(&g, pass);
+            algorithm.prepared_len(&g, pass).next_multiple_of(LINE) + algorithm.workspace(&g, pass)
+        })
+    }
+
+    /// The algorithm, the filter as it wants it, and the rest of the workspace.
+    fn prepared<'a>(
+        &self,
+        g: &Conv2dGeometry,
+        pass: Pass,
+        w: &'a [f32],
+        workspace: &'a mut [f32],
+    ) -> (&'static dyn Algorithm, &'a [f32], &'a mut [f32]) {
+        let algorithm = self.algorithm(g, pass);
+        let len = algorithm.prepared_len(g, pass);
+        let (prepared, rest) = workspace.split_at_mut(len.next_multiple_of(LINE));
+        algorithm.prepare(g, pass, w, &mut prepared[..len]);
+        (algorithm, if len == 0 { w } else { &prepared[..len] }, rest)
     }
 
     /// The sentence for a user, with axis, sizes and origin where the operand is to blame.
@@ -99,7 +125,8 @@ impl Op for Conv2dOp {
         let g = self.checked_geometry(k.shape(0), k.shape(1))?;
         let (x, w, bias) = (k.input(0), k.input(1), (k.len() > 2).then(|| k.input(2)));
         let (y, workspace) = k.output_and_workspace();
-        self.algorithm(&g, Pass::Forward).forward(&g, x, w, bias, y, workspace);
+        let (algorithm, filter, workspace) = self.prepared(&g, Pass::Forward, w, workspace);
+        algorithm.forward(&g, x, filter, &Epilogue::bias(bias), y, workspace);
         Ok(())
     }
 
@@ -142,7 +169,8 @@ impl Op for Conv2dBackwardData {
         let g = self.conv.checked_geometry(k.output_shape(0), k.shape(0))?;
         let (w, dy, accumulate) = (k.input(0), k.input(1), k.accumulate());
         let (dx, workspace) = k.output_and_workspace();
-        self.conv.algorithm(&g, Pass::BackwardData).backward_data(&g, dy, w, dx, accumulate, workspace);
+        let (algorithm, filter, workspace) = self.conv.prepared(&g, Pass::BackwardData, w, workspace);
+        algorithm.backward_data(&g, dy, filter, dx, accumulate, workspace);
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! Products of matrices.
 
 use super::expect_rank;
-use crate::{Accumulate, Axis, Dim, Fault, Grads, Node, Op, Operands, Reach, Shape};
+use crate::{Axis, Dim, Fault, Grads, Node, Op, Operands, Reach, Shape};
 use ocelli_kernels::Epilogue;
 use ocelli_kernels::gemm::{Matrix, MatrixMut, gemm};
 

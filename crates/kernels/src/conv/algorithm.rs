@@ -1,9 +1,10 @@
 //! The ways to compute a convolution, as an ordered list.
 
+use super::choice::{Cost, Precision};
 use super::geometry::Conv2dGeometry;
 use super::im2col::Im2col;
 use super::naive::Naive;
-use crate::Accumulate;
+use crate::{Accumulate, Epilogue};
 
 /// One of the three kernels that a convolution needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -26,6 +27,10 @@ impl Pass {
 /// Slices are whole tensors in the layouts of [`crate::conv`], exactly as long as the geometry says; the workspace has
 /// at least [`Algorithm::workspace`] elements with any content, and nothing in it survives the call. A kernel panics
 /// where a slice has another length, because that is a bug of its caller.
+///
+/// An algorithm may want the filter in a form of its own, packed or transformed: [`Algorithm::prepare`] makes it, once
+/// for as many calls as the weights stay the same. Prepared filters hold for the instruction set that was current when
+/// they were made.
 pub trait Algorithm: Sync {
     /// The name under which it can be forced, as in bench ids.
     fn name(&self) -> &'static str;
@@ -33,26 +38,44 @@ pub trait Algorithm: Sync {
     /// Whether it can compute this pass of this convolution.
     fn supports(&self, g: &Conv2dGeometry, pass: Pass) -> bool;
 
-    /// Elements of scratch memory that the pass needs: a function of the geometry alone.
+    /// What its results differ from the definition by.
+    fn precision(&self) -> Precision {
+        Precision::Strict
+    }
+
+    /// What the pass costs, for the choice among algorithms.
+    fn cost(&self, g: &Conv2dGeometry, pass: Pass) -> Cost;
+
+    /// Elements of the prepared filter; 0 where the filter is used as it is. The backward-filter pass has none.
+    fn prepared_len(&self, _g: &Conv2dGeometry, _pass: Pass) -> usize {
+        0
+    }
+
+    /// Prepares the filter `w` for the pass. `prepared` has [`Algorithm::prepared_len`] elements, all of which are
+    /// written.
+    fn prepare(&self, _g: &Conv2dGeometry, _pass: Pass, _w: &[f32], _prepared: &mut [f32]) {}
+
+    /// Elements of scratch memory, shared by all threads, that the pass needs: a function of the geometry alone.
     fn workspace(&self, g: &Conv2dGeometry, pass: Pass) -> usize;
 
-    /// `y = conv(x, w) + bias`.
+    /// `y = activation(conv(x, w) + bias + residual)`, as the epilogue says. `filter` is what [`Algorithm::prepare`]
+    /// wrote, or `w` itself where [`Algorithm::prepared_len`] is 0.
     fn forward(
         &self,
         g: &Conv2dGeometry,
         x: &[f32],
-        w: &[f32],
-        bias: Option<&[f32]>,
+        filter: &[f32],
+        epilogue: &Epilogue<'_>,
         y: &mut [f32],
         workspace: &mut [f32],
     );
 
-    /// `dx = convᵀ(dy, w)`, or added to `dx`.
+    /// `dx = convᵀ(dy, w)`, or added to `dx`; `filter` as in [`Algorithm::forward`].
     fn backward_data(
         &self,
         g: &Conv2dGeometry,
         dy: &[f32],
-        w: &[f32],
+        filter: &[f32],
         dx: &mut [f32],
         accumulate: Accumulate,
         workspace: &mut [f32],
@@ -70,14 +93,9 @@ pub trait Algorithm: Sync {
     );
 }
 
-/// Every algorithm, the preferred one first. The last is the definition and supports everything.
+/// Every algorithm, the preferred one first where two cost the same. The last is the definition and supports
+/// everything.
 pub const ALGORITHMS: &[&dyn Algorithm] = &[&Im2col, &Naive];
-
-/// The first algorithm of [`ALGORITHMS`] that supports the pass.
-#[must_use]
-pub fn choose(g: &Conv2dGeometry, pass: Pass) -> &'static dyn Algorithm {
-    ALGORITHMS.iter().copied().find(|algorithm| algorithm.supports(g, pass)).unwrap_or(&Naive)
-}
 
 /// The algorithm of that name, for callers that force one.
 #[must_use]

@@ -17,10 +17,11 @@ use rayon::prelude::*;
 use self::patches::{add_patches, copy_patches};
 use self::plan::{Plan, Slab};
 use super::algorithm::{Algorithm, Pass, assert_operands};
+use super::choice::Cost;
 use super::geometry::Conv2dGeometry;
-use crate::Accumulate;
 use crate::gemm::baseline::{gemm, gemm_parallel};
 use crate::gemm::{Matrix, MatrixMut};
+use crate::{Accumulate, Epilogue};
 
 /// Elements of a filter gradient that one task sums over the pieces: long enough to pay for the task.
 const REDUCTION_CHUNK: usize = 8192;
@@ -56,6 +57,12 @@ impl Algorithm for Im2col {
         true
     }
 
+    fn cost(&self, g: &Conv2dGeometry, _pass: Pass) -> Cost {
+        // Patches are written and read, and packed again by the product.
+        let patches = g.output_pixels() as f64 * (g.patch_len() * g.groups) as f64;
+        Cost { multiply_adds: g.macs() as f64, efficiency: 0.3, moved: patches }
+    }
+
     fn workspace(&self, g: &Conv2dGeometry, pass: Pass) -> usize {
         Plan::new(g, pass).workspace()
     }
@@ -65,12 +72,12 @@ impl Algorithm for Im2col {
         g: &Conv2dGeometry,
         x: &[f32],
         w: &[f32],
-        bias: Option<&[f32]>,
+        epilogue: &Epilogue<'_>,
         y: &mut [f32],
         workspace: &mut [f32],
     ) {
         assert_operands(g, x, w, y);
-        assert!(bias.is_none_or(|bias| bias.len() == g.out_c), "a bias of {} channels", g.out_c);
+        epilogue.assert_fits(y.len(), g.out_c);
         if y.is_empty() {
             return;
         }
@@ -80,8 +87,9 @@ impl Algorithm for Im2col {
             .zip(workspace.par_chunks_mut(plan.piece_workspace))
             .enumerate()
             .for_each(|(piece, (y, workspace))| {
-                forward_piece(&plan, x, w, bias, piece * plan.rows_per_piece, y, workspace);
+                forward_piece(&plan, x, w, epilogue.accumulate, piece * plan.rows_per_piece, y, workspace);
             });
+        epilogue.apply(y, g.out_c);
     }
 
     fn backward_data(
@@ -173,7 +181,7 @@ fn forward_piece(
     plan: &Plan<'_>,
     x: &[f32],
     w: &[f32],
-    bias: Option<&[f32]>,
+    accumulate: Accumulate,
     first_row: usize,
     y: &mut [f32],
     workspace: &mut [f32],
@@ -183,12 +191,8 @@ fn forward_piece(
     for (block, y) in y.chunks_mut(plan.block_rows * plan.output_row).enumerate() {
         let row = first_row + block * plan.block_rows;
         let pixels = y.len() / g.out_c;
-        if let Some(bias) = bias {
-            y.chunks_exact_mut(g.out_c).for_each(|pixel| pixel.copy_from_slice(bias));
-        }
         for slab in plan.slabs() {
-            let first = bias.is_none() && slab.is_first();
-            let accumulate = if first { Accumulate::Set } else { Accumulate::Add };
+            let accumulate = if slab.is_first() { accumulate } else { Accumulate::Add };
             for group in 0..g.groups {
                 let patches = patches_of(plan, x, group, &slab, row, pixels, workspace);
                 let y = MatrixMut::new(y, pixels, g.out_c).columns(plan.output_columns(group));

@@ -1,22 +1,25 @@
 //! The definition of convolution: plain loops, sums in `f64`. Slow, and the judge of every other algorithm.
 
 use super::algorithm::{Algorithm, Pass, assert_operands};
+use super::choice::Cost;
 use super::geometry::Conv2dGeometry;
-use crate::Accumulate;
+use crate::{Accumulate, Epilogue};
 
 /// [`conv2d_forward`], [`conv2d_backward_data`] and [`conv2d_backward_filter`] as an [`Algorithm`].
 #[derive(Clone, Copy, Debug)]
 pub struct Naive;
 
 /// `y[n, p, o] = bias[o] + Σ x[n, p·stride + k·dilation − pad, c] · w[k, c, o]` over the taps `k` and the channels `c`
-/// of the group of `o`.
-pub fn conv2d_forward(g: &Conv2dGeometry, x: &[f32], w: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
+/// of the group of `o`; then what the epilogue says.
+pub fn conv2d_forward(g: &Conv2dGeometry, x: &[f32], w: &[f32], epilogue: &Epilogue<'_>, y: &mut [f32]) {
     assert_operands(g, x, w, y);
+    epilogue.assert_fits(y.len(), g.out_c);
     for n in 0..g.batch {
         for row in 0..g.out_h {
             for column in 0..g.out_w {
                 for o in 0..g.out_c {
-                    let mut sum = bias.map_or(0.0, |bias| f64::from(bias[o]));
+                    let index = output_index(g, n, row, column, o);
+                    let mut sum = epilogue.start(y[index], index, o);
                     for tap_row in 0..g.kernel_h {
                         let Some(in_row) = g.input_row(row, tap_row) else { continue };
                         for tap_column in 0..g.kernel_w {
@@ -28,7 +31,7 @@ pub fn conv2d_forward(g: &Conv2dGeometry, x: &[f32], w: &[f32], bias: Option<&[f
                             }
                         }
                     }
-                    y[output_index(g, n, row, column, o)] = sum as f32;
+                    y[index] = epilogue.activation.apply(sum as f32);
                 }
             }
         }
@@ -120,6 +123,11 @@ impl Algorithm for Naive {
         true
     }
 
+    fn cost(&self, g: &Conv2dGeometry, _pass: Pass) -> Cost {
+        // Scalar arithmetic in f64 with an index computed for each product.
+        Cost { multiply_adds: g.macs() as f64, efficiency: 0.005, moved: 0.0 }
+    }
+
     fn workspace(&self, _g: &Conv2dGeometry, _pass: Pass) -> usize {
         0
     }
@@ -129,11 +137,11 @@ impl Algorithm for Naive {
         g: &Conv2dGeometry,
         x: &[f32],
         w: &[f32],
-        bias: Option<&[f32]>,
+        epilogue: &Epilogue<'_>,
         y: &mut [f32],
         _workspace: &mut [f32],
     ) {
-        conv2d_forward(g, x, w, bias, y);
+        conv2d_forward(g, x, w, epilogue, y);
     }
 
     fn backward_data(

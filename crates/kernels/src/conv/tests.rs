@@ -2,9 +2,11 @@
 
 use proptest::prelude::*;
 
-use super::naive::{conv2d_backward_data, conv2d_backward_filter, conv2d_forward};
+use super::naive::{Naive, conv2d_backward_data, conv2d_backward_filter, conv2d_forward};
 use super::*;
-use crate::Accumulate;
+use ocelli_simd::InstructionSet;
+
+use crate::{Accumulate, Activation, Epilogue};
 
 /// Numbers in [-1, 1) that depend on `seed` alone.
 fn numbers(seed: u64, len: usize) -> Vec<f32> {
@@ -51,16 +53,29 @@ impl Case {
         vec![f32::NAN; algorithm.workspace(&self.g, pass)]
     }
 
-    fn forward(&self, algorithm: &dyn Algorithm, bias: Option<&[f32]>) -> Vec<f32> {
-        let mut y = vec![f32::NAN; self.g.output_len()];
+    /// The filter as the algorithm wants it.
+    fn filter(&self, algorithm: &dyn Algorithm, pass: Pass) -> Vec<f32> {
+        let mut prepared = vec![f32::NAN; algorithm.prepared_len(&self.g, pass)];
+        algorithm.prepare(&self.g, pass, &self.w, &mut prepared);
+        if prepared.is_empty() { self.w.clone() } else { prepared }
+    }
+
+    fn forward(&self, algorithm: &dyn Algorithm, mut y: Vec<f32>, epilogue: &Epilogue<'_>) -> Vec<f32> {
         let mut workspace = self.workspace(algorithm, Pass::Forward);
-        algorithm.forward(&self.g, &self.x, &self.w, bias, &mut y, &mut workspace);
+        let filter = self.filter(algorithm, Pass::Forward);
+        algorithm.forward(&self.g, &self.x, &filter, epilogue, &mut y, &mut workspace);
         y
+    }
+
+    /// Without bias or anything else.
+    fn bare(&self, algorithm: &dyn Algorithm) -> Vec<f32> {
+        self.forward(algorithm, vec![f32::NAN; self.g.output_len()], &Epilogue::default())
     }
 
     fn backward_data(&self, algorithm: &dyn Algorithm, mut dx: Vec<f32>, accumulate: Accumulate) -> Vec<f32> {
         let mut workspace = self.workspace(algorithm, Pass::BackwardData);
-        algorithm.backward_data(&self.g, &self.dy, &self.w, &mut dx, accumulate, &mut workspace);
+        let filter = self.filter(algorithm, Pass::BackwardData);
+        algorithm.backward_data(&self.g, &self.dy, &filter, &mut dx, accumulate, &mut workspace);
         dx
     }
 
@@ -71,10 +86,25 @@ impl Case {
     }
 }
 
-/// `|got - exact| <= 2 (terms + 2) ε (Σ|a||b| + what was there)`, element by element.
-fn assert_close(what: &str, g: &Conv2dGeometry, terms: usize, got: &[f32], exact: &[f32], magnitudes: &[f32]) {
+/// Winograd's transforms mix the numbers of a tile and multiply by constants up to 8 or so: its errors are those of the
+/// largest sum around, times this.
+const FAST_ERROR: f32 = 8.0;
+
+/// `|got - exact| <= 2 (terms + 2) ε (Σ|a||b| + what was there)`, element by element; for algorithms that are
+/// [`Precision::Fast`], with the largest such sum and [`FAST_ERROR`] times as much.
+fn assert_close(
+    what: &str,
+    precision: Precision,
+    g: &Conv2dGeometry,
+    terms: usize,
+    got: &[f32],
+    exact: &[f32],
+    magnitudes: &[f32],
+) {
     assert_eq!(got.len(), exact.len());
+    let largest = FAST_ERROR * magnitudes.iter().copied().fold(0.0, f32::max);
     for (index, ((&got, &exact), &magnitude)) in got.iter().zip(exact).zip(magnitudes).enumerate() {
+        let magnitude = if precision == Precision::Strict { magnitude } else { largest };
         let bound = 2.0 * (terms + 2) as f32 * f32::EPSILON * magnitude;
         // Written so that NaN fails.
         assert!((got - exact).abs() <= bound, "{what}, element {index}: {got}, not {exact} +- {bound}, in {g:?}");
@@ -88,40 +118,58 @@ fn check(g: Conv2dGeometry, seed: u64) {
     let old_dw = numbers(seed ^ 5, g.filter_len());
     let (x, w, dy) = (absolute(&case.x), absolute(&case.w), absolute(&case.dy));
     let mut y_magnitude = vec![0.0; g.output_len()];
-    conv2d_forward(&g, &x, &w, Some(&absolute(&case.bias)), &mut y_magnitude);
+    let residual = numbers(seed ^ 6, g.output_len());
+    let (bias, residual_magnitude) = (absolute(&case.bias), absolute(&residual));
+    let all = Epilogue { bias: Some(&bias), residual: Some(&residual_magnitude), ..Epilogue::of(Accumulate::Add) };
+    let old_y = numbers(seed ^ 7, g.output_len());
+    y_magnitude.copy_from_slice(&absolute(&old_y));
+    conv2d_forward(&g, &x, &w, &all, &mut y_magnitude);
     let mut dx_magnitude = absolute(&old_dx);
     conv2d_backward_data(&g, &dy, &w, &mut dx_magnitude, Accumulate::Add);
     let mut dw_magnitude = absolute(&old_dw);
     conv2d_backward_filter(&g, &x, &dy, &mut dw_magnitude, Accumulate::Add);
     let taps = g.kernel_h * g.kernel_w;
 
-    for &algorithm in ALGORITHMS {
-        let name = algorithm.name();
+    let epilogues = [
+        Epilogue::default(),
+        Epilogue::bias(Some(&case.bias)),
+        Epilogue { residual: Some(&residual), activation: Activation::Relu, ..Epilogue::bias(Some(&case.bias)) },
+        Epilogue { activation: Activation::Clamp { low: -0.5, high: 0.5 }, ..Epilogue::of(Accumulate::Add) },
+    ];
+    for (algorithm, set) in everything() {
+        let what = |pass: &str| format!("{} {pass} on {set}", algorithm.name());
+        let close = |pass: &str, terms: usize, got: &[f32], exact: &[f32], magnitudes: &[f32]| {
+            assert_close(&what(pass), algorithm.precision(), &g, terms, got, exact, magnitudes);
+        };
         if algorithm.supports(&g, Pass::Forward) {
-            for bias in [None, Some(case.bias.as_slice())] {
-                let mut exact = vec![0.0; g.output_len()];
-                conv2d_forward(&g, &case.x, &case.w, bias, &mut exact);
-                let y = case.forward(algorithm, bias);
-                assert_close(&format!("{name} forward"), &g, g.patch_len(), &y, &exact, &y_magnitude);
+            for epilogue in &epilogues {
+                let mut exact = old_y.clone();
+                conv2d_forward(&g, &case.x, &case.w, epilogue, &mut exact);
+                let y = set.scoped(|| case.forward(algorithm, old_y.clone(), epilogue));
+                close(&format!("forward {:?}", epilogue.activation), g.patch_len(), &y, &exact, &y_magnitude);
             }
         }
         for accumulate in [Accumulate::Set, Accumulate::Add] {
             if algorithm.supports(&g, Pass::BackwardData) {
                 let mut exact = old_dx.clone();
                 conv2d_backward_data(&g, &case.dy, &case.w, &mut exact, accumulate);
-                let dx = case.backward_data(algorithm, old_dx.clone(), accumulate);
+                let dx = set.scoped(|| case.backward_data(algorithm, old_dx.clone(), accumulate));
                 let terms = taps * g.group_out_c();
-                assert_close(&format!("{name} backward_data {accumulate:?}"), &g, terms, &dx, &exact, &dx_magnitude);
+                close(&format!("backward_data {accumulate:?}"), terms, &dx, &exact, &dx_magnitude);
             }
             if algorithm.supports(&g, Pass::BackwardFilter) {
                 let mut exact = old_dw.clone();
                 conv2d_backward_filter(&g, &case.x, &case.dy, &mut exact, accumulate);
-                let dw = case.backward_filter(algorithm, old_dw.clone(), accumulate);
-                let terms = g.output_pixels();
-                assert_close(&format!("{name} backward_filter {accumulate:?}"), &g, terms, &dw, &exact, &dw_magnitude);
+                let dw = set.scoped(|| case.backward_filter(algorithm, old_dw.clone(), accumulate));
+                close(&format!("backward_filter {accumulate:?}"), g.output_pixels(), &dw, &exact, &dw_magnitude);
             }
         }
     }
+}
+
+/// Every algorithm on every instruction set of this machine.
+fn everything() -> impl Iterator<Item = (&'static dyn Algorithm, InstructionSet)> {
+    ALGORITHMS.iter().flat_map(|&algorithm| InstructionSet::available().map(move |set| (algorithm, set)))
 }
 
 fn geometry(settings: Conv2dSettings, input: [usize; 4], filter: [usize; 4]) -> Conv2dGeometry {
@@ -193,7 +241,7 @@ fn named_geometries_equal_the_definition() {
 fn an_empty_batch_has_no_gradient() {
     let g = geometry(Conv2dSettings::default(), [0, 4, 4, 2], [3, 3, 2, 2]);
     check(g, 1);
-    for &algorithm in ALGORITHMS {
+    for &algorithm in ALGORITHMS.iter().filter(|algorithm| algorithm.supports(&g, Pass::BackwardFilter)) {
         let dw = Case::new(g, 1).backward_filter(algorithm, vec![1.0; g.filter_len()], Accumulate::Set);
         assert!(dw.iter().all(|&dw| dw == 0.0), "{}", algorithm.name());
     }
@@ -207,17 +255,19 @@ fn same_bits_on_any_number_of_threads() {
             let case = Case::new(*g, 3);
             let run = |threads| {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-                let results = pool.install(|| {
-                    [
-                        case.forward(algorithm, Some(&case.bias)),
-                        case.backward_data(algorithm, vec![0.5; g.input_len()], Accumulate::Add),
-                        case.backward_filter(algorithm, vec![0.5; g.filter_len()], Accumulate::Add),
-                    ]
-                });
+                let supported = Pass::ALL.into_iter().filter(|&pass| algorithm.supports(g, pass));
+                let result = |pass| match pass {
+                    Pass::Forward => {
+                        case.forward(algorithm, vec![f32::NAN; g.output_len()], &Epilogue::bias(Some(&case.bias)))
+                    }
+                    Pass::BackwardData => case.backward_data(algorithm, vec![0.5; g.input_len()], Accumulate::Add),
+                    Pass::BackwardFilter => case.backward_filter(algorithm, vec![0.5; g.filter_len()], Accumulate::Add),
+                };
+                let results = pool.install(|| supported.map(result).collect::<Vec<_>>());
                 results.concat().iter().map(|value| value.to_bits()).collect::<Vec<_>>()
             };
             let one = run(1);
-            assert!(one == run(2) && one == run(8), "{} on {name}", algorithm.name());
+            assert!(one == run(2) && one == run(3) && one == run(8), "{} on {name}", algorithm.name());
         }
     }
 }
@@ -231,8 +281,8 @@ fn convolution_is_cross_correlation_with_the_flipped_filter() {
     let tap = g.group_in_c() * g.out_c;
     let w = case.w.chunks_exact(tap).rev().flatten().copied().collect();
     let turned = Case { g: correlation, w, ..Case::new(correlation, 11) };
-    for &algorithm in ALGORITHMS {
-        let (y, expected) = (case.forward(algorithm, None), turned.forward(algorithm, None));
+    for &algorithm in ALGORITHMS.iter().filter(|algorithm| algorithm.supports(&g, Pass::Forward)) {
+        let (y, expected) = (case.bare(algorithm), turned.bare(algorithm));
         for (y, expected) in y.iter().zip(&expected) {
             assert!((y - expected).abs() <= 1e-5, "{}: {y} and {expected}", algorithm.name());
         }
@@ -246,7 +296,9 @@ fn a_delta_filter_in_convolution_mode_shifts_the_picture() {
     for &algorithm in ALGORITHMS {
         // (x * δ₊₁)[p] = x[p - 1]: the last tap of a true convolution looks back.
         let case = Case { x: vec![1.0, 2.0, 3.0, 4.0], w: vec![0.0, 0.0, 1.0], ..Case::new(g, 0) };
-        assert_eq!(case.forward(algorithm, None), [0.0, 1.0, 2.0, 3.0], "{}", algorithm.name());
+        if algorithm.supports(&g, Pass::Forward) {
+            assert_eq!(case.bare(algorithm), [0.0, 1.0, 2.0, 3.0], "{}", algorithm.name());
+        }
     }
 }
 
@@ -258,7 +310,9 @@ fn algorithms_are_found_by_name_and_by_support() {
     }
     assert!(by_name("fft").is_none());
     for pass in Pass::ALL {
-        assert_eq!(choose(&g, pass).name(), "im2col");
+        assert!(choose(&g, pass, Precision::Fast).algorithm.supports(&g, pass));
+        assert_eq!(choose(&g, pass, Precision::Strict).algorithm.precision(), Precision::Strict);
+        assert_eq!(Choice::forced("naive", Precision::Fast, &g, pass).algorithm.name(), "naive");
     }
     assert_eq!(ALGORITHMS.last().map(|algorithm| algorithm.name()), Some("naive"));
 }
@@ -274,7 +328,7 @@ fn workspaces_stay_bounded() {
     ] {
         let g = geometry(same, input, filter);
         for pass in Pass::ALL {
-            let bytes = 4 * choose(&g, pass).workspace(&g, pass);
+            let bytes = 4 * choose(&g, pass, Precision::Fast).algorithm.workspace(&g, pass);
             assert!(bytes <= 32 << 20, "{pass:?} of {input:?} x {filter:?} asks for {bytes} bytes");
         }
     }
@@ -323,17 +377,26 @@ proptest! {
         let magnitude = {
             let (x, w, dy) = (absolute(&case.x), absolute(&case.w), absolute(&case.dy));
             let mut y = vec![0.0; g.output_len()];
-            conv2d_forward(&g, &x, &w, None, &mut y);
+            conv2d_forward(&g, &x, &w, &Epilogue::default(), &mut y);
             dot(&dy, &y)
         };
         let longest = g.patch_len().max(g.output_pixels()).max(g.kernel_h * g.kernel_w * g.group_out_c());
         let bound = 2.0 * (longest + 2) as f64 * f64::from(f32::EPSILON) * magnitude;
+        let forward = dot(&case.dy, &case.bare(&Naive));
         for &algorithm in ALGORITHMS {
-            let forward = dot(&case.dy, &case.forward(algorithm, None));
-            let data = dot(&case.backward_data(algorithm, vec![f32::NAN; g.input_len()], Accumulate::Set), &case.x);
-            let filter = dot(&case.backward_filter(algorithm, vec![f32::NAN; g.filter_len()], Accumulate::Set), &case.w);
-            prop_assert!((forward - data).abs() <= bound, "{}: {} and dx {}", algorithm.name(), forward, data);
-            prop_assert!((forward - filter).abs() <= bound, "{}: {} and dw {}", algorithm.name(), forward, filter);
+            let bound = if algorithm.precision() == Precision::Strict { bound } else { bound * f64::from(FAST_ERROR) };
+            let products = Pass::ALL.into_iter().filter(|&pass| algorithm.supports(&g, pass)).map(|pass| match pass {
+                Pass::Forward => dot(&case.dy, &case.bare(algorithm)),
+                Pass::BackwardData => {
+                    dot(&case.backward_data(algorithm, vec![f32::NAN; g.input_len()], Accumulate::Set), &case.x)
+                }
+                Pass::BackwardFilter => {
+                    dot(&case.backward_filter(algorithm, vec![f32::NAN; g.filter_len()], Accumulate::Set), &case.w)
+                }
+            });
+            for product in products {
+                prop_assert!((forward - product).abs() <= bound, "{}: {forward} and {product}", algorithm.name());
+            }
         }
     }
 }

@@ -1,0 +1,110 @@
+//! Which algorithm computes a convolution: the cheapest by a small model of costs.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::algorithm::{ALGORITHMS, Algorithm, Pass};
+use super::geometry::Conv2dGeometry;
+use super::naive::Naive;
+
+/// How far a result may be from the exact one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Precision {
+    /// Any algorithm, Winograd's among them: a relative error (L2) of some 1e-6.
+    #[default]
+    Fast,
+    /// Only algorithms that round nothing but the products and sums of the definition, in any order.
+    Strict,
+}
+
+/// What a pass costs, in steps of one multiply-add of one number: its arithmetic, and what it moves through memory.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Cost {
+    /// Multiply-adds that are executed, those of padding and of transforms among them.
+    pub multiply_adds: f64,
+    /// The share of the machine's peak that they reach, in (0, 1], as measured.
+    pub efficiency: f64,
+    /// Numbers that are read from or written to memory.
+    pub moved: f64,
+}
+
+/// Multiply-adds in the time that one number takes through memory: on two cores of an AVX2 machine (Zen 3) 200 GFLOP/s
+/// stand against some 30 GB/s, and larger machines are not far from that ratio.
+const MULTIPLY_ADDS_PER_NUMBER: f64 = 13.0;
+
+impl Cost {
+    /// The sum, in multiply-adds at the peak.
+    #[must_use]
+    pub fn total(&self) -> f64 {
+        self.multiply_adds / self.efficiency + self.moved * MULTIPLY_ADDS_PER_NUMBER
+    }
+}
+
+/// An algorithm and why it was chosen; displayed as a clause.
+#[derive(Clone, Copy)]
+pub struct Choice {
+    /// The algorithm.
+    pub algorithm: &'static dyn Algorithm,
+    reason: Reason,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Reason {
+    Forced,
+    Only,
+    Cheapest { cost: f64, next: &'static str, next_cost: f64 },
+}
+
+impl Choice {
+    /// The algorithm of that name, if there is one and it supports the pass; otherwise the cheapest.
+    #[must_use]
+    pub fn forced(name: &str, precision: Precision, g: &Conv2dGeometry, pass: Pass) -> Self {
+        let forced = super::by_name(name).filter(|algorithm| algorithm.supports(g, pass));
+        forced.map_or_else(|| choose(g, pass, precision), |algorithm| Self { algorithm, reason: Reason::Forced })
+    }
+}
+
+impl fmt::Debug for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl fmt::Display for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.algorithm.name();
+        match self.reason {
+            Reason::Forced => write!(f, "{name} (asked for)"),
+            Reason::Only => write!(f, "{name} (alone supports it)"),
+            Reason::Cheapest { cost, next, next_cost } => {
+                write!(f, "{name} (est. {:.2} of {next})", cost / next_cost)
+            }
+        }
+    }
+}
+
+/// The cheapest of [`ALGORITHMS`] that supports the pass at this precision; among equals, the first.
+#[must_use]
+pub fn choose(g: &Conv2dGeometry, pass: Pass, precision: Precision) -> Choice {
+    let fit = |algorithm: &&'static dyn Algorithm| {
+        algorithm.supports(g, pass) && (precision == Precision::Fast || algorithm.precision() == Precision::Strict)
+    };
+    let mut best: Option<(&'static dyn Algorithm, f64)> = None;
+    let mut second: Option<(&'static dyn Algorithm, f64)> = None;
+    for algorithm in ALGORITHMS.iter().copied().filter(fit) {
+        let cost = algorithm.cost(g, pass).total();
+        if best.is_none_or(|(_, least)| cost < least) {
+            second = best.replace((algorithm, cost));
+        } else if second.is_none_or(|(_, least)| cost < least) {
+            second = Some((algorithm, cost));
+        }
+    }
+    match (best, second) {
+        (Some((algorithm, cost)), Some((next, next_cost))) => {
+            Choice { algorithm, reason: Reason::Cheapest { cost, next: next.name(), next_cost } }
+        }
+        (Some((algorithm, _)), None) => Choice { algorithm, reason: Reason::Only },
+        (None, _) => Choice { algorithm: &Naive, reason: Reason::Only },
+    }
+}
