@@ -81,6 +81,21 @@ pub trait Isa: Copy + Send + Sync + 'static {
     /// `LANES` numbers can be written at `y`.
     unsafe fn store_ptr(self, x: Self::Vector, y: *mut f32);
 
+    /// Writes the `LANES` numbers at `y` past the caches, where the instruction set can: for large results that are not
+    /// read soon. Other threads see them in order only after [`fence`](Self::fence).
+    ///
+    /// # Safety
+    /// `LANES` numbers can be written at `y`, and `y` is a multiple of the size of a vector.
+    #[inline(always)]
+    unsafe fn store_non_temporal_ptr(self, x: Self::Vector, y: *mut f32) {
+        // SAFETY: the caller: `LANES` numbers can be written at `y`.
+        unsafe { self.store_ptr(x, y) }
+    }
+
+    /// Makes what was written past the caches visible in order. To be called at the end of a task that did so.
+    #[inline(always)]
+    fn fence(self) {}
+
     /// `a + b`
     fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// `a - b`

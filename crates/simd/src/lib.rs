@@ -38,6 +38,7 @@
 
 mod dispatch;
 mod isa;
+pub mod machine;
 pub mod math;
 mod portable;
 pub mod slices;

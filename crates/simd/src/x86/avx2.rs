@@ -122,6 +122,18 @@ impl Isa for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn store_non_temporal_ptr(self, x: __m256, y: *mut f32) {
+        // SAFETY: the token proves AVX; the caller: eight numbers can be written, aligned to the vector.
+        unsafe { _mm256_stream_ps(y, x) }
+    }
+
+    #[inline(always)]
+    fn fence(self) {
+        // SAFETY: SSE is in every `x86_64`.
+        unsafe { _mm_sfence() }
+    }
+
+    #[inline(always)]
     fn abs(self, x: __m256) -> __m256 {
         // SAFETY: the token proves AVX.
         unsafe { _mm256_andnot_ps(_mm256_set1_ps(-0.0), x) }

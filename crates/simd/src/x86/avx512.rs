@@ -106,6 +106,18 @@ impl Isa for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn store_non_temporal_ptr(self, x: __m512, y: *mut f32) {
+        // SAFETY: the token proves AVX-512 F; the caller: sixteen numbers can be written, aligned to the vector.
+        unsafe { _mm512_stream_ps(y, x) }
+    }
+
+    #[inline(always)]
+    fn fence(self) {
+        // SAFETY: SSE is in every `x86_64`.
+        unsafe { _mm_sfence() }
+    }
+
+    #[inline(always)]
     fn neg(self, x: __m512) -> __m512 {
         // SAFETY: the token proves AVX-512 DQ.
         unsafe { _mm512_xor_ps(_mm512_set1_ps(-0.0), x) }
