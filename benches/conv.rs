@@ -21,8 +21,8 @@ fn bench(criterion: &mut Criterion, pass: Pass, group: &str) {
     let mut group = criterion.benchmark_group(group);
     for (network, layer) in Network::all().iter().flat_map(Network::named_layers) {
         let Operation::Convolution(convolution) = layer.operation else { continue };
-        let batch = shapes::batch(layer);
-        let (g, macs) = (convolution.geometry(batch), layer.macs(batch));
+        let g = convolution.geometry(shapes::batch(layer.batch));
+        let macs = g.macs();
         group.throughput(Throughput::Elements(2 * macs));
         for algorithm in ALGORITHMS.iter().copied().filter(|algorithm| algorithm.supports(&g, pass)) {
             if algorithm.name() == "naive" && macs > NAIVE_MACS {
@@ -32,7 +32,7 @@ fn bench(criterion: &mut Criterion, pass: Pass, group: &str) {
                 if set == InstructionSet::Portable && macs > PORTABLE_MACS {
                     continue;
                 }
-                let id = format!("{network}.{}/b{batch}/{}/{set}", layer.name, algorithm.name());
+                let id = format!("{network}.{}/b{}/{}/{set}", layer.name, layer.batch, algorithm.name());
                 // Operands are made only for what is benched.
                 let mut run = None;
                 group.bench_function(id, |bencher| {

@@ -18,9 +18,7 @@ fn bench(criterion: &mut Criterion, pass: Pass, group: &str) {
     let mut group = criterion.benchmark_group(group);
     for (network, layer) in Network::all().iter().flat_map(Network::named_layers) {
         let Operation::Dense(dense) = layer.operation else { continue };
-        let full = shapes::batch(layer);
-        let batches = if full == 1 { vec![1] } else { vec![1, full] };
-        for batch in batches {
+        for batch in [1, layer.batch] {
             let macs = layer.macs(batch);
             group.throughput(Throughput::Elements(2 * macs));
             for set in InstructionSet::available() {
@@ -29,7 +27,7 @@ fn bench(criterion: &mut Criterion, pass: Pass, group: &str) {
                 }
                 let mut run = None;
                 group.bench_function(format!("{network}.{}/b{batch}/{set}", layer.name), |bencher| {
-                    let run = run.get_or_insert_with(|| task::dense(dense, batch, pass));
+                    let run = run.get_or_insert_with(|| task::dense(dense, shapes::batch(batch), pass));
                     set.scoped(|| bencher.iter(run));
                 });
             }

@@ -116,9 +116,9 @@ pub fn numbers(len: usize) -> Vec<f32> {
     numbers
 }
 
-/// The batch that a layer is benched with: its own, or one picture where `--test` only asks whether the bench runs.
-pub fn batch(layer: &Layer) -> usize {
-    if std::env::args().any(|argument| argument == "--test") { 1 } else { layer.batch }
+/// The batch to compute with: the one given, or 1 where `--test` only asks whether the benches run.
+pub fn batch(batch: usize) -> usize {
+    if std::env::args().any(|argument| argument == "--test") { 1 } else { batch }
 }
 
 /// Runs one bench file. Kernels take micro- to milliseconds: a second of samples each is steady to some per cent, and
