@@ -10,7 +10,7 @@ use ceilings::{Bandwidth, peak};
 use clap::{Parser, ValueEnum};
 use clock::median;
 use ocelli::{
-    kernels::conv::{self, Algorithm, Pass},
+    kernels::conv::{self, Algorithm, Pass, Precision},
     simd::InstructionSet,
 };
 use report::{Row, Summary};
@@ -50,6 +50,9 @@ struct Arguments {
     /// Forces an algorithm by its name, and leaves out the layers that it cannot compute.
     #[arg(long)]
     algorithm: Option<String>,
+    /// Leaves out the algorithms that round more than the definition, which are Winograd's.
+    #[arg(long)]
+    strict: bool,
     /// Seconds of measuring for each row.
     #[arg(long, default_value_t = 0.3)]
     seconds: f64,
@@ -100,7 +103,11 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
-    let forced = arguments.algorithm.as_deref().map(algorithm).transpose()?;
+    let choice = match arguments.algorithm.as_deref() {
+        Some(name) => Choice::Forced(algorithm(name)?),
+        None if arguments.strict => Choice::Cheapest(Precision::Strict),
+        None => Choice::Cheapest(Precision::Fast),
+    };
     if let Some(set) = arguments.isa.filter(|&set| set != InstructionSet::current()) {
         return Err(format!("this machine has no {set}").into());
     }
@@ -123,7 +130,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let bandwidth = Bandwidth::measure(set, threads)?;
     println!("\n{bandwidth}");
 
-    let rows = rows(arguments, &network, forced, &Ceilings { set, threads, peak: before, copy: bandwidth.copy() });
+    let rows = rows(arguments, &network, choice, &Ceilings { set, threads, peak: before, copy: bandwidth.copy() });
     let after = peak(set, threads)?;
     println!("peak afterwards: {after:.1} GFLOP/s");
     if (after / before - 1.0).abs() > STEADY {
@@ -142,6 +149,15 @@ fn algorithm(name: &str) -> Result<&'static dyn Algorithm, String> {
     })
 }
 
+/// Who chooses the algorithm of a convolution.
+#[derive(Clone, Copy)]
+enum Choice {
+    /// The user.
+    Forced(&'static dyn Algorithm),
+    /// The library.
+    Cheapest(Precision),
+}
+
 /// What the rows are held against.
 struct Ceilings {
     set: InstructionSet,
@@ -152,14 +168,14 @@ struct Ceilings {
     copy: f64,
 }
 
-fn rows(arguments: &Arguments, network: &Network, forced: Option<&'static dyn Algorithm>, of: &Ceilings) -> Vec<Row> {
+fn rows(arguments: &Arguments, network: &Network, choice: Choice, of: &Ceilings) -> Vec<Row> {
     let budget = Duration::from_secs_f64(arguments.seconds);
     let mut rows = Vec::new();
     for &pass in arguments.pass.list() {
         let mut summary = Summary::default();
         println!("{}", Row::header());
         for layer in &network.layers {
-            let Some((algorithm, time)) = measure(layer, pass, forced, budget) else { continue };
+            let Some((algorithm, time)) = measure(layer, pass, choice, budget) else { continue };
             let milliseconds = time.as_secs_f64() * 1e3;
             let gflops = 2.0 * layer.macs(layer.batch) as f64 / time.as_secs_f64() / 1e9;
             let row = Row {
@@ -185,21 +201,20 @@ fn rows(arguments: &Arguments, network: &Network, forced: Option<&'static dyn Al
 }
 
 /// The name of the algorithm and the time of one pass; `None` where the forced algorithm cannot compute it.
-fn measure(
-    layer: &Layer,
-    pass: Pass,
-    forced: Option<&'static dyn Algorithm>,
-    budget: Duration,
-) -> Option<(&'static str, Duration)> {
+fn measure(layer: &Layer, pass: Pass, choice: Choice, budget: Duration) -> Option<(&'static str, Duration)> {
     match layer.operation {
         Operation::Convolution(convolution) => {
             let g = convolution.geometry(layer.batch);
-            let algorithm = forced.unwrap_or_else(|| conv::choose(&g, pass));
+            let algorithm = match choice {
+                Choice::Forced(algorithm) => algorithm,
+                Choice::Cheapest(precision) => conv::choose(&g, pass, precision).algorithm,
+            };
             let supported = algorithm.supports(&g, pass);
             supported.then(|| (algorithm.name(), median(task::convolution(g, pass, algorithm), budget)))
         }
-        Operation::Dense(dense) => {
-            forced.is_none().then(|| ("gemm", median(task::dense(dense, layer.batch, pass), budget)))
-        }
+        Operation::Dense(dense) => match choice {
+            Choice::Forced(_) => None,
+            Choice::Cheapest(_) => Some(("gemm", median(task::dense(dense, layer.batch, pass), budget))),
+        },
     }
 }
