@@ -19,7 +19,7 @@ use shapes::{
     layer::{Layer, Operation},
     task,
 };
-use std::{error::Error, path::PathBuf, process::ExitCode, time::Duration};
+use std::{error::Error, num::NonZero, path::PathBuf, process::ExitCode, time::Duration};
 
 /// Measures the floating-point peak and the memory bandwidth of this machine, and then how near each layer of a network
 /// comes to them.
@@ -40,7 +40,7 @@ struct Arguments {
     pass: Passes,
     /// Pictures at once; 8 of 224 × 224, 128 of CIFAR and 64 digits unless said otherwise.
     #[arg(long)]
-    batch: Option<usize>,
+    batch: Option<NonZero<usize>>,
     /// Threads to compute with; every core unless said otherwise.
     #[arg(long)]
     threads: Option<usize>,
@@ -54,8 +54,8 @@ struct Arguments {
     #[arg(long)]
     strict: bool,
     /// Seconds of measuring for each row.
-    #[arg(long, default_value_t = 0.3)]
-    seconds: f64,
+    #[arg(long, default_value = "0.3", value_parser = seconds)]
+    seconds: Duration,
     /// Where to write the rows.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -115,7 +115,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         Network::all().into_iter().find(|network| network.name == arguments.net).ok_or("no such network")?;
     network.layers.retain(|layer| layer.name.contains(&arguments.layer));
     if let Some(batch) = arguments.batch {
-        network.layers.iter_mut().for_each(|layer| layer.batch = batch);
+        network.layers.iter_mut().for_each(|layer| layer.batch = batch.get());
     }
     if let Some(path) = &arguments.shapes {
         report::write(path, &report::shapes(&network))?;
@@ -140,6 +140,10 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         report::write(path, &rows)?;
     }
     Ok(())
+}
+
+fn seconds(text: &str) -> Result<Duration, Box<dyn Error + Send + Sync>> {
+    Ok(Duration::try_from_secs_f64(text.parse()?)?)
 }
 
 fn algorithm(name: &str) -> Result<&'static dyn Algorithm, String> {
@@ -169,13 +173,12 @@ struct Ceilings {
 }
 
 fn rows(arguments: &Arguments, network: &Network, choice: Choice, of: &Ceilings) -> Vec<Row> {
-    let budget = Duration::from_secs_f64(arguments.seconds);
     let mut rows = Vec::new();
     for &pass in arguments.pass.list() {
         let mut summary = Summary::default();
         println!("{}", Row::header());
         for layer in &network.layers {
-            let Some((algorithm, time)) = measure(layer, pass, choice, budget) else { continue };
+            let Some((algorithm, time)) = measure(layer, pass, choice, arguments.seconds) else { continue };
             let milliseconds = time.as_secs_f64() * 1e3;
             let gflops = 2.0 * layer.macs(layer.batch) as f64 / time.as_secs_f64() / 1e9;
             let row = Row {
