@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Every layer of a network's table in PyTorch, beside what the example `roofline` measures just before.
+"""Every layer of a network's table in PyTorch, each right after the example `roofline` has measured it.
 
 Convolutions are timed in both memory formats, NCHW and channels last, and the better one counts; fully connected layers
-as matrix products. `gradient` calls are those of autograd with one of the gradients asked for.
+as matrix products. Backward passes are the calls that autograd makes, with one of the gradients asked for.
 """
 
 import argparse
@@ -22,11 +22,15 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 # as much as a convolution: it is timed at its best.
 MALLOC = {"GLIBC_TUNABLES": "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=17179869184:glibc.malloc.hugetlb=1"}
 
+# A product of fixed size takes equally long, up to this share, before and after; or else both are timed again.
+STEADY = 0.1
+TRIES = 4
+
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--net", default="vgg16", help="a network of roofline")
-    parser.add_argument("--layer", default="", help="only the layers with this in their name")
+    parser.add_argument("--layer", default="", help="only this layer, or those with this in their name")
     parser.add_argument("--pass", dest="passes", default="all", choices=["forward", "data", "filter", "all"])
     parser.add_argument("--batch", type=int, help="pictures at once, instead of the table's")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
@@ -36,16 +40,21 @@ def arguments():
     return parser.parse_args()
 
 
-def ours(options, which):
-    """The rows of `roofline` for a pass, and the sizes of the layers."""
-    with tempfile.TemporaryDirectory() as folder:
-        rows, shapes = pathlib.Path(folder, "rows.json"), pathlib.Path(folder, "shapes.json")
-        command = [options.roofline, "--net", options.net, "--layer", options.layer, "--pass", which]
-        command += ["--threads", options.threads, "--seconds", options.seconds, "--json", rows, "--shapes", shapes]
+def roofline(options, *arguments):
+    """Runs the example and returns the list that it writes."""
+    with tempfile.NamedTemporaryFile(suffix=".json") as file:
+        command = [options.roofline, "--net", options.net, *arguments, file.name]
         if options.batch:
             command += ["--batch", options.batch]
         subprocess.run([str(word) for word in command], check=True, stdout=subprocess.DEVNULL)
-        return json.loads(rows.read_text()), json.loads(shapes.read_text())
+        return json.loads(pathlib.Path(file.name).read_text())
+
+
+def ours(options, shape, which):
+    """The row of a layer in a pass."""
+    arguments = ["--layer", shape["layer"], "--pass", which, "--threads", options.threads]
+    rows = roofline(options, *arguments, "--seconds", options.seconds, "--json")
+    return next(row for row in rows if row["batch"] == shape["batch"])
 
 
 def median(work, seconds):
@@ -108,22 +117,40 @@ def geometric_mean(ratios):
     return math.exp(statistics.fmean(map(math.log, ratios)))
 
 
+def side_by_side(options, torch, shape, which):
+    """Both on one layer, again while a product of fixed size says that the machine changed its pace in between."""
+    a = torch.rand(1024, 1024)
+
+    def pace():
+        return median(lambda: a @ a, 0.05)
+
+    for _ in range(TRIES):
+        before = pace()
+        row, between = ours(options, shape, which), pace()
+        ways, after = theirs(torch, shape, which, options.seconds), pace()
+        steady = max(before, between, after) < (1 + STEADY) * min(before, between, after)
+        if steady:
+            break
+    way = min(ways, key=ways.get)
+    peer = {"peer": f"PyTorch {torch.__version__}", "peer_ms": ways[way], "peer_way": way, "steady": steady}
+    return row | peer | {"count": shape["count"], "ratio": ways[way] / row["ms"]}
+
+
 def compare(options, torch, which):
     """Prints the table of a pass and returns its rows."""
-    rows, shapes = ours(options, which)
+    selection = ["--layer", options.layer] if options.layer else []
+    rows = []
     print(f"\n### {options.net}, {which}, {options.threads} threads\n")
     print("| layer | batch | algorithm | ours, ms | of peak | PyTorch, ms | its way | ratio |")
     print("|---|---|---|---|---|---|---|---|")
-    for row, shape in zip(rows, shapes, strict=True):
-        ways = theirs(torch, shape, which, options.seconds)
-        way = min(ways, key=ways.get)
-        row |= {"count": shape["count"], "peer": f"PyTorch {torch.__version__}", "peer_ms": ways[way], "peer_way": way}
-        row["ratio"] = ways[way] / row["ms"]
+    for shape in roofline(options, *selection, "--shapes"):
+        row = side_by_side(options, torch, shape, which)
         print(
             f"| {row['layer']} | {row['batch']} | {row['algorithm']} | {row['ms']:.3f} | {row['peak_share']:.2f} "
-            f"| {row['peer_ms']:.3f} | {way} | {row['ratio']:.2f} |",
+            f"| {row['peer_ms']:.3f} | {row['peer_way']} | {row['ratio']:.2f}{'' if row['steady'] else ' (unsteady)'} |",
             flush=True,
         )
+        rows.append(row)
     if rows:
         ratios = [row["ratio"] for row in rows]
         print(f"\ngeometric mean {geometric_mean(ratios):.2f}, least {min(ratios):.2f}")

@@ -27,7 +27,8 @@ pub fn peak(set: InstructionSet, threads: usize) -> Result<f64, ThreadPoolBuildE
 
 /// The bytes of a stream: twice a large cache.
 const STREAM_BYTES: usize = 64 << 20;
-const BUDGET: Duration = Duration::from_millis(100);
+/// Time of measuring for each number: some passes over a stream, each of which takes milliseconds.
+const BUDGET: Duration = Duration::from_millis(40);
 
 /// Memory bandwidth in GB/s, by what is read and written at the same time.
 pub struct Bandwidth {

@@ -32,9 +32,9 @@ struct Arguments {
     /// A published network, or `kernels`: the sizes of docs/benchmarks.md.
     #[arg(long, default_value = "vgg16", value_parser = ["vgg16", "resnet50", "alexnet", "googlenet", "lenet5", "resnet20", "kernels"])]
     net: String,
-    /// Only the layers with this in their name.
-    #[arg(long, default_value = "")]
-    layer: String,
+    /// Only the layer of this name or, if there is none, the layers with this in their name.
+    #[arg(long)]
+    layer: Option<String>,
     /// What to compute.
     #[arg(long, value_enum, default_value_t = Passes::Forward)]
     pass: Passes,
@@ -59,7 +59,7 @@ struct Arguments {
     /// Where to write the rows.
     #[arg(long)]
     json: Option<PathBuf>,
-    /// Where to write the sizes of the layers, for other programs to compute the same.
+    /// Writes the sizes of the layers, for other programs to compute the same, and measures nothing.
     #[arg(long)]
     shapes: Option<PathBuf>,
 }
@@ -113,12 +113,15 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     }
     let mut network =
         Network::all().into_iter().find(|network| network.name == arguments.net).ok_or("no such network")?;
-    network.layers.retain(|layer| layer.name.contains(&arguments.layer));
+    if let Some(name) = &arguments.layer {
+        let exact = network.layers.iter().any(|layer| layer.name == *name);
+        network.layers.retain(|layer| if exact { layer.name == *name } else { layer.name.contains(name) });
+    }
     if let Some(batch) = arguments.batch {
         network.layers.iter_mut().for_each(|layer| layer.batch = batch.get());
     }
     if let Some(path) = &arguments.shapes {
-        report::write(path, &report::shapes(&network))?;
+        return report::write(path, &report::shapes(&network));
     }
 
     let set = InstructionSet::current();

@@ -1,5 +1,5 @@
-//! Times the crates `gemm` and `matrixmultiply` on the matrix products that `roofline --json ROWS --shapes SHAPES` has
-//! just measured, on as many threads as that: `ocelli-peers-gemm ROWS SHAPES`.
+//! Times the crates `gemm` and `matrixmultiply` on the matrix products that `roofline --json ROWS` has just measured, on as
+//! many threads as that; `roofline --shapes SHAPES` says their sizes: `ocelli-peers-gemm ROWS SHAPES`.
 
 use std::error::Error;
 use std::fs;
