@@ -1,40 +1,43 @@
-//! Convolution: every algorithm in the three passes, `conv2d_forward/vgg16.conv3_1/b1/im2col`. Throughput in FLOP.
+//! Convolution: the layers of published networks in the three passes, by algorithm and instruction set,
+//! `conv2d_forward/vgg16.conv3_1/b8/im2col/avx2`. Throughput in FLOP.
+//!
+//! All of it takes most of an hour; `cargo bench --bench conv -- vgg16` takes minutes.
 
 mod shapes;
 
 use criterion::{Criterion, Throughput};
-use ocelli::kernels::Accumulate;
 use ocelli::kernels::conv::{ALGORITHMS, Pass};
+use ocelli::simd::InstructionSet;
 
-use shapes::{CONVOLUTIONS, numbers};
+use shapes::layer::Operation;
+use shapes::{Network, task};
 
 /// The definition is benched up to so many multiply-accumulates (some milliseconds), to show the distance.
 const NAIVE_MACS: u64 = 4_000_000;
+/// The portable set is benched up to so many (some 20 ms).
+const PORTABLE_MACS: u64 = 200_000_000;
 
 fn bench(criterion: &mut Criterion, pass: Pass, group: &str) {
     let mut group = criterion.benchmark_group(group);
-    for shape in CONVOLUTIONS {
-        for batch in [1, shape.batch] {
-            let g = shape.geometry(batch);
-            let (x, w, bias) = (numbers(g.input_len()), numbers(g.filter_len()), numbers(g.out_c));
-            let dy = numbers(g.output_len());
-            let (mut y, mut dx, mut dw) = (dy.clone(), x.clone(), w.clone());
-            group.throughput(Throughput::Elements(2 * g.macs()));
-            for algorithm in ALGORITHMS {
-                let name = algorithm.name();
-                if !algorithm.supports(&g, pass) || (name == "naive" && g.macs() > NAIVE_MACS) {
+    for (network, layer) in Network::all().iter().flat_map(Network::named_layers) {
+        let Operation::Convolution(convolution) = layer.operation else { continue };
+        let g = convolution.geometry(shapes::batch(layer.batch));
+        let macs = g.macs();
+        group.throughput(Throughput::Elements(2 * macs));
+        for algorithm in ALGORITHMS.iter().copied().filter(|algorithm| algorithm.supports(&g, pass)) {
+            if algorithm.name() == "naive" && macs > NAIVE_MACS {
+                continue;
+            }
+            for set in InstructionSet::available() {
+                if set == InstructionSet::Portable && macs > PORTABLE_MACS {
                     continue;
                 }
-                let mut workspace = vec![0.0; algorithm.workspace(&g, pass)];
-                group.bench_function(format!("{}/b{batch}/{name}", shape.name), |bencher| match pass {
-                    Pass::Forward => {
-                        bencher.iter(|| algorithm.forward(&g, &x, &w, Some(&bias), &mut y, &mut workspace));
-                    }
-                    Pass::BackwardData => {
-                        bencher.iter(|| algorithm.backward_data(&g, &dy, &w, &mut dx, Accumulate::Set, &mut workspace))
-                    }
-                    Pass::BackwardFilter => bencher
-                        .iter(|| algorithm.backward_filter(&g, &x, &dy, &mut dw, Accumulate::Set, &mut workspace)),
+                let id = format!("{network}.{}/b{}/{}/{set}", layer.name, layer.batch, algorithm.name());
+                // Operands are made only for what is benched.
+                let mut run = None;
+                group.bench_function(id, |bencher| {
+                    let run = run.get_or_insert_with(|| task::convolution(g, pass, algorithm));
+                    set.scoped(|| bencher.iter(run));
                 });
             }
         }

@@ -1,47 +1,45 @@
-//! Matrix products, on one thread and on the rayon pool: `gemm_dense/vgg16.fc7/b32/pool` is the product of a fully
-//! connected layer, `gemm_conv/vgg16.conv3_1/b1/pool` that of all patches of a convolution. Throughput in FLOP.
+//! Matrix products, by instruction set: `gemm_forward/vgg16.fc7/b8/avx2` is that of a fully connected layer,
+//! `gemm_forward/kernels.product.1024x1024x1024/b1024/avx2` a square, and `gemm_backward_data`, `gemm_backward_filter`
+//! have the transposed operands of the other passes. Throughput in FLOP.
 
 mod shapes;
 
-use criterion::measurement::WallTime;
-use criterion::{BenchmarkGroup, Criterion, Throughput};
-use ocelli::kernels::Accumulate;
-use ocelli::kernels::gemm::{Matrix, MatrixMut, gemm, gemm_parallel};
+use criterion::{Criterion, Throughput};
+use ocelli::kernels::conv::Pass;
+use ocelli::simd::InstructionSet;
 
-use shapes::{CONVOLUTIONS, DENSE, numbers};
+use shapes::layer::Operation;
+use shapes::{Network, task};
 
-/// `[m, k] · [k, n]` in both ways.
-fn product(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, [m, k, n]: [usize; 3]) {
-    let (a, b, mut c) = (numbers(m * k), numbers(k * n), vec![0.0; m * n]);
-    let (a, b) = (Matrix::new(&a, m, k), Matrix::new(&b, k, n));
-    group.throughput(Throughput::Elements(2 * (m * k * n) as u64));
-    group.bench_function(format!("{name}/one_thread"), |bencher| {
-        bencher.iter(|| gemm(a, b, MatrixMut::new(&mut c, m, n), Accumulate::Set));
-    });
-    group.bench_function(format!("{name}/pool"), |bencher| {
-        bencher.iter(|| gemm_parallel(a, b, MatrixMut::new(&mut c, m, n), Accumulate::Set));
-    });
-}
+/// The portable set is benched up to so many multiply-accumulates (some 100 ms).
+const PORTABLE_MACS: u64 = 1_100_000_000;
 
-fn dense(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("gemm_dense");
-    for layer in DENSE {
+fn bench(criterion: &mut Criterion, pass: Pass, group: &str) {
+    let mut group = criterion.benchmark_group(group);
+    for (network, layer) in Network::all().iter().flat_map(Network::named_layers) {
+        let Operation::Dense(dense) = layer.operation else { continue };
         for batch in [1, layer.batch] {
-            product(&mut group, &format!("{}/b{batch}", layer.name), [batch, layer.inputs, layer.outputs]);
+            let macs = layer.macs(batch);
+            group.throughput(Throughput::Elements(2 * macs));
+            for set in InstructionSet::available() {
+                if set == InstructionSet::Portable && macs > PORTABLE_MACS {
+                    continue;
+                }
+                let mut run = None;
+                group.bench_function(format!("{network}.{}/b{batch}/{set}", layer.name), |bencher| {
+                    let run = run.get_or_insert_with(|| task::dense(dense, shapes::batch(batch), pass));
+                    set.scoped(|| bencher.iter(run));
+                });
+            }
         }
     }
     group.finish();
 }
 
-fn conv(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("gemm_conv");
-    for layer in CONVOLUTIONS.iter().filter(|layer| layer.groups == 1) {
-        let g = layer.geometry(1);
-        product(&mut group, &format!("{}/b1", layer.name), [g.output_pixels(), g.patch_len(), g.out_c]);
-    }
-    group.finish();
-}
-
 fn main() {
-    shapes::run(&[dense, conv]);
+    shapes::run(&[
+        |criterion| bench(criterion, Pass::Forward, "gemm_forward"),
+        |criterion| bench(criterion, Pass::BackwardData, "gemm_backward_data"),
+        |criterion| bench(criterion, Pass::BackwardFilter, "gemm_backward_filter"),
+    ]);
 }

@@ -1,8 +1,11 @@
-//! LeNet-5 end to end: `lenet_train/modern/b64` is one step (forward, loss, backward, SGD with momentum), `lenet_infer` the
-//! forward pass. Throughput in pictures.
+//! LeNet-5 end to end, by instruction set and number of threads: `lenet_train/modern/b64/avx2/t2` is one step (forward,
+//! loss, backward, SGD with momentum), `lenet_infer` the forward pass. Throughput in pictures.
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use ocelli::{losses::maximum_a_posteriori, models::PENALTY, prelude::*, tensor::Key};
+mod shapes;
+
+use criterion::{Criterion, Throughput};
+use ocelli::{losses::maximum_a_posteriori, models::PENALTY, prelude::*, simd::InstructionSet, tensor::Key};
+use rayon::{ThreadPool, ThreadPoolBuilder};
 
 fn batch(n: usize) -> Batch {
     let labels: Vec<u32> = (0..n as u32).map(|i| i % 10).collect();
@@ -21,6 +24,14 @@ fn models() -> [(&'static str, Model, Loss); 2] {
     ]
 }
 
+/// Each instruction set, and one thread beside all of them.
+fn settings() -> Vec<(InstructionSet, ThreadPool)> {
+    let all = rayon::current_num_threads();
+    let threads = if all == 1 { vec![1] } else { vec![1, all] };
+    let pool = |threads| ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool of threads");
+    InstructionSet::available().flat_map(|set| threads.iter().map(move |&threads| (set, pool(threads)))).collect()
+}
+
 fn train(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("lenet_train");
     for (name, mut model, loss) in models() {
@@ -29,12 +40,16 @@ fn train(criterion: &mut Criterion) {
         let mut sgd = Sgd::new(1e-9).momentum(0.9);
         let data = batch(64);
         group.throughput(Throughput::Elements(64));
-        group.bench_function(BenchmarkId::new(name, "b64"), |bencher| {
-            bencher.iter(|| {
-                let step = objective.step(&mut model, &data).expect("a step");
-                sgd.step(&mut model, &step).expect("an update");
+        for (set, pool) in settings() {
+            let id = format!("{name}/b64/{set}/t{}", pool.current_num_threads());
+            group.bench_function(id, |bencher| {
+                let mut step = || {
+                    let step = objective.step(&mut model, &data).expect("a step");
+                    sgd.step(&mut model, &step).expect("an update");
+                };
+                pool.install(|| set.scoped(|| bencher.iter(&mut step)));
             });
-        });
+        }
     }
     group.finish();
 }
@@ -45,13 +60,18 @@ fn infer(criterion: &mut Criterion) {
         for n in [1, 64] {
             let data = batch(n);
             group.throughput(Throughput::Elements(n as u64));
-            group.bench_function(BenchmarkId::new(name, format!("b{n}")), |bencher| {
-                bencher.iter(|| model.run(&data, &["output"]).expect("an output"));
-            });
+            for (set, pool) in settings() {
+                let id = format!("{name}/b{n}/{set}/t{}", pool.current_num_threads());
+                group.bench_function(id, |bencher| {
+                    let run = || model.run(&data, &["output"]).expect("an output");
+                    pool.install(|| set.scoped(|| bencher.iter(run)));
+                });
+            }
         }
     }
     group.finish();
 }
 
-criterion_group!(benches, train, infer);
-criterion_main!(benches);
+fn main() {
+    shapes::run(&[train, infer]);
+}

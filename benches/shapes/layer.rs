@@ -1,0 +1,105 @@
+//! What a layer of a table is.
+
+use ocelli::kernels::conv::{Conv2dGeometry, Conv2dSettings, Padding};
+
+/// A layer of a network.
+#[derive(Clone, Debug)]
+pub struct Layer {
+    pub name: String,
+    pub operation: Operation,
+    /// The batch of a training step.
+    pub batch: usize,
+    /// How often the network has a layer of these sizes.
+    pub count: usize,
+}
+
+impl Layer {
+    /// Multiply-accumulates of a pass over a batch.
+    pub fn macs(&self, batch: usize) -> u64 {
+        match &self.operation {
+            Operation::Convolution(convolution) => convolution.geometry(batch).macs(),
+            Operation::Dense(Dense { inputs, outputs }) => (batch * inputs * outputs) as u64,
+        }
+    }
+
+    /// Bytes of the operands of a pass over a batch: what is read and written, once.
+    pub fn bytes(&self, batch: usize) -> u64 {
+        let numbers = match &self.operation {
+            Operation::Convolution(convolution) => {
+                let g = convolution.geometry(batch);
+                g.input_len() + g.filter_len() + g.output_len()
+            }
+            Operation::Dense(Dense { inputs, outputs }) => batch * (inputs + outputs) + inputs * outputs,
+        };
+        (numbers * size_of::<f32>()) as u64
+    }
+}
+
+/// What a layer computes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Operation {
+    Convolution(Convolution),
+    Dense(Dense),
+}
+
+/// A convolution, whatever the batch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Convolution {
+    /// `[H, W, C]`.
+    pub input: [usize; 3],
+    /// `[kernel_h, kernel_w, C / groups, filters]`.
+    pub filter: [usize; 4],
+    pub stride: usize,
+    pub padding: usize,
+    pub groups: usize,
+}
+
+/// A convolution of stride 1 that keeps the size of its picture, where the filter is odd.
+pub const fn convolution(input: [usize; 3], filter: [usize; 4]) -> Convolution {
+    Convolution { input, filter, stride: 1, padding: (filter[0] - 1) / 2, groups: 1 }
+}
+
+impl Convolution {
+    pub const fn stride(self, stride: usize) -> Self {
+        Self { stride, ..self }
+    }
+
+    pub const fn padding(self, padding: usize) -> Self {
+        Self { padding, ..self }
+    }
+
+    pub const fn groups(self, groups: usize) -> Self {
+        Self { groups, ..self }
+    }
+
+    /// As a layer of a table.
+    pub fn layer(self, name: impl Into<String>, batch: usize) -> Layer {
+        Layer { name: name.into(), operation: Operation::Convolution(self), batch, count: 1 }
+    }
+
+    /// The geometry for a batch.
+    pub fn geometry(&self, batch: usize) -> Conv2dGeometry {
+        let settings = Conv2dSettings {
+            stride_h: self.stride,
+            stride_w: self.stride,
+            padding: Padding::uniform(self.padding),
+            groups: self.groups,
+            ..Conv2dSettings::default()
+        };
+        let [height, width, channels] = self.input;
+        Conv2dGeometry::new(&settings, [batch, height, width, channels], self.filter)
+            .unwrap_or_else(|error| panic!("{self:?}: {error}"))
+    }
+}
+
+/// A fully connected layer, `[batch, inputs] · [inputs, outputs]`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Dense {
+    pub inputs: usize,
+    pub outputs: usize,
+}
+
+/// A fully connected layer of a table.
+pub fn dense(name: impl Into<String>, [inputs, outputs]: [usize; 2], batch: usize) -> Layer {
+    Layer { name: name.into(), operation: Operation::Dense(Dense { inputs, outputs }), batch, count: 1 }
+}

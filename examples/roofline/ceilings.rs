@@ -1,0 +1,123 @@
+//! What the machine can do at most, on any number of threads.
+
+use ocelli::simd::machine::{Stores, Streams, multiply_adds};
+use ocelli::{simd::InstructionSet, tensor::Arena};
+use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
+use std::fmt;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use super::clock::median;
+
+/// Each try takes some milliseconds: long beside the start of the threads, short beside a time slice.
+const ROUNDS: u64 = 2_000_000;
+/// The best of so many tries.
+const TRIES: usize = 30;
+
+/// The `f32` multiply-add peak in GFLOP/s: the best try, because whatever else runs can only make a try slower.
+pub fn peak(set: InstructionSet, threads: usize) -> Result<f64, ThreadPoolBuildError> {
+    let pool = ThreadPoolBuilder::new().num_threads(threads).build()?;
+    let rates = (0..TRIES).map(|_| {
+        let start = Instant::now();
+        let flops: u64 = pool.broadcast(|_| multiply_adds(set, ROUNDS)).into_iter().sum();
+        flops as f64 / start.elapsed().as_secs_f64() / 1e9
+    });
+    Ok(rates.fold(0.0, f64::max))
+}
+
+/// The bytes of a stream: twice a large cache.
+const STREAM_BYTES: usize = 64 << 20;
+/// Time of measuring for each number: some passes over a stream, each of which takes milliseconds.
+const BUDGET: Duration = Duration::from_millis(40);
+
+/// Memory bandwidth in GB/s, by what is read and written at the same time.
+pub struct Bandwidth {
+    threads: usize,
+    /// `(what, on one thread, on all)`
+    rates: Vec<(&'static str, f64, f64)>,
+}
+
+impl Bandwidth {
+    /// Measures on one thread and on `threads`.
+    pub fn measure(set: InstructionSet, threads: usize) -> Result<Self, ThreadPoolBuildError> {
+        let alone = Memory::new(set, 1)?.rates();
+        let all = if threads == 1 { alone.clone() } else { Memory::new(set, threads)?.rates() };
+        let rates = alone.into_iter().zip(all).map(|((what, one), (_, all))| (what, one, all)).collect();
+        Ok(Self { threads, rates })
+    }
+
+    /// That of a copy with regular or with non-temporal stores, whichever is larger, on all threads.
+    pub fn copy(&self) -> f64 {
+        self.rates.iter().filter(|(what, ..)| what.starts_with(COPY)).map(|&(.., all)| all).fold(0.0, f64::max)
+    }
+}
+
+impl fmt::Display for Bandwidth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let threads = format!("{} threads", self.threads);
+        writeln!(f, "{:32}{:>10}{threads:>12}", "bandwidth, GB/s", "1 thread")?;
+        self.rates.iter().try_for_each(|(what, one, all)| writeln!(f, "{what:32}{one:10.1}{all:12.1}"))
+    }
+}
+
+const COPY: &str = "copy";
+
+/// Streams of [`STREAM_BYTES`], cut into a part for each thread of a pool.
+struct Memory {
+    set: InstructionSet,
+    pool: ThreadPool,
+    /// For each thread, its part of each stream.
+    parts: Vec<Mutex<[Arena; 3]>>,
+}
+
+impl Memory {
+    fn new(set: InstructionSet, threads: usize) -> Result<Self, ThreadPoolBuildError> {
+        let pool = ThreadPoolBuilder::new().num_threads(threads).build()?;
+        let length = STREAM_BYTES / size_of::<f32>() / threads;
+        let part = || {
+            let mut part = [Arena::new(length), Arena::new(length), Arena::new(length)];
+            part.iter_mut().for_each(|stream| stream.as_mut_slice().fill(1.0));
+            Mutex::new(part)
+        };
+        // Each thread touches its part first, and so has it near.
+        let parts = pool.broadcast(|_| part());
+        Ok(Self { set, pool, parts })
+    }
+
+    fn rates(&self) -> Vec<(&'static str, f64)> {
+        use Stores::{NonTemporal, Regular};
+        vec![
+            ("read", self.rate(|[a, _, _]| Streams { read: [a], update: [], write: [] }, Regular)),
+            ("write", self.rate(|[a, _, _]| Streams { read: [], update: [], write: [a] }, Regular)),
+            ("write, non-temporal", self.rate(|[a, _, _]| Streams { read: [], update: [], write: [a] }, NonTemporal)),
+            (COPY, self.rate(|[a, b, _]| Streams { read: [a], update: [], write: [b] }, Regular)),
+            ("copy, non-temporal", self.rate(|[a, b, _]| Streams { read: [a], update: [], write: [b] }, NonTemporal)),
+            ("read 2, write 1", self.rate(|[a, b, c]| Streams { read: [a, b], update: [], write: [c] }, Regular)),
+            (
+                "read 2, write 1, non-temporal",
+                self.rate(|[a, b, c]| Streams { read: [a, b], update: [], write: [c] }, NonTemporal),
+            ),
+            ("update 1", self.rate(|[a, _, _]| Streams { read: [], update: [a], write: [] }, Regular)),
+            ("read 1, update 1", self.rate(|[a, b, _]| Streams { read: [a], update: [b], write: [] }, Regular)),
+            ("read 1, update 2", self.rate(|[a, b, c]| Streams { read: [a], update: [b, c], write: [] }, Regular)),
+        ]
+    }
+
+    /// GB/s of going through the streams that `arrange` makes of the memory of a thread, on all threads of the pool.
+    fn rate<const READ: usize, const UPDATE: usize, const WRITE: usize>(
+        &self,
+        arrange: impl for<'a> Fn([&'a mut [f32]; 3]) -> Streams<'a, READ, UPDATE, WRITE> + Sync,
+        stores: Stores,
+    ) -> f64 {
+        let pass = |index: usize| {
+            let mut part = self.parts[index].lock().expect("no thread panicked");
+            let streams = arrange(part.each_mut().map(Arena::as_mut_slice));
+            let bytes = streams.bytes();
+            std::hint::black_box(streams.run(self.set, stores));
+            bytes
+        };
+        let bytes: u64 = self.pool.broadcast(|context| pass(context.index())).into_iter().sum();
+        let time = median(|| drop(self.pool.broadcast(|context| pass(context.index()))), BUDGET);
+        bytes as f64 / time.as_secs_f64() / 1e9
+    }
+}

@@ -1,0 +1,226 @@
+//! How near each layer of a network comes to what this machine can do.
+
+mod ceilings;
+mod clock;
+mod report;
+#[path = "../../benches/shapes/mod.rs"]
+mod shapes;
+
+use ceilings::{Bandwidth, peak};
+use clap::{Parser, ValueEnum};
+use clock::median;
+use ocelli::{
+    kernels::conv::{self, Algorithm, Pass, Precision},
+    simd::InstructionSet,
+};
+use report::{Row, Summary};
+use shapes::{
+    Network,
+    layer::{Layer, Operation},
+    task,
+};
+use std::{error::Error, num::NonZero, path::PathBuf, process::ExitCode, time::Duration};
+
+/// Measures the floating-point peak and the memory bandwidth of this machine, and then how near each layer of a network
+/// comes to them.
+///
+/// The share of the peak counts the operations of the definition, so that Winograd's algorithms, which need fewer, can
+/// pass 100 %. The table is printed layer by layer; its last line is the whole network, in which a layer counts as often
+/// as it occurs.
+#[derive(Parser)]
+struct Arguments {
+    /// A published network, or `kernels`: the sizes of docs/benchmarks.md.
+    #[arg(long, default_value = "vgg16", value_parser = ["vgg16", "resnet50", "alexnet", "googlenet", "lenet5", "resnet20", "kernels"])]
+    net: String,
+    /// Only the layer of this name or, if there is none, the layers with this in their name.
+    #[arg(long)]
+    layer: Option<String>,
+    /// What to compute.
+    #[arg(long, value_enum, default_value_t = Passes::Forward)]
+    pass: Passes,
+    /// Pictures at once; 8 of 224 × 224, 128 of CIFAR and 64 digits unless said otherwise.
+    #[arg(long)]
+    batch: Option<NonZero<usize>>,
+    /// Threads to compute with; every core unless said otherwise.
+    #[arg(long)]
+    threads: Option<usize>,
+    /// The instruction set: avx512, avx2 or portable; the best of this machine unless said otherwise.
+    #[arg(long)]
+    isa: Option<InstructionSet>,
+    /// Forces an algorithm by its name, and leaves out the layers that it cannot compute.
+    #[arg(long)]
+    algorithm: Option<String>,
+    /// Leaves out the algorithms that round more than the definition, which are Winograd's.
+    #[arg(long)]
+    strict: bool,
+    /// Seconds of measuring for each row.
+    #[arg(long, default_value = "0.3", value_parser = seconds)]
+    seconds: Duration,
+    /// Where to write the rows.
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// Writes the sizes of the layers, for other programs to compute the same, and measures nothing.
+    #[arg(long)]
+    shapes: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Passes {
+    /// `y` from `x` and `w`.
+    Forward,
+    /// The gradient of the data: `dx` from `dy` and `w`.
+    Data,
+    /// The gradient of the filter: `dw` from `x` and `dy`.
+    Filter,
+    /// All three.
+    All,
+}
+
+impl Passes {
+    fn list(self) -> &'static [Pass] {
+        match self {
+            Self::Forward => &[Pass::Forward],
+            Self::Data => &[Pass::BackwardData],
+            Self::Filter => &[Pass::BackwardFilter],
+            Self::All => &Pass::ALL,
+        }
+    }
+}
+
+/// Peaks that differ by more than this share between the start and the end make the shares between them worthless.
+const STEADY: f64 = 0.05;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let set = arguments.isa.unwrap_or_else(InstructionSet::current);
+    match set.scoped(|| run(&arguments)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    let choice = match arguments.algorithm.as_deref() {
+        Some(name) => Choice::Forced(algorithm(name)?),
+        None if arguments.strict => Choice::Cheapest(Precision::Strict),
+        None => Choice::Cheapest(Precision::Fast),
+    };
+    if let Some(set) = arguments.isa.filter(|&set| set != InstructionSet::current()) {
+        return Err(format!("this machine has no {set}").into());
+    }
+    let mut network =
+        Network::all().into_iter().find(|network| network.name == arguments.net).ok_or("no such network")?;
+    if let Some(name) = &arguments.layer {
+        let exact = network.layers.iter().any(|layer| layer.name == *name);
+        network.layers.retain(|layer| if exact { layer.name == *name } else { layer.name.contains(name) });
+    }
+    if let Some(batch) = arguments.batch {
+        network.layers.iter_mut().for_each(|layer| layer.batch = batch.get());
+    }
+    if let Some(path) = &arguments.shapes {
+        return report::write(path, &report::shapes(&network));
+    }
+
+    let set = InstructionSet::current();
+    rayon::ThreadPoolBuilder::new().num_threads(arguments.threads.unwrap_or(0)).build_global()?;
+    let threads = rayon::current_num_threads();
+    let alone = peak(set, 1)?;
+    let before = if threads == 1 { alone } else { peak(set, threads)? };
+    println!("peak of {set}: {alone:.1} GFLOP/s on 1 thread, {before:.1} on {threads}");
+    let bandwidth = Bandwidth::measure(set, threads)?;
+    println!("\n{bandwidth}");
+
+    let rows = rows(arguments, &network, choice, &Ceilings { set, threads, peak: before, copy: bandwidth.copy() });
+    let after = peak(set, threads)?;
+    println!("peak afterwards: {after:.1} GFLOP/s");
+    if (after / before - 1.0).abs() > STEADY {
+        eprintln!("warning: the peak changed by {:.0} %: something else was running", (after / before - 1.0) * 100.0);
+    }
+    if let Some(path) = &arguments.json {
+        report::write(path, &rows)?;
+    }
+    Ok(())
+}
+
+fn seconds(text: &str) -> Result<Duration, Box<dyn Error + Send + Sync>> {
+    Ok(Duration::try_from_secs_f64(text.parse()?)?)
+}
+
+fn algorithm(name: &str) -> Result<&'static dyn Algorithm, String> {
+    conv::by_name(name).ok_or_else(|| {
+        let names: Vec<&str> = conv::ALGORITHMS.iter().map(|algorithm| algorithm.name()).collect();
+        format!("there is no algorithm {name:?}: expected one of {}", names.join(", "))
+    })
+}
+
+/// Who chooses the algorithm of a convolution.
+#[derive(Clone, Copy)]
+enum Choice {
+    /// The user.
+    Forced(&'static dyn Algorithm),
+    /// The library.
+    Cheapest(Precision),
+}
+
+/// What the rows are held against.
+struct Ceilings {
+    set: InstructionSet,
+    threads: usize,
+    /// GFLOP/s.
+    peak: f64,
+    /// GB/s.
+    copy: f64,
+}
+
+fn rows(arguments: &Arguments, network: &Network, choice: Choice, of: &Ceilings) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for &pass in arguments.pass.list() {
+        let mut summary = Summary::default();
+        println!("{}", Row::header());
+        for layer in &network.layers {
+            let Some((algorithm, time)) = measure(layer, pass, choice, arguments.seconds) else { continue };
+            let milliseconds = time.as_secs_f64() * 1e3;
+            let gflops = 2.0 * layer.macs(layer.batch) as f64 / time.as_secs_f64() / 1e9;
+            let row = Row {
+                net: network.name,
+                layer: layer.name.clone(),
+                pass: report::pass_name(pass),
+                batch: layer.batch,
+                threads: of.threads,
+                isa: of.set.name(),
+                algorithm,
+                ms: milliseconds,
+                gflops,
+                peak_share: gflops / of.peak,
+            };
+            let gigabytes = layer.bytes(layer.batch) as f64 / time.as_secs_f64() / 1e9;
+            println!("{}", row.line(layer.count, gigabytes / of.copy));
+            summary.add(layer, &row);
+            rows.push(row);
+        }
+        println!("{summary}\n");
+    }
+    rows
+}
+
+/// The name of the algorithm and the time of one pass; `None` where the forced algorithm cannot compute it.
+fn measure(layer: &Layer, pass: Pass, choice: Choice, budget: Duration) -> Option<(&'static str, Duration)> {
+    match layer.operation {
+        Operation::Convolution(convolution) => {
+            let g = convolution.geometry(layer.batch);
+            let algorithm = match choice {
+                Choice::Forced(algorithm) => algorithm,
+                Choice::Cheapest(precision) => conv::choose(&g, pass, precision).algorithm,
+            };
+            let supported = algorithm.supports(&g, pass);
+            supported.then(|| (algorithm.name(), median(task::convolution(g, pass, algorithm), budget)))
+        }
+        Operation::Dense(dense) => match choice {
+            Choice::Forced(_) => None,
+            Choice::Cheapest(_) => Some(("gemm", median(task::dense(dense, layer.batch, pass), budget))),
+        },
+    }
+}
