@@ -3,7 +3,7 @@
 use crate::{
     Error, Fault, Key, Plan, PlanStep, Result, Value,
     operands::{Data, Inputs, Operand, Operands, Output, Outputs},
-    plan::Place,
+    plan::{Place, Preparing},
 };
 use ocelli_tensor::{Arena, Tensor};
 use smallvec::SmallVec;
@@ -19,6 +19,16 @@ pub(crate) struct Feed<'a> {
     /// In the order of [`Plan::inputs`].
     pub(crate) inputs: &'a [&'a Value],
     pub(crate) key: Key,
+    pub(crate) kept: Kept,
+}
+
+/// What the arena holds of operands that are prepared once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// Anything: they have to be prepared.
+    Nothing,
+    /// What an earlier run of this plan with these parameters prepared.
+    Everything,
 }
 
 /// Runs every step. The arena must be at least as long as the plan says.
@@ -76,7 +86,8 @@ fn call<'a>(
     let outputs: Outputs<'a> =
         step.output_shapes.iter().zip(pieces.by_ref()).map(|(shape, data)| Output { shape, data }).collect();
     let workspace = if step.has_workspace { pieces.next() } else { None };
-    let skipped = results + usize::from(step.has_workspace);
+    let prepared = if step.preparing.is_some() { pieces.next() } else { None };
+    let skipped = results + usize::from(step.has_workspace) + usize::from(step.preparing.is_some());
     let reads: SmallVec<[&'a [f32]; INLINE_READS]> = pieces.map(|piece| &*piece).collect();
     let inputs: Inputs<'a> = step
         .operands
@@ -94,13 +105,23 @@ fn call<'a>(
             },
         })
         .collect();
-    step.op.forward(&mut Operands {
+    let mut k = Operands {
         inputs,
         outputs,
         workspace: workspace.unwrap_or_default(),
+        to_prepare: prepared.unwrap_or_default(),
+        prepared: None,
         accumulate: step.accumulate,
         key: feed.key,
-    })
+    };
+    if let Some(preparing) = step.preparing {
+        if preparing == Preparing::EachRun || feed.kept == Kept::Nothing {
+            step.op.prepare(&mut k)?;
+        }
+        let prepared: &mut [f32] = std::mem::take(&mut k.to_prepare);
+        k.prepared = Some(prepared);
+    }
+    step.op.forward(&mut k)
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 //! A model: a network with its parameters.
 
 use crate::{
-    Batch, Error, Graph, Layer, Mode, Node, Objective, Parameters, Plan, Result, Shape, Source, Summary, Trace, Value,
-    ValueId, Wrt,
-    execute::{Feed, execute},
+    Batch, Error, Graph, Layer, Mode, Node, Objective, Parameters, Plan, Precision, Result, Shape, Source, Summary,
+    Trace, Value, ValueId, Wrt,
+    execute::{Feed, Kept, execute},
     passes,
-    plan::{Location, Slot},
+    plan::{Location, Planning, Preparing, Slot},
 };
 use ocelli_tensor::{Arena, ElementKind, Key, ShapeText, Tensor};
 use std::{
@@ -38,12 +38,22 @@ pub struct Model {
     parameters: Parameters,
     seed: u64,
     plans: Mutex<HashMap<PlanKey, Arc<Plan>>>,
-    arenas: Mutex<Vec<Arena>>,
+    arenas: Mutex<Vec<Pooled>>,
+    precision: Precision,
+}
+
+/// An arena between runs.
+#[derive(Debug)]
+struct Pooled {
+    arena: Arena,
+    /// The plan that ran last, and the version of the parameters: what it prepared of them is still there.
+    last: Option<(u64, u64)>,
 }
 
 impl Clone for Model {
     fn clone(&self) -> Model {
-        Model::from_parts(self.graph.clone(), self.parameters.clone(), self.seed)
+        let copy = Model::from_parts(self.graph.clone(), self.parameters.clone(), self.seed);
+        copy.with_precision(self.precision)
     }
 }
 
@@ -90,7 +100,28 @@ impl Model {
     fn from_parts(graph: Graph, parameters: Parameters, seed: u64) -> Model {
         let mut inference = graph.clone();
         passes::lower(&mut inference, Mode::Infer);
-        Model { graph, inference, parameters, seed, plans: Mutex::default(), arenas: Mutex::default() }
+        Model {
+            graph,
+            inference,
+            parameters,
+            seed,
+            plans: Mutex::default(),
+            arenas: Mutex::default(),
+            precision: Precision::default(),
+        }
+    }
+
+    /// This model with plans of that precision, in inference and in objectives made afterwards. [`Precision::Strict`]
+    /// excludes convolutions by Winograd's algorithm, whose results are some 1e-6 off.
+    pub fn with_precision(mut self, precision: Precision) -> Model {
+        self.precision = precision;
+        lock(&self.plans).clear();
+        self
+    }
+
+    /// The precision of its plans.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// The network as traced.
@@ -156,7 +187,13 @@ impl Model {
         if plans.len() >= KEPT_PLANS {
             plans.clear();
         }
-        let plan = Arc::new(Plan::new(self.inference.clone(), &key.0, n, self.parameters.index())?);
+        let planning = Planning {
+            batch: n,
+            parameters: self.parameters.index(),
+            precision: self.precision,
+            preparing: Preparing::Once,
+        };
+        let plan = Arc::new(Plan::new(self.inference.clone(), &key.0, planning)?);
         plans.insert(key, plan.clone());
         Ok(plan)
     }
@@ -171,8 +208,9 @@ impl Model {
         let ids = find_all(&self.inference, wanted)?;
         let plan = self.plan_for(n, ids.clone())?;
         let inputs = bind(&plan, batch)?;
-        let mut arena = self.take_arena(plan.arena_len());
-        let feed = Feed { parameters: self.parameters.values(), inputs: &inputs, key: Key::new(self.seed) };
+        let run = (plan.id(), self.parameters.version());
+        let (mut arena, kept) = self.take_arena(plan.arena_len(), run);
+        let feed = Feed { parameters: self.parameters.values(), inputs: &inputs, key: Key::new(self.seed), kept };
         let outcome = execute(&plan, &mut arena, feed);
         let read = |id: &ValueId| match &plan.roots[id] {
             Slot { location: Location::Arena(range), shape } => {
@@ -192,7 +230,7 @@ impl Model {
             },
         };
         let results = outcome.map(|()| ids.iter().map(read).collect());
-        self.give_arena(arena);
+        self.give_arena(Pooled { arena, last: results.is_ok().then_some(run) });
         results
     }
 
@@ -239,21 +277,24 @@ impl Model {
         self.summary_for(1).expect("one sample of a network that was built can be planned")
     }
 
-    fn take_arena(&self, len: usize) -> Arena {
-        let kept = {
-            let mut arenas = lock(&self.arenas);
-            let fits = arenas.iter().position(|arena| arena.len() >= len);
-            fits.map(|i| arenas.swap_remove(i))
-        };
-        kept.unwrap_or_else(|| Arena::new(len))
+    /// An arena for a run: the one that the same run used last, if it is there, or else one that is long enough.
+    fn take_arena(&self, len: usize, run: (u64, u64)) -> (Arena, Kept) {
+        let mut arenas = lock(&self.arenas);
+        if let Some(i) = arenas.iter().position(|pooled| pooled.last == Some(run)) {
+            return (arenas.swap_remove(i).arena, Kept::Everything);
+        }
+        let fits = arenas.iter().position(|pooled| pooled.arena.len() >= len);
+        let kept = fits.map(|i| arenas.swap_remove(i).arena);
+        drop(arenas);
+        (kept.unwrap_or_else(|| Arena::new(len)), Kept::Nothing)
     }
 
-    fn give_arena(&self, arena: Arena) {
+    fn give_arena(&self, given: Pooled) {
         let mut arenas = lock(&self.arenas);
         // A longer arena serves every plan that the shorter ones served.
-        arenas.retain(|kept| kept.len() >= arena.len());
+        arenas.retain(|kept| kept.arena.len() >= given.arena.len());
         if arenas.len() < KEPT_ARENAS {
-            arenas.push(arena);
+            arenas.push(given);
         }
     }
 }

@@ -1,12 +1,12 @@
 //! An objective: a network with a scalar to be minimised, and its gradients.
 
 use crate::{
-    Batch, Error, Graph, Mode, Model, Node, Plan, Result, Trace, ValueId,
+    Batch, Error, Graph, Mode, Model, Node, Plan, Precision, Result, Trace, ValueId,
     differentiate::differentiate,
-    execute::{Feed, execute},
+    execute::{Feed, Kept, execute},
     model::{batch_size, bind, find_all, is_differentiable},
     passes,
-    plan::Location,
+    plan::{Location, Planning, Preparing},
 };
 use ocelli_tensor::{Arena, Key};
 use std::{
@@ -40,6 +40,7 @@ pub struct Objective {
     arena: Arena,
     key: Key,
     steps: u64,
+    precision: Precision,
 }
 
 impl Objective {
@@ -75,6 +76,7 @@ impl Objective {
             fingerprint: model.parameters().fingerprint(),
             plans: HashMap::new(),
             arena: Arena::new(0),
+            precision: model.precision(),
             key: Key::new(model.seed()).with("step"),
             steps: 0,
         })
@@ -102,8 +104,14 @@ impl Objective {
         match self.plans.entry(n) {
             Entry::Occupied(entry) => Ok(entry.into_mut()),
             Entry::Vacant(entry) => {
+                let planning = Planning {
+                    batch: n,
+                    parameters: model.parameters().index(),
+                    precision: self.precision,
+                    preparing: Preparing::EachRun,
+                };
                 let roots: Vec<ValueId> = loss_and_gradients.chain(watched).chain(updates).collect();
-                Ok(entry.insert(Plan::new(self.graph.clone(), &roots, n, model.parameters().index())?))
+                Ok(entry.insert(Plan::new(self.graph.clone(), &roots, planning)?))
             }
         }
     }
@@ -175,7 +183,12 @@ impl Objective {
         }
         let plan = &self.plans[&n];
         let inputs = bind(plan, batch)?;
-        let feed = Feed { parameters: model.parameters().values(), inputs: &inputs, key: self.key.at(self.steps) };
+        let feed = Feed {
+            parameters: model.parameters().values(),
+            inputs: &inputs,
+            key: self.key.at(self.steps),
+            kept: Kept::Nothing,
+        };
         execute(plan, &mut self.arena, feed)?;
         let loss = self.results(n).loss();
         if !loss.is_finite() {

@@ -1,6 +1,6 @@
 //! What an operation is.
 
-use crate::{ElementKind, Fault, Grads, Node, Operands, Shape};
+use crate::{ElementKind, Fault, Grads, Node, Operands, Precision, Shape};
 use std::{any::Any, fmt::Debug, sync::Arc};
 
 /// What a plan is for. It is an argument of planning, in no global and no layer.
@@ -26,6 +26,26 @@ pub enum Reach {
     },
     /// All of it: dense layers, global pooling.
     Everything,
+}
+
+/// The form in which a kernel wants one of its operands: a filter packed or transformed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Preparation {
+    /// Which operand.
+    pub operand: usize,
+    /// How many numbers the form has.
+    pub len: usize,
+    /// When the planner is to provide it.
+    pub needed: Needed,
+}
+
+/// When an operand is to be prepared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needed {
+    /// Before each call of the kernel, unless it is kept: the kernel cannot do without.
+    Always,
+    /// Only where it can be kept from run to run: making it for one call does not pay.
+    WhereKept,
 }
 
 /// An operation: shape rule, cost, host kernel, backward rule. Plain data, so that passes and other backends recognise it
@@ -97,6 +117,31 @@ pub trait Op: Any + Debug + Send + Sync {
     /// Whether the kernel adds to its first result where [`Operands::accumulate`] says so.
     fn accumulates(&self) -> bool {
         false
+    }
+
+    /// The form in which the kernel wants an operand. An inference plan makes it once for as long as the parameter stays
+    /// as it is; a training plan, whose parameters change at each step, before each call.
+    fn preparation(&self, _x: &[Vec<usize>], _y: &[Vec<usize>]) -> Option<Preparation> {
+        None
+    }
+
+    /// Writes what [`preparation`](Op::preparation) describes to [`Operands::to_prepare`].
+    ///
+    /// # Errors
+    /// As [`forward`](Op::forward).
+    fn prepare(&self, _k: &mut Operands<'_>) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    /// This operation at another precision than [`Precision::Fast`], if that makes a difference.
+    fn at_precision(&self, _precision: Precision) -> Option<Arc<dyn Op>> {
+        None
+    }
+
+    /// How the kernel goes about it for operands and results of these shapes, if there is a choice: a clause for
+    /// [`Plan::explain`](crate::Plan::explain).
+    fn explain(&self, _x: &[Vec<usize>], _y: &[Vec<usize>]) -> Option<String> {
+        None
     }
 
     /// How many numbers of scratch memory the kernel needs.

@@ -39,6 +39,8 @@ pub struct Operands<'a> {
     pub(crate) inputs: Inputs<'a>,
     pub(crate) outputs: Outputs<'a>,
     pub(crate) workspace: &'a mut [f32],
+    pub(crate) to_prepare: &'a mut [f32],
+    pub(crate) prepared: Option<&'a [f32]>,
     pub(crate) accumulate: Accumulate,
     pub(crate) key: Key,
 }
@@ -113,6 +115,16 @@ impl<'a> Operands<'a> {
     pub fn two_outputs(&mut self) -> (&mut [f32], &mut [f32]) {
         let (first, rest) = self.outputs.split_at_mut(1);
         (first[0].data, rest[0].data)
+    }
+
+    /// Where [`Op::prepare`](crate::Op::prepare) writes.
+    pub fn to_prepare(&mut self) -> &mut [f32] {
+        self.to_prepare
+    }
+
+    /// What [`Op::prepare`](crate::Op::prepare) wrote, if the plan provides it.
+    pub fn prepared(&self) -> Option<&'a [f32]> {
+        self.prepared
     }
 
     /// Whether the first result is to be replaced or added to. `Add` only where the operation says that it accumulates.

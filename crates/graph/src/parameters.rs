@@ -2,7 +2,10 @@
 
 use crate::{Error, Graph, Key, ParameterRole, Result};
 use ocelli_tensor::{ShapeText, Tensor};
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 /// A parameter of a model; its numbers are [`Parameters::value`].
 #[derive(Clone, Debug, PartialEq)]
@@ -28,12 +31,19 @@ pub struct Parameters {
     list: Vec<Parameter>,
     values: Vec<Tensor>,
     index: HashMap<String, usize>,
+    version: u64,
+}
+
+/// A number that was never given before.
+fn new_version() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    LAST.fetch_add(1, Ordering::Relaxed) + 1
 }
 
 impl Parameters {
     /// First values, each drawn from the seed and its own path alone.
     pub(crate) fn initial(graph: &Graph, seed: u64) -> Parameters {
-        let mut parameters = Parameters::default();
+        let mut parameters = Parameters { version: new_version(), ..Parameters::default() };
         let key = Key::new(seed).with("initial");
         for (path, spec) in &graph.parameters {
             let shape = graph.values[spec.value].shape.at(1);
@@ -68,6 +78,7 @@ impl Parameters {
 
     /// The same, to write.
     pub fn value_mut(&mut self, path: &str) -> Option<&mut Tensor> {
+        self.version = new_version();
         self.index.get(path).map(|&i| &mut self.values[i])
     }
 
@@ -90,6 +101,7 @@ impl Parameters {
             });
         }
         self.values[slot] = value;
+        self.version = new_version();
         Ok(())
     }
 
@@ -134,6 +146,11 @@ impl Parameters {
                 value.shape().iter().fold(key.with(&parameter.path), |key, &size| key.at(size as u64))
             })
             .value()
+    }
+
+    /// A number that changes whenever a value may have changed, and that no other values ever had.
+    pub(crate) fn version(&self) -> u64 {
+        self.version
     }
 
     pub(crate) fn values(&self) -> &[Tensor] {

@@ -1,6 +1,6 @@
 //! Passes over the graph before it is laid out in memory.
 
-use crate::{Call, Graph, Mode, ValueId, ops::Arithmetic};
+use crate::{Call, Graph, Mode, Precision, ValueId, ops::Arithmetic};
 use std::{
     any::Any,
     collections::{HashMap, HashSet},
@@ -41,6 +41,15 @@ fn chain_updates(graph: &mut Graph) {
     }
     let newest = |(path, spec): (&String, &crate::ParameterSpec)| latest.get(&spec.value).map(|&id| (path.clone(), id));
     graph.updates = graph.parameters.iter().filter_map(newest).collect();
+}
+
+/// Holds every operation to a precision.
+pub(crate) fn set_precision(graph: &mut Graph, precision: Precision) {
+    for call in &mut graph.calls {
+        if let Some(op) = call.op.at_precision(precision) {
+            call.op = op;
+        }
+    }
 }
 
 /// Drops every call that no root needs.

@@ -169,9 +169,9 @@ impl Layer for Conv2d {
         }
         let w = self.filter(x);
         let op = Conv2dOp {
-            settings: self.settings,
             algorithm: self.algorithm.clone(),
             connected: self.table.as_ref().map(|table| table.len()),
+            ..Conv2dOp::new(self.settings)
         };
         if !self.bias {
             return Node::call(op, &[x, &w]);

@@ -1,14 +1,11 @@
 //! Two-dimensional convolution.
 
 use super::{expect_rank, four};
-use crate::{Axis, Dim, Fault, Grads, Node, Op, Operands, Reach, Shape};
-use ocelli_kernels::Epilogue;
-use ocelli_kernels::conv::{
-    self, Algorithm, Choice, Conv2dGeometry, Conv2dSettings, GeometryError, Pass, Precision, geometry,
-};
+use crate::{Axis, Dim, Fault, Grads, Needed, Node, Op, Operands, Preparation, Reach, Shape};
+use std::sync::Arc;
 
-/// Numbers in a cache line, to which what lies in a workspace is aligned.
-const LINE: usize = 16;
+use ocelli_kernels::Epilogue;
+use ocelli_kernels::conv::{self, Choice, Conv2dGeometry, Conv2dSettings, GeometryError, Pass, Precision, geometry};
 
 /// `y = conv(x, w) + b`, or without `b`.
 ///
@@ -24,6 +21,8 @@ pub struct Conv2dOp {
     pub algorithm: Option<String>,
     /// Pairs of input and output channels that a connection table leaves, for the count of multiply-accumulates.
     pub connected: Option<usize>,
+    /// Which algorithms may be chosen; the planner sets it.
+    pub precision: Precision,
 }
 
 /// `dx` from `w` and `dy`.
@@ -43,7 +42,7 @@ pub struct Conv2dBackwardFilter {
 impl Conv2dOp {
     /// With the default choice of algorithm.
     pub fn new(settings: Conv2dSettings) -> Conv2dOp {
-        Conv2dOp { settings, algorithm: None, connected: None }
+        Conv2dOp { settings, algorithm: None, connected: None, precision: Precision::default() }
     }
 
     fn geometry(&self, x: &[usize], w: &[usize]) -> Result<Conv2dGeometry, GeometryError> {
@@ -55,33 +54,27 @@ impl Conv2dOp {
         self.geometry(x, w).map_err(|error| Fault::Setting(error.to_string()))
     }
 
-    fn algorithm(&self, g: &Conv2dGeometry, pass: Pass) -> &'static dyn Algorithm {
+    fn choice(&self, g: &Conv2dGeometry, pass: Pass) -> Choice {
         match &self.algorithm {
-            Some(name) => Choice::forced(name, Precision::Fast, g, pass).algorithm,
-            None => conv::choose(g, pass, Precision::Fast).algorithm,
+            Some(name) => Choice::forced(name, self.precision, g, pass),
+            None => conv::choose(g, pass, self.precision),
         }
     }
 
     fn workspace_of(&self, pass: Pass, x: &[usize], w: &[usize]) -> usize {
-        self.geometry(x, w).map_or(0, |g| {
-            let algorithm = self.algorithm(&g, pass);
-            algorithm.prepared_len(&g, pass).next_multiple_of(LINE) + algorithm.workspace(&g, pass)
-        })
+        self.geometry(x, w).map_or(0, |g| self.choice(&g, pass).algorithm.workspace(&g, pass))
     }
 
-    /// The algorithm, the filter as it wants it, and the rest of the workspace.
-    fn prepared<'a>(
-        &self,
-        g: &Conv2dGeometry,
-        pass: Pass,
-        w: &'a [f32],
-        workspace: &'a mut [f32],
-    ) -> (&'static dyn Algorithm, &'a [f32], &'a mut [f32]) {
-        let algorithm = self.algorithm(g, pass);
-        let len = algorithm.prepared_len(g, pass);
-        let (prepared, rest) = workspace.split_at_mut(len.next_multiple_of(LINE));
-        algorithm.prepare(g, pass, w, &mut prepared[..len]);
-        (algorithm, if len == 0 { w } else { &prepared[..len] }, rest)
+    /// The filter as the algorithm wants it, if that is not how it lies.
+    fn preparation_of(&self, pass: Pass, x: &[usize], w: &[usize], operand: usize) -> Option<Preparation> {
+        let g = self.geometry(x, w).ok()?;
+        let len = self.choice(&g, pass).algorithm.prepared_len(&g, pass);
+        (len > 0).then_some(Preparation { operand, len, needed: Needed::Always })
+    }
+
+    fn explanation_of(&self, pass: Pass, x: &[usize], w: &[usize]) -> Option<String> {
+        let g = self.geometry(x, w).ok()?;
+        Some(self.choice(&g, pass).to_string())
     }
 
     /// The sentence for a user, with axis, sizes and origin where the operand is to blame.
@@ -124,10 +117,30 @@ impl Op for Conv2dOp {
     fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
         let g = self.checked_geometry(k.shape(0), k.shape(1))?;
         let (x, w, bias) = (k.input(0), k.input(1), (k.len() > 2).then(|| k.input(2)));
+        let prepared = k.prepared();
         let (y, workspace) = k.output_and_workspace();
-        let (algorithm, filter, workspace) = self.prepared(&g, Pass::Forward, w, workspace);
-        algorithm.forward(&g, x, filter, &Epilogue::bias(bias), y, workspace);
+        let filter = prepared.unwrap_or(w);
+        self.choice(&g, Pass::Forward).algorithm.forward(&g, x, filter, &Epilogue::bias(bias), y, workspace);
         Ok(())
+    }
+
+    fn preparation(&self, x: &[Vec<usize>], _: &[Vec<usize>]) -> Option<Preparation> {
+        self.preparation_of(Pass::Forward, &x[0], &x[1], 1)
+    }
+
+    fn prepare(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let g = self.checked_geometry(k.shape(0), k.shape(1))?;
+        let w = k.input(1);
+        self.choice(&g, Pass::Forward).algorithm.prepare(&g, Pass::Forward, w, k.to_prepare());
+        Ok(())
+    }
+
+    fn at_precision(&self, precision: Precision) -> Option<Arc<dyn Op>> {
+        Some(Arc::new(Conv2dOp { precision, ..self.clone() }))
+    }
+
+    fn explain(&self, x: &[Vec<usize>], _: &[Vec<usize>]) -> Option<String> {
+        self.explanation_of(Pass::Forward, &x[0], &x[1])
     }
 
     fn workspace(&self, x: &[Vec<usize>], _: &[Vec<usize>]) -> usize {
@@ -168,10 +181,30 @@ impl Op for Conv2dBackwardData {
     fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
         let g = self.conv.checked_geometry(k.output_shape(0), k.shape(0))?;
         let (w, dy, accumulate) = (k.input(0), k.input(1), k.accumulate());
+        let filter = k.prepared().unwrap_or(w);
         let (dx, workspace) = k.output_and_workspace();
-        let (algorithm, filter, workspace) = self.conv.prepared(&g, Pass::BackwardData, w, workspace);
-        algorithm.backward_data(&g, dy, filter, dx, accumulate, workspace);
+        self.conv.choice(&g, Pass::BackwardData).algorithm.backward_data(&g, dy, filter, dx, accumulate, workspace);
         Ok(())
+    }
+
+    fn preparation(&self, x: &[Vec<usize>], y: &[Vec<usize>]) -> Option<Preparation> {
+        self.conv.preparation_of(Pass::BackwardData, &y[0], &x[0], 0)
+    }
+
+    fn prepare(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let g = self.conv.checked_geometry(k.output_shape(0), k.shape(0))?;
+        let w = k.input(0);
+        self.conv.choice(&g, Pass::BackwardData).algorithm.prepare(&g, Pass::BackwardData, w, k.to_prepare());
+        Ok(())
+    }
+
+    fn at_precision(&self, precision: Precision) -> Option<Arc<dyn Op>> {
+        let conv = Conv2dOp { precision, ..self.conv.clone() };
+        Some(Arc::new(Conv2dBackwardData { conv, input: self.input.clone() }))
+    }
+
+    fn explain(&self, x: &[Vec<usize>], y: &[Vec<usize>]) -> Option<String> {
+        self.conv.explanation_of(Pass::BackwardData, &y[0], &x[0])
     }
 
     fn accumulates(&self) -> bool {
@@ -192,8 +225,17 @@ impl Op for Conv2dBackwardFilter {
         let g = self.conv.checked_geometry(k.shape(0), k.output_shape(0))?;
         let (x, dy, accumulate) = (k.input(0), k.input(1), k.accumulate());
         let (dw, workspace) = k.output_and_workspace();
-        self.conv.algorithm(&g, Pass::BackwardFilter).backward_filter(&g, x, dy, dw, accumulate, workspace);
+        self.conv.choice(&g, Pass::BackwardFilter).algorithm.backward_filter(&g, x, dy, dw, accumulate, workspace);
         Ok(())
+    }
+
+    fn at_precision(&self, precision: Precision) -> Option<Arc<dyn Op>> {
+        let conv = Conv2dOp { precision, ..self.conv.clone() };
+        Some(Arc::new(Conv2dBackwardFilter { conv, filter: self.filter.clone() }))
+    }
+
+    fn explain(&self, x: &[Vec<usize>], y: &[Vec<usize>]) -> Option<String> {
+        self.conv.explanation_of(Pass::BackwardFilter, &x[0], &y[0])
     }
 
     fn accumulates(&self) -> bool {

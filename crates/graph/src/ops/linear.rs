@@ -1,9 +1,9 @@
 //! Products of matrices.
 
 use super::expect_rank;
-use crate::{Axis, Dim, Fault, Grads, Node, Op, Operands, Reach, Shape};
+use crate::{Axis, Dim, Fault, Grads, Needed, Node, Op, Operands, Preparation, Reach, Shape};
 use ocelli_kernels::Epilogue;
-use ocelli_kernels::gemm::{Matrix, MatrixMut, gemm};
+use ocelli_kernels::gemm::{Matrix, MatrixMut, PackedMatrix, gemm, gemm_packed, packed_len};
 
 /// `a·b`, with either operand transposed.
 ///
@@ -111,9 +111,25 @@ impl Op for LinearOp {
 
     fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
         let (x, w) = (AsIs.view(k.input(0), k.shape(0)), AsIs.view(k.input(1), k.shape(1)));
-        let sizes = k.output_shape(0);
         let bias = (k.len() > 2).then(|| k.input(2));
-        gemm(x, w, MatrixMut::new(k.output(0), sizes[0], sizes[1]), &Epilogue::bias(bias));
+        let (sizes, depth, epilogue) = (k.output_shape(0), w.row_count(), Epilogue::bias(bias));
+        let prepared = k.prepared().map(|packed| PackedMatrix::from_packed(packed, depth, sizes[1]));
+        let y = MatrixMut::new(k.output(0), sizes[0], sizes[1]);
+        match prepared {
+            Some(w) => gemm_packed(x, &w, y, &epilogue),
+            None => gemm(x, w, y, &epilogue),
+        }
+        Ok(())
+    }
+
+    fn preparation(&self, x: &[Vec<usize>], _: &[Vec<usize>]) -> Option<Preparation> {
+        let len = packed_len(x[1][0], x[1][1]);
+        Some(Preparation { operand: 1, len, needed: Needed::WhereKept })
+    }
+
+    fn prepare(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let w = AsIs.view(k.input(1), k.shape(1));
+        let _ = PackedMatrix::pack(w, k.to_prepare());
         Ok(())
     }
 

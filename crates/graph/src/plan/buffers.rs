@@ -1,7 +1,7 @@
 //! Which values share storage, and when it is in use.
 
 use super::{LINE, offsets};
-use crate::{Graph, ValueId};
+use crate::{Graph, Needed, Source, ValueId};
 use std::{collections::HashMap, ops::Range};
 
 /// A piece of the arena and the steps at which it is in use.
@@ -15,6 +15,23 @@ pub(super) struct Buffer {
     pub(super) start: usize,
 }
 
+/// Whether prepared operands outlive a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Preparing {
+    /// Parameters are prepared once, until they change.
+    Once,
+    /// Parameters change with each run.
+    EachRun,
+}
+
+/// Where a step's prepared operand is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Prepared {
+    buffer: usize,
+    len: usize,
+    pub(super) preparing: Preparing,
+}
+
 /// The arena of a plan.
 #[derive(Debug)]
 pub(super) struct Layout {
@@ -25,6 +42,8 @@ pub(super) struct Layout {
     storage: Vec<ValueId>,
     /// Buffer and length of the workspace of each step that has one.
     workspaces: HashMap<usize, (usize, usize)>,
+    /// The same for the prepared operand of each step that has one.
+    prepared: HashMap<usize, Prepared>,
     len: usize,
 }
 
@@ -35,11 +54,18 @@ impl Layout {
         roots: &[ValueId],
         batch: usize,
         accumulated: &HashMap<ValueId, ValueId>,
+        preparing: Preparing,
     ) -> Option<Layout> {
         let storage = storages(graph);
         let last_use = last_uses(graph, roots, accumulated, &storage);
-        let mut layout =
-            Layout { buffers: Vec::new(), buffer_of: HashMap::new(), storage, workspaces: HashMap::new(), len: 0 };
+        let mut layout = Layout {
+            buffers: Vec::new(),
+            buffer_of: HashMap::new(),
+            storage,
+            workspaces: HashMap::new(),
+            prepared: HashMap::new(),
+            len: 0,
+        };
         for (at, call) in graph.calls.iter().enumerate() {
             if call.op.is_view() {
                 continue;
@@ -63,7 +89,18 @@ impl Layout {
                 }
             }
             let shapes = |ids: &[ValueId]| ids.iter().map(|&id| graph.values[id].shape.at(batch)).collect::<Vec<_>>();
-            let workspace = call.op.workspace(&shapes(&call.inputs), &shapes(&call.outputs));
+            let (x, y) = (shapes(&call.inputs), shapes(&call.outputs));
+            if let Some(wish) = call.op.preparation(&x, &y) {
+                let source = &graph.values[layout.storage[call.inputs[wish.operand]]].source;
+                let kept = preparing == Preparing::Once && matches!(source, Source::Parameter(_));
+                if kept || wish.needed == Needed::Always {
+                    let (first, last) = if kept { (0, usize::MAX) } else { (at, at) };
+                    let buffer = layout.add(Buffer { first, last, len: padded(&[wish.len])?, start: 0 });
+                    let preparing = if kept { Preparing::Once } else { Preparing::EachRun };
+                    layout.prepared.insert(at, Prepared { buffer, len: wish.len, preparing });
+                }
+            }
+            let workspace = call.op.workspace(&x, &y);
             if workspace > 0 {
                 let buffer = layout.add(Buffer { first: at, last: at, len: padded(&[workspace])?, start: 0 });
                 layout.workspaces.insert(at, (buffer, workspace));
@@ -104,6 +141,13 @@ impl Layout {
         let (buffer, len) = *self.workspaces.get(&at)?;
         let start = self.buffers[buffer].start;
         Some(start..start + len)
+    }
+
+    /// The prepared operand of the step `at`.
+    pub(super) fn prepared(&self, at: usize) -> Option<(Range<usize>, Preparing)> {
+        let Prepared { buffer, len, preparing } = *self.prepared.get(&at)?;
+        let start = self.buffers[buffer].start;
+        Some((start..start + len, preparing))
     }
 
     /// How many numbers the arena holds.

@@ -1,12 +1,21 @@
 //! Plans: a graph for one batch size, laid out in memory, ready to run.
 
 mod buffers;
+mod explain;
 mod offsets;
 
-use crate::{Error, Graph, Op, Result, Source, ValueId, passes};
+use crate::{Error, Graph, Op, Precision, Result, Source, ValueId, passes};
 use buffers::Layout;
+pub(crate) use buffers::Preparing;
 use ocelli_kernels::Accumulate;
-use std::{collections::HashMap, ops::Range, sync::Arc};
+use std::{
+    collections::HashMap,
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 /// Numbers in a cache line. Every buffer of the arena starts on one.
 const LINE: usize = 16;
@@ -53,9 +62,11 @@ pub struct PlanStep {
     pub(crate) path: String,
     pub(crate) operands: Vec<Operand>,
     pub(crate) output_shapes: Vec<Vec<usize>>,
-    /// Disjoint pieces of the arena: the results, then the workspace if there is one, then what is read.
+    /// Disjoint pieces of the arena: the results, then workspace and prepared operand if there are, then what is read.
     pub(crate) pieces: Vec<Range<usize>>,
     pub(crate) has_workspace: bool,
+    /// Whether there is a prepared operand, and how long it stays.
+    pub(crate) preparing: Option<Preparing>,
     pub(crate) accumulate: Accumulate,
 }
 
@@ -91,19 +102,27 @@ pub struct Plan {
     pub(crate) batch: usize,
     arena_len: usize,
     bound: usize,
+    id: u64,
+}
+
+/// How a plan is to be made, apart from the graph.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Planning<'a> {
+    pub(crate) batch: usize,
+    /// The number of each parameter.
+    pub(crate) parameters: &'a HashMap<String, usize>,
+    pub(crate) precision: Precision,
+    pub(crate) preparing: Preparing,
 }
 
 impl Plan {
-    /// Lays out what `roots` need of a graph, for `batch` samples. `parameters` gives the number of each parameter.
-    pub(crate) fn new(
-        mut graph: Graph,
-        roots: &[ValueId],
-        batch: usize,
-        parameters: &HashMap<String, usize>,
-    ) -> Result<Plan> {
+    /// Lays out what `roots` need of a graph.
+    pub(crate) fn new(mut graph: Graph, roots: &[ValueId], planning: Planning<'_>) -> Result<Plan> {
+        let Planning { batch, parameters, precision, preparing } = planning;
         passes::prune(&mut graph, roots);
+        passes::set_precision(&mut graph, precision);
         let accumulated = passes::fold_accumulation(&mut graph, roots);
-        let layout = Layout::new(&graph, roots, batch, &accumulated).ok_or(Error::TooLarge(batch))?;
+        let layout = Layout::new(&graph, roots, batch, &accumulated, preparing).ok_or(Error::TooLarge(batch))?;
         let mut inputs: Vec<String> = Vec::new();
         let mut locate = |id: ValueId| match &graph.values[layout.storage_of(id)].source {
             Source::Parameter(path) => Location::Parameter(parameters[path]),
@@ -124,6 +143,7 @@ impl Plan {
                 .iter()
                 .map(|&id| layout.range(id, graph.values[id].shape.len(batch)))
                 .chain(layout.workspace(at))
+                .chain(layout.prepared(at).map(|(range, _)| range))
                 .collect();
             let operands = call.inputs.iter().map(|&id| {
                 let place = match locate(id) {
@@ -146,6 +166,7 @@ impl Plan {
                 operands: operands.collect(),
                 output_shapes: call.outputs.iter().map(shape).collect(),
                 has_workspace: layout.workspace(at).is_some(),
+                preparing: layout.prepared(at).map(|(_, preparing)| preparing),
                 accumulate: match accumulated.contains_key(&call.outputs[0]) {
                     true => Accumulate::Add,
                     false => Accumulate::Set,
@@ -155,7 +176,9 @@ impl Plan {
         }
         let slot = |&id: &ValueId| (id, Slot { location: locate(id), shape: graph.values[id].shape.at(batch) });
         let roots = roots.iter().map(slot).collect();
-        Ok(Plan { steps, inputs, roots, batch, arena_len: layout.len(), bound: layout.bound() })
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        let id = LAST.fetch_add(1, Ordering::Relaxed);
+        Ok(Plan { steps, inputs, roots, batch, arena_len: layout.len(), bound: layout.bound(), id })
     }
 
     /// The steps in order.
@@ -166,6 +189,11 @@ impl Plan {
     /// The number of samples it was made for.
     pub fn batch(&self) -> usize {
         self.batch
+    }
+
+    /// A number that no other plan has.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
     }
 
     /// How many numbers the arena holds: activations, gradients and workspace.

@@ -155,3 +155,55 @@ fn states_follow_their_updates() {
     // 0 → (0 + 8) / 2 = 4 → (4 + 2) / 2 = 3
     assert_eq!(model.parameters().value("norm.mean").unwrap().data(), [3.0, 3.0]);
 }
+
+/// A convolution and a dense layer, whose weights are prepared once in inference.
+fn prepared(x: &Node) -> Node {
+    let x = x.scope("conv", |x| conv(x, 8)).global_avg_pool();
+    let w = x.trace().parameter("dense", [8, 3], crate::initial::tests::Ramp);
+    Node::call(crate::ops::LinearOp, &[&x, &w])
+}
+
+#[test]
+fn prepared_weights_follow_the_parameters() {
+    let mut model = build(prepared, &[9, 9, 16]);
+    let batch = batch_of(&[2, 9, 9, 16]);
+    let first = model.run(&batch, &["output"]).unwrap();
+    assert_eq!(model.run(&batch, &["output"]).unwrap(), first, "what was prepared serves again");
+    model.run(&batch_of(&[3, 9, 9, 16]), &["output"]).unwrap();
+    assert_eq!(model.run(&batch, &["output"]).unwrap(), first, "another plan ran in the same arena");
+    for path in ["conv.weight", "dense"] {
+        let doubled = model.parameters().value(path).unwrap().data().iter().map(|w| 2.0 * w).collect();
+        let shape = model.parameters().value(path).unwrap().shape().to_vec();
+        let before = model.run(&batch, &["output"]).unwrap();
+        model.parameters_mut().set(path, crate::Tensor::from_vec(shape, doubled).unwrap()).unwrap();
+        let after = model.run(&batch, &["output"]).unwrap();
+        for (before, after) in before[0].data().iter().zip(after[0].data()) {
+            assert!((2.0 * before - after).abs() <= 1e-5 * before.abs().max(1.0), "{path}: {before} and {after}");
+        }
+    }
+    let copy = model.clone();
+    assert_eq!(copy.run(&batch, &["output"]).unwrap(), model.run(&batch, &["output"]).unwrap());
+}
+
+#[test]
+fn a_plan_explains_its_algorithms() {
+    let model = build(prepared, &[32, 32, 64]);
+    let plan = model.plan(4, &["output"]).unwrap();
+    let text = plan.explain();
+    println!("{text}");
+    assert!(text.starts_with(&format!("4 samples, 3 steps, {} bytes of memory", plan.peak_bytes())), "{text}");
+    let line = text.lines().find(|line| line.contains("Conv2d")).unwrap();
+    assert!(ocelli_kernels::conv::ALGORITHMS.iter().any(|algorithm| line.contains(algorithm.name())), "{line}");
+    assert!(text.contains("weights prepared once"), "{text}");
+}
+
+#[test]
+fn strict_plans_transform_nothing() {
+    let strict = build(prepared, &[32, 32, 64]).with_precision(crate::Precision::Strict);
+    assert_eq!(strict.clone().precision(), crate::Precision::Strict);
+    let text = strict.plan(4, &["output"]).unwrap().explain();
+    assert!(!text.contains("winograd"), "{text}");
+    let objective = strict.objective(|t| t.output().square().mean());
+    let text = objective.unwrap().plan(&strict, 4).unwrap().explain();
+    assert!(text.contains("Conv2dBackwardFilter") && !text.lines().any(|line| line.contains("  winograd")), "{text}");
+}

@@ -295,14 +295,14 @@ unsafe fn store<I: Isa, const ROWS: usize, const N: usize>(
         // SAFETY: the caller's.
         return unsafe { store_part(isa, &sums, to) };
     }
-    // SAFETY (all blocks below): the caller: `N` vectors at each row of the destination are ours to read and write, of the
-    // residual to read at the same offsets, and of the bias.
     if to.accumulate == Accumulate::Add {
+        // SAFETY: the caller: `N` vectors at each row of the destination hold numbers.
         unsafe { add_rows(isa, &mut sums, to.first, to.rows) };
     }
     if !to.bias.is_null() {
         let mut bias = [isa.zero(); N];
         for (v, bias) in bias.iter_mut().enumerate() {
+            // SAFETY: the caller: the bias has `N` vectors.
             *bias = unsafe { isa.load_ptr(to.bias.add(v * I::LANES)) };
         }
         for sums in &mut sums {
@@ -312,6 +312,7 @@ unsafe fn store<I: Isa, const ROWS: usize, const N: usize>(
         }
     }
     if !to.residual.is_null() {
+        // SAFETY: the caller: the residual can be read where the destination is written.
         unsafe { add_rows(isa, &mut sums, to.residual, to.rows) };
     }
     if to.activation != Activation::Identity {
@@ -323,6 +324,7 @@ unsafe fn store<I: Isa, const ROWS: usize, const N: usize>(
     }
     for (i, sums) in sums.iter().enumerate() {
         for (v, sum) in sums.iter().enumerate() {
+            // SAFETY: the caller: `N` vectors at each row of the destination are ours to write.
             unsafe { isa.store_ptr(*sum, to.first.add(to.rows.offset(i) + v * I::LANES)) };
         }
     }
