@@ -41,6 +41,7 @@ pub mod choice;
 pub mod geometry;
 pub mod im2col;
 pub mod naive;
+pub mod winograd;
 
 #[cfg(test)]
 mod tests;

@@ -384,7 +384,7 @@ unsafe fn store_part<I: Isa, const ROWS: usize, const N: usize>(
 /// `width` numbers at `index` of the destination and of the residual, and at `column` of the bias, are valid as [`tile`]
 /// asks.
 #[inline(always)]
-unsafe fn store_vector<I: Isa>(
+pub(crate) unsafe fn store_vector<I: Isa>(
     isa: I,
     mut sum: I::Vector,
     to: &Destination<'_>,

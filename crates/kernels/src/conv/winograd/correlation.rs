@@ -1,0 +1,312 @@
+//! The forward and the backward-data pass: blocks of tiles go through input transform, products and output transform.
+
+use std::marker::PhantomData;
+use std::ops::Range;
+
+use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
+use rayon::prelude::*;
+
+use super::filters::Filters;
+use super::pictures::{Origin, Picture, Tiles};
+use super::planes::{Planes, TransformTiles};
+use super::shared::{Shared, part};
+use super::transform::{Linear, Minimal, Square, map_columns};
+use crate::conv::{Conv2dGeometry, Pass};
+use crate::gemm::PARALLEL_FLOPS;
+use crate::gemm::panels::lanes;
+use crate::gemm::tile::{
+    DepthContiguous, Destination, Finish, Product, Rows, Segment, VECTORS, even_tiles, narrow_tile_rows, store_vector,
+    tile, tile_rows,
+};
+use crate::{Accumulate, Epilogue, scratch};
+
+/// `y[p] = Σ x[p + k − before] · w[k]` with 3×3 taps `k`: a forward pass, or a backward-data pass with `y` for the
+/// gradient of the input, which is such a sum over the turned filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Correlation {
+    batch: usize,
+    input: Picture,
+    output: Picture,
+    /// Zeros above and left of the input; negative if its first pixels are seen by no window.
+    before: [isize; 2],
+}
+
+impl Correlation {
+    /// That of a pass.
+    pub fn new(g: &Conv2dGeometry, pass: Pass) -> Self {
+        let x = Picture { height: g.in_h, width: g.in_w, channels: g.in_c };
+        let y = Picture { height: g.out_h, width: g.out_w, channels: g.out_c };
+        let before = [g.pad_top as isize, g.pad_left as isize];
+        if pass == Pass::BackwardData {
+            Self { batch: g.batch, input: y, output: x, before: before.map(|before| 2 - before) }
+        } else {
+            Self { batch: g.batch, input: x, output: y, before }
+        }
+    }
+
+    /// How the work is cut for the transform to `planes` planes from tiles of `side` outputs.
+    pub fn plan(&self, set: InstructionSet, side: usize) -> Plan {
+        Plan::new(self, set, side)
+    }
+}
+
+/// Channels whose products are summed in registers; beyond, sums are added in memory. Rounding errors grow with the
+/// length of such a chain, and with 128 the panel of a filter (8 KiB) and the tiles (24 KiB) fit the first-level cache.
+const DEPTH: usize = 128;
+
+/// Tiles of a block, at most. Each filter is read once for a block: so many that this costs little, so few that
+/// the transform of 64 channels fits the second-level cache.
+const BLOCK: usize = 64;
+
+/// Output columns that are multiplied before they are transformed: their products stay in the second-level cache.
+const COLUMNS: usize = 32;
+
+/// As many tasks, or a multiple, keep a few threads evenly busy.
+const TASKS: usize = 8;
+
+/// Columns of a task, at least, since each transforms the inputs by itself: with 64 columns that is a tenth of its work.
+const TASK_COLUMNS: usize = 64;
+
+/// The cut of the work: tasks are blocks of tiles, and where those are few, of columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Plan {
+    tiles: Tiles,
+    blocks: usize,
+    /// Groups of panels.
+    groups: usize,
+    /// Channels of a chunk.
+    chunk: usize,
+    lanes: usize,
+    side: usize,
+}
+
+impl Plan {
+    fn new(c: &Correlation, set: InstructionSet, side: usize) -> Self {
+        let lanes = lanes(set);
+        let tiles = Tiles::new(c.batch, &c.output, side);
+        let planes = (side + 2).pow(2);
+        let flops = 2 * tiles.count * planes * c.input.channels * c.output.channels;
+        let blocks = tiles.count.div_ceil(BLOCK);
+        let (blocks, groups) = if flops < PARALLEL_FLOPS {
+            (blocks, 1)
+        } else if blocks < TASKS {
+            let blocks = blocks.next_power_of_two();
+            (blocks, (TASKS / blocks).min(c.output.channels.div_ceil(TASK_COLUMNS)))
+        } else {
+            (blocks.next_multiple_of(TASKS), 1)
+        };
+        let chunks = c.input.channels.div_ceil(DEPTH);
+        let chunk = c.input.channels.div_ceil(chunks).next_multiple_of(lanes);
+        Self { tiles, blocks, groups, chunk, lanes, side }
+    }
+}
+
+/// Computes `y`, with filters that [`Filters::transform`] made on the same instruction set.
+pub(super) fn correlate<F: Minimal<M, T>, const M: usize, const T: usize>(
+    c: &Correlation,
+    set: InstructionSet,
+    x: &[f32],
+    (filters, u): (&Filters, &[f32]),
+    epilogue: &Epilogue<'_>,
+    y: &mut [f32],
+) {
+    assert_eq!(x.len(), c.batch * c.input.len(), "the input is a batch of pictures");
+    assert_eq!(y.len(), c.batch * c.output.len(), "the output is a batch of pictures");
+    assert_eq!(u.len(), filters.len(), "transformed filters have planes of whole panels");
+    epilogue.assert_fits(y.len(), c.output.channels);
+    if y.is_empty() {
+        return;
+    }
+    let plan = c.plan(set, M);
+    let (finish, accumulate) = (Finish::of(epilogue), epilogue.accumulate);
+    let y = Shared::new(y);
+    let task = |index: usize| {
+        let (block, group) = (index / plan.groups, index % plan.groups);
+        let panels = filters.panels.count();
+        let task = Task::<F, M, T> {
+            c,
+            plan: &plan,
+            set,
+            filters,
+            tiles: part(plan.tiles.count, block, plan.blocks),
+            panels: part(panels, group, plan.groups),
+            minimal: PhantomData,
+        };
+        let to = finish.at(y.first(), 0, 0, Rows::Apart(0), c.output.channels, accumulate);
+        task.run(x, u, &to);
+    };
+    let tasks = plan.blocks * plan.groups;
+    if tasks == 1 {
+        task(0);
+    } else {
+        (0..tasks).into_par_iter().with_max_len(1).for_each(task);
+    }
+}
+
+/// Some tiles and some panels of columns.
+struct Task<'a, F, const M: usize, const T: usize> {
+    c: &'a Correlation,
+    plan: &'a Plan,
+    set: InstructionSet,
+    filters: &'a Filters,
+    tiles: Range<usize>,
+    panels: Range<usize>,
+    minimal: PhantomData<F>,
+}
+
+impl<F: Minimal<M, T>, const M: usize, const T: usize> Task<'_, F, M, T> {
+    fn run(&self, x: &[f32], u: &[f32], to: &Destination<'_>) {
+        let Self { c, plan, set, filters, .. } = *self;
+        let channels = c.input.channels.next_multiple_of(plan.lanes);
+        let inputs = Planes { tiles: self.tiles.len(), channels, chunk: plan.chunk };
+        let columns = COLUMNS.next_multiple_of(VECTORS * plan.lanes);
+        let products = Planes { tiles: self.tiles.len(), channels: columns, chunk: columns };
+        let (inputs_len, products_len) = (inputs.len(T * T), products.len(T * T));
+        scratch::with(inputs_len + products_len + T * T * channels, |scratch| {
+            let (v, rest) = scratch.split_at_mut(inputs_len);
+            let (m, copy) = rest.split_at_mut(products_len);
+            dispatch_on(
+                set,
+                TransformTiles::<F::Input, T, T> {
+                    picture: c.input,
+                    data: x,
+                    tiles: &plan.tiles,
+                    range: self.tiles.clone(),
+                    before: c.before,
+                    channels: 0..c.input.channels,
+                    layout: inputs,
+                    planes: v,
+                    copy,
+                    map: PhantomData,
+                },
+            );
+            for first in self.panels.clone().step_by(columns / (VECTORS * plan.lanes)) {
+                let panels = first..self.panels.end.min(first + columns / (VECTORS * plan.lanes));
+                dispatch_on(
+                    set,
+                    MultiplyPlanes { planes: T * T, v, inputs, u, filters, panels: panels.clone(), m, products },
+                );
+                let column = filters.panels.panel(first).column;
+                let columns = column..c.output.channels.min(column + columns);
+                let tiles = (&plan.tiles, self.tiles.clone());
+                dispatch_on(
+                    set,
+                    TransformOutputs::<F, M, T> {
+                        picture: c.output,
+                        tiles,
+                        m,
+                        products,
+                        columns,
+                        to,
+                        minimal: PhantomData,
+                    },
+                );
+            }
+        });
+    }
+}
+
+/// In each plane, `M = V · U` for some panels of columns.
+struct MultiplyPlanes<'a> {
+    planes: usize,
+    v: &'a [f32],
+    inputs: Planes,
+    u: &'a [f32],
+    filters: &'a Filters,
+    panels: Range<usize>,
+    m: &'a mut [f32],
+    products: Planes,
+}
+
+impl Kernel for MultiplyPlanes<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        let Self { v, inputs, u, filters, m, products, .. } = self;
+        let depth = filters.panels.depth;
+        assert!(v.len() >= inputs.len(self.planes) && m.len() >= products.len(self.planes));
+        assert!(u.len() == filters.len() && inputs.channels >= depth);
+        assert!(inputs.tiles == products.tiles && products.chunk == products.channels);
+        let first_column = filters.panels.panel(self.panels.start).column;
+        for plane in 0..self.planes {
+            for (channel, width) in inputs.chunks() {
+                let segments = [Segment { offset: 0, depth: width.min(depth - channel) }];
+                let accumulate = if channel == 0 { Accumulate::Set } else { Accumulate::Add };
+                for index in self.panels.clone() {
+                    let panel = filters.panels.panel(index);
+                    let column = panel.column - first_column;
+                    assert!(column + panel.width <= products.channels, "products have room for the panels");
+                    let most = if panel.vectors == 1 { narrow_tile_rows::<I>() } else { tile_rows::<I>() };
+                    for (first, count) in even_tiles(inputs.tiles, most) {
+                        // SAFETY: by the assertions, plane `plane` of the inputs holds `tiles` rows of this chunk's
+                        // `width` channels from `channel · tiles` on, plane `plane` of the panel as many rows from
+                        // `channel` on, and that of the products `tiles` rows with room for the panel's columns. The
+                        // products are borrowed here alone.
+                        unsafe {
+                            let a = v.as_ptr().add(plane * inputs.step() + channel * inputs.tiles + first * width);
+                            let b = filters.start(index) + plane * filters.step(&panel) + channel * panel.width;
+                            let to = plane * products.step() + first * products.channels + column;
+                            let rows = Rows::Apart(products.channels);
+                            let to = Destination::plain(m.as_mut_ptr().add(to), rows, panel.width, accumulate);
+                            let product = Product { a, step: width, segments: &segments, b: u.as_ptr().add(b) };
+                            tile::<I, DepthContiguous>(isa, count, panel.vectors, product, to);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Transforms products to outputs and stores them as the epilogue says.
+struct TransformOutputs<'a, F, const M: usize, const T: usize> {
+    picture: Picture,
+    tiles: (&'a Tiles, Range<usize>),
+    m: &'a [f32],
+    products: Planes,
+    /// The columns of the products among the channels.
+    columns: Range<usize>,
+    /// All outputs.
+    to: &'a Destination<'a>,
+    minimal: PhantomData<F>,
+}
+
+impl<F: Minimal<M, T>, const M: usize, const T: usize> Kernel for TransformOutputs<'_, F, M, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        let Self { picture, m, products, columns, to, .. } = self;
+        let (tiles, range) = self.tiles;
+        assert!(m.len() >= products.len(T * T) && products.tiles == range.len());
+        assert!(columns.len() <= products.channels && products.channels.is_multiple_of(I::LANES));
+        for (index, tile) in range.enumerate() {
+            let Origin { image, row, column } = tiles.origin(tile);
+            let (row, column) = (row as usize, column as usize);
+            let (height, width) = (M.min(picture.height - row), M.min(picture.width - column));
+            let first = picture.index(image, row, column);
+            for channel in columns.clone().step_by(I::LANES) {
+                let lanes = I::LANES.min(columns.end - channel);
+                let place = index * products.channels + channel - columns.start;
+                // SAFETY: `place` and a vector behind it lie in a plane of `tiles · channels` numbers, and `m` holds all
+                // planes, `step` apart (asserted).
+                let rows = unsafe {
+                    let from = m.as_ptr().add(place);
+                    let from = Square { first: from, row: T * products.step(), column: products.step() };
+                    map_columns::<I, F::Output, T, M>(isa, from)
+                };
+                for (i, row) in rows.into_iter().enumerate().take(height) {
+                    let y = F::Output::apply(isa, row);
+                    for (j, y) in y.into_iter().enumerate().take(width) {
+                        let index = first + (i * picture.width + j) * picture.channels + channel;
+                        // SAFETY: row, column and channels lie in the picture, so `index` and `lanes` numbers from there
+                        // lie in the output, of which `to` is all (`correlate` asserts its length and that of the
+                        // residual and the bias); no other task has this tile and these channels.
+                        unsafe { store_vector(isa, y, to, index, channel, lanes) };
+                    }
+                }
+            }
+        }
+    }
+}

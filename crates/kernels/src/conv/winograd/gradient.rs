@@ -1,0 +1,343 @@
+//! The backward-filter pass: `dw = Gᵀ [Σ (Bᵀ x B) ⊙ (A dy Aᵀ)] G`, summed over all tiles.
+//!
+//! In each plane the sum is a matrix product with the tiles as its depth. A task owns a block of input and output channels
+//! and keeps their sums in all planes, while blocks of tiles run by; where the channels give few tasks, the tiles are cut
+//! into pieces as well, whose sums are added in order.
+
+use std::marker::PhantomData;
+use std::ops::Range;
+
+use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
+use rayon::prelude::*;
+
+use super::filters::TAPS;
+use super::pictures::{Picture, Tiles};
+use super::planes::{PAD, Planes, TransformTiles};
+use super::shared::{Shared, part};
+use super::transform::{Linear, Minimal, Square, map_columns};
+use crate::conv::Conv2dGeometry;
+use crate::conv::geometry::ConvMode;
+use crate::gemm::PARALLEL_FLOPS;
+use crate::gemm::panels::lanes;
+use crate::gemm::tile::{
+    Destination, Product, Rows, RowsContiguous, Segment, VECTORS, even_tiles, narrow_tile_rows, store_vector, tile,
+    tile_rows,
+};
+use crate::{Accumulate, scratch};
+
+/// Channels of a task, at most, on either side. The more there are, the less is each transform done again by other
+/// tasks: with 128 that is a twelfth of the work.
+const CHANNELS: usize = 128;
+
+/// Tiles of a block, at most: the sums of all planes pass through the caches once for each block.
+const BLOCK: usize = 64;
+
+/// As many tasks keep a few threads evenly busy.
+const TASKS: usize = 16;
+
+/// Numbers of the sums of all tasks, at most, where tiles are cut into pieces: 24 MiB.
+const SUMS: usize = 6 << 20;
+
+/// Numbers of the sums of the pieces that one task adds: long enough to pay for the task.
+const REDUCTION: usize = 8192;
+
+/// Input channels whose filters one task transforms back, at least.
+const FINISHED_CHANNELS: usize = 16;
+
+/// The cut of the work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Plan {
+    set: InstructionSet,
+    x: Picture,
+    dy: Picture,
+    before: [isize; 2],
+    mode: ConvMode,
+    tiles: Tiles,
+    /// Input channels of a task: whole vectors.
+    in_c: usize,
+    /// Output channels of a task: whole panels.
+    out_c: usize,
+    /// Pieces of the tiles.
+    pieces: usize,
+    planes: usize,
+    lanes: usize,
+}
+
+impl Plan {
+    /// For the transform to `planes` planes from tiles of `side` outputs.
+    pub fn new(set: InstructionSet, g: &Conv2dGeometry, side: usize) -> Self {
+        let x = Picture { height: g.in_h, width: g.in_w, channels: g.in_c };
+        let dy = Picture { height: g.out_h, width: g.out_w, channels: g.out_c };
+        let lanes = lanes(set);
+        let channels = |whole: usize, unit: usize| whole.div_ceil(whole.div_ceil(CHANNELS)).next_multiple_of(unit);
+        let (in_c, out_c) = (channels(g.in_c, lanes), channels(g.out_c, VECTORS * lanes));
+        let (tiles, planes) = (Tiles::new(g.batch, &dy, side), (side + 2).pow(2));
+        let before = [g.pad_top as isize, g.pad_left as isize];
+        let mut plan = Self { set, x, dy, before, mode: g.mode, tiles, in_c, out_c, pieces: 1, planes, lanes };
+        let flops = 2 * tiles.count * planes * g.in_c * g.out_c;
+        if flops >= PARALLEL_FLOPS {
+            let activations = g.input_len() + g.output_len();
+            let most = SUMS.min(activations / 4) / (plan.blocks() * plan.sums_len());
+            plan.pieces = TASKS.div_ceil(plan.blocks()).min(most).min(tiles.count / BLOCK).max(1);
+        }
+        plan
+    }
+
+    fn in_blocks(&self) -> usize {
+        self.x.channels.div_ceil(self.in_c)
+    }
+
+    /// Blocks of channels.
+    fn blocks(&self) -> usize {
+        self.in_blocks() * self.dy.channels.div_ceil(self.out_c)
+    }
+
+    /// The distance between the planes of a task's sums.
+    fn sums_step(&self) -> usize {
+        self.in_c * self.out_c + PAD
+    }
+
+    fn sums_len(&self) -> usize {
+        self.planes * self.sums_step()
+    }
+
+    /// Elements of shared scratch memory.
+    pub fn workspace(&self) -> usize {
+        if self.pieces == 1 { 0 } else { self.blocks() * self.pieces * self.sums_len() }
+    }
+
+    /// The input and the output channels of a block.
+    fn channels(&self, block: usize) -> [Range<usize>; 2] {
+        let (inputs, outputs) = (block % self.in_blocks() * self.in_c, block / self.in_blocks() * self.out_c);
+        [inputs..self.x.channels.min(inputs + self.in_c), outputs..self.dy.channels.min(outputs + self.out_c)]
+    }
+}
+
+/// Computes `dw`, or adds to it.
+pub(super) fn filter_gradient<F: Minimal<M, T>, const M: usize, const T: usize>(
+    plan: &Plan,
+    x: &[f32],
+    dy: &[f32],
+    dw: &mut [f32],
+    accumulate: Accumulate,
+    workspace: &mut [f32],
+) {
+    assert_eq!(plan.planes, T * T, "the plan is for this transform");
+    assert_eq!(dw.len(), TAPS * plan.x.channels * plan.dy.channels, "dw has 3x3 taps for all channels");
+    if dy.is_empty() {
+        if accumulate == Accumulate::Set {
+            dw.fill(0.0);
+        }
+        return;
+    }
+    let dw = Shared::new(dw);
+    let sum = |block: usize, piece: usize, sums: &mut [f32]| {
+        let tiles = part(plan.tiles.count, piece, plan.pieces);
+        Task::<F, M, T> { plan, x, dy, channels: plan.channels(block), minimal: PhantomData }.sum(tiles, sums);
+    };
+    let finish = |block: usize, sums: &[f32]| {
+        let [inputs, outputs] = plan.channels(block);
+        (0..inputs.len()).into_par_iter().with_min_len(FINISHED_CHANNELS).for_each(|channel| {
+            let outputs = outputs.clone();
+            let (input, minimal) = (inputs.start + channel, PhantomData);
+            dispatch_on(
+                plan.set,
+                TransformSums::<F, M, T> { plan, sums, channel, input, outputs, dw, accumulate, minimal },
+            );
+        });
+    };
+    let len = plan.sums_len();
+    if plan.pieces == 1 {
+        let block = |block: usize| {
+            scratch::with(len, |sums| {
+                sum(block, 0, sums);
+                finish(block, sums);
+            });
+        };
+        match plan.blocks() {
+            1 => block(0),
+            blocks => (0..blocks).into_par_iter().with_max_len(1).for_each(block),
+        }
+        return;
+    }
+    let workspace = &mut workspace[..plan.workspace()];
+    workspace.par_chunks_mut(plan.pieces * len).with_max_len(1).enumerate().for_each(|(block, pieces)| {
+        pieces.par_chunks_mut(len).with_max_len(1).enumerate().for_each(|(piece, sums)| sum(block, piece, sums));
+        let (sums, others) = pieces.split_at_mut(len);
+        sums.par_chunks_mut(REDUCTION).enumerate().for_each(|(index, sums)| {
+            for other in others.chunks_exact(len) {
+                let other = &other[index * REDUCTION..][..sums.len()];
+                sums.iter_mut().zip(other).for_each(|(sum, other)| *sum += other);
+            }
+        });
+        finish(block, sums);
+    });
+}
+
+/// A block of channels.
+struct Task<'a, F, const M: usize, const T: usize> {
+    plan: &'a Plan,
+    x: &'a [f32],
+    dy: &'a [f32],
+    channels: [Range<usize>; 2],
+    minimal: PhantomData<F>,
+}
+
+impl<F: Minimal<M, T>, const M: usize, const T: usize> Task<'_, F, M, T> {
+    /// Writes the sums over some tiles, in all planes.
+    fn sum(&self, tiles: Range<usize>, sums: &mut [f32]) {
+        let Self { plan, x, dy, .. } = *self;
+        let block = BLOCK;
+        let panel = VECTORS * plan.lanes;
+        let most = block.min(tiles.len());
+        let layouts = |tiles| {
+            let padded = |channels: &Range<usize>| channels.len().next_multiple_of(plan.lanes);
+            let [inputs, outputs] = [padded(&self.channels[0]), padded(&self.channels[1])];
+            let inputs = Planes { tiles, channels: inputs, chunk: inputs };
+            (inputs, Planes { tiles, channels: outputs, chunk: panel })
+        };
+        let (inputs, outputs) = layouts(most);
+        let window = T * T * inputs.channels.max(outputs.channels);
+        let len = inputs.len(T * T) + outputs.len(T * T) + window;
+        scratch::with(len, |scratch| {
+            let (copy, scratch) = scratch.split_at_mut(window);
+            for (first, count) in even_tiles(tiles.len(), most) {
+                let (inputs, outputs) = layouts(count);
+                let (v, rest) = scratch.split_at_mut(inputs.len(T * T));
+                let t = &mut rest[..outputs.len(T * T)];
+                let range = tiles.start + first..tiles.start + first + count;
+                dispatch_on(
+                    plan.set,
+                    TransformTiles::<F::Input, T, T> {
+                        picture: plan.x,
+                        data: x,
+                        tiles: &plan.tiles,
+                        range: range.clone(),
+                        before: plan.before,
+                        channels: self.channels[0].clone(),
+                        layout: inputs,
+                        planes: v,
+                        copy,
+                        map: PhantomData,
+                    },
+                );
+                dispatch_on(
+                    plan.set,
+                    TransformTiles::<F::OutputAdjoint, M, T> {
+                        picture: plan.dy,
+                        data: dy,
+                        tiles: &plan.tiles,
+                        range,
+                        before: [0, 0],
+                        channels: self.channels[1].clone(),
+                        layout: outputs,
+                        planes: t,
+                        copy,
+                        map: PhantomData,
+                    },
+                );
+                let accumulate = if first == 0 { Accumulate::Set } else { Accumulate::Add };
+                dispatch_on(
+                    plan.set,
+                    MultiplyTiles { plan, v, inputs, rows: self.channels[0].len(), t, outputs, sums, accumulate },
+                );
+            }
+        });
+    }
+}
+
+/// In each plane, `sums = Vᵀ · T` or added to it: `[plane][panel of output channels][input channel, panel width]`.
+struct MultiplyTiles<'a> {
+    plan: &'a Plan,
+    v: &'a [f32],
+    inputs: Planes,
+    /// Input channels.
+    rows: usize,
+    t: &'a [f32],
+    outputs: Planes,
+    sums: &'a mut [f32],
+    accumulate: Accumulate,
+}
+
+impl Kernel for MultiplyTiles<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        let Self { plan, v, inputs, rows, t, outputs, sums, accumulate } = self;
+        assert!(v.len() >= inputs.len(plan.planes) && t.len() >= outputs.len(plan.planes));
+        assert!(sums.len() >= plan.sums_len() && rows <= plan.in_c && outputs.channels <= plan.out_c);
+        assert!(inputs.tiles == outputs.tiles && rows <= inputs.channels && inputs.chunk == inputs.channels);
+        let segments = [Segment { offset: 0, depth: inputs.tiles }];
+        for plane in 0..plan.planes {
+            for (column, width) in outputs.chunks() {
+                let vectors = width / I::LANES;
+                let most = if vectors == 1 { narrow_tile_rows::<I>() } else { tile_rows::<I>() };
+                for (first, count) in even_tiles(rows, most) {
+                    // SAFETY: by the assertions, plane `plane` of the inputs holds `tiles` rows of `channels` numbers,
+                    // that of the outputs `tiles` rows of this panel from `column · tiles` on, and that of the sums
+                    // `in_c` rows of it from `column · in_c` on. The sums are borrowed here alone.
+                    unsafe {
+                        let a = v.as_ptr().add(plane * inputs.step() + first);
+                        let b = t.as_ptr().add(plane * outputs.step() + column * outputs.tiles);
+                        let to = plane * plan.sums_step() + column * plan.in_c + first * width;
+                        let rows = Rows::Apart(width);
+                        let to = Destination::plain(sums.as_mut_ptr().add(to), rows, width, accumulate);
+                        let product = Product { a, step: inputs.channels, segments: &segments, b };
+                        tile::<I, RowsContiguous>(isa, count, vectors, product, to);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Transforms the sums of one input channel to the gradient of its filters.
+struct TransformSums<'a, F, const M: usize, const T: usize> {
+    plan: &'a Plan,
+    sums: &'a [f32],
+    /// The channel in its block.
+    channel: usize,
+    /// The channel.
+    input: usize,
+    outputs: Range<usize>,
+    dw: Shared,
+    accumulate: Accumulate,
+    minimal: PhantomData<F>,
+}
+
+impl<F: Minimal<M, T>, const M: usize, const T: usize> Kernel for TransformSums<'_, F, M, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        let Self { plan, sums, channel, input, outputs, .. } = self;
+        assert!(sums.len() >= plan.sums_len() && channel < plan.in_c && outputs.len() <= plan.out_c);
+        assert!(input < plan.x.channels && outputs.end <= plan.dy.channels);
+        let panel = VECTORS * I::LANES;
+        let padded = outputs.len().next_multiple_of(I::LANES);
+        let to = Destination::plain(self.dw.first(), Rows::Apart(0), 0, self.accumulate);
+        for column in (0..outputs.len()).step_by(I::LANES) {
+            let first = column - column % panel;
+            let width = panel.min(padded - first);
+            let place = first * plan.in_c + channel * width + column % panel;
+            let lanes = I::LANES.min(outputs.len() - column);
+            let step = plan.sums_step();
+            // SAFETY: `place` and a vector behind it are row `channel` of a panel in a plane of `in_c · out_c` numbers, and
+            // `sums` holds all planes, `step` apart (asserted).
+            let rows = unsafe {
+                let from = Square { first: sums.as_ptr().add(place), row: T * step, column: step };
+                map_columns::<I, F::FilterAdjoint, T, 3>(isa, from)
+            };
+            for (i, row) in rows.into_iter().enumerate() {
+                for (j, dw) in F::FilterAdjoint::apply(isa, row).into_iter().enumerate() {
+                    let (i, j) = (plan.mode.window_position(i, 3), plan.mode.window_position(j, 3));
+                    let index = ((3 * i + j) * plan.x.channels + input) * plan.dy.channels + outputs.start + column;
+                    // SAFETY: tap, input and output channels are in range (asserted), so `lanes` numbers at `index` lie in
+                    // `dw`, whose length `filter_gradient` asserts; no other task has these channels.
+                    unsafe { store_vector(isa, dw, &to, index, 0, lanes) };
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Winograd's minimal filtering for 3×3 convolutions of stride 1, in all three passes.
+//!
+//! Tiles of `m × m` outputs are computed from `(m + 2)²` products for each pair of channels instead of `9 m²`
+//! ([`transform`]). The products of all tiles are `(m + 2)²` matrix products, one for each *plane* of the transform:
+//! `[tiles, in_c] · [in_c, out_c]` in the forward and backward-data pass ([`correlation`]), `[in_c, tiles] ·
+//! [tiles, out_c]` in the backward-filter pass ([`gradient`]). They run on the register tiles of [`crate::gemm`], block by
+//! block, so that the transform of a block stays in the caches and nothing but a thread's scratch memory is needed.
+//! Filters are transformed once for each update of the weights ([`filters`]).
+//!
+//! # Accuracy
+//! Relative error (L2) against the exact result on numbers of unit variance with 512 channels: at most 1.5e-6 with
+//! F(4×4), 1e-6 with F(2×2), and 3e-6 for the gradient of the filter; a direct sum has 2e-7 to 1.2e-6.
+
+mod correlation;
+mod filters;
+mod gradient;
+mod pictures;
+mod planes;
+mod shared;
+mod transform;
+
+use std::marker::PhantomData;
+
+use ocelli_simd::InstructionSet;
+
+use self::correlation::{Correlation, correlate};
+use self::filters::Filters;
+use self::transform::{F2, F4, Minimal};
+use super::algorithm::{Algorithm, Pass, assert_operands};
+use super::choice::{Cost, Precision};
+use super::geometry::Conv2dGeometry;
+use crate::{Accumulate, Epilogue};
+
+/// Multiply-adds in the time in which one number of one plane is transformed and passes through the caches.
+const TRANSFORM: f64 = 10.0;
+
+/// Convolution by F(M×M, 3×3) on tiles of `T = M + 2` inputs: 3×3 filters, stride 1, no dilation, one group.
+#[derive(Clone, Copy, Debug)]
+pub struct Winograd<F, const M: usize, const T: usize>(PhantomData<F>);
+
+/// F(2×2, 3×3): 2.25 times fewer products.
+pub type Winograd2 = Winograd<F2, 2, 4>;
+
+/// F(4×4, 3×3): 4 times fewer products.
+pub type Winograd4 = Winograd<F4, 4, 6>;
+
+impl<F, const M: usize, const T: usize> Winograd<F, M, T> {
+    /// The algorithm.
+    pub const NEW: Self = Self(PhantomData);
+}
+
+impl<F: Minimal<M, T>, const M: usize, const T: usize> Algorithm for Winograd<F, M, T> {
+    fn name(&self) -> &'static str {
+        F::NAME
+    }
+
+    fn supports(&self, g: &Conv2dGeometry, _pass: Pass) -> bool {
+        let steps = (g.stride_h, g.stride_w, g.dilation_h, g.dilation_w);
+        (g.kernel_h, g.kernel_w) == (3, 3) && steps == (1, 1, 1, 1) && g.groups == 1
+    }
+
+    fn precision(&self) -> Precision {
+        Precision::Fast
+    }
+
+    fn cost(&self, g: &Conv2dGeometry, _pass: Pass) -> Cost {
+        let tiles = (g.batch * g.out_h.div_ceil(M) * g.out_w.div_ceil(M)) as f64;
+        let (planes, products) = ((T * T) as f64, tiles * (g.in_c * g.out_c) as f64);
+        let transforms = tiles * (g.in_c + g.out_c) as f64 * TRANSFORM;
+        let filters = (g.in_c * g.out_c) as f64;
+        let moved = (g.input_len() + g.output_len()) as f64 + planes * filters;
+        Cost { multiply_adds: planes * (products + transforms), efficiency: 0.8, moved }
+    }
+
+    fn prepared_len(&self, g: &Conv2dGeometry, pass: Pass) -> usize {
+        match pass {
+            Pass::BackwardFilter => 0,
+            _ => Filters::new(InstructionSet::current(), g, pass, T * T).len(),
+        }
+    }
+
+    fn prepare(&self, g: &Conv2dGeometry, pass: Pass, w: &[f32], prepared: &mut [f32]) {
+        if pass != Pass::BackwardFilter {
+            let set = InstructionSet::current();
+            Filters::new(set, g, pass, T * T).transform::<F, M, T>(set, g, pass, w, prepared);
+        }
+    }
+
+    fn workspace(&self, g: &Conv2dGeometry, pass: Pass) -> usize {
+        match pass {
+            Pass::BackwardFilter => gradient::Plan::new(InstructionSet::current(), g, M).workspace(),
+            _ => 0,
+        }
+    }
+
+    fn forward(
+        &self,
+        g: &Conv2dGeometry,
+        x: &[f32],
+        filter: &[f32],
+        epilogue: &Epilogue<'_>,
+        y: &mut [f32],
+        _workspace: &mut [f32],
+    ) {
+        let set = InstructionSet::current();
+        let filters = Filters::new(set, g, Pass::Forward, T * T);
+        let c = Correlation::new(g, Pass::Forward);
+        correlate::<F, M, T>(&c, set, x, (&filters, filter), epilogue, y);
+    }
+
+    fn backward_data(
+        &self,
+        g: &Conv2dGeometry,
+        dy: &[f32],
+        filter: &[f32],
+        dx: &mut [f32],
+        accumulate: Accumulate,
+        _workspace: &mut [f32],
+    ) {
+        let set = InstructionSet::current();
+        let filters = Filters::new(set, g, Pass::BackwardData, T * T);
+        let c = Correlation::new(g, Pass::BackwardData);
+        correlate::<F, M, T>(&c, set, dy, (&filters, filter), &Epilogue::of(accumulate), dx);
+    }
+
+    fn backward_filter(
+        &self,
+        g: &Conv2dGeometry,
+        x: &[f32],
+        dy: &[f32],
+        dw: &mut [f32],
+        accumulate: Accumulate,
+        workspace: &mut [f32],
+    ) {
+        assert_operands(g, x, dw, dy);
+        let plan = gradient::Plan::new(InstructionSet::current(), g, M);
+        gradient::filter_gradient::<F, M, T>(&plan, x, dy, dw, accumulate, workspace);
+    }
+}

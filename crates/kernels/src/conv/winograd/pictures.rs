@@ -1,0 +1,116 @@
+//! Pictures as the transforms read and write them: square windows, of which those at the border reach outside.
+
+use std::ops::Range;
+
+use ocelli_simd::Isa;
+
+use super::transform::Square;
+
+/// Pictures `[N, H, W, C]`, without their number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Picture {
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+    /// Channels.
+    pub channels: usize,
+}
+
+/// The place of a window's first pixel, perhaps outside its picture.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Origin {
+    /// Which picture.
+    pub image: usize,
+    /// Its row.
+    pub row: isize,
+    /// Its column.
+    pub column: isize,
+}
+
+impl Picture {
+    /// Numbers of one picture.
+    pub fn len(&self) -> usize {
+        self.height * self.width * self.channels
+    }
+
+    /// The index of a pixel's first channel, which lies inside.
+    #[inline(always)]
+    pub fn index(&self, image: usize, row: usize, column: usize) -> usize {
+        ((image * self.height + row) * self.width + column) * self.channels
+    }
+
+    /// Some channels of a window of `size × size` pixels, to be read in whole vectors: where it lies, or, if it reaches
+    /// outside the picture or the channels are not whole vectors, in a copy with zeros around.
+    ///
+    /// # Panics
+    /// If the window lies in no picture of `data`, or `copy` is shorter than the window's pixels with their channels
+    /// rounded up to vectors.
+    #[inline(always)]
+    pub fn window<I: Isa>(
+        &self,
+        data: &[f32],
+        at: Origin,
+        size: usize,
+        channels: &Range<usize>,
+        copy: &mut [f32],
+    ) -> Square {
+        let rows = inside(at.row, size, self.height);
+        let columns = inside(at.column, size, self.width);
+        let whole = rows.len() == size && columns.len() == size && channels.len().is_multiple_of(I::LANES);
+        if whole {
+            let first = self.index(at.image, at.row as usize, at.column as usize) + channels.start;
+            let row = self.width * self.channels;
+            let window = &data[first..first + (size - 1) * (row + self.channels) + channels.len()];
+            return Square { first: window.as_ptr(), row, column: self.channels };
+        }
+        let padded = channels.len().next_multiple_of(I::LANES);
+        let copy = &mut copy[..size * size * padded];
+        copy.fill(0.0);
+        for i in rows {
+            for j in columns.clone() {
+                let (row, column) = ((at.row + i as isize) as usize, (at.column + j as isize) as usize);
+                let first = self.index(at.image, row, column) + channels.start;
+                copy[(i * size + j) * padded..][..channels.len()].copy_from_slice(&data[first..][..channels.len()]);
+            }
+        }
+        Square { first: copy.as_ptr(), row: size * padded, column: padded }
+    }
+}
+
+/// Which of the `size` pixels from `first` on lie on an axis of `length` pixels.
+#[inline(always)]
+pub(super) fn inside(first: isize, size: usize, length: usize) -> Range<usize> {
+    let begin = (-first).clamp(0, size as isize) as usize;
+    let end = (length as isize - first).clamp(begin as isize, size as isize) as usize;
+    begin..end
+}
+
+/// The outputs of a batch, divided into tiles of `m × m` pixels, which are numbered on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Tiles {
+    /// Pixels of a tile's side.
+    pub side: usize,
+    /// Tiles in a column of tiles.
+    rows: usize,
+    /// Tiles in a row of tiles.
+    columns: usize,
+    /// Tiles of the whole batch.
+    pub count: usize,
+}
+
+impl Tiles {
+    /// Of `batch` pictures; the last row and column may reach outside.
+    pub fn new(batch: usize, picture: &Picture, side: usize) -> Self {
+        let (rows, columns) = (picture.height.div_ceil(side), picture.width.div_ceil(side));
+        Self { side, rows, columns, count: batch * rows * columns }
+    }
+
+    /// The first pixel of a tile.
+    #[inline(always)]
+    pub fn origin(&self, tile: usize) -> Origin {
+        let (line, column) = (tile / self.columns, tile % self.columns);
+        let (image, row) = (line / self.rows, line % self.rows);
+        Origin { image, row: (row * self.side) as isize, column: (column * self.side) as isize }
+    }
+}

@@ -1,0 +1,96 @@
+//! Tiles on their way through the planes: the transform of a block of tiles, and how it lies.
+
+use std::marker::PhantomData;
+use std::ops::Range;
+
+use ocelli_simd::{Isa, Kernel};
+
+use super::pictures::{Origin, Picture, Tiles};
+use super::transform::{Linear, map_square};
+
+/// Numbers between two planes. Distances between planes are often multiples of 4 KiB, which would put the same place of
+/// all of them into one set of the first-level cache; a cache line between them spreads them.
+pub(super) const PAD: usize = 16;
+
+/// How the transform of a block of tiles lies: `[plane][chunk][tile][channel of the chunk]`. All chunks of channels are
+/// equally wide but the last, which may be narrower.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Planes {
+    /// Tiles of the block.
+    pub tiles: usize,
+    /// Channels, rounded up to whole vectors.
+    pub channels: usize,
+    /// Channels of a chunk.
+    pub chunk: usize,
+}
+
+impl Planes {
+    /// The distance between planes.
+    #[inline(always)]
+    pub fn step(&self) -> usize {
+        self.tiles * self.channels + PAD
+    }
+
+    /// Numbers of so many planes.
+    pub fn len(&self, planes: usize) -> usize {
+        planes * self.step()
+    }
+
+    /// The chunks: their first channel and the number of their channels.
+    #[inline(always)]
+    pub fn chunks(self) -> impl Iterator<Item = (usize, usize)> {
+        (0..self.channels).step_by(self.chunk).map(move |first| (first, self.chunk.min(self.channels - first)))
+    }
+}
+
+/// Transforms some tiles by `L`, which maps windows of `FROM × FROM` pixels to `TO × TO` planes.
+pub(super) struct TransformTiles<'a, L, const FROM: usize, const TO: usize> {
+    /// The pictures.
+    pub picture: Picture,
+    /// Their pixels.
+    pub data: &'a [f32],
+    /// The tiles of the outputs.
+    pub tiles: &'a Tiles,
+    /// Which of them.
+    pub range: Range<usize>,
+    /// How far above and left of a tile its window begins.
+    pub before: [isize; 2],
+    /// Which channels.
+    pub channels: Range<usize>,
+    /// How the result lies.
+    pub layout: Planes,
+    /// Room for it.
+    pub planes: &'a mut [f32],
+    /// Room for a window, whose channels are rounded up to whole vectors.
+    pub copy: &'a mut [f32],
+    /// The map.
+    pub map: PhantomData<L>,
+}
+
+impl<L: Linear<FROM, TO>, const FROM: usize, const TO: usize> Kernel for TransformTiles<'_, L, FROM, TO> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        let Self { layout, planes, .. } = self;
+        assert!(layout.tiles == self.range.len() && layout.channels == self.channels.len().next_multiple_of(I::LANES));
+        assert!(planes.len() >= layout.len(TO * TO) && layout.chunk.is_multiple_of(I::LANES));
+        for (index, tile) in self.range.enumerate() {
+            let Origin { image, row, column } = self.tiles.origin(tile);
+            let at = Origin { image, row: row - self.before[0], column: column - self.before[1] };
+            let window = self.picture.window::<I>(self.data, at, FROM, &self.channels, self.copy);
+            for (first, width) in layout.chunks() {
+                for channel in (0..width).step_by(I::LANES) {
+                    let place = first * layout.tiles + index * width + channel;
+                    // SAFETY: a window has whole vectors of all channels at each of its pixels. `place` and a vector
+                    // behind it lie in a plane of `tiles · channels` numbers, and `planes` holds all planes (asserted).
+                    unsafe {
+                        let from = window.advanced(first + channel);
+                        let to = planes.as_mut_ptr().add(place);
+                        map_square::<I, L, FROM, TO>(isa, from, to, layout.step());
+                    }
+                }
+            }
+        }
+    }
+}
