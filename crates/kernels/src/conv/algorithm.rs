@@ -3,7 +3,9 @@
 use super::choice::{Cost, Precision};
 use super::geometry::Conv2dGeometry;
 use super::im2col::Im2col;
+use super::implicit::Implicit;
 use super::naive::Naive;
+use super::pointwise::Pointwise;
 use super::winograd::{Winograd2, Winograd4};
 use crate::{Accumulate, Epilogue};
 
@@ -96,7 +98,7 @@ pub trait Algorithm: Sync {
 
 /// Every algorithm, the preferred one first where two cost the same. The last is the definition and supports
 /// everything.
-pub const ALGORITHMS: &[&dyn Algorithm] = &[&Winograd4::NEW, &Winograd2::NEW, &Im2col, &Naive];
+pub const ALGORITHMS: &[&dyn Algorithm] = &[&Pointwise, &Winograd4::NEW, &Winograd2::NEW, &Implicit, &Im2col, &Naive];
 
 /// The algorithm of that name, for callers that force one.
 #[must_use]

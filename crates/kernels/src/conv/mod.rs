@@ -40,7 +40,9 @@ pub mod algorithm;
 pub mod choice;
 pub mod geometry;
 pub mod im2col;
+pub mod implicit;
 pub mod naive;
+pub mod pointwise;
 pub mod winograd;
 
 #[cfg(test)]

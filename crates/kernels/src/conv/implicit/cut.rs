@@ -1,0 +1,233 @@
+//! How a problem is cut into bands of outputs, blocks of the depth and groups of panels: a function of sizes alone.
+
+use std::ops::Range;
+
+use super::band::{Band, Channels, Layout, MOST_SEGMENTS};
+use super::problem::Problem;
+use crate::gemm::PARALLEL_FLOPS;
+
+/// Depth of a block: a panel of 16 columns then has some 20 KiB, which stay in the first-level cache while the outputs of
+/// a band stream by. Shorter blocks add to the destination more often.
+const DEPTH: usize = 320;
+
+/// A depth up to this is one block: 30 KiB of a panel are still better than a second pass over the destination.
+const WHOLE_DEPTH: usize = 480;
+
+/// Channels of a block are a multiple of this, so that copies are of whole vectors.
+const CHANNELS_STEP: usize = 8;
+
+/// Numbers of the scratch of a band (256 KiB): half of the second-level cache.
+const SCRATCH: usize = 64 << 10;
+
+/// So many pieces balance the load of a workstation.
+const PIECES: usize = 16;
+
+/// Floating-point operations of a piece at least: some 5 µs, against one or two for handing it out.
+const PIECE_FLOPS: usize = 500_000;
+
+/// Outputs that a band has at least when it is made smaller for the sake of more pieces: so many rows use a panel that
+/// is brought to the first-level cache.
+const BAND_PIXELS: usize = 96;
+
+/// Panels of a task at least, for the same reason: they use the scratch that the task fills.
+const TASK_PANELS: usize = 4;
+
+/// The depth of a problem in blocks: channels of a group, and rows of taps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Blocks {
+    /// Channels of a block.
+    pub channels: usize,
+    /// Rows of taps of a block.
+    pub tap_rows: usize,
+}
+
+impl Blocks {
+    pub fn new(problem: &Problem) -> Self {
+        let taps = problem.taps().max(1);
+        let most = if problem.terms() <= WHOLE_DEPTH { problem.depth } else { (DEPTH / taps).max(CHANNELS_STEP) };
+        let channels = even(problem.depth, most.next_multiple_of(CHANNELS_STEP));
+        let channels = channels.next_multiple_of(CHANNELS_STEP).min(problem.depth);
+        let tap_row = (problem.columns.taps * channels).max(1);
+        let tap_rows = even(problem.rows.taps, (WHOLE_DEPTH / tap_row).clamp(1, MOST_SEGMENTS));
+        Self { channels, tap_rows }
+    }
+
+    /// The blocks of channels of a group.
+    pub fn channels(&self, problem: &Problem, group: usize) -> impl Iterator<Item = Channels> + use<> {
+        let (depth, step) = (problem.depth, self.channels);
+        (0..depth).step_by(step).map(move |start| Channels { group, range: start..depth.min(start + step) })
+    }
+
+    /// The blocks of rows of taps.
+    pub fn tap_rows(&self, problem: &Problem) -> impl Iterator<Item = Range<usize>> + use<> {
+        let (taps, step) = (problem.rows.taps, self.tap_rows);
+        (0..taps).step_by(step.max(1)).map(move |start| start..taps.min(start + step))
+    }
+}
+
+/// Parts of nearly equal size, none larger than `most`: the size of the largest.
+fn even(whole: usize, most: usize) -> usize {
+    whole.div_ceil(whole.div_ceil(most).max(1))
+}
+
+/// The bands of a problem.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Bands {
+    images: usize,
+    rows: usize,
+    columns: usize,
+    image_bands: usize,
+    row_bands: usize,
+    column_bands: usize,
+}
+
+impl Bands {
+    /// Bands whose scratch, of `pixel` numbers for each output and input row, fits [`SCRATCH`], of at most `most_pixels`.
+    pub fn new(problem: &Problem, pixel: usize, most_pixels: usize) -> Self {
+        let (rows, columns) = (&problem.rows, &problem.columns);
+        let phases = rows.taps.min(rows.step).max(1);
+        let halo = (rows.span() - 1) / rows.step;
+        let lines = |out_rows: usize| phases * (out_rows + halo);
+        // Bands are at least as high as what neighbours share, or they copy more than they use.
+        let low = rows.outputs.min(halo.max(2));
+        let fit = (SCRATCH / (lines(low) * pixel)).min(most_pixels / low).max(1);
+        let width = even(columns.outputs, fit);
+        let height = (SCRATCH / (phases * width * pixel)).saturating_sub(halo).min(most_pixels / width).max(1);
+        let height = even(rows.outputs, height);
+        let images = (SCRATCH / (lines(height) * width * pixel)).min(most_pixels / (width * height)).max(1);
+        let whole = height == rows.outputs && width == columns.outputs;
+        let images = if whole { even(problem.batch, images) } else { 1 };
+        Self::of(problem, images.max(1), height, width)
+    }
+
+    fn of(problem: &Problem, images: usize, rows: usize, columns: usize) -> Self {
+        Self {
+            images,
+            rows,
+            columns,
+            image_bands: problem.batch.div_ceil(images),
+            row_bands: problem.rows.outputs.div_ceil(rows),
+            column_bands: problem.columns.outputs.div_ceil(columns),
+        }
+    }
+
+    /// Half as many pictures or rows, unless bands are small.
+    fn smaller(&self, problem: &Problem, least: usize) -> Option<Self> {
+        let Self { images, rows, columns, .. } = *self;
+        let smaller = if images > 1 {
+            Self::of(problem, images.div_ceil(2), rows, columns)
+        } else if rows > 1 {
+            Self::of(problem, 1, even(rows, rows.div_ceil(2)), columns)
+        } else {
+            return None;
+        };
+        (smaller.images * smaller.rows * columns >= least).then_some(smaller)
+    }
+
+    pub fn count(&self) -> usize {
+        self.image_bands * self.row_bands * self.column_bands
+    }
+
+    /// Band `index`: those of a picture one after the other.
+    pub fn band(&self, problem: &Problem, index: usize) -> Band {
+        let (index, column) = (index / self.column_bands, index % self.column_bands);
+        let (image, row) = (index / self.row_bands, index % self.row_bands);
+        let part = |index: usize, size: usize, whole: usize| index * size..whole.min((index + 1) * size);
+        Band {
+            images: part(image, self.images, problem.batch),
+            rows: part(row, self.rows, problem.rows.outputs),
+            columns: part(column, self.columns, problem.columns.outputs),
+        }
+    }
+
+    /// Outputs of the largest band.
+    pub fn most_pixels(&self) -> usize {
+        self.images * self.rows * self.columns
+    }
+
+    /// Numbers of the scratch of the largest band.
+    pub fn scratch_len(&self, problem: &Problem, channels: usize) -> usize {
+        let largest = Band { images: 0..self.images, rows: 0..self.rows, columns: 0..self.columns };
+        Layout::new(problem, &largest, channels).len(problem)
+    }
+}
+
+/// The tasks of a problem: a band, a group and some panels each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Tasks {
+    pub blocks: Blocks,
+    pub bands: Bands,
+    /// Panels of a task.
+    pub panels: usize,
+    /// Parts into which the panels of a group are cut.
+    pub panel_parts: usize,
+}
+
+impl Tasks {
+    /// For `panels` panels in a group.
+    pub fn new(problem: &Problem, panels: usize) -> Self {
+        let blocks = Blocks::new(problem);
+        let pixel = (problem.columns.taps * blocks.channels).max(1);
+        let mut bands = Bands::new(problem, pixel, usize::MAX);
+        let flops = problem.flops();
+        let wanted = if flops < PARALLEL_FLOPS { 1 } else { (flops / PIECE_FLOPS).min(PIECES) };
+        let pieces = |bands: &Bands| bands.count() * problem.groups;
+        while pieces(&bands) < wanted {
+            let Some(smaller) = bands.smaller(problem, BAND_PIXELS) else { break };
+            bands = smaller;
+        }
+        let parts = wanted.div_ceil(pieces(&bands).max(1)).min(panels.div_ceil(TASK_PANELS)).max(1);
+        let panels_of_task = even(panels, panels.div_ceil(parts));
+        Self { blocks, bands, panels: panels_of_task, panel_parts: panels.div_ceil(panels_of_task) }
+    }
+
+    pub fn count(&self, problem: &Problem) -> usize {
+        self.bands.count() * problem.groups * self.panel_parts
+    }
+}
+
+/// Rows of the left operand that one block of a filter gradient has at most.
+const FILTER_ROWS: usize = 192;
+
+/// Outputs that one band of a filter gradient has at most: they are its depth, as [`DEPTH`].
+const FILTER_PIXELS: usize = 256;
+
+/// Numbers that the partial sums of all pieces together may have, if there is more than one piece (16 MiB).
+const PARTIAL_SUMS: usize = 4 << 20;
+
+/// The tasks of a filter gradient: a block of channels of a group and a piece of the bands each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FilterTasks {
+    pub channels: usize,
+    /// Blocks of channels in a group.
+    pub channel_blocks: usize,
+    pub bands: Bands,
+    /// Bands of a piece.
+    pub bands_of_piece: usize,
+    /// Pieces, each of which has sums of its own if there are several.
+    pub pieces: usize,
+}
+
+impl FilterTasks {
+    pub fn new(problem: &Problem) -> Self {
+        let most = (FILTER_ROWS / problem.columns.taps).max(CHANNELS_STEP);
+        let channels = even(problem.depth, most).next_multiple_of(CHANNELS_STEP).min(problem.depth);
+        let channel_blocks = problem.depth.div_ceil(channels);
+        let bands = Bands::new(problem, problem.columns.taps * channels, FILTER_PIXELS);
+        let filter_len = problem.terms() * problem.width * problem.groups;
+        let wanted = if problem.flops() < PARALLEL_FLOPS { 1 } else { (problem.flops() / PIECE_FLOPS).min(PIECES) };
+        let pieces = wanted.div_ceil(channel_blocks * problem.groups).min(PARTIAL_SUMS / filter_len).max(1);
+        let bands_of_piece = bands.count().div_ceil(pieces).max(1);
+        Self { channels, channel_blocks, bands, bands_of_piece, pieces: bands.count().div_ceil(bands_of_piece) }
+    }
+
+    /// Tasks of a piece.
+    pub fn count(&self, problem: &Problem) -> usize {
+        self.channel_blocks * problem.groups
+    }
+
+    /// Numbers of the partial sums.
+    pub fn workspace(&self, filter_len: usize) -> usize {
+        if self.pieces > 1 { self.pieces * filter_len } else { 0 }
+    }
+}

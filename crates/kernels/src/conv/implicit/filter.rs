@@ -1,0 +1,191 @@
+//! The gradient of the filter: for each tap, the transposed inputs of a band times the band of `dy`.
+//!
+//! The depth of these products are the outputs of the batch. A band of them is short enough for its panel of `dy` to stay
+//! in the first-level cache; the sums of the bands are added in memory. Tasks take blocks of channels, so that most sums
+//! are whole in one task; where channels are few, bands are dealt out to pieces with sums of their own, which are added in
+//! a fixed order.
+
+use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
+use rayon::prelude::*;
+
+use super::band::{Band, Channels, Layout, fill};
+use super::cut::FilterTasks;
+use super::problem::Problem;
+use super::shared::Shared;
+use crate::conv::geometry::Conv2dGeometry;
+use crate::gemm::panels::Panels;
+use crate::gemm::tile::{
+    Destination, MOST_ROWS, Product, Rows, RowsContiguous, Segment, even_tiles, narrow_tile_rows, tile, tile_rows,
+};
+use crate::{Accumulate, scratch};
+
+/// Numbers that one task adds over the pieces: long enough to pay for the task.
+const REDUCTION_CHUNK: usize = 8192;
+
+/// `dw = Σ xᵀ·dy`, or added to `dw`.
+pub(super) fn run(
+    g: &Conv2dGeometry,
+    x: &[f32],
+    dy: &[f32],
+    dw: &mut [f32],
+    accumulate: Accumulate,
+    workspace: &mut [f32],
+) {
+    let set = InstructionSet::current();
+    let problem = Problem::forward(g);
+    let tasks = FilterTasks::new(&problem);
+    if tasks.bands.count() == 0 {
+        if accumulate == Accumulate::Set {
+            dw.fill(0.0);
+        }
+        return;
+    }
+    let len = dw.len();
+    let partial = tasks.pieces > 1;
+    let (sums, first) =
+        if partial { (&mut workspace[..tasks.workspace(len)], Accumulate::Set) } else { (&mut *dw, accumulate) };
+    let dw_of = Shared::new(sums);
+    let (problem, tasks) = (&problem, &tasks);
+    let task = |index: usize| {
+        let (piece, index) = (index / tasks.count(problem), index % tasks.count(problem));
+        let (group, block) = (index / tasks.channel_blocks, index % tasks.channel_blocks);
+        let start = block * tasks.channels;
+        let channels = Channels { group, range: start..problem.depth.min(start + tasks.channels) };
+        let offset = if partial { piece * len } else { 0 };
+        dispatch_on(set, Task { set, g, problem, tasks, piece, channels, x, dy, dw: dw_of, offset, accumulate: first });
+    };
+    let count = tasks.pieces * tasks.count(problem);
+    if count == 1 {
+        task(0);
+    } else {
+        (0..count).into_par_iter().for_each(task);
+    }
+    if partial {
+        add_pieces(&workspace[..tasks.workspace(len)], dw, accumulate);
+    }
+}
+
+/// Adds the sums of the pieces, in their order.
+fn add_pieces(sums: &[f32], dw: &mut [f32], accumulate: Accumulate) {
+    let len = dw.len();
+    dw.par_chunks_mut(REDUCTION_CHUNK).enumerate().for_each(|(index, dw)| {
+        let begin = index * REDUCTION_CHUNK;
+        for (piece, sum) in sums.chunks_exact(len).enumerate() {
+            let sum = &sum[begin..begin + dw.len()];
+            if piece == 0 && accumulate == Accumulate::Set {
+                dw.copy_from_slice(sum);
+            } else {
+                dw.iter_mut().zip(sum).for_each(|(dw, sum)| *dw += sum);
+            }
+        }
+    });
+}
+
+/// A block of channels over the bands of a piece.
+struct Task<'a> {
+    set: InstructionSet,
+    g: &'a Conv2dGeometry,
+    problem: &'a Problem,
+    tasks: &'a FilterTasks,
+    piece: usize,
+    channels: Channels,
+    x: &'a [f32],
+    dy: &'a [f32],
+    dw: Shared<'a>,
+    /// Where the sums of the piece begin.
+    offset: usize,
+    accumulate: Accumulate,
+}
+
+impl Kernel for Task<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        let Self { problem, tasks, .. } = self;
+        let bands = &tasks.bands;
+        let inputs = bands.scratch_len(problem, tasks.channels).next_multiple_of(I::LANES);
+        let outputs = Panels::new(self.set, bands.most_pixels(), problem.width).packed_len();
+        scratch::with(inputs + outputs, |scratch| {
+            let (inputs, outputs) = scratch.split_at_mut(inputs);
+            let first = self.piece * tasks.bands_of_piece;
+            for index in first..bands.count().min(first + tasks.bands_of_piece) {
+                let band = bands.band(problem, index);
+                let panels = Panels::new(self.set, band.pixels(), problem.width);
+                self.pack(isa, &band, &panels, outputs);
+                fill(isa, problem, &band, &self.channels, self.x, inputs);
+                let accumulate = if index == first { self.accumulate } else { Accumulate::Add };
+                self.multiply(isa, &band, &panels, inputs, outputs, accumulate);
+            }
+        });
+    }
+}
+
+impl Task<'_> {
+    /// Packs `dy` of a band, in the order of the scratch.
+    #[inline(always)]
+    fn pack<I: Isa>(&self, isa: I, band: &Band, panels: &Panels, packed: &mut [f32]) {
+        let problem = self.problem;
+        for (pixel, position) in band.positions(problem, 0).take(band.pixels()).enumerate() {
+            let first = position * problem.output_pixel() + self.channels.group * problem.width;
+            let dy = &self.dy[first..first + problem.width];
+            for panel in 0..panels.count() {
+                let panel = panels.panel(panel);
+                let to = &mut packed[panel.start + pixel * panel.width..][..panel.width];
+                let from = &dy[panel.column..panel.column + panel.columns];
+                for (to, from) in to.chunks_exact_mut(I::LANES).zip(from.chunks(I::LANES)) {
+                    isa.store(if from.len() == I::LANES { isa.load(from) } else { isa.load_partial(from) }, to);
+                }
+            }
+        }
+    }
+
+    /// Adds the products of a band.
+    #[inline(always)]
+    fn multiply<I: Isa>(
+        &self,
+        isa: I,
+        band: &Band,
+        panels: &Panels,
+        inputs: &[f32],
+        outputs: &[f32],
+        accumulate: Accumulate,
+    ) {
+        let (problem, channels) = (self.problem, &self.channels);
+        let layout = Layout::new(problem, band, channels.range.len());
+        let segments = [Segment { offset: 0, depth: band.pixels() }];
+        for panel in 0..panels.count() {
+            let panel = panels.panel(panel);
+            let b = &outputs[panel.start..][..band.pixels() * panel.width];
+            let most = if panel.vectors == 1 { narrow_tile_rows::<I>() } else { tile_rows::<I>() };
+            for tap_row in 0..problem.rows.taps {
+                let a = &inputs[layout.tap(tap_row)..];
+                assert!(band.pixels() * layout.pixel <= a.len(), "the outputs of a band read its scratch");
+                for (first, count) in even_tiles(layout.pixel, most) {
+                    let mut offsets = [0; MOST_ROWS];
+                    for (offset, row) in offsets[..count].iter_mut().zip(first..) {
+                        *offset = self.filter_row(tap_row, row) * self.g.out_c;
+                        // The last row's check holds for none but itself: taps may run backwards.
+                        let _ = self.dw.at(self.offset + *offset + channels.group * problem.width + panel.column);
+                    }
+                    let place = self.offset + channels.group * problem.width + panel.column;
+                    let to = Destination::plain(self.dw.at(place), Rows::At(&offsets), panel.columns, accumulate);
+                    let product =
+                        Product { a: a[first..].as_ptr(), step: layout.pixel, segments: &segments, b: b.as_ptr() };
+                    // SAFETY: the assertion above covers all outputs of this row of taps; `b` has as many rows; the rows of the
+                    // filter of this block of channels and group, in the sums of this piece, are this task's alone.
+                    unsafe { tile::<I, RowsContiguous>(isa, count, panel.vectors, product, to) };
+                }
+            }
+        }
+    }
+
+    /// The row of the filter matrix `[kernel_h · kernel_w · channels, filters]` of number `row` of a pixel of the scratch.
+    #[inline(always)]
+    fn filter_row(&self, tap_row: usize, row: usize) -> usize {
+        let (problem, range) = (self.problem, &self.channels.range);
+        let (tap_column, channel) = (row / range.len(), range.start + row % range.len());
+        let tap = problem.rows.filter_tap(tap_row) * self.g.kernel_w + problem.columns.filter_tap(tap_column);
+        tap * problem.depth + channel
+    }
+}

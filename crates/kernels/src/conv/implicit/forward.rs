@@ -1,0 +1,153 @@
+//! Bands of outputs times packed filters: the forward pass, and the gradient of the input.
+
+use std::ops::Range;
+
+use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
+use rayon::prelude::*;
+
+use super::band::{Band, Layout, fill};
+use super::cut::Tasks;
+use super::prepare::{packed_len, panels};
+use super::problem::Problem;
+use super::shared::Shared;
+use crate::conv::algorithm::Pass;
+use crate::conv::geometry::Conv2dGeometry;
+use crate::gemm::panels::Panels;
+use crate::gemm::tile::{
+    DepthContiguous, Finish, MOST_ROWS, Product, Rows, even_tiles, narrow_tile_rows, tile, tile_rows,
+};
+use crate::{Accumulate, Epilogue, scratch};
+
+/// Solves all problems of a pass: reads `x`, writes `y`.
+pub(super) fn run(g: &Conv2dGeometry, pass: Pass, x: &[f32], packed: &[f32], epilogue: &Epilogue<'_>, y: &mut [f32]) {
+    let set = InstructionSet::current();
+    let y = Shared::new(y);
+    let mut rest = packed;
+    for problem in Problem::all(g, pass) {
+        let (packed, after) = rest.split_at(packed_len(set, &problem));
+        rest = after;
+        let panels = panels(set, &problem);
+        let tasks = Tasks::new(&problem, panels.count());
+        let task = |index: usize| {
+            let (index, part) = (index / tasks.panel_parts, index % tasks.panel_parts);
+            let (band, group) = (index / problem.groups, index % problem.groups);
+            let filters = &packed[group * panels.packed_len()..][..panels.packed_len()];
+            let columns = part * tasks.panels..panels.count().min((part + 1) * tasks.panels);
+            let band = tasks.bands.band(&problem, band);
+            let (problem, tasks) = (&problem, &tasks);
+            dispatch_on(set, Task { problem, tasks, band, group, x, filters, panels, columns, epilogue, y });
+        };
+        let count = tasks.count(&problem);
+        if count == 1 {
+            task(0);
+        } else {
+            (0..count).into_par_iter().for_each(task);
+        }
+    }
+}
+
+/// A band of outputs in some panels of the channels of a group.
+struct Task<'a> {
+    problem: &'a Problem,
+    tasks: &'a Tasks,
+    band: Band,
+    group: usize,
+    x: &'a [f32],
+    /// The packed filters of the group.
+    filters: &'a [f32],
+    panels: Panels,
+    /// Which panels.
+    columns: Range<usize>,
+    epilogue: &'a Epilogue<'a>,
+    y: Shared<'a>,
+}
+
+impl Kernel for Task<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        if self.problem.taps() == 0 {
+            return self.finish_empty();
+        }
+        let problem = self.problem;
+        let blocks = &self.tasks.blocks;
+        scratch::with(self.tasks.bands.scratch_len(problem, blocks.channels), |scratch| {
+            let mut depth = 0;
+            for channels in blocks.channels(problem, self.group) {
+                fill(isa, problem, &self.band, &channels, self.x, scratch);
+                let layout = Layout::new(problem, &self.band, channels.range.len());
+                for tap_rows in blocks.tap_rows(problem) {
+                    let block = depth..depth + tap_rows.len() * layout.pixel;
+                    depth = block.end;
+                    self.multiply(isa, scratch, &layout, tap_rows, block);
+                }
+            }
+        });
+    }
+}
+
+impl Task<'_> {
+    /// Outputs that read nothing, as strides larger than the filter leave them in the gradient of the input.
+    fn finish_empty(&self) {
+        let problem = self.problem;
+        let width = problem.width;
+        for position in self.band.positions(problem, 0).take(self.band.pixels()) {
+            let first = position * problem.output_pixel() + self.group * width;
+            for column in 0..width {
+                let index = first + column;
+                // SAFETY: the pixels of bands, the groups and the panels of tasks are disjoint, and this one is ours.
+                let y = unsafe { &mut *self.y.at(index) };
+                let start = self.epilogue.start(*y, index, self.group * width + column);
+                *y = self.epilogue.activation.apply(start as f32);
+            }
+        }
+    }
+
+    /// Adds the products of a block of the depth.
+    #[inline(always)]
+    fn multiply<I: Isa>(&self, isa: I, scratch: &[f32], layout: &Layout, tap_rows: Range<usize>, depth: Range<usize>) {
+        let problem = self.problem;
+        let accumulate = if depth.start == 0 { self.epilogue.accumulate } else { Accumulate::Add };
+        let last = depth.end == problem.terms();
+        let finish = Finish::of(if last { self.epilogue } else { &const { PLAIN } });
+        let (segments, count) = layout.segments(tap_rows);
+        let segments = &segments[..count];
+        let reach = segments.iter().map(|segment| segment.offset + segment.depth).max().unwrap_or(0);
+        let contiguous = self.band.is_contiguous(problem);
+        let pixels = self.band.pixels();
+        assert!((pixels - 1) * layout.pixel + reach <= scratch.len(), "the outputs of a band read its scratch");
+        let output_pixel = problem.output_pixel();
+        for panel in self.columns.clone() {
+            let panel = self.panels.panel(panel);
+            let b = &self.filters[panel.start + depth.start * panel.width..][..depth.len() * panel.width];
+            let column = self.group * problem.width + panel.column;
+            let most = if panel.vectors == 1 { narrow_tile_rows::<I>() } else { tile_rows::<I>() };
+            let mut positions = self.band.positions(problem, 0);
+            let origin = positions.next().unwrap_or(0) * output_pixel + column;
+            let mut positions = self.band.positions(problem, 0);
+            for (first, count) in even_tiles(pixels, most) {
+                let mut offsets = [0; MOST_ROWS];
+                let (start, rows) = if contiguous {
+                    (origin + first * output_pixel, Rows::Apart(output_pixel))
+                } else {
+                    for (offset, position) in offsets[..count].iter_mut().zip(&mut positions) {
+                        *offset = position * output_pixel + column - origin;
+                    }
+                    (origin, Rows::At(&offsets))
+                };
+                let to = finish.at(self.y.at(start), start, column, rows, panel.columns, accumulate);
+                let a = scratch[first * layout.pixel..].as_ptr();
+                let product = Product { a, step: layout.pixel, segments, b: b.as_ptr() };
+                // SAFETY: the assertion above covers the last number of the left operand; `b` has `depth` rows of the panel;
+                // the outputs of this task are its own (bands, groups and panels are disjoint) and inside `y`, which has the
+                // size of the geometry, as have bias and residual (`Epilogue::assert_fits`).
+                unsafe { tile::<I, DepthContiguous>(isa, count, panel.vectors, product, to) };
+            }
+        }
+    }
+}
+
+/// Nothing but the sums.
+const PLAIN: Epilogue<'static> =
+    Epilogue { accumulate: Accumulate::Set, bias: None, residual: None, activation: crate::Activation::Identity };

@@ -1,0 +1,114 @@
+//! Convolution as a matrix product whose left operand never exists as a whole, for every geometry and all passes.
+//!
+//! What [`super::im2col`] makes in memory, this makes in a scratch of a thread, of the second-level cache's size, and only
+//! along the width (see [`band`]). The pieces, from the outside in:
+//!
+//! - [`problem`]: a correlation on a grid. The forward pass is one; the gradient of the input is one for each remainder of
+//!   the stride.
+//! - [`cut`]: its outputs in *bands*, its depth in *blocks* of channels, its columns in *panels*.
+//! - [`band`]: the scratch of a band and a block.
+//! - [`prepare`]: the filter in the order in which it is read.
+//! - [`forward`]: for each block, fill the scratch; for each panel, which the first-level cache keeps, tiles of outputs.
+//! - [`filter`]: the same scratch, transposed, times `dy`.
+//!
+//! The inner loop is [`crate::gemm::tile`]. A block's sums are added to the destination in memory, which also keeps
+//! rounding errors small: at 512 channels and 3 × 3 taps, 16 partial sums of 288 products.
+
+mod band;
+mod cut;
+mod filter;
+mod forward;
+mod prepare;
+mod problem;
+mod shared;
+
+use ocelli_simd::InstructionSet;
+
+use self::cut::FilterTasks;
+use self::problem::Problem;
+use super::algorithm::{Algorithm, Pass, assert_operands};
+use super::choice::Cost;
+use super::geometry::Conv2dGeometry;
+use crate::{Accumulate, Epilogue};
+
+/// Patches × filters with patches made in the cache; supports every geometry.
+#[derive(Clone, Copy, Debug)]
+pub struct Implicit;
+
+impl Algorithm for Implicit {
+    fn name(&self) -> &'static str {
+        "implicit"
+    }
+
+    fn supports(&self, _g: &Conv2dGeometry, _pass: Pass) -> bool {
+        true
+    }
+
+    fn cost(&self, g: &Conv2dGeometry, _pass: Pass) -> Cost {
+        let moved = (g.input_len() + g.output_len() + g.filter_len()) as f64;
+        Cost { multiply_adds: g.macs() as f64, efficiency: 0.85, moved }
+    }
+
+    fn prepared_len(&self, g: &Conv2dGeometry, pass: Pass) -> usize {
+        match pass {
+            Pass::BackwardFilter => 0,
+            Pass::Forward | Pass::BackwardData => {
+                let set = InstructionSet::current();
+                Problem::all(g, pass).map(|problem| prepare::packed_len(set, &problem)).sum()
+            }
+        }
+    }
+
+    fn prepare(&self, g: &Conv2dGeometry, pass: Pass, w: &[f32], prepared: &mut [f32]) {
+        if pass != Pass::BackwardFilter {
+            prepare::pack(InstructionSet::current(), g, pass, w, prepared);
+        }
+    }
+
+    fn workspace(&self, g: &Conv2dGeometry, pass: Pass) -> usize {
+        match pass {
+            Pass::BackwardFilter => FilterTasks::new(&Problem::forward(g)).workspace(g.filter_len()),
+            Pass::Forward | Pass::BackwardData => 0,
+        }
+    }
+
+    fn forward(
+        &self,
+        g: &Conv2dGeometry,
+        x: &[f32],
+        filter: &[f32],
+        epilogue: &Epilogue<'_>,
+        y: &mut [f32],
+        _workspace: &mut [f32],
+    ) {
+        assert_eq!((x.len(), y.len()), (g.input_len(), g.output_len()), "the tensors of {g:?}");
+        epilogue.assert_fits(y.len(), g.out_c);
+        forward::run(g, Pass::Forward, x, filter, epilogue, y);
+    }
+
+    fn backward_data(
+        &self,
+        g: &Conv2dGeometry,
+        dy: &[f32],
+        filter: &[f32],
+        dx: &mut [f32],
+        accumulate: Accumulate,
+        _workspace: &mut [f32],
+    ) {
+        assert_eq!((dx.len(), dy.len()), (g.input_len(), g.output_len()), "the tensors of {g:?}");
+        forward::run(g, Pass::BackwardData, dy, filter, &Epilogue::of(accumulate), dx);
+    }
+
+    fn backward_filter(
+        &self,
+        g: &Conv2dGeometry,
+        x: &[f32],
+        dy: &[f32],
+        dw: &mut [f32],
+        accumulate: Accumulate,
+        workspace: &mut [f32],
+    ) {
+        assert_operands(g, x, dw, dy);
+        filter::run(g, x, dy, dw, accumulate, workspace);
+    }
+}

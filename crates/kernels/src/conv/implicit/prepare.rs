@@ -1,0 +1,103 @@
+//! Filters in the order in which tiles read them.
+//!
+//! For each problem and group: panels as in [`crate::gemm::panels`], whose depth runs over blocks of channels, rows of
+//! taps, columns of taps and the channels of the block.
+
+use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
+use rayon::prelude::*;
+
+use super::cut::Blocks;
+use super::problem::Problem;
+use crate::conv::algorithm::Pass;
+use crate::conv::geometry::Conv2dGeometry;
+use crate::gemm::Matrix;
+use crate::gemm::panels::{Panels, pack_panel};
+
+/// Numbers below which packing is not cut for threads.
+const PARALLEL_PACK: usize = 1 << 16;
+
+/// The panels of one group of a problem.
+pub(super) fn panels(set: InstructionSet, problem: &Problem) -> Panels {
+    Panels::new(set, problem.terms(), problem.width)
+}
+
+/// Numbers of all groups of a problem.
+pub(super) fn packed_len(set: InstructionSet, problem: &Problem) -> usize {
+    problem.groups * panels(set, problem).packed_len()
+}
+
+/// Packs the filter `w` for all problems of a pass.
+pub(super) fn pack(set: InstructionSet, g: &Conv2dGeometry, pass: Pass, w: &[f32], packed: &mut [f32]) {
+    let mut rest = packed;
+    for problem in Problem::all(g, pass) {
+        let (packed, after) = rest.split_at_mut(packed_len(set, &problem));
+        rest = after;
+        let panels = panels(set, &problem);
+        if panels.depth == 0 {
+            continue;
+        }
+        for (group, packed) in packed.chunks_exact_mut(panels.packed_len()).enumerate() {
+            let pack = |(index, packed): (usize, &mut [f32])| {
+                dispatch_on(set, PackPanel { g, pass, problem: &problem, panels, group, index, w, packed });
+            };
+            let panel_len = panels.panel(0).width * panels.depth;
+            if packed.len() < PARALLEL_PACK {
+                packed.chunks_mut(panel_len).enumerate().for_each(pack);
+            } else {
+                packed.par_chunks_mut(panel_len).enumerate().for_each(pack);
+            }
+        }
+    }
+}
+
+/// One panel of one group.
+struct PackPanel<'a> {
+    g: &'a Conv2dGeometry,
+    pass: Pass,
+    problem: &'a Problem,
+    panels: Panels,
+    group: usize,
+    index: usize,
+    w: &'a [f32],
+    packed: &'a mut [f32],
+}
+
+impl Kernel for PackPanel<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        let Self { problem, panels, index, .. } = self;
+        let width = panels.panel(index).width;
+        let mut rest = self.packed;
+        for channels in Blocks::new(problem).channels(problem, self.group) {
+            for tap_row in 0..problem.rows.taps {
+                for tap_column in 0..problem.columns.taps {
+                    let tap = tap_matrix(self.g, self.pass, problem, self.group, (tap_row, tap_column), self.w);
+                    let (packed, after) = rest.split_at_mut(channels.range.len() * width);
+                    pack_panel(isa, &panels, index, tap, channels.range.clone(), packed);
+                    rest = after;
+                }
+            }
+        }
+    }
+}
+
+/// The filter at one tap of a problem, as a matrix from the channels that are read to those that are written.
+#[inline(always)]
+fn tap_matrix<'a>(
+    g: &Conv2dGeometry,
+    pass: Pass,
+    problem: &Problem,
+    group: usize,
+    (row, column): (usize, usize),
+    w: &'a [f32],
+) -> Matrix<'a> {
+    let tap = problem.rows.filter_tap(row) * g.kernel_w + problem.columns.filter_tap(column);
+    let first = tap * g.group_in_c() * g.out_c + group * g.group_out_c();
+    let matrix = Matrix::strided(&w[first..], g.group_in_c(), g.group_out_c(), g.out_c, 1);
+    match pass {
+        Pass::Forward | Pass::BackwardFilter => matrix,
+        Pass::BackwardData => matrix.transposed(),
+    }
+}

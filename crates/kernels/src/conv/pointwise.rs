@@ -1,0 +1,115 @@
+//! Convolutions whose patches lie in memory as they are: matrix products on the tensors.
+//!
+//! A 1×1 filter that visits every pixel reads the matrix `[pixels, channels]`; a filter as large as its picture reads
+//! `[pictures, height · width · channels]`. Strided 1×1 filters are left to [`super::implicit`], which gathers their
+//! pixels; so is the gradient of the filter, a product with a long depth and a small result.
+
+use super::algorithm::{Algorithm, Pass, assert_operands};
+use super::choice::Cost;
+use super::geometry::{Conv2dGeometry, ConvMode};
+use super::implicit::Implicit;
+use crate::gemm::{Matrix, MatrixMut, PackedMatrix, gemm_packed, packed_len};
+use crate::{Accumulate, Epilogue};
+
+/// Products on the tensors as they lie; for 1×1 filters of stride 1 and filters of the picture's size, without padding and
+/// groups.
+#[derive(Clone, Copy, Debug)]
+pub struct Pointwise;
+
+/// Whether the patches are the rows of `x` in [`patches`].
+fn patches_lie_in_input(g: &Conv2dGeometry) -> bool {
+    let unpadded = (g.pad_top, g.pad_bottom, g.pad_left, g.pad_right) == (0, 0, 0, 0);
+    let one_pixel = (g.kernel_h, g.kernel_w, g.stride_h, g.stride_w) == (1, 1, 1, 1);
+    let whole_picture = (g.kernel_h, g.kernel_w, g.dilation_h, g.dilation_w) == (g.in_h, g.in_w, 1, 1)
+        && g.mode == ConvMode::CrossCorrelation;
+    g.groups == 1 && unpadded && (one_pixel || whole_picture)
+}
+
+/// The same convolution as a 1×1 filter on pictures of one pixel, or as it is.
+fn as_one_pixel(g: &Conv2dGeometry) -> Conv2dGeometry {
+    if (g.kernel_h, g.kernel_w) == (1, 1) {
+        return *g;
+    }
+    Conv2dGeometry { in_c: g.patch_len(), in_h: 1, in_w: 1, kernel_h: 1, kernel_w: 1, stride_h: 1, stride_w: 1, ..*g }
+}
+
+impl Algorithm for Pointwise {
+    fn name(&self) -> &'static str {
+        "pointwise"
+    }
+
+    fn supports(&self, g: &Conv2dGeometry, _pass: Pass) -> bool {
+        patches_lie_in_input(g)
+    }
+
+    fn cost(&self, g: &Conv2dGeometry, _pass: Pass) -> Cost {
+        let moved = (g.input_len() + g.output_len() + g.filter_len()) as f64;
+        Cost { multiply_adds: g.macs() as f64, efficiency: 0.88, moved }
+    }
+
+    fn prepared_len(&self, g: &Conv2dGeometry, pass: Pass) -> usize {
+        match pass {
+            Pass::Forward => packed_len(g.patch_len(), g.out_c),
+            Pass::BackwardData => packed_len(g.out_c, g.patch_len()),
+            Pass::BackwardFilter => 0,
+        }
+    }
+
+    fn prepare(&self, g: &Conv2dGeometry, pass: Pass, w: &[f32], prepared: &mut [f32]) {
+        let w = Matrix::new(w, g.patch_len(), g.out_c);
+        let _ = match pass {
+            Pass::Forward => PackedMatrix::pack(w, prepared),
+            Pass::BackwardData => PackedMatrix::pack(w.transposed(), prepared),
+            Pass::BackwardFilter => return,
+        };
+    }
+
+    fn workspace(&self, g: &Conv2dGeometry, pass: Pass) -> usize {
+        match pass {
+            Pass::BackwardFilter => Implicit.workspace(&as_one_pixel(g), pass),
+            Pass::Forward | Pass::BackwardData => 0,
+        }
+    }
+
+    fn forward(
+        &self,
+        g: &Conv2dGeometry,
+        x: &[f32],
+        filter: &[f32],
+        epilogue: &Epilogue<'_>,
+        y: &mut [f32],
+        _workspace: &mut [f32],
+    ) {
+        let (pixels, patch) = (g.output_pixels(), g.patch_len());
+        let filter = PackedMatrix::from_packed(filter, patch, g.out_c);
+        gemm_packed(Matrix::new(x, pixels, patch), &filter, MatrixMut::new(y, pixels, g.out_c), epilogue);
+    }
+
+    fn backward_data(
+        &self,
+        g: &Conv2dGeometry,
+        dy: &[f32],
+        filter: &[f32],
+        dx: &mut [f32],
+        accumulate: Accumulate,
+        _workspace: &mut [f32],
+    ) {
+        let (pixels, patch) = (g.output_pixels(), g.patch_len());
+        let filter = PackedMatrix::from_packed(filter, g.out_c, patch);
+        let dx = MatrixMut::new(dx, pixels, patch);
+        gemm_packed(Matrix::new(dy, pixels, g.out_c), &filter, dx, &Epilogue::of(accumulate));
+    }
+
+    fn backward_filter(
+        &self,
+        g: &Conv2dGeometry,
+        x: &[f32],
+        dy: &[f32],
+        dw: &mut [f32],
+        accumulate: Accumulate,
+        workspace: &mut [f32],
+    ) {
+        assert_operands(g, x, dw, dy);
+        Implicit.backward_filter(&as_one_pixel(g), x, dy, dw, accumulate, workspace);
+    }
+}
