@@ -58,9 +58,10 @@ impl Algorithm for Im2col {
     }
 
     fn cost(&self, g: &Conv2dGeometry, _pass: Pass) -> Cost {
-        // Patches are written and read, and packed again by the product.
-        let patches = g.output_pixels() as f64 * (g.patch_len() * g.groups) as f64;
-        Cost { multiply_adds: g.macs() as f64, efficiency: 0.3, moved: patches }
+        // Patches are written, read and packed by the product, which packs filters at each call as well.
+        let patches = 2 * g.output_pixels() * g.patch_len() * g.groups;
+        let moved = (g.input_len() + g.output_len() + 2 * g.filter_len() + patches) as f64;
+        Cost { multiply_adds: g.macs() as f64, efficiency: 0.3, moved }
     }
 
     fn workspace(&self, g: &Conv2dGeometry, pass: Pass) -> usize {
