@@ -35,8 +35,10 @@ const BLOCK: usize = 64;
 /// As many tasks keep a few threads evenly busy.
 const TASKS: usize = 16;
 
-/// Numbers of the sums of all tasks, at most, where tiles are cut into pieces: 24 MiB.
+/// Numbers of the sums of all tasks, at most, where tiles are cut into pieces: 24 MiB, and where that is more than 8 MiB,
+/// a quarter of the activations.
 const SUMS: usize = 6 << 20;
+const SUMS_IN_ANY_CASE: usize = 2 << 20;
 
 /// Numbers of the sums of the pieces that one task adds: long enough to pay for the task.
 const REDUCTION: usize = 8192;
@@ -76,8 +78,8 @@ impl Plan {
         let mut plan = Self { set, x, dy, before, mode: g.mode, tiles, in_c, out_c, pieces: 1, planes, lanes };
         let flops = 2 * tiles.count * planes * g.in_c * g.out_c;
         if flops >= PARALLEL_FLOPS {
-            let activations = g.input_len() + g.output_len();
-            let most = SUMS.min(activations / 4) / (plan.blocks() * plan.sums_len());
+            let quarter = (g.input_len() + g.output_len()) / 4;
+            let most = quarter.clamp(SUMS_IN_ANY_CASE, SUMS) / (plan.blocks() * plan.sums_len());
             plan.pieces = TASKS.div_ceil(plan.blocks()).min(most).min(tiles.count / BLOCK).max(1);
         }
         plan

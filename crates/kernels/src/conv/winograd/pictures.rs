@@ -66,15 +66,40 @@ impl Picture {
         }
         let padded = channels.len().next_multiple_of(I::LANES);
         let copy = &mut copy[..size * size * padded];
-        copy.fill(0.0);
-        for i in rows {
-            for j in columns.clone() {
-                let (row, column) = ((at.row + i as isize) as usize, (at.column + j as isize) as usize);
-                let first = self.index(at.image, row, column) + channels.start;
-                copy[(i * size + j) * padded..][..channels.len()].copy_from_slice(&data[first..][..channels.len()]);
+        for (i, copy) in copy.chunks_exact_mut(size * padded).enumerate() {
+            if !rows.contains(&i) || columns.is_empty() {
+                copy.fill(0.0);
+                continue;
+            }
+            copy[..columns.start * padded].fill(0.0);
+            copy[columns.end * padded..].fill(0.0);
+            let copy = &mut copy[columns.start * padded..columns.end * padded];
+            let (row, column) = ((at.row + i as isize) as usize, (at.column + columns.start as isize) as usize);
+            let pixels = &data[self.index(at.image, row, column)..][..columns.len() * self.channels];
+            if padded == self.channels {
+                copy.copy_from_slice(pixels);
+                continue;
+            }
+            for (copy, pixel) in copy.chunks_exact_mut(padded).zip(pixels.chunks_exact(self.channels)) {
+                let (copy, beyond) = copy.split_at_mut(channels.len());
+                copy.copy_from_slice(&pixel[channels.clone()]);
+                beyond.fill(0.0);
             }
         }
         Square { first: copy.as_ptr(), row: size * padded, column: padded }
+    }
+}
+
+impl Picture {
+    /// The last `columns` columns of a window of `FROM × FROM` pixels, to be brought near: those that the window to its
+    /// left does not have. They may lie outside the picture.
+    #[inline(always)]
+    pub fn ahead<const FROM: usize>(&self, data: &[f32], at: Origin, columns: usize, channel: usize) -> Square {
+        let row = at.row + (at.image * self.height) as isize;
+        let column = at.column + (FROM - columns) as isize;
+        let index = (row * self.width as isize + column) * self.channels as isize + channel as isize;
+        let row = self.width * self.channels;
+        Square { first: data.as_ptr().wrapping_offset(index), row, column: self.channels }
     }
 }
 

@@ -12,6 +12,9 @@ use super::transform::{Linear, map_square};
 /// all of them into one set of the first-level cache; a cache line between them spreads them.
 pub(super) const PAD: usize = 16;
 
+/// Numbers of a cache line.
+pub(super) const LINE: usize = 16;
+
 /// How the transform of a block of tiles lies: `[plane][chunk][tile][channel of the chunk]`. All chunks of channels are
 /// equally wide but the last, which may be narrower.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,8 +82,19 @@ impl<L: Linear<FROM, TO>, const FROM: usize, const TO: usize> Kernel for Transfo
             let Origin { image, row, column } = self.tiles.origin(tile);
             let at = Origin { image, row: row - self.before[0], column: column - self.before[1] };
             let window = self.picture.window::<I>(self.data, at, FROM, &self.channels, self.copy);
+            let next = self.tiles.origin(tile + 1);
+            let next = Origin { row: next.row - self.before[0], column: next.column - self.before[1], ..next };
+            let ahead = self.picture.ahead::<FROM>(self.data, next, self.tiles.side, self.channels.start);
             for (first, width) in layout.chunks() {
                 for channel in (0..width).step_by(I::LANES) {
+                    if (first + channel).is_multiple_of(LINE) {
+                        for i in 0..FROM {
+                            for j in 0..self.tiles.side {
+                                let pixel = i * ahead.row + j * ahead.column;
+                                isa.prefetch(ahead.first.wrapping_add(pixel + first + channel));
+                            }
+                        }
+                    }
                     let place = first * layout.tiles + index * width + channel;
                     // SAFETY: a window has whole vectors of all channels at each of its pixels. `place` and a vector
                     // behind it lie in a plane of `tiles · channels` numbers, and `planes` holds all planes (asserted).

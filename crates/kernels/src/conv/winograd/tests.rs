@@ -1,0 +1,81 @@
+//! How accurate the transforms are; that they are right at all is tested with all algorithms.
+
+use ocelli_simd::InstructionSet;
+
+use super::{Winograd2, Winograd4};
+use crate::conv::naive::Naive;
+use crate::conv::{Algorithm, Conv2dGeometry, Conv2dSettings, Padding, Pass};
+use crate::{Accumulate, Epilogue};
+
+/// Numbers of mean 0 and variance 1.
+fn numbers(seed: u64, len: usize) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        ((state >> 40) as f32 / (1_u64 << 23) as f32 - 1.0) * 3.0_f32.sqrt()
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+/// `‖got − exact‖ / ‖exact‖`
+fn relative_error(got: &[f32], exact: &[f32]) -> f64 {
+    let squares = |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>();
+    let error = squares(&mut got.iter().zip(exact).map(|(got, exact)| f64::from(*got) - f64::from(*exact)));
+    (error / squares(&mut exact.iter().map(|exact| f64::from(*exact)))).sqrt()
+}
+
+fn run(algorithm: &dyn Algorithm, g: &Conv2dGeometry, pass: Pass) -> Vec<f32> {
+    let w = numbers(2, g.filter_len());
+    let mut filter = vec![0.0; algorithm.prepared_len(g, pass)];
+    algorithm.prepare(g, pass, &w, &mut filter);
+    let filter = if filter.is_empty() { &w } else { &filter };
+    let mut workspace = vec![0.0; algorithm.workspace(g, pass)];
+    let (x, dy) = (numbers(1, g.input_len()), numbers(3, g.output_len()));
+    let mut result = Vec::new();
+    match pass {
+        Pass::Forward => {
+            result.resize(g.output_len(), 0.0);
+            algorithm.forward(g, &x, filter, &Epilogue::default(), &mut result, &mut workspace);
+        }
+        Pass::BackwardData => {
+            result.resize(g.input_len(), 0.0);
+            algorithm.backward_data(g, &dy, filter, &mut result, Accumulate::Set, &mut workspace);
+        }
+        Pass::BackwardFilter => {
+            result.resize(g.filter_len(), 0.0);
+            algorithm.backward_filter(g, &x, &dy, &mut result, Accumulate::Set, &mut workspace);
+        }
+    }
+    result
+}
+
+fn assert_accurate(pass: Pass, input: [usize; 4], filter: [usize; 4], bounds: [f64; 2]) {
+    let settings = Conv2dSettings { padding: Padding::Same, ..Default::default() };
+    let g = Conv2dGeometry::new(&settings, input, filter).unwrap();
+    let exact = run(&Naive, &g, pass);
+    let algorithms: [&dyn Algorithm; 2] = [&Winograd2::NEW, &Winograd4::NEW];
+    for (algorithm, bound) in algorithms.into_iter().zip(bounds) {
+        for set in InstructionSet::available() {
+            let error = relative_error(&set.scoped(|| run(algorithm, &g, pass)), &exact);
+            println!("{} {pass:?} on {set}: {error:.2e}", algorithm.name());
+            assert!(error <= bound, "{} {pass:?} on {set}: {error:.2e}", algorithm.name());
+        }
+    }
+}
+
+#[test]
+fn outputs_of_512_channels_are_accurate() {
+    assert_accurate(Pass::Forward, [1, 13, 14, 512], [3, 3, 512, 8], [1e-6, 1.5e-6]);
+}
+
+#[test]
+fn input_gradients_of_512_channels_are_accurate() {
+    assert_accurate(Pass::BackwardData, [1, 13, 14, 8], [3, 3, 8, 512], [1e-6, 1.5e-6]);
+}
+
+#[test]
+fn filter_gradients_of_large_pictures_are_accurate() {
+    assert_accurate(Pass::BackwardFilter, [2, 112, 110, 8], [3, 3, 8, 8], [3e-6, 3e-6]);
+}
