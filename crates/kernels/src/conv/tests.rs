@@ -225,6 +225,19 @@ fn named_cases() -> Vec<(&'static str, Conv2dGeometry)> {
             "bands, flipped and grouped",
             geometry(Conv2dSettings { groups: 2, ..flipped }, [2, 45, 47, 16], [3, 3, 8, 20]),
         ),
+        ("few channels, 7x7 stride 2", geometry(stride_2, [2, 14, 12, 3], [7, 7, 3, 10])),
+        (
+            "few channels, 11x11 stride 4, flipped",
+            geometry(
+                Conv2dSettings { stride_h: 4, stride_w: 4, padding: Padding::uniform(2), ..flipped },
+                [1, 27, 28, 3],
+                [11, 11, 3, 5],
+            ),
+        ),
+        (
+            "few channels, stride and dilation",
+            geometry(Conv2dSettings { stride_h: 3, stride_w: 4, ..dilated }, [2, 9, 16, 2], [3, 3, 2, 5]),
+        ),
         ("filter in slabs", geometry(same, [1, 9, 8, 128], [3, 3, 128, 24])),
     ]
 }

@@ -26,11 +26,11 @@ pub(crate) const fn tile_rows<I: Isa>() -> usize {
     (I::REGISTERS - VECTORS - 1) / VECTORS
 }
 
-/// The most rows of a tile on a panel one vector wide: twice as many accumulators fit, and they are needed to hide the
-/// latency of a multiply-add (four cycles on two ports).
+/// The most rows of a tile on a panel one vector wide: as many sums as hide the latency of a multiply-add (four cycles on
+/// two ports). More would fit, but their addresses would not: with 13 rows, half of the instructions moved addresses.
 pub(crate) const fn narrow_tile_rows<I: Isa>() -> usize {
     let fit = I::REGISTERS - 3;
-    if fit < MOST_ROWS { fit } else { MOST_ROWS }
+    if fit < 8 { fit } else { 8 }
 }
 
 /// The most rows of any tile.
@@ -105,6 +105,16 @@ impl Rows<'_> {
     }
 }
 
+/// Where results are stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Stores {
+    /// In the caches, as usual.
+    #[default]
+    Cached,
+    /// Past them, without reading what was there: for results that no cache keeps until they are read.
+    NonTemporal,
+}
+
 /// Where the results go, and what is done to them: addresses again.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Destination<'a> {
@@ -122,13 +132,16 @@ pub(crate) struct Destination<'a> {
     pub residual: *const f32,
     /// The last function.
     pub activation: Activation,
+    /// Past the caches only where rows begin at whole vectors; parts of vectors are never stored so.
+    pub stores: Stores,
 }
 
 impl<'a> Destination<'a> {
     /// Bare sums.
     pub fn plain(first: *mut f32, rows: Rows<'a>, columns: usize, accumulate: Accumulate) -> Self {
         let (bias, residual) = (std::ptr::null(), std::ptr::null());
-        Self { first, rows, columns, accumulate, bias, residual, activation: Activation::Identity }
+        let (activation, stores) = (Activation::Identity, Stores::Cached);
+        Self { first, rows, columns, accumulate, bias, residual, activation, stores }
     }
 }
 
@@ -164,7 +177,8 @@ impl Finish {
     ) -> Destination<'a> {
         let moved = |pointer: *const f32, by| if pointer.is_null() { pointer } else { pointer.wrapping_add(by) };
         let (bias, residual) = (moved(self.bias, column), moved(self.residual, index));
-        Destination { first, rows, columns, accumulate, bias, residual, activation: self.activation }
+        let (activation, stores) = (self.activation, Stores::Cached);
+        Destination { first, rows, columns, accumulate, bias, residual, activation, stores }
     }
 }
 
@@ -175,7 +189,8 @@ impl Finish {
 /// - `product.a` plus every segment's offset, row and step of the depth can be read, and the panel for the depth of all
 ///   segments together;
 /// - `to.columns` numbers from `to.first` plus each row's offset are the caller's to write (and hold numbers, if they are
-///   added to), `to.residual` can be read at the same offsets unless null, and `to.bias` at as many columns.
+///   added to), `to.residual` can be read at the same offsets unless null, and `to.bias` at as many columns;
+/// - with [`Stores::NonTemporal`], each row's first number is aligned to a vector.
 #[inline(always)]
 pub(crate) unsafe fn tile<I: Isa, L: Left>(
     isa: I,
@@ -193,7 +208,7 @@ pub(crate) unsafe fn tile<I: Isa, L: Left>(
         };
     }
     match vectors {
-        1 => call!(1, const { narrow_tile_rows::<I>() }, 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
+        1 => call!(1, const { narrow_tile_rows::<I>() }, 1 2 3 4 5 6 7 8),
         _ => call!(2, const { tile_rows::<I>() }, 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
     }
 }
@@ -212,6 +227,12 @@ impl<L: Left, const ROWS: usize, const N: usize> Kernel for Tile<'_, L, ROWS, N>
 
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) {
+        if self.to.stores == Stores::Cached {
+            // The destination comes nearer while the sums are made.
+            for i in 0..ROWS {
+                isa.prefetch(self.to.first.wrapping_add(self.to.rows.offset(i)));
+            }
+        }
         // SAFETY: made in `tile` only, whose caller vouches for all addresses.
         unsafe {
             let sums = sums::<I, L, ROWS, N>(isa, &self.product);
@@ -324,8 +345,14 @@ pub(crate) unsafe fn store<I: Isa, const ROWS: usize, const N: usize>(
     }
     for (i, sums) in sums.iter().enumerate() {
         for (v, sum) in sums.iter().enumerate() {
-            // SAFETY: the caller: `N` vectors at each row of the destination are ours to write.
-            unsafe { isa.store_ptr(*sum, to.first.add(to.rows.offset(i) + v * I::LANES)) };
+            // SAFETY: the caller: `N` vectors at each row of the destination are ours to write, aligned if past the caches.
+            unsafe {
+                let place = to.first.add(to.rows.offset(i) + v * I::LANES);
+                match to.stores {
+                    Stores::Cached => isa.store_ptr(*sum, place),
+                    Stores::NonTemporal => isa.store_non_temporal_ptr(*sum, place),
+                }
+            }
         }
     }
 }

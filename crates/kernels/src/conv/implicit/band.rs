@@ -82,10 +82,35 @@ impl Iterator for Positions<'_> {
     }
 }
 
+/// How far the outputs of a band are apart in its scratch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Spacing {
+    /// Without gaps, for reading along each.
+    Dense,
+    /// By an odd number of cache lines, for reading across all: an even one would leave some sets of the first-level cache
+    /// empty and fill others twice.
+    OddLines,
+}
+
+impl Spacing {
+    /// The distance of outputs of `run` numbers.
+    pub fn apart(self, run: usize) -> usize {
+        match self {
+            Self::OddLines if run >= LINE => (run.div_ceil(LINE) | 1) * LINE,
+            Self::Dense | Self::OddLines => run,
+        }
+    }
+}
+
+/// Numbers of a cache line.
+const LINE: usize = 16;
+
 /// Where things lie in the scratch of a band.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Layout {
     /// Numbers of one output in one row: the columns of taps times the channels.
+    pub run: usize,
+    /// From one output to the next.
     pub pixel: usize,
     /// Numbers of one input row of all pictures.
     line: usize,
@@ -96,9 +121,11 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    pub fn new(problem: &Problem, band: &Band, channels: usize) -> Self {
-        let pixel = problem.columns.taps * channels;
+    pub fn new(problem: &Problem, band: &Band, channels: usize, spacing: Spacing) -> Self {
+        let run = problem.columns.taps * channels;
+        let pixel = spacing.apart(run);
         Self {
+            run,
             pixel,
             line: band.images.len() * band.columns.len() * pixel,
             rows_of_phase: band.rows.len() + (problem.rows.span() - 1) / problem.rows.step,
@@ -122,7 +149,7 @@ impl Layout {
 
     /// The segments of a tile: one for each row of taps.
     pub fn segments(&self, taps: Range<usize>) -> ([Segment; MOST_SEGMENTS], usize) {
-        let mut segments = [Segment { offset: 0, depth: self.pixel }; MOST_SEGMENTS];
+        let mut segments = [Segment { offset: 0, depth: self.run }; MOST_SEGMENTS];
         let count = taps.len();
         for (segment, tap) in segments.iter_mut().zip(taps) {
             segment.offset = self.tap(tap);
@@ -144,10 +171,10 @@ pub(super) fn fill<I: Isa>(
     problem: &Problem,
     band: &Band,
     channels: &Channels,
+    layout: &Layout,
     x: &[f32],
     scratch: &mut [f32],
 ) {
-    let layout = Layout::new(problem, band, channels.range.len());
     let rows = &problem.rows;
     let read_rows = (band.rows.len() - 1) * rows.step + rows.span();
     for phase in 0..rows.step.min(rows.span()) {
@@ -166,7 +193,7 @@ pub(super) fn fill<I: Isa>(
                 let line = &mut lines[index * band.columns.len() * layout.pixel..];
                 if (0..rows.inputs as isize).contains(&row) {
                     let line_index = image * rows.inputs + row as usize;
-                    fill_line(isa, problem, band, channels, &x[line_index * line_len(problem)..], line);
+                    fill_line(isa, problem, band, channels, layout.pixel, &x[line_index * line_len(problem)..], line);
                 } else {
                     line[..band.columns.len() * layout.pixel].fill(0.0);
                 }
@@ -180,18 +207,26 @@ fn line_len(problem: &Problem) -> usize {
     problem.columns.inputs * problem.input_pixel()
 }
 
-/// Fills what the outputs of one row and picture read of the input row at the start of `x`. Copies are whole vectors that
-/// may spill into what is written next.
+/// Fills what the outputs, `apart` from each other, of one row and picture read of the input row at the start of `x`. Copies
+/// are whole vectors that may spill into what is written next.
 #[inline(always)]
-fn fill_line<I: Isa>(isa: I, problem: &Problem, band: &Band, channels: &Channels, x: &[f32], line: &mut [f32]) {
+fn fill_line<I: Isa>(
+    isa: I,
+    problem: &Problem,
+    band: &Band,
+    channels: &Channels,
+    apart: usize,
+    x: &[f32],
+    line: &mut [f32],
+) {
     let (columns, pixel) = (&problem.columns, problem.input_pixel());
     let depth = channels.range.len();
     let first_channel = channels.group * problem.depth + channels.range.start;
     // Neighbouring taps are neighbours in memory where they have all channels.
     let whole_run = columns.dilation == 1 && depth == pixel;
     let inside = columns.outputs_inside(band.columns.clone());
-    let mut to = 0;
-    for column in band.columns.clone() {
+    for (column, index) in band.columns.clone().zip(0..) {
+        let mut to = index * apart;
         let from = columns.read_by(column);
         let taps = if inside.contains(&column) { 0..columns.taps } else { columns.taps_inside(from) };
         zero(isa, &mut line[to..], taps.start * depth);
@@ -209,9 +244,7 @@ fn fill_line<I: Isa>(isa: I, problem: &Problem, band: &Band, channels: &Channels
                 }
             }
         }
-        let after = (columns.taps - taps.end) * depth;
-        zero(isa, &mut line[to..], after);
-        to += after;
+        zero(isa, &mut line[to..], (columns.taps - taps.end) * depth);
     }
 }
 

@@ -2,16 +2,17 @@
 
 use std::ops::Range;
 
-use super::band::{Band, Channels, Layout, MOST_SEGMENTS};
+use super::band::{Band, Channels, Layout, MOST_SEGMENTS, Spacing};
 use super::problem::Problem;
 use crate::gemm::PARALLEL_FLOPS;
 
-/// Depth of a block: a panel of 16 columns then has some 20 KiB, which stay in the first-level cache while the outputs of
-/// a band stream by. Shorter blocks add to the destination more often.
-const DEPTH: usize = 320;
+/// Depth of a block: 64 channels of 3 × 3 taps. Its panel of 16 columns, 36 KiB, is a little more than the first-level
+/// cache, yet 288 and 192 were slower (3 × 3 on 64 channels, 224 px: 0.83, 0.71 and 0.64 of the peak; on 512, 14 px: 0.85,
+/// 0.84 and 0.78), because each block passes over the destination again.
+const DEPTH: usize = 576;
 
-/// A depth up to this is one block: 30 KiB of a panel are still better than a second pass over the destination.
-const WHOLE_DEPTH: usize = 480;
+/// A depth up to this is one block.
+const WHOLE_DEPTH: usize = 640;
 
 /// Channels of a block are a multiple of this, so that copies are of whole vectors.
 const CHANNELS_STEP: usize = 8;
@@ -25,9 +26,13 @@ const PIECES: usize = 16;
 /// Floating-point operations of a piece at least: some 5 µs, against one or two for handing it out.
 const PIECE_FLOPS: usize = 500_000;
 
+/// A band is so many times as high as what it shares with the next, which both copy. It is cut in width for that, where
+/// neighbours share nothing.
+const BAND_OVER_HALO: usize = 4;
+
 /// Outputs that a band has at least when it is made smaller for the sake of more pieces: so many rows use a panel that
 /// is brought to the first-level cache.
-const BAND_PIXELS: usize = 96;
+const BAND_PIXELS: usize = 192;
 
 /// Panels of a task at least, for the same reason: they use the scratch that the task fills.
 const TASK_PANELS: usize = 4;
@@ -88,8 +93,7 @@ impl Bands {
         let phases = rows.taps.min(rows.step).max(1);
         let halo = (rows.span() - 1) / rows.step;
         let lines = |out_rows: usize| phases * (out_rows + halo);
-        // Bands are at least as high as what neighbours share, or they copy more than they use.
-        let low = rows.outputs.min(halo.max(2));
+        let low = rows.outputs.min((BAND_OVER_HALO * halo).max(1));
         let fit = (SCRATCH / (lines(low) * pixel)).min(most_pixels / low).max(1);
         let width = even(columns.outputs, fit);
         let height = (SCRATCH / (phases * width * pixel)).saturating_sub(halo).min(most_pixels / width).max(1);
@@ -146,9 +150,9 @@ impl Bands {
     }
 
     /// Numbers of the scratch of the largest band.
-    pub fn scratch_len(&self, problem: &Problem, channels: usize) -> usize {
+    pub fn scratch_len(&self, problem: &Problem, channels: usize, spacing: Spacing) -> usize {
         let largest = Band { images: 0..self.images, rows: 0..self.rows, columns: 0..self.columns };
-        Layout::new(problem, &largest, channels).len(problem)
+        Layout::new(problem, &largest, channels, spacing).len(problem)
     }
 }
 
@@ -189,7 +193,8 @@ impl Tasks {
 /// Rows of the left operand that one block of a filter gradient has at most.
 const FILTER_ROWS: usize = 192;
 
-/// Outputs that one band of a filter gradient has at most: they are its depth, as [`DEPTH`].
+/// Outputs that one band of a filter gradient has at most: they are its depth, and its panel of `dy` and the lines of a
+/// tile's inputs, 16 KiB each, share the first-level cache.
 const FILTER_PIXELS: usize = 256;
 
 /// Numbers that the partial sums of all pieces together may have, if there is more than one piece (16 MiB).
@@ -213,7 +218,8 @@ impl FilterTasks {
         let most = (FILTER_ROWS / problem.columns.taps).max(CHANNELS_STEP);
         let channels = even(problem.depth, most).next_multiple_of(CHANNELS_STEP).min(problem.depth);
         let channel_blocks = problem.depth.div_ceil(channels);
-        let bands = Bands::new(problem, problem.columns.taps * channels, FILTER_PIXELS);
+        let pixel = Spacing::OddLines.apart(problem.columns.taps * channels);
+        let bands = Bands::new(problem, pixel, FILTER_PIXELS);
         let filter_len = problem.terms() * problem.width * problem.groups;
         let wanted = if problem.flops() < PARALLEL_FLOPS { 1 } else { (problem.flops() / PIECE_FLOPS).min(PIECES) };
         let pieces = wanted.div_ceil(channel_blocks * problem.groups).min(PARTIAL_SUMS / filter_len).max(1);

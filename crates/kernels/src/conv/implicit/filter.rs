@@ -8,14 +8,14 @@
 use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
 use rayon::prelude::*;
 
-use super::band::{Band, Channels, Layout, fill};
+use super::band::{Band, Channels, Layout, Spacing, fill};
 use super::cut::FilterTasks;
 use super::problem::Problem;
 use super::shared::Shared;
 use crate::conv::geometry::Conv2dGeometry;
 use crate::gemm::panels::Panels;
 use crate::gemm::tile::{
-    Destination, MOST_ROWS, Product, Rows, RowsContiguous, Segment, even_tiles, narrow_tile_rows, tile, tile_rows,
+    Destination, Product, Rows, RowsContiguous, Segment, even_tiles, narrow_tile_rows, tile, tile_rows,
 };
 use crate::{Accumulate, scratch};
 
@@ -104,7 +104,7 @@ impl Kernel for Task<'_> {
     fn run<I: Isa>(self, isa: I) {
         let Self { problem, tasks, .. } = self;
         let bands = &tasks.bands;
-        let inputs = bands.scratch_len(problem, tasks.channels).next_multiple_of(I::LANES);
+        let inputs = bands.scratch_len(problem, tasks.channels, Spacing::OddLines).next_multiple_of(I::LANES);
         let outputs = Panels::new(self.set, bands.most_pixels(), problem.width).packed_len();
         scratch::with(inputs + outputs, |scratch| {
             let (inputs, outputs) = scratch.split_at_mut(inputs);
@@ -113,9 +113,10 @@ impl Kernel for Task<'_> {
                 let band = bands.band(problem, index);
                 let panels = Panels::new(self.set, band.pixels(), problem.width);
                 self.pack(isa, &band, &panels, outputs);
-                fill(isa, problem, &band, &self.channels, self.x, inputs);
+                let layout = Layout::new(problem, &band, self.channels.range.len(), Spacing::OddLines);
+                fill(isa, problem, &band, &self.channels, &layout, self.x, inputs);
                 let accumulate = if index == first { self.accumulate } else { Accumulate::Add };
-                self.multiply(isa, &band, &panels, inputs, outputs, accumulate);
+                self.multiply(isa, &layout, &panels, inputs, outputs, accumulate);
             }
         });
     }
@@ -145,36 +146,41 @@ impl Task<'_> {
     fn multiply<I: Isa>(
         &self,
         isa: I,
-        band: &Band,
+        layout: &Layout,
         panels: &Panels,
         inputs: &[f32],
         outputs: &[f32],
         accumulate: Accumulate,
     ) {
         let (problem, channels) = (self.problem, &self.channels);
-        let layout = Layout::new(problem, band, channels.range.len());
-        let segments = [Segment { offset: 0, depth: band.pixels() }];
+        // The panels are as deep as the band has outputs.
+        let pixels = panels.depth;
+        let segments = [Segment { offset: 0, depth: pixels }];
+        // Rows that are neighbours in the scratch and in the filter.
+        let whole = channels.range.len() == problem.depth && problem.columns.follows_filter();
+        let run_len = if whole { layout.run } else { channels.range.len() };
         for panel in 0..panels.count() {
             let panel = panels.panel(panel);
-            let b = &outputs[panel.start..][..band.pixels() * panel.width];
+            let b = &outputs[panel.start..][..pixels * panel.width];
             let most = if panel.vectors == 1 { narrow_tile_rows::<I>() } else { tile_rows::<I>() };
+            let place = self.offset + channels.group * problem.width + panel.column;
             for tap_row in 0..problem.rows.taps {
                 let a = &inputs[layout.tap(tap_row)..];
-                assert!(band.pixels() * layout.pixel <= a.len(), "the outputs of a band read its scratch");
-                for (first, count) in even_tiles(layout.pixel, most) {
-                    let mut offsets = [0; MOST_ROWS];
-                    for (offset, row) in offsets[..count].iter_mut().zip(first..) {
-                        *offset = self.filter_row(tap_row, row) * self.g.out_c;
-                        // The last row's check holds for none but itself: taps may run backwards.
-                        let _ = self.dw.at(self.offset + *offset + channels.group * problem.width + panel.column);
+                assert!((pixels - 1) * layout.pixel + layout.run <= a.len(), "the outputs of a band read its scratch");
+                for run in (0..layout.run).step_by(run_len) {
+                    let filter_row = self.filter_row(tap_row, run);
+                    let last = place + (filter_row + run_len - 1) * self.g.out_c + panel.columns - 1;
+                    assert!(last < self.dw.len(), "the rows of a run lie in the filter");
+                    for (first, count) in even_tiles(run_len, most) {
+                        let to = self.dw.at(place + (filter_row + first) * self.g.out_c);
+                        let rows = Rows::Apart(self.g.out_c);
+                        let to = Destination::plain(to, rows, panel.columns, accumulate);
+                        let a = a[run + first..].as_ptr();
+                        let product = Product { a, step: layout.pixel, segments: &segments, b: b.as_ptr() };
+                        // SAFETY: the first assertion covers all outputs of this row of taps, and `b` has as many rows; the
+                        // second covers the rows of `dw`, which in the sums of this piece are this task's alone.
+                        unsafe { tile::<I, RowsContiguous>(isa, count, panel.vectors, product, to) };
                     }
-                    let place = self.offset + channels.group * problem.width + panel.column;
-                    let to = Destination::plain(self.dw.at(place), Rows::At(&offsets), panel.columns, accumulate);
-                    let product =
-                        Product { a: a[first..].as_ptr(), step: layout.pixel, segments: &segments, b: b.as_ptr() };
-                    // SAFETY: the assertion above covers all outputs of this row of taps; `b` has as many rows; the rows of the
-                    // filter of this block of channels and group, in the sums of this piece, are this task's alone.
-                    unsafe { tile::<I, RowsContiguous>(isa, count, panel.vectors, product, to) };
                 }
             }
         }

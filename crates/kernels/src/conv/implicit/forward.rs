@@ -5,7 +5,7 @@ use std::ops::Range;
 use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
 use rayon::prelude::*;
 
-use super::band::{Band, Layout, fill};
+use super::band::{Band, Layout, Spacing, fill};
 use super::cut::Tasks;
 use super::prepare::{packed_len, panels};
 use super::problem::Problem;
@@ -14,9 +14,17 @@ use crate::conv::algorithm::Pass;
 use crate::conv::geometry::Conv2dGeometry;
 use crate::gemm::panels::Panels;
 use crate::gemm::tile::{
-    DepthContiguous, Finish, MOST_ROWS, Product, Rows, even_tiles, narrow_tile_rows, tile, tile_rows,
+    DepthContiguous, Destination, Finish, MOST_ROWS, Product, Rows, Stores, even_tiles, narrow_tile_rows, tile,
+    tile_rows,
 };
 use crate::{Accumulate, Epilogue, scratch};
+
+/// Numbers of a result that is stored past the caches (32 MiB): a last-level cache is not larger by much, and others use
+/// it too.
+const NON_TEMPORAL: usize = 8 << 20;
+
+/// Numbers of a cache line, to which such results and their pixels are aligned.
+const ALIGNED: usize = 16;
 
 /// Solves all problems of a pass: reads `x`, writes `y`.
 pub(super) fn run(g: &Conv2dGeometry, pass: Pass, x: &[f32], packed: &[f32], epilogue: &Epilogue<'_>, y: &mut [f32]) {
@@ -72,18 +80,20 @@ impl Kernel for Task<'_> {
         }
         let problem = self.problem;
         let blocks = &self.tasks.blocks;
-        scratch::with(self.tasks.bands.scratch_len(problem, blocks.channels), |scratch| {
+        scratch::with(self.tasks.bands.scratch_len(problem, blocks.channels, Spacing::Dense), |scratch| {
             let mut depth = 0;
             for channels in blocks.channels(problem, self.group) {
-                fill(isa, problem, &self.band, &channels, self.x, scratch);
-                let layout = Layout::new(problem, &self.band, channels.range.len());
+                let layout = Layout::new(problem, &self.band, channels.range.len(), Spacing::Dense);
+                fill(isa, problem, &self.band, &channels, &layout, self.x, scratch);
                 for tap_rows in blocks.tap_rows(problem) {
-                    let block = depth..depth + tap_rows.len() * layout.pixel;
+                    let block = depth..depth + tap_rows.len() * layout.run;
                     depth = block.end;
                     self.multiply(isa, scratch, &layout, tap_rows, block);
                 }
             }
         });
+        // For those that were stored past the caches.
+        isa.fence();
     }
 }
 
@@ -104,6 +114,14 @@ impl Task<'_> {
         }
     }
 
+    /// Past the caches go whole vectors, once, of results that no cache keeps.
+    fn stores(&self, depth: &Range<usize>) -> Stores {
+        let problem = self.problem;
+        let once = *depth == (0..problem.terms()) && self.epilogue.accumulate == Accumulate::Set;
+        let aligned = problem.width.is_multiple_of(ALIGNED) && self.y.at(0).addr().is_multiple_of(4 * ALIGNED);
+        if once && aligned && self.y.len() >= NON_TEMPORAL { Stores::NonTemporal } else { Stores::Cached }
+    }
+
     /// Adds the products of a block of the depth.
     #[inline(always)]
     fn multiply<I: Isa>(&self, isa: I, scratch: &[f32], layout: &Layout, tap_rows: Range<usize>, depth: Range<usize>) {
@@ -114,6 +132,7 @@ impl Task<'_> {
         let (segments, count) = layout.segments(tap_rows);
         let segments = &segments[..count];
         let reach = segments.iter().map(|segment| segment.offset + segment.depth).max().unwrap_or(0);
+        let stores = self.stores(&depth);
         let contiguous = self.band.is_contiguous(problem);
         let pixels = self.band.pixels();
         assert!((pixels - 1) * layout.pixel + reach <= scratch.len(), "the outputs of a band read its scratch");
@@ -137,6 +156,7 @@ impl Task<'_> {
                     (origin, Rows::At(&offsets))
                 };
                 let to = finish.at(self.y.at(start), start, column, rows, panel.columns, accumulate);
+                let to = Destination { stores, ..to };
                 let a = scratch[first * layout.pixel..].as_ptr();
                 let product = Product { a, step: layout.pixel, segments, b: b.as_ptr() };
                 // SAFETY: the assertion above covers the last number of the left operand; `b` has `depth` rows of the panel;

@@ -21,6 +21,8 @@ mod forward;
 mod prepare;
 mod problem;
 mod shared;
+#[cfg(test)]
+mod tests;
 
 use ocelli_simd::InstructionSet;
 

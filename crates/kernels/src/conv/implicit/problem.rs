@@ -5,8 +5,13 @@
 //! `r · stride − pad + t · dilation = q`: for each `phase` below the stride this is a correlation of `dy` with step 1 and
 //! with those taps whose `t · dilation` leaves the right remainder, in reverse order. No zeros are inserted and none are
 //! multiplied (Dumoulin and Visin 2016, "A guide to convolution arithmetic", describe the zeros that this saves).
+//!
+//! Pictures of few channels would leave most of a vector empty there. The outputs of all phases of the width are
+//! neighbours in memory, so they are *merged*: `stride_w` pixels count as one of `stride_w` times as many channels, which
+//! read through the taps of all phases together, some of them zero. The picture's gradient of 7×7/2 on 3 channels then
+//! needs 4 columns of taps and 6 channels instead of 7 and 3.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use crate::conv::algorithm::Pass;
 use crate::conv::geometry::{Conv2dGeometry, ConvMode};
@@ -91,6 +96,43 @@ impl Window {
         }
     }
 
+    /// All phases of [`Window::backward`] merged; `positions` is a multiple of the stride.
+    fn merged(&self, inputs: usize, positions: usize) -> Axis {
+        let read = self.read_by_merged();
+        let positions = positions / self.stride;
+        Axis {
+            inputs,
+            positions,
+            outputs: positions,
+            first: 0,
+            every: 1,
+            origin: *read.start(),
+            step: 1,
+            taps: (read.end() - read.start() + 1) as usize,
+            dilation: 1,
+            first_tap: 0,
+            tap_step: 0,
+        }
+    }
+
+    /// What the merged outputs at 0 read: tap `t` is read by the phase for which
+    /// `(phase + pad − t · dilation) / stride` is whole.
+    fn read_by_merged(&self) -> RangeInclusive<isize> {
+        let read = |tap: usize| {
+            let distance = self.pad as isize - (tap * self.dilation) as isize;
+            -(-distance).div_euclid(self.stride as isize)
+        };
+        read(self.kernel - 1)..=read(0)
+    }
+
+    /// The row or column of the filter through which `phase` reads the input at `read` for its output 0.
+    fn merged_tap(&self, phase: usize, read: isize) -> Option<usize> {
+        let distance = usize::try_from((phase + self.pad) as isize - read * self.stride as isize).ok()?;
+        let tap = distance / self.dilation;
+        let exists = distance % self.dilation == 0 && tap < self.kernel;
+        exists.then(|| self.mode.window_position(tap, self.kernel))
+    }
+
     /// A step forward in the window as a step in the filter.
     fn direction(&self, step: usize) -> isize {
         match self.mode {
@@ -108,6 +150,11 @@ impl Axis {
     /// The row or column of the filter that a tap is.
     pub fn filter_tap(&self, tap: usize) -> usize {
         self.first_tap.wrapping_add_signed(tap as isize * self.tap_step)
+    }
+
+    /// Whether neighbouring taps are neighbours in the filter, in the same order.
+    pub fn follows_filter(&self) -> bool {
+        self.taps == 1 || self.tap_step == 1
     }
 
     /// Inputs from the first tap to the last, both counted.
@@ -146,16 +193,24 @@ pub(super) struct Problem {
     pub depth: usize,
     /// Channels of the tensor that is written, of one group.
     pub width: usize,
+    /// Pixels that are merged to one: their channels together are `width`.
+    pub merged: usize,
 }
+
+/// Numbers of a vector, as far as merging pixels is decided by it.
+const LANES: usize = 8;
 
 impl Problem {
     /// The problems of the forward or the backward-data pass. Their outputs are disjoint and all there are.
     pub fn all(g: &Conv2dGeometry, pass: Pass) -> impl Iterator<Item = Self> {
         let forward = pass != Pass::BackwardData;
         let (phases_h, phases_w) = if forward { (1, 1) } else { (g.stride_h.min(g.in_h), g.stride_w.min(g.in_w)) };
+        let merge = !forward && merging_pays(g);
+        let phases_w = if merge { 1 } else { phases_w };
         let g = *g;
         (0..phases_h * phases_w).map(move |index| match pass {
             Pass::Forward | Pass::BackwardFilter => Self::forward(&g),
+            Pass::BackwardData if merge => Self::merged(&g, index),
             Pass::BackwardData => Self::backward(&g, index / phases_w, index % phases_w),
         })
     }
@@ -170,6 +225,7 @@ impl Problem {
             groups: g.groups,
             depth: g.group_in_c(),
             width: g.group_out_c(),
+            merged: 1,
         }
     }
 
@@ -182,7 +238,21 @@ impl Problem {
             groups: g.groups,
             depth: g.group_out_c(),
             width: g.group_in_c(),
+            merged: 1,
         }
+    }
+
+    /// All phases of the width in one.
+    fn merged(g: &Conv2dGeometry, phase_h: usize) -> Self {
+        let (_, columns) = windows(g);
+        let columns = columns.merged(g.out_w, g.in_w);
+        Self { columns, width: g.stride_w * g.in_c, merged: g.stride_w, ..Self::backward(g, phase_h, 0) }
+    }
+
+    /// The column of the filter through which a merged pixel reads by column `tap` of the problem.
+    pub fn merged_filter_column(&self, g: &Conv2dGeometry, pixel: usize, tap: usize) -> Option<usize> {
+        let (_, columns) = windows(g);
+        columns.merged_tap(pixel, self.columns.origin + tap as isize)
     }
 
     /// Taps of the filter.
@@ -215,6 +285,16 @@ impl Problem {
     pub fn output_pixel(&self) -> usize {
         self.groups * self.width
     }
+}
+
+/// Whether the phases of the width are fewer steps together: vectors times columns of taps.
+fn merging_pays(g: &Conv2dGeometry) -> bool {
+    let (_, columns) = windows(g);
+    let read = columns.read_by_merged();
+    let merged = (read.end() - read.start() + 1) as usize * (g.stride_w * g.in_c).div_ceil(LANES);
+    let apart = g.kernel_w * g.in_c.div_ceil(LANES);
+    let whole = g.in_w > 0 && g.in_w.is_multiple_of(g.stride_w);
+    g.stride_w > 1 && g.groups == 1 && whole && merged < apart
 }
 
 /// The filter along rows and columns.

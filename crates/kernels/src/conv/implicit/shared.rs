@@ -21,6 +21,10 @@ impl<'a> Shared<'a> {
         Self { first: slice.as_mut_ptr(), len: slice.len(), slice: PhantomData }
     }
 
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
     /// Where element `index` is.
     ///
     /// # Panics
