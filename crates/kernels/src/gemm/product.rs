@@ -19,7 +19,7 @@ use crate::{Accumulate, Epilogue, scratch};
 const DEPTH: usize = 256;
 
 /// Rows of a block: with [`DEPTH`] 240 KiB of the left operand, half of the second-level cache.
-const ROWS: usize = 240;
+const ROWS: usize = 120;
 
 /// Columns that are packed at a time, 4 MiB with [`DEPTH`].
 const COLUMNS: usize = 4096;

@@ -280,20 +280,100 @@ unsafe fn multiply_add<I: Isa, const ROWS: usize, const N: usize>(
     }
 }
 
+/// Whole vectors go through the epilogue stage by stage, in registers; a panel that is wider than the destination goes
+/// vector by vector.
+///
 /// # Safety
 /// As [`tile`] asks of the destination.
 #[inline(always)]
-unsafe fn store<I: Isa, const ROWS: usize, const N: usize>(isa: I, sums: [[I::Vector; N]; ROWS], to: &Destination<'_>) {
-    for (i, sums) in sums.into_iter().enumerate() {
-        let row = to.rows.offset(i);
-        for (v, sum) in sums.into_iter().enumerate() {
-            let column = v * I::LANES;
-            if column >= to.columns {
-                continue;
+unsafe fn store<I: Isa, const ROWS: usize, const N: usize>(
+    isa: I,
+    mut sums: [[I::Vector; N]; ROWS],
+    to: &Destination<'_>,
+) {
+    if to.columns < N * I::LANES {
+        // SAFETY: the caller's.
+        return unsafe { store_part(isa, &sums, to) };
+    }
+    // SAFETY (all blocks below): the caller: `N` vectors at each row of the destination are ours to read and write, of the
+    // residual to read at the same offsets, and of the bias.
+    if to.accumulate == Accumulate::Add {
+        unsafe { add_rows(isa, &mut sums, to.first, to.rows) };
+    }
+    if !to.bias.is_null() {
+        let mut bias = [isa.zero(); N];
+        for (v, bias) in bias.iter_mut().enumerate() {
+            *bias = unsafe { isa.load_ptr(to.bias.add(v * I::LANES)) };
+        }
+        for sums in &mut sums {
+            for (sum, bias) in sums.iter_mut().zip(bias) {
+                *sum = isa.add(*sum, bias);
             }
-            let width = (to.columns - column).min(I::LANES);
-            // SAFETY: the caller: the row's `columns` numbers are ours to write; `column + width` are at most so many.
-            unsafe { store_vector(isa, sum, to, row + column, column, width) };
+        }
+    }
+    if !to.residual.is_null() {
+        unsafe { add_rows(isa, &mut sums, to.residual, to.rows) };
+    }
+    if to.activation != Activation::Identity {
+        for sums in &mut sums {
+            for sum in sums {
+                *sum = activate(isa, to.activation, *sum);
+            }
+        }
+    }
+    for (i, sums) in sums.iter().enumerate() {
+        for (v, sum) in sums.iter().enumerate() {
+            unsafe { isa.store_ptr(*sum, to.first.add(to.rows.offset(i) + v * I::LANES)) };
+        }
+    }
+}
+
+/// Adds the rows that begin at `from`.
+///
+/// # Safety
+/// `N` vectors can be read at each row.
+#[inline(always)]
+unsafe fn add_rows<I: Isa, const ROWS: usize, const N: usize>(
+    isa: I,
+    sums: &mut [[I::Vector; N]; ROWS],
+    from: *const f32,
+    rows: Rows<'_>,
+) {
+    for (i, sums) in sums.iter_mut().enumerate() {
+        for (v, sum) in sums.iter_mut().enumerate() {
+            // SAFETY: the caller's.
+            *sum = isa.add(*sum, unsafe { isa.load_ptr(from.add(rows.offset(i) + v * I::LANES)) });
+        }
+    }
+}
+
+/// The first operand of `max` and `min` loses against a NaN in the second, which stays.
+#[inline(always)]
+fn activate<I: Isa>(isa: I, activation: Activation, x: I::Vector) -> I::Vector {
+    match activation {
+        Activation::Identity => x,
+        Activation::Relu => isa.max(isa.zero(), x),
+        Activation::Clamp { low, high } => isa.min(isa.splat(high), isa.max(isa.splat(low), x)),
+    }
+}
+
+/// # Safety
+/// As [`tile`] asks of the destination.
+#[inline(always)]
+unsafe fn store_part<I: Isa, const ROWS: usize, const N: usize>(
+    isa: I,
+    sums: &[[I::Vector; N]; ROWS],
+    to: &Destination<'_>,
+) {
+    for (i, sums) in sums.iter().enumerate() {
+        let row = to.rows.offset(i);
+        for (v, sum) in sums.iter().enumerate() {
+            let column = v * I::LANES;
+            if column < to.columns {
+                let width = (to.columns - column).min(I::LANES);
+                // SAFETY: the caller: the row's `columns` numbers are ours; `column + width` are at most so many.
+                unsafe { store_vector(isa, *sum, to, row + column, column, width) };
+            }
         }
     }
 }
@@ -327,12 +407,7 @@ unsafe fn store_vector<I: Isa>(
         // SAFETY: the caller: the residual is as large as the destination.
         sum = isa.add(sum, read(unsafe { to.residual.add(index) }));
     }
-    match to.activation {
-        Activation::Identity => {}
-        // The first operand of `max` and `min` loses against a NaN in the second, which stays.
-        Activation::Relu => sum = isa.max(isa.zero(), sum),
-        Activation::Clamp { low, high } => sum = isa.min(isa.splat(high), isa.max(isa.splat(low), sum)),
-    }
+    sum = activate(isa, to.activation, sum);
     // SAFETY: the caller: `width` numbers at `place` are ours to write.
     unsafe {
         if width == I::LANES {
