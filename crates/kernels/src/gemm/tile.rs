@@ -286,7 +286,7 @@ unsafe fn multiply_add<I: Isa, const ROWS: usize, const N: usize>(
 /// # Safety
 /// As [`tile`] asks of the destination.
 #[inline(always)]
-unsafe fn store<I: Isa, const ROWS: usize, const N: usize>(
+pub(crate) unsafe fn store<I: Isa, const ROWS: usize, const N: usize>(
     isa: I,
     mut sums: [[I::Vector; N]; ROWS],
     to: &Destination<'_>,
