@@ -54,7 +54,6 @@ impl Kernel for Band<'_> {
                             + columns.source(column, column_tap) * channels as isize;
                         let taps = Taps {
                             channels,
-                            pixels,
                             x: x.wrapping_offset(pixel),
                             x_step: columns.source_step * channels as isize,
                             x_tap: (rows.source_tap * input_row, columns.source_tap * channels as isize),
@@ -88,7 +87,6 @@ impl Kernel for Band<'_> {
 /// Some taps over neighbouring pixels, for all of which the taps are inside of `x`.
 struct Taps<'a> {
     channels: usize,
-    pixels: usize,
     /// What the first pixel reads at the first tap.
     x: *const f32,
     x_step: isize,
