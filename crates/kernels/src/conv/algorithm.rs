@@ -1,6 +1,7 @@
 //! The ways to compute a convolution, as an ordered list.
 
 use super::choice::{Cost, Precision};
+use super::depthwise::Depthwise;
 use super::geometry::Conv2dGeometry;
 use super::im2col::Im2col;
 use super::implicit::Implicit;
@@ -98,7 +99,8 @@ pub trait Algorithm: Sync {
 
 /// Every algorithm, the preferred one first where two cost the same. The last is the definition and supports
 /// everything.
-pub const ALGORITHMS: &[&dyn Algorithm] = &[&Pointwise, &Winograd4::NEW, &Winograd2::NEW, &Implicit, &Im2col, &Naive];
+pub const ALGORITHMS: &[&dyn Algorithm] =
+    &[&Depthwise, &Pointwise, &Winograd4::NEW, &Winograd2::NEW, &Implicit, &Im2col, &Naive];
 
 /// The algorithm of that name, for callers that force one.
 #[must_use]

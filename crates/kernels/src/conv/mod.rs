@@ -38,6 +38,7 @@
 
 pub mod algorithm;
 pub mod choice;
+pub mod depthwise;
 pub mod geometry;
 pub mod im2col;
 pub mod implicit;

@@ -1,5 +1,7 @@
 //! Every algorithm, in every pass, against the definition.
 
+mod accuracy;
+
 use proptest::prelude::*;
 
 use super::naive::{Naive, conv2d_backward_data, conv2d_backward_filter, conv2d_forward};
@@ -216,6 +218,16 @@ fn named_cases() -> Vec<(&'static str, Conv2dGeometry)> {
         ),
         ("depthwise", geometry(Conv2dSettings { groups: 5, ..same }, [2, 6, 5, 5], [3, 3, 1, 5])),
         ("depthwise, multiplier 2", geometry(Conv2dSettings { groups: 4, ..stride_2 }, [2, 6, 5, 4], [3, 3, 1, 8])),
+        ("depthwise in bands", geometry(Conv2dSettings { groups: 37, ..same }, [2, 33, 34, 37], [3, 3, 1, 37])),
+        ("depthwise, stride 2", geometry(Conv2dSettings { groups: 27, ..stride_2 }, [2, 15, 14, 27], [5, 4, 1, 27])),
+        (
+            "depthwise, dilated and flipped",
+            geometry(
+                Conv2dSettings { groups: 19, ..Conv2dSettings { stride_w: 2, mode: ConvMode::Convolution, ..dilated } },
+                [1, 13, 17, 19],
+                [3, 4, 1, 19],
+            ),
+        ),
         ("LeNet-5 conv1 in pieces", geometry(same, [10, 28, 28, 1], [5, 5, 1, 6])),
         ("LeNet-5 conv2 in pieces", geometry(plain, [11, 14, 14, 6], [5, 5, 6, 16])),
         ("bands of one image", geometry(same, [1, 45, 47, 16], [3, 3, 16, 20])),

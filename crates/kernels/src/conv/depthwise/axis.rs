@@ -1,0 +1,118 @@
+//! What one axis of a depthwise pass reads: destinations, taps and the sources they meet at.
+//!
+//! Forward, destination `i` reads source `i · stride + p · dilation − pad` at position `p` of its window. Backward to the
+//! data, `i` reads source `(i + pad − p · dilation) / stride` wherever that is whole. Destinations that are equal modulo
+//! the stride meet the same positions: they are a *phase*, on which the source is again linear in destination and tap,
+//! so that no zero is ever inserted or multiplied.
+
+use std::ops::Range;
+
+use super::super::geometry::{Axis, Conv2dGeometry};
+
+/// Which way an axis is gone through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Direction {
+    /// From the input to the output.
+    Forward,
+    /// From the gradient of the output to that of the input.
+    Backward,
+}
+
+/// The destinations of one phase, numbered `q = 0, 1, …`, and the taps, `k = 0, 1, …`, that they read.
+#[derive(Clone, Debug)]
+pub(super) struct Phase {
+    /// The first destination.
+    pub first: usize,
+    /// The distance of destinations, which is the number of phases of the axis.
+    pub step: usize,
+    /// Destinations.
+    pub count: usize,
+    /// Taps.
+    pub taps: usize,
+    /// Where in the filter the first tap is, and the distance to the next.
+    pub filter: (usize, isize),
+    /// How far the source moves from a destination to the next.
+    pub source_step: isize,
+    /// How far the source moves from a tap to the next.
+    pub source_tap: isize,
+    /// The source of `q = 0, k = 0`; it may be padding.
+    source: isize,
+    sources: usize,
+}
+
+impl Phase {
+    /// The number of phases of an axis.
+    pub fn number(g: &Conv2dGeometry, axis: Axis, direction: Direction) -> usize {
+        match (direction, axis) {
+            (Direction::Forward, _) => 1,
+            (Direction::Backward, Axis::H) => g.stride_h,
+            (Direction::Backward, Axis::W) => g.stride_w,
+        }
+    }
+
+    /// Phase `first`, one of so many as [`Phase::number`] says.
+    pub fn new(g: &Conv2dGeometry, axis: Axis, direction: Direction, first: usize) -> Self {
+        let (input, output, kernel, stride, dilation, pad) = match axis {
+            Axis::H => (g.in_h, g.out_h, g.kernel_h, g.stride_h, g.dilation_h, g.pad_top),
+            Axis::W => (g.in_w, g.out_w, g.kernel_w, g.stride_w, g.dilation_w, g.pad_left),
+        };
+        // Positions of the window: the first, and the distance to the next.
+        let (position, tap_step, step, sources, destinations) = match direction {
+            Direction::Forward => (0, 1, 1, input, output),
+            Direction::Backward => {
+                let tap_step = stride / greatest_common_divisor(stride, dilation);
+                let meets = |position: &usize| (first + pad).abs_diff(position * dilation).is_multiple_of(stride);
+                let position = (0..kernel.min(tap_step)).find(meets).unwrap_or(kernel);
+                (position, tap_step, stride, output, input)
+            }
+        };
+        let (source, source_step, source_tap) = match direction {
+            Direction::Forward => (-(pad as isize), stride as isize, dilation as isize),
+            Direction::Backward => {
+                let source = (first + pad) as isize - (position * dilation) as isize;
+                (source / stride as isize, 1, -((tap_step * dilation / stride) as isize))
+            }
+        };
+        let taps = (kernel - position).div_ceil(tap_step);
+        let filter = if taps == 0 {
+            (0, 0)
+        } else {
+            let at = |k: usize| g.mode.window_position(position + k * tap_step, kernel);
+            (at(0), if taps == 1 { 0 } else { at(1) as isize - at(0) as isize })
+        };
+        let count = destinations.saturating_sub(first).div_ceil(step);
+        Self { first, step, count, taps, filter, source_step, source_tap, source, sources }
+    }
+
+    /// The source that destination `q` reads at tap `k`; outside of the sources where that is padding.
+    pub fn source(&self, q: usize, k: usize) -> isize {
+        self.source + q as isize * self.source_step + k as isize * self.source_tap
+    }
+
+    /// Where in the filter tap `k` is.
+    pub fn filter(&self, k: usize) -> usize {
+        self.filter.0.wrapping_add_signed(k as isize * self.filter.1)
+    }
+
+    fn is_inside(&self, q: usize, k: usize) -> bool {
+        usize::try_from(self.source(q, k)).is_ok_and(|source| source < self.sources)
+    }
+
+    /// The taps of destination `q` that are not padding; the source is linear in the tap, so they are neighbours.
+    pub fn taps_at(&self, q: usize) -> Range<usize> {
+        let Some(begin) = (0..self.taps).find(|&k| self.is_inside(q, k)) else { return 0..0 };
+        begin..begin + (begin..self.taps).take_while(|&k| self.is_inside(q, k)).count()
+    }
+
+    /// The destinations of which no tap is padding; they are neighbours too. Those before and behind are the borders.
+    pub fn interior(&self) -> Range<usize> {
+        let Some(last) = self.taps.checked_sub(1) else { return 0..self.count };
+        let whole = |&q: &usize| self.is_inside(q, 0) && self.is_inside(q, last);
+        let begin = (0..self.count).find(whole).unwrap_or(self.count);
+        begin..(begin..self.count).rfind(whole).map_or(begin, |q| q + 1)
+    }
+}
+
+fn greatest_common_divisor(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { greatest_common_divisor(b, a % b) }
+}

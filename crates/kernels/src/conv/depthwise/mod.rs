@@ -1,0 +1,159 @@
+//! Depthwise convolution by direct vector loops: every channel has a filter of its own (Howard et al. 2017, MobileNets,
+//! section 3.1).
+//!
+//! Nine multiply-adds for a number of the output are little: the pass is to run at the speed of memory. All loops are
+//! vectorised over channels, which lie next to each other in pixels and in taps. The two passes that make a picture
+//! gather ([`gather`]), forward over the taps of a window, backward over those that met the pixel, phase by phase of the
+//! stride ([`axis`]); the third ([`filter`]) sums over pixels. In each row the inner columns run without a test for
+//! padding and the border columns one by one.
+
+mod axis;
+mod filter;
+mod gather;
+
+use ocelli_simd::{InstructionSet, dispatch_on};
+use rayon::prelude::*;
+
+use self::axis::Direction;
+use super::algorithm::{Algorithm, Pass, assert_operands};
+use super::choice::Cost;
+use super::geometry::Conv2dGeometry;
+use crate::gemm::tile::Finish;
+use crate::{Accumulate, Epilogue};
+
+/// Direct loops over channels, where each group is one channel in and one out.
+#[derive(Clone, Copy, Debug)]
+pub struct Depthwise;
+
+/// Multiply-adds of a task: some 20 µs, so that starting it does not count, and a pool is evenly filled.
+const TASK: usize = 1 << 18;
+
+/// The most partial sums of a filter gradient.
+const PARTIAL_SUMS: usize = 32;
+
+/// Rows of a task, of so many rows with so many multiply-adds each: a function of the geometry alone.
+fn rows_per_task(row: usize) -> usize {
+    TASK.div_ceil(row.max(1))
+}
+
+fn filter_rows_per_task(g: &Conv2dGeometry) -> usize {
+    let rows = g.batch * g.out_h;
+    rows_per_task(g.out_w * g.out_c * g.patch_len()).max(rows.div_ceil(PARTIAL_SUMS))
+}
+
+impl Algorithm for Depthwise {
+    fn name(&self) -> &'static str {
+        "depthwise"
+    }
+
+    fn supports(&self, g: &Conv2dGeometry, _pass: Pass) -> bool {
+        g.group_in_c() == 1 && g.group_out_c() == 1
+    }
+
+    fn cost(&self, g: &Conv2dGeometry, _pass: Pass) -> Cost {
+        let moved = (g.input_len() + g.output_len()) as f64;
+        // Below a vector of channels, most lanes idle.
+        let lanes = (g.in_c as f64 / 8.0).min(1.0);
+        Cost { multiply_adds: g.macs() as f64, efficiency: 0.4 * lanes, moved }
+    }
+
+    fn workspace(&self, g: &Conv2dGeometry, pass: Pass) -> usize {
+        match pass {
+            Pass::Forward | Pass::BackwardData => 0,
+            Pass::BackwardFilter => (g.batch * g.out_h).div_ceil(filter_rows_per_task(g)) * g.filter_len(),
+        }
+    }
+
+    fn forward(
+        &self,
+        g: &Conv2dGeometry,
+        x: &[f32],
+        w: &[f32],
+        epilogue: &Epilogue<'_>,
+        y: &mut [f32],
+        _workspace: &mut [f32],
+    ) {
+        assert_operands(g, x, w, y);
+        gather(g, Direction::Forward, x, w, epilogue, y);
+    }
+
+    fn backward_data(
+        &self,
+        g: &Conv2dGeometry,
+        dy: &[f32],
+        w: &[f32],
+        dx: &mut [f32],
+        accumulate: Accumulate,
+        _workspace: &mut [f32],
+    ) {
+        assert_operands(g, dx, w, dy);
+        gather(g, Direction::Backward, dy, w, &Epilogue::of(accumulate), dx);
+    }
+
+    fn backward_filter(
+        &self,
+        g: &Conv2dGeometry,
+        x: &[f32],
+        dy: &[f32],
+        dw: &mut [f32],
+        accumulate: Accumulate,
+        workspace: &mut [f32],
+    ) {
+        assert_operands(g, x, dw, dy);
+        assert!(self.supports(g, Pass::BackwardFilter));
+        if accumulate == Accumulate::Set {
+            dw.fill(0.0);
+        }
+        if dy.is_empty() {
+            return;
+        }
+        let set = InstructionSet::current();
+        let rows = filter_rows_per_task(g);
+        let partial_sums = &mut workspace[..self.workspace(g, Pass::BackwardFilter)];
+        let band = |task: usize, dy: &[f32], sums: &mut [f32]| {
+            dispatch_on(set, filter::Band { g, first_row: task * rows, x, dy, sums });
+        };
+        let len = rows * g.out_w * g.out_c;
+        if dy.len() <= len {
+            band(0, dy, partial_sums);
+        } else {
+            let pieces = dy.par_chunks(len).zip(partial_sums.par_chunks_mut(dw.len()));
+            pieces.enumerate().for_each(|(task, (dy, sums))| band(task, dy, sums));
+        }
+        for sums in partial_sums.chunks_exact(dw.len()) {
+            dw.iter_mut().zip(sums).for_each(|(dw, sum)| *dw += sum);
+        }
+    }
+}
+
+/// Fills `destination` from `source`, in bands of rows.
+fn gather(
+    g: &Conv2dGeometry,
+    direction: Direction,
+    source: &[f32],
+    filter: &[f32],
+    epilogue: &Epilogue<'_>,
+    destination: &mut [f32],
+) {
+    assert!(g.group_in_c() == 1 && g.group_out_c() == 1);
+    epilogue.assert_fits(destination.len(), g.out_c);
+    if destination.is_empty() {
+        return;
+    }
+    let width = match direction {
+        Direction::Forward => g.out_w,
+        Direction::Backward => g.in_w,
+    };
+    let set = InstructionSet::current();
+    let rows = rows_per_task(width * g.out_c * g.patch_len());
+    let (finish, accumulate) = (Finish::of(epilogue), epilogue.accumulate);
+    let band = |task: usize, destination: &mut [f32]| {
+        let first_row = task * rows;
+        dispatch_on(set, gather::Band { g, direction, first_row, source, filter, accumulate, finish, destination });
+    };
+    let len = rows * width * g.out_c;
+    if destination.len() <= len {
+        return band(0, destination);
+    }
+    destination.par_chunks_mut(len).enumerate().for_each(|(task, destination)| band(task, destination));
+}
