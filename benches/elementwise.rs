@@ -4,7 +4,6 @@
 //! against `read1_update0_write1`, the better of its two ways to store). 256 KB lie in a cache, where threads and calls
 //! show.
 
-#[allow(dead_code, reason = "each bench reads some of the tables")]
 mod shapes;
 mod streams;
 
