@@ -8,10 +8,13 @@
 mod tests;
 mod walk;
 
-use ocelli_simd::{BinaryFunction, InstructionSet, Isa, Kernel, UnaryFunction, dispatch_on, slices};
+use ocelli_simd::{
+    BinaryFunction, Destination, InstructionSet, Isa, Kernel, Store, UnaryFunction, Write, Writer, dispatch_on, slices,
+};
 
-use crate::elementwise::Source;
-use crate::elementwise::chunks::{CHUNK, in_pieces};
+use crate::elementwise::chunks::{CHUNK, in_pieces, rows_piece};
+use crate::elementwise::stores::stores_for;
+use crate::elementwise::{Source, map2};
 pub(crate) use walk::Walk;
 
 /// The largest number of axes.
@@ -129,45 +132,79 @@ operations! {
 const REPEATED: usize = 256;
 
 fn broadcast<F: BinaryFunction + Sync>(f: F, g: &Broadcast, a: Source<'_>, b: Source<'_>, y: &mut [f32]) {
+    if let Source::Slice(b) = b {
+        if [g.a_length, g.b_length] == [y.len(); 2] {
+            return map2(f, a, b, y);
+        }
+        if g.walk.repeats(1).is_some() {
+            let row = b.len();
+            if row > REPEATED / 4 {
+                return repeated(f, a, b, y);
+            }
+            let mut wide = [0.0; REPEATED];
+            let wide = &mut wide[..REPEATED / row * row];
+            wide.chunks_exact_mut(row).for_each(|wide| wide.copy_from_slice(b));
+            return repeated(f, a, wide, y);
+        }
+    }
     let set = InstructionSet::current();
     let row = g.walk.row();
-    if let (Some(_), Source::Slice(short)) = (g.walk.repeats(1), b)
-        && row <= REPEATED / 4
-    {
-        let mut wide = [0.0; REPEATED];
-        let width = REPEATED / row * row;
-        wide[..width].chunks_exact_mut(row).for_each(|wide| wide.copy_from_slice(short));
-        in_pieces(y, CHUNK / width * width, |start, y| {
-            dispatch_on(set, Repeated { f, a: a.part(start, y.len()), b: &wide[..width], y });
-        });
-        return;
-    }
     let piece = if row < CHUNK { CHUNK / row.max(1) * row.max(1) } else { CHUNK };
     in_pieces(y, piece, |start, y| {
         dispatch_on(set, Rows { f, walk: &g.walk, a, b, start, y });
     });
 }
 
-/// `y = f(a, b b b …)`
+/// `y = f(a, b b b …)`, as a bias is added.
+fn repeated<F: BinaryFunction + Sync>(f: F, a: Source<'_>, b: &[f32], y: &mut [f32]) {
+    let set = InstructionSet::current();
+    let piece = rows_piece(b.len(), b.len());
+    match a {
+        Source::Slice(a) => {
+            let stores = stores_for(y, b.len());
+            in_pieces(y, piece, |start, y| {
+                let work = Repeated { f, a: &a[start..][..y.len()], b };
+                dispatch_on(set, Write { work, stores, y: [y] });
+            });
+        }
+        Source::InPlace => in_pieces(y, piece, |_, y| dispatch_on(set, RepeatedInPlace { f, b, y })),
+    }
+}
+
 struct Repeated<'a, F> {
     f: F,
-    a: Source<'a>,
+    a: &'a [f32],
+    b: &'a [f32],
+}
+
+impl<F: BinaryFunction> Writer<1> for Repeated<'_, F> {
+    #[inline(always)]
+    fn run<I: Isa, S: Store>(self, isa: I, [mut y]: [Destination<'_, S>; 1]) {
+        for a in self.a.chunks(self.b.len()) {
+            let a_blocks = a.chunks_exact(I::LANES);
+            let tail = a_blocks.remainder();
+            for (a, b) in a_blocks.zip(self.b.chunks_exact(I::LANES)) {
+                y.put_vector(isa, self.f.apply(isa, isa.load(a), isa.load(b)));
+            }
+            let b_tail = &self.b[a.len() - tail.len()..];
+            y.put(isa, self.f.apply(isa, isa.load_partial(tail), isa.load_partial(b_tail)), tail.len());
+        }
+    }
+}
+
+struct RepeatedInPlace<'a, F> {
+    f: F,
     b: &'a [f32],
     y: &'a mut [f32],
 }
 
-impl<F: BinaryFunction> Kernel for Repeated<'_, F> {
+impl<F: BinaryFunction> Kernel for RepeatedInPlace<'_, F> {
     type Output = ();
 
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) {
-        let width = self.b.len();
-        for (i, y) in self.y.chunks_mut(width).enumerate() {
-            let b = &self.b[..y.len()];
-            match self.a {
-                Source::Slice(a) => slices::map2(isa, self.f, &a[i * width..][..y.len()], b, y),
-                Source::InPlace => slices::map2_in_place(isa, self.f, y, b),
-            }
+        for y in self.y.chunks_mut(self.b.len()) {
+            slices::map2_in_place(isa, self.f, y, &self.b[..y.len()]);
         }
     }
 }

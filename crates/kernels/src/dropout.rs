@@ -3,10 +3,11 @@
 //! Whether an element is kept is a function of the key and of the element's number alone. Backward draws it again
 //! instead of keeping a mask, and threads change nothing.
 
-use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
+use ocelli_simd::{Destination, InstructionSet, Isa, Kernel, Store, Write, Writer, dispatch_on};
 
 use crate::elementwise::Source;
 use crate::elementwise::chunks::{CHUNK, in_pieces};
+use crate::elementwise::stores::stores_for;
 
 /// `y[i] = x[i] / (1 - p)` where element `i` is kept, else zero; the gradient of this is the same with `dy` for `x`.
 ///
@@ -24,38 +25,75 @@ pub fn dropout(key: u64, p: f32, x: Source<'_>, y: &mut [f32]) {
     // The cast cannot overflow: the largest `p` below 1 is 1 - 2⁻²⁴.
     let threshold = (f64::from(p) * 4_294_967_296.0).round() as u32;
     let scale = 1.0 / (1.0 - p);
-    in_pieces(y, CHUNK, |start, y| {
-        dispatch_on(set, Dropout { key, first: start as u64, threshold, scale, x: x.part(start, y.len()), y });
-    });
+    let draws = |start: usize| Draws { key, first: start as u64, threshold, scale };
+    match x {
+        Source::Slice(x) => {
+            let stores = stores_for(y, CHUNK);
+            in_pieces(y, CHUNK, |start, y| {
+                let work = Dropout { draws: draws(start), x: &x[start..][..y.len()] };
+                dispatch_on(set, Write { work, stores, y: [y] });
+            });
+        }
+        Source::InPlace => in_pieces(y, CHUNK, |start, y| {
+            dispatch_on(set, DropoutInPlace { draws: draws(start), y });
+        }),
+    }
 }
 
 /// Elements of one round: plain loops over them are what compilers turn into vectors of whole numbers.
 const BLOCK: usize = 64;
 
-/// Elements from the one with (even) number `first` on.
-struct Dropout<'a> {
+/// The draws of elements from the one with (even) number `first` on, and what they do.
+#[derive(Clone, Copy)]
+struct Draws {
     key: u64,
     first: u64,
     threshold: u32,
     scale: f32,
-    x: Source<'a>,
+}
+
+impl Draws {
+    /// Drops elements of a block that begins at element `start` of these.
+    #[inline(always)]
+    fn apply(self, start: usize, block: &mut [f32]) {
+        let mut bits = [0; BLOCK];
+        draw(self.key, (self.first + start as u64) / 2, &mut bits);
+        mask(block, &bits, self.threshold, self.scale);
+    }
+}
+
+struct Dropout<'a> {
+    draws: Draws,
+    x: &'a [f32],
+}
+
+impl Writer<1> for Dropout<'_> {
+    #[inline(always)]
+    fn run<I: Isa, S: Store>(self, isa: I, [mut y]: [Destination<'_, S>; 1]) {
+        let mut kept = [0.0; BLOCK];
+        for (block, x) in self.x.chunks(BLOCK).enumerate() {
+            let kept = &mut kept[..x.len()];
+            kept.copy_from_slice(x);
+            self.draws.apply(block * BLOCK, kept);
+            for kept in kept.chunks(I::LANES) {
+                y.put(isa, isa.load_partial(kept), kept.len());
+            }
+        }
+    }
+}
+
+struct DropoutInPlace<'a> {
+    draws: Draws,
     y: &'a mut [f32],
 }
 
-impl Kernel for Dropout<'_> {
+impl Kernel for DropoutInPlace<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<I: Isa>(self, _: I) {
-        let Self { key, first, threshold, scale, x, y } = self;
-        for (block, y) in y.chunks_mut(BLOCK).enumerate() {
-            let start = block * BLOCK;
-            if let Source::Slice(x) = x {
-                y.copy_from_slice(&x[start..][..y.len()]);
-            }
-            let mut bits = [0; BLOCK];
-            draw(key, (first + start as u64) / 2, &mut bits);
-            mask(y, &bits, threshold, scale);
+        for (block, y) in self.y.chunks_mut(BLOCK).enumerate() {
+            self.draws.apply(block * BLOCK, y);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Convolution, pooling, matrix product and element-wise kernels of Ocelli: pure functions on slices.
 
+pub mod batch_norm;
 pub mod broadcast;
 pub mod conv;
 pub mod copy;

@@ -7,6 +7,7 @@
 mod columns;
 mod runs;
 mod spread;
+pub(crate) mod table;
 #[cfg(test)]
 mod tests;
 

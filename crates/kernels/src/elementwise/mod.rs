@@ -8,18 +8,22 @@ mod arithmetic;
 pub(crate) mod chunks;
 mod gates;
 mod reference;
+pub(crate) mod stores;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-use ocelli_simd::{BinaryFunction, InstructionSet, Isa, Kernel, UnaryFunction, dispatch_on, slices};
+use ocelli_simd::{
+    BinaryFunction, Destination, InstructionSet, Isa, Kernel, Store, UnaryFunction, Write, Writer, dispatch_on, slices,
+};
 
 use activations::*;
 use arithmetic::*;
-use chunks::in_pieces;
+use chunks::{CHUNK, in_pieces};
 use gates::*;
 pub use reference::{derivative, value};
+use stores::stores_for;
 
 /// Where an element-wise kernel reads an operand.
 #[derive(Clone, Copy, Debug)]
@@ -141,22 +145,22 @@ pub fn unary(op: Unary, x: Source<'_>, y: &mut [f32]) {
 /// `dx[i] = dy[i] · op′(…)`, where `kept` holds what [`Unary::keeps`] names (and is not read if that is nothing).
 pub fn unary_backward(op: Unary, kept: &[f32], dy: Source<'_>, dx: &mut [f32]) {
     match op {
-        Unary::Sigmoid => map_backward(Sigmoid, kept, dy, dx),
-        Unary::Tanh => map_backward(Tanh, kept, dy, dx),
-        Unary::ScaledTanh => map_backward(ScaledTanh, kept, dy, dx),
-        Unary::Relu => map_backward(Relu, kept, dy, dx),
-        Unary::LeakyRelu(slope) => map_backward(LeakyRelu { slope }, kept, dy, dx),
-        Unary::Elu(alpha) if alpha >= 0.0 => map_backward(Elu { alpha }, kept, dy, dx),
-        Unary::Elu(alpha) => map_backward(EluOfInput { alpha }, kept, dy, dx),
-        Unary::Silu => map_backward(Silu, kept, dy, dx),
-        Unary::Gelu => map_backward(Gelu, kept, dy, dx),
-        Unary::GeluTanh => map_backward(GeluTanh, kept, dy, dx),
-        Unary::Square => map_backward(Square, kept, dy, dx),
-        Unary::Sqrt => map_backward(Sqrt, kept, dy, dx),
-        Unary::Abs => map_backward(Abs, kept, dy, dx),
-        Unary::Exp => map_backward(Exp, kept, dy, dx),
-        Unary::Ln => map_backward(Ln, kept, dy, dx),
-        Unary::Reciprocal => map_backward(Reciprocal, kept, dy, dx),
+        Unary::Sigmoid => map2(Sigmoid, dy, kept, dx),
+        Unary::Tanh => map2(Tanh, dy, kept, dx),
+        Unary::ScaledTanh => map2(ScaledTanh, dy, kept, dx),
+        Unary::Relu => map2(Relu, dy, kept, dx),
+        Unary::LeakyRelu(slope) => map2(LeakyRelu { slope }, dy, kept, dx),
+        Unary::Elu(alpha) if alpha >= 0.0 => map2(Elu { alpha }, dy, kept, dx),
+        Unary::Elu(alpha) => map2(EluOfInput { alpha }, dy, kept, dx),
+        Unary::Silu => map2(Silu, dy, kept, dx),
+        Unary::Gelu => map2(Gelu, dy, kept, dx),
+        Unary::GeluTanh => map2(GeluTanh, dy, kept, dx),
+        Unary::Square => map2(Square, dy, kept, dx),
+        Unary::Sqrt => map2(Sqrt, dy, kept, dx),
+        Unary::Abs => map2(Abs, dy, kept, dx),
+        Unary::Exp => map2(Exp, dy, kept, dx),
+        Unary::Ln => map2(Ln, dy, kept, dx),
+        Unary::Reciprocal => map2(Reciprocal, dy, kept, dx),
         Unary::Scale(factor) => map(Scale { factor }, dy, dx),
         Unary::Shift(_) => match dy {
             Source::Slice(dy) => dx.copy_from_slice(dy),
@@ -168,57 +172,102 @@ pub fn unary_backward(op: Unary, kept: &[f32], dy: Source<'_>, dx: &mut [f32]) {
 /// `y = f(x)` over a piece of the work.
 struct Map<'a, F> {
     f: F,
-    x: Source<'a>,
+    x: &'a [f32],
+}
+
+impl<F: UnaryFunction> Writer<1> for Map<'_, F> {
+    #[inline(always)]
+    fn run<I: Isa, S: Store>(self, isa: I, [mut y]: [Destination<'_, S>; 1]) {
+        let blocks = self.x.chunks_exact(I::LANES);
+        let tail = blocks.remainder();
+        for x in blocks {
+            y.put_vector(isa, self.f.apply(isa, isa.load(x)));
+        }
+        y.put(isa, self.f.apply(isa, isa.load_partial(tail)), tail.len());
+    }
+}
+
+/// `y = f(y)` over a piece of the work.
+struct MapInPlace<'a, F> {
+    f: F,
     y: &'a mut [f32],
 }
 
-impl<F: UnaryFunction> Kernel for Map<'_, F> {
+impl<F: UnaryFunction> Kernel for MapInPlace<'_, F> {
     type Output = ();
 
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) {
-        match self.x {
-            Source::Slice(x) => slices::map(isa, self.f, x, self.y),
-            Source::InPlace => slices::map_in_place(isa, self.f, self.y),
-        }
+        slices::map_in_place(isa, self.f, self.y);
     }
 }
 
 /// `y = f(a, b)` over a piece of the work.
 struct Map2<'a, F> {
     f: F,
-    a: Source<'a>,
+    a: &'a [f32],
+    b: &'a [f32],
+}
+
+impl<F: BinaryFunction> Writer<1> for Map2<'_, F> {
+    #[inline(always)]
+    fn run<I: Isa, S: Store>(self, isa: I, [mut y]: [Destination<'_, S>; 1]) {
+        assert_eq!(self.a.len(), self.b.len(), "both sources have one length");
+        let (a, b) = (self.a.chunks_exact(I::LANES), self.b.chunks_exact(I::LANES));
+        let (a_tail, b_tail) = (a.remainder(), b.remainder());
+        for (a, b) in a.zip(b) {
+            y.put_vector(isa, self.f.apply(isa, isa.load(a), isa.load(b)));
+        }
+        y.put(isa, self.f.apply(isa, isa.load_partial(a_tail), isa.load_partial(b_tail)), a_tail.len());
+    }
+}
+
+/// `y = f(y, b)` over a piece of the work.
+struct Map2InPlace<'a, F> {
+    f: F,
     b: &'a [f32],
     y: &'a mut [f32],
 }
 
-impl<F: BinaryFunction> Kernel for Map2<'_, F> {
+impl<F: BinaryFunction> Kernel for Map2InPlace<'_, F> {
     type Output = ();
 
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) {
-        match self.a {
-            Source::Slice(a) => slices::map2(isa, self.f, a, self.b, self.y),
-            Source::InPlace => slices::map2_in_place(isa, self.f, self.y, self.b),
-        }
+        slices::map2_in_place(isa, self.f, self.y, self.b);
     }
 }
 
 fn map<F: UnaryFunction + Sync>(f: F, x: Source<'_>, y: &mut [f32]) {
     x.expect_length(y.len());
     let set = InstructionSet::current();
-    in_pieces(y, chunks::CHUNK, |start, y| {
-        dispatch_on(set, Map { f, x: x.part(start, y.len()), y });
-    });
+    match x {
+        Source::Slice(x) => {
+            let stores = stores_for(y, CHUNK);
+            in_pieces(y, CHUNK, |start, y| {
+                let work = Map { f, x: &x[start..][..y.len()] };
+                dispatch_on(set, Write { work, stores, y: [y] });
+            });
+        }
+        Source::InPlace => in_pieces(y, CHUNK, |_, y| dispatch_on(set, MapInPlace { f, y })),
+    }
 }
 
-/// A derivative is a function of the gradient and of what was kept, in this order.
-fn map_backward<F: BinaryFunction + Sync>(f: F, kept: &[f32], dy: Source<'_>, dx: &mut [f32]) {
-    dy.expect_length(dx.len());
-    assert_eq!(kept.len(), dx.len(), "what was kept for backward has the gradient's length");
+/// `y = f(a, b)`, or `y = f(y, b)`; a derivative is a function of the gradient and of what was kept, in this order.
+pub(crate) fn map2<F: BinaryFunction + Sync>(f: F, a: Source<'_>, b: &[f32], y: &mut [f32]) {
+    a.expect_length(y.len());
+    assert_eq!(b.len(), y.len(), "the second source of an element-wise kernel has its destination's length");
     let set = InstructionSet::current();
-    in_pieces(dx, chunks::CHUNK, |start, dx| {
-        let kept = &kept[start..][..dx.len()];
-        dispatch_on(set, Map2 { f, a: dy.part(start, dx.len()), b: kept, y: dx });
-    });
+    match a {
+        Source::Slice(a) => {
+            let stores = stores_for(y, CHUNK);
+            in_pieces(y, CHUNK, |start, y| {
+                let work = Map2 { f, a: &a[start..][..y.len()], b: &b[start..][..y.len()] };
+                dispatch_on(set, Write { work, stores, y: [y] });
+            });
+        }
+        Source::InPlace => in_pieces(y, CHUNK, |start, y| {
+            dispatch_on(set, Map2InPlace { f, b: &b[start..][..y.len()], y });
+        }),
+    }
 }

@@ -3,6 +3,7 @@
 use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
 use rayon::prelude::*;
 
+use super::table::{Terms, column_sums, load};
 use super::{Finish, Outer};
 use crate::elementwise::chunks::{CHUNK, MOST_PARTS, part_length};
 
@@ -23,6 +24,10 @@ pub(super) struct Table {
 pub(super) fn sum(outer: &Outer, table: Table, x: &[f32], y: &mut [f32], finish: Finish) {
     let set = InstructionSet::current();
     let work = table.rows * table.columns * outer.terms();
+    if x.len() > CHUNK && work == x.len() && y.len() == table.columns {
+        // One large table: a bias gradient.
+        return column_sums(Elements(x), x.len(), table.columns, |column, [sum]| finish.store(sum, &mut y[column]));
+    }
     let result = |(i, y): (usize, &mut [f32])| {
         let x = &x[outer.result_offset(i)..];
         if work <= CHUNK {
@@ -36,6 +41,17 @@ pub(super) fn sum(outer: &Outer, table: Table, x: &[f32], y: &mut [f32], finish:
     } else {
         let results = (CHUNK / work).max(1);
         y.par_chunks_mut(table.columns).enumerate().with_min_len(results).for_each(result);
+    }
+}
+
+/// `x`
+#[derive(Clone, Copy)]
+struct Elements<'a>(&'a [f32]);
+
+impl Terms<1> for Elements<'_> {
+    #[inline(always)]
+    fn at<I: Isa>(self, isa: I, place: usize, _: usize, count: usize) -> [I::Vector; 1] {
+        [load(isa, &self.0[place..], count)]
     }
 }
 

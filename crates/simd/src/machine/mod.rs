@@ -18,5 +18,6 @@
 mod arithmetic;
 mod streams;
 
+pub use crate::Stores;
 pub use arithmetic::multiply_adds;
-pub use streams::{Stores, Streams};
+pub use streams::Streams;

@@ -1,15 +1,6 @@
 //! The ceiling of memory: numbers that stream through a core, from and to any number of places.
 
-use crate::{InstructionSet, Isa, Kernel, dispatch_on};
-
-/// How [`Streams`] writes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Stores {
-    /// Through the caches: a line is read from memory before it is written.
-    Regular,
-    /// Past the caches, straight to memory. Where an instruction set has no such store, as with [`Stores::Regular`].
-    NonTemporal,
-}
+use crate::{InstructionSet, Isa, Kernel, Stores, dispatch_on};
 
 /// Slices of one length that are gone through at the same time: `t[i] = max(read[..][i], update[..][i])` is written to
 /// `update[..][i]` and `write[..][i]`.
@@ -18,7 +9,7 @@ pub enum Stores {
 /// read and one written is a copy; none read and one written a fill; one updated is what an operation in place does.
 ///
 /// ```
-/// use ocelli_simd::{InstructionSet, machine::{Stores, Streams}};
+/// use ocelli_simd::{InstructionSet, Stores, machine::Streams};
 ///
 /// let (a, b, mut y) = (vec![1.0; 1000], vec![2.0; 1000], vec![0.0; 1000]);
 /// let streams = Streams { read: [&a, &b], update: [], write: [&mut y] };

@@ -1,0 +1,131 @@
+//! Gradients: a pass that sums them up for the parameters, and one that writes the input's.
+
+use ocelli_simd::{Destination, InstructionSet, Isa, Store, Write, Writer, dispatch_on};
+
+use super::forward::Affine;
+use super::{BatchNorm, PerChannel};
+use crate::elementwise::chunks::{in_pieces, rows_piece};
+use crate::elementwise::stores::stores_for;
+use crate::reduce::table::{Terms, column_sums, load, widened};
+use crate::scratch;
+
+/// `dβ = Σ g` and `dγ = Σ g (x - μ) / √(σ² + ε)` over the rows, where `g` is `dy` where the activation passed its
+/// argument through, and zero elsewhere.
+pub fn batch_norm_backward_parameters(
+    norm: &BatchNorm<'_>,
+    x: &[f32],
+    dy: &[f32],
+    dgamma: &mut [f32],
+    dbeta: &mut [f32],
+) {
+    let channels = norm.channels(x.len());
+    assert_eq!(x.len(), dy.len(), "input and gradient have one length");
+    assert_eq!([dgamma.len(), dbeta.len()], [channels; 2], "each channel has a scale and a shift");
+    let width = widened(channels);
+    scratch::with(3 * width, |memory| {
+        let terms = Gradients { affine: Affine::of(norm, memory, width), x, dy };
+        column_sums(terms, x.len(), channels, |channel, [gradient, product]| {
+            dbeta[channel] = gradient as f32;
+            dgamma[channel] = (product * norm.inverse_deviation(channel)) as f32;
+        });
+    });
+}
+
+/// `g` and `g (x - μ)`
+#[derive(Clone, Copy)]
+struct Gradients<'a> {
+    affine: Affine<'a>,
+    x: &'a [f32],
+    dy: &'a [f32],
+}
+
+impl Terms<2> for Gradients<'_> {
+    #[inline(always)]
+    fn at<I: Isa>(self, isa: I, place: usize, column: usize, count: usize) -> [I::Vector; 2] {
+        let x = load(isa, &self.x[place..], count);
+        let [centred, _, argument] = self.affine.apply(isa, x, column, count);
+        let gradient = self.affine.bounds.gradient(isa, argument, load(isa, &self.dy[place..], count));
+        [gradient, isa.mul(gradient, centred)]
+    }
+}
+
+/// What a gradient passes through on its way to the input.
+#[derive(Clone, Copy, Debug)]
+pub enum Through<'a> {
+    /// The elements and, by them, the statistics of the batch; with what [`batch_norm_backward_parameters`] wrote.
+    Batch {
+        /// `dγ`
+        dgamma: &'a [f32],
+        /// `dβ`
+        dbeta: &'a [f32],
+    },
+    /// The elements only: statistics are constant, as running ones are.
+    Elements,
+}
+
+/// The input's gradient: with `s = 1 / √(σ² + ε)` and `g` as for the parameters,
+/// `dx = γ s (g - (dβ + (x - μ) s dγ) / rows)`, or `γ s g` where statistics are constant.
+pub fn batch_norm_backward_data(norm: &BatchNorm<'_>, x: &[f32], dy: &[f32], through: Through<'_>, dx: &mut [f32]) {
+    let channels = norm.channels(x.len());
+    assert_eq!([dy.len(), dx.len()], [x.len(); 2], "input and gradients have one length");
+    if let Through::Batch { dgamma, dbeta } = through {
+        assert_eq!([dgamma.len(), dbeta.len()], [channels; 2], "each channel has a scale and a shift");
+    }
+    let rows = (x.len() / channels.max(1)) as f64;
+    let width = widened(channels);
+    let set = InstructionSet::current();
+    scratch::with(5 * width, |memory| {
+        let (memory, of_statistics) = memory.split_at_mut(3 * width);
+        let affine = Affine::of(norm, memory, width);
+        let statistics = PerChannel::compute(of_statistics, width, channels, |channel| match through {
+            Through::Elements => [0.0; 2],
+            Through::Batch { dgamma, dbeta } => {
+                let share = -norm.scale(channel) / rows;
+                let slope = share * norm.inverse_deviation(channel) * f64::from(dgamma[channel]);
+                [slope as f32, (share * f64::from(dbeta[channel])) as f32]
+            }
+        });
+        let stores = stores_for(dx, width);
+        in_pieces(dx, rows_piece(width, width), |start, dx| {
+            let (x, dy) = (&x[start..][..dx.len()], &dy[start..][..dx.len()]);
+            dispatch_on(set, Write { work: Data { affine, statistics, x, dy }, stores, y: [dx] });
+        });
+    });
+}
+
+struct Data<'a> {
+    affine: Affine<'a>,
+    /// What the statistics add: a slope along `x - μ`, and a constant.
+    statistics: PerChannel<'a, 2>,
+    x: &'a [f32],
+    dy: &'a [f32],
+}
+
+impl Data<'_> {
+    #[inline(always)]
+    fn gradient<I: Isa>(&self, isa: I, place: usize, column: usize, count: usize) -> I::Vector {
+        let x = load(isa, &self.x[place..], count);
+        let [centred, scale, argument] = self.affine.apply(isa, x, column, count);
+        let gradient = self.affine.bounds.gradient(isa, argument, load(isa, &self.dy[place..], count));
+        let [slope, constant] = self.statistics.at(isa, column, count);
+        isa.mul_add(scale, gradient, isa.mul_add(slope, centred, constant))
+    }
+}
+
+impl Writer<1> for Data<'_> {
+    #[inline(always)]
+    fn run<I: Isa, S: Store>(self, isa: I, [mut dx]: [Destination<'_, S>; 1]) {
+        let width = self.statistics.width();
+        for row in (0..self.x.len()).step_by(width) {
+            let length = width.min(self.x.len() - row);
+            let whole = length - length % I::LANES;
+            for column in (0..whole).step_by(I::LANES) {
+                dx.put_vector(isa, self.gradient(isa, row + column, column, I::LANES));
+            }
+            let tail = length - whole;
+            if tail > 0 {
+                dx.put(isa, self.gradient(isa, row + whole, whole, tail), tail);
+            }
+        }
+    }
+}

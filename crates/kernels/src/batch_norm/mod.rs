@@ -1,0 +1,128 @@
+//! Batch normalisation (Ioffe and Szegedy 2015) of `[rows, C]`, which is `[N, H, W, C]` as it lies.
+//!
+//! Training is four passes over memory: [`batch_norm_statistics`] reads the input; [`batch_norm_forward`] reads it again
+//! and writes the output, activation included; [`batch_norm_backward_parameters`] reads the input and the gradient;
+//! [`batch_norm_backward_data`] reads both again and writes the input's gradient. Nothing is kept but the input and two
+//! numbers for each channel: where the activation was passed through is found by computing its argument again, which
+//! costs less than reading it would.
+
+mod backward;
+mod forward;
+mod statistics;
+#[cfg(test)]
+mod tests;
+
+pub use backward::{Through, batch_norm_backward_data, batch_norm_backward_parameters};
+pub use forward::batch_norm_forward;
+pub use statistics::batch_norm_statistics;
+
+use ocelli_simd::Isa;
+
+use crate::Activation;
+use crate::reduce::table::load;
+
+/// `y = activation(γ (x - μ) / √(σ² + ε) + β)`, with one of each for every channel.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchNorm<'a> {
+    /// `μ`: of the batch in training, the running one in inference.
+    pub mean: &'a [f32],
+    /// `σ²`, likewise.
+    pub variance: &'a [f32],
+    /// `γ`
+    pub gamma: &'a [f32],
+    /// `β`
+    pub beta: &'a [f32],
+    /// `ε`
+    pub epsilon: f32,
+    /// What is done to the normalised values in the same pass.
+    pub activation: Activation,
+}
+
+impl BatchNorm<'_> {
+    /// Asserts the invariant that callers check shapes; returns the number of channels.
+    fn channels(&self, length: usize) -> usize {
+        let channels = self.mean.len();
+        for parameters in [self.variance, self.gamma, self.beta] {
+            assert_eq!(parameters.len(), channels, "each channel has a mean, a variance, a scale and a shift");
+        }
+        assert!(length == 0 || length.is_multiple_of(channels), "the tensor is made of whole rows of channels");
+        channels
+    }
+
+    /// `1 / √(σ² + ε)`
+    fn inverse_deviation(&self, channel: usize) -> f64 {
+        1.0 / (f64::from(self.variance[channel]) + f64::from(self.epsilon)).sqrt()
+    }
+
+    /// `γ / √(σ² + ε)`
+    fn scale(&self, channel: usize) -> f64 {
+        f64::from(self.gamma[channel]) * self.inverse_deviation(channel)
+    }
+}
+
+/// An activation as what it does in every case: bounding.
+#[derive(Clone, Copy)]
+struct Bounds {
+    low: f32,
+    high: f32,
+}
+
+impl Bounds {
+    fn of(activation: Activation) -> Self {
+        match activation {
+            Activation::Identity => Self { low: f32::NEG_INFINITY, high: f32::INFINITY },
+            Activation::Relu => Self { low: 0.0, high: f32::INFINITY },
+            Activation::Clamp { low, high } => Self { low, high },
+        }
+    }
+
+    #[inline(always)]
+    fn apply<I: Isa>(self, isa: I, x: I::Vector) -> I::Vector {
+        // The order of operands lets a NaN through.
+        isa.min(isa.splat(self.high), isa.max(isa.splat(self.low), x))
+    }
+
+    /// `dy` where `x` lies between the bounds (or is NaN), else zero.
+    #[inline(always)]
+    fn gradient<I: Isa>(self, isa: I, x: I::Vector, dy: I::Vector) -> I::Vector {
+        let below = isa.less_or_equal(x, isa.splat(self.low));
+        let above = isa.less_or_equal(isa.splat(self.high), x);
+        isa.select(isa.mask_or(below, above), isa.zero(), dy)
+    }
+}
+
+/// What is computed from the parameters of a channel before any element is: `K` rows of numbers, one for each channel,
+/// repeated to the width in which tables are gone through.
+#[derive(Clone, Copy)]
+struct PerChannel<'a, const K: usize> {
+    rows: [&'a [f32]; K],
+}
+
+impl<'a, const K: usize> PerChannel<'a, K> {
+    /// Computes the numbers into `memory` of `K · width`.
+    fn compute(memory: &'a mut [f32], width: usize, channels: usize, of_channel: impl Fn(usize) -> [f32; K]) -> Self {
+        for channel in 0..channels {
+            for (k, number) in of_channel(channel).into_iter().enumerate() {
+                memory[k * width..][..width][channel..].iter_mut().step_by(channels).for_each(|x| *x = number);
+            }
+        }
+        let memory: &'a [f32] = memory;
+        Self { rows: std::array::from_fn(|k| &memory[k * width..][..width]) }
+    }
+
+    /// The length of a row.
+    #[inline(always)]
+    fn width(&self) -> usize {
+        self.rows[0].len()
+    }
+
+    /// The numbers of `count` columns from `column` on.
+    #[inline(always)]
+    fn at<I: Isa>(&self, isa: I, column: usize, count: usize) -> [I::Vector; K] {
+        let mut numbers = [isa.zero(); K];
+        for (numbers, row) in numbers.iter_mut().zip(self.rows) {
+            *numbers = load(isa, &row[column..], count);
+        }
+        numbers
+    }
+}

@@ -1,0 +1,203 @@
+//! Sums of columns in the order in which a table lies in memory.
+//!
+//! Strips of columns, one after the other, would read a wide table in short pieces far apart, at half the speed of
+//! memory. Here rows are gone through from end to end and the sums of all columns lie in the nearest cache: four rows at
+//! a time, so that a sum is read and written once for four terms. Blocks of rows are added in `f32`; blocks and parts in
+//! pairs of `f32`, of which the second holds what the first rounds off (Knuth's two-sum).
+
+use std::ops::Range;
+
+use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
+use rayon::prelude::*;
+
+use crate::elementwise::chunks::CHUNK;
+use crate::scratch;
+
+/// Rows that are added in `f32`.
+const BLOCK: usize = 128;
+/// Rows that are added before their sum goes to memory.
+const TOGETHER: usize = 4;
+/// The most parts with sums of their own: at 2048 columns those of 64 MB are 2 % of what is read.
+const MOST_PARTS: usize = 32;
+/// Columns at whose multiples every vector is whole.
+const WHOLE: usize = 16;
+/// Up to this many columns, several rows are taken as one that is made of whole vectors.
+const NARROW: usize = 256;
+
+/// `K` numbers for each place of a table, whose sums over the rows are wanted.
+pub(crate) trait Terms<const K: usize>: Copy + Sync {
+    /// The terms of `count` places from number `place` of the table on, of which the first is in `column` of the
+    /// [widened](widened) table. Implementations must be `#[inline(always)]`.
+    fn at<I: Isa>(self, isa: I, place: usize, column: usize, count: usize) -> [I::Vector; K];
+}
+
+/// The first `count` numbers of `x`, no more than a vector.
+#[inline(always)]
+pub(crate) fn load<I: Isa>(isa: I, x: &[f32], count: usize) -> I::Vector {
+    if count == I::LANES { isa.load(x) } else { isa.load_partial(&x[..count]) }
+}
+
+/// The columns of a table whose narrow rows are taken together, so that they are made of whole vectors: a multiple of
+/// `columns`. What depends on the column is repeated to this width.
+pub(crate) fn widened(columns: usize) -> usize {
+    let mut width = columns;
+    while columns <= NARROW && !width.is_multiple_of(WHOLE) {
+        width += columns;
+    }
+    width
+}
+
+/// Calls `store(column, sums)` for every column of a table of `length` numbers.
+pub(crate) fn column_sums<T: Terms<K>, const K: usize>(
+    terms: T,
+    length: usize,
+    columns: usize,
+    mut store: impl FnMut(usize, [f64; K]),
+) {
+    let set = InstructionSet::current();
+    let width = widened(columns);
+    let rows = length.div_ceil(width);
+    let part_rows = (CHUNK / width).max(rows.div_ceil(MOST_PARTS)).next_multiple_of(BLOCK);
+    let part = part_rows * width;
+    let sums_of_part = 3 * K * width;
+    scratch::with(length.div_ceil(part).max(1) * sums_of_part, |sums| {
+        let sum_part = |(i, sums): (usize, &mut [f32])| {
+            let places = i * part..length.min((i + 1) * part);
+            dispatch_on(set, Part::<_, K> { terms, places, width, sums });
+        };
+        if length <= CHUNK {
+            sums.chunks_exact_mut(sums_of_part).enumerate().for_each(sum_part);
+        } else {
+            sums.par_chunks_exact_mut(sums_of_part).enumerate().for_each(sum_part);
+        }
+        let (sums, others) = sums.split_at_mut(sums_of_part);
+        let (high, rest) = sums.split_at_mut(K * width);
+        let low = &mut rest[..K * width];
+        for other in others.chunks_exact(sums_of_part) {
+            for x in other.chunks_exact(K * width).take(2) {
+                dispatch_on(set, AddToPairs { x, high, low });
+            }
+        }
+        for column in 0..columns {
+            let mut totals = [0.0; K];
+            for (k, total) in totals.iter_mut().enumerate() {
+                for place in (k * width + column..(k + 1) * width).step_by(columns) {
+                    *total += f64::from(high[place]) + f64::from(low[place]);
+                }
+            }
+            store(column, totals);
+        }
+    });
+}
+
+/// The sums over some rows: high and low halves of the totals, and sums of a block, each `[K, width]`.
+struct Part<'a, T, const K: usize> {
+    terms: T,
+    places: Range<usize>,
+    width: usize,
+    sums: &'a mut [f32],
+}
+
+impl<T: Terms<K>, const K: usize> Kernel for Part<'_, T, K> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        let Self { terms, places, width, sums } = self;
+        let (high, rest) = sums.split_at_mut(K * width);
+        let (low, block) = rest.split_at_mut(K * width);
+        high.fill(0.0);
+        low.fill(0.0);
+        for start in places.clone().step_by(BLOCK * width) {
+            let end = places.end.min(start + BLOCK * width);
+            block.fill(0.0);
+            let mut place = start;
+            while end - place >= TOGETHER * width {
+                add_rows::<I, T, K, TOGETHER>(isa, terms, place, width, width, block);
+                place += TOGETHER * width;
+            }
+            while place < end {
+                // The last row of a widened table may be short.
+                let length = width.min(end - place);
+                add_rows::<I, T, K, 1>(isa, terms, place, length, width, block);
+                place += length;
+            }
+            add_to_pairs(isa, block, high, low);
+        }
+    }
+}
+
+/// Adds the first `length` columns of `R` rows from `place` on.
+#[inline(always)]
+fn add_rows<I: Isa, T: Terms<K>, const K: usize, const R: usize>(
+    isa: I,
+    terms: T,
+    place: usize,
+    length: usize,
+    width: usize,
+    sums: &mut [f32],
+) {
+    let whole = length - length % I::LANES;
+    for column in (0..whole).step_by(I::LANES) {
+        let added = rows_sum::<I, T, K, R>(isa, terms, place, column, width, I::LANES);
+        for k in 0..K {
+            let sum = &mut sums[k * width + column..];
+            isa.store(isa.add(isa.load(sum), added[k]), sum);
+        }
+    }
+    if whole < length {
+        let added = rows_sum::<I, T, K, R>(isa, terms, place, whole, width, length - whole);
+        for k in 0..K {
+            let sum = &mut sums[k * width + whole..][..length - whole];
+            isa.store_partial(isa.add(isa.load_partial(sum), added[k]), sum);
+        }
+    }
+}
+
+#[inline(always)]
+fn rows_sum<I: Isa, T: Terms<K>, const K: usize, const R: usize>(
+    isa: I,
+    terms: T,
+    place: usize,
+    column: usize,
+    width: usize,
+    count: usize,
+) -> [I::Vector; K] {
+    let mut sums = terms.at(isa, place + column, column, count);
+    for row in 1..R {
+        let more = terms.at(isa, place + row * width + column, column, count);
+        for k in 0..K {
+            sums[k] = isa.add(sums[k], more[k]);
+        }
+    }
+    sums
+}
+
+/// `high + low += x`, with nothing rounded off but from the low halves.
+#[inline(always)]
+fn add_to_pairs<I: Isa>(isa: I, x: &[f32], high: &mut [f32], low: &mut [f32]) {
+    let pairs = high.chunks_mut(I::LANES).zip(low.chunks_mut(I::LANES));
+    for (x, (high, low)) in x.chunks(I::LANES).zip(pairs) {
+        let (value, old) = (isa.load_partial(x), isa.load_partial(high));
+        let sum = isa.add(old, value);
+        let part = isa.sub(sum, old);
+        let lost = isa.add(isa.sub(old, isa.sub(sum, part)), isa.sub(value, part));
+        isa.store_partial(sum, high);
+        isa.store_partial(isa.add(isa.load_partial(low), lost), low);
+    }
+}
+
+struct AddToPairs<'a> {
+    x: &'a [f32],
+    high: &'a mut [f32],
+    low: &'a mut [f32],
+}
+
+impl Kernel for AddToPairs<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        add_to_pairs(isa, self.x, self.high, self.low);
+    }
+}

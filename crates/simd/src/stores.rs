@@ -1,0 +1,204 @@
+//! How results reach memory: through the caches or past them.
+//!
+//! A processor that writes into a line it does not hold reads the line first, though every byte of it is replaced: a
+//! copy moves three bytes for two. Stores past the caches ("non-temporal") spare that, and leave to others what the
+//! caches hold; but what they write must be read from memory again, and other threads see it in order only behind a
+//! fence. [`Write`] is where both are taken care of: work that is a [`Writer`] puts vector after vector, and does not
+//! know where they go.
+
+use crate::{Isa, Kernel};
+
+/// How a kernel writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stores {
+    /// Through the caches: a line is read from memory before it is written.
+    Regular,
+    /// Past the caches, straight to memory. Where an instruction set has no such store, as with [`Stores::Regular`].
+    NonTemporal,
+}
+
+/// Work that fills `N` slices, each from its first element to its last, without reading them.
+pub trait Writer<const N: usize> {
+    /// Does the work. Implementations must be `#[inline(always)]`, as those of a [`Kernel`].
+    fn run<I: Isa, S: Store>(self, isa: I, y: [Destination<'_, S>; N]);
+}
+
+/// A [`Writer`] with the slices that it fills: a [`Kernel`].
+///
+/// ```
+/// use ocelli_simd::{Destination, Isa, Store, Stores, Write, Writer, dispatch};
+///
+/// /// `-x`
+/// struct Negated<'a>(&'a [f32]);
+///
+/// impl Writer<1> for Negated<'_> {
+///     #[inline(always)]
+///     fn run<I: Isa, S: Store>(self, isa: I, [mut y]: [Destination<'_, S>; 1]) {
+///         for x in self.0.chunks(I::LANES) {
+///             y.put(isa, isa.neg(isa.load_partial(x)), x.len());
+///         }
+///     }
+/// }
+///
+/// let (x, mut y) = (vec![1.0; 50], vec![0.0; 50]);
+/// dispatch(Write { work: Negated(&x), stores: Stores::NonTemporal, y: [&mut y] });
+/// assert_eq!(y, [-1.0; 50]);
+/// ```
+#[derive(Debug)]
+pub struct Write<'a, W, const N: usize> {
+    /// What is done.
+    pub work: W,
+    /// How results are stored.
+    pub stores: Stores,
+    /// What is filled.
+    pub y: [&'a mut [f32]; N],
+}
+
+impl<W: Writer<N>, const N: usize> Kernel for Write<'_, W, N> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        match self.stores {
+            Stores::Regular => self.work.run(isa, self.y.map(|rest| Destination { rest, store: Regular })),
+            Stores::NonTemporal => {
+                let _fence = Fence(isa);
+                self.work.run(isa, self.y.map(|rest| Destination { rest, store: NonTemporal }));
+            }
+        }
+    }
+}
+
+/// Fences when it goes, after a panic, too: the slices are read by others then.
+struct Fence<I: Isa>(I);
+
+impl<I: Isa> Drop for Fence<I> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.0.fence();
+    }
+}
+
+/// A slice that is being filled.
+#[derive(Debug)]
+pub struct Destination<'a, S> {
+    rest: &'a mut [f32],
+    store: S,
+}
+
+impl<S: Store> Destination<'_, S> {
+    /// The number of elements that are still to be written.
+    #[inline(always)]
+    pub fn left(&self) -> usize {
+        self.rest.len()
+    }
+
+    /// Writes all lanes.
+    ///
+    /// # Panics
+    /// If less than a vector is left.
+    #[inline(always)]
+    pub fn put_vector<I: Isa>(&mut self, isa: I, value: I::Vector) {
+        let (y, rest) = std::mem::take(&mut self.rest).split_at_mut(I::LANES);
+        self.store.store(isa, value, y);
+        self.rest = rest;
+    }
+
+    /// Writes the first `min(count, LANES)` lanes.
+    ///
+    /// # Panics
+    /// If less than that is left.
+    #[inline(always)]
+    pub fn put<I: Isa>(&mut self, isa: I, value: I::Vector, count: usize) {
+        if count >= I::LANES {
+            return self.put_vector(isa, value);
+        }
+        let (y, rest) = std::mem::take(&mut self.rest).split_at_mut(count);
+        isa.store_partial(value, y);
+        self.rest = rest;
+    }
+}
+
+mod sealed {
+    use crate::Isa;
+
+    pub trait Store: Copy {
+        /// Writes `value` to the first `LANES` places of `y`.
+        fn store<I: Isa>(self, isa: I, value: I::Vector, y: &mut [f32]);
+    }
+}
+
+/// One of the [`Stores`] as a type, for which a [`Writer`] is compiled.
+pub trait Store: sealed::Store {}
+
+#[derive(Clone, Copy, Debug)]
+struct Regular;
+
+impl sealed::Store for Regular {
+    #[inline(always)]
+    fn store<I: Isa>(self, isa: I, value: I::Vector, y: &mut [f32]) {
+        isa.store(value, y);
+    }
+}
+
+impl Store for Regular {}
+
+/// Made by [`Write`] alone, which fences.
+#[derive(Clone, Copy, Debug)]
+struct NonTemporal;
+
+impl sealed::Store for NonTemporal {
+    /// Places that are not aligned to a vector are written through the caches.
+    #[inline(always)]
+    fn store<I: Isa>(self, isa: I, value: I::Vector, y: &mut [f32]) {
+        assert!(y.len() >= I::LANES, "a store writes a whole vector");
+        if y.as_ptr().addr().is_multiple_of(I::LANES * size_of::<f32>()) {
+            // SAFETY: the assertion and the condition above: there is room for a vector, at a multiple of its size.
+            unsafe { isa.store_non_temporal_ptr(value, y.as_mut_ptr()) };
+        } else {
+            isa.store(value, y);
+        }
+    }
+}
+
+impl Store for NonTemporal {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{InstructionSet, dispatch_on};
+
+    /// `x[i]` and `2 x[i]`
+    struct Doubles<'a>(&'a [f32]);
+
+    impl Writer<2> for Doubles<'_> {
+        #[inline(always)]
+        fn run<I: Isa, S: Store>(self, isa: I, [mut y, mut z]: [Destination<'_, S>; 2]) {
+            for x in self.0.chunks(I::LANES) {
+                let value = isa.load_partial(x);
+                y.put(isa, value, x.len());
+                z.put(isa, isa.add(value, value), x.len());
+            }
+            assert_eq!((y.left(), z.left()), (0, 0));
+        }
+    }
+
+    #[test]
+    fn every_length_at_every_alignment() {
+        let x: Vec<f32> = (0..80).map(|i| i as f32 + 1.0).collect();
+        for set in InstructionSet::available() {
+            for stores in [Stores::Regular, Stores::NonTemporal] {
+                for (start, length) in (0..17).flat_map(|start| (0..60).map(move |length| (start, length))) {
+                    let (mut y, mut z) = (vec![0.0; 80], vec![0.0; 80]);
+                    let range = start..start + length;
+                    let work = Doubles(&x[range.clone()]);
+                    dispatch_on(set, Write { work, stores, y: [&mut y[range.clone()], &mut z[range.clone()]] });
+                    for i in 0..80 {
+                        let expected = if range.contains(&i) { x[i] } else { 0.0 };
+                        assert_eq!((y[i], z[i]), (expected, 2.0 * expected), "{set} {stores:?} {range:?} {i}");
+                    }
+                }
+            }
+        }
+    }
+}
