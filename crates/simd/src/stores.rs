@@ -69,6 +69,24 @@ impl<W: Writer<N>, const N: usize> Kernel for Write<'_, W, N> {
     }
 }
 
+/// A [`Writer`] whose results are added to what the slices hold: a [`Kernel`].
+#[derive(Debug)]
+pub struct AddTo<'a, W, const N: usize> {
+    /// What is done.
+    pub work: W,
+    /// What is added to.
+    pub y: [&'a mut [f32]; N],
+}
+
+impl<W: Writer<N>, const N: usize> Kernel for AddTo<'_, W, N> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        self.work.run(isa, self.y.map(|rest| Destination { rest, store: Adding }));
+    }
+}
+
 /// Fences when it goes, after a panic, too: the slices are read by others then.
 struct Fence<I: Isa>(I);
 
@@ -114,7 +132,7 @@ impl<S: Store> Destination<'_, S> {
             return self.put_vector(isa, value);
         }
         let (y, rest) = std::mem::take(&mut self.rest).split_at_mut(count);
-        isa.store_partial(value, y);
+        self.store.store_partial(isa, value, y);
         self.rest = rest;
     }
 }
@@ -125,10 +143,16 @@ mod sealed {
     pub trait Store: Copy {
         /// Writes `value` to the first `LANES` places of `y`.
         fn store<I: Isa>(self, isa: I, value: I::Vector, y: &mut [f32]);
+
+        /// Writes the first `y.len()` lanes of `value`, fewer than there are.
+        #[inline(always)]
+        fn store_partial<I: Isa>(self, isa: I, value: I::Vector, y: &mut [f32]) {
+            isa.store_partial(value, y);
+        }
     }
 }
 
-/// One of the [`Stores`] as a type, for which a [`Writer`] is compiled.
+/// What becomes of a result, as a type for which a [`Writer`] is compiled.
 pub trait Store: sealed::Store {}
 
 #[derive(Clone, Copy, Debug)]
@@ -142,6 +166,23 @@ impl sealed::Store for Regular {
 }
 
 impl Store for Regular {}
+
+#[derive(Clone, Copy, Debug)]
+struct Adding;
+
+impl sealed::Store for Adding {
+    #[inline(always)]
+    fn store<I: Isa>(self, isa: I, value: I::Vector, y: &mut [f32]) {
+        isa.store(isa.add(isa.load(y), value), y);
+    }
+
+    #[inline(always)]
+    fn store_partial<I: Isa>(self, isa: I, value: I::Vector, y: &mut [f32]) {
+        isa.store_partial(isa.add(isa.load_partial(y), value), y);
+    }
+}
+
+impl Store for Adding {}
 
 /// Made by [`Write`] alone, which fences.
 #[derive(Clone, Copy, Debug)]
@@ -196,6 +237,11 @@ mod tests {
                     for i in 0..80 {
                         let expected = if range.contains(&i) { x[i] } else { 0.0 };
                         assert_eq!((y[i], z[i]), (expected, 2.0 * expected), "{set} {stores:?} {range:?} {i}");
+                    }
+                    let work = Doubles(&x[range.clone()]);
+                    dispatch_on(set, AddTo { work, y: [&mut y[range.clone()], &mut z[range.clone()]] });
+                    for i in range.clone() {
+                        assert_eq!((y[i], z[i]), (2.0 * x[i], 4.0 * x[i]), "{set} {range:?} {i}");
                     }
                 }
             }

@@ -1,10 +1,12 @@
 //! Average pooling.
 
-use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
+use std::ops::Range;
+
+use ocelli_simd::{Destination, Isa, Store, Writer};
 
 use super::PoolGeometry;
 use super::axis::Axis;
-use super::pixels::{Image, Lanes, in_row_pieces};
+use super::pixels::{Channels, Image, Pixel, fill_rows, put};
 use crate::Accumulate;
 use crate::elementwise::chunks::CHUNK;
 
@@ -76,18 +78,14 @@ impl Averaging {
 
 pub(super) fn forward(g: &Averaging, x: &[f32], y: &mut [f32]) {
     g.assert_lengths(x.len(), y.len());
-    let set = InstructionSet::current();
     let [out_h, out_w, channels] = g.output;
-    in_row_pieces(y, out_w * channels, g.work(out_h), |first, y| dispatch_on(set, Forward { g, x, first, y }));
+    fill_rows(y, [out_w, channels], g.work(out_h), Accumulate::Set, |first| Forward { g, x, first });
 }
 
 pub(super) fn backward(g: &Averaging, dy: &[f32], dx: &mut [f32], accumulate: Accumulate) {
     g.assert_lengths(dx.len(), dy.len());
-    let set = InstructionSet::current();
     let [in_h, in_w, channels] = g.input;
-    in_row_pieces(dx, in_w * channels, g.work(in_h), |first, dx| {
-        dispatch_on(set, Backward { g, dy, first, dx, accumulate });
-    });
+    fill_rows(dx, [in_w, channels], g.work(in_h), accumulate, |first| Backward { g, dy, first });
 }
 
 /// Output rows from the one with number `first` on.
@@ -95,38 +93,55 @@ struct Forward<'a> {
     g: &'a Averaging,
     x: &'a [f32],
     first: usize,
-    y: &'a mut [f32],
 }
 
-impl Kernel for Forward<'_> {
-    type Output = ();
-
+impl Writer<1> for Forward<'_> {
     #[inline(always)]
-    fn run<I: Isa>(self, isa: I) {
-        let Self { g, x, first, y } = self;
+    fn run<I: Isa, S: Store>(self, isa: I, mut y: [Destination<'_, S>; 1]) {
+        let Self { g, x, first } = self;
         let [out_h, out_w, channels] = g.output;
-        for (row, y) in y.chunks_exact_mut(out_w * channels).enumerate() {
-            let image = Image::of_batch(x, (first + row) / out_h, g.input);
-            let oy = (first + row) % out_h;
-            let rows = g.vertical.inputs(oy);
-            for (ox, y) in y.chunks_exact_mut(channels).enumerate() {
-                let columns = g.horizontal.inputs(ox);
-                let divisor = g.divisor(g.vertical, oy) * g.divisor(g.horizontal, ox);
-                let scale = isa.splat(1.0 / divisor as f32);
-                for lanes in Lanes::all(isa, channels) {
-                    let mut sum = isa.zero();
-                    for iy in rows.clone() {
-                        // A sum for each row: the error of large windows grows with their sides only.
-                        let mut row_sum = isa.zero();
-                        for ix in columns.clone() {
-                            row_sum = isa.add(row_sum, lanes.load(isa, image.pixel(iy, ix)));
-                        }
-                        sum = isa.add(sum, row_sum);
-                    }
-                    lanes.store(isa, isa.mul(sum, scale), y);
-                }
+        for row in first..first + y[0].left() / (out_w * channels) {
+            let image = Image::of_batch(x, row / out_h, g.input);
+            let oy = row % out_h;
+            let height = g.divisor(g.vertical, oy);
+            for ox in 0..out_w {
+                let scale = 1.0 / (height * g.divisor(g.horizontal, ox)) as f32;
+                let window = Window { image, rows: g.vertical.inputs(oy), columns: g.horizontal.inputs(ox), scale };
+                put(isa, &window, channels, &mut y);
             }
         }
+    }
+}
+
+/// `scale · Σ` of the pixels of a window
+struct Window<'a> {
+    image: Image<'a>,
+    rows: Range<usize>,
+    columns: Range<usize>,
+    scale: f32,
+}
+
+impl Pixel<1> for Window<'_> {
+    #[inline(always)]
+    fn at<I: Isa, const V: usize>(&self, isa: I, channels: Channels<V>) -> [[I::Vector; V]; 1] {
+        let mut sums = [isa.zero(); V];
+        for iy in self.rows.clone() {
+            // A sum for each row: the error of large windows grows with their sides only.
+            let mut row_sums = [isa.zero(); V];
+            for ix in self.columns.clone() {
+                let x = channels.load(isa, self.image.pixel(iy, ix));
+                for v in 0..V {
+                    row_sums[v] = isa.add(row_sums[v], x[v]);
+                }
+            }
+            for v in 0..V {
+                sums[v] = isa.add(sums[v], row_sums[v]);
+            }
+        }
+        for v in 0..V {
+            sums[v] = isa.mul(sums[v], isa.splat(self.scale));
+        }
+        [sums]
     }
 }
 
@@ -135,38 +150,47 @@ struct Backward<'a> {
     g: &'a Averaging,
     dy: &'a [f32],
     first: usize,
-    dx: &'a mut [f32],
-    accumulate: Accumulate,
 }
 
-impl Kernel for Backward<'_> {
-    type Output = ();
-
+impl Writer<1> for Backward<'_> {
     #[inline(always)]
-    fn run<I: Isa>(self, isa: I) {
-        let Self { g, dy, first, dx, accumulate } = self;
+    fn run<I: Isa, S: Store>(self, isa: I, mut dx: [Destination<'_, S>; 1]) {
+        let Self { g, dy, first } = self;
         let [in_h, in_w, channels] = g.input;
-        for (row, dx) in dx.chunks_exact_mut(in_w * channels).enumerate() {
-            let dy = Image::of_batch(dy, (first + row) / in_h, g.output);
-            let rows = g.vertical.windows((first + row) % in_h);
-            for (ix, dx) in dx.chunks_exact_mut(channels).enumerate() {
-                let columns = g.horizontal.windows(ix);
-                for lanes in Lanes::all(isa, channels) {
-                    let mut sum = match accumulate {
-                        Accumulate::Set => isa.zero(),
-                        Accumulate::Add => lanes.load(isa, dx),
-                    };
-                    for oy in rows.clone() {
-                        let height = g.divisor(g.vertical, oy);
-                        for ox in columns.clone() {
-                            let divisor = height * g.divisor(g.horizontal, ox);
-                            let scale = isa.splat(1.0 / divisor as f32);
-                            sum = isa.mul_add(lanes.load(isa, dy.pixel(oy, ox)), scale, sum);
-                        }
-                    }
-                    lanes.store(isa, sum, dx);
+        for row in first..first + dx[0].left() / (in_w * channels) {
+            let dy = Image::of_batch(dy, row / in_h, g.output);
+            let rows = g.vertical.windows(row % in_h);
+            for ix in 0..in_w {
+                let windows = Windows { g, dy, rows: rows.clone(), columns: g.horizontal.windows(ix) };
+                put(isa, &windows, channels, &mut dx);
+            }
+        }
+    }
+}
+
+/// What the windows that cover a pixel send to it.
+struct Windows<'a> {
+    g: &'a Averaging,
+    dy: Image<'a>,
+    rows: Range<usize>,
+    columns: Range<usize>,
+}
+
+impl Pixel<1> for Windows<'_> {
+    #[inline(always)]
+    fn at<I: Isa, const V: usize>(&self, isa: I, channels: Channels<V>) -> [[I::Vector; V]; 1] {
+        let g = self.g;
+        let mut sums = [isa.zero(); V];
+        for oy in self.rows.clone() {
+            let height = g.divisor(g.vertical, oy);
+            for ox in self.columns.clone() {
+                let scale = isa.splat(1.0 / (height * g.divisor(g.horizontal, ox)) as f32);
+                let dy = channels.load(isa, self.dy.pixel(oy, ox));
+                for v in 0..V {
+                    sums[v] = isa.mul_add(dy[v], scale, sums[v]);
                 }
             }
         }
+        [sums]
     }
 }

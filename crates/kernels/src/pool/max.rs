@@ -1,11 +1,14 @@
 //! Maximum pooling.
 
-use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
+use std::ops::Range;
+
+use ocelli_simd::{Destination, InstructionSet, Isa, Store, Write, Writer, dispatch_on};
 
 use super::PoolGeometry;
-use super::pixels::{Image, Lanes, in_row_pieces};
+use super::pixels::{Channels, Image, Pixel, fill_rows, put};
 use crate::Accumulate;
 use crate::elementwise::chunks::{CHUNK, in_paired_pieces, rows_piece};
+use crate::elementwise::stores::stores_for;
 
 /// `y` = the maximum of each window, padding left out.
 ///
@@ -15,15 +18,17 @@ use crate::elementwise::chunks::{CHUNK, in_paired_pieces, rows_piece};
 pub fn max_forward(g: &PoolGeometry, x: &[f32], y: &mut [f32], indices: Option<&mut [f32]>) {
     assert_eq!(x.len(), g.input_length(), "the source has the input's length");
     assert_eq!(y.len(), g.output_length(), "the destination has the output's length");
-    let set = InstructionSet::current();
     let row = g.out_w * g.channels;
-    let work = row * g.kernel_h * g.kernel_w;
+    let time = row * g.kernel_h * g.kernel_w;
     match indices {
-        None => in_row_pieces(y, row, work, |first, y| dispatch_on(set, Maxima { g, x, first, y })),
+        None => fill_rows(y, [g.out_w, g.channels], time, Accumulate::Set, |first| Maxima { g, x, first }),
         Some(indices) => {
             assert_eq!(indices.len(), y.len(), "there is an index for each output");
-            in_paired_pieces(y, indices, rows_piece(row, work), |start, y, indices| {
-                dispatch_on(set, IndexedMaxima { g, x, first: start / row, y, indices });
+            let set = InstructionSet::current();
+            let stores = stores_for(y, g.channels);
+            in_paired_pieces(y, indices, rows_piece(row, time), |start, y, indices| {
+                let work = Maxima { g, x, first: start / row };
+                dispatch_on(set, Write { work, stores, y: [y, indices] });
             });
         }
     }
@@ -34,80 +39,91 @@ struct Maxima<'a> {
     g: &'a PoolGeometry,
     x: &'a [f32],
     first: usize,
-    y: &'a mut [f32],
 }
 
-impl Kernel for Maxima<'_> {
-    type Output = ();
-
+impl<'a> Maxima<'a> {
+    /// The window of a pixel of the output, which is one of `row` rows of all images.
     #[inline(always)]
-    fn run<I: Isa>(self, isa: I) {
-        let Self { g, x, first, y } = self;
+    fn window(&self, row: usize, ox: usize) -> Window<'a> {
+        let g = self.g;
         let (vertical, horizontal) = (g.vertical(), g.horizontal());
-        for (row, y) in y.chunks_exact_mut(g.out_w * g.channels).enumerate() {
-            let image = Image::of_batch(x, (first + row) / g.out_h, [g.in_h, g.in_w, g.channels]);
-            let rows = vertical.inputs((first + row) % g.out_h);
-            for (ox, y) in y.chunks_exact_mut(g.channels).enumerate() {
-                let columns = horizontal.inputs(ox);
-                for lanes in Lanes::all(isa, g.channels) {
-                    let mut best = isa.splat(f32::NEG_INFINITY);
-                    for iy in rows.clone() {
-                        for ix in columns.clone() {
-                            let value = lanes.load(isa, image.pixel(iy, ix));
-                            // `max` keeps a NaN in its second operand; a NaN so far must stay, too.
-                            let larger = isa.max(best, value);
-                            best = isa.select(isa.equal(best, best), larger, best);
-                        }
-                    }
-                    lanes.store(isa, best, y);
-                }
+        let oy = row % g.out_h;
+        let (rows, columns) = (vertical.inputs(oy), horizontal.inputs(ox));
+        Window {
+            image: Image::of_batch(self.x, row / g.out_h, [g.in_h, g.in_w, g.channels]),
+            top: vertical.place_in_window(oy, rows.start),
+            left: horizontal.place_in_window(ox, columns.start),
+            width: g.kernel_w,
+            rows,
+            columns,
+        }
+    }
+}
+
+impl<const N: usize> Writer<N> for Maxima<'_>
+where
+    for<'a> Window<'a>: Pixel<N>,
+{
+    #[inline(always)]
+    fn run<I: Isa, S: Store>(self, isa: I, mut y: [Destination<'_, S>; N]) {
+        let g = self.g;
+        for row in self.first..self.first + y[0].left() / (g.out_w * g.channels) {
+            for ox in 0..g.out_w {
+                put(isa, &self.window(row, ox), g.channels, &mut y);
             }
         }
     }
 }
 
-/// Output rows from the one with number `first` on, with indices.
-struct IndexedMaxima<'a> {
-    g: &'a PoolGeometry,
-    x: &'a [f32],
-    first: usize,
-    y: &'a mut [f32],
-    indices: &'a mut [f32],
+/// The pixels of the input that a window covers, of which the first is in row `top` and column `left` of the window.
+struct Window<'a> {
+    image: Image<'a>,
+    rows: Range<usize>,
+    columns: Range<usize>,
+    top: usize,
+    left: usize,
+    width: usize,
 }
 
-impl Kernel for IndexedMaxima<'_> {
-    type Output = ();
-
+/// Maxima.
+impl Pixel<1> for Window<'_> {
     #[inline(always)]
-    fn run<I: Isa>(self, isa: I) {
-        let Self { g, x, first, y, indices } = self;
-        let (vertical, horizontal) = (g.vertical(), g.horizontal());
-        let outputs = y.chunks_exact_mut(g.channels).zip(indices.chunks_exact_mut(g.channels));
-        for (pixel, (y, indices)) in outputs.enumerate() {
-            let (row, ox) = (first + pixel / g.out_w, pixel % g.out_w);
-            let oy = row % g.out_h;
-            let image = Image::of_batch(x, row / g.out_h, [g.in_h, g.in_w, g.channels]);
-            let (rows, columns) = (vertical.inputs(oy), horizontal.inputs(ox));
-            let top = vertical.place_in_window(oy, rows.start);
-            let left = horizontal.place_in_window(ox, columns.start);
-            for lanes in Lanes::all(isa, g.channels) {
-                let mut best = isa.splat(f32::NEG_INFINITY);
-                let mut at = isa.splat((top * g.kernel_w + left) as f32);
-                for iy in rows.clone() {
-                    for ix in columns.clone() {
-                        let value = lanes.load(isa, image.pixel(iy, ix));
-                        let ky = top + (iy - rows.start);
-                        let kx = left + (ix - columns.start);
-                        let nan = isa.mask_not(isa.equal(value, value));
-                        let better = isa.mask_or(isa.less_than(best, value), nan);
-                        best = isa.select(better, value, best);
-                        at = isa.select(better, isa.splat((ky * g.kernel_w + kx) as f32), at);
-                    }
+    fn at<I: Isa, const V: usize>(&self, isa: I, channels: Channels<V>) -> [[I::Vector; V]; 1] {
+        let mut best = [isa.splat(f32::NEG_INFINITY); V];
+        for iy in self.rows.clone() {
+            for ix in self.columns.clone() {
+                let x = channels.load(isa, self.image.pixel(iy, ix));
+                for v in 0..V {
+                    // `max` keeps a NaN in its second operand; a NaN so far must stay, too.
+                    let larger = isa.max(best[v], x[v]);
+                    best[v] = isa.select(isa.equal(best[v], best[v]), larger, best[v]);
                 }
-                lanes.store(isa, best, y);
-                lanes.store(isa, at, indices);
             }
         }
+        [best]
+    }
+}
+
+/// Maxima and where they lie.
+impl Pixel<2> for Window<'_> {
+    #[inline(always)]
+    fn at<I: Isa, const V: usize>(&self, isa: I, channels: Channels<V>) -> [[I::Vector; V]; 2] {
+        let mut best = [isa.splat(f32::NEG_INFINITY); V];
+        let mut at = [isa.splat((self.top * self.width + self.left) as f32); V];
+        for iy in self.rows.clone() {
+            let row = (self.top + iy - self.rows.start) * self.width + self.left;
+            for ix in self.columns.clone() {
+                let here = isa.splat((row + ix - self.columns.start) as f32);
+                let x = channels.load(isa, self.image.pixel(iy, ix));
+                for v in 0..V {
+                    let nan = isa.mask_not(isa.equal(x[v], x[v]));
+                    let better = isa.mask_or(isa.less_than(best[v], x[v]), nan);
+                    best[v] = isa.select(better, x[v], best[v]);
+                    at[v] = isa.select(better, here, at[v]);
+                }
+            }
+        }
+        [best, at]
     }
 }
 
@@ -116,13 +132,10 @@ pub fn max_backward(g: &PoolGeometry, dy: &[f32], indices: &[f32], dx: &mut [f32
     assert_eq!(dy.len(), g.output_length(), "the source has the output's length");
     assert_eq!(indices.len(), g.output_length(), "there is an index for each output");
     assert_eq!(dx.len(), g.input_length(), "the destination has the input's length");
-    let set = InstructionSet::current();
     let row = g.in_w * g.channels;
     // The time is that of reading each output once for each pixel of its window.
-    let work = (g.out_h * g.out_w * g.kernel_h * g.kernel_w * g.channels / g.in_h).clamp(row, CHUNK.max(row));
-    in_row_pieces(dx, row, work, |first, dx| {
-        dispatch_on(set, MaxBackward { g, dy, indices, first, dx, accumulate });
-    });
+    let time = (g.out_h * g.out_w * g.kernel_h * g.kernel_w * g.channels / g.in_h).clamp(row, CHUNK.max(row));
+    fill_rows(dx, [g.in_w, g.channels], time, accumulate, |first| MaxBackward { g, dy, indices, first });
 }
 
 /// Input rows from the one with number `first` on.
@@ -131,42 +144,55 @@ struct MaxBackward<'a> {
     dy: &'a [f32],
     indices: &'a [f32],
     first: usize,
-    dx: &'a mut [f32],
-    accumulate: Accumulate,
 }
 
-impl Kernel for MaxBackward<'_> {
-    type Output = ();
-
+impl Writer<1> for MaxBackward<'_> {
     #[inline(always)]
-    fn run<I: Isa>(self, isa: I) {
-        let Self { g, dy, indices, first, dx, accumulate } = self;
+    fn run<I: Isa, S: Store>(self, isa: I, mut dx: [Destination<'_, S>; 1]) {
+        let Self { g, dy, indices, first } = self;
         let (vertical, horizontal) = (g.vertical(), g.horizontal());
-        for (row, dx) in dx.chunks_exact_mut(g.in_w * g.channels).enumerate() {
-            let image = (first + row) / g.in_h;
-            let iy = (first + row) % g.in_h;
-            let dy = Image::of_batch(dy, image, [g.out_h, g.out_w, g.channels]);
-            let indices = Image::of_batch(indices, image, [g.out_h, g.out_w, g.channels]);
+        let output = [g.out_h, g.out_w, g.channels];
+        for row in first..first + dx[0].left() / (g.in_w * g.channels) {
+            let (image, iy) = (row / g.in_h, row % g.in_h);
+            let (dy, indices) = (Image::of_batch(dy, image, output), Image::of_batch(indices, image, output));
             let rows = vertical.windows(iy);
-            for (ix, dx) in dx.chunks_exact_mut(g.channels).enumerate() {
+            for ix in 0..g.in_w {
                 let columns = horizontal.windows(ix);
-                for lanes in Lanes::all(isa, g.channels) {
-                    let mut sum = match accumulate {
-                        Accumulate::Set => isa.zero(),
-                        Accumulate::Add => lanes.load(isa, dx),
-                    };
-                    for oy in rows.clone() {
-                        let ky = vertical.place_in_window(oy, iy);
-                        for ox in columns.clone() {
-                            let here = (ky * g.kernel_w + horizontal.place_in_window(ox, ix)) as f32;
-                            let gradient = lanes.load(isa, dy.pixel(oy, ox));
-                            let chosen = isa.equal(lanes.load(isa, indices.pixel(oy, ox)), isa.splat(here));
-                            sum = isa.add(sum, isa.select(chosen, gradient, isa.zero()));
-                        }
-                    }
-                    lanes.store(isa, sum, dx);
+                let windows = Windows { g, dy, indices, input: [iy, ix], rows: rows.clone(), columns };
+                put(isa, &windows, g.channels, &mut dx);
+            }
+        }
+    }
+}
+
+/// The windows that cover a pixel of the input.
+struct Windows<'a> {
+    g: &'a PoolGeometry,
+    dy: Image<'a>,
+    indices: Image<'a>,
+    input: [usize; 2],
+    rows: Range<usize>,
+    columns: Range<usize>,
+}
+
+impl Pixel<1> for Windows<'_> {
+    #[inline(always)]
+    fn at<I: Isa, const V: usize>(&self, isa: I, channels: Channels<V>) -> [[I::Vector; V]; 1] {
+        let (vertical, horizontal) = (self.g.vertical(), self.g.horizontal());
+        let [iy, ix] = self.input;
+        let mut sums = [isa.zero(); V];
+        for oy in self.rows.clone() {
+            let row = vertical.place_in_window(oy, iy) * self.g.kernel_w;
+            for ox in self.columns.clone() {
+                let here = isa.splat((row + horizontal.place_in_window(ox, ix)) as f32);
+                let gradient = channels.load(isa, self.dy.pixel(oy, ox));
+                let indices = channels.load(isa, self.indices.pixel(oy, ox));
+                for v in 0..V {
+                    let chosen = isa.equal(indices[v], here);
+                    sums[v] = isa.add(sums[v], isa.select(chosen, gradient[v], isa.zero()));
                 }
             }
         }
+        [sums]
     }
 }

@@ -1,35 +1,66 @@
-//! What pooling kernels share: vectors of channels, and work cut over rows of pixels.
+//! What pooling kernels share: windows computed some channels at a time, and work cut over rows of pixels.
 
-use ocelli_simd::Isa;
+use ocelli_simd::{AddTo, Destination, InstructionSet, Isa, Store, Write, Writer, dispatch_on};
 
+use crate::Accumulate;
 use crate::elementwise::chunks::{in_pieces, rows_piece};
+use crate::elementwise::stores::stores_for;
 
-/// The channels of one vector: a whole one, or what is left.
+/// Vectors of channels that are computed together: the loops over a window's pixels, whose bounds are not known when
+/// compiling, cost as much as the arithmetic of one.
+const TOGETHER: usize = 4;
+
+/// `V` vectors of channels: whole ones, or a single one of what is left.
 #[derive(Clone, Copy)]
-pub(super) struct Lanes {
+pub(super) struct Channels<const V: usize> {
     first: usize,
     count: usize,
 }
 
-impl Lanes {
-    /// The vectors that make `channels`.
-    #[inline(always)]
-    pub(super) fn all<I: Isa>(_: I, channels: usize) -> impl Iterator<Item = Self> {
-        (0..channels).step_by(I::LANES).map(move |first| Self { first, count: I::LANES.min(channels - first) })
-    }
-
+impl<const V: usize> Channels<V> {
     /// These channels of a pixel.
     #[inline(always)]
-    pub(super) fn load<I: Isa>(self, isa: I, pixel: &[f32]) -> I::Vector {
+    pub(super) fn load<I: Isa>(self, isa: I, pixel: &[f32]) -> [I::Vector; V] {
         let x = &pixel[self.first..][..self.count];
-        if self.count == I::LANES { isa.load(x) } else { isa.load_partial(x) }
+        let mut vectors = [isa.zero(); V];
+        for v in 0..V {
+            vectors[v] = if self.count >= I::LANES { isa.load(&x[v * I::LANES..]) } else { isa.load_partial(x) };
+        }
+        vectors
     }
+}
 
-    /// Writes these channels of a pixel.
-    #[inline(always)]
-    pub(super) fn store<I: Isa>(self, isa: I, value: I::Vector, pixel: &mut [f32]) {
-        let y = &mut pixel[self.first..][..self.count];
-        if self.count == I::LANES { isa.store(value, y) } else { isa.store_partial(value, y) }
+/// `N` results for each channel of a pixel.
+pub(super) trait Pixel<const N: usize> {
+    /// The results of some channels; implementations must be `#[inline(always)]`.
+    fn at<I: Isa, const V: usize>(&self, isa: I, channels: Channels<V>) -> [[I::Vector; V]; N];
+}
+
+/// Puts all channels of a pixel.
+#[inline(always)]
+pub(super) fn put<I: Isa, S: Store, P: Pixel<N>, const N: usize>(
+    isa: I,
+    pixel: &P,
+    channels: usize,
+    y: &mut [Destination<'_, S>; N],
+) {
+    let mut first = 0;
+    while channels - first >= TOGETHER * I::LANES {
+        let results = pixel.at(isa, Channels::<TOGETHER> { first, count: TOGETHER * I::LANES });
+        for n in 0..N {
+            for v in 0..TOGETHER {
+                y[n].put_vector(isa, results[n][v]);
+            }
+        }
+        first += TOGETHER * I::LANES;
+    }
+    while first < channels {
+        let count = I::LANES.min(channels - first);
+        let results = pixel.at(isa, Channels::<1> { first, count });
+        for n in 0..N {
+            y[n].put(isa, results[n][0], count);
+        }
+        first += count;
     }
 }
 
@@ -56,8 +87,23 @@ impl<'a> Image<'a> {
     }
 }
 
-/// Calls `f` with consecutive groups of rows of pixels and the number of the first, counted over the whole batch.
-/// `work` is the time of a row, in elements.
-pub(super) fn in_row_pieces(y: &mut [f32], row: usize, work: usize, f: impl Fn(usize, &mut [f32]) + Sync) {
-    in_pieces(y, rows_piece(row, work), |start, y| f(start / row, y));
+/// Fills `y`, or adds to it, with what `work` makes of the rows from a given number on, counted over the whole batch.
+/// Rows have `width` pixels; `time` is that of a row, in elements.
+pub(super) fn fill_rows<W: Writer<1>>(
+    y: &mut [f32],
+    [width, channels]: [usize; 2],
+    time: usize,
+    accumulate: Accumulate,
+    work: impl Fn(usize) -> W + Sync,
+) {
+    let set = InstructionSet::current();
+    let row = width * channels;
+    let stores = stores_for(y, channels);
+    in_pieces(y, rows_piece(row, time), |start, y| {
+        let work = work(start / row);
+        match accumulate {
+            Accumulate::Set => dispatch_on(set, Write { work, stores, y: [y] }),
+            Accumulate::Add => dispatch_on(set, AddTo { work, y: [y] }),
+        }
+    });
 }

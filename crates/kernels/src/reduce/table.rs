@@ -1,9 +1,10 @@
 //! Sums of columns in the order in which a table lies in memory.
 //!
-//! Strips of columns, one after the other, would read a wide table in short pieces far apart, at half the speed of
-//! memory. Here rows are gone through from end to end and the sums of all columns lie in the nearest cache: four rows at
-//! a time, so that a sum is read and written once for four terms. Blocks of rows are added in `f32`; blocks and parts in
-//! pairs of `f32`, of which the second holds what the first rounds off (Knuth's two-sum).
+//! Strips of columns, one after the other, would read a wide table in short pieces far apart, and so would four rows at
+//! a time: both measure half the speed of memory at 256 to 512 columns, because a prefetcher follows one stream in a
+//! page. Here numbers are read one after the other, and the sums of all columns lie in the nearest cache. Blocks of rows
+//! are added in `f32`; blocks and parts in pairs of `f32`, of which the second holds what the first rounds off (Knuth's
+//! two-sum).
 
 use std::ops::Range;
 
@@ -14,15 +15,14 @@ use crate::elementwise::chunks::CHUNK;
 use crate::scratch;
 
 /// Rows that are added in `f32`.
-const BLOCK: usize = 128;
-/// Rows that are added before their sum goes to memory.
-const TOGETHER: usize = 4;
+const BLOCK: usize = 64;
 /// The most parts with sums of their own: at 2048 columns those of 64 MB are 2 % of what is read.
 const MOST_PARTS: usize = 32;
 /// Columns at whose multiples every vector is whole.
 const WHOLE: usize = 16;
-/// Up to this many columns, several rows are taken as one that is made of whole vectors.
-const NARROW: usize = 256;
+/// Up to this many columns, several rows are taken as one that is made of whole vectors, and of enough of them for a sum
+/// to be back in memory before it is needed again.
+const NARROW: usize = 128;
 
 /// `K` numbers for each place of a table, whose sums over the rows are wanted.
 pub(crate) trait Terms<const K: usize>: Copy + Sync {
@@ -41,7 +41,7 @@ pub(crate) fn load<I: Isa>(isa: I, x: &[f32], count: usize) -> I::Vector {
 /// `columns`. What depends on the column is repeated to this width.
 pub(crate) fn widened(columns: usize) -> usize {
     let mut width = columns;
-    while columns <= NARROW && !width.is_multiple_of(WHOLE) {
+    while columns <= NARROW && (width < NARROW || !width.is_multiple_of(WHOLE)) {
         width += columns;
     }
     width
@@ -111,25 +111,18 @@ impl<T: Terms<K>, const K: usize> Kernel for Part<'_, T, K> {
         for start in places.clone().step_by(BLOCK * width) {
             let end = places.end.min(start + BLOCK * width);
             block.fill(0.0);
-            let mut place = start;
-            while end - place >= TOGETHER * width {
-                add_rows::<I, T, K, TOGETHER>(isa, terms, place, width, width, block);
-                place += TOGETHER * width;
-            }
-            while place < end {
+            for place in (start..end).step_by(width) {
                 // The last row of a widened table may be short.
-                let length = width.min(end - place);
-                add_rows::<I, T, K, 1>(isa, terms, place, length, width, block);
-                place += length;
+                add_row(isa, terms, place, width.min(end - place), width, block);
             }
             add_to_pairs(isa, block, high, low);
         }
     }
 }
 
-/// Adds the first `length` columns of `R` rows from `place` on.
+/// Adds the first `length` columns of the row from `place` on.
 #[inline(always)]
-fn add_rows<I: Isa, T: Terms<K>, const K: usize, const R: usize>(
+fn add_row<I: Isa, T: Terms<K>, const K: usize>(
     isa: I,
     terms: T,
     place: usize,
@@ -139,38 +132,19 @@ fn add_rows<I: Isa, T: Terms<K>, const K: usize, const R: usize>(
 ) {
     let whole = length - length % I::LANES;
     for column in (0..whole).step_by(I::LANES) {
-        let added = rows_sum::<I, T, K, R>(isa, terms, place, column, width, I::LANES);
+        let added = terms.at(isa, place + column, column, I::LANES);
         for k in 0..K {
             let sum = &mut sums[k * width + column..];
             isa.store(isa.add(isa.load(sum), added[k]), sum);
         }
     }
     if whole < length {
-        let added = rows_sum::<I, T, K, R>(isa, terms, place, whole, width, length - whole);
+        let added = terms.at(isa, place + whole, whole, length - whole);
         for k in 0..K {
             let sum = &mut sums[k * width + whole..][..length - whole];
             isa.store_partial(isa.add(isa.load_partial(sum), added[k]), sum);
         }
     }
-}
-
-#[inline(always)]
-fn rows_sum<I: Isa, T: Terms<K>, const K: usize, const R: usize>(
-    isa: I,
-    terms: T,
-    place: usize,
-    column: usize,
-    width: usize,
-    count: usize,
-) -> [I::Vector; K] {
-    let mut sums = terms.at(isa, place + column, column, count);
-    for row in 1..R {
-        let more = terms.at(isa, place + row * width + column, column, count);
-        for k in 0..K {
-            sums[k] = isa.add(sums[k], more[k]);
-        }
-    }
-    sums
 }
 
 /// `high + low += x`, with nothing rounded off but from the low halves.
