@@ -130,16 +130,16 @@ impl Pixel<1> for Window<'_> {
             let mut row_sums = [isa.zero(); V];
             for ix in self.columns.clone() {
                 let x = channels.load(isa, self.image.pixel(iy, ix));
-                for v in 0..V {
-                    row_sums[v] = isa.add(row_sums[v], x[v]);
+                for (sum, x) in row_sums.iter_mut().zip(x) {
+                    *sum = isa.add(*sum, x);
                 }
             }
-            for v in 0..V {
-                sums[v] = isa.add(sums[v], row_sums[v]);
+            for (sum, row) in sums.iter_mut().zip(row_sums) {
+                *sum = isa.add(*sum, row);
             }
         }
-        for v in 0..V {
-            sums[v] = isa.mul(sums[v], isa.splat(self.scale));
+        for sum in &mut sums {
+            *sum = isa.mul(*sum, isa.splat(self.scale));
         }
         [sums]
     }

@@ -47,10 +47,8 @@ pub(super) fn put<I: Isa, S: Store, P: Pixel<N>, const N: usize>(
     let mut first = 0;
     while channels - first >= TOGETHER * I::LANES {
         let results = pixel.at(isa, Channels::<TOGETHER> { first, count: TOGETHER * I::LANES });
-        for n in 0..N {
-            for v in 0..TOGETHER {
-                y[n].put_vector(isa, results[n][v]);
-            }
+        for (y, results) in y.iter_mut().zip(results) {
+            results.into_iter().for_each(|result| y.put_vector(isa, result));
         }
         first += TOGETHER * I::LANES;
     }
