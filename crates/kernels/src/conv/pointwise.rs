@@ -42,9 +42,9 @@ impl Algorithm for Pointwise {
         patches_lie_in_input(g)
     }
 
-    fn cost(&self, g: &Conv2dGeometry, _pass: Pass) -> Cost {
-        let moved = (g.input_len() + g.output_len() + g.filter_len()) as f64;
-        Cost { multiply_adds: g.macs() as f64, efficiency: 0.88, moved }
+    fn cost(&self, g: &Conv2dGeometry, pass: Pass) -> Cost {
+        // The same inner loop; what it does not copy decides.
+        Implicit.cost(&as_one_pixel(g), pass)
     }
 
     fn prepared_len(&self, g: &Conv2dGeometry, pass: Pass) -> usize {

@@ -266,7 +266,7 @@ impl Kernel for Piece<'_> {
                 let step = rows.div_ceil(rows.div_ceil(tile_rows::<I>()));
                 scratch::with(rows.next_multiple_of(step) * depth, |copy| {
                     for ((first, count), copy) in even_tiles(rows, step).zip(copy.chunks_exact_mut(step * depth)) {
-                        copy_across(isa, a, first..first + count, step, copy);
+                        isa.call(CopyAcross { a, rows: first..first + count, step, copy });
                     }
                     self.multiply::<I, RowsContiguous>(isa, &LeftBlock::tiles(copy, step, depth));
                 });
@@ -333,16 +333,28 @@ impl Piece<'_> {
 }
 
 /// Copies some rows of a matrix, whose columns are contiguous or neither, to `[depth, step]`.
-#[inline(always)]
-fn copy_across<I: Isa>(isa: I, a: Matrix<'_>, rows: Range<usize>, step: usize, copy: &mut [f32]) {
-    for d in 0..a.column_count() {
-        let (from, to) = (&a.data[rows.start * a.row_stride + d * a.col_stride..], &mut copy[d * step..]);
-        if a.row_stride == 1 && from.len() >= I::LANES && to.len() >= I::LANES && step <= I::LANES {
-            // What is written beyond this step is overwritten by the next.
-            isa.store(isa.load(from), to);
-        } else {
-            for (i, to) in to[..rows.len()].iter_mut().enumerate() {
-                *to = from[i * a.row_stride];
+struct CopyAcross<'a> {
+    a: Matrix<'a>,
+    rows: Range<usize>,
+    step: usize,
+    copy: &'a mut [f32],
+}
+
+impl Kernel for CopyAcross<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        let Self { a, rows, step, copy } = self;
+        for d in 0..a.column_count() {
+            let (from, to) = (&a.data[rows.start * a.row_stride + d * a.col_stride..], &mut copy[d * step..]);
+            if a.row_stride == 1 && from.len() >= I::LANES && to.len() >= I::LANES && step <= I::LANES {
+                // What is written beyond this step is overwritten by the next.
+                isa.store(isa.load(from), to);
+            } else {
+                for (i, to) in to[..rows.len()].iter_mut().enumerate() {
+                    *to = from[i * a.row_stride];
+                }
             }
         }
     }

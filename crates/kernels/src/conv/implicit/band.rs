@@ -134,10 +134,10 @@ impl Layout {
         }
     }
 
-    /// All numbers, and a vector more that copies may spill into.
+    /// All numbers, and a vector more that copies may spill into; whole cache lines.
     pub fn len(&self, problem: &Problem) -> usize {
         let last = problem.rows.span().min(self.step) - 1;
-        (last + 1) * self.rows_of_phase * self.line + SPILL
+        ((last + 1) * self.rows_of_phase * self.line).next_multiple_of(LINE) + SPILL
     }
 
     /// What output 0 reads in the row of a tap.

@@ -7,8 +7,8 @@ use super::problem::Problem;
 use crate::gemm::PARALLEL_FLOPS;
 
 /// Depth of a block: 64 channels of 3 × 3 taps. Its panel of 16 columns, 36 KiB, is a little more than the first-level
-/// cache, yet 288 and 192 were slower (3 × 3 on 64 channels, 224 px: 0.83, 0.71 and 0.64 of the peak; on 512, 14 px: 0.85,
-/// 0.84 and 0.78), because each block passes over the destination again.
+/// cache, yet shorter blocks are slower, because each passes over the destination again: 3 × 3 on 64 channels at 224 px
+/// reaches 0.90 of the peak with 576 and 0.80 with 288; on 512 at 14 px, 0.88 and 0.85, and 0.87 with 864.
 const DEPTH: usize = 576;
 
 /// A depth up to this is one block.
@@ -193,9 +193,10 @@ impl Tasks {
 /// Rows of the left operand that one block of a filter gradient has at most.
 const FILTER_ROWS: usize = 192;
 
-/// Outputs that one band of a filter gradient has at most: they are its depth, and its panel of `dy` and the lines of a
-/// tile's inputs, 16 KiB each, share the first-level cache.
-const FILTER_PIXELS: usize = 256;
+/// Outputs that one band of a filter gradient has at most: they are its depth. Shorter ones pass over the sums more often
+/// (3 × 3 on 512 channels, 14 px: 0.84, 0.82 and 0.79 of the peak for 384, 256 and 192), and longer ones do not fit the
+/// first-level cache with the lines of the inputs beside them.
+const FILTER_PIXELS: usize = 384;
 
 /// Numbers that the partial sums of all pieces together may have, if there is more than one piece (16 MiB).
 const PARTIAL_SUMS: usize = 4 << 20;

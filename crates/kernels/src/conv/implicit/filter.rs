@@ -52,7 +52,16 @@ pub(super) fn run(
         let start = block * tasks.channels;
         let channels = Channels { group, range: start..problem.depth.min(start + tasks.channels) };
         let offset = if partial { piece * len } else { 0 };
-        dispatch_on(set, Task { set, g, problem, tasks, piece, channels, x, dy, dw: dw_of, offset, accumulate: first });
+        let inputs = tasks.bands.scratch_len(problem, tasks.channels, Spacing::OddLines);
+        let outputs = Panels::new(set, tasks.bands.most_pixels(), problem.width).packed_len();
+        // Outside of the kernel: the instruction set does not reach into a closure.
+        scratch::with(inputs + outputs, |scratch| {
+            let (inputs, outputs) = scratch.split_at_mut(inputs);
+            let dw = dw_of;
+            let accumulate = first;
+            let task = Task { set, g, problem, tasks, piece, channels, x, dy, dw, offset, accumulate, inputs, outputs };
+            dispatch_on(set, task);
+        });
     };
     let count = tasks.pieces * tasks.count(problem);
     if count == 1 {
@@ -95,44 +104,43 @@ struct Task<'a> {
     /// Where the sums of the piece begin.
     offset: usize,
     accumulate: Accumulate,
+    /// Room for the inputs of a band.
+    inputs: &'a mut [f32],
+    /// Room for its outputs, packed.
+    outputs: &'a mut [f32],
 }
 
 impl Kernel for Task<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<I: Isa>(self, isa: I) {
-        let Self { problem, tasks, .. } = self;
+    fn run<I: Isa>(mut self, isa: I) {
+        let (problem, tasks) = (self.problem, self.tasks);
         let bands = &tasks.bands;
-        let inputs = bands.scratch_len(problem, tasks.channels, Spacing::OddLines).next_multiple_of(I::LANES);
-        let outputs = Panels::new(self.set, bands.most_pixels(), problem.width).packed_len();
-        scratch::with(inputs + outputs, |scratch| {
-            let (inputs, outputs) = scratch.split_at_mut(inputs);
-            let first = self.piece * tasks.bands_of_piece;
-            for index in first..bands.count().min(first + tasks.bands_of_piece) {
-                let band = bands.band(problem, index);
-                let panels = Panels::new(self.set, band.pixels(), problem.width);
-                self.pack(isa, &band, &panels, outputs);
-                let layout = Layout::new(problem, &band, self.channels.range.len(), Spacing::OddLines);
-                fill(isa, problem, &band, &self.channels, &layout, self.x, inputs);
-                let accumulate = if index == first { self.accumulate } else { Accumulate::Add };
-                self.multiply(isa, &layout, &panels, inputs, outputs, accumulate);
-            }
-        });
+        let first = self.piece * tasks.bands_of_piece;
+        for index in first..bands.count().min(first + tasks.bands_of_piece) {
+            let band = bands.band(problem, index);
+            let panels = Panels::new(self.set, band.pixels(), problem.width);
+            self.pack(isa, &band, &panels);
+            let layout = Layout::new(problem, &band, self.channels.range.len(), Spacing::OddLines);
+            fill(isa, problem, &band, &self.channels, &layout, self.x, self.inputs);
+            let accumulate = if index == first { self.accumulate } else { Accumulate::Add };
+            self.multiply(isa, &layout, &panels, accumulate);
+        }
     }
 }
 
 impl Task<'_> {
     /// Packs `dy` of a band, in the order of the scratch.
     #[inline(always)]
-    fn pack<I: Isa>(&self, isa: I, band: &Band, panels: &Panels, packed: &mut [f32]) {
+    fn pack<I: Isa>(&mut self, isa: I, band: &Band, panels: &Panels) {
         let problem = self.problem;
         for (pixel, position) in band.positions(problem, 0).take(band.pixels()).enumerate() {
             let first = position * problem.output_pixel() + self.channels.group * problem.width;
             let dy = &self.dy[first..first + problem.width];
             for panel in 0..panels.count() {
                 let panel = panels.panel(panel);
-                let to = &mut packed[panel.start + pixel * panel.width..][..panel.width];
+                let to = &mut self.outputs[panel.start + pixel * panel.width..][..panel.width];
                 let from = &dy[panel.column..panel.column + panel.columns];
                 for (to, from) in to.chunks_exact_mut(I::LANES).zip(from.chunks(I::LANES)) {
                     isa.store(if from.len() == I::LANES { isa.load(from) } else { isa.load_partial(from) }, to);
@@ -143,15 +151,7 @@ impl Task<'_> {
 
     /// Adds the products of a band.
     #[inline(always)]
-    fn multiply<I: Isa>(
-        &self,
-        isa: I,
-        layout: &Layout,
-        panels: &Panels,
-        inputs: &[f32],
-        outputs: &[f32],
-        accumulate: Accumulate,
-    ) {
+    fn multiply<I: Isa>(&self, isa: I, layout: &Layout, panels: &Panels, accumulate: Accumulate) {
         let (problem, channels) = (self.problem, &self.channels);
         // The panels are as deep as the band has outputs.
         let pixels = panels.depth;
@@ -161,11 +161,11 @@ impl Task<'_> {
         let run_len = if whole { layout.run } else { channels.range.len() };
         for panel in 0..panels.count() {
             let panel = panels.panel(panel);
-            let b = &outputs[panel.start..][..pixels * panel.width];
+            let b = &self.outputs[panel.start..][..pixels * panel.width];
             let most = if panel.vectors == 1 { narrow_tile_rows::<I>() } else { tile_rows::<I>() };
             let place = self.offset + channels.group * problem.width + panel.column;
             for tap_row in 0..problem.rows.taps {
-                let a = &inputs[layout.tap(tap_row)..];
+                let a = &self.inputs[layout.tap(tap_row)..];
                 assert!((pixels - 1) * layout.pixel + layout.run <= a.len(), "the outputs of a band read its scratch");
                 for run in (0..layout.run).step_by(run_len) {
                     let filter_row = self.filter_row(tap_row, run);

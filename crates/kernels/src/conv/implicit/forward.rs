@@ -6,7 +6,7 @@ use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
 use rayon::prelude::*;
 
 use super::band::{Band, Layout, Spacing, fill};
-use super::cut::Tasks;
+use super::cut::{Blocks, Tasks};
 use super::prepare::{packed_len, panels};
 use super::problem::Problem;
 use super::shared::Shared;
@@ -42,8 +42,12 @@ pub(super) fn run(g: &Conv2dGeometry, pass: Pass, x: &[f32], packed: &[f32], epi
             let filters = &packed[group * panels.packed_len()..][..panels.packed_len()];
             let columns = part * tasks.panels..panels.count().min((part + 1) * tasks.panels);
             let band = tasks.bands.band(&problem, band);
-            let (problem, tasks) = (&problem, &tasks);
-            dispatch_on(set, Task { problem, tasks, band, group, x, filters, panels, columns, epilogue, y });
+            let (problem, blocks) = (&problem, &tasks.blocks);
+            // Outside of the kernel: the instruction set does not reach into a closure.
+            scratch::with(tasks.bands.scratch_len(problem, blocks.channels, Spacing::Dense), |scratch| {
+                let task = Task { problem, blocks, band, group, x, filters, panels, columns, epilogue, y, scratch };
+                dispatch_on(set, task);
+            });
         };
         let count = tasks.count(&problem);
         if count == 1 {
@@ -57,7 +61,7 @@ pub(super) fn run(g: &Conv2dGeometry, pass: Pass, x: &[f32], packed: &[f32], epi
 /// A band of outputs in some panels of the channels of a group.
 struct Task<'a> {
     problem: &'a Problem,
-    tasks: &'a Tasks,
+    blocks: &'a Blocks,
     band: Band,
     group: usize,
     x: &'a [f32],
@@ -68,6 +72,7 @@ struct Task<'a> {
     columns: Range<usize>,
     epilogue: &'a Epilogue<'a>,
     y: Shared<'a>,
+    scratch: &'a mut [f32],
 }
 
 impl Kernel for Task<'_> {
@@ -78,20 +83,17 @@ impl Kernel for Task<'_> {
         if self.problem.taps() == 0 {
             return self.finish_empty();
         }
-        let problem = self.problem;
-        let blocks = &self.tasks.blocks;
-        scratch::with(self.tasks.bands.scratch_len(problem, blocks.channels, Spacing::Dense), |scratch| {
-            let mut depth = 0;
-            for channels in blocks.channels(problem, self.group) {
-                let layout = Layout::new(problem, &self.band, channels.range.len(), Spacing::Dense);
-                fill(isa, problem, &self.band, &channels, &layout, self.x, scratch);
-                for tap_rows in blocks.tap_rows(problem) {
-                    let block = depth..depth + tap_rows.len() * layout.run;
-                    depth = block.end;
-                    self.multiply(isa, scratch, &layout, tap_rows, block);
-                }
+        let (problem, blocks) = (self.problem, self.blocks);
+        let mut depth = 0;
+        for channels in blocks.channels(problem, self.group) {
+            let layout = Layout::new(problem, &self.band, channels.range.len(), Spacing::Dense);
+            fill(isa, problem, &self.band, &channels, &layout, self.x, self.scratch);
+            for tap_rows in blocks.tap_rows(problem) {
+                let block = depth..depth + tap_rows.len() * layout.run;
+                depth = block.end;
+                self.multiply(isa, &layout, tap_rows, block);
             }
-        });
+        }
         // For those that were stored past the caches.
         isa.fence();
     }
@@ -124,7 +126,7 @@ impl Task<'_> {
 
     /// Adds the products of a block of the depth.
     #[inline(always)]
-    fn multiply<I: Isa>(&self, isa: I, scratch: &[f32], layout: &Layout, tap_rows: Range<usize>, depth: Range<usize>) {
+    fn multiply<I: Isa>(&self, isa: I, layout: &Layout, tap_rows: Range<usize>, depth: Range<usize>) {
         let problem = self.problem;
         let accumulate = if depth.start == 0 { self.epilogue.accumulate } else { Accumulate::Add };
         let last = depth.end == problem.terms();
@@ -135,7 +137,7 @@ impl Task<'_> {
         let stores = self.stores(&depth);
         let contiguous = self.band.is_contiguous(problem);
         let pixels = self.band.pixels();
-        assert!((pixels - 1) * layout.pixel + reach <= scratch.len(), "the outputs of a band read its scratch");
+        assert!((pixels - 1) * layout.pixel + reach <= self.scratch.len(), "the outputs of a band read its scratch");
         let output_pixel = problem.output_pixel();
         for panel in self.columns.clone() {
             let panel = self.panels.panel(panel);
@@ -157,7 +159,7 @@ impl Task<'_> {
                 };
                 let to = finish.at(self.y.at(start), start, column, rows, panel.columns, accumulate);
                 let to = Destination { stores, ..to };
-                let a = scratch[first * layout.pixel..].as_ptr();
+                let a = self.scratch[first * layout.pixel..].as_ptr();
                 let product = Product { a, step: layout.pixel, segments, b: b.as_ptr() };
                 // SAFETY: the assertion above covers the last number of the left operand; `b` has `depth` rows of the panel;
                 // the outputs of this task are its own (bands, groups and panels are disjoint) and inside `y`, which has the
