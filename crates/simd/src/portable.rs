@@ -1,4 +1,4 @@
-//! Vectors as arrays of eight numbers: compiles on every target, and compilers turn it into what vectors there are.
+//! Vectors as arrays of numbers: compiles on every target, and compilers turn it into what vectors there are.
 
 use crate::{InstructionSet, Isa, Kernel};
 
@@ -6,7 +6,9 @@ use crate::{InstructionSet, Isa, Kernel};
 #[derive(Clone, Copy, Debug)]
 pub struct Portable;
 
-const LANES: usize = 8;
+/// Eight; with the feature `wide-portable` as many as AVX-512 has, so that what is cut by the width of a vector can be
+/// tested on machines without it.
+const LANES: usize = if cfg!(feature = "wide-portable") { 16 } else { 8 };
 
 /// A vector of [`Portable`].
 #[derive(Clone, Copy, Debug)]
@@ -57,7 +59,7 @@ impl Isa for Portable {
     const SET: InstructionSet = InstructionSet::Portable;
     const LANES: usize = LANES;
     /// Sixteen registers of four numbers are what a plain `x86_64` has.
-    const REGISTERS: usize = 8;
+    const REGISTERS: usize = if cfg!(feature = "wide-portable") { 32 } else { 8 };
 
     #[inline(never)]
     fn call<K: Kernel>(self, kernel: K) -> K::Output {
@@ -239,8 +241,15 @@ impl Isa for Portable {
 
     #[inline(always)]
     fn sum(self, x: Lanes) -> f32 {
-        let [a, b, c, d, e, f, g, h] = x.0;
-        ((a + e) + (c + g)) + ((b + f) + (d + h))
+        // Halves are added until one number is left, as the other sets do it.
+        let (mut lanes, mut half) = (x.0, LANES / 2);
+        while half > 0 {
+            for i in 0..half {
+                lanes[i] += lanes[i + half];
+            }
+            half /= 2;
+        }
+        lanes[0]
     }
 
     #[inline(always)]

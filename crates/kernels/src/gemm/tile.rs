@@ -26,11 +26,14 @@ pub(crate) const fn tile_rows<I: Isa>() -> usize {
     (I::REGISTERS - VECTORS - 1) / VECTORS
 }
 
-/// The most rows of a tile on a panel one vector wide: as many sums as hide the latency of a multiply-add (four cycles on
-/// two ports). More would fit, but their addresses would not: with 13 rows, half of the instructions moved addresses.
+/// The most rows of a tile on a panel one vector wide: at least those of a full tile, into which a left operand may have
+/// been copied, and as many sums as hide the latency of a multiply-add (four cycles on two ports). More would fit, but
+/// their addresses would not: with 13 rows on AVX2, half of the instructions moved addresses.
 pub(crate) const fn narrow_tile_rows<I: Isa>() -> usize {
-    let fit = I::REGISTERS - 3;
-    if fit < 8 { fit } else { 8 }
+    const HIDING: usize = 8;
+    let (fit, full) = (I::REGISTERS - 3, tile_rows::<I>());
+    let most = if full > HIDING { full } else { HIDING };
+    if fit < most { fit } else { most }
 }
 
 /// The most rows of any tile.
@@ -208,7 +211,7 @@ pub(crate) unsafe fn tile<I: Isa, L: Left>(
         };
     }
     match vectors {
-        1 => call!(1, const { narrow_tile_rows::<I>() }, 1 2 3 4 5 6 7 8),
+        1 => call!(1, const { narrow_tile_rows::<I>() }, 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
         _ => call!(2, const { tile_rows::<I>() }, 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
     }
 }
