@@ -44,6 +44,7 @@ pub mod im2col;
 pub mod implicit;
 pub mod naive;
 pub mod pointwise;
+mod shared;
 pub mod winograd;
 
 #[cfg(test)]

@@ -11,8 +11,8 @@ use rayon::prelude::*;
 use super::band::{Band, Channels, Layout, Spacing, fill};
 use super::cut::FilterTasks;
 use super::problem::Problem;
-use super::shared::Shared;
 use crate::conv::geometry::Conv2dGeometry;
+use crate::conv::shared::Shared;
 use crate::gemm::panels::Panels;
 use crate::gemm::tile::{
     Destination, Product, Rows, RowsContiguous, Segment, even_tiles, narrow_tile_rows, tile, tile_rows,

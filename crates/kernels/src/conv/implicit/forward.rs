@@ -9,9 +9,9 @@ use super::band::{Band, Layout, Spacing, fill};
 use super::cut::{Blocks, Tasks};
 use super::prepare::{packed_len, panels};
 use super::problem::Problem;
-use super::shared::Shared;
 use crate::conv::algorithm::Pass;
 use crate::conv::geometry::Conv2dGeometry;
+use crate::conv::shared::Shared;
 use crate::gemm::panels::Panels;
 use crate::gemm::tile::{
     DepthContiguous, Destination, Finish, MOST_ROWS, Product, Rows, Stores, even_tiles, narrow_tile_rows, tile,

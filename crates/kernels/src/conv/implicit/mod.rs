@@ -20,7 +20,6 @@ mod filter;
 mod forward;
 mod prepare;
 mod problem;
-mod shared;
 #[cfg(test)]
 mod tests;
 

@@ -6,11 +6,12 @@ use std::ops::Range;
 use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
 use rayon::prelude::*;
 
+use super::cut::part;
 use super::filters::Filters;
 use super::pictures::{Origin, Picture, Tiles};
 use super::planes::{LINE, Planes, TransformTiles};
-use super::shared::{Shared, part};
 use super::transform::{Linear, Minimal, Square, map_columns};
+use crate::conv::shared::Shared;
 use crate::conv::{Conv2dGeometry, Pass};
 use crate::gemm::PARALLEL_FLOPS;
 use crate::gemm::panels::lanes;
@@ -145,13 +146,13 @@ pub(super) fn correlate<F: Minimal<M, T>, const M: usize, const T: usize>(
 }
 
 /// All outputs, and what is done to them.
-struct Results {
-    y: Shared,
+struct Results<'a> {
+    y: Shared<'a>,
     finish: Finish,
     accumulate: Accumulate,
 }
 
-impl Results {
+impl Results<'_> {
     /// Those of `columns` channels from number `index` on, which is in channel `channel`, with pixels `step` apart.
     ///
     /// # Safety
@@ -176,7 +177,7 @@ struct Task<'a, F, const M: usize, const T: usize> {
 }
 
 impl<F: Minimal<M, T>, const M: usize, const T: usize> Task<'_, F, M, T> {
-    fn run(&self, x: &[f32], u: &[f32], to: &Results) {
+    fn run(&self, x: &[f32], u: &[f32], to: &Results<'_>) {
         let Self { c, plan, set, filters, .. } = *self;
         let channels = c.input.channels.next_multiple_of(plan.lanes);
         let inputs = Planes { tiles: self.tiles.len(), channels, chunk: plan.chunk };
@@ -302,7 +303,7 @@ struct TransformOutputs<'a, F, const M: usize, const T: usize> {
     products: Planes,
     /// The columns of the products among the channels.
     columns: Range<usize>,
-    to: &'a Results,
+    to: &'a Results<'a>,
     minimal: PhantomData<F>,
 }
 

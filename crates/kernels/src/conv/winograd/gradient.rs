@@ -10,13 +10,14 @@ use std::ops::Range;
 use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
 use rayon::prelude::*;
 
+use super::cut::part;
 use super::filters::TAPS;
 use super::pictures::{Picture, Tiles};
 use super::planes::{PAD, Planes, TransformTiles};
-use super::shared::{Shared, part};
 use super::transform::{Linear, Minimal, Square, map_columns};
 use crate::conv::Conv2dGeometry;
 use crate::conv::geometry::ConvMode;
+use crate::conv::shared::Shared;
 use crate::gemm::PARALLEL_FLOPS;
 use crate::gemm::panels::lanes;
 use crate::gemm::tile::{
@@ -303,7 +304,7 @@ struct TransformSums<'a, F, const M: usize, const T: usize> {
     /// The channel.
     input: usize,
     outputs: Range<usize>,
-    dw: Shared,
+    dw: Shared<'a>,
     accumulate: Accumulate,
     minimal: PhantomData<F>,
 }

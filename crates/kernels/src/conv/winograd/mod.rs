@@ -12,11 +12,11 @@
 //! F(4×4), 1e-6 with F(2×2), and 3e-6 for the gradient of the filter; a direct sum has 2e-7 to 1.2e-6.
 
 mod correlation;
+mod cut;
 mod filters;
 mod gradient;
 mod pictures;
 mod planes;
-mod shared;
 #[cfg(test)]
 mod tests;
 mod transform;

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 /// A slice that tasks write, each its own elements: those of a band interleave with others' in memory, so that no task
 /// can hold a slice of its own.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Shared<'a> {
+pub(in crate::conv) struct Shared<'a> {
     first: *mut f32,
     len: usize,
     slice: PhantomData<&'a mut [f32]>,
@@ -23,6 +23,12 @@ impl<'a> Shared<'a> {
 
     pub fn len(&self) -> usize {
         self.len
+    }
+
+    /// Where the first element is.
+    #[inline(always)]
+    pub fn first(&self) -> *mut f32 {
+        self.first
     }
 
     /// Where element `index` is.
