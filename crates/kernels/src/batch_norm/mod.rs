@@ -3,8 +3,8 @@
 //! Training is four passes over memory: [`batch_norm_statistics`] reads the input; [`batch_norm_forward`] reads it again
 //! and writes the output, activation included; [`batch_norm_backward_parameters`] reads the input and the gradient;
 //! [`batch_norm_backward_data`] reads both again and writes the input's gradient. Nothing is kept but the input and two
-//! numbers for each channel: where the activation was passed through is found by computing its argument again, which
-//! costs less than reading it would.
+//! numbers for each channel: where the activation was passed through is found by computing its argument again,
+//! without another tensor to read.
 
 mod backward;
 mod forward;
