@@ -3,8 +3,8 @@
 //!
 //! Nine multiply-adds for a number of the output are little: the pass is to run at the speed of memory. All loops are
 //! vectorised over channels, which lie next to each other in pixels and in taps. The two passes that make a picture
-//! gather ([`gather`]), forward over the taps of a window, backward over those that met the pixel, phase by phase of the
-//! stride ([`axis`]); the third ([`filter`]) sums over pixels. In each row the inner columns run without a test for
+//! gather (`gather`), forward over the taps of a window, backward over those that met the pixel, phase by phase of the
+//! stride (`axis`); the third (`filter`) sums over pixels. In each row the inner columns run without a test for
 //! padding and the border columns one by one.
 
 mod axis;

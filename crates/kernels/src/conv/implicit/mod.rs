@@ -1,17 +1,17 @@
 //! Convolution as a matrix product whose left operand never exists as a whole, for every geometry and all passes.
 //!
 //! What [`super::im2col`] makes in memory, this makes in a scratch of a thread, of the second-level cache's size, and only
-//! along the width (see [`band`]). The pieces, from the outside in:
+//! along the width (see `band`). The pieces, from the outside in:
 //!
-//! - [`problem`]: a correlation on a grid. The forward pass is one; the gradient of the input is one for each remainder of
+//! - `problem`: a correlation on a grid. The forward pass is one; the gradient of the input is one for each remainder of
 //!   the stride.
-//! - [`cut`]: its outputs in *bands*, its depth in *blocks* of channels, its columns in *panels*.
-//! - [`band`]: the scratch of a band and a block.
-//! - [`prepare`]: the filter in the order in which it is read.
-//! - [`forward`]: for each block, fill the scratch; for each panel, which the first-level cache keeps, tiles of outputs.
-//! - [`filter`]: the same scratch, transposed, times `dy`.
+//! - `cut`: its outputs in *bands*, its depth in *blocks* of channels, its columns in *panels*.
+//! - `band`: the scratch of a band and a block.
+//! - `prepare`: the filter in the order in which it is read.
+//! - `forward`: for each block, fill the scratch; for each panel, which the first-level cache keeps, tiles of outputs.
+//! - `filter`: the same scratch, transposed, times `dy`.
 //!
-//! The inner loop is [`crate::gemm::tile`]. A block's sums are added to the destination in memory, which also keeps
+//! The inner loop is `crate::gemm::tile`. A block's sums are added to the destination in memory, which also keeps
 //! rounding errors small: at 512 channels and 3 × 3 taps, 8 partial sums of 576 products (relative error below 5e-7).
 
 mod band;

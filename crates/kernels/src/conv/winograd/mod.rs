@@ -1,11 +1,11 @@
 //! Winograd's minimal filtering for 3×3 convolutions of stride 1, in all three passes.
 //!
 //! Tiles of `m × m` outputs are computed from `(m + 2)²` products for each pair of channels instead of `9 m²`
-//! ([`transform`]). The products of all tiles are `(m + 2)²` matrix products, one for each *plane* of the transform:
-//! `[tiles, in_c] · [in_c, out_c]` in the forward and backward-data pass ([`correlation`]), `[in_c, tiles] ·
-//! [tiles, out_c]` in the backward-filter pass ([`gradient`]). They run on the register tiles of [`crate::gemm`], block by
+//! (`transform`). The products of all tiles are `(m + 2)²` matrix products, one for each *plane* of the transform:
+//! `[tiles, in_c] · [in_c, out_c]` in the forward and backward-data pass (`correlation`), `[in_c, tiles] ·
+//! [tiles, out_c]` in the backward-filter pass (`gradient`). They run on the register tiles of [`crate::gemm`], block by
 //! block, so that the transform of a block stays in the caches and nothing but a thread's scratch memory is needed.
-//! Filters are transformed once for each update of the weights ([`filters`]).
+//! Filters are transformed once for each update of the weights (`filters`).
 //!
 //! # Accuracy
 //! Relative error (L2) against the exact result on numbers of unit variance with 512 channels: at most 1.5e-6 with
