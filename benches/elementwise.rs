@@ -104,8 +104,9 @@ fn arithmetic(criterion: &mut Criterion) {
 fn sums(criterion: &mut Criterion) {
     for channels in [3, 64, 512, 2048] {
         bench(criterion, &format!("bias_gradient_{channels}"), 1, |t| {
-            let g = Reduction::new(&[t.a.len() / channels, channels], &[0]).expect("axis 0 is one of two");
-            sum(&g, t.a, &mut t.y[..channels], 1.0, Accumulate::Set);
+            let rows = t.a.len() / channels;
+            let g = Reduction::new(&[rows, channels], &[0]).expect("axis 0 is one of two");
+            sum(&g, &t.a[..rows * channels], &mut t.y[..channels], 1.0, Accumulate::Set);
         });
     }
     bench(criterion, "sum_of_squares", 1, |t| {
