@@ -19,12 +19,10 @@ use self::plan::{Plan, Slab};
 use super::algorithm::{Algorithm, Pass, assert_operands};
 use super::choice::Cost;
 use super::geometry::Conv2dGeometry;
+use super::partial::add_pieces;
 use crate::gemm::baseline::{gemm, gemm_parallel};
 use crate::gemm::{Matrix, MatrixMut};
 use crate::{Accumulate, Epilogue};
-
-/// Elements of a filter gradient that one task sums over the pieces: long enough to pay for the task.
-const REDUCTION_CHUNK: usize = 8192;
 
 /// Patches × filters through [`crate::gemm::baseline`]; supports every geometry.
 #[derive(Clone, Copy, Debug)]
@@ -154,19 +152,7 @@ impl Algorithm for Im2col {
                 let first_row = piece * plan.rows_per_piece;
                 backward_filter_piece(&plan, x, dy, first_row, sum, Accumulate::Set, patches);
             });
-        let len = dw.len();
-        let sums = &*sums;
-        dw.par_chunks_mut(REDUCTION_CHUNK).enumerate().for_each(|(index, dw)| {
-            let begin = index * REDUCTION_CHUNK;
-            for (piece, sum) in sums.chunks_exact(len).enumerate() {
-                let sum = &sum[begin..begin + dw.len()];
-                if piece == 0 && accumulate == Accumulate::Set {
-                    dw.copy_from_slice(sum);
-                } else {
-                    dw.iter_mut().zip(sum).for_each(|(dw, sum)| *dw += sum);
-                }
-            }
-        });
+        add_pieces(sums, dw, accumulate);
     }
 }
 

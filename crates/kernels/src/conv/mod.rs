@@ -43,6 +43,7 @@ pub mod geometry;
 pub mod im2col;
 pub mod implicit;
 pub mod naive;
+mod partial;
 pub mod pointwise;
 mod shared;
 pub mod winograd;

@@ -96,9 +96,7 @@ pub(crate) fn pack_panel<I: Isa>(
         Contiguous::Rows => {
             for (row, packed) in rows.zip(packed.chunks_exact_mut(panel.width)) {
                 let from = b.row(row, panel.column..panel.column + panel.columns);
-                for (to, from) in packed.chunks_exact_mut(I::LANES).zip(from.chunks(I::LANES)) {
-                    isa.store(if from.len() == I::LANES { isa.load(from) } else { isa.load_partial(from) }, to);
-                }
+                pack_row(isa, from, packed);
             }
         }
         Contiguous::Columns => transpose(&panel, b, rows, packed),
@@ -109,6 +107,14 @@ pub(crate) fn pack_panel<I: Isa>(
                 }
             }
         }
+    }
+}
+
+/// Copies what a row of a matrix has in a panel, with zeros up to whole vectors.
+#[inline(always)]
+pub(crate) fn pack_row<I: Isa>(isa: I, from: &[f32], packed: &mut [f32]) {
+    for (to, from) in packed.chunks_exact_mut(I::LANES).zip(from.chunks(I::LANES)) {
+        isa.store(if from.len() == I::LANES { isa.load(from) } else { isa.load_partial(from) }, to);
     }
 }
 

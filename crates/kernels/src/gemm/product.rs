@@ -199,7 +199,7 @@ impl<'a> Task<'a> {
             rows: 0..rows,
             panels: 0..panels,
             accumulate: if depth.start == 0 { self.accumulate } else { Accumulate::Add },
-            finish: if last { self.finish } else { Finish::of(&Epilogue::default()) },
+            finish: if last { self.finish } else { Finish::NOTHING },
         };
         let flops = rows.saturating_mul(depth.len()).saturating_mul(right.panels.columns).saturating_mul(2);
         let row_blocks = rows.div_ceil(ROWS);

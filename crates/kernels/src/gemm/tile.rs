@@ -9,7 +9,7 @@
 //! registers of AVX2, 14 in the 32 of AVX-512. Per step of the depth, `2 R` multiply-adds then stand against `R + 2`
 //! loads, so that the two multiply-add ports, which each take one a cycle, are the limit.
 
-use ocelli_simd::{Isa, Kernel};
+use ocelli_simd::{Isa, Kernel, Stores};
 
 use crate::{Accumulate, Activation, Epilogue};
 
@@ -34,6 +34,11 @@ pub(crate) const fn narrow_tile_rows<I: Isa>() -> usize {
     let (fit, full) = (I::REGISTERS - 3, tile_rows::<I>());
     let most = if full > HIDING { full } else { HIDING };
     if fit < most { fit } else { most }
+}
+
+/// The most rows of a tile on a panel of so many vectors.
+pub(crate) const fn most_rows<I: Isa>(vectors: usize) -> usize {
+    if vectors == 1 { narrow_tile_rows::<I>() } else { tile_rows::<I>() }
 }
 
 /// The most rows of any tile.
@@ -108,16 +113,6 @@ impl Rows<'_> {
     }
 }
 
-/// Where results are stored.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Stores {
-    /// In the caches, as usual.
-    #[default]
-    Cached,
-    /// Past them, without reading what was there: for results that no cache keeps until they are read.
-    NonTemporal,
-}
-
 /// Where the results go, and what is done to them: addresses again.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Destination<'a> {
@@ -143,7 +138,7 @@ impl<'a> Destination<'a> {
     /// Bare sums.
     pub fn plain(first: *mut f32, rows: Rows<'a>, columns: usize, accumulate: Accumulate) -> Self {
         let (bias, residual) = (std::ptr::null(), std::ptr::null());
-        let (activation, stores) = (Activation::Identity, Stores::Cached);
+        let (activation, stores) = (Activation::Identity, Stores::Regular);
         Self { first, rows, columns, accumulate, bias, residual, activation, stores }
     }
 }
@@ -162,6 +157,10 @@ unsafe impl Send for Finish {}
 unsafe impl Sync for Finish {}
 
 impl Finish {
+    /// The bare sums, as of all blocks of the depth but the last.
+    pub const NOTHING: Self =
+        Self { bias: std::ptr::null(), residual: std::ptr::null(), activation: Activation::Identity };
+
     /// The bias, residual and activation of an epilogue.
     pub fn of(epilogue: &Epilogue<'_>) -> Self {
         let pointer = |operand: Option<&[f32]>| operand.map_or(std::ptr::null(), <[f32]>::as_ptr);
@@ -180,7 +179,7 @@ impl Finish {
     ) -> Destination<'a> {
         let moved = |pointer: *const f32, by| if pointer.is_null() { pointer } else { pointer.wrapping_add(by) };
         let (bias, residual) = (moved(self.bias, column), moved(self.residual, index));
-        let (activation, stores) = (self.activation, Stores::Cached);
+        let (activation, stores) = (self.activation, Stores::Regular);
         Destination { first, rows, columns, accumulate, bias, residual, activation, stores }
     }
 }
@@ -230,7 +229,7 @@ impl<L: Left, const ROWS: usize, const N: usize> Kernel for Tile<'_, L, ROWS, N>
 
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) {
-        if self.to.stores == Stores::Cached {
+        if self.to.stores == Stores::Regular {
             // The destination comes nearer while the sums are made.
             for i in 0..ROWS {
                 isa.prefetch(self.to.first.wrapping_add(self.to.rows.offset(i)));
@@ -352,7 +351,7 @@ pub(crate) unsafe fn store<I: Isa, const ROWS: usize, const N: usize>(
             unsafe {
                 let place = to.first.add(to.rows.offset(i) + v * I::LANES);
                 match to.stores {
-                    Stores::Cached => isa.store_ptr(*sum, place),
+                    Stores::Regular => isa.store_ptr(*sum, place),
                     Stores::NonTemporal => isa.store_non_temporal_ptr(*sum, place),
                 }
             }
@@ -422,22 +421,19 @@ pub(crate) unsafe fn store_vector<I: Isa>(
     column: usize,
     width: usize,
 ) {
-    // SAFETY: the caller: so many numbers can be read there; nobody writes the bias or the residual meanwhile.
-    let read = |from: *const f32| unsafe {
-        if width == I::LANES { isa.load_ptr(from) } else { isa.load_partial(std::slice::from_raw_parts(from, width)) }
-    };
     // SAFETY: the caller: `index` lies in the destination.
     let place = unsafe { to.first.add(index) };
     if to.accumulate == Accumulate::Add {
-        sum = isa.add(sum, read(place));
+        // SAFETY: the caller: the destination holds `width` numbers here.
+        sum = isa.add(sum, unsafe { read(isa, place, width) });
     }
     if !to.bias.is_null() {
-        // SAFETY: the caller: the bias has this column.
-        sum = isa.add(sum, read(unsafe { to.bias.add(column) }));
+        // SAFETY: the caller: the bias has these columns, and nobody writes it meanwhile.
+        sum = isa.add(sum, unsafe { read(isa, to.bias.add(column), width) });
     }
     if !to.residual.is_null() {
-        // SAFETY: the caller: the residual is as large as the destination.
-        sum = isa.add(sum, read(unsafe { to.residual.add(index) }));
+        // SAFETY: the caller: the residual is as large as the destination, and nobody writes it meanwhile.
+        sum = isa.add(sum, unsafe { read(isa, to.residual.add(index), width) });
     }
     sum = activate(isa, to.activation, sum);
     // SAFETY: the caller: `width` numbers at `place` are ours to write.
@@ -448,6 +444,16 @@ pub(crate) unsafe fn store_vector<I: Isa>(
             isa.store_partial(sum, std::slice::from_raw_parts_mut(place, width));
         }
     }
+}
+
+/// A vector, or the first `width` numbers of one where that is less.
+///
+/// # Safety
+/// So many numbers can be read at `x`.
+#[inline(always)]
+pub(crate) unsafe fn read<I: Isa>(isa: I, x: *const f32, width: usize) -> I::Vector {
+    // SAFETY: the caller's.
+    unsafe { if width >= I::LANES { isa.load_ptr(x) } else { isa.load_partial(std::slice::from_raw_parts(x, width)) } }
 }
 
 /// Cuts `rows` into tiles of at most `most` that differ by one row at the most, so that no tile is so short that the

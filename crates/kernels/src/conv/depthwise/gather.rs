@@ -9,7 +9,7 @@ use ocelli_simd::{Isa, Kernel};
 use super::super::geometry::{Axis, Conv2dGeometry};
 use super::axis::{Direction, Phase};
 use crate::Accumulate;
-use crate::gemm::tile::{Finish, Rows, store};
+use crate::gemm::tile::{Finish, Rows, read, store};
 
 /// Destinations of a step; with 2 vectors each, 8 sums cover the latency of the multiply-adds (4 cycles on 2 ports).
 const COLUMNS: usize = 4;
@@ -173,14 +173,4 @@ impl<const Q: usize> Columns<'_, Q> {
         // `channel` on exist; `Band` asserted that bias and residual fit.
         unsafe { store(isa, sums, &to) };
     }
-}
-
-/// A vector, or the first `width` numbers of one where that is less.
-///
-/// # Safety
-/// So many numbers can be read at `x`.
-#[inline(always)]
-pub(super) unsafe fn read<I: Isa>(isa: I, x: *const f32, width: usize) -> I::Vector {
-    // SAFETY: the caller's.
-    unsafe { if width >= I::LANES { isa.load_ptr(x) } else { isa.load_partial(std::slice::from_raw_parts(x, width)) } }
 }

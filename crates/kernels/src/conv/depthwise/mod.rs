@@ -18,6 +18,7 @@ use self::axis::Direction;
 use super::algorithm::{Algorithm, Pass, assert_operands};
 use super::choice::Cost;
 use super::geometry::Conv2dGeometry;
+use super::partial::add_pieces;
 use crate::gemm::tile::Finish;
 use crate::{Accumulate, Epilogue};
 
@@ -103,10 +104,10 @@ impl Algorithm for Depthwise {
     ) {
         assert_operands(g, x, dw, dy);
         assert!(self.supports(g, Pass::BackwardFilter));
-        if accumulate == Accumulate::Set {
-            dw.fill(0.0);
-        }
         if dy.is_empty() {
+            if accumulate == Accumulate::Set {
+                dw.fill(0.0);
+            }
             return;
         }
         let set = InstructionSet::current();
@@ -122,9 +123,7 @@ impl Algorithm for Depthwise {
             let pieces = dy.par_chunks(len).zip(partial_sums.par_chunks_mut(dw.len()));
             pieces.enumerate().for_each(|(task, (dy, sums))| band(task, dy, sums));
         }
-        for sums in partial_sums.chunks_exact(dw.len()) {
-            dw.iter_mut().zip(sums).for_each(|(dw, sum)| *dw += sum);
-        }
+        add_pieces(partial_sums, dw, accumulate);
     }
 }
 

@@ -12,15 +12,11 @@ use super::band::{Band, Channels, Layout, Spacing, fill};
 use super::cut::FilterTasks;
 use super::problem::Problem;
 use crate::conv::geometry::Conv2dGeometry;
+use crate::conv::partial::add_pieces;
 use crate::conv::shared::Shared;
-use crate::gemm::panels::Panels;
-use crate::gemm::tile::{
-    Destination, Product, Rows, RowsContiguous, Segment, even_tiles, narrow_tile_rows, tile, tile_rows,
-};
+use crate::gemm::panels::{Panels, pack_row};
+use crate::gemm::tile::{Destination, Product, Rows, RowsContiguous, Segment, even_tiles, most_rows, tile};
 use crate::{Accumulate, scratch};
-
-/// Numbers that one task adds over the pieces: long enough to pay for the task.
-const REDUCTION_CHUNK: usize = 8192;
 
 /// `dw = Σ xᵀ·dy`, or added to `dw`.
 pub(super) fn run(
@@ -72,22 +68,6 @@ pub(super) fn run(
     if partial {
         add_pieces(&workspace[..tasks.workspace(len)], dw, accumulate);
     }
-}
-
-/// Adds the sums of the pieces, in their order.
-fn add_pieces(sums: &[f32], dw: &mut [f32], accumulate: Accumulate) {
-    let len = dw.len();
-    dw.par_chunks_mut(REDUCTION_CHUNK).enumerate().for_each(|(index, dw)| {
-        let begin = index * REDUCTION_CHUNK;
-        for (piece, sum) in sums.chunks_exact(len).enumerate() {
-            let sum = &sum[begin..begin + dw.len()];
-            if piece == 0 && accumulate == Accumulate::Set {
-                dw.copy_from_slice(sum);
-            } else {
-                dw.iter_mut().zip(sum).for_each(|(dw, sum)| *dw += sum);
-            }
-        }
-    });
 }
 
 /// A block of channels over the bands of a piece.
@@ -142,9 +122,7 @@ impl Task<'_> {
                 let panel = panels.panel(panel);
                 let to = &mut self.outputs[panel.start + pixel * panel.width..][..panel.width];
                 let from = &dy[panel.column..panel.column + panel.columns];
-                for (to, from) in to.chunks_exact_mut(I::LANES).zip(from.chunks(I::LANES)) {
-                    isa.store(if from.len() == I::LANES { isa.load(from) } else { isa.load_partial(from) }, to);
-                }
+                pack_row(isa, from, to);
             }
         }
     }
@@ -162,7 +140,7 @@ impl Task<'_> {
         for panel in 0..panels.count() {
             let panel = panels.panel(panel);
             let b = &self.outputs[panel.start..][..pixels * panel.width];
-            let most = if panel.vectors == 1 { narrow_tile_rows::<I>() } else { tile_rows::<I>() };
+            let most = most_rows::<I>(panel.vectors);
             let place = self.offset + channels.group * problem.width + panel.column;
             for tap_row in 0..problem.rows.taps {
                 let a = &self.inputs[layout.tap(tap_row)..];

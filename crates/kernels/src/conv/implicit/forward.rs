@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
+use ocelli_simd::{InstructionSet, Isa, Kernel, Stores, dispatch_on};
 use rayon::prelude::*;
 
 use super::band::{Band, Layout, Spacing, fill};
@@ -13,10 +13,7 @@ use crate::conv::algorithm::Pass;
 use crate::conv::geometry::Conv2dGeometry;
 use crate::conv::shared::Shared;
 use crate::gemm::panels::Panels;
-use crate::gemm::tile::{
-    DepthContiguous, Destination, Finish, MOST_ROWS, Product, Rows, Stores, even_tiles, narrow_tile_rows, tile,
-    tile_rows,
-};
+use crate::gemm::tile::{DepthContiguous, Destination, Finish, MOST_ROWS, Product, Rows, even_tiles, most_rows, tile};
 use crate::{Accumulate, Epilogue, scratch};
 
 /// Numbers of a result that is stored past the caches (32 MiB): a last-level cache is not larger by much, and others use
@@ -121,7 +118,7 @@ impl Task<'_> {
         let problem = self.problem;
         let once = *depth == (0..problem.terms()) && self.epilogue.accumulate == Accumulate::Set;
         let aligned = problem.width.is_multiple_of(ALIGNED) && self.y.at(0).addr().is_multiple_of(4 * ALIGNED);
-        if once && aligned && self.y.len() >= NON_TEMPORAL { Stores::NonTemporal } else { Stores::Cached }
+        if once && aligned && self.y.len() >= NON_TEMPORAL { Stores::NonTemporal } else { Stores::Regular }
     }
 
     /// Adds the products of a block of the depth.
@@ -130,7 +127,7 @@ impl Task<'_> {
         let problem = self.problem;
         let accumulate = if depth.start == 0 { self.epilogue.accumulate } else { Accumulate::Add };
         let last = depth.end == problem.terms();
-        let finish = Finish::of(if last { self.epilogue } else { &const { PLAIN } });
+        let finish = if last { Finish::of(self.epilogue) } else { Finish::NOTHING };
         let (segments, count) = layout.segments(tap_rows);
         let segments = &segments[..count];
         let reach = segments.iter().map(|segment| segment.offset + segment.depth).max().unwrap_or(0);
@@ -143,7 +140,7 @@ impl Task<'_> {
             let panel = self.panels.panel(panel);
             let b = &self.filters[panel.start + depth.start * panel.width..][..depth.len() * panel.width];
             let column = self.group * problem.width + panel.column;
-            let most = if panel.vectors == 1 { narrow_tile_rows::<I>() } else { tile_rows::<I>() };
+            let most = most_rows::<I>(panel.vectors);
             let mut positions = self.band.positions(problem, 0);
             let origin = positions.next().unwrap_or(0) * output_pixel + column;
             let mut positions = self.band.positions(problem, 0);
@@ -169,7 +166,3 @@ impl Task<'_> {
         }
     }
 }
-
-/// Nothing but the sums.
-const PLAIN: Epilogue<'static> =
-    Epilogue { accumulate: Accumulate::Set, bias: None, residual: None, activation: crate::Activation::Identity };

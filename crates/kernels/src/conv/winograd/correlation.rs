@@ -16,8 +16,8 @@ use crate::conv::{Conv2dGeometry, Pass};
 use crate::gemm::PARALLEL_FLOPS;
 use crate::gemm::panels::lanes;
 use crate::gemm::tile::{
-    DepthContiguous, Destination, Finish, Product, Rows, Segment, VECTORS, even_tiles, narrow_tile_rows, store,
-    store_vector, tile, tile_rows,
+    DepthContiguous, Destination, Finish, Product, Rows, Segment, VECTORS, even_tiles, most_rows, store, store_vector,
+    tile,
 };
 use crate::{Accumulate, Epilogue, scratch};
 
@@ -272,7 +272,7 @@ impl Kernel for MultiplyPlanes<'_> {
             let accumulate = if channel == 0 { Accumulate::Set } else { Accumulate::Add };
             let column = panel.column - first_column;
             assert!(column + panel.width <= products.channels, "products have room for the panels");
-            let most = if panel.vectors == 1 { narrow_tile_rows::<I>() } else { tile_rows::<I>() };
+            let most = most_rows::<I>(panel.vectors);
             for (first, count) in even_tiles(inputs.tiles, most) {
                 if far {
                     // Each tile of the result brings its share of the panel that follows.

@@ -21,8 +21,7 @@ use crate::conv::shared::Shared;
 use crate::gemm::PARALLEL_FLOPS;
 use crate::gemm::panels::lanes;
 use crate::gemm::tile::{
-    Destination, Product, Rows, RowsContiguous, Segment, VECTORS, even_tiles, narrow_tile_rows, store_vector, tile,
-    tile_rows,
+    Destination, Product, Rows, RowsContiguous, Segment, VECTORS, even_tiles, most_rows, store_vector, tile,
 };
 use crate::{Accumulate, scratch};
 
@@ -275,7 +274,7 @@ impl Kernel for MultiplyTiles<'_> {
         for plane in 0..plan.planes {
             for (column, width) in outputs.chunks() {
                 let vectors = width / I::LANES;
-                let most = if vectors == 1 { narrow_tile_rows::<I>() } else { tile_rows::<I>() };
+                let most = most_rows::<I>(vectors);
                 for (first, count) in even_tiles(rows, most) {
                     // SAFETY: by the assertions, plane `plane` of the inputs holds `tiles` rows of `channels` numbers,
                     // that of the outputs `tiles` rows of this panel from `column · tiles` on, and that of the sums
