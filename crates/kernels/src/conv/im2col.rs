@@ -57,8 +57,8 @@ impl Algorithm for Im2col {
 
     fn cost(&self, g: &Conv2dGeometry, _pass: Pass) -> Cost {
         // Patches are written, read and packed by the product, which packs filters at each call as well.
-        let patches = 2 * g.output_pixels() * g.patch_len() * g.groups;
-        let moved = (g.input_len() + g.output_len() + 2 * g.filter_len() + patches) as f64;
+        let patches = g.output_pixels() as f64 * (g.patch_len() * g.groups) as f64;
+        let moved = (g.input_len() + g.output_len()) as f64 + 2.0 * (g.filter_len() as f64 + patches);
         Cost { multiply_adds: g.macs() as f64, efficiency: 0.3, moved }
     }
 

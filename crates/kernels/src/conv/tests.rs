@@ -359,6 +359,27 @@ fn workspaces_stay_bounded() {
     }
 }
 
+/// Plans are made before memory is asked for: a batch that no machine holds is refused there, and not by an overflow here.
+#[test]
+fn costs_and_workspaces_of_the_largest_shapes_do_not_overflow() {
+    let same = Conv2dSettings { padding: Padding::Same, ..Default::default() };
+    for (settings, input, filter) in [
+        (same, [1 << 20, 4096, 4096, 4096], [3, 3, 4096, 4096]),
+        (same, [1 << 20, 4096, 4096, 4096], [1, 1, 4096, 4096]),
+        (Conv2dSettings { stride_w: 2, ..same }, [1 << 20, 4096, 4096, 4096], [5, 5, 4096, 4096]),
+        (Conv2dSettings { groups: 4096, ..same }, [1 << 20, 4096, 4096, 4096], [3, 3, 1, 4096]),
+    ] {
+        let g = geometry(settings, input, filter);
+        for pass in Pass::ALL {
+            for algorithm in ALGORITHMS.iter().filter(|algorithm| algorithm.supports(&g, pass)) {
+                let sizes = (algorithm.workspace(&g, pass), algorithm.prepared_len(&g, pass));
+                let cost = algorithm.cost(&g, pass).total();
+                assert!(cost.is_finite() && cost > 0.0, "{}: {cost}, {sizes:?}", algorithm.name());
+            }
+        }
+    }
+}
+
 /// A drawn convolution of at most a few thousand multiplications.
 fn any_geometry() -> impl Strategy<Value = Conv2dGeometry> {
     let sizes = (1_usize..4, 1_usize..12, 1_usize..12);

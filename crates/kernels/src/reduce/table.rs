@@ -1,8 +1,8 @@
 //! Sums of columns in the order in which a table lies in memory.
 //!
-//! Strips of columns, one after the other, would read a wide table in short pieces far apart. Here numbers are read one after the other, and the sums of all columns lie in the nearest cache. Blocks of rows
-//! are added in `f32`; blocks and parts in pairs of `f32`, of which the second holds what the first rounds off (Knuth's
-//! two-sum).
+//! Strips of columns, one after the other, would read a wide table in short pieces far apart. Here numbers are read one
+//! after the other, and the sums of all columns lie in the nearest cache. Blocks of rows are added in `f32`; blocks and
+//! parts in pairs of `f32`, of which the second holds what the first rounds off (Knuth's two-sum).
 
 use std::ops::Range;
 

@@ -40,7 +40,7 @@ fn rows_per_task(row: usize) -> usize {
 
 fn filter_rows_per_task(g: &Conv2dGeometry) -> usize {
     let rows = g.batch * g.out_h;
-    rows_per_task(g.out_w * g.out_c * g.patch_len()).max(rows.div_ceil(PARTIAL_SUMS))
+    rows_per_task((g.out_w * g.out_c).saturating_mul(g.patch_len())).max(rows.div_ceil(PARTIAL_SUMS))
 }
 
 impl Algorithm for Depthwise {

@@ -6,7 +6,7 @@ use std::ops::Range;
 use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
 use rayon::prelude::*;
 
-use super::cut::part;
+use super::cut::{flops, part};
 use super::filters::Filters;
 use super::pictures::{Origin, Picture, Tiles};
 use super::planes::{LINE, Planes, TransformTiles};
@@ -89,7 +89,7 @@ impl Plan {
         let lanes = lanes(set);
         let tiles = Tiles::new(c.batch, &c.output, side);
         let planes = (side + 2).pow(2);
-        let flops = 2 * tiles.count * planes * c.input.channels * c.output.channels;
+        let flops = flops(&tiles, planes, c.input.channels, c.output.channels);
         let blocks = tiles.count.div_ceil(BLOCK);
         let (blocks, groups) = if flops < PARALLEL_FLOPS {
             (blocks, 1)

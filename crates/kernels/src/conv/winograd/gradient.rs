@@ -10,7 +10,7 @@ use std::ops::Range;
 use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
 use rayon::prelude::*;
 
-use super::cut::part;
+use super::cut::{flops, part};
 use super::filters::TAPS;
 use super::pictures::{Picture, Tiles};
 use super::planes::{PAD, Planes, TransformTiles};
@@ -76,8 +76,7 @@ impl Plan {
         let (tiles, planes) = (Tiles::new(g.batch, &dy, side), (side + 2).pow(2));
         let before = [g.pad_top as isize, g.pad_left as isize];
         let mut plan = Self { set, x, dy, before, mode: g.mode, tiles, in_c, out_c, pieces: 1, planes, lanes };
-        let flops = 2 * tiles.count * planes * g.in_c * g.out_c;
-        if flops >= PARALLEL_FLOPS {
+        if flops(&tiles, planes, g.in_c, g.out_c) >= PARALLEL_FLOPS {
             let quarter = (g.input_len() + g.output_len()) / 4;
             let most = quarter.clamp(SUMS_IN_ANY_CASE, SUMS) / (plan.blocks() * plan.sums_len());
             plan.pieces = TASKS.div_ceil(plan.blocks()).min(most).min(tiles.count / BLOCK).max(1);
