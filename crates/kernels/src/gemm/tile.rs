@@ -303,30 +303,47 @@ unsafe fn multiply_add<I: Isa, const ROWS: usize, const N: usize>(
     }
 }
 
-/// Whole vectors go through the epilogue stage by stage, in registers; a panel that is wider than the destination goes
-/// vector by vector.
+/// The sums go through the epilogue stage by stage, in registers.
 ///
 /// # Safety
 /// As [`tile`] asks of the destination.
 #[inline(always)]
 pub(crate) unsafe fn store<I: Isa, const ROWS: usize, const N: usize>(
     isa: I,
-    mut sums: [[I::Vector; N]; ROWS],
+    sums: [[I::Vector; N]; ROWS],
     to: &Destination<'_>,
 ) {
-    if to.columns < N * I::LANES {
-        // SAFETY: the caller's.
-        return unsafe { store_part(isa, &sums, to) };
+    // SAFETY: the caller's; the widths are those of the destination's columns.
+    unsafe {
+        if to.columns >= N * I::LANES {
+            store_columns(isa, sums, to, [I::LANES; N]);
+        } else {
+            let width = |v: usize| to.columns.saturating_sub(v * I::LANES).min(I::LANES);
+            store_columns(isa, sums, to, std::array::from_fn(width));
+        }
     }
+}
+
+/// [`store`] of so many columns of each vector.
+///
+/// # Safety
+/// As [`tile`] asks of the destination, of which the widths are together the columns.
+#[inline(always)]
+unsafe fn store_columns<I: Isa, const ROWS: usize, const N: usize>(
+    isa: I,
+    mut sums: [[I::Vector; N]; ROWS],
+    to: &Destination<'_>,
+    widths: [usize; N],
+) {
     if to.accumulate == Accumulate::Add {
-        // SAFETY: the caller: `N` vectors at each row of the destination hold numbers.
-        unsafe { add_rows(isa, &mut sums, to.first, to.rows) };
+        // SAFETY: the caller: the columns at each row of the destination hold numbers.
+        unsafe { add_rows(isa, &mut sums, to.first, to.rows, widths) };
     }
     if !to.bias.is_null() {
         let mut bias = [isa.zero(); N];
         for (v, bias) in bias.iter_mut().enumerate() {
-            // SAFETY: the caller: the bias has `N` vectors.
-            *bias = unsafe { isa.load_ptr(to.bias.add(v * I::LANES)) };
+            // SAFETY: the caller: the bias has these columns, and nobody writes it meanwhile.
+            *bias = unsafe { read(isa, to.bias.wrapping_add(v * I::LANES), widths[v]) };
         }
         for sums in &mut sums {
             for (sum, bias) in sums.iter_mut().zip(bias) {
@@ -336,7 +353,7 @@ pub(crate) unsafe fn store<I: Isa, const ROWS: usize, const N: usize>(
     }
     if !to.residual.is_null() {
         // SAFETY: the caller: the residual can be read where the destination is written.
-        unsafe { add_rows(isa, &mut sums, to.residual, to.rows) };
+        unsafe { add_rows(isa, &mut sums, to.residual, to.rows, widths) };
     }
     if to.activation != Activation::Identity {
         for sums in &mut sums {
@@ -346,13 +363,16 @@ pub(crate) unsafe fn store<I: Isa, const ROWS: usize, const N: usize>(
         }
     }
     for (i, sums) in sums.iter().enumerate() {
-        for (v, sum) in sums.iter().enumerate() {
-            // SAFETY: the caller: `N` vectors at each row of the destination are ours to write, aligned if past the caches.
+        for (v, (sum, width)) in sums.iter().zip(widths).enumerate() {
+            let place = to.first.wrapping_add(to.rows.offset(i) + v * I::LANES);
+            // SAFETY: the caller: the columns at each row of the destination are ours to write, aligned if past the caches.
             unsafe {
-                let place = to.first.add(to.rows.offset(i) + v * I::LANES);
-                match to.stores {
-                    Stores::Regular => isa.store_ptr(*sum, place),
-                    Stores::NonTemporal => isa.store_non_temporal_ptr(*sum, place),
+                if width < I::LANES {
+                    isa.store_partial(*sum, std::slice::from_raw_parts_mut(place, width));
+                } else if to.stores == Stores::NonTemporal {
+                    isa.store_non_temporal_ptr(*sum, place);
+                } else {
+                    isa.store_ptr(*sum, place);
                 }
             }
         }
@@ -362,18 +382,19 @@ pub(crate) unsafe fn store<I: Isa, const ROWS: usize, const N: usize>(
 /// Adds the rows that begin at `from`.
 ///
 /// # Safety
-/// `N` vectors can be read at each row.
+/// So many numbers as the widths are together can be read at each row.
 #[inline(always)]
 unsafe fn add_rows<I: Isa, const ROWS: usize, const N: usize>(
     isa: I,
     sums: &mut [[I::Vector; N]; ROWS],
     from: *const f32,
     rows: Rows<'_>,
+    widths: [usize; N],
 ) {
     for (i, sums) in sums.iter_mut().enumerate() {
-        for (v, sum) in sums.iter_mut().enumerate() {
+        for (v, (sum, width)) in sums.iter_mut().zip(widths).enumerate() {
             // SAFETY: the caller's.
-            *sum = isa.add(*sum, unsafe { isa.load_ptr(from.add(rows.offset(i) + v * I::LANES)) });
+            *sum = isa.add(*sum, unsafe { read(isa, from.wrapping_add(rows.offset(i) + v * I::LANES), width) });
         }
     }
 }
@@ -388,62 +409,16 @@ fn activate<I: Isa>(isa: I, activation: Activation, x: I::Vector) -> I::Vector {
     }
 }
 
+/// A vector of `width` numbers to `index` of the destination.
+///
 /// # Safety
-/// As [`tile`] asks of the destination.
+/// `width` numbers at `index` of the destination and of the residual, and as many of the bias, are valid as [`tile`] asks.
 #[inline(always)]
-unsafe fn store_part<I: Isa, const ROWS: usize, const N: usize>(
-    isa: I,
-    sums: &[[I::Vector; N]; ROWS],
-    to: &Destination<'_>,
-) {
-    for (i, sums) in sums.iter().enumerate() {
-        let row = to.rows.offset(i);
-        for (v, sum) in sums.iter().enumerate() {
-            let column = v * I::LANES;
-            if column < to.columns {
-                let width = (to.columns - column).min(I::LANES);
-                // SAFETY: the caller: the row's `columns` numbers are ours; `column + width` are at most so many.
-                unsafe { store_vector(isa, *sum, to, row + column, column, width) };
-            }
-        }
-    }
-}
-
-/// # Safety
-/// `width` numbers at `index` of the destination and of the residual, and at `column` of the bias, are valid as [`tile`]
-/// asks.
-#[inline(always)]
-pub(crate) unsafe fn store_vector<I: Isa>(
-    isa: I,
-    mut sum: I::Vector,
-    to: &Destination<'_>,
-    index: usize,
-    column: usize,
-    width: usize,
-) {
-    // SAFETY: the caller: `index` lies in the destination.
-    let place = unsafe { to.first.add(index) };
-    if to.accumulate == Accumulate::Add {
-        // SAFETY: the caller: the destination holds `width` numbers here.
-        sum = isa.add(sum, unsafe { read(isa, place, width) });
-    }
-    if !to.bias.is_null() {
-        // SAFETY: the caller: the bias has these columns, and nobody writes it meanwhile.
-        sum = isa.add(sum, unsafe { read(isa, to.bias.add(column), width) });
-    }
-    if !to.residual.is_null() {
-        // SAFETY: the caller: the residual is as large as the destination, and nobody writes it meanwhile.
-        sum = isa.add(sum, unsafe { read(isa, to.residual.add(index), width) });
-    }
-    sum = activate(isa, to.activation, sum);
-    // SAFETY: the caller: `width` numbers at `place` are ours to write.
-    unsafe {
-        if width == I::LANES {
-            isa.store_ptr(sum, place);
-        } else {
-            isa.store_partial(sum, std::slice::from_raw_parts_mut(place, width));
-        }
-    }
+pub(crate) unsafe fn store_vector<I: Isa>(isa: I, sum: I::Vector, to: &Destination<'_>, index: usize, width: usize) {
+    let residual = if to.residual.is_null() { to.residual } else { to.residual.wrapping_add(index) };
+    let to = Destination { first: to.first.wrapping_add(index), residual, rows: Rows::Apart(0), ..*to };
+    // SAFETY: the caller's.
+    unsafe { store_columns(isa, [[sum]], &to, [width]) };
 }
 
 /// A vector, or the first `width` numbers of one where that is less.

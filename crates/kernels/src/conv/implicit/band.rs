@@ -8,8 +8,6 @@
 
 use std::ops::Range;
 
-use ocelli_simd::Isa;
-
 use super::problem::{Axis, Problem};
 use crate::gemm::tile::Segment;
 
@@ -48,7 +46,9 @@ impl Band {
         let (line, column) = (first / self.columns.len(), first % self.columns.len());
         let (row, image) = (line / self.images.len(), line % self.images.len());
         let (rows, columns) = (problem.rows, problem.columns);
-        Positions { band: self, rows, columns, image, row, column }
+        let mut positions = Positions { band: self, rows, columns, image, row, column, position: 0 };
+        positions.seek();
+        positions
     }
 }
 
@@ -60,6 +60,18 @@ pub(super) struct Positions<'a> {
     image: usize,
     row: usize,
     column: usize,
+    position: usize,
+}
+
+impl Positions<'_> {
+    /// Finds the position from row, picture and column.
+    #[inline(always)]
+    fn seek(&mut self) {
+        let Self { band, rows, columns, .. } = *self;
+        let row = rows.first + (band.rows.start + self.row) * rows.every;
+        let column = columns.first + (band.columns.start + self.column) * columns.every;
+        self.position = ((band.images.start + self.image) * rows.positions + row) * columns.positions + column;
+    }
 }
 
 impl Iterator for Positions<'_> {
@@ -67,16 +79,15 @@ impl Iterator for Positions<'_> {
 
     #[inline(always)]
     fn next(&mut self) -> Option<usize> {
-        let Self { band, rows, columns, .. } = *self;
-        let row = rows.first + (band.rows.start + self.row) * rows.every;
-        let column = columns.first + (band.columns.start + self.column) * columns.every;
-        let position = ((band.images.start + self.image) * rows.positions + row) * columns.positions + column;
+        let position = self.position;
         self.column += 1;
-        if self.column == band.columns.len() {
+        self.position += self.columns.every;
+        if self.column == self.band.columns.len() {
             (self.column, self.image) = (0, self.image + 1);
-            if self.image == band.images.len() {
+            if self.image == self.band.images.len() {
                 (self.image, self.row) = (0, self.row + 1);
             }
+            self.seek();
         }
         Some(position)
     }
@@ -113,9 +124,9 @@ pub(super) struct Layout {
     /// From one output to the next.
     pub pixel: usize,
     /// Numbers of one input row of all pictures.
-    line: usize,
+    pub line: usize,
     /// Input rows of each remainder.
-    rows_of_phase: usize,
+    pub rows_of_phase: usize,
     step: usize,
     dilation: usize,
 }
@@ -163,111 +174,3 @@ pub(super) const MOST_SEGMENTS: usize = 16;
 
 /// Numbers of the longest vector.
 const SPILL: usize = 16;
-
-/// Fills the scratch of a band with some channels of a group.
-#[inline(always)]
-pub(super) fn fill<I: Isa>(
-    isa: I,
-    problem: &Problem,
-    band: &Band,
-    channels: &Channels,
-    layout: &Layout,
-    x: &[f32],
-    scratch: &mut [f32],
-) {
-    let rows = &problem.rows;
-    let read_rows = (band.rows.len() - 1) * rows.step + rows.span();
-    for phase in 0..rows.step.min(rows.span()) {
-        // Rows of a remainder that no tap has are not read.
-        if !(0..rows.taps.min(rows.step)).any(|tap| tap * rows.dilation % rows.step == phase) {
-            continue;
-        }
-        for index in 0..layout.rows_of_phase {
-            let local = index * rows.step + phase;
-            if local >= read_rows {
-                break;
-            }
-            let row = rows.read_by(band.rows.start) + local as isize;
-            let lines = &mut scratch[(phase * layout.rows_of_phase + index) * layout.line..];
-            for (image, index) in band.images.clone().zip(0..) {
-                let line = &mut lines[index * band.columns.len() * layout.pixel..];
-                if (0..rows.inputs as isize).contains(&row) {
-                    let line_index = image * rows.inputs + row as usize;
-                    fill_line(isa, problem, band, channels, layout.pixel, &x[line_index * line_len(problem)..], line);
-                } else {
-                    line[..band.columns.len() * layout.pixel].fill(0.0);
-                }
-            }
-        }
-    }
-}
-
-/// Numbers of a row of the tensor that is read.
-fn line_len(problem: &Problem) -> usize {
-    problem.columns.inputs * problem.input_pixel()
-}
-
-/// Fills what the outputs, `apart` from each other, of one row and picture read of the input row at the start of `x`. Copies
-/// are whole vectors that may spill into what is written next.
-#[inline(always)]
-fn fill_line<I: Isa>(
-    isa: I,
-    problem: &Problem,
-    band: &Band,
-    channels: &Channels,
-    apart: usize,
-    x: &[f32],
-    line: &mut [f32],
-) {
-    let (columns, pixel) = (&problem.columns, problem.input_pixel());
-    let depth = channels.range.len();
-    let first_channel = channels.group * problem.depth + channels.range.start;
-    // Neighbouring taps are neighbours in memory where they have all channels.
-    let whole_run = columns.dilation == 1 && depth == pixel;
-    let inside = columns.outputs_inside(band.columns.clone());
-    for (column, index) in band.columns.clone().zip(0..) {
-        let mut to = index * apart;
-        let from = columns.read_by(column);
-        let taps = if inside.contains(&column) { 0..columns.taps } else { columns.taps_inside(from) };
-        zero(isa, &mut line[to..], taps.start * depth);
-        to += taps.start * depth;
-        let at = |tap: usize| (from + (tap * columns.dilation) as isize) as usize * pixel + first_channel;
-        if !taps.is_empty() {
-            if whole_run {
-                let len = taps.len() * depth;
-                copy(isa, &x[at(taps.start)..], &mut line[to..], len);
-                to += len;
-            } else {
-                for tap in taps.clone() {
-                    copy(isa, &x[at(tap)..], &mut line[to..], depth);
-                    to += depth;
-                }
-            }
-        }
-        zero(isa, &mut line[to..], (columns.taps - taps.end) * depth);
-    }
-}
-
-/// Copies `len` numbers, and whatever follows up to a whole vector.
-#[inline(always)]
-fn copy<I: Isa>(isa: I, from: &[f32], to: &mut [f32], len: usize) {
-    let whole = len.next_multiple_of(I::LANES);
-    if from.len() < whole || to.len() < whole {
-        return to[..len].copy_from_slice(&from[..len]);
-    }
-    for (to, from) in to[..whole].chunks_exact_mut(I::LANES).zip(from[..whole].chunks_exact(I::LANES)) {
-        isa.store(isa.load(from), to);
-    }
-}
-
-/// Zeroes `len` numbers, and whatever follows up to a whole vector.
-#[inline(always)]
-fn zero<I: Isa>(isa: I, to: &mut [f32], len: usize) {
-    let whole = len.next_multiple_of(I::LANES);
-    if to.len() < whole {
-        return to[..len].fill(0.0);
-    }
-    for to in to[..whole].chunks_exact_mut(I::LANES) {
-        isa.store(isa.zero(), to);
-    }
-}

@@ -221,9 +221,8 @@ impl FilterTasks {
         let channel_blocks = problem.depth.div_ceil(channels);
         let pixel = Spacing::OddLines.apart(problem.columns.taps * channels);
         let bands = Bands::new(problem, pixel, FILTER_PIXELS);
-        let filter_len = problem.terms() * problem.width * problem.groups;
         let wanted = if problem.flops() < PARALLEL_FLOPS { 1 } else { (problem.flops() / PIECE_FLOPS).min(PIECES) };
-        let pieces = wanted.div_ceil(channel_blocks * problem.groups).min(PARTIAL_SUMS / filter_len).max(1);
+        let pieces = wanted.div_ceil(channel_blocks * problem.groups).min(PARTIAL_SUMS / problem.filter_len()).max(1);
         let bands_of_piece = bands.count().div_ceil(pieces).max(1);
         Self { channels, channel_blocks, bands, bands_of_piece, pieces: bands.count().div_ceil(bands_of_piece) }
     }
@@ -233,8 +232,14 @@ impl FilterTasks {
         self.channel_blocks * problem.groups
     }
 
-    /// Numbers of the partial sums.
-    pub fn workspace(&self, filter_len: usize) -> usize {
-        if self.pieces > 1 { self.pieces * filter_len } else { 0 }
+    /// Numbers of the partial sums: those of the pieces, and those of all pieces together where pixels are merged, whose
+    /// sums are not yet the filter's.
+    pub fn workspace(&self, problem: &Problem) -> usize {
+        let sums = match (self.pieces, problem.merged) {
+            (1, 1) => 0,
+            (pieces, 1) => pieces,
+            (pieces, _) => pieces + 1,
+        };
+        sums * problem.filter_len()
     }
 }

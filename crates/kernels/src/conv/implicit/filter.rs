@@ -8,9 +8,11 @@
 use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
 use rayon::prelude::*;
 
-use super::band::{Band, Channels, Layout, Spacing, fill};
+use super::band::{Band, Channels, Layout, Spacing};
 use super::cut::FilterTasks;
+use super::fill::fill;
 use super::problem::Problem;
+use crate::conv::algorithm::Pass;
 use crate::conv::geometry::Conv2dGeometry;
 use crate::conv::partial::add_pieces;
 use crate::conv::shared::Shared;
@@ -36,10 +38,10 @@ pub(super) fn run(
         }
         return;
     }
-    let len = dw.len();
-    let partial = tasks.pieces > 1;
+    let len = problem.filter_len();
+    let partial = tasks.workspace(&problem) > 0;
     let (sums, first) =
-        if partial { (&mut workspace[..tasks.workspace(len)], Accumulate::Set) } else { (&mut *dw, accumulate) };
+        if partial { (&mut workspace[..tasks.pieces * len], Accumulate::Set) } else { (&mut *dw, accumulate) };
     let dw_of = Shared::new(sums);
     let (problem, tasks) = (&problem, &tasks);
     let task = |index: usize| {
@@ -55,7 +57,7 @@ pub(super) fn run(
             let (inputs, outputs) = scratch.split_at_mut(inputs);
             let dw = dw_of;
             let accumulate = first;
-            let task = Task { set, g, problem, tasks, piece, channels, x, dy, dw, offset, accumulate, inputs, outputs };
+            let task = Task { set, problem, tasks, piece, channels, x, dy, dw, offset, accumulate, inputs, outputs };
             dispatch_on(set, task);
         });
     };
@@ -65,15 +67,37 @@ pub(super) fn run(
     } else {
         (0..count).into_par_iter().for_each(task);
     }
-    if partial {
-        add_pieces(&workspace[..tasks.workspace(len)], dw, accumulate);
+    if problem.merged > 1 {
+        let (pieces, rest) = workspace.split_at_mut(tasks.pieces * len);
+        add_pieces(pieces, &mut rest[..len], Accumulate::Set);
+        add_merged(g, problem, &rest[..len], dw, accumulate);
+    } else if partial {
+        add_pieces(&workspace[..tasks.pieces * len], dw, accumulate);
+    }
+}
+
+/// Adds the sums of merged pixels, each of which has seen all taps.
+fn add_merged(g: &Conv2dGeometry, problem: &Problem, sums: &[f32], dw: &mut [f32], accumulate: Accumulate) {
+    if accumulate == Accumulate::Set {
+        dw.fill(0.0);
+    }
+    let (taps, matrix) = (problem.columns.taps, problem.depth * problem.width);
+    for (index, sums) in sums.chunks_exact(matrix).enumerate() {
+        let (tap_row, tap) = (index / taps, index % taps);
+        for pixel in 0..problem.merged {
+            let Some(column) = problem.merged_filter_column(g, Pass::BackwardFilter, pixel, tap) else { continue };
+            let dw = &mut dw[(tap_row * g.kernel_w + column) * g.in_c * g.out_c..][..g.in_c * g.out_c];
+            for (dw, sums) in dw.chunks_exact_mut(g.out_c).zip(sums.chunks_exact(problem.width)) {
+                let sums = &sums[pixel * g.out_c..][..g.out_c];
+                dw.iter_mut().zip(sums).for_each(|(dw, sum)| *dw += sum);
+            }
+        }
     }
 }
 
 /// A block of channels over the bands of a piece.
 struct Task<'a> {
     set: InstructionSet,
-    g: &'a Conv2dGeometry,
     problem: &'a Problem,
     tasks: &'a FilterTasks,
     piece: usize,
@@ -147,11 +171,11 @@ impl Task<'_> {
                 assert!((pixels - 1) * layout.pixel + layout.run <= a.len(), "the outputs of a band read its scratch");
                 for run in (0..layout.run).step_by(run_len) {
                     let filter_row = self.filter_row(tap_row, run);
-                    let last = place + (filter_row + run_len - 1) * self.g.out_c + panel.columns - 1;
+                    let last = place + (filter_row + run_len - 1) * problem.output_pixel() + panel.columns - 1;
                     assert!(last < self.dw.len(), "the rows of a run lie in the filter");
                     for (first, count) in even_tiles(run_len, most) {
-                        let to = self.dw.at(place + (filter_row + first) * self.g.out_c);
-                        let rows = Rows::Apart(self.g.out_c);
+                        let to = self.dw.at(place + (filter_row + first) * problem.output_pixel());
+                        let rows = Rows::Apart(problem.output_pixel());
                         let to = Destination::plain(to, rows, panel.columns, accumulate);
                         let a = a[run + first..].as_ptr();
                         let product = Product { a, step: layout.pixel, segments: &segments, b: b.as_ptr() };
@@ -164,12 +188,12 @@ impl Task<'_> {
         }
     }
 
-    /// The row of the filter matrix `[kernel_h · kernel_w · channels, filters]` of number `row` of a pixel of the scratch.
+    /// The row of the problem's filter matrix `[taps · channels, filters]` of number `row` of a pixel of the scratch.
     #[inline(always)]
     fn filter_row(&self, tap_row: usize, row: usize) -> usize {
         let (problem, range) = (self.problem, &self.channels.range);
         let (tap_column, channel) = (row / range.len(), range.start + row % range.len());
-        let tap = problem.rows.filter_tap(tap_row) * self.g.kernel_w + problem.columns.filter_tap(tap_column);
+        let tap = problem.rows.filter_tap(tap_row) * problem.columns.taps + problem.columns.filter_tap(tap_column);
         tap * problem.depth + channel
     }
 }

@@ -5,10 +5,11 @@ use std::ops::Range;
 use ocelli_simd::{InstructionSet, Isa, Kernel, Stores, dispatch_on};
 use rayon::prelude::*;
 
-use super::band::{Band, Layout, Spacing, fill};
+use super::band::{Band, Layout, Spacing};
 use super::cut::{Blocks, Tasks};
+use super::fill::fill;
 use super::prepare::{packed_len, panels};
-use super::problem::Problem;
+use super::problem::{MOST_MERGED_COLUMNS, Problem};
 use crate::conv::algorithm::Pass;
 use crate::conv::geometry::Conv2dGeometry;
 use crate::conv::shared::Shared;
@@ -29,6 +30,8 @@ pub(super) fn run(g: &Conv2dGeometry, pass: Pass, x: &[f32], packed: &[f32], epi
     let y = Shared::new(y);
     let mut rest = packed;
     for problem in Problem::all(g, pass) {
+        let mut repeated = [0.0; MOST_MERGED_COLUMNS];
+        let epilogue = &Epilogue { bias: bias(epilogue, &problem, &mut repeated), ..*epilogue };
         let (packed, after) = rest.split_at(packed_len(set, &problem));
         rest = after;
         let panels = panels(set, &problem);
@@ -53,6 +56,21 @@ pub(super) fn run(g: &Conv2dGeometry, pass: Pass, x: &[f32], packed: &[f32], epi
             (0..count).into_par_iter().for_each(task);
         }
     }
+}
+
+/// The bias of merged pixels is that of a pixel, repeated.
+fn bias<'a>(
+    epilogue: &Epilogue<'a>,
+    problem: &Problem,
+    repeated: &'a mut [f32; MOST_MERGED_COLUMNS],
+) -> Option<&'a [f32]> {
+    let bias = epilogue.bias?;
+    if problem.merged == 1 {
+        return Some(bias);
+    }
+    let repeated = &mut repeated[..problem.width];
+    repeated.chunks_exact_mut(bias.len()).for_each(|pixel| pixel.copy_from_slice(bias));
+    Some(repeated)
 }
 
 /// A band of outputs in some panels of the channels of a group.

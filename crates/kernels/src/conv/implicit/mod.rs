@@ -6,7 +6,7 @@
 //! - `problem`: a correlation on a grid. The forward pass is one; the gradient of the input is one for each remainder of
 //!   the stride.
 //! - `cut`: its outputs in *bands*, its depth in *blocks* of channels, its columns in *panels*.
-//! - `band`: the scratch of a band and a block.
+//! - `band`: the scratch of a band and a block; `fill` copies into it.
 //! - `prepare`: the filter in the order in which it is read.
 //! - `forward`: for each block, fill the scratch; for each panel, which the first-level cache keeps, tiles of outputs.
 //! - `filter`: the same scratch, transposed, times `dy`.
@@ -16,6 +16,7 @@
 
 mod band;
 mod cut;
+mod fill;
 mod filter;
 mod forward;
 mod prepare;
@@ -85,7 +86,10 @@ impl Algorithm for Implicit {
 
     fn workspace(&self, g: &Conv2dGeometry, pass: Pass) -> usize {
         match pass {
-            Pass::BackwardFilter => FilterTasks::new(&Problem::forward(g)).workspace(g.filter_len()),
+            Pass::BackwardFilter => {
+                let problem = Problem::forward(g);
+                FilterTasks::new(&problem).workspace(&problem)
+            }
             Pass::Forward | Pass::BackwardData => 0,
         }
     }

@@ -13,7 +13,7 @@ use super::problem::Problem;
 use crate::conv::algorithm::Pass;
 use crate::conv::geometry::Conv2dGeometry;
 use crate::gemm::Matrix;
-use crate::gemm::panels::{Panel, Panels, pack_panel};
+use crate::gemm::panels::{Panels, pack_panel};
 
 /// Numbers below which packing is not cut for threads.
 const PARALLEL_PACK: usize = 1 << 16;
@@ -68,22 +68,41 @@ impl Kernel for PackPanel<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<I: Isa>(self, isa: I) {
+    fn run<I: Isa>(mut self, isa: I) {
         let Self { problem, panels, index, .. } = self;
         let width = panels.panel(index).width;
-        let mut rest = self.packed;
+        let mut rest = std::mem::take(&mut self.packed);
         for channels in Blocks::new(problem).channels(problem, self.group) {
             for tap_row in 0..problem.rows.taps {
                 for tap_column in 0..problem.columns.taps {
                     let tap = (tap_row, tap_column);
                     let (packed, after) = rest.split_at_mut(channels.range.len() * width);
                     if problem.merged > 1 {
-                        pack_merged(self.g, problem, tap, channels.range.clone(), self.w, &panels.panel(index), packed);
+                        self.pack_merged(tap, channels.range.clone(), packed);
                     } else {
                         let tap = tap_matrix(self.g, self.pass, problem, self.group, tap, self.w);
                         pack_panel(isa, &panels, index, tap, channels.range.clone(), packed);
                     }
                     rest = after;
+                }
+            }
+        }
+    }
+}
+
+impl PackPanel<'_> {
+    /// One tap of merged pixels, whose channels lie behind one another; number by number, because such filters are small.
+    fn pack_merged(&self, (row, column): (usize, usize), channels: Range<usize>, packed: &mut [f32]) {
+        let Self { g, pass, problem, w, .. } = *self;
+        let panel = self.panels.panel(self.index);
+        let (tap_row, written) = (problem.rows.filter_tap(row), problem.width / problem.merged);
+        for (channel, packed) in channels.zip(packed.chunks_exact_mut(panel.width)) {
+            packed.fill(0.0);
+            for (to, index) in packed[..panel.columns].iter_mut().zip(panel.column..) {
+                let (pixel, c) = (index / written, index % written);
+                if let Some(tap_column) = problem.merged_filter_column(g, pass, pixel, column) {
+                    let (input, output) = if pass == Pass::BackwardData { (c, channel) } else { (channel, c) };
+                    *to = w[((tap_row * g.kernel_w + tap_column) * g.in_c + input) * g.out_c + output];
                 }
             }
         }
@@ -106,28 +125,5 @@ fn tap_matrix<'a>(
     match pass {
         Pass::Forward | Pass::BackwardFilter => matrix,
         Pass::BackwardData => matrix.transposed(),
-    }
-}
-
-/// The same for merged pixels of a gradient, whose channels lie behind one another; packed right away, because such
-/// filters are small.
-fn pack_merged(
-    g: &Conv2dGeometry,
-    problem: &Problem,
-    (row, column): (usize, usize),
-    channels: Range<usize>,
-    w: &[f32],
-    panel: &Panel,
-    packed: &mut [f32],
-) {
-    let tap_row = problem.rows.filter_tap(row);
-    for (channel, packed) in channels.zip(packed.chunks_exact_mut(panel.width)) {
-        packed.fill(0.0);
-        for (to, index) in packed[..panel.columns].iter_mut().zip(panel.column..) {
-            let (pixel, c) = (index / g.in_c, index % g.in_c);
-            if let Some(tap_column) = problem.merged_filter_column(g, pixel, column) {
-                *to = w[((tap_row * g.kernel_w + tap_column) * g.in_c + c) * g.out_c + channel];
-            }
-        }
     }
 }

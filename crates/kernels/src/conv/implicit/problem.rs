@@ -6,10 +6,11 @@
 //! with those taps whose `t · dilation` leaves the right remainder, in reverse order. No zeros are inserted and none are
 //! multiplied (Dumoulin and Visin 2016, "A guide to convolution arithmetic", describe the zeros that this saves).
 //!
-//! Pictures of few channels would leave most of a vector empty there. The outputs of all phases of the width are
-//! neighbours in memory, so they are *merged*: `stride_w` pixels count as one of `stride_w` times as many channels, which
-//! read through the taps of all phases together, some of them zero. The picture's gradient of 7×7/2 on 3 channels then
-//! needs 4 columns of taps and 6 channels instead of 7 and 3.
+//! Results of few channels would leave most of a vector empty. Neighbouring pixels of them are neighbours in memory, so they
+//! are *merged*: several pixels count as one of as many times more channels, which reads through the taps of all of them
+//! together, with zeros for those that a pixel does not have. LeNet's first layer, 5×5 taps and 6 filters, then has 8 columns
+//! of taps and 24 filters for 4 pixels; the picture's gradient of 7×7/2, whose pixels of both phases are merged, 4 columns
+//! of taps and 6 channels for 2.
 
 use std::ops::{Range, RangeInclusive};
 
@@ -96,10 +97,25 @@ impl Window {
         }
     }
 
-    /// All phases of [`Window::backward`] merged; `positions` is a multiple of the stride.
-    fn merged(&self, inputs: usize, positions: usize) -> Axis {
-        let read = self.read_by_merged();
-        let positions = positions / self.stride;
+    /// [`Window::forward`] with `merged` outputs in one; their number is a multiple of it.
+    fn forward_merged(&self, inputs: usize, outputs: usize, merged: usize) -> Axis {
+        Axis {
+            positions: outputs / merged,
+            outputs: outputs / merged,
+            step: self.stride * merged,
+            taps: (self.kernel - 1) * self.dilation + (merged - 1) * self.stride + 1,
+            dilation: 1,
+            first_tap: 0,
+            tap_step: 1,
+            ..self.forward(inputs, outputs)
+        }
+    }
+
+    /// All phases of [`Window::backward`] with `merged` positions in one: a multiple of the stride, of which the number of
+    /// positions is a multiple.
+    fn backward_merged(&self, inputs: usize, positions: usize, merged: usize) -> Axis {
+        let read = self.read_by_merged(merged);
+        let positions = positions / merged;
         Axis {
             inputs,
             positions,
@@ -107,29 +123,34 @@ impl Window {
             first: 0,
             every: 1,
             origin: *read.start(),
-            step: 1,
+            step: merged / self.stride,
             taps: (read.end() - read.start() + 1) as usize,
             dilation: 1,
             first_tap: 0,
-            tap_step: 0,
+            tap_step: 1,
         }
     }
 
-    /// What the merged outputs at 0 read: tap `t` is read by the phase for which
-    /// `(phase + pad − t · dilation) / stride` is whole.
-    fn read_by_merged(&self) -> RangeInclusive<isize> {
-        let read = |tap: usize| {
-            let distance = self.pad as isize - (tap * self.dilation) as isize;
-            -(-distance).div_euclid(self.stride as isize)
-        };
-        read(self.kernel - 1)..=read(0)
+    /// What the merged positions at 0 read of the gradient: position `p` reads `(p + pad − tap · dilation) / stride`, where
+    /// that is whole.
+    fn read_by_merged(&self, merged: usize) -> RangeInclusive<isize> {
+        let (reach, stride) = ((self.kernel - 1) * self.dilation, self.stride as isize);
+        let first = self.pad as isize - reach as isize;
+        -(-first).div_euclid(stride)..=((merged - 1 + self.pad) as isize).div_euclid(stride)
     }
 
-    /// The row or column of the filter through which `phase` reads the input at `read` for its output 0.
-    fn merged_tap(&self, phase: usize, read: isize) -> Option<usize> {
-        let distance = usize::try_from((phase + self.pad) as isize - read * self.stride as isize).ok()?;
+    /// The row or column of the filter through which pixel `pixel` of a merged one reads by `tap` of the axis.
+    fn merged_tap(&self, pass: Pass, merged: usize, pixel: usize, tap: usize) -> Option<usize> {
+        let distance = match pass {
+            Pass::Forward | Pass::BackwardFilter => tap as isize - (pixel * self.stride) as isize,
+            Pass::BackwardData => {
+                let read = self.read_by_merged(merged).start() + tap as isize;
+                (pixel + self.pad) as isize - read * self.stride as isize
+            }
+        };
+        let distance = usize::try_from(distance).ok()?;
         let tap = distance / self.dilation;
-        let exists = distance % self.dilation == 0 && tap < self.kernel;
+        let exists = distance.is_multiple_of(self.dilation) && tap < self.kernel;
         exists.then(|| self.mode.window_position(tap, self.kernel))
     }
 
@@ -197,62 +218,61 @@ pub(super) struct Problem {
     pub merged: usize,
 }
 
-/// Numbers of a vector, as far as merging pixels is decided by it.
-const LANES: usize = 8;
-
 impl Problem {
     /// The problems of the forward or the backward-data pass. Their outputs are disjoint and all there are.
     pub fn all(g: &Conv2dGeometry, pass: Pass) -> impl Iterator<Item = Self> {
-        let forward = pass != Pass::BackwardData;
-        let (phases_h, phases_w) = if forward { (1, 1) } else { (g.stride_h.min(g.in_h), g.stride_w.min(g.in_w)) };
-        let merge = !forward && merging_pays(g);
-        let phases_w = if merge { 1 } else { phases_w };
+        let merged = merged_pixels(g, pass);
+        let (phases_h, phases_w) = match pass {
+            Pass::Forward | Pass::BackwardFilter => (1, 1),
+            Pass::BackwardData if merged > 1 => (g.stride_h.min(g.in_h), 1),
+            Pass::BackwardData => (g.stride_h.min(g.in_h), g.stride_w.min(g.in_w)),
+        };
         let g = *g;
         (0..phases_h * phases_w).map(move |index| match pass {
             Pass::Forward | Pass::BackwardFilter => Self::forward(&g),
-            Pass::BackwardData if merge => Self::merged(&g, index),
-            Pass::BackwardData => Self::backward(&g, index / phases_w, index % phases_w),
+            Pass::BackwardData => Self::backward(&g, index / phases_w, index % phases_w, merged),
         })
     }
 
     /// The forward pass.
     pub fn forward(g: &Conv2dGeometry) -> Self {
         let (rows, columns) = windows(g);
+        let merged = merged_pixels(g, Pass::Forward);
         Self {
             batch: g.batch,
             rows: rows.forward(g.in_h, g.out_h),
-            columns: columns.forward(g.in_w, g.out_w),
+            columns: match merged {
+                1 => columns.forward(g.in_w, g.out_w),
+                _ => columns.forward_merged(g.in_w, g.out_w, merged),
+            },
             groups: g.groups,
             depth: g.group_in_c(),
-            width: g.group_out_c(),
-            merged: 1,
+            width: merged * g.group_out_c(),
+            merged,
         }
     }
 
-    fn backward(g: &Conv2dGeometry, phase_h: usize, phase_w: usize) -> Self {
+    /// The gradient of the pixels of one phase of the height, and of one phase of the width or of all, merged.
+    fn backward(g: &Conv2dGeometry, phase_h: usize, phase_w: usize, merged: usize) -> Self {
         let (rows, columns) = windows(g);
         Self {
             batch: g.batch,
             rows: rows.backward(g.out_h, g.in_h, phase_h),
-            columns: columns.backward(g.out_w, g.in_w, phase_w),
+            columns: match merged {
+                1 => columns.backward(g.out_w, g.in_w, phase_w),
+                _ => columns.backward_merged(g.out_w, g.in_w, merged),
+            },
             groups: g.groups,
             depth: g.group_out_c(),
-            width: g.group_in_c(),
-            merged: 1,
+            width: merged * g.group_in_c(),
+            merged,
         }
     }
 
-    /// All phases of the width in one.
-    fn merged(g: &Conv2dGeometry, phase_h: usize) -> Self {
-        let (_, columns) = windows(g);
-        let columns = columns.merged(g.out_w, g.in_w);
-        Self { columns, width: g.stride_w * g.in_c, merged: g.stride_w, ..Self::backward(g, phase_h, 0) }
-    }
-
     /// The column of the filter through which a merged pixel reads by column `tap` of the problem.
-    pub fn merged_filter_column(&self, g: &Conv2dGeometry, pixel: usize, tap: usize) -> Option<usize> {
+    pub fn merged_filter_column(&self, g: &Conv2dGeometry, pass: Pass, pixel: usize, tap: usize) -> Option<usize> {
         let (_, columns) = windows(g);
-        columns.merged_tap(pixel, self.columns.origin + tap as isize)
+        columns.merged_tap(pass, self.merged, pixel, tap)
     }
 
     /// Taps of the filter.
@@ -263,6 +283,11 @@ impl Problem {
     /// Products that are summed for one output.
     pub fn terms(&self) -> usize {
         self.taps() * self.depth
+    }
+
+    /// Numbers of the filter, with the zeros of merged pixels.
+    pub fn filter_len(&self) -> usize {
+        self.terms() * self.width * self.groups
     }
 
     /// Outputs of one channel.
@@ -287,14 +312,40 @@ impl Problem {
     }
 }
 
-/// Whether the phases of the width are fewer steps together: vectors times columns of taps.
-fn merging_pays(g: &Conv2dGeometry) -> bool {
+/// Numbers of a vector, as far as merging pixels is decided by it.
+const LANES: usize = 8;
+
+/// The most columns that merged pixels have.
+pub(super) const MOST_MERGED_COLUMNS: usize = 64;
+
+/// The most pixels that are merged.
+const MOST_MERGED: usize = 8;
+
+/// What copying one pixel of a row costs in multiply-adds of vectors: 4 cycles.
+const COPY: usize = 8;
+
+/// How many pixels of the width to merge: as many as make the fewest multiply-adds of vectors for a pixel.
+fn merged_pixels(g: &Conv2dGeometry, pass: Pass) -> usize {
     let (_, columns) = windows(g);
-    let read = columns.read_by_merged();
-    let merged = (read.end() - read.start() + 1) as usize * (g.stride_w * g.in_c).div_ceil(LANES);
-    let apart = g.kernel_w * g.in_c.div_ceil(LANES);
-    let whole = g.in_w > 0 && g.in_w.is_multiple_of(g.stride_w);
-    g.stride_w > 1 && g.groups == 1 && whole && merged < apart
+    let (width, step, depth, channels) = match pass {
+        Pass::Forward | Pass::BackwardFilter => (g.out_w, 1, g.in_c, g.out_c),
+        Pass::BackwardData => (g.in_w, g.stride_w, g.out_c, g.in_c),
+    };
+    if g.groups > 1 || channels >= MOST_MERGED_COLUMNS || width == 0 {
+        return 1;
+    }
+    let work = |merged: usize| {
+        let taps = match pass {
+            // All phases together have each column of the filter once.
+            Pass::BackwardData if merged == 1 => return g.kernel_w * depth * channels.div_ceil(LANES) / step + COPY,
+            Pass::Forward | Pass::BackwardFilter => columns.forward_merged(g.in_w, g.out_w, merged).taps,
+            Pass::BackwardData => columns.backward_merged(g.out_w, g.in_w, merged).taps,
+        };
+        (taps * depth * (merged * channels).div_ceil(LANES) + COPY) / merged
+    };
+    let fits = |&merged: &usize| width.is_multiple_of(merged) && merged * channels <= MOST_MERGED_COLUMNS;
+    let candidates = (step..=MOST_MERGED).step_by(step).filter(fits);
+    std::iter::once(1).chain(candidates).min_by_key(|&merged| work(merged)).unwrap_or(1)
 }
 
 /// The filter along rows and columns.

@@ -360,6 +360,6 @@ unsafe fn store_row<I: Isa, const M: usize>(isa: I, y: [I::Vector; M], width: us
     }
     for (j, y) in y.into_iter().enumerate().take(width) {
         // SAFETY: the caller.
-        unsafe { store_vector(isa, y, to, to.rows.offset(j), 0, to.columns) };
+        unsafe { store_vector(isa, y, to, to.rows.offset(j), to.columns) };
     }
 }

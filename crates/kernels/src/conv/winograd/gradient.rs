@@ -336,7 +336,7 @@ impl<F: Minimal<M, T>, const M: usize, const T: usize> Kernel for TransformSums<
                     let index = ((3 * i + j) * plan.x.channels + input) * plan.dy.channels + outputs.start + column;
                     // SAFETY: tap, input and output channels are in range (asserted), so `lanes` numbers at `index` lie in
                     // `dw`, whose length `filter_gradient` asserts; no other task has these channels.
-                    unsafe { store_vector(isa, dw, &to, index, 0, lanes) };
+                    unsafe { store_vector(isa, dw, &to, index, lanes) };
                 }
             }
         }
