@@ -3,7 +3,7 @@
 //! Forward, destination `i` reads source `i · stride + p · dilation − pad` at position `p` of its window. Backward to the
 //! data, `i` reads source `(i + pad − p · dilation) / stride` wherever that is whole. Destinations that are equal modulo
 //! the stride meet the same positions: they are a *phase*, on which the source is again linear in destination and tap,
-//! so that no zero is ever inserted or multiplied.
+//! so that no zero is ever inserted or multiplied. Taps are counted in the order of their sources in both directions.
 
 use std::ops::Range;
 
@@ -32,9 +32,9 @@ pub(super) struct Phase {
     /// Where in the filter the first tap is, and the distance to the next.
     pub filter: (usize, isize),
     /// How far the source moves from a destination to the next.
-    pub source_step: isize,
+    pub source_step: usize,
     /// How far the source moves from a tap to the next.
-    pub source_tap: isize,
+    pub source_tap: usize,
     /// The source of `q = 0, k = 0`; it may be padding.
     source: isize,
     sources: usize,
@@ -56,7 +56,7 @@ impl Phase {
             Axis::H => (g.in_h, g.out_h, g.kernel_h, g.stride_h, g.dilation_h, g.pad_top),
             Axis::W => (g.in_w, g.out_w, g.kernel_w, g.stride_w, g.dilation_w, g.pad_left),
         };
-        // Positions of the window: the first, and the distance to the next.
+        // Positions of the window: the first one met, and the distance to the next.
         let (position, tap_step, step, sources, destinations) = match direction {
             Direction::Forward => (0, 1, 1, input, output),
             Direction::Backward => {
@@ -66,19 +66,21 @@ impl Phase {
                 (position, tap_step, stride, output, input)
             }
         };
-        let (source, source_step, source_tap) = match direction {
-            Direction::Forward => (-(pad as isize), stride as isize, dilation as isize),
+        let taps = (kernel - position).div_ceil(tap_step);
+        let last = position + taps.saturating_sub(1) * tap_step;
+        // Backward, the last position meets the first source.
+        let (source, source_step, source_tap, begin, next) = match direction {
+            Direction::Forward => (-(pad as isize), stride, dilation, position, tap_step as isize),
             Direction::Backward => {
-                let source = (first + pad) as isize - (position * dilation) as isize;
-                (source / stride as isize, 1, -((tap_step * dilation / stride) as isize))
+                let source = (first + pad) as isize - (last * dilation) as isize;
+                (source / stride as isize, 1, tap_step * dilation / stride, last, -(tap_step as isize))
             }
         };
-        let taps = (kernel - position).div_ceil(tap_step);
-        let filter = if taps == 0 {
-            (0, 0)
-        } else {
-            let at = |k: usize| g.mode.window_position(position + k * tap_step, kernel);
-            (at(0), if taps == 1 { 0 } else { at(1) as isize - at(0) as isize })
+        let at = |position: usize| g.mode.window_position(position, kernel);
+        let filter = match taps {
+            0 => (0, 0),
+            1 => (at(begin), 0),
+            _ => (at(begin), at(begin.wrapping_add_signed(next)) as isize - at(begin) as isize),
         };
         let count = destinations.saturating_sub(first).div_ceil(step);
         Self { first, step, count, taps, filter, source_step, source_tap, source, sources }
@@ -86,7 +88,7 @@ impl Phase {
 
     /// The source that destination `q` reads at tap `k`; outside of the sources where that is padding.
     pub fn source(&self, q: usize, k: usize) -> isize {
-        self.source + q as isize * self.source_step + k as isize * self.source_tap
+        self.source + (q * self.source_step + k * self.source_tap) as isize
     }
 
     /// Where in the filter tap `k` is.

@@ -55,8 +55,8 @@ impl Kernel for Band<'_> {
                         let taps = Taps {
                             channels,
                             x: x.wrapping_offset(pixel),
-                            x_step: columns.source_step * channels as isize,
-                            x_tap: (rows.source_tap * input_row, columns.source_tap * channels as isize),
+                            x_step: (columns.source_step * channels) as isize,
+                            x_tap: (rows.source_tap as isize * input_row, (columns.source_tap * channels) as isize),
                             dy: &dy[column * channels..(column + pixels) * channels],
                             sum: (rows.filter(row_tap) * g.kernel_w + columns.filter(column_tap)) * channels,
                             sum_tap: (

@@ -1,23 +1,37 @@
 //! Forward and backward-data: every destination gathers its taps.
 //!
-//! A step takes [`COLUMNS`] destinations and [`VECTORS`] vectors of channels: their sums stay in registers while the taps
-//! go by, so that a vector of the filter is loaded once for all of them, and every number of the source is an operand
-//! straight from the first-level cache, where its neighbours in the row have brought it.
+//! A step takes [`COLUMNS`] destinations and [`VECTORS`] vectors of channels, whose sums stay in registers while the taps
+//! go by. Where neighbouring destinations read neighbouring sources, taps go by in runs of up to [`TAPS`], which are kept
+//! in registers too: each vector of the source is then loaded once for all destinations and taps of the run.
 
-use ocelli_simd::{Isa, Kernel};
+use std::ops::Range;
+
+use ocelli_simd::{Isa, Kernel, Stores};
 
 use super::super::geometry::{Axis, Conv2dGeometry};
 use super::axis::{Direction, Phase};
 use crate::Accumulate;
-use crate::gemm::tile::{Finish, Rows, read, store};
+use crate::gemm::tile::{Destination, Finish, Rows, read, store};
 
 /// Destinations of a step; with 2 vectors each, 8 sums cover the latency of the multiply-adds (4 cycles on 2 ports).
 const COLUMNS: usize = 4;
 
-/// Vectors of channels of a step: a cache line of AVX2.
+/// Vectors of channels of a step: a cache line of AVX2, so that stores past the caches fill it at once.
 const VECTORS: usize = 2;
 
-/// Some whole rows of the destination, which are numbered through the batch.
+/// Taps of a run: with 8 sums, 6 vectors of the filter and 2 of the source these are the 16 registers of AVX2.
+const TAPS: usize = 3;
+
+/// Runs that are summed before the sums go to memory: 11 × 11 taps have 44.
+pub(super) const RUNS: usize = 64;
+
+/// How far ahead the source is asked for (8 KiB): some 300 ns at the speed of memory, three of its latencies.
+const AHEAD: usize = 2048;
+
+/// Numbers of a cache line.
+const LINE: usize = 16;
+
+/// Some whole rows of the destination, which are numbered through the batch, with all their channels.
 pub(super) struct Band<'a> {
     pub g: &'a Conv2dGeometry,
     pub direction: Direction,
@@ -27,6 +41,7 @@ pub(super) struct Band<'a> {
     pub filter: &'a [f32],
     pub accumulate: Accumulate,
     pub finish: Finish,
+    pub stores: Stores,
     pub destination: &'a mut [f32],
 }
 
@@ -35,55 +50,182 @@ impl Kernel for Band<'_> {
 
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) {
-        let (g, channels) = (self.g, self.g.in_c);
-        let (source_size, size) = match self.direction {
+        let (g, channels) = (self.g, self.g.out_c);
+        let (source_size, (height, width)) = match self.direction {
             Direction::Forward => ((g.in_h, g.in_w), (g.out_h, g.out_w)),
             Direction::Backward => ((g.out_h, g.out_w), (g.in_h, g.in_w)),
         };
-        let row_len = size.1 * channels;
-        let source_row = (source_size.1 * channels) as isize;
+        let pixel_at = |image: usize, row: isize, column: isize| {
+            let row = (image * source_size.0) as isize + row;
+            self.source.as_ptr().wrapping_offset((row * source_size.1 as isize + column) * channels as isize)
+        };
+        let phases = (Phase::number(g, Axis::H, self.direction), Phase::number(g, Axis::W, self.direction));
+        let row_len = width * channels;
+        let mut runs = [Addresses::default(); RUNS];
         for (index, destination) in self.destination.chunks_exact_mut(row_len).enumerate() {
             let row = self.first_row + index;
-            let (image, row_in_image) = (row / size.0, row % size.0);
-            let phases = Phase::number(g, Axis::H, self.direction);
-            let rows = Phase::new(g, Axis::H, self.direction, row_in_image % phases);
-            let q = row_in_image / phases;
+            let (image, row_in_image) = (row / height, row % height);
+            let rows = Phase::new(g, Axis::H, self.direction, row_in_image % phases.0);
+            let q = row_in_image / phases.0;
             let row_taps = rows.taps_at(q);
-            let source = self.source[image * source_size.0 * source_size.1 * channels..].as_ptr();
-            let source = source.wrapping_offset(rows.source(q, row_taps.start) * source_row);
-            let filter = self.filter.as_ptr().wrapping_add(rows.filter(row_taps.start) * g.kernel_w * channels);
-            for phase in 0..Phase::number(g, Axis::W, self.direction) {
+            for phase in 0..phases.1 {
                 let columns = Phase::new(g, Axis::W, self.direction, phase);
                 let interior = columns.interior();
                 let mut column = 0;
                 while column < columns.count {
-                    let inside = interior.contains(&column);
-                    let left = if inside { interior.end - column } else { 1 };
-                    let taps = if inside { 0..columns.taps } else { columns.taps_at(column) };
-                    let offset = (columns.first + column * columns.step) * channels;
-                    let block = Block::<'_> {
+                    // Some columns that have the same taps.
+                    let (same, column_taps) = if interior.contains(&column) {
+                        (column..interior.end, 0..columns.taps)
+                    } else {
+                        (column..column + 1, columns.taps_at(column))
+                    };
+                    column = same.end;
+                    let most = if columns.source_step == columns.source_tap { TAPS } else { 1 };
+                    let mut rest = Runs::new(row_taps.clone(), column_taps, most);
+                    let first_new = rows.source(q, row_taps.end) - rows.source_step as isize;
+                    let mut step = Step {
+                        runs: &mut runs,
+                        count: 0,
                         channels,
-                        source: source.wrapping_offset(columns.source(column, taps.start) * channels as isize),
-                        source_step: columns.source_step * channels as isize,
-                        source_tap: (rows.source_tap * source_row, columns.source_tap * channels as isize),
-                        filter: filter.wrapping_add(columns.filter(taps.start) * channels),
-                        filter_tap: (
-                            rows.filter.1 * (g.kernel_w * channels) as isize,
-                            columns.filter.1 * channels as isize,
-                        ),
-                        taps: (row_taps.len(), taps.len()),
+                        source_step: columns.source_step * channels,
+                        filter_step: columns.filter.1 * channels as isize,
                         accumulate: self.accumulate,
-                        finish: self.finish,
-                        destination: &mut destination[offset..],
-                        step: columns.step * channels,
-                        index: row * row_len + offset,
+                        finish: Finish::NOTHING,
+                        stores: self.stores,
+                        destination: &mut *destination,
+                        offset: 0,
+                        destination_step: columns.step * channels,
+                        index: row * row_len,
+                        shift: 0,
+                        ahead: Ahead {
+                            first: pixel_at(image, first_new, columns.source(same.start, 0)).wrapping_add(AHEAD),
+                            rows: rows.source_step.min(row_taps.len()),
+                            row: source_size.1 * channels,
+                            columns: columns.source_step,
+                        },
                     };
-                    // A step of `COLUMNS`, or what is left of it in powers of two.
-                    column += match left {
-                        1 => isa.call(Columns::<1>(block)),
-                        2 | 3 => isa.call(Columns::<2>(block)),
-                        _ => isa.call(Columns::<COLUMNS>(block)),
-                    };
+                    loop {
+                        step.count = 0;
+                        for (place, run) in step.runs.iter_mut().zip(&mut rest) {
+                            let filter = (rows.filter(run.row) * g.kernel_w + columns.filter(run.column)) * channels;
+                            let source = (rows.source(q, run.row), columns.source(same.start, run.column));
+                            *place = Addresses {
+                                source: pixel_at(image, source.0, source.1),
+                                filter: self.filter[filter..].as_ptr(),
+                                taps: run.taps,
+                            };
+                            step.count += 1;
+                        }
+                        let last = rest.is_empty();
+                        step.finish = if last { self.finish } else { Finish::NOTHING };
+                        step.shift = 0;
+                        step.offset = (columns.first + same.start * columns.step) * channels;
+                        let mut left = same.len();
+                        while left > 0 {
+                            // A step of `COLUMNS`, or what is left of it in powers of two.
+                            let count = match left {
+                                1 => isa.call(Columns::<1>(&mut step)),
+                                2 | 3 => isa.call(Columns::<2>(&mut step)),
+                                _ => isa.call(Columns::<COLUMNS>(&mut step)),
+                            };
+                            left -= count;
+                            step.shift += count * step.source_step;
+                            step.offset += count * step.destination_step;
+                        }
+                        if last {
+                            break;
+                        }
+                        step.accumulate = Accumulate::Add;
+                    }
+                }
+            }
+        }
+        // For what was stored past the caches.
+        isa.fence();
+    }
+}
+
+/// The taps of some destinations, cut into runs: row by row.
+struct Runs {
+    rows: Range<usize>,
+    columns: Range<usize>,
+    most: usize,
+    /// Where the next run begins.
+    column: usize,
+}
+
+/// Neighbouring taps of a row.
+struct Run {
+    row: usize,
+    column: usize,
+    taps: usize,
+}
+
+impl Runs {
+    fn new(rows: Range<usize>, columns: Range<usize>, most: usize) -> Self {
+        let column = columns.start;
+        Self { rows, columns, most, column }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.rows.is_empty() || self.columns.is_empty()
+    }
+}
+
+impl Iterator for Runs {
+    type Item = Run;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Run> {
+        if self.is_empty() {
+            return None;
+        }
+        let taps = self.most.min(self.columns.end - self.column);
+        let run = Run { row: self.rows.start, column: self.column, taps };
+        self.column += taps;
+        if self.column == self.columns.end {
+            (self.rows.start, self.column) = (self.rows.start + 1, self.columns.start);
+        }
+        Some(run)
+    }
+}
+
+/// A run, as the first destination sees it.
+#[derive(Clone, Copy)]
+struct Addresses {
+    /// What the first destination reads through the first tap.
+    source: *const f32,
+    /// The first tap.
+    filter: *const f32,
+    taps: usize,
+}
+
+impl Default for Addresses {
+    fn default() -> Self {
+        Self { source: std::ptr::null(), filter: std::ptr::null(), taps: 0 }
+    }
+}
+
+/// What is read soon: of each row that the destinations above did not read, as much as a step takes of it.
+struct Ahead {
+    first: *const f32,
+    rows: usize,
+    /// The distance of rows.
+    row: usize,
+    /// Columns of the source for each destination.
+    columns: usize,
+}
+
+impl Ahead {
+    /// Asks for the part of `Q` destinations and some channels, `begin` numbers behind the first. In these loops hardware
+    /// sees no streams: they go from row to row and from pixel to pixel within a few lines.
+    #[inline(always)]
+    fn prefetch<I: Isa, const Q: usize>(&self, isa: I, begin: usize) {
+        for row in 0..self.rows {
+            let row = self.first.wrapping_add(row * self.row + begin);
+            for column in 0..self.columns {
+                for line in 0..Q * VECTORS * I::LANES / LINE {
+                    isa.prefetch(row.wrapping_add(column * Q * VECTORS * I::LANES + line * LINE));
                 }
             }
         }
@@ -91,86 +233,128 @@ impl Kernel for Band<'_> {
 }
 
 /// Neighbouring destinations of one phase, all of which have the same taps inside the source.
-struct Block<'a> {
+struct Step<'a> {
+    runs: &'a mut [Addresses; RUNS],
+    /// How many runs there are.
+    count: usize,
     channels: usize,
-    /// The source of the first destination at the first tap.
-    source: *const f32,
-    source_step: isize,
-    /// The distances of the source from a tap to the next, by rows and by columns.
-    source_tap: (isize, isize),
-    /// The first tap of the filter.
-    filter: *const f32,
-    filter_tap: (isize, isize),
-    taps: (usize, usize),
+    /// The distance of sources of destinations.
+    source_step: usize,
+    /// The distance of taps in the filter.
+    filter_step: isize,
+    /// How far these sources are behind those of the first destination.
+    shift: usize,
     accumulate: Accumulate,
     finish: Finish,
+    stores: Stores,
+    /// A row.
     destination: &'a mut [f32],
-    /// The distance of destinations.
-    step: usize,
-    /// Where in the whole tensor the destination begins.
+    /// Where in the row the first destination is.
+    offset: usize,
+    destination_step: usize,
+    /// Where in the whole tensor the row begins.
     index: usize,
+    ahead: Ahead,
 }
 
-/// `Q` destinations with all their channels; made in [`Band`] only, with addresses that are inside of its slices. Returns
-/// `Q`.
-struct Columns<'a, const Q: usize>(Block<'a>);
+/// `Q` destinations with their channels; made in [`Band`] only, with addresses that are inside of its slices. Returns `Q`.
+struct Columns<'a, 'b, const Q: usize>(&'a mut Step<'b>);
 
-impl<const Q: usize> Kernel for Columns<'_, Q> {
+impl<const Q: usize> Kernel for Columns<'_, '_, Q> {
     type Output = usize;
 
     #[inline(always)]
-    fn run<I: Isa>(mut self, isa: I) -> usize {
-        let channels = self.0.channels;
-        assert!(self.0.destination.len() >= (Q - 1) * self.0.step + channels);
+    fn run<I: Isa>(self, isa: I) -> usize {
+        let step = self.0;
+        let channels = step.channels;
+        assert!(step.destination.len() >= step.offset + (Q - 1) * step.destination_step + channels);
         let mut channel = 0;
         while channel + VECTORS * I::LANES <= channels {
+            step.ahead.prefetch::<I, Q>(isa, step.shift + channel * Q * step.ahead.columns);
             // SAFETY: so many channels are left.
-            unsafe { self.sums::<I, VECTORS>(isa, channel, VECTORS * I::LANES) };
+            unsafe { step.sums::<I, Q, VECTORS>(isa, channel, VECTORS * I::LANES) };
             channel += VECTORS * I::LANES;
         }
         while channel < channels {
             let width = I::LANES.min(channels - channel);
             // SAFETY: so many channels are left.
-            unsafe { self.sums::<I, 1>(isa, channel, width) };
+            unsafe { step.sums::<I, Q, 1>(isa, channel, width) };
             channel += width;
         }
         Q
     }
 }
 
-impl<const Q: usize> Columns<'_, Q> {
+impl Step<'_> {
     /// # Safety
     /// `channel + width` is at most the number of channels; `width` is that of `N` vectors, or less than one and `N = 1`.
     #[inline(always)]
-    unsafe fn sums<I: Isa, const N: usize>(&mut self, isa: I, channel: usize, width: usize) {
-        let block = &mut self.0;
+    unsafe fn sums<I: Isa, const Q: usize, const N: usize>(&mut self, isa: I, channel: usize, width: usize) {
         let mut sums = [[isa.zero(); N]; Q];
-        for row in 0..block.taps.0 as isize {
-            let mut source = block.source.wrapping_offset(row * block.source_tap.0).wrapping_add(channel);
-            let mut filter = block.filter.wrapping_offset(row * block.filter_tap.0).wrapping_add(channel);
-            for _ in 0..block.taps.1 {
-                let mut tap = [isa.zero(); N];
-                for (v, tap) in tap.iter_mut().enumerate() {
-                    // SAFETY: a tap of the filter has so many channels from here on.
-                    *tap = unsafe { read(isa, filter.wrapping_add(v * I::LANES), width) };
+        let shift = self.shift + channel;
+        for run in &self.runs[..self.count] {
+            let (source, filter) = (run.source.wrapping_add(shift), run.filter.wrapping_add(channel));
+            // SAFETY: `Band`: all taps of all destinations are pixels of the source and of the filter.
+            unsafe {
+                match run.taps {
+                    TAPS => self.add_run::<I, Q, N, TAPS>(isa, &mut sums, source, filter, width),
+                    2 => self.add_run::<I, Q, N, 2>(isa, &mut sums, source, filter, width),
+                    _ => self.add_run::<I, Q, N, 1>(isa, &mut sums, source, filter, width),
                 }
-                for (q, sums) in sums.iter_mut().enumerate() {
-                    let source = source.wrapping_offset(q as isize * block.source_step);
-                    for (v, (sum, tap)) in sums.iter_mut().zip(tap).enumerate() {
-                        // SAFETY: `Band`: all taps of all destinations are pixels of the source.
-                        let x = unsafe { read(isa, source.wrapping_add(v * I::LANES), width) };
-                        *sum = isa.mul_add(x, tap, *sum);
-                    }
-                }
-                source = source.wrapping_offset(block.source_tap.1);
-                filter = filter.wrapping_offset(block.filter_tap.1);
             }
         }
-        let rows = Rows::Apart(block.step);
-        let first = block.destination.as_mut_ptr().wrapping_add(channel);
-        let to = block.finish.at(first, block.index + channel, channel, rows, width, block.accumulate);
-        // SAFETY: the destination holds `Q` pixels `step` apart (asserted in `run`), of which `width` channels from
-        // `channel` on exist; `Band` asserted that bias and residual fit.
+        let rows = Rows::Apart(self.destination_step);
+        let first = self.destination.as_mut_ptr().wrapping_add(self.offset + channel);
+        let to = self.finish.at(first, self.index + self.offset + channel, channel, rows, width, self.accumulate);
+        let to = Destination { stores: self.stores, ..to };
+        // SAFETY: the destination holds `Q` pixels (asserted in `run`), of which `width` channels from `channel` on exist;
+        // bias and residual fit, and past the caches go only pixels that are aligned (`super::gather`).
         unsafe { store(isa, sums, &to) };
     }
+
+    /// Adds `T` taps, which are as far apart in the source as destinations are if there are several.
+    ///
+    /// # Safety
+    /// `width` numbers, of `N` vectors or less than one, can be read at `T` taps and at what all destinations read through
+    /// them.
+    #[inline(always)]
+    unsafe fn add_run<I: Isa, const Q: usize, const N: usize, const T: usize>(
+        &self,
+        isa: I,
+        sums: &mut [[I::Vector; N]; Q],
+        source: *const f32,
+        filter: *const f32,
+        width: usize,
+    ) {
+        let mut taps = [[isa.zero(); N]; T];
+        for (k, tap) in taps.iter_mut().enumerate() {
+            // SAFETY: the caller's.
+            *tap = unsafe { vectors(isa, filter.wrapping_offset(k as isize * self.filter_step), width) };
+        }
+        for pixel in 0..Q + T - 1 {
+            // SAFETY: the caller: what the last destination reads through the last tap is the last of these.
+            let x = unsafe { vectors::<I, N>(isa, source.wrapping_add(pixel * self.source_step), width) };
+            for (k, tap) in taps.iter().enumerate() {
+                if (k..k + Q).contains(&pixel) {
+                    for ((sum, x), tap) in sums[pixel - k].iter_mut().zip(x).zip(tap) {
+                        *sum = isa.mul_add(x, *tap, *sum);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// `N` vectors, or the first `width` numbers of one.
+///
+/// # Safety
+/// So many numbers can be read at `x`.
+#[inline(always)]
+unsafe fn vectors<I: Isa, const N: usize>(isa: I, x: *const f32, width: usize) -> [I::Vector; N] {
+    let mut vectors = [isa.zero(); N];
+    for (v, vector) in vectors.iter_mut().enumerate() {
+        // SAFETY: the caller's.
+        *vector = unsafe { read(isa, x.wrapping_add(v * I::LANES), width) };
+    }
+    vectors
 }
