@@ -1,14 +1,16 @@
 //! The kernels that move numbers, not compute: `relu/64MB/avx2`. Throughput in bytes that the kernel reads and writes.
 //!
-//! 64 MB are beyond every cache: there a kernel is held against [`streams`] of the same count in the same run (`relu`
-//! against `read1_update0_write1`, the better of its two ways to store). 256 KB lie in a cache, where threads and calls
-//! show.
+//! 64 MB are beyond every cache: there a kernel is held against plain streams of the same count over the same tensors,
+//! `relu/64MB/avx2/streams`, which are run right after it. 256 KB lie in a cache, where threads and calls show.
 
 mod shapes;
 mod streams;
 
-use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, measurement::WallTime};
-use ocelli::kernels::Accumulate;
+use criterion::{BenchmarkId, Criterion, Throughput};
+use ocelli::kernels::batch_norm::{
+    BatchNorm, Through, batch_norm_backward_data, batch_norm_backward_parameters, batch_norm_forward,
+    batch_norm_statistics,
+};
 use ocelli::kernels::broadcast::{Binary, Broadcast, binary};
 use ocelli::kernels::dropout::dropout;
 use ocelli::kernels::elementwise::{Source, Unary, unary, unary_backward};
@@ -17,57 +19,69 @@ use ocelli::kernels::optimizer::{
 };
 use ocelli::kernels::reduce::{Reduction, sum};
 use ocelli::kernels::softmax::{softmax, softmax_backward};
-use ocelli::simd::InstructionSet;
+use ocelli::kernels::{Accumulate, Activation};
+use ocelli::simd::{InstructionSet, machine::Streams};
 use ocelli::tensor::Arena;
 
 const LARGE: usize = 16 << 20;
-const LENGTHS: [(&str, usize); 2] = [("64MB", LARGE), ("256KB", 64 << 10)];
-/// Classes of a softmax, as of ImageNet, and of a large vocabulary.
-const CLASSES: usize = 1024;
+const SMALL: usize = 64 << 10;
+/// Classes of a softmax: of ten digits, and of ImageNet.
+const CLASSES: [usize; 2] = [10, 1000];
+/// Channels of a batch normalisation.
+const CHANNELS: [usize; 3] = [64, 256, 2048];
 
-fn filled(length: usize) -> Arena {
-    let mut arena = Arena::new(length);
-    arena.as_mut_slice().copy_from_slice(&shapes::numbers(length));
-    arena
+/// Tensors of one length: two to read, and three to write or update.
+struct Tensors([Arena; 5]);
+
+impl Tensors {
+    fn new(length: usize) -> Self {
+        Self(std::array::from_fn(|_| {
+            let mut arena = Arena::new(length);
+            shapes::fill(arena.as_mut_slice());
+            arena
+        }))
+    }
+
+    fn parts(&mut self) -> ([&[f32]; 2], [&mut [f32]; 3]) {
+        let [a, b, x, y, z] = &mut self.0;
+        ([a.as_slice(), b.as_slice()], [x.as_mut_slice(), y.as_mut_slice(), z.as_mut_slice()])
+    }
+
+    /// The plain streams: the first of the tensors to read, and the first of the others.
+    fn streams<const READ: usize, const UPDATE: usize, const WRITE: usize>(
+        &mut self,
+    ) -> Streams<'_, READ, UPDATE, WRITE> {
+        let (read, written) = self.parts();
+        let mut written = written.into_iter();
+        let mut next = |_| written.next().expect("no more than three tensors are written");
+        let update = std::array::from_fn(&mut next);
+        Streams { read: std::array::from_fn(|i| read[i]), update, write: std::array::from_fn(&mut next) }
+    }
 }
 
-/// Four tensors of one length, which a kernel reads and writes.
-struct Tensors<'a> {
-    a: &'a [f32],
-    b: &'a [f32],
-    y: &'a mut [f32],
-    z: &'a mut [f32],
-}
-
-/// Benches a kernel that moves `streams` tensors on every length and instruction set.
-fn bench(criterion: &mut Criterion, name: &str, streams: usize, mut kernel: impl FnMut(Tensors<'_>)) {
+/// Benches a kernel that reads, updates and writes so many tensors, on every length and instruction set.
+fn bench<const READ: usize, const UPDATE: usize, const WRITE: usize>(
+    criterion: &mut Criterion,
+    name: &str,
+    mut kernel: impl FnMut([&[f32]; 2], [&mut [f32]; 3]),
+) {
     let mut group = criterion.benchmark_group(name);
-    for (size, length) in LENGTHS {
-        let (a, b) = (filled(length), filled(length));
-        let (mut y, mut z) = (filled(length), filled(length));
-        group.throughput(Throughput::Bytes((streams * length * size_of::<f32>()) as u64));
-        on_every_set(&mut group, size, || {
-            kernel(Tensors { a: a.as_slice(), b: b.as_slice(), y: y.as_mut_slice(), z: z.as_mut_slice() });
-        });
+    for (size, length) in [("64MB", LARGE), ("256KB", SMALL)] {
+        let mut tensors = Tensors::new(length);
+        group.throughput(Throughput::Bytes(tensors.streams::<READ, UPDATE, WRITE>().bytes()));
+        for set in InstructionSet::available() {
+            group.bench_function(BenchmarkId::new(size, set), |bencher| {
+                let (read, mut written) = tensors.parts();
+                set.scoped(|| bencher.iter(|| kernel(read, written.each_mut().map(|y| &mut **y))));
+            });
+            if length == LARGE {
+                group.bench_function(BenchmarkId::new(size, format_args!("{set}/streams")), |bencher| {
+                    bencher.iter(|| streams::run(set, length, tensors.streams::<READ, UPDATE, WRITE>()));
+                });
+            }
+        }
     }
     group.finish();
-}
-
-fn on_every_set(group: &mut BenchmarkGroup<'_, WallTime>, size: &str, mut run: impl FnMut()) {
-    for set in InstructionSet::available() {
-        set.scoped(|| group.bench_function(BenchmarkId::new(size, set), |bencher| bencher.iter(&mut run)));
-    }
-}
-
-fn yardsticks(criterion: &mut Criterion) {
-    streams::bench::<1, 0, 0>(criterion, LARGE);
-    streams::bench::<2, 0, 0>(criterion, LARGE);
-    streams::bench::<0, 1, 0>(criterion, LARGE);
-    streams::bench::<1, 1, 0>(criterion, LARGE);
-    streams::bench::<1, 2, 0>(criterion, LARGE);
-    streams::bench::<1, 3, 0>(criterion, LARGE);
-    streams::bench::<1, 0, 1>(criterion, LARGE);
-    streams::bench::<2, 0, 1>(criterion, LARGE);
 }
 
 fn activations(criterion: &mut Criterion) {
@@ -78,47 +92,94 @@ fn activations(criterion: &mut Criterion) {
         ("sigmoid", Unary::Sigmoid),
         ("gelu", Unary::Gelu),
     ] {
-        bench(criterion, name, 2, |t| unary(op, Source::Slice(t.a), t.y));
+        bench::<1, 0, 1>(criterion, name, |[x, _], [y, ..]| unary(op, Source::Slice(x), y));
     }
-    bench(criterion, "relu_in_place", 2, |t| unary(Unary::Relu, Source::InPlace, t.y));
-    bench(criterion, "relu_backward", 3, |t| unary_backward(Unary::Relu, t.a, Source::Slice(t.b), t.y));
-    bench(criterion, "relu_backward_in_place", 3, |t| unary_backward(Unary::Relu, t.a, Source::InPlace, t.y));
+    bench::<0, 1, 0>(criterion, "relu_in_place", |_, [y, ..]| unary(Unary::Relu, Source::InPlace, y));
+    bench::<2, 0, 1>(criterion, "relu_backward", |[y, dy], [dx, ..]| {
+        unary_backward(Unary::Relu, y, Source::Slice(dy), dx);
+    });
+    bench::<1, 1, 0>(criterion, "relu_backward_in_place", |[y, _], [dx, ..]| {
+        unary_backward(Unary::Relu, y, Source::InPlace, dx);
+    });
 }
 
 fn arithmetic(criterion: &mut Criterion) {
     let same = |length: usize| Broadcast::new(&[length], &[length]).expect("equal shapes combine");
-    bench(criterion, "add", 3, |t| {
-        binary(Binary::Add, &same(t.y.len()), Source::Slice(t.a), Source::Slice(t.b), t.y);
+    bench::<2, 0, 1>(criterion, "add", |[a, b], [y, ..]| {
+        binary(Binary::Add, &same(y.len()), Source::Slice(a), Source::Slice(b), y);
     });
-    bench(criterion, "add_in_place", 3, |t| {
-        binary(Binary::Add, &same(t.y.len()), Source::InPlace, Source::Slice(t.b), t.y);
+    bench::<1, 1, 0>(criterion, "add_in_place", |[a, _], [y, ..]| {
+        binary(Binary::Add, &same(y.len()), Source::InPlace, Source::Slice(a), y);
     });
     for channels in [64, 512] {
-        bench(criterion, &format!("add_bias_{channels}"), 2, |t| {
-            let g = Broadcast::new(&[t.y.len() / channels, channels], &[channels]).expect("a bias broadcasts");
-            binary(Binary::Add, &g, Source::Slice(t.a), Source::Slice(&t.b[..channels]), t.y);
+        bench::<1, 0, 1>(criterion, &format!("add_bias_{channels}"), |[x, bias], [y, ..]| {
+            let g = Broadcast::new(&[y.len() / channels, channels], &[channels]).expect("a bias broadcasts");
+            binary(Binary::Add, &g, Source::Slice(x), Source::Slice(&bias[..channels]), y);
         });
     }
 }
 
 fn sums(criterion: &mut Criterion) {
     for channels in [3, 64, 512, 2048] {
-        bench(criterion, &format!("bias_gradient_{channels}"), 1, |t| {
-            let rows = t.a.len() / channels;
+        bench::<1, 0, 0>(criterion, &format!("bias_gradient_{channels}"), |[x, _], [y, ..]| {
+            let rows = x.len() / channels;
             let g = Reduction::new(&[rows, channels], &[0]).expect("axis 0 is one of two");
-            sum(&g, &t.a[..rows * channels], &mut t.y[..channels], 1.0, Accumulate::Set);
+            sum(&g, &x[..rows * channels], &mut y[..channels], 1.0, Accumulate::Set);
         });
     }
-    bench(criterion, "sum_of_squares", 1, |t| {
-        std::hint::black_box(sum_of_squares(t.a));
+    // The last pooling of ResNet-50, over 7 x 7 pixels.
+    bench::<1, 0, 0>(criterion, "global_average_2048", |[x, _], [y, ..]| {
+        let images = (x.len() / (49 * 2048)).max(1);
+        let channels = (x.len() / (49 * images)).min(2048);
+        let g = Reduction::new(&[images, 49, channels], &[1]).expect("axis 1 is one of three");
+        sum(&g, &x[..images * 49 * channels], &mut y[..images * channels], 1.0 / 49.0, Accumulate::Set);
+    });
+    bench::<1, 0, 0>(criterion, "sum_of_squares", |[x, _], _| {
+        std::hint::black_box(sum_of_squares(x));
     });
 }
 
+fn batch_normalisation(criterion: &mut Criterion) {
+    for channels in CHANNELS {
+        let [mean, variance, gamma, beta] = [0.1, 1.2, 0.9, 0.2].map(|x| vec![x; channels]);
+        let norm = BatchNorm {
+            mean: &mean,
+            variance: &variance,
+            gamma: &gamma,
+            beta: &beta,
+            epsilon: 1e-5,
+            activation: Activation::Relu,
+        };
+        bench::<1, 0, 0>(criterion, &format!("batch_norm_statistics_{channels}"), |[x, _], [mean, variance, _]| {
+            batch_norm_statistics(x, &mut mean[..channels], &mut variance[..channels]);
+        });
+        bench::<1, 0, 1>(criterion, &format!("batch_norm_forward_{channels}"), |[x, _], [y, ..]| {
+            batch_norm_forward(&norm, Source::Slice(x), y);
+        });
+        bench::<2, 0, 0>(criterion, &format!("batch_norm_backward_parameters_{channels}"), |[x, dy], [y, z, _]| {
+            batch_norm_backward_parameters(&norm, x, dy, &mut y[..channels], &mut z[..channels]);
+        });
+        let through = Through::Batch { dgamma: &gamma, dbeta: &beta };
+        bench::<2, 0, 1>(criterion, &format!("batch_norm_backward_data_{channels}"), |[x, dy], [dx, ..]| {
+            batch_norm_backward_data(&norm, x, dy, through, dx);
+        });
+    }
+}
+
 fn classification(criterion: &mut Criterion) {
-    bench(criterion, "softmax", 2, |t| softmax(Source::Slice(t.a), t.y, CLASSES));
-    bench(criterion, "softmax_backward", 3, |t| softmax_backward(t.a, Source::Slice(t.b), t.y, CLASSES));
-    bench(criterion, "dropout", 2, |t| dropout(1, 0.5, Source::Slice(t.a), t.y));
-    bench(criterion, "dropout_in_place", 2, |t| dropout(1, 0.5, Source::InPlace, t.y));
+    for classes in CLASSES {
+        let whole = |length: usize| length - length % classes;
+        bench::<1, 0, 1>(criterion, &format!("softmax_{classes}"), |[x, _], [y, ..]| {
+            let length = whole(x.len());
+            softmax(Source::Slice(&x[..length]), &mut y[..length], classes);
+        });
+        bench::<2, 0, 1>(criterion, &format!("softmax_backward_{classes}"), |[y, dy], [dx, ..]| {
+            let length = whole(y.len());
+            softmax_backward(&y[..length], Source::Slice(&dy[..length]), &mut dx[..length], classes);
+        });
+    }
+    bench::<1, 0, 1>(criterion, "dropout", |[x, _], [y, ..]| dropout(1, 0.5, Source::Slice(x), y));
+    bench::<0, 1, 0>(criterion, "dropout_in_place", |_, [y, ..]| dropout(1, 0.5, Source::InPlace, y));
 }
 
 /// A rate so small that the parameters stay what they are, however long it runs.
@@ -132,8 +193,8 @@ fn optimizers(criterion: &mut Criterion) {
         weight_decay: WeightDecay::Coupled(1e-4),
         gradient: GradientTransform::default(),
     };
-    bench(criterion, "sgd", 3, |t| sgd(t.y, t.a, None, &step));
-    bench(criterion, "sgd_momentum", 5, |t| sgd(t.y, t.a, Some(t.z), &step));
+    bench::<1, 1, 0>(criterion, "sgd", |[g, _], [w, ..]| sgd(w, g, None, &step));
+    bench::<1, 2, 0>(criterion, "sgd_momentum", |[g, _], [w, velocity, _]| sgd(w, g, Some(velocity), &step));
     let step = AdamStep {
         learning_rate: RATE,
         beta1: 0.9,
@@ -144,13 +205,9 @@ fn optimizers(criterion: &mut Criterion) {
         weight_decay: WeightDecay::None,
         gradient: GradientTransform::default(),
     };
-    let mut squares = filled(LARGE);
-    bench(criterion, "adam", 7, |t| {
-        let length = t.y.len();
-        adam(t.y, t.a, t.z, &mut squares.as_mut_slice()[..length], &step);
-    });
+    bench::<1, 3, 0>(criterion, "adam", |[g, _], [w, m, v]| adam(w, g, m, v, &step));
 }
 
 fn main() {
-    shapes::run(&[yardsticks, activations, arithmetic, sums, classification, optimizers]);
+    shapes::run(&[activations, arithmetic, sums, batch_normalisation, classification, optimizers]);
 }
