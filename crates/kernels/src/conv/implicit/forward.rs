@@ -21,6 +21,9 @@ use crate::{Accumulate, Epilogue, scratch};
 /// it too.
 const NON_TEMPORAL: usize = 8 << 20;
 
+/// Outputs of a row from which on it is worth its own tiles to leave out the taps on the border: four tiles of AVX2.
+const LEAST_STRETCH: usize = 24;
+
 /// Numbers of a cache line, to which such results and their pixels are aligned.
 const ALIGNED: usize = 16;
 
@@ -146,7 +149,7 @@ impl Task<'_> {
         let accumulate = if depth.start == 0 { self.epilogue.accumulate } else { Accumulate::Add };
         let last = depth.end == problem.terms();
         let finish = if last { Finish::of(self.epilogue) } else { Finish::NOTHING };
-        let (segments, count) = layout.segments(tap_rows);
+        let (segments, count) = layout.segments(tap_rows.clone());
         let segments = &segments[..count];
         let reach = segments.iter().map(|segment| segment.offset + segment.depth).max().unwrap_or(0);
         let stores = self.stores(&depth);
@@ -162,25 +165,54 @@ impl Task<'_> {
             let mut positions = self.band.positions(problem, 0);
             let origin = positions.next().unwrap_or(0) * output_pixel + column;
             let mut positions = self.band.positions(problem, 0);
-            for (first, count) in even_tiles(pixels, most) {
-                let mut offsets = [0; MOST_ROWS];
-                let (start, rows) = if contiguous {
-                    (origin + first * output_pixel, Rows::Apart(output_pixel))
-                } else {
-                    for (offset, position) in offsets[..count].iter_mut().zip(&mut positions) {
-                        *offset = position * output_pixel + column - origin;
-                    }
-                    (origin, Rows::At(&offsets))
-                };
-                let to = finish.at(self.y.at(start), start, column, rows, panel.columns, accumulate);
-                let to = Destination { stores, ..to };
-                let a = self.scratch[first * layout.pixel..].as_ptr();
-                let product = Product { a, step: layout.pixel, segments, b: b.as_ptr() };
-                // SAFETY: the assertion above covers the last number of the left operand; `b` has `depth` rows of the panel;
-                // the outputs of this task are its own (bands, groups and panels are disjoint) and inside `y`, which has the
-                // size of the geometry, as have bias and residual (`Epilogue::assert_fits`).
-                unsafe { tile::<I, DepthContiguous>(isa, count, panel.vectors, product, to) };
+            for (pixels, taps) in self.stretches(&tap_rows) {
+                let segments = &segments[taps.clone()];
+                let b = &b[taps.start * layout.run * panel.width..];
+                for (first, count) in even_tiles(pixels.len(), most) {
+                    let first = pixels.start + first;
+                    let mut offsets = [0; MOST_ROWS];
+                    let (start, rows) = if contiguous {
+                        (origin + first * output_pixel, Rows::Apart(output_pixel))
+                    } else {
+                        for (offset, position) in offsets[..count].iter_mut().zip(&mut positions) {
+                            *offset = position * output_pixel + column - origin;
+                        }
+                        (origin, Rows::At(&offsets))
+                    };
+                    let to = finish.at(self.y.at(start), start, column, rows, panel.columns, accumulate);
+                    let to = Destination { stores, ..to };
+                    let a = self.scratch[first * layout.pixel..].as_ptr();
+                    let product = Product { a, step: layout.pixel, segments, b: b.as_ptr() };
+                    // SAFETY: the assertion above covers the last number of the left operand; `b` has a row of the panel for
+                    // each number of the segments; the outputs of this task are its own (bands, groups and panels are
+                    // disjoint) and inside `y`, which has the size of the geometry, as have bias and residual
+                    // (`Epilogue::assert_fits`).
+                    unsafe { tile::<I, DepthContiguous>(isa, count, panel.vectors, product, to) };
+                }
             }
         }
+    }
+
+    /// The outputs of the band in stretches of rows that see the same of `tap_rows`, of which the other taps lie on the
+    /// border and are left out: outputs, and taps counted from the first.
+    fn stretches(&self, tap_rows: &Range<usize>) -> impl Iterator<Item = (Range<usize>, Range<usize>)> + use<> {
+        let (rows, band, taps) = (self.problem.rows, self.band.rows.clone(), tap_rows.clone());
+        let row_pixels = self.band.images.len() * self.band.columns.len();
+        let seen = move |row: usize| {
+            if row_pixels < LEAST_STRETCH {
+                return 0..taps.len();
+            }
+            let inside = rows.taps_inside(rows.read_by(row));
+            let start = inside.start.clamp(taps.start, taps.end);
+            start - taps.start..inside.end.clamp(start, taps.end) - taps.start
+        };
+        let mut next = band.start;
+        std::iter::from_fn(move || {
+            let (start, taps) = (next, (next < band.end).then(|| seen(next))?);
+            while next < band.end && seen(next) == taps {
+                next += 1;
+            }
+            Some(((start - band.start) * row_pixels..(next - band.start) * row_pixels, taps))
+        })
     }
 }
