@@ -142,8 +142,13 @@ pub trait Isa: Copy + Send + Sync + 'static {
     fn any(self, mask: Self::Mask) -> bool;
     /// `a` where the mask is set, else `b`.
     fn select(self, mask: Self::Mask, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// Zero where the mask is set, else `a`.
+    #[inline(always)]
+    fn zero_where(self, mask: Self::Mask, a: Self::Vector) -> Self::Vector {
+        self.select(mask, self.zero(), a)
+    }
 
-    /// `2ⁿ` for whole `n` in `-126..=127`; any number outside.
+    /// `2ⁿ` for whole `n` in `-126..=127`, zero for -127; any number outside.
     fn pow2i(self, n: Self::Vector) -> Self::Vector;
     /// `x · 2ⁿ` for whole `n` in `-252..=254`, with under- and overflow as in exact arithmetic.
     fn mul_pow2(self, x: Self::Vector, n: Self::Vector) -> Self::Vector;

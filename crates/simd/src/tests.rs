@@ -102,6 +102,7 @@ methods! {
     floor: |isa, a, _b| isa.floor(a), a.floor();
     less_than: |isa, a, b| isa.select(isa.less_than(a, b), a, isa.zero()), if a < b { a } else { 0.0 };
     less_or_equal: |isa, a, b| isa.select(isa.less_or_equal(a, b), a, isa.zero()), if a <= b { a } else { 0.0 };
+    zero_where: |isa, a, b| isa.zero_where(isa.less_than(b, a), a), if b < a { 0.0 } else { a };
     equal: |isa, a, b| isa.select(isa.equal(a, isa.round(a)), a, b), if a == a.round() { a } else { b };
     mask_and: |isa, a, b| isa.select(
         isa.mask_and(isa.less_than(a, b), isa.less_than(isa.zero(), a)), a, b

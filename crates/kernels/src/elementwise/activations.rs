@@ -81,7 +81,7 @@ impl UnaryFunction for Relu {
 impl BinaryFunction for Relu {
     #[inline(always)]
     fn apply<I: Isa>(self, isa: I, dy: I::Vector, y: I::Vector) -> I::Vector {
-        isa.select(isa.less_or_equal(y, isa.zero()), isa.zero(), dy)
+        isa.zero_where(isa.less_or_equal(y, isa.zero()), dy)
     }
 }
 

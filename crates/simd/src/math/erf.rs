@@ -1,6 +1,6 @@
 //! The error function.
 
-use super::{exp, polynomial};
+use super::{exp_term, polynomial};
 use crate::Isa;
 
 /// Up to here a polynomial serves; beyond, the exponential of one.
@@ -26,7 +26,7 @@ pub fn erf<I: Isa>(isa: I, x: I::Vector) -> I::Vector {
         ],
     );
     let exponent = isa.mul_add(exponent, size, isa.neg(size));
-    let far = isa.sub(isa.splat(1.0), exp(isa, exponent));
+    let far = isa.sub(isa.splat(1.0), exp_term(isa, exponent));
     let far = isa.with_sign(far, x);
 
     let near = polynomial(

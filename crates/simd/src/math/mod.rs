@@ -14,7 +14,7 @@ mod tanh;
 mod tests;
 
 pub use erf::erf;
-pub use exp::{exp, exp_m1};
+pub use exp::{exp, exp_m1, exp_term};
 pub use ln::ln;
 pub use sigmoid::sigmoid;
 pub use tanh::tanh;

@@ -35,10 +35,13 @@ impl<F: UnaryFunction> Kernel for Values<'_, F> {
 }
 
 fn check<F: UnaryFunction>(function: F, exact: impl Fn(f64) -> f64, bound: f64) {
-    let x = arguments();
+    check_on(&arguments(), function, exact, bound);
+}
+
+fn check_on<F: UnaryFunction>(x: &[f32], function: F, exact: impl Fn(f64) -> f64, bound: f64) {
     let mut y = vec![0.0; x.len()];
     for set in InstructionSet::available() {
-        dispatch_on(set, Values(function, &x, &mut y));
+        dispatch_on(set, Values(function, x, &mut y));
         let (worst, at) = x
             .iter()
             .zip(&y)
@@ -71,9 +74,51 @@ against_f64! {
     exp, f64::exp, 2.0;
     exp_m1, f64::exp_m1, 3.0;
     ln, f64::ln, 2.0;
-    tanh, f64::tanh, 3.0;
-    sigmoid, |x| if x < 0.0 { x.exp() / (1.0 + x.exp()) } else { 1.0 / (1.0 + (-x).exp()) }, 4.0;
+    tanh, f64::tanh, 2.6;
+    sigmoid, |x| 1.0 / (1.0 + if x < -88.0 { 88.0_f64.exp() } else { (-x).exp() }), 2.5;
     erf, exact_erf, 3.0;
+}
+
+/// Up to 88, with zero where the scale is no normal number.
+#[test]
+fn exp_term() {
+    #[derive(Clone, Copy)]
+    struct Function;
+    impl UnaryFunction for Function {
+        #[inline(always)]
+        fn apply<I: Isa>(self, isa: I, x: I::Vector) -> I::Vector {
+            super::exp_term(isa, isa.min(isa.splat(88.0), x))
+        }
+    }
+    let smallest = 2.0_f64.powf(-126.5);
+    check(
+        Function,
+        |x| {
+            if x.exp() < smallest {
+                0.0
+            } else if x > 88.0 {
+                88.0_f64.exp()
+            } else {
+                x.exp()
+            }
+        },
+        2.0,
+    );
+}
+
+/// Every number of two binades where the errors of quotients add up, and most where results are just below a power of 2.
+#[test]
+fn tanh_of_every_number_where_it_is_worst() {
+    #[derive(Clone, Copy)]
+    struct Function;
+    impl UnaryFunction for Function {
+        #[inline(always)]
+        fn apply<I: Isa>(self, isa: I, x: I::Vector) -> I::Vector {
+            super::tanh(isa, x)
+        }
+    }
+    let x: Vec<f32> = (0.05_f32.to_bits()..0.2_f32.to_bits()).map(f32::from_bits).collect();
+    check_on(&x, Function, f64::tanh, 2.6);
 }
 
 /// `2/√π exp(-x²) Σ 2ⁿ x²ⁿ⁺¹ / (2n+1)!!`: all terms have one sign.
