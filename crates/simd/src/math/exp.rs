@@ -15,7 +15,7 @@ const LN_2_LOW: f32 = -2.121_944_4e-4;
 
 /// `eˣ`, within 2 ulp; underflows through the denormal numbers to zero and overflows to infinity.
 ///
-/// `x = n ln 2 + r` with whole `n`, so `eˣ = 2ⁿ eʳ`; [`reduced`] has the polynomial for `eʳ`.
+/// `x = n ln 2 + r` with whole `n`, so `eˣ = 2ⁿ eʳ`; `reduced` has the polynomial for `eʳ`.
 #[inline(always)]
 pub fn exp<I: Isa>(isa: I, x: I::Vector) -> I::Vector {
     // The order of operands lets a NaN through.
