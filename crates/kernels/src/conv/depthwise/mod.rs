@@ -21,6 +21,7 @@ use super::algorithm::{Algorithm, Pass, assert_operands};
 use super::choice::Cost;
 use super::geometry::Conv2dGeometry;
 use super::partial::add_pieces;
+use crate::elementwise::stores::stores_for;
 use crate::gemm::tile::Finish;
 use crate::{Accumulate, Epilogue};
 
@@ -31,13 +32,6 @@ pub struct Depthwise;
 /// Multiply-adds of a task: some 50 to 75 µs at the 28 to 40 GFLOP/s that a thread reaches (AVX2, 3 × 3 on 128 channels),
 /// so that starting it does not count, and the rows that it reads beside its own are few.
 const TASK: usize = 1 << 20;
-
-/// Numbers of a result that is stored past the caches (8 MiB). 3 × 3 on `[8, 56, 56, 128]`, of 12 MiB, comes to between 0.8
-/// and 1.0 of the bandwidth of a copy with such stores and to 0.45 with regular ones.
-const NON_TEMPORAL: usize = 2 << 20;
-
-/// Numbers of a cache line, to which such results and their pixels are aligned.
-const ALIGNED: usize = 16;
 
 /// Share of the peak of 3 × 3 on 128 channels in the second-level cache, on AVX2: 0.43 of the gathers. The gradient of the
 /// filter reaches 0.29, and still wins against all others.
@@ -175,10 +169,9 @@ fn gather(
     destination.par_chunks_mut(len).enumerate().for_each(|(task, destination)| band(task, destination));
 }
 
-/// Past the caches go whole lines, once, of results that no cache keeps.
+/// Past the caches go results that are stored once. 3 × 3 on `[8, 56, 56, 128]`, of 12 MiB, comes to between 0.8 and 1.0 of
+/// the bandwidth of a copy so, and to 0.45 with regular stores.
 fn stores(g: &Conv2dGeometry, accumulate: Accumulate, destination: &[f32]) -> Stores {
     let once = accumulate == Accumulate::Set && g.patch_len() <= gather::RUNS;
-    let aligned = g.out_c.is_multiple_of(ALIGNED) && destination.as_ptr().addr().is_multiple_of(4 * ALIGNED);
-    let large = destination.len() >= NON_TEMPORAL;
-    if large && aligned && once { Stores::NonTemporal } else { Stores::Regular }
+    if once { stores_for(destination, g.out_c) } else { Stores::Regular }
 }
