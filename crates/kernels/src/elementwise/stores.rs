@@ -9,7 +9,7 @@ use ocelli_simd::Stores;
 const NON_TEMPORAL: usize = 2 << 20;
 
 /// Elements at whose multiples every vector is aligned.
-const ALIGNED: usize = 16;
+pub(crate) const ALIGNED: usize = 16;
 
 /// How a result that the kernel does not read is written, in rows of `row` elements: past the caches if it is large and
 /// if every row begins at a whole vector.
