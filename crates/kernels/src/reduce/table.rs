@@ -178,11 +178,11 @@ unsafe fn add_row<I: Isa, T: Terms<K>, const K: usize>(
         for column in (line..line + LINE).step_by(I::LANES) {
             // SAFETY: `column + LANES <= whole <= length`, and the caller's.
             let added = unsafe { terms.at(isa, place + column, column, I::LANES) };
-            for k in 0..K {
+            for (k, added) in added.into_iter().enumerate() {
                 // SAFETY: `k · width + column + LANES <= K · width`.
                 unsafe {
                     let sum = sums.as_mut_ptr().add(k * width + column);
-                    isa.store_ptr(isa.add(isa.load_ptr(sum), added[k]), sum);
+                    isa.store_ptr(isa.add(isa.load_ptr(sum), added), sum);
                 }
             }
         }
