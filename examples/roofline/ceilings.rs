@@ -35,6 +35,19 @@ pub fn peak(set: InstructionSet, threads: usize) -> Result<f64, ThreadPoolBuildE
     Ok(best)
 }
 
+/// Multiply-adds of a moment take about a millisecond.
+const MOMENT: u64 = 300_000;
+
+/// The peak of the ambient pool at this moment, in GFLOP/s: the sum of what each thread reaches, the waking of threads not
+/// counted.
+pub fn peak_now(set: InstructionSet) -> f64 {
+    let rate = |_: rayon::BroadcastContext<'_>| {
+        let start = Instant::now();
+        multiply_adds(set, MOMENT) as f64 / start.elapsed().as_secs_f64() / 1e9
+    };
+    rayon::broadcast(rate).into_iter().sum()
+}
+
 /// The bytes of a stream: twice a large cache.
 const STREAM_BYTES: usize = 64 << 20;
 /// Time of measuring for each number: some passes over a stream, each of which takes milliseconds.

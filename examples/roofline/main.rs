@@ -6,9 +6,9 @@ mod report;
 #[path = "../../benches/shapes/mod.rs"]
 mod shapes;
 
-use ceilings::{Bandwidth, peak};
+use ceilings::{Bandwidth, peak, peak_now};
 use clap::{Parser, ValueEnum};
-use clock::median;
+use clock::{Measured, beside};
 use ocelli::{
     kernels::conv::{self, Algorithm, Pass, Precision},
     simd::InstructionSet,
@@ -133,7 +133,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let bandwidth = Bandwidth::measure(set, threads)?;
     println!("\n{bandwidth}");
 
-    let rows = rows(arguments, &network, choice, &Ceilings { set, threads, peak: before, copy: bandwidth.copy() });
+    let rows = rows(arguments, &network, choice, &Ceilings { set, threads, copy: bandwidth.copy() });
     let after = peak(set, threads)?;
     println!("peak afterwards: {after:.1} GFLOP/s");
     if (after / before - 1.0).abs() > STEADY {
@@ -169,8 +169,6 @@ enum Choice {
 struct Ceilings {
     set: InstructionSet,
     threads: usize,
-    /// GFLOP/s.
-    peak: f64,
     /// GB/s.
     copy: f64,
 }
@@ -181,9 +179,10 @@ fn rows(arguments: &Arguments, network: &Network, choice: Choice, of: &Ceilings)
         let mut summary = Summary::default();
         println!("{}", Row::header());
         for layer in &network.layers {
-            let Some((algorithm, time)) = measure(layer, pass, choice, arguments.seconds) else { continue };
+            let measured = measure(layer, pass, choice, of.set, arguments.seconds);
+            let Some((algorithm, Measured { time, ceiling_seconds })) = measured else { continue };
             let milliseconds = time.as_secs_f64() * 1e3;
-            let gflops = 2.0 * layer.macs(layer.batch) as f64 / time.as_secs_f64() / 1e9;
+            let gflop = 2.0 * layer.macs(layer.batch) as f64 / 1e9;
             let row = Row {
                 net: network.name,
                 layer: layer.name.clone(),
@@ -193,8 +192,8 @@ fn rows(arguments: &Arguments, network: &Network, choice: Choice, of: &Ceilings)
                 isa: of.set.name(),
                 algorithm,
                 ms: milliseconds,
-                gflops,
-                peak_share: gflops / of.peak,
+                gflops: gflop / time.as_secs_f64(),
+                peak_share: gflop / ceiling_seconds,
             };
             let gigabytes = layer.bytes(layer.batch) as f64 / time.as_secs_f64() / 1e9;
             println!("{}", row.line(layer.count, gigabytes / of.copy));
@@ -206,8 +205,15 @@ fn rows(arguments: &Arguments, network: &Network, choice: Choice, of: &Ceilings)
     rows
 }
 
-/// The name of the algorithm and the time of one pass; `None` where the forced algorithm cannot compute it.
-fn measure(layer: &Layer, pass: Pass, choice: Choice, budget: Duration) -> Option<(&'static str, Duration)> {
+/// The name of the algorithm and the time of one pass beside the peak; `None` where the forced algorithm cannot compute it.
+fn measure(
+    layer: &Layer,
+    pass: Pass,
+    choice: Choice,
+    set: InstructionSet,
+    budget: Duration,
+) -> Option<(&'static str, Measured)> {
+    let peak = || peak_now(set);
     match layer.operation {
         Operation::Convolution(convolution) => {
             let g = convolution.geometry(layer.batch);
@@ -216,11 +222,11 @@ fn measure(layer: &Layer, pass: Pass, choice: Choice, budget: Duration) -> Optio
                 Choice::Cheapest(precision) => conv::choose(&g, pass, precision).algorithm,
             };
             let supported = algorithm.supports(&g, pass);
-            supported.then(|| (algorithm.name(), median(task::convolution(g, pass, algorithm), budget)))
+            supported.then(|| (algorithm.name(), beside(task::convolution(g, pass, algorithm), peak, budget)))
         }
         Operation::Dense(dense) => match choice {
             Choice::Forced(_) => None,
-            Choice::Cheapest(_) => Some(("gemm", median(task::dense(dense, layer.batch, pass), budget))),
+            Choice::Cheapest(_) => Some(("gemm", beside(task::dense(dense, layer.batch, pass), peak, budget))),
         },
     }
 }

@@ -29,6 +29,10 @@ pub trait Isa: Copy + Send + Sync + 'static {
     #[inline(always)]
     fn prefetch(self, _x: *const f32) {}
 
+    /// Asks for the cache line at `x` to be brought to the second-level cache only; any address may be named.
+    #[inline(always)]
+    fn prefetch_second_level(self, _x: *const f32) {}
+
     /// The same number in every lane.
     fn splat(self, x: f32) -> Self::Vector;
 

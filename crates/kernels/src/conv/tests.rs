@@ -250,6 +250,14 @@ fn named_cases() -> Vec<(&'static str, Conv2dGeometry)> {
             "few channels, stride and dilation",
             geometry(Conv2dSettings { stride_h: 3, stride_w: 4, ..dilated }, [2, 9, 16, 2], [3, 3, 2, 5]),
         ),
+        ("few outputs, 7x7 stride 2", geometry(stride_2, [2, 30, 29, 3], [7, 7, 3, 20])),
+        ("few outputs, one", geometry(same, [1, 40, 50, 33], [3, 3, 33, 1])),
+        ("few outputs, five of many inputs", geometry(same, [1, 13, 11, 150], [3, 5, 150, 5])),
+        ("few outputs, six and stride 2", geometry(stride_2, [3, 9, 10, 20], [5, 5, 20, 6])),
+        (
+            "few outputs, grouped and flipped",
+            geometry(Conv2dSettings { groups: 2, ..flipped }, [2, 9, 30, 34], [3, 3, 17, 4]),
+        ),
         ("filter in slabs", geometry(same, [1, 9, 8, 128], [3, 3, 128, 24])),
     ]
 }

@@ -19,7 +19,9 @@
 //! assert_eq!(c, [5.5, 11.0, 11.5, 25.0]);
 //! ```
 
+mod ahead;
 pub mod baseline;
+pub(crate) mod dots;
 mod matrix;
 mod naive;
 pub(crate) mod panels;

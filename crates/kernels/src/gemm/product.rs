@@ -6,6 +6,7 @@ use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
 use rayon::prelude::*;
 
 use super::PARALLEL_FLOPS;
+use super::ahead::Ahead;
 use super::matrix::{Block, Matrix, MatrixMut, assert_sizes};
 use super::panels::{Contiguous, PackPanels, Panels};
 use super::tile::{
@@ -21,14 +22,21 @@ const DEPTH: usize = 256;
 /// Rows of a block: with [`DEPTH`] 240 KiB of the left operand, half of the second-level cache.
 const ROWS: usize = 120;
 
-/// Columns that are packed at a time, 4 MiB with [`DEPTH`].
+/// Columns that are packed at a time.
 const COLUMNS: usize = 4096;
+
+/// Numbers that are packed at a time (4 MiB), or blocks of [`DEPTH`] and [`COLUMNS`] where that is more: they stay in the
+/// last-level cache while all rows of the left operand pass by.
+const PACKED: usize = 1 << 20;
 
 /// So many pieces or more balance the load of a few threads.
 const PIECES: usize = 16;
 
 /// A piece has at least so many panels (if there are), so that a copied block of the left operand is used as often.
 const PIECE_PANELS: usize = 4;
+
+/// Rows of the left operand are copied for so many panels or more: for fewer the copy costs more than it saves.
+const COPIED_PANELS: usize = 8;
 
 /// Rows of the left operand that are copied lie so far apart: a little more than a block's depth, so that they do not
 /// fall into the same sets of a cache.
@@ -90,17 +98,17 @@ pub fn gemm(a: Matrix<'_>, b: Matrix<'_>, c: MatrixMut<'_>, epilogue: &Epilogue<
     assert_sizes(&a, &b, c.row_count(), c.column_count());
     let Some(task) = Task::new(a, c, epilogue) else { return };
     let set = InstructionSet::current();
-    let depth = a.column_count().min(DEPTH);
     let columns = b.column_count().min(COLUMNS);
+    let depth = a.column_count().min((PACKED / columns).max(DEPTH));
     scratch::with(Panels::new(set, depth, columns).packed_len(), |packed| {
         for first in (0..b.column_count()).step_by(COLUMNS) {
             let columns = first..b.column_count().min(first + COLUMNS);
-            for depth in blocks(b.row_count(), DEPTH) {
+            for depth in blocks(b.row_count(), depth) {
                 let panels = Panels::new(set, depth.len(), columns.len());
                 let packed = &mut packed[..panels.packed_len()];
                 pack(set, &panels, b.columns(columns.clone()).rows(depth.clone()), 0..depth.len(), packed);
-                let right = Right { panels: &panels, first: 0, packed };
-                task.columns(columns.clone()).block(set, depth, &right);
+                let right = Right { panels: &panels, first: depth.start, packed };
+                task.columns(columns.clone()).multiply(set, depth, &right);
             }
         }
     });
@@ -121,9 +129,7 @@ pub fn gemm_packed(a: Matrix<'_>, b: &PackedMatrix<'_>, c: MatrixMut<'_>, epilog
         b.panels.columns,
     );
     let Some(task) = Task::new(a, c, epilogue) else { return };
-    for depth in blocks(b.panels.depth, DEPTH) {
-        task.block(b.set, depth.clone(), &Right { panels: &b.panels, first: depth.start, packed: b.data });
-    }
+    task.multiply(b.set, 0..b.panels.depth, &Right { panels: &b.panels, first: 0, packed: b.data });
 }
 
 /// Cuts `0..whole` into as few ranges of at most `most` as there can be, of nearly equal lengths.
@@ -147,10 +153,10 @@ fn pack(set: InstructionSet, panels: &Panels, b: Matrix<'_>, rows: Range<usize>,
 /// Numbers below which packing is not cut for threads.
 const PARALLEL_PACK: usize = 1 << 16;
 
-/// The packed right operand of a block.
+/// Rows of the right operand, packed.
 struct Right<'a> {
     panels: &'a Panels,
-    /// The row of the panels at which the block begins.
+    /// The row of the whole operand at which the panels begin.
     first: usize,
     packed: &'a [f32],
 }
@@ -187,24 +193,14 @@ impl<'a> Task<'a> {
         Self { c: self.c.columns(columns.clone()), column: self.column + columns.start, ..*self }
     }
 
-    /// Multiplies a block of the depth, in pieces of rows and panels.
-    fn block(&self, set: InstructionSet, depth: Range<usize>, right: &Right<'_>) {
+    /// Multiplies some of the depth, in pieces of rows and panels.
+    fn multiply(&self, set: InstructionSet, depth: Range<usize>, right: &Right<'_>) {
         let (rows, panels) = (self.a.row_count(), right.panels.count());
-        let last = depth.end == self.a.column_count();
-        let piece = Piece {
-            a: self.a.columns(depth.clone()),
-            c: self.c,
-            column: self.column,
-            right,
-            rows: 0..rows,
-            panels: 0..panels,
-            accumulate: if depth.start == 0 { self.accumulate } else { Accumulate::Add },
-            finish: if last { self.finish } else { Finish::NOTHING },
-        };
         let flops = rows.saturating_mul(depth.len()).saturating_mul(right.panels.columns).saturating_mul(2);
+        let piece = |rows, panels| Piece { task: self, right, rows, panels, depth: depth.clone() };
         let row_blocks = rows.div_ceil(ROWS);
         if flops < PARALLEL_FLOPS {
-            return blocks(rows, ROWS).for_each(|rows| dispatch_on(set, piece.part(rows, 0..panels)));
+            return blocks(rows, ROWS).for_each(|rows| dispatch_on(set, piece(rows, 0..panels)));
         }
         // An even number of blocks divides among two and four threads.
         let row_blocks = if row_blocks > 1 { row_blocks.next_multiple_of(2) } else { 1 };
@@ -216,29 +212,19 @@ impl<'a> Task<'a> {
             let (row, group_index) = (index / groups * most_rows, index % groups);
             let rows = row.min(rows)..rows.min(row + most_rows);
             let panels = group_index * group..panels.min((group_index + 1) * group);
-            dispatch_on(set, piece.part(rows, panels));
+            dispatch_on(set, piece(rows, panels));
         });
     }
 }
 
-/// Some rows and panels of a block: the work of one task.
-#[derive(Clone)]
+/// Some rows and panels: the work of one thread at a time.
 struct Piece<'a> {
-    /// The left operand, with the columns of the block.
-    a: Matrix<'a>,
-    c: Block,
-    column: usize,
+    task: &'a Task<'a>,
     right: &'a Right<'a>,
     rows: Range<usize>,
     panels: Range<usize>,
-    accumulate: Accumulate,
-    finish: Finish,
-}
-
-impl Piece<'_> {
-    fn part(&self, rows: Range<usize>, panels: Range<usize>) -> Self {
-        Self { rows, panels, ..self.clone() }
-    }
+    /// Of the whole product.
+    depth: Range<usize>,
 }
 
 impl Kernel for Piece<'_> {
@@ -249,33 +235,13 @@ impl Kernel for Piece<'_> {
         if self.rows.is_empty() {
             return;
         }
-        let (rows, depth) = (self.rows.len(), self.a.column_count());
-        let a = self.a.rows(self.rows.clone());
-        let far = a.row_stride > FAR && self.panels.len() >= PIECE_PANELS;
-        match a.contiguous() {
-            Contiguous::Rows if !far => {
-                self.multiply::<I, DepthContiguous>(isa, &LeftBlock::rows::<I>(a.data, a.row_stride));
-            }
-            Contiguous::Rows => scratch::with(rows * COPIED_STEP, |copy| {
-                for (row, copy) in copy.chunks_exact_mut(COPIED_STEP).enumerate() {
-                    copy[..depth].copy_from_slice(a.row(row, 0..depth));
-                }
-                self.multiply::<I, DepthContiguous>(isa, &LeftBlock::rows::<I>(copy, COPIED_STEP));
-            }),
-            Contiguous::Columns | Contiguous::Neither => {
-                let step = rows.div_ceil(rows.div_ceil(tile_rows::<I>()));
-                scratch::with(rows.next_multiple_of(step) * depth, |copy| {
-                    for ((first, count), copy) in even_tiles(rows, step).zip(copy.chunks_exact_mut(step * depth)) {
-                        isa.call(CopyAcross { a, rows: first..first + count, step, copy });
-                    }
-                    self.multiply::<I, RowsContiguous>(isa, &LeftBlock::tiles(copy, step, depth));
-                });
-            }
+        for block in blocks(self.depth.len(), DEPTH) {
+            self.block(isa, self.depth.start + block.start..self.depth.start + block.end);
         }
     }
 }
 
-/// The left operand of a piece, as tiles read it.
+/// The left operand of a block, as tiles read it.
 struct LeftBlock<'a> {
     data: &'a [f32],
     /// The step of [`Left`].
@@ -303,26 +269,60 @@ impl<'a> LeftBlock<'a> {
 }
 
 impl Piece<'_> {
+    /// Multiplies a block of the depth.
     #[inline(always)]
-    fn multiply<I: Isa, L: Left>(&self, isa: I, left: &LeftBlock<'_>) {
-        let (rows, depth) = (self.rows.len(), self.a.column_count());
+    fn block<I: Isa>(&self, isa: I, block: Range<usize>) {
+        let (rows, depth) = (self.rows.len(), block.len());
+        let a = self.task.a.rows(self.rows.clone()).columns(block.clone());
+        let far = a.row_stride > FAR && self.panels.len() >= COPIED_PANELS;
+        match a.contiguous() {
+            Contiguous::Rows if !far => {
+                self.multiply::<I, DepthContiguous>(isa, block, &LeftBlock::rows::<I>(a.data, a.row_stride));
+            }
+            Contiguous::Rows => scratch::with(rows * COPIED_STEP, |copy| {
+                for (row, copy) in copy.chunks_exact_mut(COPIED_STEP).enumerate() {
+                    copy[..depth].copy_from_slice(a.row(row, 0..depth));
+                }
+                self.multiply::<I, DepthContiguous>(isa, block, &LeftBlock::rows::<I>(copy, COPIED_STEP));
+            }),
+            Contiguous::Columns | Contiguous::Neither => {
+                let step = rows.div_ceil(rows.div_ceil(tile_rows::<I>()));
+                scratch::with(rows.next_multiple_of(step) * depth, |copy| {
+                    isa.call(CopyAcross { a, step, copy });
+                    self.multiply::<I, RowsContiguous>(isa, block, &LeftBlock::tiles(copy, step, depth));
+                });
+            }
+        }
+    }
+
+    /// Multiplies a block of the left operand with its panels, and fetches the next block meanwhile.
+    #[inline(always)]
+    fn multiply<I: Isa, L: Left>(&self, isa: I, block: Range<usize>, left: &LeftBlock<'_>) {
+        let (task, right) = (self.task, self.right);
+        let (rows, depth) = (self.rows.len(), block.len());
+        let accumulate = if block.start == 0 { task.accumulate } else { Accumulate::Add };
+        let finish = if block.end == task.a.column_count() { task.finish } else { Finish::NOTHING };
         let segments = [Segment { offset: 0, depth }];
-        let block = self.c.rows(self.rows.clone());
+        let c = task.c.rows(self.rows.clone());
+        let mut ahead = Ahead::of(&self.next(&block));
+        let tiles = self.panels.len() * rows.div_ceil(left.rows);
+        let share = ahead.lines().div_ceil(tiles);
         for panel in self.panels.clone() {
-            let panel = self.right.panels.panel(panel);
-            let b = &self.right.packed[panel.start + self.right.first * panel.width..][..depth * panel.width];
+            let panel = right.panels.panel(panel);
+            let b = &right.packed[panel.start + (block.start - right.first) * panel.width..][..depth * panel.width];
             let most = if panel.vectors == 1 { left.narrow_rows } else { left.rows };
-            let column = self.column + panel.column;
+            let column = task.column + panel.column;
             for (index, (first, count)) in even_tiles(rows, most).enumerate() {
+                ahead.prefetch(isa, share);
                 let a = &left.data[first * left.row + index * left.tile..];
                 let (row_stride, column_stride) = L::strides(left.step);
                 assert!((count - 1) * row_stride + (depth - 1) * column_stride < a.len(), "a tile lies in its operand");
-                let place = (self.rows.start + first) * block.row_stride + column;
-                // SAFETY: `block` lies in `c`, which is borrowed for the whole product and shared among tasks by disjoint
+                let place = (self.rows.start + first) * c.row_stride + column;
+                // SAFETY: `c` lies in the matrix that is borrowed for the whole product and shared among tasks by disjoint
                 // rows and panels; this row and column are inside the block.
-                let first = unsafe { block.first.add(first * block.row_stride + panel.column) };
-                let rows = Rows::Apart(block.row_stride);
-                let to = self.finish.at(first, place, column, rows, panel.columns, self.accumulate);
+                let first = unsafe { c.first.add(first * c.row_stride + panel.column) };
+                let rows = Rows::Apart(c.row_stride);
+                let to = finish.at(first, place, column, rows, panel.columns, accumulate);
                 let product = Product { a: a.as_ptr(), step: left.step, segments: &segments, b: b.as_ptr() };
                 // SAFETY: the assertion above covers the last number of the left operand; `b` holds `depth` rows of the
                 // panel; the destination is explained above, and bias and residual fit it (`Epilogue::assert_fits`).
@@ -330,30 +330,49 @@ impl Piece<'_> {
             }
         }
     }
+
+    /// The block of the left operand that is read after this one: deeper in the same rows, or that of the next rows.
+    fn next(&self, block: &Range<usize>) -> Matrix<'_> {
+        let a = self.task.a;
+        if block.end < self.depth.end {
+            return a.rows(self.rows.clone()).columns(block.end..self.depth.end.min(block.end + block.len()));
+        }
+        let rows = self.rows.end..a.row_count().min(self.rows.end + self.rows.len());
+        a.rows(rows).columns(self.depth.start..self.depth.end.min(self.depth.start + block.len()))
+    }
 }
 
-/// Copies some rows of a matrix, whose columns are contiguous or neither, to `[depth, step]`.
+/// Copies a matrix whose columns are contiguous, or neither, to tiles of `step` rows, `[tile, depth, step]`.
 struct CopyAcross<'a> {
     a: Matrix<'a>,
-    rows: Range<usize>,
     step: usize,
     copy: &'a mut [f32],
 }
+
+/// Steps of the depth whose rows are copied to one tile after the other, so that they stay in the first-level cache
+/// meanwhile: a tile takes only part of a cache line of each.
+const ACROSS: usize = 16;
 
 impl Kernel for CopyAcross<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) {
-        let Self { a, rows, step, copy } = self;
-        for d in 0..a.column_count() {
-            let (from, to) = (&a.data[rows.start * a.row_stride + d * a.col_stride..], &mut copy[d * step..]);
-            if a.row_stride == 1 && from.len() >= I::LANES && to.len() >= I::LANES && step <= I::LANES {
-                // What is written beyond this step is overwritten by the next.
-                isa.store(isa.load(from), to);
-            } else {
-                for (i, to) in to[..rows.len()].iter_mut().enumerate() {
-                    *to = from[i * a.row_stride];
+        let Self { a, step, copy } = self;
+        let depth = a.column_count();
+        for block in (0..depth).step_by(ACROSS) {
+            let tiles = even_tiles(a.row_count(), step).zip(copy.chunks_exact_mut(step * depth));
+            for ((first, count), copy) in tiles {
+                for d in block..depth.min(block + ACROSS) {
+                    let (from, to) = (&a.data[first * a.row_stride + d * a.col_stride..], &mut copy[d * step..]);
+                    if a.row_stride == 1 && from.len() >= I::LANES && to.len() >= I::LANES && step <= I::LANES {
+                        // What is written beyond this step, inside of the tile, is overwritten by the next.
+                        isa.store(isa.load(from), to);
+                    } else {
+                        for (i, to) in to[..count].iter_mut().enumerate() {
+                            *to = from[i * a.row_stride];
+                        }
+                    }
                 }
             }
         }

@@ -54,6 +54,12 @@ impl Isa for Avx512 {
         unsafe { _mm_prefetch::<_MM_HINT_T0>(x.cast()) }
     }
 
+    #[inline(always)]
+    fn prefetch_second_level(self, x: *const f32) {
+        // SAFETY: SSE is in every `x86_64`, and a prefetch of any address is no access.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(x.cast()) }
+    }
+
     intrinsics! {
         __m512;
         add(a, b) = _mm512_add_ps;

@@ -4,7 +4,9 @@
 //! only. Rows are shared by the taps above each other, so that a 3×3 filter copies three times and not nine; what lies
 //! beyond the border is zero there, and nobody asks again. Where outputs step over rows, input rows are sorted by their
 //! remainder first. Both together make the outputs of a band, in the order row, picture, column, *evenly spaced* in the
-//! scratch: tiles run across the ends of rows and from picture to picture, and a picture of 7×7 has no remainders.
+//! scratch: tiles run across the ends of rows and from picture to picture, and a picture of 7×7 has no remainders. Where
+//! outputs are dot products, whose arithmetic is as short as such copies are long, columns of taps are shared as well: a
+//! line is then `[column][channel of the block]`.
 
 use std::ops::Range;
 
@@ -98,17 +100,27 @@ impl Iterator for Positions<'_> {
 pub(super) enum Spacing {
     /// Without gaps, for reading along each.
     Dense,
+    /// By what they step over, so that neighbours share the columns which both read; the ends of lines lie further apart.
+    Shared,
     /// By an odd number of cache lines, for reading across all: an even one would leave some sets of the first-level cache
     /// empty and fill others twice.
     OddLines,
 }
 
 impl Spacing {
-    /// The distance of outputs of `run` numbers.
-    pub fn apart(self, run: usize) -> usize {
+    /// How the outputs of the forward and the backward-data pass are spaced. The tiles of dot products have few rows, which
+    /// divide a line well enough.
+    pub fn of(problem: &Problem) -> Self {
+        if problem.by_dots() { Self::Shared } else { Self::Dense }
+    }
+
+    /// The distance of outputs that read so many channels of a row.
+    pub fn apart(self, problem: &Problem, channels: usize) -> usize {
+        let run = problem.columns.taps * channels;
         match self {
             Self::OddLines if run >= LINE => (run.div_ceil(LINE) | 1) * LINE,
             Self::Dense | Self::OddLines => run,
+            Self::Shared => problem.columns.step * channels,
         }
     }
 }
@@ -123,6 +135,10 @@ pub(super) struct Layout {
     pub run: usize,
     /// From one output to the next.
     pub pixel: usize,
+    /// Between the ends of lines, on top of the distance of outputs; 0 if these are evenly spaced.
+    pub gap: usize,
+    /// Numbers of one input row of one picture.
+    pub image: usize,
     /// Numbers of one input row of all pictures.
     pub line: usize,
     /// Input rows of each remainder.
@@ -134,11 +150,15 @@ pub(super) struct Layout {
 impl Layout {
     pub fn new(problem: &Problem, band: &Band, channels: usize, spacing: Spacing) -> Self {
         let run = problem.columns.taps * channels;
-        let pixel = spacing.apart(run);
+        let pixel = spacing.apart(problem, channels);
+        let gap = if spacing == Spacing::Shared { run - pixel } else { 0 };
+        let image = band.columns.len() * pixel + gap;
         Self {
             run,
             pixel,
-            line: band.images.len() * band.columns.len() * pixel,
+            gap,
+            image,
+            line: band.images.len() * image,
             rows_of_phase: band.rows.len() + (problem.rows.span() - 1) / problem.rows.step,
             step: problem.rows.step,
             dilation: problem.rows.dilation,

@@ -171,7 +171,7 @@ impl Tasks {
     /// For `panels` panels in a group.
     pub fn new(problem: &Problem, panels: usize) -> Self {
         let blocks = Blocks::new(problem);
-        let pixel = (problem.columns.taps * blocks.channels).max(1);
+        let pixel = Spacing::of(problem).apart(problem, blocks.channels).max(1);
         let mut bands = Bands::new(problem, pixel, usize::MAX);
         let flops = problem.flops();
         let wanted = if flops < PARALLEL_FLOPS { 1 } else { (flops / PIECE_FLOPS).min(PIECES) };
@@ -219,7 +219,7 @@ impl FilterTasks {
         let most = (FILTER_ROWS / problem.columns.taps).max(CHANNELS_STEP);
         let channels = even(problem.depth, most).next_multiple_of(CHANNELS_STEP).min(problem.depth);
         let channel_blocks = problem.depth.div_ceil(channels);
-        let pixel = Spacing::OddLines.apart(problem.columns.taps * channels);
+        let pixel = Spacing::OddLines.apart(problem, channels);
         let bands = Bands::new(problem, pixel, FILTER_PIXELS);
         let wanted = if problem.flops() < PARALLEL_FLOPS { 1 } else { (problem.flops() / PIECE_FLOPS).min(PIECES) };
         let pieces = wanted.div_ceil(channel_blocks * problem.groups).min(PARTIAL_SUMS / problem.filter_len()).max(1);

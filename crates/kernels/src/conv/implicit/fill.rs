@@ -3,7 +3,7 @@
 use ocelli_simd::Isa;
 
 use super::band::{Band, Channels, Layout};
-use super::problem::Problem;
+use super::problem::{Axis, Problem};
 
 /// Fills the scratch of a band with some channels of a group.
 #[inline(always)]
@@ -16,6 +16,29 @@ pub(super) fn fill<I: Isa>(
     x: &[f32],
     scratch: &mut [f32],
 ) {
+    if layout.gap > 0 {
+        // Columns that outputs share are copied as outputs of one tap.
+        let Axis { step, taps, .. } = problem.columns;
+        let columns = problem.columns.one_tap();
+        let read = band.columns.start * step..(band.columns.end - 1) * step + taps;
+        let (problem, band) = (&Problem { columns, ..*problem }, &Band { columns: read, ..band.clone() });
+        return fill_columns(isa, problem, band, channels, layout, x, scratch);
+    }
+    fill_columns(isa, problem, band, channels, layout, x, scratch);
+}
+
+/// [`fill`] of the lines of a band, with outputs one behind the other.
+#[inline(always)]
+fn fill_columns<I: Isa>(
+    isa: I,
+    problem: &Problem,
+    band: &Band,
+    channels: &Channels,
+    layout: &Layout,
+    x: &[f32],
+    scratch: &mut [f32],
+) {
+    let apart = layout.image / band.columns.len();
     let rows = &problem.rows;
     let read_rows = (band.rows.len() - 1) * rows.step + rows.span();
     for phase in 0..rows.step.min(rows.span()) {
@@ -31,12 +54,12 @@ pub(super) fn fill<I: Isa>(
             let row = rows.read_by(band.rows.start) + local as isize;
             let lines = &mut scratch[(phase * layout.rows_of_phase + index) * layout.line..];
             for (image, index) in band.images.clone().zip(0..) {
-                let line = &mut lines[index * band.columns.len() * layout.pixel..];
+                let line = &mut lines[index * layout.image..];
                 if (0..rows.inputs as isize).contains(&row) {
                     let line_index = image * rows.inputs + row as usize;
-                    fill_line(isa, problem, band, channels, layout.pixel, &x[line_index * line_len(problem)..], line);
+                    fill_line(isa, problem, band, channels, apart, &x[line_index * line_len(problem)..], line);
                 } else {
-                    line[..band.columns.len() * layout.pixel].fill(0.0);
+                    line[..layout.image].fill(0.0);
                 }
             }
         }

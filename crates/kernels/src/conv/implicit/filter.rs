@@ -30,7 +30,7 @@ pub(super) fn run(
     workspace: &mut [f32],
 ) {
     let set = InstructionSet::current();
-    let problem = Problem::forward(g);
+    let problem = Problem::forward(g, Pass::BackwardFilter);
     let tasks = FilterTasks::new(&problem);
     if tasks.bands.count() == 0 {
         if accumulate == Accumulate::Set {

@@ -8,13 +8,16 @@ use rayon::prelude::*;
 use super::band::{Band, Layout, Spacing};
 use super::cut::{Blocks, Tasks};
 use super::fill::fill;
-use super::prepare::{packed_len, panels};
+use super::prepare::{group_len, packed_len, panels};
 use super::problem::{MOST_MERGED_COLUMNS, Problem};
 use crate::conv::algorithm::Pass;
 use crate::conv::geometry::Conv2dGeometry;
 use crate::conv::shared::Shared;
-use crate::gemm::panels::Panels;
-use crate::gemm::tile::{DepthContiguous, Destination, Finish, MOST_ROWS, Product, Rows, even_tiles, most_rows, tile};
+use crate::gemm::dots::{DotProducts, dot_rows, dots};
+use crate::gemm::panels::{Panel, Panels};
+use crate::gemm::tile::{
+    DepthContiguous, Destination, Finish, MOST_ROWS, Product, Rows, Segment, even_tiles, most_rows, tile,
+};
 use crate::{Accumulate, Epilogue, scratch};
 
 /// Numbers of a result that is stored past the caches (32 MiB): a last-level cache is not larger by much, and others use
@@ -42,12 +45,12 @@ pub(super) fn run(g: &Conv2dGeometry, pass: Pass, x: &[f32], packed: &[f32], epi
         let task = |index: usize| {
             let (index, part) = (index / tasks.panel_parts, index % tasks.panel_parts);
             let (band, group) = (index / problem.groups, index % problem.groups);
-            let filters = &packed[group * panels.packed_len()..][..panels.packed_len()];
+            let filters = &packed[group * group_len(set, &problem)..][..group_len(set, &problem)];
             let columns = part * tasks.panels..panels.count().min((part + 1) * tasks.panels);
             let band = tasks.bands.band(&problem, band);
             let (problem, blocks) = (&problem, &tasks.blocks);
             // Outside of the kernel: the instruction set does not reach into a closure.
-            scratch::with(tasks.bands.scratch_len(problem, blocks.channels, Spacing::Dense), |scratch| {
+            scratch::with(tasks.bands.scratch_len(problem, blocks.channels, Spacing::of(problem)), |scratch| {
                 let task = Task { problem, blocks, band, group, x, filters, panels, columns, epilogue, y, scratch };
                 dispatch_on(set, task);
             });
@@ -83,7 +86,7 @@ struct Task<'a> {
     band: Band,
     group: usize,
     x: &'a [f32],
-    /// The packed filters of the group.
+    /// The prepared filters of the group.
     filters: &'a [f32],
     panels: Panels,
     /// Which panels.
@@ -104,7 +107,7 @@ impl Kernel for Task<'_> {
         let (problem, blocks) = (self.problem, self.blocks);
         let mut depth = 0;
         for channels in blocks.channels(problem, self.group) {
-            let layout = Layout::new(problem, &self.band, channels.range.len(), Spacing::Dense);
+            let layout = Layout::new(problem, &self.band, channels.range.len(), Spacing::of(problem));
             fill(isa, problem, &self.band, &channels, &layout, self.x, self.scratch);
             for tap_rows in blocks.tap_rows(problem) {
                 let block = depth..depth + tap_rows.len() * layout.run;
@@ -155,19 +158,21 @@ impl Task<'_> {
         let stores = self.stores(&depth);
         let contiguous = self.band.is_contiguous(problem);
         let pixels = self.band.pixels();
-        assert!((pixels - 1) * layout.pixel + reach <= self.scratch.len(), "the outputs of a band read its scratch");
+        let line_pixels = self.band.columns.len();
+        let output = |index: usize| index * layout.pixel + index / line_pixels * layout.gap;
+        assert!(output(pixels - 1) + reach <= self.scratch.len(), "the outputs of a band read its scratch");
         let output_pixel = problem.output_pixel();
         for panel in self.columns.clone() {
             let panel = self.panels.panel(panel);
-            let b = &self.filters[panel.start + depth.start * panel.width..][..depth.len() * panel.width];
+            let filters = Filters::new(problem, &panel, self.filters, &depth);
             let column = self.group * problem.width + panel.column;
-            let most = most_rows::<I>(panel.vectors);
+            let most = filters.most_rows::<I>(&panel);
             let mut positions = self.band.positions(problem, 0);
             let origin = positions.next().unwrap_or(0) * output_pixel + column;
             let mut positions = self.band.positions(problem, 0);
-            for (pixels, taps) in self.stretches(&tap_rows) {
+            for (pixels, taps) in self.stretches(layout, &tap_rows) {
                 let segments = &segments[taps.clone()];
-                let b = &b[taps.start * layout.run * panel.width..];
+                let filters = filters.from(taps.start * layout.run);
                 for (first, count) in even_tiles(pixels.len(), most) {
                     let first = pixels.start + first;
                     let mut offsets = [0; MOST_ROWS];
@@ -181,38 +186,106 @@ impl Task<'_> {
                     };
                     let to = finish.at(self.y.at(start), start, column, rows, panel.columns, accumulate);
                     let to = Destination { stores, ..to };
-                    let a = self.scratch[first * layout.pixel..].as_ptr();
-                    let product = Product { a, step: layout.pixel, segments, b: b.as_ptr() };
-                    // SAFETY: the assertion above covers the last number of the left operand; `b` has a row of the panel for
-                    // each number of the segments; the outputs of this task are its own (bands, groups and panels are
-                    // disjoint) and inside `y`, which has the size of the geometry, as have bias and residual
-                    // (`Epilogue::assert_fits`).
-                    unsafe { tile::<I, DepthContiguous>(isa, count, panel.vectors, product, to) };
+                    let a = self.scratch[output(first)..].as_ptr();
+                    // SAFETY: the assertion above covers the last number of the left operand; the filters go on for the depth
+                    // of the segments; the outputs of this task are its own (bands, groups and panels are disjoint) and
+                    // inside `y`, which has the size of the geometry, as have bias and residual (`Epilogue::assert_fits`).
+                    unsafe { filters.multiply(isa, count, (a, layout.pixel), segments, to) };
                 }
             }
         }
     }
 
-    /// The outputs of the band in stretches of rows that see the same of `tap_rows`, of which the other taps lie on the
-    /// border and are left out: outputs, and taps counted from the first.
-    fn stretches(&self, tap_rows: &Range<usize>) -> impl Iterator<Item = (Range<usize>, Range<usize>)> + use<> {
+    /// The outputs of the band in stretches that are evenly spaced and see the same of `tap_rows`, of which the other taps
+    /// lie on the border and are left out: outputs, and taps counted from the first.
+    fn stretches(
+        &self,
+        layout: &Layout,
+        tap_rows: &Range<usize>,
+    ) -> impl Iterator<Item = (Range<usize>, Range<usize>)> + use<> {
         let (rows, band, taps) = (self.problem.rows, self.band.rows.clone(), tap_rows.clone());
-        let row_pixels = self.band.images.len() * self.band.columns.len();
+        let (images, columns, even) = (self.band.images.len(), self.band.columns.len(), layout.gap == 0);
         let seen = move |row: usize| {
-            if row_pixels < LEAST_STRETCH {
+            if images * columns < LEAST_STRETCH {
                 return 0..taps.len();
             }
             let inside = rows.taps_inside(rows.read_by(row));
             let start = inside.start.clamp(taps.start, taps.end);
             start - taps.start..inside.end.clamp(start, taps.end) - taps.start
         };
-        let mut next = band.start;
+        // Lines, each of a row of a picture.
+        let (mut next, lines) = (0, band.len() * images);
         std::iter::from_fn(move || {
-            let (start, taps) = (next, (next < band.end).then(|| seen(next))?);
-            while next < band.end && seen(next) == taps {
-                next += 1;
+            let (start, taps) = (next, (next < lines).then(|| seen(band.start + next / images))?);
+            next += if even { images } else { 1 };
+            while even && next < lines && seen(band.start + next / images) == taps {
+                next += images;
             }
-            Some(((start - band.start) * row_pixels..(next - band.start) * row_pixels, taps))
+            Some((start * columns..next * columns, taps))
         })
+    }
+}
+
+/// What a band is multiplied with, from some number of the depth on.
+#[derive(Clone, Copy)]
+enum Filters<'a> {
+    /// A panel of so many vectors.
+    Panel { packed: &'a [f32], vectors: usize, width: usize },
+    /// All output channels of a group, so far from one another.
+    Columns { packed: &'a [f32], apart: usize },
+}
+
+impl<'a> Filters<'a> {
+    /// Those of a panel for a block of the depth, among the prepared filters of a group.
+    fn new(problem: &Problem, panel: &Panel, prepared: &'a [f32], depth: &Range<usize>) -> Self {
+        if problem.by_dots() {
+            let apart = problem.terms();
+            assert!((problem.width - 1) * apart + depth.end <= prepared.len(), "each column has its depth");
+            return Self::Columns { packed: &prepared[depth.start..], apart };
+        }
+        let packed = &prepared[panel.start + depth.start * panel.width..][..depth.len() * panel.width];
+        Self::Panel { packed, vectors: panel.vectors, width: panel.width }
+    }
+
+    fn from(self, depth: usize) -> Self {
+        match self {
+            Self::Panel { packed, vectors, width } => Self::Panel { packed: &packed[depth * width..], vectors, width },
+            Self::Columns { packed, apart } => Self::Columns { packed: &packed[depth..], apart },
+        }
+    }
+
+    /// The most outputs of a tile.
+    fn most_rows<I: Isa>(&self, panel: &Panel) -> usize {
+        match self {
+            Self::Panel { vectors, .. } => most_rows::<I>(*vectors),
+            Self::Columns { .. } => dot_rows::<I>(panel.columns),
+        }
+    }
+
+    /// A tile of `rows` outputs, which begin at `a` and are so far apart.
+    ///
+    /// # Safety
+    /// As [`tile`] and [`dots`] ask.
+    #[inline(always)]
+    unsafe fn multiply<I: Isa>(
+        self,
+        isa: I,
+        rows: usize,
+        (a, row): (*const f32, usize),
+        segments: &[Segment],
+        to: Destination<'_>,
+    ) {
+        // SAFETY: the caller's.
+        unsafe {
+            match self {
+                Self::Panel { packed, vectors, .. } => {
+                    let product = Product { a, step: row, segments, b: packed.as_ptr() };
+                    tile::<I, DepthContiguous>(isa, rows, vectors, product, to);
+                }
+                Self::Columns { packed, apart } => {
+                    dots(isa, rows, DotProducts { a, row, segments, b: packed.as_ptr(), column: apart }, to);
+                }
+            }
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! Filters in the order in which tiles read them.
 //!
 //! For each problem and group: panels as in [`crate::gemm::panels`], whose depth runs over blocks of channels, rows of
-//! taps, columns of taps and the channels of the block.
+//! taps, columns of taps and the channels of the block. For dot products: one output channel after the other, each with
+//! its depth in the same order.
 
 use std::ops::Range;
 
@@ -23,9 +24,14 @@ pub(super) fn panels(set: InstructionSet, problem: &Problem) -> Panels {
     Panels::new(set, problem.terms(), problem.width)
 }
 
+/// Numbers of one group of a problem.
+pub(super) fn group_len(set: InstructionSet, problem: &Problem) -> usize {
+    if problem.by_dots() { problem.terms() * problem.width } else { panels(set, problem).packed_len() }
+}
+
 /// Numbers of all groups of a problem.
 pub(super) fn packed_len(set: InstructionSet, problem: &Problem) -> usize {
-    problem.groups * panels(set, problem).packed_len()
+    problem.groups * group_len(set, problem)
 }
 
 /// Packs the filter `w` for all problems of a pass.
@@ -38,6 +44,11 @@ pub(super) fn pack(set: InstructionSet, g: &Conv2dGeometry, pass: Pass, w: &[f32
         if panels.depth == 0 {
             continue;
         }
+        if problem.by_dots() {
+            let groups = packed.chunks_exact_mut(group_len(set, &problem)).enumerate();
+            groups.for_each(|(group, packed)| pack_columns(g, pass, &problem, group, w, packed));
+            continue;
+        }
         for (group, packed) in packed.chunks_exact_mut(panels.packed_len()).enumerate() {
             let pack = |(index, packed): (usize, &mut [f32])| {
                 dispatch_on(set, PackPanel { g, pass, problem: &problem, panels, group, index, w, packed });
@@ -47,6 +58,23 @@ pub(super) fn pack(set: InstructionSet, g: &Conv2dGeometry, pass: Pass, w: &[f32
                 packed.chunks_mut(panel_len).enumerate().for_each(pack);
             } else {
                 packed.par_chunks_mut(panel_len).enumerate().for_each(pack);
+            }
+        }
+    }
+}
+
+/// The output channels of one group, one after the other; number by number, because there are few.
+fn pack_columns(g: &Conv2dGeometry, pass: Pass, problem: &Problem, group: usize, w: &[f32], packed: &mut [f32]) {
+    let terms = problem.terms();
+    let mut depth = 0;
+    for channels in Blocks::new(problem).channels(problem, group) {
+        for tap_row in 0..problem.rows.taps {
+            for tap_column in 0..problem.columns.taps {
+                let tap = tap_matrix(g, pass, problem, group, (tap_row, tap_column), w);
+                for channel in channels.range.clone() {
+                    (0..problem.width).for_each(|column| packed[column * terms + depth] = tap.at(channel, column));
+                    depth += 1;
+                }
             }
         }
     }

@@ -9,13 +9,14 @@
 //! Results of few channels would leave most of a vector empty. Neighbouring pixels of them are neighbours in memory, so they
 //! are *merged*: several pixels count as one of as many times more channels, which reads through the taps of all of them
 //! together, with zeros for those that a pixel does not have. LeNet's first layer, 5×5 taps and 6 filters, then has 8 columns
-//! of taps and 24 filters for 4 pixels; the picture's gradient of 7×7/2, whose pixels of both phases are merged, 4 columns
-//! of taps and 6 channels for 2.
+//! of taps and 24 filters for 4 pixels. Where each of few results is a long sum instead, as in the picture's gradient of
+//! 7×7/2, it is made by dot products along the depth (`crate::gemm::dots`).
 
 use std::ops::{Range, RangeInclusive};
 
 use crate::conv::algorithm::Pass;
 use crate::conv::geometry::{Conv2dGeometry, ConvMode};
+use crate::gemm::dots::DOT_COLUMNS;
 
 /// What is read and written along one axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,6 +179,11 @@ impl Axis {
         self.taps == 1 || self.tap_step == 1
     }
 
+    /// What outputs read, one position after the other: each as an output of one tap.
+    pub fn one_tap(self) -> Self {
+        Self { step: 1, taps: 1, dilation: 1, ..self }
+    }
+
     /// Inputs from the first tap to the last, both counted.
     pub fn span(&self) -> usize {
         self.taps.saturating_sub(1) * self.dilation + 1
@@ -229,15 +235,15 @@ impl Problem {
         };
         let g = *g;
         (0..phases_h * phases_w).map(move |index| match pass {
-            Pass::Forward | Pass::BackwardFilter => Self::forward(&g),
+            Pass::Forward | Pass::BackwardFilter => Self::forward(&g, pass),
             Pass::BackwardData => Self::backward(&g, index / phases_w, index % phases_w, merged),
         })
     }
 
-    /// The forward pass.
-    pub fn forward(g: &Conv2dGeometry) -> Self {
+    /// The forward pass, or the gradient of the filter, which reads and writes the same.
+    pub fn forward(g: &Conv2dGeometry, pass: Pass) -> Self {
         let (rows, columns) = windows(g);
-        let merged = merged_pixels(g, Pass::Forward);
+        let merged = merged_pixels(g, pass);
         Self {
             batch: g.batch,
             rows: rows.forward(g.in_h, g.out_h),
@@ -267,6 +273,13 @@ impl Problem {
             width: merged * g.group_in_c(),
             merged,
         }
+    }
+
+    /// Whether outputs are dot products along the depth rather than vectors along the columns. Not for the gradient of the
+    /// filter, whose depth are pixels.
+    pub fn by_dots(&self) -> bool {
+        let Axis { taps, dilation, step, .. } = self.columns;
+        self.merged == 1 && dilation == 1 && taps >= step && dots_pay(self.width, taps * self.depth)
     }
 
     /// The column of the filter through which a merged pixel reads by column `tap` of the problem.
@@ -324,6 +337,13 @@ const MOST_MERGED: usize = 8;
 /// What copying one pixel of a row costs in multiply-adds of vectors: 4 cycles.
 const COPY: usize = 8;
 
+/// Numbers of a row of taps from which on few outputs are made by dot products: the lanes of each sum are added in the end.
+const DOT_RUN: usize = 32;
+
+fn dots_pay(width: usize, run: usize) -> bool {
+    width <= DOT_COLUMNS && run >= DOT_RUN
+}
+
 /// How many pixels of the width to merge: as many as make the fewest multiply-adds of vectors for a pixel.
 fn merged_pixels(g: &Conv2dGeometry, pass: Pass) -> usize {
     let (_, columns) = windows(g);
@@ -332,6 +352,10 @@ fn merged_pixels(g: &Conv2dGeometry, pass: Pass) -> usize {
         Pass::BackwardData => (g.in_w, g.stride_w, g.out_c, g.in_c),
     };
     if g.groups > 1 || channels >= MOST_MERGED_COLUMNS || width == 0 {
+        return 1;
+    }
+    let shared = g.dilation_w == 1 && (pass == Pass::BackwardData || g.kernel_w >= g.stride_w);
+    if pass != Pass::BackwardFilter && shared && dots_pay(channels, g.kernel_w / step * depth) {
         return 1;
     }
     let work = |merged: usize| {

@@ -1,0 +1,61 @@
+//! The block of the left operand that comes next is fetched while one is multiplied, a few cache lines with every tile:
+//! so memory and arithmetic take their time together, not one after the other. They come to the second-level cache, because
+//! the first keeps the panel.
+
+use ocelli_simd::Isa;
+
+use super::matrix::Matrix;
+use super::panels::Contiguous;
+
+/// Numbers of a cache line.
+const LINE: usize = 16;
+
+/// The cache lines of a matrix that are still to be fetched, in the order in which they lie.
+pub(super) struct Ahead {
+    /// The run of neighbours that is fetched now.
+    run: *const f32,
+    /// How far its fetched numbers reach.
+    fetched: usize,
+    /// Numbers of a run.
+    length: usize,
+    /// From one run to the next.
+    stride: usize,
+    /// Runs that are left, this one counted.
+    runs: usize,
+}
+
+impl Ahead {
+    /// All of a matrix; nothing of one without neighbours.
+    pub fn of(a: &Matrix<'_>) -> Self {
+        let (runs, length, stride) = match a.contiguous() {
+            Contiguous::Rows => (a.rows, a.cols, a.row_stride),
+            Contiguous::Columns => (a.cols, a.rows, a.col_stride),
+            Contiguous::Neither => (0, 0, 0),
+        };
+        // Without gaps they are one.
+        let (runs, length) = if length == stride { (1, runs * length) } else { (runs, length) };
+        Self { run: a.data.as_ptr(), fetched: 0, length, stride, runs: if length == 0 { 0 } else { runs } }
+    }
+
+    /// How many cache lines there are in all.
+    pub fn lines(&self) -> usize {
+        self.runs * self.length.div_ceil(LINE)
+    }
+
+    /// Fetches some more.
+    #[inline(always)]
+    pub fn prefetch<I: Isa>(&mut self, isa: I, lines: usize) {
+        for _ in 0..lines {
+            if self.runs == 0 {
+                return;
+            }
+            isa.prefetch_second_level(self.run.wrapping_add(self.fetched));
+            self.fetched += LINE;
+            if self.fetched >= self.length {
+                self.fetched = 0;
+                self.run = self.run.wrapping_add(self.stride);
+                self.runs -= 1;
+            }
+        }
+    }
+}
