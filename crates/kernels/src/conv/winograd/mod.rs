@@ -31,6 +31,7 @@ use self::transform::{F2, F4, Minimal};
 use super::algorithm::{Algorithm, Pass, assert_operands};
 use super::choice::{Cost, Precision};
 use super::geometry::Conv2dGeometry;
+use crate::gemm::dots::DOT_COLUMNS;
 use crate::{Accumulate, Epilogue};
 
 /// Multiply-adds in the time in which one number of a plane is transformed, or in which the products of a shallow depth
@@ -39,6 +40,9 @@ const TRANSFORM: f64 = 10.0;
 
 /// What the products of the planes reach of the peak, on the same layers.
 const EFFICIENCY: f64 = 0.8;
+
+/// The same where few channels are written: 64 to 3 and 3 to 64 reach a third of the peak by the definition's count.
+const EFFICIENCY_NARROW: f64 = 0.35;
 
 /// Convolution by F(M×M, 3×3) on tiles of `T = M + 2` inputs: 3×3 filters, stride 1, no dilation, one group.
 #[derive(Clone, Copy, Debug)]
@@ -69,14 +73,17 @@ impl<F: Minimal<M, T>, const M: usize, const T: usize> Algorithm for Winograd<F,
         Precision::Fast
     }
 
-    fn cost(&self, g: &Conv2dGeometry, _pass: Pass) -> Cost {
+    fn cost(&self, g: &Conv2dGeometry, pass: Pass) -> Cost {
         let tiles = (g.batch * g.out_h.div_ceil(M) * g.out_w.div_ceil(M)) as f64;
         let planes = (T * T) as f64;
         // Channels fill vectors.
         let (in_c, out_c) = (g.in_c.next_multiple_of(8) as f64, g.out_c.next_multiple_of(8) as f64);
         let products = in_c * out_c + TRANSFORM * (in_c + out_c);
         let moved = (g.input_len() + g.output_len()) as f64 + planes * in_c * out_c;
-        Cost { multiply_adds: tiles * planes * products, efficiency: EFFICIENCY, moved }
+        let written = if pass == Pass::BackwardData { g.in_c } else { g.out_c };
+        let narrow = pass != Pass::BackwardFilter && written <= DOT_COLUMNS;
+        let efficiency = if narrow { EFFICIENCY_NARROW } else { EFFICIENCY };
+        Cost { multiply_adds: tiles * planes * products, efficiency, moved }
     }
 
     fn prepared_len(&self, g: &Conv2dGeometry, pass: Pass) -> usize {
