@@ -1,7 +1,7 @@
 //! The graph as data.
 
-use crate::{ElementKind, Initializer, Op, Shape};
-use std::{collections::BTreeMap, sync::Arc};
+use crate::{Dim, ElementKind, Initializer, Op, Reach, Shape, ops::Reshape};
+use std::{any::Any, collections::BTreeMap, sync::Arc};
 
 /// The number of a value in its graph.
 pub type ValueId = usize;
@@ -54,6 +54,24 @@ pub enum ParameterRole {
     State,
 }
 
+/// What the features of a row are, and so in which order they lie: what the first axis of a matrix of weights runs over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum FeatureLayout {
+    /// Features in an order of their own.
+    #[default]
+    Plain,
+    /// A flattened picture of more than one pixel: rows, then columns, then channels. Other libraries flatten pictures
+    /// with the channels first.
+    Picture {
+        /// Rows of pixels.
+        height: usize,
+        /// Columns of pixels.
+        width: usize,
+        /// Channels.
+        channels: usize,
+    },
+}
+
 /// A parameter as the network describes it.
 #[derive(Clone, Debug)]
 pub struct ParameterSpec {
@@ -63,6 +81,8 @@ pub struct ParameterSpec {
     pub initializer: Arc<dyn Initializer>,
     /// What it is for.
     pub role: ParameterRole,
+    /// What its first axis runs over.
+    pub features: FeatureLayout,
 }
 
 /// A traced network: values, calls in order of execution, names.
@@ -84,6 +104,34 @@ impl Graph {
     /// What `name` stands for: a named value, or a parameter by its path.
     pub fn find(&self, name: &str) -> Option<ValueId> {
         self.names.get(name).copied().or_else(|| self.parameters.get(name).map(|spec| spec.value))
+    }
+
+    /// What the features of rows `[N, features]` are.
+    pub(crate) fn feature_layout(&self, rows: ValueId) -> FeatureLayout {
+        let mut id = rows;
+        if self.values[rows].shape.rank() != 2 {
+            return FeatureLayout::Plain;
+        }
+        // Calls are in order of execution: one walk back meets every producer.
+        for call in self.calls.iter().rev().filter(|call| call.outputs.len() == 1) {
+            if call.outputs[0] != id {
+                continue;
+            }
+            let &[operand] = &call.inputs[..] else { break };
+            let shape = &self.values[operand].shape;
+            let op: &dyn Any = &*call.op;
+            let elementwise = call.op.reach(&[shape]) == Reach::Point && *shape == self.values[id].shape;
+            match shape.dims() {
+                &[Dim::Batch(_), Dim::Fixed(height), Dim::Fixed(width), Dim::Fixed(channels)]
+                    if op.is::<Reshape>() && height * width > 1 =>
+                {
+                    return FeatureLayout::Picture { height, width, channels };
+                }
+                _ if elementwise => id = operand,
+                _ => break,
+            }
+        }
+        FeatureLayout::Plain
     }
 
     /// The names there are, for messages.
