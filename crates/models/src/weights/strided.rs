@@ -3,8 +3,15 @@
 /// Numbers along each of two axes that are moved together: a cache line.
 const TILE: usize = 16;
 
-/// Axes that are neither of the two that a tile runs over: sizes, and the strides on either side.
-type Outer = Vec<(usize, usize, usize)>;
+/// An axis that numbers are moved along.
+#[derive(Clone, Copy)]
+struct Axis {
+    size: usize,
+    /// Numbers from one index to the next where they come from.
+    from: usize,
+    /// The same where they go to.
+    to: usize,
+}
 
 /// The numbers at which an index over `sizes` begins and ends in memory with these strides: as many as one more than the
 /// largest offset, 0 if there is no index at all. `None` if that cannot be addressed.
@@ -40,8 +47,8 @@ pub(super) fn is_row_major(sizes: &[usize], strides: &[usize]) -> bool {
 
 /// Writes to `y`, in row-major order of `sizes`, the number at each index of `x` with the given strides.
 ///
-/// Tiles of 16 × 16 over the axis that is nearest in `x` and the one that is nearest in `y` go through a buffer on the stack: whole
-/// cache lines are read and written, whatever the strides are.
+/// Numbers go through tiles of 16 × 16 on the stack, over the axis that is nearest in `x` and the one that is nearest in
+/// `y`: whole cache lines are read and written, whatever the strides are.
 ///
 /// # Panics
 /// If `x` does not hold every index or `y` not exactly as many numbers as there are.
@@ -52,70 +59,80 @@ pub(super) fn copy_strided(x: &[f32], sizes: &[usize], strides: &[usize], y: &mu
         return;
     }
     let mut axes = merged(sizes, strides);
-    // The axis that is nearest in y is the last one.
-    let Some(rows) = axes.pop() else {
+    let Some(nearest_in_y) = axes.pop() else {
         y[0] = x[0];
         return;
     };
-    let nearest = (0..axes.len()).min_by_key(|&i| axes[i].1).filter(|&i| axes[i].1 < rows.1);
-    let columns = nearest.map_or((1, 0, 0), |i| axes.remove(i));
-    let mut tile = [[0.0; TILE]; TILE];
-    // Rows of the tile follow y, columns follow x. The columns' blocks are outermost, so that each line of y stays in the
-    // cache until it is full.
-    for column in (0..columns.0).step_by(TILE) {
-        let width = TILE.min(columns.0 - column);
-        for_each_offset(&axes, |from, to| {
-            if columns.0 == 1 && rows.1 == 1 {
-                y[to..to + rows.0].copy_from_slice(&x[from..from + rows.0]);
-                return;
+    let nearest_in_x = (0..axes.len()).min_by_key(|&i| axes[i].from).filter(|&i| axes[i].from < nearest_in_y.from);
+    match nearest_in_x {
+        Some(i) => {
+            let nearest_in_x = axes.remove(i);
+            // Blocks of this axis are outermost, so that each line of y stays in the cache until it is full.
+            for start in (0..nearest_in_x.size).step_by(TILE) {
+                let block = Axis { size: TILE.min(nearest_in_x.size - start), ..nearest_in_x };
+                for_each_offset(&axes, |from, to| {
+                    let (from, to) = (from + start * block.from, to + start * block.to);
+                    copy_in_tiles(&x[from..], nearest_in_y, block, &mut y[to..]);
+                });
             }
-            for row in (0..rows.0).step_by(TILE) {
-                let height = TILE.min(rows.0 - row);
-                for (i, line) in tile[..height].iter_mut().enumerate() {
-                    let from = from + (row + i) * rows.1 + column * columns.1;
-                    if columns.1 == 1 && width == TILE {
-                        line.copy_from_slice(&x[from..from + TILE]);
-                    } else {
-                        line[..width].iter_mut().enumerate().for_each(|(j, value)| *value = x[from + j * columns.1]);
-                    }
-                }
-                for j in 0..width {
-                    let to = to + (column + j) * columns.2 + row;
-                    y[to..to + height].iter_mut().zip(&tile).for_each(|(y, line)| *y = line[j]);
-                }
-            }
-        });
+        }
+        None if nearest_in_y.from == 1 => for_each_offset(&axes, |from, to| {
+            y[to..to + nearest_in_y.size].copy_from_slice(&x[from..from + nearest_in_y.size]);
+        }),
+        None => for_each_offset(&axes, |from, to| {
+            let y = y[to..to + nearest_in_y.size].iter_mut();
+            y.enumerate().for_each(|(i, value)| *value = x[from + i * nearest_in_y.from]);
+        }),
     }
 }
 
-/// Axes as `(size, stride in x, stride in y)`, without those of size 1, and with neighbours that lie side by side on both
-/// sides made one.
-fn merged(sizes: &[usize], strides: &[usize]) -> Outer {
-    let mut axes: Outer = Vec::with_capacity(sizes.len());
+/// Two axes of `x`: rows, which are contiguous in `y`, and at most 16 columns, which are near each other in `x`.
+fn copy_in_tiles(x: &[f32], rows: Axis, columns: Axis, y: &mut [f32]) {
+    let mut tile = [[0.0; TILE]; TILE];
+    for start in (0..rows.size).step_by(TILE) {
+        let height = TILE.min(rows.size - start);
+        for (i, line) in tile[..height].iter_mut().enumerate() {
+            let x = &x[(start + i) * rows.from..];
+            if columns.from == 1 && columns.size == TILE {
+                line.copy_from_slice(&x[..TILE]);
+            } else {
+                line[..columns.size].iter_mut().enumerate().for_each(|(j, value)| *value = x[j * columns.from]);
+            }
+        }
+        for j in 0..columns.size {
+            let y = &mut y[j * columns.to + start..];
+            y[..height].iter_mut().zip(&tile).for_each(|(y, line)| *y = line[j]);
+        }
+    }
+}
+
+/// The axes without those of size 1, and with neighbours that lie side by side on both sides made one.
+fn merged(sizes: &[usize], strides: &[usize]) -> Vec<Axis> {
+    let mut axes: Vec<Axis> = Vec::with_capacity(sizes.len());
     for ((&size, &from), to) in sizes.iter().zip(strides).zip(row_major(sizes)).filter(|((size, _), _)| **size != 1) {
         match axes.last_mut() {
-            Some(last) if last.1 == from * size => *last = (last.0 * size, from, to),
-            _ => axes.push((size, from, to)),
+            Some(last) if last.from == from * size => *last = Axis { size: last.size * size, from, to },
+            _ => axes.push(Axis { size, from, to }),
         }
     }
     axes
 }
 
-/// Calls `f` with the offsets in x and y of every index, the last axis fastest.
-fn for_each_offset(axes: &[(usize, usize, usize)], mut f: impl FnMut(usize, usize)) {
+/// Calls `f` with the offsets on both sides of every index, the last axis fastest.
+fn for_each_offset(axes: &[Axis], mut f: impl FnMut(usize, usize)) {
     let mut index = vec![0; axes.len()];
     let (mut from, mut to) = (0, 0);
     loop {
         f(from, to);
-        let Some(axis) = (0..axes.len()).rev().find(|&axis| index[axis] + 1 < axes[axis].0) else { return };
+        let Some(axis) = (0..axes.len()).rev().find(|&axis| index[axis] + 1 < axes[axis].size) else { return };
         for later in axis + 1..axes.len() {
-            from -= index[later] * axes[later].1;
-            to -= index[later] * axes[later].2;
+            from -= index[later] * axes[later].from;
+            to -= index[later] * axes[later].to;
             index[later] = 0;
         }
         index[axis] += 1;
-        from += axes[axis].1;
-        to += axes[axis].2;
+        from += axes[axis].from;
+        to += axes[axis].to;
     }
 }
 

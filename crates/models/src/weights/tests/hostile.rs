@@ -19,9 +19,14 @@ fn good() -> TorchFile {
 }
 
 fn safetensors() -> Vec<u8> {
-    let header = br#"{"__metadata__":{"a":"b"},"x":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]},"y":{"dtype":"BF16","shape":[2],"data_offsets":[24,28]}}"#;
+    let header = br#"{"__metadata__":{"a":"b"},"x":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]},
+        "y":{"dtype":"BF16","shape":[2],"data_offsets":[24,28]}}"#;
     [&(header.len() as u64).to_le_bytes()[..], header, &[7; 28]].concat()
 }
+
+/// What the pickle machine knows.
+const OPERATIONS: &[u8] =
+    b"(012NKMJGUXTCB)tl]ae}dsuqrhjcRbQ.\x80\x81\x85\x86\x87\x88\x89\x8a\x8b\x8c\x8d\x8e\x93\x94\x95";
 
 /// Reads all that there is; whatever it is, it is within what the file could hold.
 fn read_all(bytes: Vec<u8>) {
@@ -86,7 +91,7 @@ proptest! {
     #[test]
     fn any_program(
         program in prop::collection::vec(prop_oneof![
-            3 => prop::sample::select(b"(012NKMJGUXTCB)tl]ae}dsuqrhjcRbQ.\x80\x81\x85\x86\x87\x88\x89\x8a\x8b\x8c\x8d\x8e\x93\x94\x95".to_vec()),
+            3 => prop::sample::select(OPERATIONS.to_vec()),
             1 => any::<u8>(),
         ], 0..200)
     ) {

@@ -146,7 +146,8 @@ fn two_tensors_for_one_parameter_are_refused() {
     assert_eq!(error.to_string(), "w.pth does not fit the model: several tensors are called fc.bias");
 }
 
-/// A dense layer behind a flattened picture, against the definition in PyTorch's order: `y[o] = Σ w[o, (c, h, w)]·x[c, h, w]`.
+/// A dense layer behind a flattened picture, against the definition in PyTorch's order:
+/// `y[o] = Σ w[o, (c, h, w)]·x[c, h, w]`.
 #[test]
 fn dense_layers_behind_pictures_take_channels_first() {
     let (height, width, channels, outputs) = (2, 3, 4, 5);
