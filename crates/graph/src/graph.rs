@@ -113,22 +113,22 @@ impl Graph {
             return FeatureLayout::Plain;
         }
         // Calls are in order of execution: one walk back meets every producer.
-        for call in self.calls.iter().rev().filter(|call| call.outputs.len() == 1) {
-            if call.outputs[0] != id {
-                continue;
-            }
-            let &[operand] = &call.inputs[..] else { break };
-            let shape = &self.values[operand].shape;
+        let mut calls = self.calls.iter().rev();
+        while let Some(call) = calls.find(|call| call.outputs.first() == Some(&id)) {
+            let operands = self.shapes(&call.inputs);
             let op: &dyn Any = &*call.op;
-            let elementwise = call.op.reach(&[shape]) == Reach::Point && *shape == self.values[id].shape;
-            match shape.dims() {
-                &[Dim::Batch(_), Dim::Fixed(height), Dim::Fixed(width), Dim::Fixed(channels)]
-                    if op.is::<Reshape>() && height * width > 1 =>
-                {
-                    return FeatureLayout::Picture { height, width, channels };
-                }
-                _ if elementwise => id = operand,
-                _ => break,
+            if let [picture] = operands[..]
+                && let &[Dim::Batch(_), Dim::Fixed(height), Dim::Fixed(width), Dim::Fixed(channels)] = picture.dims()
+                && op.is::<Reshape>()
+                && height * width > 1
+            {
+                return FeatureLayout::Picture { height, width, channels };
+            }
+            // Each feature of an elementwise result is that of the operand, or of any of them, with the same shape.
+            let same = operands.iter().position(|operand| **operand == self.values[rows].shape);
+            match same.filter(|_| call.op.reach(&operands) == Reach::Point) {
+                Some(operand) => id = call.inputs[operand],
+                None => break,
             }
         }
         FeatureLayout::Plain

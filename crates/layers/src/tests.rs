@@ -41,6 +41,8 @@ fn dense_layers_know_the_picture_that_their_features_were() {
     assert_eq!(layout(&|x| x.flatten(), &[2, 3, 5]), picture);
     let between = |x: &Node| x.flatten().relu().apply("drop", Dropout(0.5)).scale(2.0);
     assert_eq!(layout(&between, &[2, 3, 5]), picture, "elementwise functions leave features where they are");
+    let sum = |x: &Node| x.trace().parameter("scale", [30], Init::Constant(1.0)) * x.flatten() + x.flatten();
+    assert_eq!(layout(&sum, &[2, 3, 5]), picture, "so do sums and products");
     assert_eq!(layout(&|x| x.flatten(), &[1, 1, 5]), FeatureLayout::Plain, "one pixel");
     assert_eq!(layout(&|x| x.global_avg_pool(), &[2, 3, 5]), FeatureLayout::Plain);
     assert_eq!(layout(&|x| x.flatten().apply("1", Dense::new(4)), &[2, 3, 5]), FeatureLayout::Plain);
