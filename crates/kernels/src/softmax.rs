@@ -4,15 +4,16 @@
 //! its row NaN.
 
 mod cross_entropy;
+mod rows;
 #[cfg(test)]
 mod tests;
 
-use ocelli_simd::{InstructionSet, Isa, Kernel, UnaryFunction, dispatch_on, math, slices};
+use ocelli_simd::{Isa, UnaryFunction, math, slices};
 
 pub use cross_entropy::{CrossEntropy, LabelError, cross_entropy_backward, cross_entropy_forward};
 
 use crate::elementwise::Source;
-use crate::elementwise::chunks::{in_pieces, rows_piece};
+use rows::{Row, RowFunction, each_row, load, prefetch};
 
 /// `y[r, c] = exp(x[r, c]) / Σ exp(x[r, ·])`
 pub fn softmax(x: Source<'_>, y: &mut [f32], classes: usize) {
@@ -43,48 +44,120 @@ enum Rule {
 fn forward(rule: Rule, x: Source<'_>, y: &mut [f32], classes: usize) {
     x.expect_length(y.len());
     assert!(y.is_empty() || y.len().is_multiple_of(classes), "the destination is made of whole rows");
-    let set = InstructionSet::current();
-    in_pieces(y, rows_piece(classes, classes), |start, y| {
-        dispatch_on(set, Forward { rule, x: x.part(start, y.len()), y, classes });
-    });
+    match rule {
+        Rule::Softmax => each_row(Softmax, x, &[], y, classes),
+        Rule::LogSoftmax => each_row(LogSoftmax, x, &[], y, classes),
+    }
 }
 
 fn backward(rule: Rule, y: &[f32], dy: Source<'_>, dx: &mut [f32], classes: usize) {
     dy.expect_length(dx.len());
     assert_eq!(y.len(), dx.len(), "output and gradient have one length");
     assert!(dx.is_empty() || dx.len().is_multiple_of(classes), "the destination is made of whole rows");
-    let set = InstructionSet::current();
-    in_pieces(dx, rows_piece(classes, classes), |start, dx| {
-        let y = &y[start..][..dx.len()];
-        dispatch_on(set, Backward { rule, y, dy: dy.part(start, dx.len()), dx, classes });
-    });
+    match rule {
+        Rule::Softmax => each_row(SoftmaxBackward, dy, y, dx, classes),
+        Rule::LogSoftmax => each_row(LogSoftmaxBackward, dy, y, dx, classes),
+    }
 }
 
-struct Forward<'a> {
-    rule: Rule,
-    x: Source<'a>,
-    y: &'a mut [f32],
-    classes: usize,
-}
+/// The row `exp(x) / Σ exp(x)`
+#[derive(Clone, Copy)]
+struct Softmax;
 
-impl Kernel for Forward<'_> {
-    type Output = ();
-
+impl RowFunction for Softmax {
     #[inline(always)]
-    fn run<I: Isa>(self, isa: I) {
-        for (row, y) in self.y.chunks_exact_mut(self.classes).enumerate() {
-            if let Source::Slice(x) = self.x {
-                y.copy_from_slice(&x[row * self.classes..][..self.classes]);
-            }
-            match self.rule {
-                Rule::Softmax => {
-                    exp_normalised(isa, y);
-                }
-                Rule::LogSoftmax => {
-                    let norm = Norm::of(isa, y);
-                    slices::map_in_place(isa, Minus { term: norm.log() as f32 }, y);
-                }
-            }
+    fn apply<I: Isa>(self, isa: I, row: Row<I>, x: &[f32], _: &[f32], y: &mut [f32]) {
+        let shift = isa.splat(row.max(isa, x));
+        let mut sum = isa.zero();
+        for c in row.whole() {
+            prefetch(isa, &x[c..]);
+            let power = math::exp_term(isa, isa.sub(isa.load(&x[c..]), shift));
+            sum = isa.add(sum, power);
+            isa.store(power, &mut y[c..]);
+        }
+        if let Some(c) = row.tail() {
+            // The lanes beyond are `-inf`, whose exponential is zero, unless all logits are.
+            let power = math::exp_term(isa, isa.sub(row.load_tail(isa, &x[c..], f32::NEG_INFINITY), shift));
+            sum = isa.add(sum, power);
+            isa.store(power, &mut y[c..]);
+        }
+        let factor = isa.splat(1.0 / isa.sum(sum));
+        for c in row.vectors() {
+            let y = &mut y[c..];
+            isa.store(isa.mul(isa.load(y), factor), y);
+        }
+    }
+}
+
+/// The row `x - ln Σ exp(x)`
+#[derive(Clone, Copy)]
+struct LogSoftmax;
+
+impl RowFunction for LogSoftmax {
+    #[inline(always)]
+    fn apply<I: Isa>(self, isa: I, row: Row<I>, x: &[f32], _: &[f32], y: &mut [f32]) {
+        let largest = row.max(isa, x);
+        let shift = isa.splat(largest);
+        let mut sum = isa.zero();
+        for c in row.whole() {
+            prefetch(isa, &x[c..]);
+            sum = isa.add(sum, math::exp_term(isa, isa.sub(isa.load(&x[c..]), shift)));
+        }
+        if let Some(c) = row.tail() {
+            let x = row.load_tail(isa, &x[c..], f32::NEG_INFINITY);
+            sum = isa.add(sum, math::exp_term(isa, isa.sub(x, shift)));
+        }
+        let norm = isa.splat(Norm { largest, sum: isa.sum(sum) }.log() as f32);
+        for c in row.vectors() {
+            isa.store(isa.sub(load(isa, &x[c..]), norm), &mut y[c..]);
+        }
+    }
+}
+
+/// The row `y (dy - Σ dy y)`
+#[derive(Clone, Copy)]
+struct SoftmaxBackward;
+
+impl RowFunction for SoftmaxBackward {
+    #[inline(always)]
+    fn apply<I: Isa>(self, isa: I, row: Row<I>, dy: &[f32], y: &[f32], dx: &mut [f32]) {
+        let mut sum = isa.zero();
+        for c in row.whole() {
+            sum = isa.mul_add(isa.load(&y[c..]), isa.load(&dy[c..]), sum);
+        }
+        if let Some(c) = row.tail() {
+            sum = isa.mul_add(row.load_tail(isa, &y[c..], 0.0), row.load_tail(isa, &dy[c..], 0.0), sum);
+        }
+        let sum = isa.splat(isa.sum(sum));
+        for c in row.vectors() {
+            prefetch(isa, &y[c..]);
+            prefetch(isa, &dy[c..]);
+            let gradient = isa.mul(load(isa, &y[c..]), isa.sub(load(isa, &dy[c..]), sum));
+            isa.store(gradient, &mut dx[c..]);
+        }
+    }
+}
+
+/// The row `dy - exp(y) Σ dy`
+#[derive(Clone, Copy)]
+struct LogSoftmaxBackward;
+
+impl RowFunction for LogSoftmaxBackward {
+    #[inline(always)]
+    fn apply<I: Isa>(self, isa: I, row: Row<I>, dy: &[f32], y: &[f32], dx: &mut [f32]) {
+        let mut sum = isa.zero();
+        for c in row.whole() {
+            sum = isa.add(sum, isa.load(&dy[c..]));
+        }
+        if let Some(c) = row.tail() {
+            sum = isa.add(sum, row.load_tail(isa, &dy[c..], 0.0));
+        }
+        let sum = isa.splat(isa.sum(sum));
+        for c in row.vectors() {
+            prefetch(isa, &y[c..]);
+            prefetch(isa, &dy[c..]);
+            let gradient = isa.neg_mul_add(math::exp_term(isa, load(isa, &y[c..])), sum, load(isa, &dy[c..]));
+            isa.store(gradient, &mut dx[c..]);
         }
     }
 }
@@ -99,23 +172,6 @@ struct Norm {
 
 impl Norm {
     #[inline(always)]
-    fn of<I: Isa>(isa: I, x: &[f32]) -> Self {
-        let largest = max(isa, x);
-        let shift = isa.splat(largest);
-        let mut sum = isa.zero();
-        let mut blocks = x.chunks_exact(I::LANES);
-        for block in &mut blocks {
-            sum = isa.add(sum, math::exp(isa, isa.sub(isa.load(block), shift)));
-        }
-        let tail = isa.load_partial_or(blocks.remainder(), f32::NEG_INFINITY);
-        // The lanes beyond are `-inf`, whose exponential is zero, unless all logits are.
-        if !blocks.remainder().is_empty() {
-            sum = isa.add(sum, math::exp(isa, isa.sub(tail, shift)));
-        }
-        Self { largest, sum: isa.sum(sum) }
-    }
-
-    #[inline(always)]
     fn log(self) -> f64 {
         f64::from(self.largest) + f64::from(self.sum).ln()
     }
@@ -129,13 +185,13 @@ fn exp_normalised<I: Isa>(isa: I, y: &mut [f32]) -> Norm {
     let mut sum = isa.zero();
     let mut blocks = y.chunks_exact_mut(I::LANES);
     for block in &mut blocks {
-        let power = math::exp(isa, isa.sub(isa.load(block), shift));
+        let power = math::exp_term(isa, isa.sub(isa.load(block), shift));
         sum = isa.add(sum, power);
         isa.store(power, block);
     }
     let tail = blocks.into_remainder();
     if !tail.is_empty() {
-        let power = math::exp(isa, isa.sub(isa.load_partial_or(tail, f32::NEG_INFINITY), shift));
+        let power = math::exp_term(isa, isa.sub(isa.load_partial_or(tail, f32::NEG_INFINITY), shift));
         sum = isa.add(sum, power);
         isa.store_partial(power, tail);
     }
@@ -155,60 +211,6 @@ fn max<I: Isa>(isa: I, x: &[f32]) -> f32 {
     isa.max_lane(largest)
 }
 
-struct Backward<'a> {
-    rule: Rule,
-    y: &'a [f32],
-    dy: Source<'a>,
-    dx: &'a mut [f32],
-    classes: usize,
-}
-
-impl Kernel for Backward<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<I: Isa>(self, isa: I) {
-        let rows = self.dx.chunks_exact_mut(self.classes).zip(self.y.chunks_exact(self.classes));
-        for (row, (dx, y)) in rows.enumerate() {
-            if let Source::Slice(dy) = self.dy {
-                dx.copy_from_slice(&dy[row * self.classes..][..self.classes]);
-            }
-            match self.rule {
-                Rule::Softmax => softmax_row_backward(isa, y, dx),
-                Rule::LogSoftmax => log_softmax_row_backward(isa, y, dx),
-            }
-        }
-    }
-}
-
-/// `g = y (g - Σ g y)`
-#[inline(always)]
-fn softmax_row_backward<I: Isa>(isa: I, y: &[f32], g: &mut [f32]) {
-    let mut sum = isa.zero();
-    for (y, g) in y.chunks(I::LANES).zip(g.chunks(I::LANES)) {
-        sum = isa.mul_add(isa.load_partial(y), isa.load_partial(g), sum);
-    }
-    let sum = isa.splat(isa.sum(sum));
-    for (y, g) in y.chunks(I::LANES).zip(g.chunks_mut(I::LANES)) {
-        let dx = isa.mul(isa.load_partial(y), isa.sub(isa.load_partial(g), sum));
-        isa.store_partial(dx, g);
-    }
-}
-
-/// `g = g - exp(y) Σ g`
-#[inline(always)]
-fn log_softmax_row_backward<I: Isa>(isa: I, y: &[f32], g: &mut [f32]) {
-    let mut sum = isa.zero();
-    for g in g.chunks(I::LANES) {
-        sum = isa.add(sum, isa.load_partial(g));
-    }
-    let sum = isa.splat(isa.sum(sum));
-    for (y, g) in y.chunks(I::LANES).zip(g.chunks_mut(I::LANES)) {
-        let dx = isa.neg_mul_add(math::exp(isa, isa.load_partial(y)), sum, isa.load_partial(g));
-        isa.store_partial(dx, g);
-    }
-}
-
 /// `factor x`
 #[derive(Clone, Copy)]
 struct Times {
@@ -219,18 +221,5 @@ impl UnaryFunction for Times {
     #[inline(always)]
     fn apply<I: Isa>(self, isa: I, x: I::Vector) -> I::Vector {
         isa.mul(x, isa.splat(self.factor))
-    }
-}
-
-/// `x - term`
-#[derive(Clone, Copy)]
-struct Minus {
-    term: f32,
-}
-
-impl UnaryFunction for Minus {
-    #[inline(always)]
-    fn apply<I: Isa>(self, isa: I, x: I::Vector) -> I::Vector {
-        isa.sub(x, isa.splat(self.term))
     }
 }

@@ -6,7 +6,7 @@ use super::forward::Affine;
 use super::{BatchNorm, PerChannel};
 use crate::elementwise::chunks::{in_pieces, rows_piece};
 use crate::elementwise::stores::stores_for;
-use crate::reduce::table::{Terms, column_sums, load, widened};
+use crate::reduce::table::{Terms, column_sums, load, load_at, prefetch, widened};
 use crate::scratch;
 
 /// `dβ = Σ g` and `dγ = Σ g (x - μ) / √(σ² + ε)` over the rows, where `g` is `dy` where the activation passed its
@@ -40,12 +40,27 @@ struct Gradients<'a> {
 }
 
 impl Terms<2> for Gradients<'_> {
+    fn assert_fit(self, length: usize, width: usize) {
+        assert_eq!([self.x.len(), self.dy.len()], [length; 2], "the tables have so many numbers");
+        self.affine.per_channel.assert_width(width);
+    }
+
     #[inline(always)]
-    fn at<I: Isa>(self, isa: I, place: usize, column: usize, count: usize) -> [I::Vector; 2] {
-        let x = load(isa, &self.x[place..], count);
-        let [centred, _, argument] = self.affine.apply(isa, x, column, count);
-        let gradient = self.affine.bounds.gradient(isa, argument, load(isa, &self.dy[place..], count));
+    unsafe fn at<I: Isa>(self, isa: I, place: usize, column: usize, count: usize) -> [I::Vector; 2] {
+        // SAFETY: the caller, and `assert_fit`.
+        let (x, dy, per_channel) = unsafe {
+            let (x, dy) = (load_at(isa, self.x, place, count), load_at(isa, self.dy, place, count));
+            (x, dy, self.affine.per_channel.at_column(isa, column, count))
+        };
+        let [centred, _, argument] = Affine::of_vector(isa, x, per_channel);
+        let gradient = self.affine.bounds.gradient(isa, argument, dy);
         [gradient, isa.mul(gradient, centred)]
+    }
+
+    #[inline(always)]
+    fn prefetch<I: Isa>(self, isa: I, place: usize) {
+        prefetch(isa, self.x, place);
+        prefetch(isa, self.dy, place);
     }
 }
 

@@ -35,7 +35,7 @@ pub fn batch_norm_forward(norm: &BatchNorm<'_>, x: Source<'_>, y: &mut [f32]) {
 #[derive(Clone, Copy)]
 pub(super) struct Affine<'a> {
     /// `μ`, `γ / √(σ² + ε)` and `β`
-    per_channel: PerChannel<'a, 3>,
+    pub per_channel: PerChannel<'a, 3>,
     pub bounds: Bounds,
 }
 
@@ -52,7 +52,12 @@ impl<'a> Affine<'a> {
     /// it is large the difference is exact, and a folded shift would cancel.
     #[inline(always)]
     pub(super) fn apply<I: Isa>(self, isa: I, x: I::Vector, column: usize, count: usize) -> [I::Vector; 3] {
-        let [mean, scale, shift] = self.per_channel.at(isa, column, count);
+        Self::of_vector(isa, x, self.per_channel.at(isa, column, count))
+    }
+
+    /// The same, with the channels' numbers at hand.
+    #[inline(always)]
+    pub(super) fn of_vector<I: Isa>(isa: I, x: I::Vector, [mean, scale, shift]: [I::Vector; 3]) -> [I::Vector; 3] {
         let centred = isa.sub(x, mean);
         [centred, scale, isa.mul_add(centred, scale, shift)]
     }

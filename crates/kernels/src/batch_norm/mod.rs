@@ -19,7 +19,7 @@ pub use statistics::batch_norm_statistics;
 use ocelli_simd::Isa;
 
 use crate::Activation;
-use crate::reduce::table::load;
+use crate::reduce::table::{load, load_at};
 
 /// `y = activation(γ (x - μ) / √(σ² + ε) + β)`, with one of each for every channel.
 #[derive(Clone, Copy, Debug)]
@@ -124,5 +124,36 @@ impl<'a, const K: usize> PerChannel<'a, K> {
             *numbers = load(isa, &row[column..], count);
         }
         numbers
+    }
+
+    /// Asserts the length of a row.
+    fn assert_width(&self, width: usize) {
+        for row in self.rows {
+            assert_eq!(row.len(), width, "numbers of channels are repeated to the width");
+        }
+    }
+
+    /// The numbers of `count` columns from `column` on.
+    ///
+    /// # Safety
+    /// So many columns are within the width, which [`assert_width`](Self::assert_width) was told.
+    #[inline(always)]
+    unsafe fn at_column<I: Isa>(&self, isa: I, column: usize, count: usize) -> [I::Vector; K] {
+        let mut numbers = [isa.zero(); K];
+        for (numbers, row) in numbers.iter_mut().zip(self.rows) {
+            // SAFETY: the caller's.
+            *numbers = unsafe { load_at(isa, row, column, count) };
+        }
+        numbers
+    }
+}
+
+impl<'a> PerChannel<'a, 1> {
+    /// Lets `fill` write the numbers, and repeats them to the width of `memory`.
+    fn filled(memory: &'a mut [f32], channels: usize, fill: impl FnOnce(&mut [f32])) -> Self {
+        let (first, others) = memory.split_at_mut(channels);
+        fill(first);
+        others.chunks_exact_mut(channels).for_each(|other| other.copy_from_slice(first));
+        Self { rows: [memory] }
     }
 }

@@ -3,7 +3,7 @@
 use ocelli_simd::Isa;
 
 use super::PerChannel;
-use crate::reduce::table::{Terms, column_sums, load, widened};
+use crate::reduce::table::{Terms, column_sums, load_at, prefetch, widened};
 use crate::scratch;
 
 /// Rows whose mean is the first guess at the mean of all.
@@ -27,17 +27,26 @@ pub fn batch_norm_statistics(x: &[f32], mean: &mut [f32], variance: &mut [f32]) 
     let width = widened(channels);
     let step = rows.div_ceil(SAMPLE);
     scratch::with(width, |memory| {
-        let guess = PerChannel::compute(memory, width, channels, |channel| {
-            let sample = x[channel..].iter().step_by(step * channels);
-            let count = sample.len() as f64;
-            [(sample.map(|&x| f64::from(x)).sum::<f64>() / count) as f32]
-        });
+        let guess = PerChannel::filled(memory, channels, |guess| sample_mean(x, step, guess));
         column_sums(Deviations { x, guess }, x.len(), channels, |channel, [sum, squares]| {
             let shift = sum / rows as f64;
             mean[channel] = (f64::from(guess.rows[0][channel]) + shift) as f32;
             variance[channel] = (squares / rows as f64 - shift * shift).max(0.0) as f32;
         });
     });
+}
+
+/// The mean of every `step`th row of `x`. Row by row: the numbers of a channel are often a
+/// power of two apart, and only few such lines have room in the caches.
+fn sample_mean(x: &[f32], step: usize, mean: &mut [f32]) {
+    let sample = x.chunks_exact(mean.len()).step_by(step);
+    let share = 1.0 / sample.len() as f32;
+    mean.fill(0.0);
+    for row in sample {
+        for (mean, &x) in mean.iter_mut().zip(row) {
+            *mean += share * x;
+        }
+    }
 }
 
 /// `d` and `d²` with `d = x - guess`
@@ -48,10 +57,21 @@ struct Deviations<'a> {
 }
 
 impl Terms<2> for Deviations<'_> {
+    fn assert_fit(self, length: usize, width: usize) {
+        assert_eq!(self.x.len(), length, "the table has so many numbers");
+        self.guess.assert_width(width);
+    }
+
     #[inline(always)]
-    fn at<I: Isa>(self, isa: I, place: usize, column: usize, count: usize) -> [I::Vector; 2] {
-        let [guess] = self.guess.at(isa, column, count);
-        let deviation = isa.sub(load(isa, &self.x[place..], count), guess);
+    unsafe fn at<I: Isa>(self, isa: I, place: usize, column: usize, count: usize) -> [I::Vector; 2] {
+        // SAFETY: the caller, and `assert_fit`.
+        let (x, [guess]) = unsafe { (load_at(isa, self.x, place, count), self.guess.at_column(isa, column, count)) };
+        let deviation = isa.sub(x, guess);
         [deviation, isa.mul(deviation, deviation)]
+    }
+
+    #[inline(always)]
+    fn prefetch<I: Isa>(self, isa: I, place: usize) {
+        prefetch(isa, self.x, place);
     }
 }

@@ -34,16 +34,7 @@ pub enum Source<'a> {
     InPlace,
 }
 
-impl<'a> Source<'a> {
-    /// The `length` elements from `start` on.
-    #[inline]
-    pub(crate) fn part(self, start: usize, length: usize) -> Self {
-        match self {
-            Source::Slice(x) => Source::Slice(&x[start..][..length]),
-            Source::InPlace => Source::InPlace,
-        }
-    }
-
+impl Source<'_> {
     /// Asserts the invariant that callers check shapes: a slice has `length` elements.
     #[inline]
     pub(crate) fn expect_length(self, length: usize) {

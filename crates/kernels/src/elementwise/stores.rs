@@ -9,7 +9,7 @@ use ocelli_simd::Stores;
 const NON_TEMPORAL: usize = 2 << 20;
 
 /// Elements at whose multiples every vector is aligned.
-const ALIGNED: usize = 16;
+pub(crate) const ALIGNED: usize = 16;
 
 /// How a result that the kernel does not read is written, in rows of `row` elements: past the caches if it is large and
 /// if every row begins at a whole vector.
@@ -28,6 +28,7 @@ mod tests {
     use crate::dropout::dropout;
     use crate::elementwise::testing::{numbers, on_every_set};
     use crate::elementwise::{Source, Unary, unary, unary_backward};
+    use crate::softmax::{softmax, softmax_backward};
 
     #[test]
     fn only_large_and_aligned_results_go_past_the_caches() {
@@ -48,12 +49,14 @@ mod tests {
         let (a, b) = (numbers(length, 1), numbers(length, 2));
         let same = Broadcast::new(&[length], &[length]).expect("equal shapes combine");
         let bias = Broadcast::new(&[length / 64, 64], &[64]).expect("a bias broadcasts");
-        let kernels: [Writes<'_>; 5] = [
+        let kernels: [Writes<'_>; 7] = [
             &|y| unary(Unary::Relu, Source::Slice(&a), y),
             &|y| unary_backward(Unary::Relu, &a, Source::Slice(&b), y),
             &|y| binary(Binary::Add, &same, Source::Slice(&a), Source::Slice(&b), y),
             &|y| binary(Binary::Add, &bias, Source::Slice(&a), Source::Slice(&b[..64]), y),
             &|y| dropout(5, 0.5, Source::Slice(&a), y),
+            &|y| softmax(Source::Slice(&a), y, 10),
+            &|y| softmax_backward(&a, Source::Slice(&b), y, 10),
         ];
         on_every_set(|set| {
             for (number, kernel) in kernels.iter().enumerate() {

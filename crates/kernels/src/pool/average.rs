@@ -6,7 +6,7 @@ use ocelli_simd::{Destination, Isa, Store, Writer};
 
 use super::PoolGeometry;
 use super::axis::Axis;
-use super::pixels::{Channels, Image, Pixel, fill_rows, put};
+use super::pixels::{Ahead, Any, Channels, Fixed, Image, Pixel, Results, Size, fill_rows};
 use crate::Accumulate;
 use crate::elementwise::chunks::CHUNK;
 
@@ -61,6 +61,12 @@ impl Averaging {
         }
     }
 
+    /// What the pixels of a window are multiplied by.
+    #[inline(always)]
+    fn factor(&self, [oy, ox]: [usize; 2]) -> f32 {
+        1.0 / (self.divisor(self.vertical, oy) * self.divisor(self.horizontal, ox)) as f32
+    }
+
     fn assert_lengths(&self, input: usize, output: usize) {
         assert_eq!(input, self.batch * self.input.iter().product::<usize>(), "one slice has the input's length");
         assert_eq!(output, self.batch * self.output.iter().product::<usize>(), "one slice has the output's length");
@@ -79,13 +85,13 @@ impl Averaging {
 pub(super) fn forward(g: &Averaging, x: &[f32], y: &mut [f32]) {
     g.assert_lengths(x.len(), y.len());
     let [out_h, out_w, channels] = g.output;
-    fill_rows(y, [out_w, channels], g.work(out_h), Accumulate::Set, |first| Forward { g, x, first });
+    fill_rows(y, out_w * channels, g.work(out_h), Accumulate::Set, |first| Forward { g, x, first });
 }
 
 pub(super) fn backward(g: &Averaging, dy: &[f32], dx: &mut [f32], accumulate: Accumulate) {
     g.assert_lengths(dx.len(), dy.len());
     let [in_h, in_w, channels] = g.input;
-    fill_rows(dx, [in_w, channels], g.work(in_h), accumulate, |first| Backward { g, dy, first });
+    fill_rows(dx, in_w * channels, g.work(in_h), accumulate, |first| Backward { g, dy, first });
 }
 
 /// Output rows from the one with number `first` on.
@@ -97,39 +103,71 @@ struct Forward<'a> {
 
 impl Writer<1> for Forward<'_> {
     #[inline(always)]
-    fn run<I: Isa, S: Store>(self, isa: I, mut y: [Destination<'_, S>; 1]) {
+    fn run<I: Isa, S: Store>(self, isa: I, y: [Destination<'_, S>; 1]) {
         let Self { g, x, first } = self;
         let [out_h, out_w, channels] = g.output;
-        for row in first..first + y[0].left() / (out_w * channels) {
+        let rows = first..first + y[0].left() / (out_w * channels);
+        let interior = g.horizontal.interior();
+        let mut results = Results::new(y, channels);
+        for row in rows {
             let image = Image::of_batch(x, row / out_h, g.input);
             let oy = row % out_h;
-            let height = g.divisor(g.vertical, oy);
-            for ox in 0..out_w {
-                let scale = 1.0 / (height * g.divisor(g.horizontal, ox)) as f32;
-                let window = Window { image, rows: g.vertical.inputs(oy), columns: g.horizontal.inputs(ox), scale };
-                put(isa, &window, channels, &mut y);
+            let rows = g.vertical.inputs(oy);
+            // Those that the row above did not read.
+            let new = rows.len().min(g.vertical.inputs(oy + 1).start.saturating_sub(rows.start).max(1));
+            let mut ox = 0;
+            while ox < out_w {
+                let columns = g.horizontal.inputs(ox);
+                let step = g.horizontal.inputs(ox + 1).start.saturating_sub(columns.start);
+                let window = Window {
+                    image,
+                    pixel: image.place(rows.start, columns.start),
+                    size: Any { rows: rows.len(), columns: columns.len() },
+                    scale: g.factor([oy, ox]),
+                    ahead: Ahead::of(image, [rows.end - new, columns.start], new, step),
+                };
+                let count = if interior.contains(&ox) { interior.end - ox } else { 1 };
+                let step = g.horizontal.stride() * channels;
+                match (rows.len(), columns.len()) {
+                    (2, 2) => results.put_run(isa, &window.of(Fixed::<2, 2>), count, step),
+                    (3, 3) => results.put_run(isa, &window.of(Fixed::<3, 3>), count, step),
+                    _ => results.put_run(isa, &window, count, step),
+                }
+                ox += count;
             }
         }
+        results.finish(isa);
     }
 }
 
 /// `scale · Σ` of the pixels of a window
-struct Window<'a> {
+struct Window<'a, Z> {
     image: Image<'a>,
-    rows: Range<usize>,
-    columns: Range<usize>,
+    /// Where the first one begins.
+    pixel: usize,
+    size: Z,
     scale: f32,
+    ahead: Ahead<'a>,
 }
 
-impl Pixel<1> for Window<'_> {
+impl<'a> Window<'a, Any> {
+    /// The same of a known size.
+    #[inline(always)]
+    fn of<Z: Size>(&self, size: Z) -> Window<'a, Z> {
+        let &Self { image, pixel, scale, ahead, .. } = self;
+        Window { image, pixel, size, scale, ahead }
+    }
+}
+
+impl<Z: Size> Pixel<1> for Window<'_, Z> {
     #[inline(always)]
     fn at<I: Isa, const V: usize>(&self, isa: I, channels: Channels<V>) -> [[I::Vector; V]; 1] {
         let mut sums = [isa.zero(); V];
-        for iy in self.rows.clone() {
+        for row in 0..self.size.rows() {
             // A sum for each row: the error of large windows grows with their sides only.
             let mut row_sums = [isa.zero(); V];
-            for ix in self.columns.clone() {
-                let x = channels.load(isa, self.image.pixel(iy, ix));
+            for column in 0..self.size.columns() {
+                let x = channels.load(isa, self.image.pixels, self.pixel + self.image.place(row, column));
                 for (sum, x) in row_sums.iter_mut().zip(x) {
                     *sum = isa.add(*sum, x);
                 }
@@ -143,6 +181,11 @@ impl Pixel<1> for Window<'_> {
         }
         [sums]
     }
+
+    #[inline(always)]
+    fn prefetch<I: Isa>(&self, isa: I, shift: usize, channels: Range<usize>) {
+        self.ahead.prefetch(isa, shift, channels);
+    }
 }
 
 /// Input rows from the one with number `first` on.
@@ -154,17 +197,20 @@ struct Backward<'a> {
 
 impl Writer<1> for Backward<'_> {
     #[inline(always)]
-    fn run<I: Isa, S: Store>(self, isa: I, mut dx: [Destination<'_, S>; 1]) {
+    fn run<I: Isa, S: Store>(self, isa: I, dx: [Destination<'_, S>; 1]) {
         let Self { g, dy, first } = self;
         let [in_h, in_w, channels] = g.input;
-        for row in first..first + dx[0].left() / (in_w * channels) {
+        let rows = first..first + dx[0].left() / (in_w * channels);
+        let mut results = Results::new(dx, channels);
+        for row in rows {
             let dy = Image::of_batch(dy, row / in_h, g.output);
             let rows = g.vertical.windows(row % in_h);
             for ix in 0..in_w {
                 let windows = Windows { g, dy, rows: rows.clone(), columns: g.horizontal.windows(ix) };
-                put(isa, &windows, channels, &mut dx);
+                results.put(isa, &windows, 0);
             }
         }
+        results.finish(isa);
     }
 }
 
@@ -179,13 +225,11 @@ struct Windows<'a> {
 impl Pixel<1> for Windows<'_> {
     #[inline(always)]
     fn at<I: Isa, const V: usize>(&self, isa: I, channels: Channels<V>) -> [[I::Vector; V]; 1] {
-        let g = self.g;
         let mut sums = [isa.zero(); V];
         for oy in self.rows.clone() {
-            let height = g.divisor(g.vertical, oy);
             for ox in self.columns.clone() {
-                let scale = isa.splat(1.0 / (height * g.divisor(g.horizontal, ox)) as f32);
-                let dy = channels.load(isa, self.dy.pixel(oy, ox));
+                let scale = isa.splat(self.g.factor([oy, ox]));
+                let dy = channels.load(isa, self.dy.pixels, self.dy.place(oy, ox));
                 for v in 0..V {
                     sums[v] = isa.mul_add(dy[v], scale, sums[v]);
                 }

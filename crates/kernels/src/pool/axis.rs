@@ -35,6 +35,26 @@ impl Axis {
         }
     }
 
+    /// The windows that no edge cuts off: each is a step further than the one before it.
+    pub(super) fn interior(self) -> Range<usize> {
+        match self {
+            Self::Sliding { input, output, kernel, stride, before, .. } => {
+                let begin = before.div_ceil(stride).min(output);
+                let end = (before + input).checked_sub(kernel).map_or(0, |last| (last / stride + 1).min(output));
+                begin..end.max(begin)
+            }
+            Self::Adaptive { .. } => 0..0,
+        }
+    }
+
+    /// The distance of windows where it is known.
+    pub(super) fn stride(self) -> usize {
+        match self {
+            Self::Sliding { stride, .. } => stride,
+            Self::Adaptive { .. } => 1,
+        }
+    }
+
     /// The number of places, padding included, that window `o` covers: a window that begins near the end of the
     /// padding (where the output's size was rounded up) is cut off there.
     #[inline(always)]

@@ -5,9 +5,9 @@ use std::ops::Range;
 use ocelli_simd::{Destination, InstructionSet, Isa, Store, Write, Writer, dispatch_on};
 
 use super::PoolGeometry;
-use super::pixels::{Channels, Image, Pixel, fill_rows, put};
+use super::pixels::{Ahead, Any, Channels, Fixed, Image, Pixel, Results, Size, fill_rows, piece};
 use crate::Accumulate;
-use crate::elementwise::chunks::{CHUNK, in_paired_pieces, rows_piece};
+use crate::elementwise::chunks::{CHUNK, in_paired_pieces};
 use crate::elementwise::stores::stores_for;
 
 /// `y` = the maximum of each window, padding left out.
@@ -21,12 +21,13 @@ pub fn max_forward(g: &PoolGeometry, x: &[f32], y: &mut [f32], indices: Option<&
     let row = g.out_w * g.channels;
     let time = row * g.kernel_h * g.kernel_w;
     match indices {
-        None => fill_rows(y, [g.out_w, g.channels], time, Accumulate::Set, |first| Maxima { g, x, first }),
+        None => fill_rows(y, row, time, Accumulate::Set, |first| Maxima { g, x, first }),
         Some(indices) => {
             assert_eq!(indices.len(), y.len(), "there is an index for each output");
             let set = InstructionSet::current();
-            let stores = stores_for(y, g.channels);
-            in_paired_pieces(y, indices, rows_piece(row, time), |start, y, indices| {
+            let piece = piece(row, time);
+            let stores = stores_for(y, piece);
+            in_paired_pieces(y, indices, piece, |start, y, indices| {
                 let work = Maxima { g, x, first: start / row };
                 dispatch_on(set, Write { work, stores, y: [y, indices] });
             });
@@ -41,58 +42,87 @@ struct Maxima<'a> {
     first: usize,
 }
 
-impl<'a> Maxima<'a> {
-    /// The window of a pixel of the output, which is one of `row` rows of all images.
-    #[inline(always)]
-    fn window(&self, row: usize, ox: usize) -> Window<'a> {
-        let g = self.g;
-        let (vertical, horizontal) = (g.vertical(), g.horizontal());
-        let oy = row % g.out_h;
-        let (rows, columns) = (vertical.inputs(oy), horizontal.inputs(ox));
-        Window {
-            image: Image::of_batch(self.x, row / g.out_h, [g.in_h, g.in_w, g.channels]),
-            top: vertical.place_in_window(oy, rows.start),
-            left: horizontal.place_in_window(ox, columns.start),
-            width: g.kernel_w,
-            rows,
-            columns,
-        }
-    }
-}
-
 impl<const N: usize> Writer<N> for Maxima<'_>
 where
-    for<'a> Window<'a>: Pixel<N>,
+    for<'a> Window<'a, Any>: Pixel<N>,
+    for<'a> Window<'a, Fixed<2, 2>>: Pixel<N>,
+    for<'a> Window<'a, Fixed<3, 3>>: Pixel<N>,
 {
     #[inline(always)]
-    fn run<I: Isa, S: Store>(self, isa: I, mut y: [Destination<'_, S>; N]) {
-        let g = self.g;
-        for row in self.first..self.first + y[0].left() / (g.out_w * g.channels) {
-            for ox in 0..g.out_w {
-                put(isa, &self.window(row, ox), g.channels, &mut y);
+    fn run<I: Isa, S: Store>(self, isa: I, y: [Destination<'_, S>; N]) {
+        let Self { g, x, first } = self;
+        let (vertical, horizontal) = (g.vertical(), g.horizontal());
+        let rows = first..first + y[0].left() / (g.out_w * g.channels);
+        let interior = horizontal.interior();
+        let mut results = Results::new(y, g.channels);
+        for row in rows {
+            let image = Image::of_batch(x, row / g.out_h, [g.in_h, g.in_w, g.channels]);
+            let oy = row % g.out_h;
+            let rows = vertical.inputs(oy);
+            let top = vertical.place_in_window(oy, rows.start) * g.kernel_w;
+            // Those that the row above did not read.
+            let new = rows.len().min(g.stride_h);
+            let mut ox = 0;
+            while ox < g.out_w {
+                let columns = horizontal.inputs(ox);
+                let window = Window {
+                    image,
+                    pixel: image.place(rows.start, columns.start),
+                    size: Any { rows: rows.len(), columns: columns.len() },
+                    first: top + horizontal.place_in_window(ox, columns.start),
+                    width: g.kernel_w,
+                    ahead: Ahead::of(image, [rows.end - new, columns.start], new, g.stride_w),
+                };
+                let count = if interior.contains(&ox) { interior.end - ox } else { 1 };
+                let step = g.stride_w * g.channels;
+                match (g.kernel_h, g.kernel_w, rows.len(), columns.len()) {
+                    (2, 2, 2, 2) => results.put_run(isa, &window.whole(Fixed::<2, 2>), count, step),
+                    (3, 3, 3, 3) => results.put_run(isa, &window.whole(Fixed::<3, 3>), count, step),
+                    _ => results.put_run(isa, &window, count, step),
+                }
+                ox += count;
             }
         }
+        results.finish(isa);
     }
 }
 
-/// The pixels of the input that a window covers, of which the first is in row `top` and column `left` of the window.
-struct Window<'a> {
+/// The pixels of the input that a window covers.
+struct Window<'a, Z> {
     image: Image<'a>,
-    rows: Range<usize>,
-    columns: Range<usize>,
-    top: usize,
-    left: usize,
+    /// Where the first one begins.
+    pixel: usize,
+    size: Z,
+    /// The place in the window of the first pixel, and the window's width, by which places are counted.
+    first: usize,
     width: usize,
+    ahead: Ahead<'a>,
+}
+
+impl<'a> Window<'a, Any> {
+    /// The same of a known size, that of the whole window.
+    #[inline(always)]
+    fn whole<const R: usize, const C: usize>(&self, size: Fixed<R, C>) -> Window<'a, Fixed<R, C>> {
+        let &Self { image, pixel, ahead, .. } = self;
+        Window { image, pixel, size, first: 0, width: C, ahead }
+    }
+}
+
+impl<Z: Size> Window<'_, Z> {
+    #[inline(always)]
+    fn load<I: Isa, const V: usize>(&self, isa: I, channels: Channels<V>, row: usize, column: usize) -> [I::Vector; V] {
+        channels.load(isa, self.image.pixels, self.pixel + self.image.place(row, column))
+    }
 }
 
 /// Maxima.
-impl Pixel<1> for Window<'_> {
+impl<Z: Size> Pixel<1> for Window<'_, Z> {
     #[inline(always)]
     fn at<I: Isa, const V: usize>(&self, isa: I, channels: Channels<V>) -> [[I::Vector; V]; 1] {
         let mut best = [isa.splat(f32::NEG_INFINITY); V];
-        for iy in self.rows.clone() {
-            for ix in self.columns.clone() {
-                let x = channels.load(isa, self.image.pixel(iy, ix));
+        for row in 0..self.size.rows() {
+            for column in 0..self.size.columns() {
+                let x = self.load(isa, channels, row, column);
                 for v in 0..V {
                     // `max` keeps a NaN in its second operand; a NaN so far must stay, too.
                     let larger = isa.max(best[v], x[v]);
@@ -102,19 +132,23 @@ impl Pixel<1> for Window<'_> {
         }
         [best]
     }
+
+    #[inline(always)]
+    fn prefetch<I: Isa>(&self, isa: I, shift: usize, channels: Range<usize>) {
+        self.ahead.prefetch(isa, shift, channels);
+    }
 }
 
 /// Maxima and where they lie.
-impl Pixel<2> for Window<'_> {
+impl<Z: Size> Pixel<2> for Window<'_, Z> {
     #[inline(always)]
     fn at<I: Isa, const V: usize>(&self, isa: I, channels: Channels<V>) -> [[I::Vector; V]; 2] {
         let mut best = [isa.splat(f32::NEG_INFINITY); V];
-        let mut at = [isa.splat((self.top * self.width + self.left) as f32); V];
-        for iy in self.rows.clone() {
-            let row = (self.top + iy - self.rows.start) * self.width + self.left;
-            for ix in self.columns.clone() {
-                let here = isa.splat((row + ix - self.columns.start) as f32);
-                let x = channels.load(isa, self.image.pixel(iy, ix));
+        let mut at = [isa.splat(self.first as f32); V];
+        for row in 0..self.size.rows() {
+            for column in 0..self.size.columns() {
+                let here = isa.splat((self.first + row * self.width + column) as f32);
+                let x = self.load(isa, channels, row, column);
                 for v in 0..V {
                     let nan = isa.mask_not(isa.equal(x[v], x[v]));
                     let better = isa.mask_or(isa.less_than(best[v], x[v]), nan);
@@ -124,6 +158,11 @@ impl Pixel<2> for Window<'_> {
             }
         }
         [best, at]
+    }
+
+    #[inline(always)]
+    fn prefetch<I: Isa>(&self, isa: I, shift: usize, channels: Range<usize>) {
+        self.ahead.prefetch(isa, shift, channels);
     }
 }
 
@@ -135,7 +174,7 @@ pub fn max_backward(g: &PoolGeometry, dy: &[f32], indices: &[f32], dx: &mut [f32
     let row = g.in_w * g.channels;
     // The time is that of reading each output once for each pixel of its window.
     let time = (g.out_h * g.out_w * g.kernel_h * g.kernel_w * g.channels / g.in_h).clamp(row, CHUNK.max(row));
-    fill_rows(dx, [g.in_w, g.channels], time, accumulate, |first| MaxBackward { g, dy, indices, first });
+    fill_rows(dx, row, time, accumulate, |first| MaxBackward { g, dy, indices, first });
 }
 
 /// Input rows from the one with number `first` on.
@@ -148,20 +187,23 @@ struct MaxBackward<'a> {
 
 impl Writer<1> for MaxBackward<'_> {
     #[inline(always)]
-    fn run<I: Isa, S: Store>(self, isa: I, mut dx: [Destination<'_, S>; 1]) {
+    fn run<I: Isa, S: Store>(self, isa: I, dx: [Destination<'_, S>; 1]) {
         let Self { g, dy, indices, first } = self;
         let (vertical, horizontal) = (g.vertical(), g.horizontal());
         let output = [g.out_h, g.out_w, g.channels];
-        for row in first..first + dx[0].left() / (g.in_w * g.channels) {
+        let rows = first..first + dx[0].left() / (g.in_w * g.channels);
+        let mut results = Results::new(dx, g.channels);
+        for row in rows {
             let (image, iy) = (row / g.in_h, row % g.in_h);
             let (dy, indices) = (Image::of_batch(dy, image, output), Image::of_batch(indices, image, output));
             let rows = vertical.windows(iy);
             for ix in 0..g.in_w {
                 let columns = horizontal.windows(ix);
                 let windows = Windows { g, dy, indices, input: [iy, ix], rows: rows.clone(), columns };
-                put(isa, &windows, g.channels, &mut dx);
+                results.put(isa, &windows, 0);
             }
         }
+        results.finish(isa);
     }
 }
 
@@ -185,8 +227,8 @@ impl Pixel<1> for Windows<'_> {
             let row = vertical.place_in_window(oy, iy) * self.g.kernel_w;
             for ox in self.columns.clone() {
                 let here = isa.splat((row + horizontal.place_in_window(ox, ix)) as f32);
-                let gradient = channels.load(isa, self.dy.pixel(oy, ox));
-                let indices = channels.load(isa, self.indices.pixel(oy, ox));
+                let gradient = channels.load(isa, self.dy.pixels, self.dy.place(oy, ox));
+                let indices = channels.load(isa, self.indices.pixels, self.indices.place(oy, ox));
                 for v in 0..V {
                     let chosen = isa.equal(indices[v], here);
                     sums[v] = isa.add(sums[v], isa.select(chosen, gradient[v], isa.zero()));

@@ -1,103 +1,290 @@
 //! What pooling kernels share: windows computed some channels at a time, and work cut over rows of pixels.
 
+use std::ops::Range;
+
 use ocelli_simd::{AddTo, Destination, InstructionSet, Isa, Store, Write, Writer, dispatch_on};
 
 use crate::Accumulate;
 use crate::elementwise::chunks::{in_pieces, rows_piece};
-use crate::elementwise::stores::stores_for;
+use crate::elementwise::stores::{ALIGNED, stores_for};
 
-/// Vectors of channels that are computed together: the loops over a window's pixels, whose bounds are not known when
-/// compiling, cost as much as the arithmetic of one.
+/// Vectors of channels that are computed together: the loops over a window's pixels, whose bounds are not always known
+/// when compiling, cost as much as the arithmetic of one.
 const TOGETHER: usize = 4;
 
-/// `V` vectors of channels: whole ones, or a single one of what is left.
+/// How far ahead numbers are asked for (8 KiB): some 300 ns at the speed of memory, three of its latencies.
+const AHEAD: usize = 2048;
+
+/// Numbers of a cache line.
+const LINE: usize = 16;
+
+/// `V` vectors of channels, counted from the first channel of the first pixel of a run.
 #[derive(Clone, Copy)]
 pub(super) struct Channels<const V: usize> {
     first: usize,
-    count: usize,
 }
 
 impl<const V: usize> Channels<V> {
-    /// These channels of a pixel.
+    /// These channels of the pixel that begins at number `pixel` of `all`. Where it has fewer, the lanes beyond are of no
+    /// meaning: mostly channels of the next one, because the load of a whole vector is the quicker one.
     #[inline(always)]
-    pub(super) fn load<I: Isa>(self, isa: I, pixel: &[f32]) -> [I::Vector; V] {
-        let x = &pixel[self.first..][..self.count];
+    pub(super) fn load<I: Isa>(self, isa: I, all: &[f32], pixel: usize) -> [I::Vector; V] {
+        let x = &all[pixel + self.first..];
         let mut vectors = [isa.zero(); V];
-        for v in 0..V {
-            vectors[v] = if self.count >= I::LANES { isa.load(&x[v * I::LANES..]) } else { isa.load_partial(x) };
+        if V > 1 || x.len() >= I::LANES {
+            // Several vectors are whole ones of one pixel.
+            let x = &x[..V * I::LANES];
+            for v in 0..V {
+                vectors[v] = isa.load(&x[v * I::LANES..]);
+            }
+        } else {
+            vectors[0] = isa.load_partial(x);
         }
         vectors
     }
 }
 
-/// `N` results for each channel of a pixel.
+/// What `N` results for each channel of a pixel are made of; and of pixels of a run, which read the same further on.
 pub(super) trait Pixel<const N: usize> {
     /// The results of some channels; implementations must be `#[inline(always)]`.
     fn at<I: Isa, const V: usize>(&self, isa: I, channels: Channels<V>) -> [[I::Vector; V]; N];
+
+    /// Asks for what pixels a little further on read for these channels, where this pixel is `shift` numbers behind.
+    #[inline(always)]
+    fn prefetch<I: Isa>(&self, _isa: I, _shift: usize, _channels: Range<usize>) {}
 }
 
-/// Puts all channels of a pixel.
-#[inline(always)]
-pub(super) fn put<I: Isa, S: Store, P: Pixel<N>, const N: usize>(
-    isa: I,
-    pixel: &P,
+/// The results of pixels, which go to `N` slices.
+///
+/// Where a pixel's channels are no whole vectors, vectors are written to a buffer, each over what the last one had too
+/// much, and go on from there as whole ones.
+pub(super) struct Results<'a, S, const N: usize> {
+    y: [Destination<'a, S>; N],
     channels: usize,
-    y: &mut [Destination<'_, S>; N],
-) {
-    let mut first = 0;
-    while channels - first >= TOGETHER * I::LANES {
-        let results = pixel.at(isa, Channels::<TOGETHER> { first, count: TOGETHER * I::LANES });
-        for (y, results) in y.iter_mut().zip(results) {
-            results.into_iter().for_each(|result| y.put_vector(isa, result));
-        }
-        first += TOGETHER * I::LANES;
+    buffer: [[f32; Results::<(), 0>::ROOM]; N],
+    held: usize,
+}
+
+impl Results<'_, (), 0> {
+    /// Numbers with which a buffer is emptied.
+    const FULL: usize = 512;
+    /// Room for a vector that begins before that, and for one behind it.
+    const ROOM: usize = Self::FULL + 2 * ALIGNED;
+}
+
+impl<'a, S: Store, const N: usize> Results<'a, S, N> {
+    pub(super) fn new(y: [Destination<'a, S>; N], channels: usize) -> Self {
+        Self { y, channels, buffer: [[0.0; Results::<(), 0>::ROOM]; N], held: 0 }
     }
-    while first < channels {
-        let count = I::LANES.min(channels - first);
-        let results = pixel.at(isa, Channels::<1> { first, count });
-        for n in 0..N {
-            y[n].put(isa, results[n][0], count);
+
+    /// Puts `count` pixels, of which each reads what the one before it does, `step` numbers further on.
+    #[inline(always)]
+    pub(super) fn put_run<I: Isa, P: Pixel<N>>(&mut self, isa: I, pixel: &P, count: usize, step: usize) {
+        for i in 0..count {
+            self.put(isa, pixel, i * step);
         }
-        first += count;
+    }
+
+    /// Puts all channels of the pixel that reads `shift` numbers further on than the given one.
+    #[inline(always)]
+    pub(super) fn put<I: Isa, P: Pixel<N>>(&mut self, isa: I, pixel: &P, shift: usize) {
+        let mut first = 0;
+        if self.channels.is_multiple_of(I::LANES) {
+            while self.channels - first >= TOGETHER * I::LANES {
+                let next = first + TOGETHER * I::LANES;
+                pixel.prefetch(isa, shift, first..next);
+                let results = pixel.at(isa, Channels::<TOGETHER> { first: shift + first });
+                for (y, results) in self.y.iter_mut().zip(results) {
+                    for result in results {
+                        y.put_vector(isa, result);
+                    }
+                }
+                first = next;
+            }
+            while first < self.channels {
+                let next = first + I::LANES;
+                pixel.prefetch(isa, shift, first..next);
+                let results = pixel.at(isa, Channels::<1> { first: shift + first });
+                for (y, [result]) in self.y.iter_mut().zip(results) {
+                    y.put_vector(isa, result);
+                }
+                first = next;
+            }
+        } else {
+            while first < self.channels {
+                let next = self.channels.min(first + I::LANES);
+                pixel.prefetch(isa, shift, first..next);
+                let results = pixel.at(isa, Channels::<1> { first: shift + first });
+                for (buffer, [result]) in self.buffer.iter_mut().zip(results) {
+                    isa.store(result, &mut buffer[self.held..]);
+                }
+                self.held += next - first;
+                self.pass_on(isa);
+                first = next;
+            }
+        }
+    }
+
+    /// Empties the buffer if it is full, but for the beginning of a vector.
+    #[inline(always)]
+    fn pass_on<I: Isa>(&mut self, isa: I) {
+        if self.held < Results::<(), 0>::FULL {
+            return;
+        }
+        let whole = self.held - self.held % I::LANES;
+        for (y, buffer) in self.y.iter_mut().zip(&mut self.buffer) {
+            for x in buffer[..whole].chunks_exact(I::LANES) {
+                y.put_vector(isa, isa.load(x));
+            }
+            let rest = isa.load(&buffer[whole..]);
+            isa.store(rest, buffer);
+        }
+        self.held -= whole;
+    }
+
+    /// Empties the buffer.
+    #[inline(always)]
+    pub(super) fn finish<I: Isa>(mut self, isa: I) {
+        for (y, buffer) in self.y.iter_mut().zip(&self.buffer) {
+            for x in buffer[..self.held].chunks(I::LANES) {
+                y.put(isa, isa.load_partial(x), x.len());
+            }
+        }
+    }
+}
+
+/// How many pixels, or windows, are gone through.
+pub(super) trait Size: Copy {
+    fn rows(self) -> usize;
+    fn columns(self) -> usize;
+}
+
+/// A size that is known when compiling, so that the loops over it are unrolled.
+#[derive(Clone, Copy)]
+pub(super) struct Fixed<const R: usize, const C: usize>;
+
+impl<const R: usize, const C: usize> Size for Fixed<R, C> {
+    #[inline(always)]
+    fn rows(self) -> usize {
+        R
+    }
+
+    #[inline(always)]
+    fn columns(self) -> usize {
+        C
+    }
+}
+
+/// A size that is not.
+#[derive(Clone, Copy)]
+pub(super) struct Any {
+    pub rows: usize,
+    pub columns: usize,
+}
+
+impl Size for Any {
+    #[inline(always)]
+    fn rows(self) -> usize {
+        self.rows
+    }
+
+    #[inline(always)]
+    fn columns(self) -> usize {
+        self.columns
     }
 }
 
 /// An image of several channels.
 #[derive(Clone, Copy)]
 pub(super) struct Image<'a> {
+    /// From its first pixel to the end of the batch.
     pub pixels: &'a [f32],
-    pub width: usize,
-    pub channels: usize,
+    width: usize,
+    channels: usize,
 }
 
 impl<'a> Image<'a> {
     /// One image of a batch.
     #[inline(always)]
     pub(super) fn of_batch(all: &'a [f32], image: usize, [height, width, channels]: [usize; 3]) -> Self {
-        let length = height * width * channels;
-        Self { pixels: &all[image * length..][..length], width, channels }
+        Self { pixels: &all[image * height * width * channels..], width, channels }
     }
 
-    /// The channels of the pixel at a row and a column.
+    /// The number at which the pixel at a row and a column begins.
     #[inline(always)]
-    pub(super) fn pixel(&self, row: usize, column: usize) -> &'a [f32] {
-        &self.pixels[(row * self.width + column) * self.channels..][..self.channels]
+    pub(super) fn place(&self, row: usize, column: usize) -> usize {
+        (row * self.width + column) * self.channels
+    }
+
+    /// The distance of rows.
+    #[inline(always)]
+    pub(super) fn row(&self) -> usize {
+        self.width * self.channels
     }
 }
 
+/// What is read soon. In loops that go from row to row and from pixel to pixel within a few lines, hardware sees no
+/// streams.
+#[derive(Clone, Copy)]
+pub(super) struct Ahead<'a> {
+    source: &'a [f32],
+    /// Where a row begins, how many there are, and their distance.
+    first: usize,
+    rows: usize,
+    row: usize,
+    /// Numbers for each channel.
+    per_channel: usize,
+    /// From here on the row ends before what is asked for, which is in the next of those rows that are new.
+    wrap: usize,
+}
+
+impl<'a> Ahead<'a> {
+    /// For pixels that read, of `rows` rows of the image from `[row, column]` on, `per_channel` numbers for each channel
+    /// that no pixel before them reads.
+    #[inline(always)]
+    pub(super) fn of(image: Image<'a>, [row, column]: [usize; 2], rows: usize, per_channel: usize) -> Self {
+        let length = image.row();
+        let wrap = match length.checked_sub(AHEAD) {
+            Some(last) => last.saturating_sub(image.place(0, column)),
+            None => usize::MAX,
+        };
+        let first = image.place(row, column) + AHEAD;
+        Self { source: image.pixels, first, rows, row: length, per_channel, wrap }
+    }
+
+    #[inline(always)]
+    pub(super) fn prefetch<I: Isa>(&self, isa: I, shift: usize, channels: Range<usize>) {
+        let begin = shift + channels.start * self.per_channel;
+        let numbers = channels.len() * self.per_channel;
+        let jump = if begin >= self.wrap { self.rows.saturating_sub(1) * self.row } else { 0 };
+        for row in 0..self.rows {
+            let row = self.source.as_ptr().wrapping_add(self.first + row * self.row + jump + begin);
+            for line in (0..numbers).step_by(LINE) {
+                isa.prefetch(row.wrapping_add(line));
+            }
+        }
+    }
+}
+
+/// Elements of a piece made of whole rows of `row` elements, each of which costs `time`; made of whole vectors, too.
+pub(super) fn piece(row: usize, time: usize) -> usize {
+    let piece = rows_piece(row, time);
+    (1..=ALIGNED).map(|times| times * piece).find(|piece| piece.is_multiple_of(ALIGNED)).unwrap_or(piece)
+}
+
 /// Fills `y`, or adds to it, with what `work` makes of the rows from a given number on, counted over the whole batch.
-/// Rows have `width` pixels; `time` is that of a row, in elements.
+/// Rows have `row` elements; `time` is that of a row, in elements.
 pub(super) fn fill_rows<W: Writer<1>>(
     y: &mut [f32],
-    [width, channels]: [usize; 2],
+    row: usize,
     time: usize,
     accumulate: Accumulate,
     work: impl Fn(usize) -> W + Sync,
 ) {
     let set = InstructionSet::current();
-    let row = width * channels;
-    let stores = stores_for(y, channels);
-    in_pieces(y, rows_piece(row, time), |start, y| {
+    let piece = piece(row, time);
+    let stores = stores_for(y, piece);
+    in_pieces(y, piece, |start, y| {
         let work = work(start / row);
         match accumulate {
             Accumulate::Set => dispatch_on(set, Write { work, stores, y: [y] }),

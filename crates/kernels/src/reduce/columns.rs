@@ -3,7 +3,7 @@
 use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
 use rayon::prelude::*;
 
-use super::table::{Terms, column_sums, load};
+use super::table::{Terms, column_sums, load_at, prefetch};
 use super::{Finish, Outer};
 use crate::elementwise::chunks::{CHUNK, MOST_PARTS, part_length};
 
@@ -49,9 +49,19 @@ pub(super) fn sum(outer: &Outer, table: Table, x: &[f32], y: &mut [f32], finish:
 struct Elements<'a>(&'a [f32]);
 
 impl Terms<1> for Elements<'_> {
+    fn assert_fit(self, length: usize, _: usize) {
+        assert_eq!(self.0.len(), length, "the table has so many numbers");
+    }
+
     #[inline(always)]
-    fn at<I: Isa>(self, isa: I, place: usize, _: usize, count: usize) -> [I::Vector; 1] {
-        [load(isa, &self.0[place..], count)]
+    unsafe fn at<I: Isa>(self, isa: I, place: usize, _: usize, count: usize) -> [I::Vector; 1] {
+        // SAFETY: the caller, and `assert_fit`.
+        [unsafe { load_at(isa, self.0, place, count) }]
+    }
+
+    #[inline(always)]
+    fn prefetch<I: Isa>(self, isa: I, place: usize) {
+        prefetch(isa, self.0, place);
     }
 }
 

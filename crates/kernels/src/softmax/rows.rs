@@ -1,0 +1,175 @@
+//! Functions of rows of any length, in whole vectors.
+//!
+//! A row is read a little beyond its end, into the next one, and written to a buffer in which the next one is written over
+//! what is too much. From there it goes on in vectors that care about no rows: past the caches, where results are large.
+
+use std::iter::StepBy;
+use std::ops::Range;
+
+use ocelli_simd::{Destination, InstructionSet, Isa, Kernel, Store, Write, Writer, dispatch_on};
+
+use crate::elementwise::Source;
+use crate::elementwise::chunks::{in_pieces, rows_piece};
+use crate::elementwise::stores::{ALIGNED, stores_for};
+use crate::scratch;
+
+/// Numbers of rows that are buffered together (8 KiB), if they are no longer than that.
+const BUFFER: usize = 2048;
+
+/// How far ahead numbers are asked for (8 KiB), spread over the longest loop of a row: the first one to read them would wait
+/// for memory, and memory then for the arithmetic of the others.
+const AHEAD: usize = 2048;
+
+/// A function of a row of `x` and one of `y`.
+pub(super) trait RowFunction: Copy + Sync {
+    /// Writes the row to the beginning of `z`, which has room for a whole vector more; `x` and `y` begin with theirs.
+    /// Implementations must be `#[inline(always)]`.
+    fn apply<I: Isa>(self, isa: I, row: Row<I>, x: &[f32], y: &[f32], z: &mut [f32]);
+}
+
+/// The shape of a row.
+#[derive(Clone, Copy)]
+pub(super) struct Row<I: Isa> {
+    length: usize,
+    /// The lanes of the last vector that are the row's, if it is not whole.
+    inside: I::Mask,
+}
+
+impl<I: Isa> Row<I> {
+    #[inline(always)]
+    fn new(isa: I, length: usize) -> Self {
+        let outside = isa.load_partial_or(&[0.0; ALIGNED][..length % I::LANES], 1.0);
+        Self { length, inside: isa.equal(outside, isa.zero()) }
+    }
+
+    /// Where whole vectors begin.
+    #[inline(always)]
+    pub(super) fn whole(self) -> StepBy<Range<usize>> {
+        (0..self.length - self.length % I::LANES).step_by(I::LANES)
+    }
+
+    /// Where all vectors begin.
+    #[inline(always)]
+    pub(super) fn vectors(self) -> StepBy<Range<usize>> {
+        (0..self.length).step_by(I::LANES)
+    }
+
+    /// Where the last vector begins, if it is not whole.
+    #[inline(always)]
+    pub(super) fn tail(self) -> Option<usize> {
+        let tail = self.length % I::LANES;
+        (tail > 0).then_some(self.length - tail)
+    }
+
+    /// The last vector, which is not whole, with `fill` in the lanes beyond.
+    #[inline(always)]
+    pub(super) fn load_tail(self, isa: I, x: &[f32], fill: f32) -> I::Vector {
+        isa.select(self.inside, load(isa, x), isa.splat(fill))
+    }
+
+    /// The largest number of the row; NaNs may be passed over.
+    #[inline(always)]
+    pub(super) fn max(self, isa: I, x: &[f32]) -> f32 {
+        let mut largest = isa.splat(f32::NEG_INFINITY);
+        for c in self.whole() {
+            // With the row's element first, a NaN in it leaves the largest as it was.
+            largest = isa.max(isa.load(&x[c..]), largest);
+        }
+        if let Some(c) = self.tail() {
+            largest = isa.max(self.load_tail(isa, &x[c..], f32::NEG_INFINITY), largest);
+        }
+        isa.max_lane(largest)
+    }
+}
+
+/// The first vector of `x`, or all of it where it is shorter.
+#[inline(always)]
+pub(super) fn load<I: Isa>(isa: I, x: &[f32]) -> I::Vector {
+    if x.len() >= I::LANES { isa.load(x) } else { isa.load_partial(x) }
+}
+
+/// Asks for what is read some time after the beginning of `x`.
+#[inline(always)]
+pub(super) fn prefetch<I: Isa>(isa: I, x: &[f32]) {
+    isa.prefetch(x.as_ptr().wrapping_add(AHEAD));
+}
+
+/// `z = f(x, y)` for each row of so many columns; `y` may be empty if the function does not read it.
+pub(super) fn each_row<F: RowFunction>(f: F, x: Source<'_>, y: &[f32], z: &mut [f32], columns: usize) {
+    let set = InstructionSet::current();
+    let group = group(columns);
+    let piece = rows_piece(columns, columns).next_multiple_of(group.max(1));
+    let stores = stores_for(z, group);
+    in_pieces(z, piece, |start, z| {
+        let y = y.get(start..).unwrap_or(&[]);
+        scratch::with(group + ALIGNED, |buffer| match x {
+            Source::Slice(x) => {
+                let work = Rows { f, x: &x[start..], y, buffer, columns };
+                dispatch_on(set, Write { work, stores, y: [z] });
+            }
+            Source::InPlace => dispatch_on(set, RowsInPlace { f, y, z, buffer, columns }),
+        });
+    });
+}
+
+/// The numbers of rows that are buffered together: whole vectors, unless already these would be too many.
+fn group(columns: usize) -> usize {
+    let vectors = (1..=ALIGNED).map(|rows| rows * columns).find(|numbers| numbers.is_multiple_of(ALIGNED));
+    match vectors {
+        Some(numbers) if (1..=BUFFER).contains(&numbers) => BUFFER / numbers * numbers,
+        _ => columns,
+    }
+}
+
+struct Rows<'a, F> {
+    f: F,
+    x: &'a [f32],
+    y: &'a [f32],
+    buffer: &'a mut [f32],
+    columns: usize,
+}
+
+impl<F: RowFunction> Writer<1> for Rows<'_, F> {
+    #[inline(always)]
+    fn run<I: Isa, S: Store>(self, isa: I, [mut z]: [Destination<'_, S>; 1]) {
+        let Self { f, x, y, buffer, columns } = self;
+        let row = Row::new(isa, columns);
+        let mut start = 0;
+        while z.left() > 0 {
+            let numbers = z.left().min(buffer.len() - ALIGNED);
+            for place in (0..numbers).step_by(columns) {
+                let (x, y) = (&x[start + place..], y.get(start + place..).unwrap_or(&[]));
+                f.apply(isa, row, x, y, &mut buffer[place..]);
+            }
+            let mut vectors = buffer[..numbers].chunks_exact(I::LANES);
+            for vector in &mut vectors {
+                z.put_vector(isa, isa.load(vector));
+            }
+            let rest = vectors.remainder();
+            z.put(isa, isa.load_partial(rest), rest.len());
+            start += numbers;
+        }
+    }
+}
+
+struct RowsInPlace<'a, F> {
+    f: F,
+    y: &'a [f32],
+    z: &'a mut [f32],
+    buffer: &'a mut [f32],
+    columns: usize,
+}
+
+impl<F: RowFunction> Kernel for RowsInPlace<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        let Self { f, y, z, buffer, columns } = self;
+        let row = Row::new(isa, columns);
+        for (number, z) in z.chunks_exact_mut(columns).enumerate() {
+            f.apply(isa, row, z, y.get(number * columns..).unwrap_or(&[]), buffer);
+            z.copy_from_slice(&buffer[..columns]);
+        }
+    }
+}
