@@ -7,5 +7,5 @@ pub use ocelli_layers::{
     Sequential,
 };
 pub use ocelli_losses::{CrossEntropy, huber, logistic_cross_entropy, mse, softmax_cross_entropy};
-pub use ocelli_models::{LeNet5, load_weights, save_weights};
+pub use ocelli_models::{LeNet5, WeightFile, WeightLoader, load_weights, save_weights};
 pub use ocelli_train::{Adam, AdamW, Optimizer, Schedule, Sgd, Trainer};

@@ -1,7 +1,7 @@
 //! The graph as data.
 
-use crate::{ElementKind, Initializer, Op, Shape};
-use std::{collections::BTreeMap, sync::Arc};
+use crate::{Dim, ElementKind, Initializer, Op, Reach, Shape, ops::Reshape};
+use std::{any::Any, collections::BTreeMap, sync::Arc};
 
 /// The number of a value in its graph.
 pub type ValueId = usize;
@@ -54,6 +54,24 @@ pub enum ParameterRole {
     State,
 }
 
+/// What the features of a row are, and so in which order they lie: what the first axis of a matrix of weights runs over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum FeatureLayout {
+    /// Features in an order of their own.
+    #[default]
+    Plain,
+    /// A flattened picture of more than one pixel: rows, then columns, then channels. Other libraries flatten pictures
+    /// with the channels first.
+    Picture {
+        /// Rows of pixels.
+        height: usize,
+        /// Columns of pixels.
+        width: usize,
+        /// Channels.
+        channels: usize,
+    },
+}
+
 /// A parameter as the network describes it.
 #[derive(Clone, Debug)]
 pub struct ParameterSpec {
@@ -63,6 +81,8 @@ pub struct ParameterSpec {
     pub initializer: Arc<dyn Initializer>,
     /// What it is for.
     pub role: ParameterRole,
+    /// What its first axis runs over.
+    pub features: FeatureLayout,
 }
 
 /// A traced network: values, calls in order of execution, names.
@@ -84,6 +104,34 @@ impl Graph {
     /// What `name` stands for: a named value, or a parameter by its path.
     pub fn find(&self, name: &str) -> Option<ValueId> {
         self.names.get(name).copied().or_else(|| self.parameters.get(name).map(|spec| spec.value))
+    }
+
+    /// What the features of rows `[N, features]` are.
+    pub(crate) fn feature_layout(&self, rows: ValueId) -> FeatureLayout {
+        let mut id = rows;
+        if self.values[rows].shape.rank() != 2 {
+            return FeatureLayout::Plain;
+        }
+        // Calls are in order of execution: one walk back meets every producer.
+        let mut calls = self.calls.iter().rev();
+        while let Some(call) = calls.find(|call| call.outputs.first() == Some(&id)) {
+            let operands = self.shapes(&call.inputs);
+            let op: &dyn Any = &*call.op;
+            if let [picture] = operands[..]
+                && let &[Dim::Batch(_), Dim::Fixed(height), Dim::Fixed(width), Dim::Fixed(channels)] = picture.dims()
+                && op.is::<Reshape>()
+                && height * width > 1
+            {
+                return FeatureLayout::Picture { height, width, channels };
+            }
+            // Each feature of an elementwise result is that of the operand, or of any of them, with the same shape.
+            let same = operands.iter().position(|operand| **operand == self.values[rows].shape);
+            match same.filter(|_| call.op.reach(&operands) == Reach::Point) {
+                Some(operand) => id = call.inputs[operand],
+                None => break,
+            }
+        }
+        FeatureLayout::Plain
     }
 
     /// The names there are, for messages.

@@ -51,7 +51,7 @@ mod trace;
 
 pub use differentiate::Grads;
 pub use error::{BuildError, Error, Fault, Result};
-pub use graph::{Call, Graph, ParameterRole, ParameterSpec, Source, ValueId, ValueInfo};
+pub use graph::{Call, FeatureLayout, Graph, ParameterRole, ParameterSpec, Source, ValueId, ValueInfo};
 pub use initial::{Constant, Initializer, Values};
 pub use layer::{Func, Layer, Shared, func};
 pub use model::Model;

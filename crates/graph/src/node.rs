@@ -1,6 +1,6 @@
 //! Nodes: symbolic values of the network being described.
 
-use crate::{Axis, Layer, Op, Shape, Trace, ValueId, func, trace::Scope};
+use crate::{Axis, FeatureLayout, Layer, Op, Shape, Trace, ValueId, func, trace::Scope};
 use std::{fmt, panic::Location, sync::Arc};
 
 /// A symbolic value of the network being described. Cloning copies a handle.
@@ -61,6 +61,13 @@ impl Node {
     /// The last axis: channels or features.
     pub fn channels(&self) -> usize {
         self.size(Axis::C)
+    }
+
+    /// What the features of rows `[N, features]` are: those of a picture if this is one that was flattened, also with
+    /// elementwise functions or dropout in between.
+    pub fn feature_layout(&self) -> FeatureLayout {
+        let layout = |id: ValueId| self.trace.read(|graph| graph.feature_layout(id));
+        self.id.map_or(FeatureLayout::Plain, layout)
     }
 
     /// Applies an operation with one result to nodes, of which there is at least one.

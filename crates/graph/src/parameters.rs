@@ -1,6 +1,6 @@
 //! The parameters of a model.
 
-use crate::{Error, Graph, Key, ParameterRole, Result};
+use crate::{Error, FeatureLayout, Graph, Key, ParameterRole, Result};
 use ocelli_tensor::{ShapeText, Tensor};
 use std::{
     collections::HashMap,
@@ -14,6 +14,8 @@ pub struct Parameter {
     pub path: String,
     /// What it is for.
     pub role: ParameterRole,
+    /// What its first axis runs over.
+    pub features: FeatureLayout,
     /// Whether gradients leave it alone.
     pub frozen: bool,
 }
@@ -50,7 +52,8 @@ impl Parameters {
             let mut value = Tensor::zeros(shape.clone());
             spec.initializer.fill(&shape, key.with(path), value.data_mut());
             parameters.index.insert(path.clone(), parameters.list.len());
-            parameters.list.push(Parameter { path: path.clone(), role: spec.role, frozen: false });
+            let (path, role, features) = (path.clone(), spec.role, spec.features);
+            parameters.list.push(Parameter { path, role, features, frozen: false });
             parameters.values.push(value);
         }
         parameters

@@ -1,8 +1,8 @@
 //! The trace: a network while it is being described.
 
 use crate::{
-    BuildError, Call, Dim, ElementKind, Fault, Graph, Initializer, Node, Op, ParameterRole, ParameterSpec, Shape,
-    Source, ValueId, ValueInfo,
+    BuildError, Call, Dim, ElementKind, Fault, FeatureLayout, Graph, Initializer, Node, Op, ParameterRole,
+    ParameterSpec, Shape, Source, ValueId, ValueInfo,
 };
 use std::{cell::RefCell, collections::HashMap, panic::Location, rc::Rc, sync::Arc};
 
@@ -218,15 +218,29 @@ impl Trace {
 
     /// The same with an initialiser that is shared.
     pub fn parameter_from(&self, name: &str, shape: impl Into<Shape>, init: Arc<dyn Initializer>) -> Node {
-        self.add_parameter(name, shape.into(), init, ParameterRole::Trained)
+        self.add_parameter(name, shape.into(), init, ParameterRole::Trained, FeatureLayout::Plain)
+    }
+
+    /// A matrix of weights `[x's features, outputs]` that remembers what the features are: files of other libraries have
+    /// those of a flattened picture in another order. Of a shared layer the first use counts.
+    pub fn matrix_over(&self, x: &Node, name: &str, outputs: usize, init: Arc<dyn Initializer>) -> Node {
+        let shape = Shape::from([x.shape().channels(), outputs]);
+        self.add_parameter(name, shape, init, ParameterRole::Trained, x.feature_layout())
     }
 
     /// A parameter that no gradient changes: running statistics, fixed codes. See [`Trace::update`].
     pub fn state(&self, name: &str, shape: impl Into<Shape>, init: impl Initializer + 'static) -> Node {
-        self.add_parameter(name, shape.into(), Arc::new(init), ParameterRole::State)
+        self.add_parameter(name, shape.into(), Arc::new(init), ParameterRole::State, FeatureLayout::Plain)
     }
 
-    fn add_parameter(&self, name: &str, shape: Shape, init: Arc<dyn Initializer>, role: ParameterRole) -> Node {
+    fn add_parameter(
+        &self,
+        name: &str,
+        shape: Shape,
+        init: Arc<dyn Initializer>,
+        role: ParameterRole,
+        features: FeatureLayout,
+    ) -> Node {
         if self.is_dead() {
             return self.poisoned();
         }
@@ -250,7 +264,7 @@ impl Trace {
             None => {
                 let source = Source::Parameter(path.clone());
                 let value = self.add_value(shape, ElementKind::F32, source, format!("parameter {path}"));
-                let spec = ParameterSpec { value, initializer: init, role };
+                let spec = ParameterSpec { value, initializer: init, role, features };
                 self.with(|state| state.graph.parameters.insert(path, spec));
                 self.node(value)
             }

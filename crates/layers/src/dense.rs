@@ -50,7 +50,7 @@ impl Layer for Dense {
         if self.features == 0 {
             return trace.fail("Dense", "a layer of 0 units");
         }
-        let w = trace.parameter_from("weight", [x.shape().channels(), self.features], self.weight_init.clone());
+        let w = trace.matrix_over(x, "weight", self.features, self.weight_init.clone());
         if !self.bias {
             return Node::call(LinearOp, &[x, &w]);
         }

@@ -1,7 +1,7 @@
 //! Layers in small networks: shapes, counts, and one right sentence for each mistake.
 
 use crate::*;
-use ocelli_graph::{Model, Node, Tensor};
+use ocelli_graph::{FeatureLayout, Model, Node, Tensor};
 
 fn output_of(layer: impl ocelli_graph::Layer, sample: &[usize]) -> String {
     let model = Model::build(|x| x.apply("layer", &layer), sample, 0).unwrap_or_else(|error| panic!("{error}"));
@@ -29,6 +29,24 @@ fn shapes() {
     assert_eq!(output_of(Sequential::new().then(Flatten).then(Dense::new(4)), &[2, 3, 2]), "[N, 4]");
     assert_eq!(output_of(Reshape(vec![6, 2]), &[2, 3, 2]), "[N, 6, 2]");
     assert_eq!(output_of(RadialBasis::new(3, vec![1.0; 12]), &[4]), "[N, 3]");
+}
+
+#[test]
+fn dense_layers_know_the_picture_that_their_features_were() {
+    let layout = |network: &dyn Fn(&Node) -> Node, sample: &[usize]| {
+        let model = Model::build(|x| network(x).apply("fc", Dense::new(3)), sample, 0).unwrap();
+        model.parameters().get("fc.weight").unwrap().features
+    };
+    let picture = FeatureLayout::Picture { height: 2, width: 3, channels: 5 };
+    assert_eq!(layout(&|x| x.flatten(), &[2, 3, 5]), picture);
+    let between = |x: &Node| x.flatten().relu().apply("drop", Dropout(0.5)).scale(2.0);
+    assert_eq!(layout(&between, &[2, 3, 5]), picture, "elementwise functions leave features where they are");
+    let sum = |x: &Node| x.trace().parameter("scale", [30], Init::Constant(1.0)) * x.flatten() + x.flatten();
+    assert_eq!(layout(&sum, &[2, 3, 5]), picture, "so do sums and products");
+    assert_eq!(layout(&|x| x.flatten(), &[1, 1, 5]), FeatureLayout::Plain, "one pixel");
+    assert_eq!(layout(&|x| x.global_avg_pool(), &[2, 3, 5]), FeatureLayout::Plain);
+    assert_eq!(layout(&|x| x.flatten().apply("1", Dense::new(4)), &[2, 3, 5]), FeatureLayout::Plain);
+    assert_eq!(layout(&|x| x.clone(), &[30]), FeatureLayout::Plain);
 }
 
 /// The course's examples: `n − f + 1`, padding, strides, and volumes.

@@ -1,7 +1,9 @@
 //! Published networks and their weight files.
 //!
 //! A network is a layer: a value with a few settings whose parameters have the published names and counts. Weight files are
-//! safetensors in PyTorch's names and layouts, so that Python reads them and their own files load without a table.
+//! in PyTorch's names and layouts, so that published files load without a table: safetensors and what `torch.save` wrote
+//! ([`WeightFile`]), all of it or a part under other names ([`WeightLoader`]). Models are saved as safetensors, which Python
+//! reads ([`save_weights`]).
 //!
 //! ```
 //! use ocelli_graph::Model;
@@ -19,4 +21,7 @@ mod weights;
 
 pub use digit_codes::digit_codes;
 pub use lenet::{LeNet5, LeNet5Of1998, PENALTY};
-pub use weights::{Metadata, WeightsError, load_weights, read_metadata, save_weights};
+pub use weights::{
+    DType, LoadReport, Metadata, TensorInfo, WeightFile, WeightFormat, WeightLoader, WeightsError, WrongShape,
+    load_weights, read_metadata, save_weights,
+};

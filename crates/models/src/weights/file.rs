@@ -1,0 +1,185 @@
+//! A weight file, whichever its format.
+
+use super::{
+    DType, Metadata, WeightsError,
+    error::Failure,
+    safetensors,
+    stored::{Source, Stored, is_readable},
+    torch,
+};
+use ocelli_tensor::Tensor;
+use std::{
+    collections::BTreeMap,
+    fmt,
+    fs::File,
+    io::{self, Read, SeekFrom},
+    path::Path,
+};
+
+/// What a weight file says of a tensor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TensorInfo {
+    /// Its shape, in the order of the file's axes.
+    pub shape: Vec<usize>,
+    /// The kind of number it holds.
+    pub dtype: DType,
+}
+
+/// The formats that are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WeightFormat {
+    /// safetensors.
+    Safetensors,
+    /// What `torch.save` writes since PyTorch 1.6: a zip archive.
+    TorchZip,
+    /// What `torch.save` wrote before: pickles, then numbers.
+    TorchLegacy,
+}
+
+/// What the reader of a format finds.
+#[derive(Debug, Default)]
+pub(super) struct Contents {
+    pub(super) tensors: BTreeMap<String, Stored>,
+    pub(super) metadata: Metadata,
+}
+
+/// A weight file that is open: the names, shapes and kinds of its tensors are known, their numbers are read one tensor at a
+/// time.
+///
+/// The format is told from the content: safetensors, or a state dict of PyTorch (`.pth`, `.pt`) in the layout before or
+/// since 1.6. No code in a file is ever run. Of a checkpoint such as `{"state_dict": {…}, "epoch": 3}` the state dict is
+/// found; its numbers and texts beside are the metadata.
+///
+/// ```
+/// use ocelli_graph::Model;
+/// use ocelli_models::{LeNet5, Metadata, WeightFile, save_weights};
+/// let path = std::env::temp_dir().join(format!("ocelli-doc-file-{}.safetensors", std::process::id()));
+/// save_weights(&Model::of(LeNet5::modern(10), [32, 32, 1], 0)?, &path, &Metadata::new())?;
+/// let mut file = WeightFile::open(&path)?;
+/// assert_eq!(file.info("c3.weight").unwrap().shape, [16, 6, 5, 5]);
+/// assert_eq!(file.read("c3.weight")?.len(), 2_400);
+/// # std::fs::remove_file(path)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct WeightFile {
+    name: String,
+    source: Box<dyn Source>,
+    format: WeightFormat,
+    contents: Contents,
+}
+
+impl fmt::Debug for WeightFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let WeightFile { name, format, contents, .. } = self;
+        f.debug_struct("WeightFile")
+            .field("name", name)
+            .field("format", format)
+            .field("tensors", &contents.tensors.len())
+            .finish()
+    }
+}
+
+impl WeightFile {
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// [`WeightsError::Io`], [`WeightsError::Format`], [`WeightsError::Refused`] or [`WeightsError::Entry`].
+    pub fn open(path: impl AsRef<Path>) -> Result<WeightFile, WeightsError> {
+        WeightFile::at(path.as_ref(), None)
+    }
+
+    /// Opens a file of PyTorch that holds several state dicts, at the one called `entry`: `"ema"`, or `"a.b"` for the entry
+    /// `b` of the entry `a`.
+    ///
+    /// # Errors
+    /// As [`WeightFile::open`].
+    pub fn open_entry(path: impl AsRef<Path>, entry: &str) -> Result<WeightFile, WeightsError> {
+        WeightFile::at(path.as_ref(), Some(entry))
+    }
+
+    /// Reads a file that is in memory. `name` stands for it in messages.
+    ///
+    /// # Errors
+    /// As [`WeightFile::open`].
+    pub fn from_bytes(name: &str, bytes: impl Into<Vec<u8>>) -> Result<WeightFile, WeightsError> {
+        let bytes = bytes.into();
+        let len = bytes.len() as u64;
+        WeightFile::new(name, Box::new(io::Cursor::new(bytes)), len, None)
+    }
+
+    fn at(path: &Path, entry: Option<&str>) -> Result<WeightFile, WeightsError> {
+        let name = path.display().to_string();
+        let opened = File::open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
+        let (len, file) = opened.map_err(|source| WeightsError::Io { path: name.clone(), source })?;
+        WeightFile::new(&name, Box::new(file), len, entry)
+    }
+
+    fn new(name: &str, mut source: Box<dyn Source>, len: u64, entry: Option<&str>) -> Result<WeightFile, WeightsError> {
+        let (format, contents) = read(&mut *source, len, entry).map_err(|failure| failure.at(name))?;
+        Ok(WeightFile { name: name.into(), source, format, contents })
+    }
+
+    /// The file's name, for messages.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The format it was found to have.
+    pub fn format(&self) -> WeightFormat {
+        self.format
+    }
+
+    /// What the file says of itself.
+    pub fn metadata(&self) -> &Metadata {
+        &self.contents.metadata
+    }
+
+    /// Every tensor, in the order of their names.
+    pub fn tensors(&self) -> impl Iterator<Item = (&str, &TensorInfo)> {
+        self.contents.tensors.iter().map(|(name, stored)| (name.as_str(), &stored.info))
+    }
+
+    /// The tensor called `name`, if there is one.
+    pub fn info(&self, name: &str) -> Option<&TensorInfo> {
+        self.contents.tensors.get(name).map(|stored| &stored.info)
+    }
+
+    /// The numbers of a tensor as `f32`, in the order of the file's axes.
+    ///
+    /// # Errors
+    /// [`WeightsError::Unknown`], [`WeightsError::Format`] for a kind of number that is not known, or [`WeightsError::Io`].
+    pub fn read(&mut self, name: &str) -> Result<Tensor, WeightsError> {
+        let Some(stored) = self.contents.tensors.get(name) else {
+            return Err(WeightsError::Unknown { path: self.name.clone(), name: name.into() });
+        };
+        let dtype = stored.info.dtype;
+        if !is_readable(dtype) {
+            return Err(Failure::Broken(format!("{name} holds {dtype}, which cannot be read")).at(&self.name));
+        }
+        stored.read(&mut *self.source).map_err(|error| match error.kind() {
+            // Of deflate.
+            io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
+                Failure::Broken(format!("{name}: {error}")).at(&self.name)
+            }
+            _ => Failure::from(error).at(&self.name),
+        })
+    }
+}
+
+fn read(source: &mut dyn Source, len: u64, entry: Option<&str>) -> Result<(WeightFormat, Contents), Failure> {
+    let mut start = Vec::new();
+    source.seek(SeekFrom::Start(0))?;
+    (&mut *source).take(16).read_to_end(&mut start)?;
+    if safetensors::is_meant(&start) {
+        if let Some(wanted) = entry {
+            return Err(Failure::Entry { wanted: Some(wanted.into()), found: vec!["\"\"".into()] });
+        }
+        return Ok((WeightFormat::Safetensors, safetensors::read(source, len)?));
+    }
+    match start[..] {
+        [b'P', b'K', 3, 4, ..] => Ok((WeightFormat::TorchZip, torch::read_zip(source, len, entry)?)),
+        [0x80, 2..=5, ..] => Ok((WeightFormat::TorchLegacy, torch::read_legacy(source, len, entry)?)),
+        _ => Err(Failure::Broken("neither a safetensors file nor one that torch.save wrote".into())),
+    }
+}

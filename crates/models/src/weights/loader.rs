@@ -1,0 +1,185 @@
+//! Which tensors of a file go to which parameters of a model.
+
+use super::{
+    LoadReport, WeightFile, WeightsError, WrongShape, layout::FileLayout, names::Names, names::is_below,
+    stored::is_readable,
+};
+use ocelli_graph::Model;
+use std::{collections::BTreeSet, path::Path};
+
+/// Loads weights into models: all of them, or a part under other names.
+///
+/// Names go through three steps. A wrapper around everything (`module.` of `DataParallel`, `_orig_mod.` of `torch.compile`)
+/// is taken off. Then the rules [`strip`](WeightLoader::strip) and [`rename`](WeightLoader::rename) are applied in the order
+/// in which they were given, each to whole segments between dots. Then [`only`](WeightLoader::only) and
+/// [`except`](WeightLoader::except) say which of the resulting paths count.
+///
+/// Of what counts, everything must fit unless [`lenient`](WeightLoader::lenient) was said.
+///
+/// ```
+/// use ocelli_graph::Model;
+/// use ocelli_models::{LeNet5, Metadata, WeightLoader, save_weights};
+/// let path = std::env::temp_dir().join(format!("ocelli-doc-loader-{}.safetensors", std::process::id()));
+/// save_weights(&Model::of(LeNet5::modern(10), [32, 32, 1], 0)?, &path, &Metadata::new())?;
+///
+/// // Another task: all but the last layer, which has as many outputs as there are classes.
+/// let mut model = Model::of(LeNet5::modern(3), [32, 32, 1], 1)?;
+/// let report = WeightLoader::new().except("output").load(&mut model, &path)?;
+/// assert_eq!(report.to_string(), "8 loaded, 2 left out");
+/// # std::fs::remove_file(path)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct WeightLoader {
+    /// What a path begins with, and what takes its place.
+    rules: Vec<(String, String)>,
+    only: Vec<String>,
+    except: Vec<String>,
+    lenient: bool,
+}
+
+fn segments(path: impl Into<String>) -> String {
+    path.into().trim_matches('.').to_string()
+}
+
+impl WeightLoader {
+    /// Every parameter under its own path, all or none.
+    pub fn new() -> WeightLoader {
+        WeightLoader::default()
+    }
+
+    /// Takes `prefix` off the names that begin with it: `backbone` makes `backbone.conv1.weight` to `conv1.weight`.
+    pub fn strip(self, prefix: impl Into<String>) -> WeightLoader {
+        self.rename(prefix, "")
+    }
+
+    /// Replaces `from` at the beginning of names: `fc` by `head` makes `fc.weight` to `head.weight` and leaves
+    /// `fc2.weight`. An empty `from` puts `to` in front of every name.
+    pub fn rename(mut self, from: impl Into<String>, to: impl Into<String>) -> WeightLoader {
+        self.rules.push((segments(from), segments(to)));
+        self
+    }
+
+    /// Loads only what is at or below `path`, and what further calls name.
+    pub fn only(mut self, path: impl Into<String>) -> WeightLoader {
+        self.only.push(segments(path));
+        self
+    }
+
+    /// Leaves out what is at or below `path`: the head, to train another one.
+    pub fn except(mut self, path: impl Into<String>) -> WeightLoader {
+        self.except.push(segments(path));
+        self
+    }
+
+    /// Loads what fits and reports the rest instead of refusing it.
+    pub fn lenient(mut self) -> WeightLoader {
+        self.lenient = true;
+        self
+    }
+
+    /// Loads from the file at `path`.
+    ///
+    /// # Errors
+    /// As [`WeightFile::open`] and [`WeightLoader::load_from`].
+    pub fn load(&self, model: &mut Model, path: impl AsRef<Path>) -> Result<LoadReport, WeightsError> {
+        self.load_from(model, &mut WeightFile::open(path)?)
+    }
+
+    /// Loads from a file that is open. Names and shapes are all compared before the first number is read, and nothing is
+    /// changed unless they fit. Beside the model, one tensor at a time is in memory; should a read fail, those before it are
+    /// loaded.
+    ///
+    /// # Errors
+    /// [`WeightsError::Mismatch`] with all that is missing, unexpected or of another shape, [`WeightsError::Nothing`] if a
+    /// path to load or to leave out does not exist, and those of [`WeightFile::read`].
+    pub fn load_from(&self, model: &mut Model, file: &mut WeightFile) -> Result<LoadReport, WeightsError> {
+        let names = Names::of(file, model, &self.rules);
+        self.check_paths(model, &names, file.name())?;
+        let (report, planned) = self.compare(model, file, &names);
+        if !self.lenient && !report.is_complete() {
+            return Err(WeightsError::Mismatch { path: file.name().into(), report: Box::new(report) });
+        }
+        for (path, name, layout) in planned {
+            let numbers = file.read(&name)?;
+            if layout.is_same() {
+                model.parameters_mut().set(&path, numbers).expect("names and shapes were compared above");
+            } else if let Some(value) = model.parameters_mut().value_mut(&path) {
+                layout.to_model(numbers.data(), value.data_mut());
+            }
+        }
+        Ok(report)
+    }
+
+    /// Whether the parameter or tensor at `path` counts.
+    fn selects(&self, path: &str) -> bool {
+        let below = |list: &[String]| list.iter().any(|above| is_below(path, above));
+        (self.only.is_empty() || below(&self.only)) && !below(&self.except)
+    }
+
+    fn check_paths(&self, model: &Model, names: &Names, file: &str) -> Result<(), WeightsError> {
+        for above in self.only.iter().chain(&self.except) {
+            let parameters = model.parameters().iter().map(|(parameter, _)| &parameter.path);
+            if !parameters.chain(names.paths()).any(|path| is_below(path, above)) {
+                return Err(WeightsError::Nothing { path: file.into(), below: above.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    /// What is to become of each name, and for each parameter that is to be loaded its path, its name in the file, and how
+    /// it lies there.
+    fn compare(
+        &self,
+        model: &Model,
+        file: &WeightFile,
+        names: &Names,
+    ) -> (LoadReport, Vec<(String, String, FileLayout)>) {
+        let mut report = LoadReport { metadata: file.metadata().clone(), ..LoadReport::default() };
+        let mut planned = Vec::new();
+        let mut left_out = BTreeSet::new();
+        for (parameter, value) in model.parameters().iter() {
+            let path = &parameter.path;
+            let layout = FileLayout::of(parameter, value.shape());
+            let name = match names.at(path) {
+                _ if !self.selects(path) => {
+                    left_out.insert(path.clone());
+                    continue;
+                }
+                [] => {
+                    report.missing.push(path.clone());
+                    continue;
+                }
+                [name] => name,
+                _ => {
+                    report.ambiguous.push(path.clone());
+                    continue;
+                }
+            };
+            let info = file.info(name).expect("names are those of the file");
+            if info.shape != layout.shape {
+                let (path, expected, got) = (path.clone(), layout.shape, info.shape.clone());
+                report.wrong_shape.push(WrongShape { path, expected, got });
+            } else if !is_readable(info.dtype) {
+                report.unreadable.push((path.clone(), info.dtype));
+            } else {
+                report.loaded.push(path.clone());
+                planned.push((path.clone(), name.clone(), layout));
+            }
+        }
+        for path in names.paths().filter(|path| model.parameters().get(path).is_none()) {
+            if !self.selects(path) || is_counter(path) {
+                left_out.insert(path.clone());
+            } else {
+                report.unexpected.push(path.clone());
+            }
+        }
+        report.left_out = left_out.into_iter().collect();
+        (report, planned)
+    }
+}
+
+/// Whether only PyTorch needs it: how many batches the running statistics of a normalisation have seen.
+fn is_counter(path: &str) -> bool {
+    path.rsplit('.').next() == Some("num_batches_tracked")
+}

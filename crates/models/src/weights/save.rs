@@ -1,0 +1,81 @@
+//! Writing of safetensors.
+
+use super::{Metadata, WeightsError, layout::FileLayout};
+use ocelli_graph::Model;
+use ocelli_tensor::write_atomically;
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+    path::Path,
+};
+
+/// Numbers that are converted at a time.
+const PIECE: usize = 64 << 10;
+
+/// Writes every parameter, trained or not, in PyTorch's layout. The write is atomic, and equal models have equal files.
+///
+/// # Errors
+/// [`WeightsError::Write`] if the file cannot be written.
+///
+/// ```
+/// use ocelli_graph::Model;
+/// use ocelli_models::{LeNet5, Metadata, load_weights, save_weights};
+/// let model = Model::of(LeNet5::modern(10), [32, 32, 1], 0)?;
+/// let path = std::env::temp_dir().join(format!("ocelli-doc-{}.safetensors", std::process::id()));
+/// save_weights(&model, &path, &Metadata::new())?;
+/// let mut other = Model::of(LeNet5::modern(10), [32, 32, 1], 1)?;
+/// load_weights(&mut other, &path)?;
+/// assert_eq!(other.parameters().value("c1.weight"), model.parameters().value("c1.weight"));
+/// # std::fs::remove_file(path)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn save_weights(model: &Model, path: impl AsRef<Path>, metadata: &Metadata) -> Result<(), WeightsError> {
+    let header = header(model, metadata);
+    Ok(write_atomically(path, |file| {
+        file.write_all(&(header.len() as u64).to_le_bytes())?;
+        file.write_all(header.as_bytes())?;
+        let mut in_file_order = Vec::new();
+        for (parameter, value) in model.parameters().iter() {
+            let layout = FileLayout::of(parameter, value.shape());
+            if layout.is_same() {
+                write_numbers(file, value.data())?;
+            } else {
+                in_file_order.resize(value.len(), 0.0);
+                layout.to_file(value.data(), &mut in_file_order);
+                write_numbers(file, &in_file_order)?;
+            }
+        }
+        Ok(())
+    })?)
+}
+
+/// The header in JSON: metadata and tensors in the order of their names.
+fn header(model: &Model, metadata: &Metadata) -> String {
+    let mut header = BTreeMap::new();
+    if !metadata.is_empty() {
+        header.insert("__metadata__", serde_json::json!(metadata));
+    }
+    let mut start = 0;
+    for (parameter, value) in model.parameters().iter() {
+        let end = start + value.len() * size_of::<f32>();
+        let shape = FileLayout::of(parameter, value.shape()).shape;
+        let info = serde_json::json!({ "dtype": "F32", "shape": shape, "data_offsets": [start, end] });
+        header.insert(&parameter.path, info);
+        start = end;
+    }
+    let mut header = serde_json::json!(header).to_string();
+    // The data begin at a multiple of eight bytes.
+    header.extend(std::iter::repeat_n(' ', header.len().next_multiple_of(8) - header.len()));
+    header
+}
+
+fn write_numbers(file: &mut dyn Write, numbers: &[f32]) -> io::Result<()> {
+    let mut bytes = vec![0; numbers.len().min(PIECE) * size_of::<f32>()];
+    for piece in numbers.chunks(PIECE) {
+        let bytes = &mut bytes[..size_of_val(piece)];
+        let words = bytes.as_chunks_mut::<4>().0;
+        words.iter_mut().zip(piece).for_each(|(word, number)| *word = number.to_le_bytes());
+        file.write_all(bytes)?;
+    }
+    Ok(())
+}

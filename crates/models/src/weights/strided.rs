@@ -1,0 +1,198 @@
+//! Copies between orders of axes.
+
+/// Numbers along each of two axes that are moved together: a cache line.
+const TILE: usize = 16;
+
+/// An axis that numbers are moved along.
+#[derive(Clone, Copy)]
+struct Axis {
+    size: usize,
+    /// Numbers from one index to the next where they come from.
+    from: usize,
+    /// The same where they go to.
+    to: usize,
+}
+
+/// The numbers at which an index over `sizes` begins and ends in memory with these strides: as many as one more than the
+/// largest offset, 0 if there is no index at all. `None` if that cannot be addressed.
+pub(super) fn span(sizes: &[usize], strides: &[usize]) -> Option<usize> {
+    if sizes.contains(&0) {
+        return Some(0);
+    }
+    let far = sizes
+        .iter()
+        .zip(strides)
+        .try_fold(0usize, |far, (&size, &stride)| far.checked_add((size - 1).checked_mul(stride)?))?;
+    far.checked_add(1)
+}
+
+/// The strides of row-major order.
+pub(super) fn row_major(sizes: &[usize]) -> Vec<usize> {
+    let mut strides = vec![1usize; sizes.len()];
+    for axis in (0..sizes.len().saturating_sub(1)).rev() {
+        strides[axis] = strides[axis + 1].saturating_mul(sizes[axis + 1]);
+    }
+    strides
+}
+
+/// Whether an index over `sizes` with these strides meets the numbers in row-major order.
+pub(super) fn is_row_major(sizes: &[usize], strides: &[usize]) -> bool {
+    sizes.contains(&0)
+        || sizes
+            .iter()
+            .zip(strides)
+            .zip(row_major(sizes))
+            .all(|((&size, &stride), expected)| size == 1 || stride == expected)
+}
+
+/// Writes to `y`, in row-major order of `sizes`, the number at each index of `x` with the given strides.
+///
+/// Numbers go through tiles of 16 × 16 on the stack, over the axis that is nearest in `x` and the one that is nearest in
+/// `y`: whole cache lines are read and written, whatever the strides are.
+///
+/// # Panics
+/// If `x` does not hold every index or `y` not exactly as many numbers as there are.
+pub(super) fn copy_strided(x: &[f32], sizes: &[usize], strides: &[usize], y: &mut [f32]) {
+    assert!(span(sizes, strides).is_some_and(|span| span <= x.len()), "the strides stay within the numbers");
+    assert_eq!(sizes.iter().product::<usize>(), y.len(), "the sizes are those of the result");
+    if y.is_empty() {
+        return;
+    }
+    let mut axes = merged(sizes, strides);
+    let Some(nearest_in_y) = axes.pop() else {
+        y[0] = x[0];
+        return;
+    };
+    let nearest_in_x = (0..axes.len()).min_by_key(|&i| axes[i].from).filter(|&i| axes[i].from < nearest_in_y.from);
+    match nearest_in_x {
+        Some(i) => {
+            let nearest_in_x = axes.remove(i);
+            // Blocks of this axis are outermost, so that each line of y stays in the cache until it is full.
+            for start in (0..nearest_in_x.size).step_by(TILE) {
+                let block = Axis { size: TILE.min(nearest_in_x.size - start), ..nearest_in_x };
+                for_each_offset(&axes, |from, to| {
+                    let (from, to) = (from + start * block.from, to + start * block.to);
+                    copy_in_tiles(&x[from..], nearest_in_y, block, &mut y[to..]);
+                });
+            }
+        }
+        None if nearest_in_y.from == 1 => for_each_offset(&axes, |from, to| {
+            y[to..to + nearest_in_y.size].copy_from_slice(&x[from..from + nearest_in_y.size]);
+        }),
+        None => for_each_offset(&axes, |from, to| {
+            let y = y[to..to + nearest_in_y.size].iter_mut();
+            y.enumerate().for_each(|(i, value)| *value = x[from + i * nearest_in_y.from]);
+        }),
+    }
+}
+
+/// Two axes of `x`: rows, which are contiguous in `y`, and at most 16 columns, which are near each other in `x`.
+fn copy_in_tiles(x: &[f32], rows: Axis, columns: Axis, y: &mut [f32]) {
+    let mut tile = [[0.0; TILE]; TILE];
+    for start in (0..rows.size).step_by(TILE) {
+        let height = TILE.min(rows.size - start);
+        for (i, line) in tile[..height].iter_mut().enumerate() {
+            let x = &x[(start + i) * rows.from..];
+            if columns.from == 1 && columns.size == TILE {
+                line.copy_from_slice(&x[..TILE]);
+            } else {
+                line[..columns.size].iter_mut().enumerate().for_each(|(j, value)| *value = x[j * columns.from]);
+            }
+        }
+        for j in 0..columns.size {
+            let y = &mut y[j * columns.to + start..];
+            y[..height].iter_mut().zip(&tile).for_each(|(y, line)| *y = line[j]);
+        }
+    }
+}
+
+/// The axes without those of size 1, and with neighbours that lie side by side on both sides made one.
+fn merged(sizes: &[usize], strides: &[usize]) -> Vec<Axis> {
+    let mut axes: Vec<Axis> = Vec::with_capacity(sizes.len());
+    for ((&size, &from), to) in sizes.iter().zip(strides).zip(row_major(sizes)).filter(|((size, _), _)| **size != 1) {
+        match axes.last_mut() {
+            Some(last) if last.from == from * size => *last = Axis { size: last.size * size, from, to },
+            _ => axes.push(Axis { size, from, to }),
+        }
+    }
+    axes
+}
+
+/// Calls `f` with the offsets on both sides of every index, the last axis fastest.
+fn for_each_offset(axes: &[Axis], mut f: impl FnMut(usize, usize)) {
+    let mut index = vec![0; axes.len()];
+    let (mut from, mut to) = (0, 0);
+    loop {
+        f(from, to);
+        let Some(axis) = (0..axes.len()).rev().find(|&axis| index[axis] + 1 < axes[axis].size) else { return };
+        for later in axis + 1..axes.len() {
+            from -= index[later] * axes[later].from;
+            to -= index[later] * axes[later].to;
+            index[later] = 0;
+        }
+        index[axis] += 1;
+        from += axes[axis].from;
+        to += axes[axis].to;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn by_definition(x: &[f32], sizes: &[usize], strides: &[usize]) -> Vec<f32> {
+        let offset = |index: &[usize]| index.iter().zip(strides).map(|(i, stride)| i * stride).sum::<usize>();
+        ocelli_tensor::Tensor::from_fn(sizes, |index| x[offset(index)]).into_vec()
+    }
+
+    fn check(sizes: &[usize], strides: &[usize]) {
+        let x: Vec<f32> = (0..span(sizes, strides).unwrap().max(1)).map(|i| i as f32).collect();
+        let mut y = vec![f32::NAN; sizes.iter().product()];
+        copy_strided(&x, sizes, strides, &mut y);
+        assert_eq!(y, by_definition(&x, sizes, strides), "{sizes:?} with strides {strides:?}");
+    }
+
+    #[test]
+    fn named_cases() {
+        for (sizes, strides) in [
+            (vec![], vec![]),
+            (vec![5], vec![1]),
+            (vec![5], vec![3]),
+            (vec![5], vec![0]),
+            (vec![0, 3], vec![3, 1]),
+            (vec![17, 33], vec![1, 17]),
+            (vec![33, 17], vec![40, 2]),
+            (vec![3, 1, 4], vec![4, 99, 1]),
+            // OIHW from HWIO, and back.
+            (vec![18, 5, 3, 3], vec![1, 18, 270, 90]),
+            (vec![3, 3, 5, 18], vec![3, 1, 9, 45]),
+            // An expanded axis.
+            (vec![4, 20, 3], vec![3, 0, 1]),
+        ] {
+            check(&sizes, &strides);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_addressed_has_no_span() {
+        assert_eq!(span(&[usize::MAX, 2], &[usize::MAX, 1]), None);
+        assert_eq!(span(&[2, 2], &[usize::MAX, 1]), None);
+        assert_eq!(span(&[usize::MAX, 0], &[usize::MAX, 1]), Some(0));
+        assert_eq!(span(&[], &[]), Some(1));
+        assert!(is_row_major(&[2, 1, 3], &[3, 7, 1]) && !is_row_major(&[2, 3], &[1, 2]));
+    }
+
+    proptest! {
+        #[test]
+        fn every_order_of_axes(
+            sizes in prop::collection::vec(1usize..20, 1..5),
+            order in Just((0..4usize).collect::<Vec<_>>()).prop_shuffle(),
+        ) {
+            let order: Vec<usize> = order.into_iter().filter(|&axis| axis < sizes.len()).collect();
+            let whole = row_major(&sizes);
+            let permuted = |list: &[usize]| order.iter().map(|&axis| list[axis]).collect::<Vec<_>>();
+            check(&permuted(&sizes), &permuted(&whole));
+        }
+    }
+}

@@ -1,0 +1,5 @@
+mod hostile;
+mod loading;
+mod saving;
+mod torch_files;
+mod torch_writer;

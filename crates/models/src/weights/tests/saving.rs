@@ -1,0 +1,125 @@
+//! Safetensors, there and back.
+
+use crate::weights::*;
+use ::safetensors::SafeTensors;
+use ocelli_graph::Model;
+use ocelli_layers::{Conv2d, Dense};
+use std::fs;
+
+fn model(channels: usize, seed: u64) -> Model {
+    let network = |x: &ocelli_graph::Node| {
+        x.apply("conv", Conv2d::new(channels, [2, 3])).global_avg_pool().apply("fc", Dense::new(3))
+    };
+    Model::build(network, [5, 5, 2], seed).unwrap()
+}
+
+#[test]
+fn weights_and_metadata_come_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("w.safetensors");
+    let saved = model(4, 1);
+    let metadata = Metadata::from([("architecture".to_string(), "test".to_string())]);
+    save_weights(&saved, &path, &metadata).unwrap();
+    let mut loaded = model(4, 2);
+    assert_eq!(load_weights(&mut loaded, &path).unwrap(), metadata);
+    assert_eq!(read_metadata(&path).unwrap(), metadata);
+    for (parameter, value) in saved.parameters().iter() {
+        assert_eq!(loaded.parameters().value(&parameter.path), Some(value), "{}", parameter.path);
+    }
+    let bytes = fs::read(&path).unwrap();
+    let metadata: Metadata = (0..20).map(|i| (format!("key{i}"), i.to_string())).collect();
+    let again = || {
+        save_weights(&saved, folder.path().join("again"), &metadata).unwrap();
+        fs::read(folder.path().join("again")).unwrap()
+    };
+    assert_eq!(again(), again(), "equal models have equal files");
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    assert_eq!(file.tensor("conv.weight").unwrap().shape(), [4, 2, 2, 3]);
+    assert_eq!(file.tensor("fc.weight").unwrap().shape(), [3, 4]);
+    let word = |i: usize| file.tensor("conv.weight").unwrap().data()[4 * i..4 * i + 4].to_vec();
+    let value = saved.parameters().value("conv.weight").unwrap();
+    assert_eq!(word((2 * 2 * 2 + 1) * 3 + 2), value[[1, 2, 0, 2]].to_le_bytes(), "[2, 0, 1, 2] in the file");
+}
+
+#[test]
+fn files_that_do_not_fit_say_everything_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("w.safetensors");
+    save_weights(&model(4, 1), &path, &Metadata::new()).unwrap();
+    let other = |x: &ocelli_graph::Node| x.apply("conv", Conv2d::new(5, [2, 3])).apply("last", Conv2d::new(1, 1));
+    let mut other = Model::build(other, [5, 5, 2], 0).unwrap();
+    let before = other.parameters().value("conv.bias").unwrap().clone();
+    let error = load_weights(&mut other, &path).unwrap_err().to_string();
+    for part in [
+        "does not fit the model",
+        "conv.weight is [4, 2, 2, 3], expected [5, 2, 2, 3]",
+        "last.weight is missing",
+        "fc.bias is unexpected",
+    ] {
+        assert!(error.contains(part), "{part} in: {error}");
+    }
+    assert_eq!(other.parameters().value("conv.bias"), Some(&before), "nothing was changed");
+}
+
+#[test]
+fn truncated_and_wrong_files_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("w.safetensors");
+    save_weights(&model(4, 1), &path, &Metadata::new()).unwrap();
+    let whole = fs::read(&path).unwrap();
+    let error = |bytes: &[u8]| {
+        fs::write(&path, bytes).unwrap();
+        load_weights(&mut model(4, 1), &path).unwrap_err().to_string()
+    };
+    for broken in [&whole[..whole.len() - 5], &whole[..20], &[&whole[..], b"more"].concat()] {
+        let error = error(broken);
+        assert!(error.contains("w.safetensors: not a whole safetensors file: "), "{error}");
+    }
+    for other in [&b"\x1f\x8b gzip or so"[..], b""] {
+        let error = error(other);
+        assert!(error.ends_with("w.safetensors: neither a safetensors file nor one that torch.save wrote"), "{error}");
+    }
+    let none = load_weights(&mut model(4, 1), folder.path().join("none")).unwrap_err();
+    assert!(matches!(none, WeightsError::Io { .. }), "{none}");
+}
+
+fn safetensors(header: &str, data: &[u8]) -> Result<WeightFile, WeightsError> {
+    WeightFile::from_bytes("w", [&(header.len() as u64).to_le_bytes(), header.as_bytes(), data].concat())
+}
+
+#[test]
+fn every_kind_of_number_is_read() {
+    for (dtype, data, expected) in [
+        ("F32", (-2f32).to_le_bytes().to_vec(), -2.0),
+        ("F64", (-2f64).to_le_bytes().to_vec(), -2.0),
+        ("F16", vec![0, 0xC0], -2.0),
+        ("BF16", vec![0, 0xC0], -2.0),
+        ("I64", (-2i64).to_le_bytes().to_vec(), -2.0),
+        ("U8", vec![2], 2.0),
+        ("BOOL", vec![1], 1.0),
+    ] {
+        let header = format!(r#"{{"x":{{"dtype":"{dtype}","shape":[1],"data_offsets":[0,{}]}}}}"#, data.len());
+        assert_eq!(safetensors(&header, &data).unwrap().read("x").unwrap().data(), [expected], "{dtype}");
+    }
+    let mut file = safetensors(r#"{"x":{"dtype":"F8_E4M3","shape":[1],"data_offsets":[0,1]}}"#, &[1]).unwrap();
+    assert_eq!(file.info("x").unwrap().dtype, DType::Other("F8_E4M3"));
+    assert_eq!(file.read("x").unwrap_err().to_string(), "w: x holds F8_E4M3, which cannot be read");
+    assert_eq!(file.read("y").unwrap_err().to_string(), "w: no tensor is called \"y\"");
+}
+
+#[test]
+fn lying_headers_are_refused() {
+    let max = usize::MAX;
+    for (header, reason) in [
+        (r#"{"x":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}}"#.to_string(), "invalid shape"),
+        (r#"{"x":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}"#.into(), "the file ends too early"),
+        (r#"{"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#.into(), "the header describes"),
+        (format!(r#"{{"x":{{"dtype":"F32","shape":[{max},{max}],"data_offsets":[0,8]}}}}"#), ""),
+        (format!(r#"{{"x":{{"dtype":"U8","shape":[1],"data_offsets":[{},{max}]}}}}"#, max - 1), ""),
+        (r#"{"x":{"dtype":"F33","shape":[1],"data_offsets":[0,4]}}"#.into(), "unknown variant"),
+        ("{".into(), "EOF"),
+    ] {
+        let error = safetensors(&header, &[0; 8]).unwrap_err().to_string();
+        assert!(error.starts_with("w: not a whole safetensors file: ") && error.contains(reason), "{error}");
+    }
+}
