@@ -28,6 +28,7 @@
 #![forbid(unsafe_code)]
 
 mod activation;
+mod batch_norm;
 mod conv2d;
 mod dense;
 mod dropout;
@@ -40,6 +41,7 @@ mod sequential;
 mod sub_sampling;
 
 pub use activation::Activation;
+pub use batch_norm::BatchNorm;
 pub use conv2d::Conv2d;
 pub use dense::Dense;
 pub use dropout::Dropout;

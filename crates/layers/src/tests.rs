@@ -24,6 +24,8 @@ fn shapes() {
     assert_eq!(output_of(MaxPool2d::new(3).stride(2).ceil(), &[14, 14, 5]), "[N, 7, 7, 5]");
     assert_eq!(output_of(AvgPool2d::new(2).padding(1), &[6, 6, 5]), "[N, 4, 4, 5]");
     assert_eq!(output_of(AdaptiveAvgPool2d::new([3, 2]), &[10, 9, 5]), "[N, 3, 2, 5]");
+    assert_eq!(output_of(BatchNorm::new(), &[10, 9, 5]), "[N, 10, 9, 5]");
+    assert_eq!(output_of(BatchNorm::new().affine(false), &[5]), "[N, 5]");
     assert_eq!(output_of(GlobalAvgPool, &[10, 9, 5]), "[N, 5]");
     assert_eq!(output_of(SubSampling::new(2), &[28, 28, 6]), "[N, 14, 14, 6]");
     assert_eq!(output_of(Sequential::new().then(Flatten).then(Dense::new(4)), &[2, 3, 2]), "[N, 4]");
@@ -101,6 +103,27 @@ fn sub_sampling_sums_scales_and_shifts() {
 }
 
 #[test]
+fn normalisations_have_the_parameters_of_their_settings() {
+    let paths = |layer: BatchNorm| {
+        let model = Model::build(|x| x.apply("bn", &layer), [2, 2, 3], 0).unwrap();
+        let paths: Vec<String> = model.parameters().iter().map(|(parameter, _)| parameter.path.clone()).collect();
+        (paths, model.parameters().trained_count())
+    };
+    assert_eq!(
+        paths(BatchNorm::new()),
+        (["bn.bias", "bn.running_mean", "bn.running_var", "bn.weight"].map(String::from).to_vec(), 6)
+    );
+    assert_eq!(
+        paths(BatchNorm::new().affine(false)),
+        (["bn.running_mean", "bn.running_var"].map(String::from).to_vec(), 0)
+    );
+    // Of a new layer the running statistics are 0 and 1: inference does nothing but add ε.
+    let layer = BatchNorm::new().affine(false).epsilon(3.0);
+    let model = Model::build(|x| x.apply("bn", &layer), [2], 0).unwrap();
+    assert_eq!(model.predict(&Tensor::from_vec([1, 2], vec![1.0, -4.0]).unwrap()).unwrap().data(), [0.5, -2.0]);
+}
+
+#[test]
 fn algorithms_can_be_forced() {
     let x = Tensor::uniform([2, 8, 8, 3], ocelli_graph::Key::new(1));
     let run = |layer: Conv2d| Model::build(|x| x.apply("c", &layer), [8, 8, 3], 0).unwrap().predict(&x).unwrap();
@@ -146,6 +169,11 @@ fn mistakes_have_their_sentences() {
             "layer (MaxPool2d): expected 9 or more pixels (the window) on axis H, got 8 in [N, 8, 8, 64] from input \
              \"input\"",
         ),
+        (
+            mistake(BatchNorm::new().epsilon(0.0), picture),
+            "layer (BatchNorm): epsilon must be a positive number, got 0",
+        ),
+        (mistake(BatchNorm::new().momentum(1.5), picture), "layer (BatchNorm): the momentum 1.5 is not in [0, 1]"),
         (mistake(Dropout(1.0), picture), "layer (Dropout): the probability 1 is not in [0, 1)"),
         (
             mistake(RadialBasis::new(3, vec![0.0; 5]), &[2]),

@@ -2,6 +2,7 @@
 
 mod activation;
 mod arithmetic;
+mod batch_norm;
 mod concat;
 mod connections;
 mod conv2d;
@@ -18,6 +19,7 @@ mod squared_distance;
 
 pub use activation::{Activation, ActivationBackward};
 pub use arithmetic::Arithmetic;
+pub use batch_norm::{BatchNormOp, BatchNormParameters};
 pub use concat::Concat;
 pub use connections::{ConnectionError, ConnectionTable, Connections};
 pub use conv2d::{Conv2dBackwardData, Conv2dBackwardFilter, Conv2dOp};

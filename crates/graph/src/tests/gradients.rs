@@ -1,6 +1,7 @@
 //! Every backward rule against central differences.
 
 use super::{batch_of, conv, input};
+use crate::ops::{BatchNormOp, BatchNormParameters};
 use crate::{Axis, Batch, Constant, Dim, Fault, Mode, Model, Node, Op, Operands, Shape, Tensor, Wrt};
 use ocelli_kernels::{
     conv::{Conv2dSettings, Padding},
@@ -170,6 +171,24 @@ fn convolutions_and_pools() {
     check_with("max_pool", move |x| x.max_pool(overlapping), apart);
     check("avg_pool", move |x| x.avg_pool(overlapping, CountPadding::Include), &[2, 5, 5, 2]);
     check("adaptive_avg_pool", |x| x.adaptive_avg_pool(2, 3), &[2, 5, 4, 2]);
+}
+
+#[test]
+fn normalisations() {
+    let batch_norm = |x: &Node| {
+        let (trace, channels) = (x.trace(), [x.channels()]);
+        let parameters = BatchNormParameters {
+            weight: &trace.parameter("weight", channels, crate::initial::tests::Ramp),
+            bias: &trace.parameter("bias", channels, crate::initial::tests::Ramp),
+            running_mean: &trace.state("mean", channels, Constant(0.5)),
+            running_variance: &trace.state("variance", channels, Constant(0.7)),
+        };
+        x.batch_norm(BatchNormOp::new(1e-2, 0.1), parameters)
+    };
+    check("batch_norm", batch_norm, &[3, 2, 3, 2]);
+    check("batch_norm of rows", batch_norm, &[5, 3]);
+    check("batch_norm in between", |x| batch_norm(&x.tanh()).square(), &[4, 2, 2, 2]);
+    check("batch_norm of one operand twice", |x| batch_norm(x) * x, &[4, 3]);
 }
 
 #[test]
