@@ -9,6 +9,7 @@ pub mod elementwise;
 mod epilogue;
 pub mod finite;
 pub mod gemm;
+pub mod local_response;
 pub mod optimizer;
 pub mod pool;
 pub mod reduce;

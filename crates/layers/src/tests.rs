@@ -26,6 +26,7 @@ fn shapes() {
     assert_eq!(output_of(AdaptiveAvgPool2d::new([3, 2]), &[10, 9, 5]), "[N, 3, 2, 5]");
     assert_eq!(output_of(BatchNorm::new(), &[10, 9, 5]), "[N, 10, 9, 5]");
     assert_eq!(output_of(BatchNorm::new().affine(false), &[5]), "[N, 5]");
+    assert_eq!(output_of(LocalResponseNorm::of_sum(5), &[10, 9, 5]), "[N, 10, 9, 5]");
     assert_eq!(output_of(GlobalAvgPool, &[10, 9, 5]), "[N, 5]");
     assert_eq!(output_of(SubSampling::new(2), &[28, 28, 6]), "[N, 14, 14, 6]");
     assert_eq!(output_of(Sequential::new().then(Flatten).then(Dense::new(4)), &[2, 3, 2]), "[N, 4]");
@@ -124,6 +125,21 @@ fn normalisations_have_the_parameters_of_their_settings() {
 }
 
 #[test]
+fn local_responses_are_of_a_sum_or_of_a_mean() {
+    let y = |layer: LocalResponseNorm| {
+        let model = Model::build(|x| x.apply("norm", layer.beta(1.0).alpha(0.3)), [3], 0).unwrap();
+        let x = Tensor::from_vec([1, 3], vec![1.0, 2.0, 3.0]).unwrap();
+        model.predict(&x).unwrap().data().to_vec()
+    };
+    let near = |got: Vec<f32>, expected: [f32; 3]| {
+        assert!(got.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{got:?}, expected {expected:?}");
+    };
+    // Neighbours' squares: 1 + 4, 1 + 4 + 9, 4 + 9.
+    near(y(LocalResponseNorm::of_sum(3)), [1.0 / 3.5, 2.0 / 6.2, 3.0 / 5.9]);
+    near(y(LocalResponseNorm::of_mean(3)), [1.0 / 1.5, 2.0 / 2.4, 3.0 / 2.3]);
+}
+
+#[test]
 fn algorithms_can_be_forced() {
     let x = Tensor::uniform([2, 8, 8, 3], ocelli_graph::Key::new(1));
     let run = |layer: Conv2d| Model::build(|x| x.apply("c", &layer), [8, 8, 3], 0).unwrap().predict(&x).unwrap();
@@ -174,6 +190,15 @@ fn mistakes_have_their_sentences() {
             "layer (BatchNorm): epsilon must be a positive number, got 0",
         ),
         (mistake(BatchNorm::new().momentum(1.5), picture), "layer (BatchNorm): the momentum 1.5 is not in [0, 1]"),
+        (mistake(LocalResponseNorm::of_sum(0), picture), "layer (LocalResponseNorm): a sum over 0 channels"),
+        (
+            mistake(LocalResponseNorm::of_mean(5).k(0.0), picture),
+            "layer (LocalResponseNorm): k must be a positive number, got 0",
+        ),
+        (
+            mistake(LocalResponseNorm::of_sum(5).alpha(-1.0), picture),
+            "layer (LocalResponseNorm): alpha must be a number that is not negative, got -1",
+        ),
         (mistake(Dropout(1.0), picture), "layer (Dropout): the probability 1 is not in [0, 1)"),
         (
             mistake(RadialBasis::new(3, vec![0.0; 5]), &[2]),

@@ -5,6 +5,7 @@ use crate::ops::{BatchNormOp, BatchNormParameters};
 use crate::{Axis, Batch, Constant, Dim, Fault, Mode, Model, Node, Op, Operands, Shape, Tensor, Wrt};
 use ocelli_kernels::{
     conv::{Conv2dSettings, Padding},
+    local_response::LocalResponse,
     pool::{CountPadding, PoolSettings},
 };
 
@@ -188,6 +189,9 @@ fn normalisations() {
     check("batch_norm", batch_norm, &[3, 2, 3, 2]);
     check("batch_norm of rows", batch_norm, &[5, 3]);
     check("batch_norm in between", |x| batch_norm(&x.tanh()).square(), &[4, 2, 2, 2]);
+    let norm = |size, beta| LocalResponse { size, alpha: 0.5, beta, k: 1.0 };
+    check("local_response_norm", |x| x.local_response_norm(norm(5, 0.75)), &[2, 2, 2, 7]);
+    check("local_response_norm of an even size", |x| x.local_response_norm(norm(4, 0.6)), &[2, 7]);
     check("batch_norm of one operand twice", |x| batch_norm(x) * x, &[4, 3]);
 }
 
