@@ -9,6 +9,8 @@ pub mod elementwise;
 mod epilogue;
 pub mod finite;
 pub mod gemm;
+pub mod group_norm;
+pub mod layer_norm;
 pub mod local_response;
 pub mod optimizer;
 pub mod pool;

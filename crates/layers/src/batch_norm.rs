@@ -1,11 +1,13 @@
 //! Batch normalisation.
 
-use crate::Init;
-use ocelli_graph::{
-    Initializer, Layer, Node, Shape,
-    ops::{BatchNormOp, BatchNormParameters, Fill},
+use crate::{
+    Init,
+    affine::{Affine, normalisation_settings},
 };
-use std::sync::Arc;
+use ocelli_graph::{
+    Layer, Node,
+    ops::{BatchNormOp, BatchNormParameters},
+};
 
 /// Normalises each channel over the batch and all pixels, then scales and shifts it (Ioffe and Szegedy 2015).
 ///
@@ -32,9 +34,7 @@ use std::sync::Arc;
 pub struct BatchNorm {
     epsilon: f32,
     momentum: f32,
-    affine: bool,
-    weight_init: Arc<dyn Initializer>,
-    bias_init: Arc<dyn Initializer>,
+    affine: Affine,
 }
 
 impl Default for BatchNorm {
@@ -46,19 +46,7 @@ impl Default for BatchNorm {
 impl BatchNorm {
     /// With ε = 10⁻⁵ and momentum 0.1, as in PyTorch.
     pub fn new() -> BatchNorm {
-        BatchNorm {
-            epsilon: 1e-5,
-            momentum: 0.1,
-            affine: true,
-            weight_init: Arc::new(Init::Constant(1.0)),
-            bias_init: Arc::new(Init::Constant(0.0)),
-        }
-    }
-
-    /// What is added to the variance.
-    pub fn epsilon(mut self, epsilon: f32) -> BatchNorm {
-        self.epsilon = epsilon;
-        self
+        BatchNorm { epsilon: 1e-5, momentum: 0.1, affine: Affine::default() }
     }
 
     /// The share of each batch in the running statistics: `running = (1 − momentum) running + momentum batch`, with the
@@ -67,35 +55,14 @@ impl BatchNorm {
         self.momentum = momentum;
         self
     }
-
-    /// Whether normalised values are scaled and shifted by learnt numbers.
-    pub fn affine(mut self, affine: bool) -> BatchNorm {
-        self.affine = affine;
-        self
-    }
-
-    /// Where the first scales come from; ones unless said otherwise. Zeros in the last normalisation of a residual block
-    /// make the block the identity at first (Goyal et al. 2017).
-    pub fn weight_init(mut self, init: impl Initializer + 'static) -> BatchNorm {
-        self.weight_init = Arc::new(init);
-        self
-    }
-
-    /// Where the first shifts come from; zeros unless said otherwise.
-    pub fn bias_init(mut self, init: impl Initializer + 'static) -> BatchNorm {
-        self.bias_init = Arc::new(init);
-        self
-    }
 }
+
+normalisation_settings!(BatchNorm);
 
 impl Layer for BatchNorm {
     fn forward(&self, x: &Node) -> Node {
         let (trace, channels) = (x.trace(), [x.shape().channels()]);
-        let factor = |name: &str, init: &Arc<dyn Initializer>, constant: f32| match self.affine {
-            true => trace.parameter_from(name, channels, init.clone()),
-            false => constants(x, channels, constant),
-        };
-        let (weight, bias) = (factor("weight", &self.weight_init, 1.0), factor("bias", &self.bias_init, 0.0));
+        let (weight, bias) = self.affine.of(x);
         let running_mean = trace.state("running_mean", channels, Init::Constant(0.0));
         let running_variance = trace.state("running_var", channels, Init::Constant(1.0));
         let parameters = BatchNormParameters {
@@ -106,9 +73,4 @@ impl Layer for BatchNorm {
         };
         x.batch_norm(BatchNormOp::new(self.epsilon, self.momentum), parameters)
     }
-}
-
-/// A number for each channel that nothing learns.
-fn constants(x: &Node, channels: [usize; 1], value: f32) -> Node {
-    x.trace().call(Arc::new(Fill { value, shape: Shape::from(channels) }), &[]).swap_remove(0)
 }

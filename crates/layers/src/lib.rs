@@ -28,12 +28,15 @@
 #![forbid(unsafe_code)]
 
 mod activation;
+mod affine;
 mod batch_norm;
 mod conv2d;
 mod dense;
 mod dropout;
 mod flatten;
+mod group_norm;
 mod initial;
+mod layer_norm;
 mod local_response_norm;
 mod pair;
 mod pool;
@@ -47,7 +50,9 @@ pub use conv2d::Conv2d;
 pub use dense::Dense;
 pub use dropout::Dropout;
 pub use flatten::{Flatten, Reshape};
+pub use group_norm::{GroupNorm, InstanceNorm};
 pub use initial::{Distribution, Init};
+pub use layer_norm::LayerNorm;
 pub use local_response_norm::LocalResponseNorm;
 pub use ocelli_graph::ops::{ConnectionError, ConnectionTable};
 pub use ocelli_kernels::conv::{ConvMode, Padding};

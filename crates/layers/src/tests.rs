@@ -27,6 +27,9 @@ fn shapes() {
     assert_eq!(output_of(BatchNorm::new(), &[10, 9, 5]), "[N, 10, 9, 5]");
     assert_eq!(output_of(BatchNorm::new().affine(false), &[5]), "[N, 5]");
     assert_eq!(output_of(LocalResponseNorm::of_sum(5), &[10, 9, 5]), "[N, 10, 9, 5]");
+    assert_eq!(output_of(LayerNorm::new(), &[10, 9, 5]), "[N, 10, 9, 5]");
+    assert_eq!(output_of(GroupNorm::new(5), &[10, 9, 5]), "[N, 10, 9, 5]");
+    assert_eq!(output_of(InstanceNorm::new(), &[10, 9, 5]), "[N, 10, 9, 5]");
     assert_eq!(output_of(GlobalAvgPool, &[10, 9, 5]), "[N, 5]");
     assert_eq!(output_of(SubSampling::new(2), &[28, 28, 6]), "[N, 14, 14, 6]");
     assert_eq!(output_of(Sequential::new().then(Flatten).then(Dense::new(4)), &[2, 3, 2]), "[N, 4]");
@@ -105,19 +108,16 @@ fn sub_sampling_sums_scales_and_shifts() {
 
 #[test]
 fn normalisations_have_the_parameters_of_their_settings() {
-    let paths = |layer: BatchNorm| {
+    fn paths(layer: impl ocelli_graph::Layer) -> String {
         let model = Model::build(|x| x.apply("bn", &layer), [2, 2, 3], 0).unwrap();
-        let paths: Vec<String> = model.parameters().iter().map(|(parameter, _)| parameter.path.clone()).collect();
-        (paths, model.parameters().trained_count())
-    };
-    assert_eq!(
-        paths(BatchNorm::new()),
-        (["bn.bias", "bn.running_mean", "bn.running_var", "bn.weight"].map(String::from).to_vec(), 6)
-    );
-    assert_eq!(
-        paths(BatchNorm::new().affine(false)),
-        (["bn.running_mean", "bn.running_var"].map(String::from).to_vec(), 0)
-    );
+        model.parameters().iter().map(|(parameter, _)| parameter.path.clone()).collect::<Vec<_>>().join(" ")
+    }
+    assert_eq!(paths(BatchNorm::new()), "bn.bias bn.running_mean bn.running_var bn.weight");
+    assert_eq!(paths(BatchNorm::new().affine(false)), "bn.running_mean bn.running_var");
+    assert_eq!(paths(LayerNorm::new()), "bn.bias bn.weight");
+    assert_eq!(paths(GroupNorm::new(3)), "bn.bias bn.weight");
+    assert_eq!(paths(InstanceNorm::new()), "");
+    assert_eq!(paths(InstanceNorm::new().affine(true)), "bn.bias bn.weight");
     // Of a new layer the running statistics are 0 and 1: inference does nothing but add ε.
     let layer = BatchNorm::new().affine(false).epsilon(3.0);
     let model = Model::build(|x| x.apply("bn", &layer), [2], 0).unwrap();
@@ -198,6 +198,16 @@ fn mistakes_have_their_sentences() {
         (
             mistake(LocalResponseNorm::of_sum(5).alpha(-1.0), picture),
             "layer (LocalResponseNorm): alpha must be a number that is not negative, got -1",
+        ),
+        (
+            mistake(LayerNorm::new().epsilon(f32::NAN), picture),
+            "layer (LayerNorm): epsilon must be a positive number, got NaN",
+        ),
+        (mistake(GroupNorm::new(5), picture), "layer (GroupNorm): groups = 5 does not divide the 64 channels"),
+        (mistake(GroupNorm::new(0), picture), "layer (GroupNorm): groups = 0 does not divide the 64 channels"),
+        (
+            mistake(InstanceNorm::new(), &[8]),
+            "layer (InstanceNorm): expected two or more numbers a group, got one in [N, 8] from input \"input\"",
         ),
         (mistake(Dropout(1.0), picture), "layer (Dropout): the probability 1 is not in [0, 1)"),
         (

@@ -76,19 +76,9 @@ impl BatchNormOp {
 
 impl Op for BatchNormOp {
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
-        if x[0].rank() < 2 {
-            return Err(Fault::Rank { input: 0, expected: "[N, C] or [N, H, W, C]" });
-        }
-        if !(self.epsilon > 0.0 && self.epsilon.is_finite()) {
-            return Err(Fault::Setting(format!("epsilon must be a positive number, got {}", self.epsilon)));
-        }
+        let of_channels = check_normalised(x, self.epsilon)?;
         if !(0.0..=1.0).contains(&self.momentum) {
             return Err(Fault::Setting(format!("the momentum {} is not in [0, 1]", self.momentum)));
-        }
-        let of_channels = Shape::from([x[0].channels()]);
-        if let Some(input) = (1..x.len()).find(|&input| *x[input] != of_channels) {
-            let (expected, got) = (x[0].channels(), x[input].dims().first().copied().unwrap_or(Dim::Fixed(1)));
-            return Err(Fault::Size { input, axis: Axis::C, expected, what: "channels", got });
         }
         let statistics = vec![of_channels; self.outputs() - 1];
         Ok([vec![x[0].clone()], statistics].concat())
@@ -191,6 +181,23 @@ impl Op for BatchNormBackwardData {
         batch_norm_backward_data(&norm, x, dy, through, k.output(0));
         Ok(())
     }
+}
+
+/// What every normalisation asks for: channels, a number of each other operand for each of them, and a positive ε. Answers
+/// the shape `[C]`.
+pub(super) fn check_normalised(x: &[&Shape], epsilon: f32) -> Result<Shape, Fault> {
+    if x[0].rank() < 2 {
+        return Err(Fault::Rank { input: 0, expected: "[N, C] or [N, H, W, C]" });
+    }
+    if !(epsilon > 0.0 && epsilon.is_finite()) {
+        return Err(Fault::Setting(format!("epsilon must be a positive number, got {epsilon}")));
+    }
+    let of_channels = Shape::from([x[0].channels()]);
+    if let Some(input) = (1..x.len()).find(|&input| *x[input] != of_channels) {
+        let (expected, got) = (x[0].channels(), x[input].dims().first().copied().unwrap_or(Dim::Fixed(1)));
+        return Err(Fault::Size { input, axis: Axis::C, expected, what: "channels", got });
+    }
+    Ok(of_channels)
 }
 
 impl Node {

@@ -1,7 +1,7 @@
 //! Every backward rule against central differences.
 
 use super::{batch_of, conv, input};
-use crate::ops::{BatchNormOp, BatchNormParameters};
+use crate::ops::{BatchNormOp, BatchNormParameters, GroupNormOp};
 use crate::{Axis, Batch, Constant, Dim, Fault, Mode, Model, Node, Op, Operands, Shape, Tensor, Wrt};
 use ocelli_kernels::{
     conv::{Conv2dSettings, Padding},
@@ -189,6 +189,23 @@ fn normalisations() {
     check("batch_norm", batch_norm, &[3, 2, 3, 2]);
     check("batch_norm of rows", batch_norm, &[5, 3]);
     check("batch_norm in between", |x| batch_norm(&x.tanh()).square(), &[4, 2, 2, 2]);
+    let parameters = |x: &Node| {
+        let parameter = |name: &str| x.trace().parameter(name, [x.channels()], crate::initial::tests::Ramp);
+        (parameter("weight"), parameter("bias"))
+    };
+    let layer_norm = |x: &Node| {
+        let (weight, bias) = parameters(x);
+        x.layer_norm(1e-2, &weight, &bias)
+    };
+    check("layer_norm", layer_norm, &[3, 2, 1, 5]);
+    check("layer_norm of rows", layer_norm, &[4, 6]);
+    for groups in [1, 2, 6] {
+        let group_norm = |x: &Node| {
+            let (weight, bias) = parameters(x);
+            x.group_norm(GroupNormOp { groups, epsilon: 1e-2 }, &weight, &bias)
+        };
+        check("group_norm", group_norm, &[2, 2, 3, 6]);
+    }
     let norm = |size, beta| LocalResponse { size, alpha: 0.5, beta, k: 1.0 };
     check("local_response_norm", |x| x.local_response_norm(norm(5, 0.75)), &[2, 2, 2, 7]);
     check("local_response_norm of an even size", |x| x.local_response_norm(norm(4, 0.6)), &[2, 7]);
