@@ -13,6 +13,7 @@ pub mod group_norm;
 pub mod layer_norm;
 pub mod local_response;
 pub mod optimizer;
+pub mod pad;
 pub mod pool;
 pub mod reduce;
 mod scratch;

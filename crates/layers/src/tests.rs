@@ -30,6 +30,12 @@ fn shapes() {
     assert_eq!(output_of(LayerNorm::new(), &[10, 9, 5]), "[N, 10, 9, 5]");
     assert_eq!(output_of(GroupNorm::new(5), &[10, 9, 5]), "[N, 10, 9, 5]");
     assert_eq!(output_of(InstanceNorm::new(), &[10, 9, 5]), "[N, 10, 9, 5]");
+    assert_eq!(output_of(Pad2d::reflect([1, 2]), &[10, 9, 5]), "[N, 12, 13, 5]");
+    assert_eq!(output_of(Pad2d::replicate(20), &[10, 9, 5]), "[N, 50, 49, 5]");
+    assert_eq!(output_of(ConvTranspose2d::new(6, 3), &[10, 9, 5]), "[N, 12, 11, 6]");
+    let twice = ConvTranspose2d::new(6, 3).stride(2).padding(Padding::uniform(1)).output_padding(1);
+    assert_eq!(output_of(twice.groups(3), &[10, 9, 9]), "[N, 20, 18, 6]");
+    assert_eq!(output_of(ConvTranspose2d::new(6, [1, 2]).dilation(3).bias(false), &[1, 9, 5]), "[N, 1, 12, 6]");
     assert_eq!(output_of(GlobalAvgPool, &[10, 9, 5]), "[N, 5]");
     assert_eq!(output_of(SubSampling::new(2), &[28, 28, 6]), "[N, 14, 14, 6]");
     assert_eq!(output_of(Sequential::new().then(Flatten).then(Dense::new(4)), &[2, 3, 2]), "[N, 4]");
@@ -85,6 +91,18 @@ fn a_vertical_edge_is_found() {
     assert_eq!(model(ConvMode::CrossCorrelation).predict(&picture).unwrap().data(), row.repeat(4));
     let flipped: Vec<f32> = row.iter().map(|v| -v).collect();
     assert_eq!(model(ConvMode::Convolution).predict(&picture).unwrap().data(), flipped.repeat(4));
+}
+
+#[test]
+fn a_transposed_convolution_spreads_its_filter() {
+    let filter = ocelli_graph::Values(vec![1.0, 2.0, 3.0, 4.0]);
+    let layer = ConvTranspose2d::new(1, 2).weight_init(filter).bias_init(Init::Constant(0.5));
+    let y = |layer: ConvTranspose2d| {
+        let x = Tensor::from_vec([1, 1, 2, 1], vec![1.0, 10.0]).unwrap();
+        Model::build(|x| x.apply("up", &layer), [1, 2, 1], 0).unwrap().predict(&x).unwrap().data().to_vec()
+    };
+    assert_eq!(y(layer.clone()), [1.5, 12.5, 20.5, 3.5, 34.5, 40.5]);
+    assert_eq!(y(layer.bias(false).stride(2)), [1.0, 2.0, 10.0, 20.0, 3.0, 4.0, 30.0, 40.0]);
 }
 
 #[test]
@@ -208,6 +226,33 @@ fn mistakes_have_their_sentences() {
         (
             mistake(InstanceNorm::new(), &[8]),
             "layer (InstanceNorm): expected two or more numbers a group, got one in [N, 8] from input \"input\"",
+        ),
+        (mistake(Pad2d::reflect(8), picture), "layer (Pad2d): 8 pixels on axis H cannot be continued by 8"),
+        (mistake(Pad2d::replicate(1), &[8]), "layer (Pad2d): expected [N, H, W, C], got [N, 8] from input \"input\""),
+        (
+            mistake(ConvTranspose2d::new(4, 3).output_padding(1), picture),
+            "layer (ConvTranspose2d): an output padding of 1 on axis H is not less than the stride",
+        ),
+        (
+            mistake(ConvTranspose2d::new(4, 3).padding(Padding::uniform(5)), picture),
+            "layer (ConvTranspose2d): no pixel is left on axis H when 5 and 5 are taken off",
+        ),
+        (
+            mistake(ConvTranspose2d::new(4, 3).padding(Padding::Same), picture),
+            "layer (ConvTranspose2d): the padding of a transposed convolution must be numbers of pixels, not Padding::Same",
+        ),
+        (
+            mistake(ConvTranspose2d::new(4, 3).stride(0), picture),
+            "layer (ConvTranspose2d): stride_h must be at least 1, got 0",
+        ),
+        (
+            mistake(ConvTranspose2d::new(5, 3).groups(4), picture),
+            "layer (ConvTranspose2d): groups = 4 does not divide the 5 output channels",
+        ),
+        (mistake(ConvTranspose2d::new(0, 3), picture), "layer (ConvTranspose2d): 0 filters of 3×3 pixels"),
+        (
+            mistake(ConvTranspose2d::new(4, 3), &[8]),
+            "layer (ConvTranspose2d): expected [N, H, W, C], got [N, 8] from input \"input\"",
         ),
         (mistake(Dropout(1.0), picture), "layer (Dropout): the probability 1 is not in [0, 1)"),
         (

@@ -1,11 +1,12 @@
 //! Every backward rule against central differences.
 
 use super::{batch_of, conv, input};
-use crate::ops::{BatchNormOp, BatchNormParameters, GroupNormOp};
+use crate::ops::{BatchNormOp, BatchNormParameters, ConvTranspose2dOp, GroupNormOp};
 use crate::{Axis, Batch, Constant, Dim, Fault, Mode, Model, Node, Op, Operands, Shape, Tensor, Wrt};
 use ocelli_kernels::{
     conv::{Conv2dSettings, Padding},
     local_response::LocalResponse,
+    pad::{PadMode, PadSettings},
     pool::{CountPadding, PoolSettings},
 };
 
@@ -166,6 +167,25 @@ fn convolutions_and_pools() {
         &[2, 4, 4, 2],
     );
     let overlapping = PoolSettings { stride_h: 2, stride_w: 2, ..PoolSettings::square(3) };
+    let pads = |mode| PadSettings { mode, top: 2, bottom: 1, left: 0, right: 2 };
+    check("pad by reflection", move |x| x.pad(pads(PadMode::Reflect)).square(), &[2, 3, 4, 2]);
+    check("pad by the edge", move |x| x.pad(pads(PadMode::Replicate)).square(), &[2, 3, 4, 2]);
+    check(
+        "conv_transpose2d",
+        |x| {
+            let settings = Conv2dSettings {
+                stride_h: 2,
+                stride_w: 3,
+                dilation_h: 2,
+                padding: Padding::Explicit { top: 1, bottom: 0, left: 0, right: 1 },
+                groups: 2,
+                ..Conv2dSettings::default()
+            };
+            let w = x.trace().parameter("w", [2, 3, 1, 4], crate::initial::tests::Ramp);
+            x.conv_transpose2d(ConvTranspose2dOp::new(settings, [1, 2]), &w)
+        },
+        &[2, 3, 2, 4],
+    );
     // Far enough from each other that no step of the differences changes a maximum.
     let apart =
         Tensor::from_fn([2, 5, 5, 2], |i| (((i[0] * 5 + i[1]) * 5 + i[2]) * 37 % 50) as f32 * 0.05 + i[3] as f32);
