@@ -3,8 +3,8 @@
 pub use ocelli_data::{Dataset, Loader};
 pub use ocelli_graph::{Batch, Layer, Mode, Model, Node, Objective, Shared, Step, Tensor, Trace, Wrt, func};
 pub use ocelli_layers::{
-    Activation, AvgPool2d, Conv2d, Dense, Distribution, Dropout, Flatten, GlobalAvgPool, Init, MaxPool2d, Padding,
-    Sequential,
+    Activation, AvgPool2d, BatchNorm, Conv2d, ConvTranspose2d, Dense, Distribution, Dropout, Flatten, GlobalAvgPool,
+    GroupNorm, Init, InstanceNorm, LayerNorm, LocalResponseNorm, MaxPool2d, Pad2d, Padding, Sequential,
 };
 pub use ocelli_losses::{CrossEntropy, huber, logistic_cross_entropy, mse, softmax_cross_entropy};
 pub use ocelli_models::{LeNet5, WeightFile, WeightLoader, load_weights, save_weights};

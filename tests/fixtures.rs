@@ -3,7 +3,10 @@
 //! The files are not part of the repository; where they are absent, the test says so and passes.
 
 use ocelli::{
-    graph::{Dim, Shape, Trace},
+    graph::{
+        Dim, Shape, Trace, Values,
+        ops::{BatchNormOp, BatchNormParameters, ConvTranspose2dOp, GroupNormOp},
+    },
     kernels::{
         conv::{Conv2dSettings, Padding},
         pool::{CountPadding, PoolSettings, Rounding},
@@ -19,7 +22,11 @@ use std::{fs, path::PathBuf};
 const TOLERANCE: f64 = 1e-5;
 
 /// What this version of the library has operations for.
-const COVERED: [&str; 6] = ["conv2d", "pool", "act", "dense", "cross_entropy", "bce_logits"];
+fn is_covered(name: &str, op: &str) -> bool {
+    let operations =
+        ["conv2d", "pool", "act", "dense", "cross_entropy", "bce_logits", "batch_norm", "pad", "conv_transpose2d"];
+    operations.contains(&op) || (op == "norm" && name != "norm/l2_rows")
+}
 
 fn fixtures() -> Option<PathBuf> {
     let folder = std::env::var_os("OCELLI_FIXTURES")
@@ -97,6 +104,21 @@ fn floats(json: &Json) -> Vec<f32> {
     json.as_array().map_or(vec![], |list| list.iter().map(|n| n.as_f64().unwrap() as f32).collect())
 }
 
+/// With scale and shift as inputs, as the gradients of all operands are compared.
+fn batch_norm(trace: &Trace, args: &Json, x: &[Node]) -> Node {
+    let channels = [x[0].channels()];
+    let parameters = BatchNormParameters {
+        weight: &x[1],
+        bias: &x[2],
+        running_mean: &trace.state("running_mean", channels, Values(floats(&args["running_mean_before"]))),
+        running_variance: &trace.state("running_var", channels, Values(floats(&args["running_var_before"]))),
+    };
+    x[0].batch_norm(
+        BatchNormOp::new(number(&args["eps"], 0.0) as f32, number(&args["momentum"], 0.0) as f32),
+        parameters,
+    )
+}
+
 /// The operation of a case over its inputs.
 fn operation(trace: &Trace, name: &str, case: &Json, x: &[Node]) -> Node {
     let (args, first) = (&case["args"], x[0].scale(number(&case["args"]["scale_before"], 1.0) as f32));
@@ -114,6 +136,22 @@ fn operation(trace: &Trace, name: &str, case: &Json, x: &[Node]) -> Node {
                 ..Conv2dSettings::default()
             };
             first.conv2d(settings, &x[1], x.get(2))
+        }
+        "conv_transpose2d" => {
+            let (stride, padding) = (numbers(&args["stride"]), number(&args["padding"], 0.0) as usize);
+            let settings = Conv2dSettings {
+                stride_h: stride[0],
+                stride_w: stride[1],
+                padding: Padding::uniform(padding),
+                ..Conv2dSettings::default()
+            };
+            let output_padding = number(&args["output_padding"], 0.0) as usize;
+            first.conv_transpose2d(ConvTranspose2dOp::new(settings, [output_padding; 2]), &x[1]) + &x[2]
+        }
+        "pad" => {
+            let pixels = number(&args["pad"], 0.0) as usize;
+            let reflects = args["mode"] == "reflect";
+            first.apply("pad", if reflects { Pad2d::reflect(pixels) } else { Pad2d::replicate(pixels) })
         }
         "dense" => Node::call(ocelli::graph::ops::LinearOp, &[&first, &x[1], &x[2]]),
         "pool" => {
@@ -157,6 +195,23 @@ fn operation(trace: &Trace, name: &str, case: &Json, x: &[Node]) -> Node {
             "softmax" => first.softmax(),
             "log_softmax" => first.log_softmax(),
             other => panic!("no operation for act/{other}"),
+        },
+        "batch_norm" => batch_norm(trace, args, x),
+        "norm" => match name.strip_prefix("norm/").unwrap() {
+            "lrn_alpha_over_n" => {
+                let argument = |key: &str| number(&args[key], f64::NAN) as f32;
+                let norm = LocalResponseNorm::of_mean(number(&args["n"], 0.0) as usize);
+                first.apply("norm", norm.alpha(argument("alpha")).beta(argument("beta")).k(argument("k")))
+            }
+            "layer" => first.layer_norm(number(&args["eps"], 0.0) as f32, &x[1], &x[2]),
+            groups => {
+                let groups = match groups.strip_prefix("group_") {
+                    Some(groups) => groups.parse().unwrap(),
+                    None => first.channels(),
+                };
+                let op = GroupNormOp { groups, epsilon: number(&args["eps"], 0.0) as f32 };
+                first.group_norm(op, &x[1], &x[2])
+            }
         },
         "cross_entropy" => {
             let mut loss = CrossEntropy::new().label_smoothing(number(&args["label_smoothing"], 0.0) as f32);
@@ -220,24 +275,36 @@ fn check(name: &str, case: &Json, file: &SafeTensors<'_>) {
         assert!(error <= TOLERANCE, "{name}/{part}: relative error {error:.2e}");
     };
 
-    let y = model.run(&batch, &["output"]).unwrap_or_else(|error| panic!("{name}: {error}")).remove(0);
+    // Only batch normalisation is another function in training.
+    let mode = if case["args"]["train"] == false { Mode::Infer } else { Mode::Train };
+    let names: Vec<&str> = inputs.iter().map(|(key, _)| key.as_str()).collect();
+    let mut objective = model
+        .objective_of(mode, Wrt::Values(&names), |trace| {
+            (trace.output() * trace.input("dy", Shape::from(dy.shape()))).sum()
+        })
+        .and_then(|objective| objective.watching(&["output"]))
+        .unwrap_or_else(|error| panic!("{name}: {error}"));
+    let step = objective.step(&mut model, &batch).unwrap_or_else(|error| panic!("{name}: {error}"));
+
+    // Of a normalisation in training, only the objective knows the output.
+    let y = match step.activation("output").filter(|_| case["args"]["train"] == true) {
+        Some(y) => Tensor::from_vec(dy.shape(), y.to_vec()).unwrap(),
+        None => model.run(&batch, &["output"]).unwrap_or_else(|error| panic!("{name}: {error}")).remove(0),
+    };
     let mut y_theirs = theirs("y", &y);
     if y_theirs.shape() != out_shape {
         y_theirs = y_theirs.reshape(out_shape.clone()).unwrap();
     }
     compare("y", &y_theirs);
-
-    let names: Vec<&str> = inputs.iter().map(|(key, _)| key.as_str()).collect();
-    let mut objective = model
-        .objective_of(Mode::Train, Wrt::Values(&names), |trace| {
-            (trace.output() * trace.input("dy", Shape::from(dy.shape()))).sum()
-        })
-        .unwrap_or_else(|error| panic!("{name}: {error}"));
-    let step = objective.step(&mut model, &batch).unwrap_or_else(|error| panic!("{name}: {error}"));
     for (key, tensor) in &inputs {
         let gradient = step.gradient(key).unwrap_or_else(|| panic!("{name}: no gradient for {key}"));
         let gradient = Tensor::from_vec(tensor.shape(), gradient.to_vec()).unwrap();
         compare(&format!("d{key}"), &theirs(key, &gradient));
+    }
+    for state in ["running_mean", "running_var"] {
+        let Some(value) = model.parameters().value(state) else { continue };
+        let error = relative_error(value.data(), &floats(&case["args"][format!("{state}_after")]));
+        assert!(error <= TOLERANCE, "{name}: {state} has the relative error {error:.2e}");
     }
 }
 
@@ -250,7 +317,7 @@ fn operations_match_the_reference() {
     let (mut done, mut later) = (0, Vec::new());
     for case in cases.as_array().unwrap() {
         let name = case["name"].as_str().unwrap();
-        if COVERED.contains(&case["op"].as_str().unwrap()) {
+        if is_covered(name, case["op"].as_str().unwrap()) {
             check(name, case, &file);
             done += 1;
         } else {

@@ -43,6 +43,11 @@ impl Grads<'_> {
         self.dy[i].as_ref()
     }
 
+    /// Whether the gradient with respect to operand `i` is asked for.
+    pub fn wants(&self, i: usize) -> bool {
+        self.wants[i]
+    }
+
     /// `f()` if the gradient with respect to operand `i` is asked for.
     pub fn want(&self, i: usize, f: impl FnOnce() -> Node) -> Option<Node> {
         self.wants[i].then(f)

@@ -146,7 +146,7 @@ impl Model {
 
     /// Makes gradients leave alone every parameter at or below `path`, by whole segments (`"conv1"` freezes `conv1.weight`
     /// and not `conv10.weight`; `""` is everything). Objectives made afterwards neither compute nor keep what only frozen
-    /// parameters would need.
+    /// parameters would need, and run a batch normalisation whose running statistics are frozen as in inference.
     ///
     /// # Errors
     /// [`Error::Unknown`] if there is no such parameter.

@@ -57,6 +57,8 @@ impl Objective {
         }
         let mut graph = trace.close()?;
         let loss = loss.id().ok_or_else(|| Error::Unknown { name: "loss".into(), known: graph.known_names() })?;
+        let is_frozen = |path: &str| model.parameters().get(path).is_some_and(|parameter| parameter.frozen);
+        passes::hold_frozen(&mut graph, is_frozen);
         passes::lower(&mut graph, mode);
         let wanted = wanted(model, &graph, wrt)?;
         let trace = Trace::reopen(graph);

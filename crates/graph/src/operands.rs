@@ -113,8 +113,17 @@ impl<'a> Operands<'a> {
     /// # Panics
     /// If the operation has one result.
     pub fn two_outputs(&mut self) -> (&mut [f32], &mut [f32]) {
-        let (first, rest) = self.outputs.split_at_mut(1);
-        (first[0].data, rest[0].data)
+        let [first, second] = self.outputs();
+        (first, second)
+    }
+
+    /// The first `K` results.
+    ///
+    /// # Panics
+    /// If the operation has fewer results.
+    pub fn outputs<const K: usize>(&mut self) -> [&mut [f32]; K] {
+        let mut outputs = self.outputs.iter_mut().map(|output| &mut *output.data);
+        std::array::from_fn(|_| outputs.next().expect("the operation declares as many results as its kernel writes"))
     }
 
     /// Where [`Op::prepare`](crate::Op::prepare) writes.

@@ -21,6 +21,23 @@ pub(crate) fn lower(graph: &mut Graph, mode: Mode) {
     chain_updates(graph);
 }
 
+/// A layer whose state is frozen is in inference mode: the operations that would update such a state become what they are
+/// in inference, and the state stays.
+pub(crate) fn hold_frozen(graph: &mut Graph, is_frozen: impl Fn(&str) -> bool) {
+    let (held, updates): (Vec<_>, Vec<_>) =
+        std::mem::take(&mut graph.updates).into_iter().partition(|(path, _)| is_frozen(path));
+    let held: HashSet<ValueId> = held.into_iter().map(|(_, new)| new).collect();
+    let mut gone = HashSet::new();
+    for call in graph.calls.iter_mut().filter(|call| call.outputs.iter().any(|id| held.contains(id))) {
+        if let Some(op) = call.op.lower(Mode::Infer) {
+            gone.extend(call.outputs.drain(op.outputs()..));
+            call.op = op;
+        }
+    }
+    // Of a layer of which one state is frozen, the others can have no new value either.
+    graph.updates = updates.into_iter().filter(|(_, new)| !gone.contains(new)).collect();
+}
+
 /// A state that is updated twice (a shared layer): the second application starts from what the first one left.
 fn chain_updates(graph: &mut Graph) {
     let updates = std::mem::take(&mut graph.updates);

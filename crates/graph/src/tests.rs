@@ -1,5 +1,6 @@
 //! Tests of tracing, planning and running; each file a theme.
 
+mod batch_norm;
 mod building;
 mod gradients;
 mod planning;

@@ -4,7 +4,7 @@
 //! its row NaN.
 
 mod cross_entropy;
-mod rows;
+pub(crate) mod rows;
 #[cfg(test)]
 mod tests;
 

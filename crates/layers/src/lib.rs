@@ -28,11 +28,18 @@
 #![forbid(unsafe_code)]
 
 mod activation;
+mod affine;
+mod batch_norm;
 mod conv2d;
+mod conv_transpose2d;
 mod dense;
 mod dropout;
 mod flatten;
+mod group_norm;
 mod initial;
+mod layer_norm;
+mod local_response_norm;
+mod pad2d;
 mod pair;
 mod pool;
 mod radial_basis;
@@ -40,14 +47,20 @@ mod sequential;
 mod sub_sampling;
 
 pub use activation::Activation;
+pub use batch_norm::BatchNorm;
+pub use conv_transpose2d::ConvTranspose2d;
 pub use conv2d::Conv2d;
 pub use dense::Dense;
 pub use dropout::Dropout;
 pub use flatten::{Flatten, Reshape};
+pub use group_norm::{GroupNorm, InstanceNorm};
 pub use initial::{Distribution, Init};
+pub use layer_norm::LayerNorm;
+pub use local_response_norm::LocalResponseNorm;
 pub use ocelli_graph::ops::{ConnectionError, ConnectionTable};
 pub use ocelli_kernels::conv::{ConvMode, Padding};
 pub use ocelli_kernels::pool::CountPadding;
+pub use pad2d::Pad2d;
 pub use pair::Pair;
 pub use pool::{AdaptiveAvgPool2d, AvgPool2d, GlobalAvgPool, MaxPool2d};
 pub use radial_basis::RadialBasis;

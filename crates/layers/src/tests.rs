@@ -24,6 +24,18 @@ fn shapes() {
     assert_eq!(output_of(MaxPool2d::new(3).stride(2).ceil(), &[14, 14, 5]), "[N, 7, 7, 5]");
     assert_eq!(output_of(AvgPool2d::new(2).padding(1), &[6, 6, 5]), "[N, 4, 4, 5]");
     assert_eq!(output_of(AdaptiveAvgPool2d::new([3, 2]), &[10, 9, 5]), "[N, 3, 2, 5]");
+    assert_eq!(output_of(BatchNorm::new(), &[10, 9, 5]), "[N, 10, 9, 5]");
+    assert_eq!(output_of(BatchNorm::new().affine(false), &[5]), "[N, 5]");
+    assert_eq!(output_of(LocalResponseNorm::of_sum(5), &[10, 9, 5]), "[N, 10, 9, 5]");
+    assert_eq!(output_of(LayerNorm::new(), &[10, 9, 5]), "[N, 10, 9, 5]");
+    assert_eq!(output_of(GroupNorm::new(5), &[10, 9, 5]), "[N, 10, 9, 5]");
+    assert_eq!(output_of(InstanceNorm::new(), &[10, 9, 5]), "[N, 10, 9, 5]");
+    assert_eq!(output_of(Pad2d::reflect([1, 2]), &[10, 9, 5]), "[N, 12, 13, 5]");
+    assert_eq!(output_of(Pad2d::replicate(20), &[10, 9, 5]), "[N, 50, 49, 5]");
+    assert_eq!(output_of(ConvTranspose2d::new(6, 3), &[10, 9, 5]), "[N, 12, 11, 6]");
+    let twice = ConvTranspose2d::new(6, 3).stride(2).padding(Padding::uniform(1)).output_padding(1);
+    assert_eq!(output_of(twice.groups(3), &[10, 9, 9]), "[N, 20, 18, 6]");
+    assert_eq!(output_of(ConvTranspose2d::new(6, [1, 2]).dilation(3).bias(false), &[1, 9, 5]), "[N, 1, 12, 6]");
     assert_eq!(output_of(GlobalAvgPool, &[10, 9, 5]), "[N, 5]");
     assert_eq!(output_of(SubSampling::new(2), &[28, 28, 6]), "[N, 14, 14, 6]");
     assert_eq!(output_of(Sequential::new().then(Flatten).then(Dense::new(4)), &[2, 3, 2]), "[N, 4]");
@@ -82,6 +94,18 @@ fn a_vertical_edge_is_found() {
 }
 
 #[test]
+fn a_transposed_convolution_spreads_its_filter() {
+    let filter = ocelli_graph::Values(vec![1.0, 2.0, 3.0, 4.0]);
+    let layer = ConvTranspose2d::new(1, 2).weight_init(filter).bias_init(Init::Constant(0.5));
+    let y = |layer: ConvTranspose2d| {
+        let x = Tensor::from_vec([1, 1, 2, 1], vec![1.0, 10.0]).unwrap();
+        Model::build(|x| x.apply("up", &layer), [1, 2, 1], 0).unwrap().predict(&x).unwrap().data().to_vec()
+    };
+    assert_eq!(y(layer.clone()), [1.5, 12.5, 20.5, 3.5, 34.5, 40.5]);
+    assert_eq!(y(layer.bias(false).stride(2)), [1.0, 2.0, 10.0, 20.0, 3.0, 4.0, 30.0, 40.0]);
+}
+
+#[test]
 fn connections_are_those_of_the_table() {
     let table = ConnectionTable::new(3, &[&[0, 2], &[1]]).unwrap();
     let layer = Conv2d::new(2, 1).connections(table).bias(false).weight_init(ocelli_graph::Values(vec![2.0, 3.0, 5.0]));
@@ -98,6 +122,39 @@ fn sub_sampling_sums_scales_and_shifts() {
     let model = Model::build(|x| x.apply("s", &layer), [2, 2, 1], 0).unwrap();
     let x = Tensor::from_vec([1, 2, 2, 1], vec![1.0, 2.0, 3.0, 4.0]).unwrap();
     assert_eq!(model.predict(&x).unwrap().data(), [6.0]);
+}
+
+#[test]
+fn normalisations_have_the_parameters_of_their_settings() {
+    fn paths(layer: impl ocelli_graph::Layer) -> String {
+        let model = Model::build(|x| x.apply("bn", &layer), [2, 2, 3], 0).unwrap();
+        model.parameters().iter().map(|(parameter, _)| parameter.path.clone()).collect::<Vec<_>>().join(" ")
+    }
+    assert_eq!(paths(BatchNorm::new()), "bn.bias bn.running_mean bn.running_var bn.weight");
+    assert_eq!(paths(BatchNorm::new().affine(false)), "bn.running_mean bn.running_var");
+    assert_eq!(paths(LayerNorm::new()), "bn.bias bn.weight");
+    assert_eq!(paths(GroupNorm::new(3)), "bn.bias bn.weight");
+    assert_eq!(paths(InstanceNorm::new()), "");
+    assert_eq!(paths(InstanceNorm::new().affine(true)), "bn.bias bn.weight");
+    // Of a new layer the running statistics are 0 and 1: inference does nothing but add ε.
+    let layer = BatchNorm::new().affine(false).epsilon(3.0);
+    let model = Model::build(|x| x.apply("bn", &layer), [2], 0).unwrap();
+    assert_eq!(model.predict(&Tensor::from_vec([1, 2], vec![1.0, -4.0]).unwrap()).unwrap().data(), [0.5, -2.0]);
+}
+
+#[test]
+fn local_responses_are_of_a_sum_or_of_a_mean() {
+    let y = |layer: LocalResponseNorm| {
+        let model = Model::build(|x| x.apply("norm", layer.beta(1.0).alpha(0.3)), [3], 0).unwrap();
+        let x = Tensor::from_vec([1, 3], vec![1.0, 2.0, 3.0]).unwrap();
+        model.predict(&x).unwrap().data().to_vec()
+    };
+    let near = |got: Vec<f32>, expected: [f32; 3]| {
+        assert!(got.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{got:?}, expected {expected:?}");
+    };
+    // Neighbours' squares: 1 + 4, 1 + 4 + 9, 4 + 9.
+    near(y(LocalResponseNorm::of_sum(3)), [1.0 / 3.5, 2.0 / 6.2, 3.0 / 5.9]);
+    near(y(LocalResponseNorm::of_mean(3)), [1.0 / 1.5, 2.0 / 2.4, 3.0 / 2.3]);
 }
 
 #[test]
@@ -145,6 +202,57 @@ fn mistakes_have_their_sentences() {
             mistake(MaxPool2d::new(9), picture),
             "layer (MaxPool2d): expected 9 or more pixels (the window) on axis H, got 8 in [N, 8, 8, 64] from input \
              \"input\"",
+        ),
+        (
+            mistake(BatchNorm::new().epsilon(0.0), picture),
+            "layer (BatchNorm): epsilon must be a positive number, got 0",
+        ),
+        (mistake(BatchNorm::new().momentum(1.5), picture), "layer (BatchNorm): the momentum 1.5 is not in [0, 1]"),
+        (mistake(LocalResponseNorm::of_sum(0), picture), "layer (LocalResponseNorm): a sum over 0 channels"),
+        (
+            mistake(LocalResponseNorm::of_mean(5).k(0.0), picture),
+            "layer (LocalResponseNorm): k must be a positive number, got 0",
+        ),
+        (
+            mistake(LocalResponseNorm::of_sum(5).alpha(-1.0), picture),
+            "layer (LocalResponseNorm): alpha must be a number that is not negative, got -1",
+        ),
+        (
+            mistake(LayerNorm::new().epsilon(f32::NAN), picture),
+            "layer (LayerNorm): epsilon must be a positive number, got NaN",
+        ),
+        (mistake(GroupNorm::new(5), picture), "layer (GroupNorm): groups = 5 does not divide the 64 channels"),
+        (mistake(GroupNorm::new(0), picture), "layer (GroupNorm): groups = 0 does not divide the 64 channels"),
+        (
+            mistake(InstanceNorm::new(), &[8]),
+            "layer (InstanceNorm): expected two or more numbers a group, got one in [N, 8] from input \"input\"",
+        ),
+        (mistake(Pad2d::reflect(8), picture), "layer (Pad2d): 8 pixels on axis H cannot be continued by 8"),
+        (mistake(Pad2d::replicate(1), &[8]), "layer (Pad2d): expected [N, H, W, C], got [N, 8] from input \"input\""),
+        (
+            mistake(ConvTranspose2d::new(4, 3).output_padding(1), picture),
+            "layer (ConvTranspose2d): an output padding of 1 on axis H is not less than the stride",
+        ),
+        (
+            mistake(ConvTranspose2d::new(4, 3).padding(Padding::uniform(5)), picture),
+            "layer (ConvTranspose2d): no pixel is left on axis H when 5 and 5 are taken off",
+        ),
+        (
+            mistake(ConvTranspose2d::new(4, 3).padding(Padding::Same), picture),
+            "layer (ConvTranspose2d): the padding of a transposed convolution must be numbers of pixels, not Padding::Same",
+        ),
+        (
+            mistake(ConvTranspose2d::new(4, 3).stride(0), picture),
+            "layer (ConvTranspose2d): stride_h must be at least 1, got 0",
+        ),
+        (
+            mistake(ConvTranspose2d::new(5, 3).groups(4), picture),
+            "layer (ConvTranspose2d): groups = 4 does not divide the 5 output channels",
+        ),
+        (mistake(ConvTranspose2d::new(0, 3), picture), "layer (ConvTranspose2d): 0 filters of 3×3 pixels"),
+        (
+            mistake(ConvTranspose2d::new(4, 3), &[8]),
+            "layer (ConvTranspose2d): expected [N, H, W, C], got [N, 8] from input \"input\"",
         ),
         (mistake(Dropout(1.0), picture), "layer (Dropout): the probability 1 is not in [0, 1)"),
         (

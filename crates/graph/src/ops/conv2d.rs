@@ -35,8 +35,8 @@ pub struct Conv2dBackwardData {
 /// `dw` from `x` and `dy`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Conv2dBackwardFilter {
-    conv: Conv2dOp,
-    filter: Shape,
+    pub(super) conv: Conv2dOp,
+    pub(super) filter: Shape,
 }
 
 impl Conv2dOp {
@@ -50,29 +50,29 @@ impl Conv2dOp {
     }
 
     /// For shapes that were checked when the network was traced; the batch size can only make it too large.
-    fn checked_geometry(&self, x: &[usize], w: &[usize]) -> Result<Conv2dGeometry, Fault> {
+    pub(super) fn checked_geometry(&self, x: &[usize], w: &[usize]) -> Result<Conv2dGeometry, Fault> {
         self.geometry(x, w).map_err(|error| Fault::Setting(error.to_string()))
     }
 
-    fn choice(&self, g: &Conv2dGeometry, pass: Pass) -> Choice {
+    pub(super) fn choice(&self, g: &Conv2dGeometry, pass: Pass) -> Choice {
         match &self.algorithm {
             Some(name) => Choice::forced(name, self.precision, g, pass),
             None => conv::choose(g, pass, self.precision),
         }
     }
 
-    fn workspace_of(&self, pass: Pass, x: &[usize], w: &[usize]) -> usize {
+    pub(super) fn workspace_of(&self, pass: Pass, x: &[usize], w: &[usize]) -> usize {
         self.geometry(x, w).map_or(0, |g| self.choice(&g, pass).algorithm.workspace(&g, pass))
     }
 
     /// The filter as the algorithm wants it, if that is not how it lies.
-    fn preparation_of(&self, pass: Pass, x: &[usize], w: &[usize], operand: usize) -> Option<Preparation> {
+    pub(super) fn preparation_of(&self, pass: Pass, x: &[usize], w: &[usize], operand: usize) -> Option<Preparation> {
         let g = self.geometry(x, w).ok()?;
         let len = self.choice(&g, pass).algorithm.prepared_len(&g, pass);
         (len > 0).then_some(Preparation { operand, len, needed: Needed::Always })
     }
 
-    fn explanation_of(&self, pass: Pass, x: &[usize], w: &[usize]) -> Option<String> {
+    pub(super) fn explanation_of(&self, pass: Pass, x: &[usize], w: &[usize]) -> Option<String> {
         let g = self.geometry(x, w).ok()?;
         Some(self.choice(&g, pass).to_string())
     }

@@ -1,9 +1,12 @@
 //! Every backward rule against central differences.
 
 use super::{batch_of, conv, input};
+use crate::ops::{BatchNormOp, BatchNormParameters, ConvTranspose2dOp, GroupNormOp};
 use crate::{Axis, Batch, Constant, Dim, Fault, Mode, Model, Node, Op, Operands, Shape, Tensor, Wrt};
 use ocelli_kernels::{
     conv::{Conv2dSettings, Padding},
+    local_response::LocalResponse,
+    pad::{PadMode, PadSettings},
     pool::{CountPadding, PoolSettings},
 };
 
@@ -164,12 +167,69 @@ fn convolutions_and_pools() {
         &[2, 4, 4, 2],
     );
     let overlapping = PoolSettings { stride_h: 2, stride_w: 2, ..PoolSettings::square(3) };
+    let pads = |mode| PadSettings { mode, top: 2, bottom: 1, left: 0, right: 2 };
+    check("pad by reflection", move |x| x.pad(pads(PadMode::Reflect)).square(), &[2, 3, 4, 2]);
+    check("pad by the edge", move |x| x.pad(pads(PadMode::Replicate)).square(), &[2, 3, 4, 2]);
+    check(
+        "conv_transpose2d",
+        |x| {
+            let settings = Conv2dSettings {
+                stride_h: 2,
+                stride_w: 3,
+                dilation_h: 2,
+                padding: Padding::Explicit { top: 1, bottom: 0, left: 0, right: 1 },
+                groups: 2,
+                ..Conv2dSettings::default()
+            };
+            let w = x.trace().parameter("w", [2, 3, 1, 4], crate::initial::tests::Ramp);
+            x.conv_transpose2d(ConvTranspose2dOp::new(settings, [1, 2]), &w)
+        },
+        &[2, 3, 2, 4],
+    );
     // Far enough from each other that no step of the differences changes a maximum.
     let apart =
         Tensor::from_fn([2, 5, 5, 2], |i| (((i[0] * 5 + i[1]) * 5 + i[2]) * 37 % 50) as f32 * 0.05 + i[3] as f32);
     check_with("max_pool", move |x| x.max_pool(overlapping), apart);
     check("avg_pool", move |x| x.avg_pool(overlapping, CountPadding::Include), &[2, 5, 5, 2]);
     check("adaptive_avg_pool", |x| x.adaptive_avg_pool(2, 3), &[2, 5, 4, 2]);
+}
+
+#[test]
+fn normalisations() {
+    let batch_norm = |x: &Node| {
+        let (trace, channels) = (x.trace(), [x.channels()]);
+        let parameters = BatchNormParameters {
+            weight: &trace.parameter("weight", channels, crate::initial::tests::Ramp),
+            bias: &trace.parameter("bias", channels, crate::initial::tests::Ramp),
+            running_mean: &trace.state("mean", channels, Constant(0.5)),
+            running_variance: &trace.state("variance", channels, Constant(0.7)),
+        };
+        x.batch_norm(BatchNormOp::new(1e-2, 0.1), parameters)
+    };
+    check("batch_norm", batch_norm, &[3, 2, 3, 2]);
+    check("batch_norm of rows", batch_norm, &[5, 3]);
+    check("batch_norm in between", |x| batch_norm(&x.tanh()).square(), &[4, 2, 2, 2]);
+    let parameters = |x: &Node| {
+        let parameter = |name: &str| x.trace().parameter(name, [x.channels()], crate::initial::tests::Ramp);
+        (parameter("weight"), parameter("bias"))
+    };
+    let layer_norm = |x: &Node| {
+        let (weight, bias) = parameters(x);
+        x.layer_norm(1e-2, &weight, &bias)
+    };
+    check("layer_norm", layer_norm, &[3, 2, 1, 5]);
+    check("layer_norm of rows", layer_norm, &[4, 6]);
+    for groups in [1, 2, 6] {
+        let group_norm = |x: &Node| {
+            let (weight, bias) = parameters(x);
+            x.group_norm(GroupNormOp { groups, epsilon: 1e-2 }, &weight, &bias)
+        };
+        check("group_norm", group_norm, &[2, 2, 3, 6]);
+    }
+    let norm = |size, beta| LocalResponse { size, alpha: 0.5, beta, k: 1.0 };
+    check("local_response_norm", |x| x.local_response_norm(norm(5, 0.75)), &[2, 2, 2, 7]);
+    check("local_response_norm of an even size", |x| x.local_response_norm(norm(4, 0.6)), &[2, 7]);
+    check("batch_norm of one operand twice", |x| batch_norm(x) * x, &[4, 3]);
 }
 
 #[test]

@@ -74,6 +74,13 @@ pub enum Through<'a> {
         /// `dβ`
         dbeta: &'a [f32],
     },
+    /// The elements and statistics of which the caller knows what they add: `slope (x - μ) + constant` in each channel.
+    Statistics {
+        /// The slope.
+        slope: &'a [f32],
+        /// The constant.
+        constant: &'a [f32],
+    },
     /// The elements only: statistics are constant, as running ones are.
     Elements,
 }
@@ -83,8 +90,8 @@ pub enum Through<'a> {
 pub fn batch_norm_backward_data(norm: &BatchNorm<'_>, x: &[f32], dy: &[f32], through: Through<'_>, dx: &mut [f32]) {
     let channels = norm.channels(x.len());
     assert_eq!([dy.len(), dx.len()], [x.len(); 2], "input and gradients have one length");
-    if let Through::Batch { dgamma, dbeta } = through {
-        assert_eq!([dgamma.len(), dbeta.len()], [channels; 2], "each channel has a scale and a shift");
+    if let Through::Batch { dgamma: a, dbeta: b } | Through::Statistics { slope: a, constant: b } = through {
+        assert_eq!([a.len(), b.len()], [channels; 2], "each channel has a number of each kind");
     }
     let rows = (x.len() / channels.max(1)) as f64;
     let width = widened(channels);
@@ -94,6 +101,7 @@ pub fn batch_norm_backward_data(norm: &BatchNorm<'_>, x: &[f32], dy: &[f32], thr
         let affine = Affine::of(norm, memory, width);
         let statistics = PerChannel::compute(of_statistics, width, channels, |channel| match through {
             Through::Elements => [0.0; 2],
+            Through::Statistics { slope, constant } => [slope[channel], constant[channel]],
             Through::Batch { dgamma, dbeta } => {
                 let share = -norm.scale(channel) / rows;
                 let slope = share * norm.inverse_deviation(channel) * f64::from(dgamma[channel]);

@@ -200,7 +200,7 @@ unsafe fn add_row<I: Isa, T: Terms<K>, const K: usize>(
 
 /// `high + low += x`, with nothing rounded off but from the low halves.
 #[inline(always)]
-fn add_to_pairs<I: Isa>(isa: I, x: &[f32], high: &mut [f32], low: &mut [f32]) {
+pub(crate) fn add_to_pairs<I: Isa>(isa: I, x: &[f32], high: &mut [f32], low: &mut [f32]) {
     let pairs = high.chunks_mut(I::LANES).zip(low.chunks_mut(I::LANES));
     for (x, (high, low)) in x.chunks(I::LANES).zip(pairs) {
         let (value, old) = (isa.load_partial(x), isa.load_partial(high));

@@ -21,7 +21,7 @@ const BUFFER: usize = 2048;
 const AHEAD: usize = 2048;
 
 /// A function of a row of `x` and one of `y`.
-pub(super) trait RowFunction: Copy + Sync {
+pub(crate) trait RowFunction: Copy + Sync {
     /// Writes the row to the beginning of `z`, which has room for a whole vector more; `x` and `y` begin with theirs.
     /// Implementations must be `#[inline(always)]`.
     fn apply<I: Isa>(self, isa: I, row: Row<I>, x: &[f32], y: &[f32], z: &mut [f32]);
@@ -29,47 +29,48 @@ pub(super) trait RowFunction: Copy + Sync {
 
 /// The shape of a row.
 #[derive(Clone, Copy)]
-pub(super) struct Row<I: Isa> {
+pub(crate) struct Row<I: Isa> {
     length: usize,
     /// The lanes of the last vector that are the row's, if it is not whole.
     inside: I::Mask,
 }
 
 impl<I: Isa> Row<I> {
+    /// Of so many numbers.
     #[inline(always)]
-    fn new(isa: I, length: usize) -> Self {
+    pub(crate) fn new(isa: I, length: usize) -> Self {
         let outside = isa.load_partial_or(&[0.0; ALIGNED][..length % I::LANES], 1.0);
         Self { length, inside: isa.equal(outside, isa.zero()) }
     }
 
     /// Where whole vectors begin.
     #[inline(always)]
-    pub(super) fn whole(self) -> StepBy<Range<usize>> {
+    pub(crate) fn whole(self) -> StepBy<Range<usize>> {
         (0..self.length - self.length % I::LANES).step_by(I::LANES)
     }
 
     /// Where all vectors begin.
     #[inline(always)]
-    pub(super) fn vectors(self) -> StepBy<Range<usize>> {
+    pub(crate) fn vectors(self) -> StepBy<Range<usize>> {
         (0..self.length).step_by(I::LANES)
     }
 
     /// Where the last vector begins, if it is not whole.
     #[inline(always)]
-    pub(super) fn tail(self) -> Option<usize> {
+    pub(crate) fn tail(self) -> Option<usize> {
         let tail = self.length % I::LANES;
         (tail > 0).then_some(self.length - tail)
     }
 
     /// The last vector, which is not whole, with `fill` in the lanes beyond.
     #[inline(always)]
-    pub(super) fn load_tail(self, isa: I, x: &[f32], fill: f32) -> I::Vector {
+    pub(crate) fn load_tail(self, isa: I, x: &[f32], fill: f32) -> I::Vector {
         isa.select(self.inside, load(isa, x), isa.splat(fill))
     }
 
     /// The largest number of the row; NaNs may be passed over.
     #[inline(always)]
-    pub(super) fn max(self, isa: I, x: &[f32]) -> f32 {
+    pub(crate) fn max(self, isa: I, x: &[f32]) -> f32 {
         let mut largest = isa.splat(f32::NEG_INFINITY);
         for c in self.whole() {
             // With the row's element first, a NaN in it leaves the largest as it was.
@@ -84,18 +85,18 @@ impl<I: Isa> Row<I> {
 
 /// The first vector of `x`, or all of it where it is shorter.
 #[inline(always)]
-pub(super) fn load<I: Isa>(isa: I, x: &[f32]) -> I::Vector {
+pub(crate) fn load<I: Isa>(isa: I, x: &[f32]) -> I::Vector {
     if x.len() >= I::LANES { isa.load(x) } else { isa.load_partial(x) }
 }
 
 /// Asks for what is read some time after the beginning of `x`.
 #[inline(always)]
-pub(super) fn prefetch<I: Isa>(isa: I, x: &[f32]) {
+pub(crate) fn prefetch<I: Isa>(isa: I, x: &[f32]) {
     isa.prefetch(x.as_ptr().wrapping_add(AHEAD));
 }
 
 /// `z = f(x, y)` for each row of so many columns; `y` may be empty if the function does not read it.
-pub(super) fn each_row<F: RowFunction>(f: F, x: Source<'_>, y: &[f32], z: &mut [f32], columns: usize) {
+pub(crate) fn each_row<F: RowFunction>(f: F, x: Source<'_>, y: &[f32], z: &mut [f32], columns: usize) {
     let set = InstructionSet::current();
     let group = group(columns);
     let piece = rows_piece(columns, columns).next_multiple_of(group.max(1));

@@ -8,6 +8,7 @@ use ocelli_graph::{FeatureLayout, Parameter};
 /// | parameter | in the model | in a file |
 /// |---|---|---|
 /// | filter | `[kernel_h, kernel_w, in, out]` | `[out, in, kernel_h, kernel_w]` |
+/// | filter of a transposed convolution | `[kernel_h, kernel_w, out, in]` | `[in, out, kernel_h, kernel_w]` |
 /// | connections of a filter | `[kernel_h, kernel_w, connections]` | `[connections, kernel_h, kernel_w]` |
 /// | matrix | `[in, out]` | `[out, in]` |
 /// | matrix behind a flattened picture | `[height · width · channels, out]` | `[out, channels · height · width]` |

@@ -3,7 +3,7 @@
 use super::torch_writer::*;
 use crate::weights::*;
 use ocelli_graph::{Model, Node, Tensor};
-use ocelli_layers::{Conv2d, Dense};
+use ocelli_layers::{BatchNorm, Conv2d, Dense};
 use std::path::PathBuf;
 
 fn network(outputs: usize) -> impl Fn(&Node) -> Node {
@@ -109,6 +109,18 @@ fn a_part_of_the_model() {
 
     let error = WeightLoader::new().except("classifier").load_from(&mut other, &mut file(&whole())).unwrap_err();
     assert_eq!(error.to_string(), "w.pth: nothing in the file or the model is at or below \"classifier\"");
+}
+
+#[test]
+fn normalisations_lie_as_they_are() {
+    let mut model = Model::build(|x| x.apply("bn", BatchNorm::new()), [2, 2, 3], 0).unwrap();
+    let names = ["bn.weight", "bn.bias", "bn.running_mean", "bn.running_var"];
+    let mut tensors: Vec<(&str, &[i64])> = names.iter().map(|name| (*name, &[3][..])).collect();
+    tensors.push(("bn.num_batches_tracked", &[]));
+    let report = WeightLoader::new().load_from(&mut model, &mut file(&tensors)).unwrap();
+    assert_eq!(report.to_string(), "4 loaded, 1 left out");
+    assert_eq!(report.left_out, ["bn.num_batches_tracked"]);
+    assert_eq!(names.map(|name| first(&model, name)), [1.0, 2.0, 3.0, 4.0]);
 }
 
 #[test]

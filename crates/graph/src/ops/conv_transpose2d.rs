@@ -1,0 +1,176 @@
+//! Transposed convolution.
+
+use super::conv2d::Conv2dBackwardFilter;
+use super::{Conv2dOp, expect_rank};
+use crate::{Axis, Dim, Fault, Grads, Node, Op, Operands, Preparation, Reach, Shape};
+use ocelli_kernels::conv::{Conv2dSettings, Padding, Pass, Precision, geometry::span};
+use std::sync::Arc;
+
+/// The adjoint of a convolution (Zeiler et al. 2010; Dumoulin and Visin 2016, chapter 4): `y` is what the gradient of the
+/// convolution's input would be if `x` were that of its output. With a stride it enlarges pictures.
+///
+/// # Shapes
+/// `[N, H, W, in]`, `[kernel_h, kernel_w, out / groups, in]` → `[N, H', W', out]` with
+/// `H' = (H − 1)·stride − padding + dilation·(kernel − 1) + 1 + output_padding`.
+///
+/// Backward keeps `x`; the gradients are a convolution, and that of a convolution's filter.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConvTranspose2dOp {
+    /// The convolution of which this is the adjoint: it leads from `y` to `x`.
+    convolution: Conv2dOp,
+    output_padding: [usize; 2],
+}
+
+/// One axis of a transposed convolution.
+struct Extent {
+    axis: Axis,
+    size: Option<usize>,
+    kernel: usize,
+    stride: usize,
+    dilation: usize,
+    padding: [usize; 2],
+    output_padding: usize,
+}
+
+impl Extent {
+    /// The size of the result.
+    fn enlarged(&self) -> Result<usize, Fault> {
+        let Extent { axis, stride, output_padding, padding: [before, after], .. } = *self;
+        if output_padding >= stride.max(1) {
+            let sentence = format!("an output padding of {output_padding} on axis {axis} is not less than the stride");
+            return Err(Fault::Setting(sentence));
+        }
+        let whole = || {
+            let steps = self.size?.checked_sub(1)?.checked_mul(stride)?;
+            steps.checked_add(span(self.kernel, self.dilation)?)?.checked_add(output_padding)
+        };
+        let left = || whole()?.checked_sub(before.checked_add(after)?);
+        left().filter(|&left| left > 0).ok_or_else(|| {
+            Fault::Setting(format!("no pixel is left on axis {axis} when {before} and {after} are taken off"))
+        })
+    }
+}
+
+impl ConvTranspose2dOp {
+    /// The adjoint of the convolution with these settings. Where its strides make several sizes of the result possible,
+    /// `output_padding` adds rows and columns at the bottom and right to the smallest.
+    pub fn new(settings: Conv2dSettings, output_padding: [usize; 2]) -> ConvTranspose2dOp {
+        ConvTranspose2dOp { convolution: Conv2dOp::new(settings), output_padding }
+    }
+
+    /// Height and width of the result.
+    fn sizes(&self, x: &Shape, [kernel_h, kernel_w]: [usize; 2]) -> Result<[usize; 2], Fault> {
+        let s = &self.convolution.settings;
+        let (vertical, horizontal) = match s.padding {
+            Padding::Valid => ([0; 2], [0; 2]),
+            Padding::Explicit { top, bottom, left, right } => ([top, bottom], [left, right]),
+            Padding::Same => {
+                let sentence = "the padding of a transposed convolution must be numbers of pixels, not Padding::Same";
+                return Err(Fault::Setting(sentence.into()));
+            }
+        };
+        let rows = Extent {
+            axis: Axis::H,
+            size: x.size(Axis::H),
+            kernel: kernel_h,
+            stride: s.stride_h,
+            dilation: s.dilation_h,
+            padding: vertical,
+            output_padding: self.output_padding[0],
+        };
+        let columns = Extent {
+            axis: Axis::W,
+            size: x.size(Axis::W),
+            kernel: kernel_w,
+            stride: s.stride_w,
+            dilation: s.dilation_w,
+            padding: horizontal,
+            output_padding: self.output_padding[1],
+        };
+        Ok([rows.enlarged()?, columns.enlarged()?])
+    }
+}
+
+impl Op for ConvTranspose2dOp {
+    fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        expect_rank(x, 0, 4, "[N, H, W, C]")?;
+        expect_rank(x, 1, 4, "a filter [kernel_h, kernel_w, out / groups, in]")?;
+        let w = x[1].at(1);
+        let (dims, channels) = (x[0].dims(), w[3]);
+        if dims[3] != Dim::Fixed(channels) {
+            let (what, got) = ("input channels", dims[3]);
+            return Err(Fault::Size { input: 0, axis: Axis::C, expected: channels, what, got });
+        }
+        let [height, width] = self.sizes(x[0], [w[0], w[1]])?;
+        let out = w[2].saturating_mul(self.convolution.settings.groups);
+        let y = Shape::new([dims[0], Dim::Fixed(height), Dim::Fixed(width), Dim::Fixed(out)]);
+        self.convolution.checked_geometry(&y.at(1), &w)?;
+        Ok(vec![y])
+    }
+
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let g = self.convolution.checked_geometry(k.output_shape(0), k.shape(1))?;
+        let (x, w, accumulate) = (k.input(0), k.input(1), k.accumulate());
+        let filter = k.prepared().unwrap_or(w);
+        let (y, workspace) = k.output_and_workspace();
+        let choice = self.convolution.choice(&g, Pass::BackwardData);
+        choice.algorithm.backward_data(&g, x, filter, y, accumulate, workspace);
+        Ok(())
+    }
+
+    fn accumulates(&self) -> bool {
+        true
+    }
+
+    fn preparation(&self, x: &[Vec<usize>], y: &[Vec<usize>]) -> Option<Preparation> {
+        self.convolution.preparation_of(Pass::BackwardData, &y[0], &x[1], 1)
+    }
+
+    fn prepare(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let g = self.convolution.checked_geometry(k.output_shape(0), k.shape(1))?;
+        let w = k.input(1);
+        let choice = self.convolution.choice(&g, Pass::BackwardData);
+        choice.algorithm.prepare(&g, Pass::BackwardData, w, k.to_prepare());
+        Ok(())
+    }
+
+    fn at_precision(&self, precision: Precision) -> Option<Arc<dyn Op>> {
+        let convolution = Conv2dOp { precision, ..self.convolution.clone() };
+        Some(Arc::new(ConvTranspose2dOp { convolution, ..self.clone() }))
+    }
+
+    fn explain(&self, x: &[Vec<usize>], y: &[Vec<usize>]) -> Option<String> {
+        self.convolution.explanation_of(Pass::BackwardData, &y[0], &x[1])
+    }
+
+    fn workspace(&self, x: &[Vec<usize>], y: &[Vec<usize>]) -> usize {
+        self.convolution.workspace_of(Pass::BackwardData, &y[0], &x[1])
+    }
+
+    fn macs(&self, x: &[&Shape], _: &[&Shape]) -> u64 {
+        let w = x[1].at(1);
+        (x[0].len(1) * w[0] * w[1] * w[2]) as u64
+    }
+
+    /// The most pixels of `x` that one of the result sees. Their own distance, a fraction of a pixel, is taken for one.
+    fn reach(&self, x: &[&Shape]) -> Reach {
+        let (w, s) = (x[1].at(1), &self.convolution.settings);
+        let pixels = |kernel, dilation, stride: usize| span(kernel, dilation).unwrap_or(kernel).div_ceil(stride.max(1));
+        let size = [pixels(w[0], s.dilation_h, s.stride_h), pixels(w[1], s.dilation_w, s.stride_w)];
+        Reach::Window { size, stride: [1; 2] }
+    }
+
+    fn backward(&self, g: &Grads<'_>) -> Vec<Option<Node>> {
+        let (x, w, dy) = (g.x(0), g.x(1), g.dy());
+        let filter = || Conv2dBackwardFilter { conv: self.convolution.clone(), filter: w.shape() };
+        vec![g.want(0, || Node::call(self.convolution.clone(), &[dy, w])), g.want(1, || Node::call(filter(), &[dy, x]))]
+    }
+}
+
+impl Node {
+    /// Transposed convolution with a filter `[kernel_h, kernel_w, out / groups, in]`.
+    #[track_caller]
+    pub fn conv_transpose2d(&self, op: ConvTranspose2dOp, w: &Node) -> Node {
+        Node::call(op, &[self, w])
+    }
+}

@@ -1,0 +1,127 @@
+//! Group and instance normalisation.
+
+use super::batch_norm::check_normalised;
+use crate::{Axis, Dim, Fault, Grads, Node, Op, Operands, Shape};
+use ocelli_kernels::group_norm::{
+    GroupNorm, GroupStatistics, GroupSums, group_norm_backward_data, group_norm_backward_sums, group_norm_forward,
+    group_norm_statistics,
+};
+use std::sync::Arc;
+
+/// `y = w (x − μ) / √(σ² + ε) + b` with mean and variance over the pixels of a sample and a group of neighbouring channels
+/// (Wu and He 2018). One channel a group is instance normalisation (Ulyanov, Vedaldi and Lempitsky 2016).
+///
+/// # Shapes
+/// `x` `[N, …, C]`, `w` and `b` `[C]` → as `x`, then mean and variance, each `[N, C]`.
+///
+/// Backward keeps `x`, mean and variance.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct GroupNormOp {
+    /// The number of groups, which divides the channels.
+    pub groups: usize,
+    /// `ε`
+    pub epsilon: f32,
+}
+
+/// Sums over pixels for `dw` and `db`, each `[N, C]`. Operands: `x`, `dy`, `w`, `b`, mean and variance.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct GroupNormBackwardSums(GroupNormOp);
+
+/// `dx`. Operands: as [`GroupNormBackwardSums`], and its results.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct GroupNormBackwardData(GroupNormOp);
+
+impl GroupNormOp {
+    fn norm<'a>(&self, shape: &[usize], gamma: &'a [f32], beta: &'a [f32]) -> GroupNorm<'a> {
+        let pixels = shape.get(1..shape.len() - 1).map_or(1, |sizes| sizes.iter().product());
+        GroupNorm { groups: self.groups, pixels, gamma, beta, epsilon: self.epsilon }
+    }
+}
+
+impl Op for GroupNormOp {
+    fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        check_normalised(x, self.epsilon)?;
+        let (dims, channels, groups) = (x[0].dims(), x[0].channels(), self.groups);
+        if groups == 0 || !channels.is_multiple_of(groups) {
+            return Err(Fault::Setting(format!("groups = {groups} does not divide the {channels} channels")));
+        }
+        let pixels: usize = dims[1..dims.len() - 1].iter().map(|dim| dim.at(1)).product();
+        if pixels * channels / groups < 2 {
+            return Err(Fault::Operand {
+                input: 0,
+                expected: "two or more numbers a group".into(),
+                got: "one".to_string(),
+            });
+        }
+        let statistics = Shape::new([dims[0], Dim::Fixed(channels)]);
+        Ok(vec![x[0].clone(), statistics.clone(), statistics])
+    }
+
+    fn outputs(&self) -> usize {
+        3
+    }
+
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let (x, norm) = (k.input(0), self.norm(k.shape(0), k.input(1), k.input(2)));
+        let [y, mean, variance] = k.outputs();
+        group_norm_statistics(&norm, x, mean, variance);
+        group_norm_forward(&norm, GroupStatistics { mean, variance }, ocelli_kernels::elementwise::Source::Slice(x), y);
+        Ok(())
+    }
+
+    fn backward(&self, g: &Grads<'_>) -> Vec<Option<Node>> {
+        let mut operands = vec![g.x(0), g.dy(), g.x(1), g.x(2), g.y(1), g.y(2)];
+        let sums = g.x(0).trace().call(Arc::new(GroupNormBackwardSums(*self)), &operands);
+        operands.extend(&sums);
+        vec![
+            g.want(0, || Node::call(GroupNormBackwardData(*self), &operands)),
+            g.want(1, || sums[0].sum_over(&[Axis::N])),
+            g.want(2, || sums[1].sum_over(&[Axis::N])),
+        ]
+    }
+}
+
+impl Op for GroupNormBackwardSums {
+    fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        Ok(vec![x[4].clone(), x[5].clone()])
+    }
+
+    fn outputs(&self) -> usize {
+        2
+    }
+
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let norm = self.0.norm(k.shape(0), k.input(2), k.input(3));
+        let (operands, statistics) = ((k.input(0), k.input(1)), statistics(k));
+        let [products, gradients] = k.outputs();
+        group_norm_backward_sums(&norm, statistics, operands, products, gradients);
+        Ok(())
+    }
+}
+
+impl Op for GroupNormBackwardData {
+    fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        Ok(vec![x[0].clone()])
+    }
+
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let norm = self.0.norm(k.shape(0), k.input(2), k.input(3));
+        let (operands, statistics) = ((k.input(0), k.input(1)), statistics(k));
+        let sums = GroupSums { products: k.input(6), gradients: k.input(7) };
+        group_norm_backward_data(&norm, statistics, sums, operands, k.output(0));
+        Ok(())
+    }
+}
+
+/// Of the operands of a backward operation.
+fn statistics<'a>(k: &Operands<'a>) -> GroupStatistics<'a> {
+    GroupStatistics { mean: k.input(4), variance: k.input(5) }
+}
+
+impl Node {
+    /// Normalises the pixels and channels of each sample and group, then scales and shifts each channel by its own number.
+    #[track_caller]
+    pub fn group_norm(&self, op: GroupNormOp, weight: &Node, bias: &Node) -> Node {
+        self.trace().call(Arc::new(op), &[self, weight, bias]).swap_remove(0)
+    }
+}

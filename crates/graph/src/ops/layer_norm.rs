@@ -1,0 +1,102 @@
+//! Layer normalisation.
+
+use super::batch_norm::check_normalised;
+use crate::{Fault, Grads, Node, Op, Operands, Shape};
+use ocelli_kernels::layer_norm::{
+    LayerNorm, layer_norm_backward_data, layer_norm_backward_parameters, layer_norm_forward,
+};
+use std::sync::Arc;
+
+/// `y = w (x − μ) / √(σ² + ε) + b` with mean and variance over the last axis (Ba, Kiros and Hinton 2016).
+///
+/// # Shapes
+/// `x` `[N, …, C]`, `w` and `b` `[C]` → as `x`.
+///
+/// Backward keeps `x`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LayerNormOp {
+    /// `ε`
+    pub epsilon: f32,
+}
+
+/// `dx`. Operands: `x`, `dy`, `w`, `b`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct LayerNormBackwardData(LayerNormOp);
+
+/// `dw` and `db`. Operands: as [`LayerNormBackwardData`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct LayerNormBackwardParameters(LayerNormOp);
+
+impl LayerNormOp {
+    fn norm<'a>(&self, gamma: &'a [f32], beta: &'a [f32]) -> LayerNorm<'a> {
+        LayerNorm { gamma, beta, epsilon: self.epsilon }
+    }
+}
+
+impl Op for LayerNormOp {
+    fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        check_normalised(x, self.epsilon)?;
+        Ok(vec![x[0].clone()])
+    }
+
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let (x, norm) = (k.source(0), self.norm(k.input(1), k.input(2)));
+        layer_norm_forward(&norm, x, k.output(0));
+        Ok(())
+    }
+
+    fn in_place(&self) -> Option<usize> {
+        Some(0)
+    }
+
+    fn backward(&self, g: &Grads<'_>) -> Vec<Option<Node>> {
+        let operands = [g.x(0), g.dy(), g.x(1), g.x(2)];
+        let trace = g.x(0).trace();
+        let parameters = match g.wants(1) || g.wants(2) {
+            true => trace.call(Arc::new(LayerNormBackwardParameters(*self)), &operands),
+            false => Vec::new(),
+        };
+        vec![
+            g.want(0, || Node::call(LayerNormBackwardData(*self), &operands)),
+            g.want(1, || parameters[0].clone()),
+            g.want(2, || parameters[1].clone()),
+        ]
+    }
+}
+
+impl Op for LayerNormBackwardData {
+    fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        Ok(vec![x[0].clone()])
+    }
+
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let (x, dy, norm) = (k.input(0), k.input(1), self.0.norm(k.input(2), k.input(3)));
+        layer_norm_backward_data(&norm, x, dy, k.output(0));
+        Ok(())
+    }
+}
+
+impl Op for LayerNormBackwardParameters {
+    fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        Ok(vec![x[2].clone(), x[3].clone()])
+    }
+
+    fn outputs(&self) -> usize {
+        2
+    }
+
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let (x, dy, norm) = (k.input(0), k.input(1), self.0.norm(k.input(2), k.input(3)));
+        let [dw, db] = k.outputs();
+        layer_norm_backward_parameters(&norm, x, dy, dw, db);
+        Ok(())
+    }
+}
+
+impl Node {
+    /// Normalises the numbers of the last axis, then scales and shifts each by its own number.
+    #[track_caller]
+    pub fn layer_norm(&self, epsilon: f32, weight: &Node, bias: &Node) -> Node {
+        Node::call(LayerNormOp { epsilon }, &[self, weight, bias])
+    }
+}

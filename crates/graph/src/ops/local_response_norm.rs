@@ -1,0 +1,73 @@
+//! Local response normalisation.
+
+use super::same_shape;
+use crate::{Fault, Grads, Node, Op, Operands, Shape};
+use ocelli_kernels::local_response::{LocalResponse, local_response_backward, local_response_forward};
+
+/// `y[c] = x[c] / (k + α Σ x[j]²)^β` over neighbouring channels (Krizhevsky, Sutskever and Hinton 2012, section 3.3).
+///
+/// # Shapes
+/// `[N, …, C]`, to the same.
+///
+/// Backward keeps `x`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LocalResponseNormOp(
+    /// The window and the constants.
+    pub LocalResponse,
+);
+
+/// Operands: `x`, `dy`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct LocalResponseNormBackward(LocalResponse);
+
+impl Op for LocalResponseNormOp {
+    fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        let LocalResponse { size, alpha, beta, k } = self.0;
+        let refuse = |sentence: String| Err(Fault::Setting(sentence));
+        if x[0].rank() < 2 {
+            return Err(Fault::Rank { input: 0, expected: "[N, C] or [N, H, W, C]" });
+        }
+        if size == 0 {
+            return refuse("a sum over 0 channels".into());
+        }
+        if !(k > 0.0 && k.is_finite()) {
+            return refuse(format!("k must be a positive number, got {k}"));
+        }
+        for (name, value) in [("alpha", alpha), ("beta", beta)] {
+            if !(value >= 0.0 && value.is_finite()) {
+                return refuse(format!("{name} must be a number that is not negative, got {value}"));
+            }
+        }
+        same_shape(x)
+    }
+
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let (x, channels) = (k.input(0), k.shape(0).last().copied().unwrap_or(1));
+        local_response_forward(&self.0, x, k.output(0), channels);
+        Ok(())
+    }
+
+    fn backward(&self, g: &Grads<'_>) -> Vec<Option<Node>> {
+        vec![Some(Node::call(LocalResponseNormBackward(self.0), &[g.x(0), g.dy()]))]
+    }
+}
+
+impl Op for LocalResponseNormBackward {
+    fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        same_shape(x)
+    }
+
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let (x, dy, channels) = (k.input(0), k.input(1), k.shape(0).last().copied().unwrap_or(1));
+        local_response_backward(&self.0, x, dy, k.output(0), channels);
+        Ok(())
+    }
+}
+
+impl Node {
+    /// Local response normalisation across channels.
+    #[track_caller]
+    pub fn local_response_norm(&self, norm: LocalResponse) -> Node {
+        Node::call(LocalResponseNormOp(norm), &[self])
+    }
+}

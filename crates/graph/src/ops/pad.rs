@@ -1,0 +1,74 @@
+//! Pictures continued beyond their edges.
+
+use super::{expect_rank, four};
+use crate::{Dim, Fault, Grads, Node, Op, Operands, Reach, Shape};
+use ocelli_kernels::pad::{PadGeometry, PadSettings, pad_backward, pad_forward};
+
+/// A picture, continued by its mirror image or by its edge: before a convolution that is not to see zeros. (Zeros are part of
+/// the convolution.)
+///
+/// # Shapes
+/// `[N, H, W, C]` → `[N, top + H + bottom, left + W + right, C]`.
+///
+/// Backward keeps nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PadOp(
+    /// How, and how far.
+    pub PadSettings,
+);
+
+/// Operands: `dy`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct PadBackward {
+    pad: PadOp,
+    input: Shape,
+}
+
+impl PadOp {
+    fn geometry(&self, x: &[usize]) -> Result<PadGeometry, Fault> {
+        PadGeometry::new(&self.0, four(x)).map_err(|error| Fault::Setting(error.to_string()))
+    }
+}
+
+impl Op for PadOp {
+    fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        expect_rank(x, 0, 4, "[N, H, W, C]")?;
+        let [_, height, width, _] = self.geometry(&x[0].at(1))?.output_shape();
+        let dims = x[0].dims();
+        Ok(vec![Shape::new([dims[0], Dim::Fixed(height), Dim::Fixed(width), dims[3]])])
+    }
+
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let (x, g) = (k.input(0), self.geometry(k.shape(0))?);
+        pad_forward(&g, x, k.output(0));
+        Ok(())
+    }
+
+    fn reach(&self, _: &[&Shape]) -> Reach {
+        Reach::Window { size: [1; 2], stride: [1; 2] }
+    }
+
+    fn backward(&self, g: &Grads<'_>) -> Vec<Option<Node>> {
+        vec![Some(Node::call(PadBackward { pad: *self, input: g.x(0).shape() }, &[g.dy()]))]
+    }
+}
+
+impl Op for PadBackward {
+    fn infer(&self, _: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        Ok(vec![self.input.clone()])
+    }
+
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let (dy, g) = (k.input(0), self.pad.geometry(k.output_shape(0))?);
+        pad_backward(&g, dy, k.output(0));
+        Ok(())
+    }
+}
+
+impl Node {
+    /// This picture, continued beyond its edges.
+    #[track_caller]
+    pub fn pad(&self, settings: PadSettings) -> Node {
+        Node::call(PadOp(settings), &[self])
+    }
+}

@@ -1,0 +1,218 @@
+//! Pictures continued beyond their edges, `[N, H, W, C]`, and the adjoint.
+
+#[cfg(test)]
+mod tests;
+
+use std::ops::Range;
+
+use ocelli_simd::{BinaryFunction, InstructionSet, Isa, Kernel, dispatch_on, slices};
+
+use crate::Accumulate;
+use crate::elementwise::chunks::{in_pieces, rows_piece};
+
+/// What a picture is continued by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+pub enum PadMode {
+    /// Its mirror image, in which the edge is not repeated: `c b | a b c | b a`.
+    Reflect,
+    /// Its edge: `a a | a b c | c c`.
+    Replicate,
+}
+
+/// What a user chooses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+pub struct PadSettings {
+    /// What a picture is continued by.
+    pub mode: PadMode,
+    /// Rows above.
+    pub top: usize,
+    /// Rows below.
+    pub bottom: usize,
+    /// Columns to the left.
+    pub left: usize,
+    /// Columns to the right.
+    pub right: usize,
+}
+
+/// Why a picture cannot be continued so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PadError {
+    /// A mirror image has one pixel less than the picture, and an edge one pixel.
+    #[error("{pixels} pixels on axis {axis} cannot be continued by {padding}")]
+    TooFew {
+        /// `'H'` or `'W'`.
+        axis: char,
+        /// What there is.
+        pixels: usize,
+        /// What is asked for.
+        padding: usize,
+    },
+    /// A tensor would have more elements than memory has addresses.
+    #[error("the padded picture overflows the address space")]
+    Overflow,
+}
+
+/// One axis of a picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Axis {
+    mode: PadMode,
+    before: usize,
+    size: usize,
+    padded: usize,
+}
+
+impl Axis {
+    fn new(name: char, mode: PadMode, [before, after]: [usize; 2], size: usize) -> Result<Self, PadError> {
+        let padding = before.max(after);
+        let most = match mode {
+            PadMode::Reflect => size.saturating_sub(1),
+            PadMode::Replicate if size > 0 => usize::MAX,
+            PadMode::Replicate => 0,
+        };
+        if padding > most {
+            return Err(PadError::TooFew { axis: name, pixels: size, padding });
+        }
+        let padded = size.checked_add(before).and_then(|sum| sum.checked_add(after)).ok_or(PadError::Overflow)?;
+        Ok(Self { mode, before, size, padded })
+    }
+
+    /// The pixel that is at `place` of the padded axis.
+    fn source(&self, place: usize) -> usize {
+        let last = self.size - 1;
+        match (self.mode, place.checked_sub(self.before)) {
+            (_, Some(inside)) if inside <= last => inside,
+            (PadMode::Reflect, Some(after)) => 2 * last - after,
+            (PadMode::Reflect, None) => self.before - place,
+            (PadMode::Replicate, Some(_)) => last,
+            (PadMode::Replicate, None) => 0,
+        }
+    }
+
+    /// Places of the padded axis before and after the picture.
+    fn outside(&self) -> impl Iterator<Item = usize> + use<> {
+        (0..self.before).chain(self.before + self.size..self.padded)
+    }
+}
+
+/// The sizes of a padding, checked once and trusted after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PadGeometry {
+    batch: usize,
+    rows: Axis,
+    columns: Axis,
+    channels: usize,
+}
+
+impl PadGeometry {
+    /// The padding of `input` (`[N, H, W, C]`).
+    ///
+    /// # Errors
+    /// If there are too few pixels, or sizes overflow.
+    pub fn new(settings: &PadSettings, [batch, height, width, channels]: [usize; 4]) -> Result<Self, PadError> {
+        let PadSettings { mode, top, bottom, left, right } = *settings;
+        let rows = Axis::new('H', mode, [top, bottom], height)?;
+        let columns = Axis::new('W', mode, [left, right], width)?;
+        let sizes = [rows.padded, columns.padded, channels, size_of::<f32>()];
+        let bytes = sizes.iter().try_fold(batch, |product, &size| product.checked_mul(size));
+        bytes.filter(|&bytes| bytes <= isize::MAX as usize).ok_or(PadError::Overflow)?;
+        Ok(Self { batch, rows, columns, channels })
+    }
+
+    /// `[N, H', W', C]` of the output.
+    pub fn output_shape(&self) -> [usize; 4] {
+        [self.batch, self.rows.padded, self.columns.padded, self.channels]
+    }
+
+    fn input_row(&self) -> usize {
+        self.columns.size * self.channels
+    }
+
+    fn output_row(&self) -> usize {
+        self.columns.padded * self.channels
+    }
+
+    fn assert_fit(&self, input: usize, output: usize) {
+        assert_eq!(input, self.batch * self.rows.size * self.input_row(), "the picture has the geometry's size");
+        assert_eq!(output, self.batch * self.rows.padded * self.output_row(), "so has the padded one");
+    }
+
+    /// The numbers of the picture itself in a row of the padded one.
+    fn inside(&self) -> Range<usize> {
+        let start = self.columns.before * self.channels;
+        start..start + self.input_row()
+    }
+
+    /// The numbers of a pixel of a row.
+    fn pixel(&self, column: usize) -> Range<usize> {
+        column * self.channels..(column + 1) * self.channels
+    }
+}
+
+/// `y` is `x`, continued.
+pub fn pad_forward(g: &PadGeometry, x: &[f32], y: &mut [f32]) {
+    g.assert_fit(x.len(), y.len());
+    let (from, to) = (g.input_row(), g.output_row());
+    in_pieces(y, rows_piece(to, to), |start, y| {
+        for (i, y) in y.chunks_exact_mut(to).enumerate() {
+            let row = start / to + i;
+            let row = row / g.rows.padded * g.rows.size + g.rows.source(row % g.rows.padded);
+            let x = &x[row * from..][..from];
+            y[g.inside()].copy_from_slice(x);
+            for column in g.columns.outside() {
+                y[g.pixel(column)].copy_from_slice(&x[g.pixel(g.columns.source(column))]);
+            }
+        }
+    });
+}
+
+/// Each number of `dx` is the sum of those of `dy` that show it, row after row.
+pub fn pad_backward(g: &PadGeometry, dy: &[f32], dx: &mut [f32]) {
+    g.assert_fit(dx.len(), dy.len());
+    let set = InstructionSet::current();
+    let (to, from) = (g.input_row(), g.output_row());
+    in_pieces(dx, rows_piece(to, to), |start, dx| {
+        for (i, dx) in dx.chunks_exact_mut(to).enumerate() {
+            let (picture, row) = ((start / to + i) / g.rows.size, (start / to + i) % g.rows.size);
+            let of_row = |place: usize| &dy[(picture * g.rows.padded + place) * from..][..from];
+            dispatch_on(set, Row { g, dy: of_row(g.rows.before + row), accumulate: Accumulate::Set, dx });
+            for place in g.rows.outside().filter(|&place| g.rows.source(place) == row) {
+                dispatch_on(set, Row { g, dy: of_row(place), accumulate: Accumulate::Add, dx });
+            }
+        }
+    });
+}
+
+/// Adds what a row of `dy` has for a row of `dx`, or sets it.
+struct Row<'a> {
+    g: &'a PadGeometry,
+    dy: &'a [f32],
+    accumulate: Accumulate,
+    dx: &'a mut [f32],
+}
+
+impl Kernel for Row<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        let Self { g, dy, accumulate, dx } = self;
+        let inside = &dy[g.inside()];
+        match accumulate {
+            Accumulate::Set => dx.copy_from_slice(inside),
+            Accumulate::Add => slices::map2_in_place(isa, Add, dx, inside),
+        }
+        for column in g.columns.outside() {
+            slices::map2_in_place(isa, Add, &mut dx[g.pixel(g.columns.source(column))], &dy[g.pixel(column)]);
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Add;
+
+impl BinaryFunction for Add {
+    #[inline(always)]
+    fn apply<I: Isa>(self, isa: I, a: I::Vector, b: I::Vector) -> I::Vector {
+        isa.add(a, b)
+    }
+}

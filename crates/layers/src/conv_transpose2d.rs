@@ -1,0 +1,132 @@
+//! Transposed convolution.
+
+use crate::{Init, Pair};
+use ocelli_graph::{Initializer, Layer, Node, ops::ConvTranspose2dOp};
+use ocelli_kernels::conv::{Conv2dSettings, Padding};
+use std::sync::Arc;
+
+/// Transposed convolution, with which decoders enlarge pictures: the adjoint of a convolution.
+///
+/// # Shapes
+/// `[N, H, W, in]` → `[N, H', W', channels]` with
+/// `H' = (H − 1)·stride − padding + dilation·(kernel − 1) + 1 + output_padding`.
+///
+/// # Parameters
+/// `weight` `[kernel_h, kernel_w, channels / groups, in]`, `bias` `[channels]`.
+///
+/// ```
+/// use ocelli_graph::Model;
+/// use ocelli_layers::{ConvTranspose2d, Padding};
+/// let twice = ConvTranspose2d::new(16, 4).stride(2).padding(Padding::uniform(1));
+/// let model = Model::build(|x| x.apply("up", &twice), [14, 14, 32], 0)?;
+/// assert_eq!(model.summary().rows[0].output, "[N, 28, 28, 16]");
+/// # Ok::<(), ocelli_graph::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct ConvTranspose2d {
+    channels: usize,
+    kernel: Pair,
+    settings: Conv2dSettings,
+    output_padding: Pair,
+    bias: bool,
+    weight_init: Arc<dyn Initializer>,
+    bias_init: Arc<dyn Initializer>,
+}
+
+impl ConvTranspose2d {
+    /// `channels` output channels, filters of `kernel` pixels (`3`, or `[1, 7]` for rows and columns), stride 1, no padding,
+    /// with a bias.
+    pub fn new(channels: usize, kernel: impl Into<Pair>) -> ConvTranspose2d {
+        ConvTranspose2d {
+            channels,
+            kernel: kernel.into(),
+            settings: Conv2dSettings::default(),
+            output_padding: Pair { h: 0, w: 0 },
+            bias: true,
+            weight_init: Arc::new(Init::default()),
+            bias_init: Arc::new(Init::Constant(0.0)),
+        }
+    }
+
+    /// Pixels of the result from one pixel of the input to the next.
+    pub fn stride(mut self, stride: impl Into<Pair>) -> ConvTranspose2d {
+        let stride = stride.into();
+        (self.settings.stride_h, self.settings.stride_w) = (stride.h, stride.w);
+        self
+    }
+
+    /// Pixels that are taken off the result: the zeros around it that the convolution would see. Not [`Padding::Same`].
+    pub fn padding(mut self, padding: Padding) -> ConvTranspose2d {
+        self.settings.padding = padding;
+        self
+    }
+
+    /// Rows and columns that the result has more at the bottom and right, less than the stride: the convolution leads to the
+    /// same size from each of these.
+    pub fn output_padding(mut self, pixels: impl Into<Pair>) -> ConvTranspose2d {
+        self.output_padding = pixels.into();
+        self
+    }
+
+    /// Pixels from one tap of the filter to the next.
+    pub fn dilation(mut self, dilation: impl Into<Pair>) -> ConvTranspose2d {
+        let dilation = dilation.into();
+        (self.settings.dilation_h, self.settings.dilation_w) = (dilation.h, dilation.w);
+        self
+    }
+
+    /// Groups of channels that do not see each other.
+    pub fn groups(mut self, groups: usize) -> ConvTranspose2d {
+        self.settings.groups = groups;
+        self
+    }
+
+    /// Whether a number is added to each output channel.
+    pub fn bias(mut self, bias: bool) -> ConvTranspose2d {
+        self.bias = bias;
+        self
+    }
+
+    /// Where the first weights come from; Glorot uniform unless said otherwise.
+    pub fn weight_init(mut self, init: impl Initializer + 'static) -> ConvTranspose2d {
+        self.weight_init = Arc::new(init);
+        self
+    }
+
+    /// Where the first biases come from; zeros unless said otherwise.
+    pub fn bias_init(mut self, init: impl Initializer + 'static) -> ConvTranspose2d {
+        self.bias_init = Arc::new(init);
+        self
+    }
+
+    /// What is wrong with the settings, in a sentence; sizes are the operation's business.
+    fn mistake(&self, channels: usize) -> Option<String> {
+        let groups = self.settings.groups;
+        if self.channels == 0 || self.kernel.h == 0 || self.kernel.w == 0 {
+            return Some(format!("{} filters of {}×{} pixels", self.channels, self.kernel.h, self.kernel.w));
+        }
+        let divides = |channels: usize| groups != 0 && channels.is_multiple_of(groups);
+        let wrong = [(channels, "input"), (self.channels, "output")].into_iter().find(|&(count, _)| !divides(count));
+        wrong.map(|(count, side)| format!("groups = {groups} does not divide the {count} {side} channels"))
+    }
+}
+
+impl Layer for ConvTranspose2d {
+    fn forward(&self, x: &Node) -> Node {
+        let (trace, channels) = (x.trace(), x.shape().channels());
+        if x.shape().rank() == 4
+            && let Some(mistake) = self.mistake(channels)
+        {
+            return trace.fail("ConvTranspose2d", mistake);
+        }
+        let Pair { h, w } = self.kernel;
+        let shape = [h, w, self.channels / self.settings.groups.max(1), channels];
+        let weight = trace.parameter_from("weight", shape, self.weight_init.clone());
+        let op = ConvTranspose2dOp::new(self.settings, [self.output_padding.h, self.output_padding.w]);
+        let y = x.conv_transpose2d(op, &weight);
+        if !self.bias {
+            return y;
+        }
+        y + trace.parameter_from("bias", [self.channels], self.bias_init.clone())
+    }
+}

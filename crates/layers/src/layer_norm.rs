@@ -1,0 +1,40 @@
+//! Layer normalisation.
+
+use crate::affine::{Affine, normalisation_settings};
+use ocelli_graph::{Layer, Node};
+
+/// Normalises the numbers of the last axis, then scales and shifts each by its own number (Ba, Kiros and Hinton 2016): the
+/// features of a sample, or the channels of a pixel, as ConvNeXt has it. The same in training and inference.
+///
+/// # Shapes
+/// `[N, C]` or `[N, H, W, C]`, to the same.
+///
+/// # Parameters
+/// `weight` and `bias` `[C]`, unless [`affine(false)`](LayerNorm::affine) was said.
+#[derive(Clone, Debug)]
+pub struct LayerNorm {
+    epsilon: f32,
+    affine: Affine,
+}
+
+impl Default for LayerNorm {
+    fn default() -> LayerNorm {
+        LayerNorm::new()
+    }
+}
+
+impl LayerNorm {
+    /// With ε = 10⁻⁵.
+    pub fn new() -> LayerNorm {
+        LayerNorm { epsilon: 1e-5, affine: Affine::default() }
+    }
+}
+
+normalisation_settings!(LayerNorm);
+
+impl Layer for LayerNorm {
+    fn forward(&self, x: &Node) -> Node {
+        let (weight, bias) = self.affine.of(x);
+        x.layer_norm(self.epsilon, &weight, &bias)
+    }
+}
