@@ -29,23 +29,28 @@
 
 mod activation;
 mod batch_norm;
+mod branches;
 mod conv2d;
 mod dense;
 mod dropout;
 mod flatten;
+mod inception;
 mod initial;
 mod pair;
 mod pool;
 mod radial_basis;
+mod residual;
 mod sequential;
 mod sub_sampling;
 
 pub use activation::Activation;
 pub use batch_norm::BatchNorm;
+pub use branches::Branches;
 pub use conv2d::Conv2d;
 pub use dense::Dense;
 pub use dropout::Dropout;
 pub use flatten::{Flatten, Reshape};
+pub use inception::{Inception, Tower};
 pub use initial::{Distribution, Init};
 pub use ocelli_graph::ops::{ConnectionError, ConnectionTable};
 pub use ocelli_kernels::conv::{ConvMode, Padding};
@@ -53,6 +58,7 @@ pub use ocelli_kernels::pool::CountPadding;
 pub use pair::Pair;
 pub use pool::{AdaptiveAvgPool2d, AvgPool2d, GlobalAvgPool, MaxPool2d};
 pub use radial_basis::RadialBasis;
+pub use residual::{Residual, Shortcut, ShortcutLayer};
 pub use sequential::Sequential;
 pub use sub_sampling::SubSampling;
 
