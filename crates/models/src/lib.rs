@@ -1,7 +1,7 @@
 //! Published networks and their weight files.
 //!
 //! A network is a layer: a value with a few settings whose parameters have the published names and counts. Input channels,
-//! the size of pictures and the number of classes are free.
+//! the size of pictures and the number of classes are free. [`by_name`] has all networks.
 //!
 //! Weight files are in PyTorch's names and layouts, so that published files load without a table: safetensors and what
 //! `torch.save` wrote ([`WeightFile`]), all of it or a part under other names ([`WeightLoader`]). Models are saved as
@@ -17,18 +17,25 @@
 
 #![forbid(unsafe_code)]
 
+mod alexnet;
 mod digit_codes;
+mod googlenet;
 mod lenet;
+mod registry;
 mod resnet;
 mod resnet_cifar;
+mod response_norm;
 mod squeezenet;
 #[cfg(test)]
 mod testing;
 mod vgg;
 mod weights;
 
+pub use alexnet::{AlexNet, AlexNetOf2012};
 pub use digit_codes::digit_codes;
+pub use googlenet::GoogLeNet;
 pub use lenet::{LeNet5, LeNet5Of1998, PENALTY};
+pub use registry::{Network, UnknownNetwork, by_name, network_names};
 pub use resnet::ResNet;
 pub use resnet_cifar::CifarResNet;
 pub use squeezenet::SqueezeNet;
