@@ -3,9 +3,13 @@
 pub use ocelli_data::{Dataset, Loader};
 pub use ocelli_graph::{Batch, Layer, Mode, Model, Node, Objective, Shared, Step, Tensor, Trace, Wrt, func};
 pub use ocelli_layers::{
-    Activation, AvgPool2d, BatchNorm, Conv2d, ConvTranspose2d, Dense, Distribution, Dropout, Flatten, GlobalAvgPool,
-    GroupNorm, Init, InstanceNorm, LayerNorm, LocalResponseNorm, MaxPool2d, Pad2d, Padding, Sequential,
+    Activation, AvgPool2d, BatchNorm, Branches, Conv2d, ConvTranspose2d, Dense, Distribution, Dropout, Flatten,
+    GlobalAvgPool, GroupNorm, Inception, Init, InstanceNorm, LayerNorm, LocalResponseNorm, MaxPool2d, Pad2d, Padding,
+    Residual, Sequential, Shortcut,
 };
 pub use ocelli_losses::{CrossEntropy, huber, logistic_cross_entropy, mse, softmax_cross_entropy};
-pub use ocelli_models::{LeNet5, WeightFile, WeightLoader, load_weights, save_weights};
+pub use ocelli_models::{
+    AlexNet, CifarResNet, GoogLeNet, LeNet5, ResNet, SqueezeNet, Vgg, WeightFile, WeightLoader, load_weights,
+    save_weights,
+};
 pub use ocelli_train::{Adam, AdamW, Optimizer, Schedule, Sgd, Trainer};

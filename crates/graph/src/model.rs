@@ -80,21 +80,21 @@ impl Model {
     /// # Errors
     /// As [`Model::build`].
     pub fn trace(seed: u64, network: impl FnOnce(&Trace) -> Node) -> Result<Model> {
-        let trace = Trace::default();
-        let output = network(&trace);
-        if let Some(id) = output.id().filter(|_| !trace.is_dead()) {
-            if output.trace().is_same(&trace) {
-                trace.put_name(id, "output".into());
-            } else {
-                trace.fail("output", "the result is a node of another network");
-            }
-        }
-        let graph = trace.close()?;
-        if !graph.names.contains_key("output") {
-            return Err(Error::Unknown { name: "output".into(), known: graph.known_names() });
-        }
+        let graph = described(network)?;
         let parameters = Parameters::initial(&graph, seed);
         Ok(Model::from_parts(graph, parameters, seed))
+    }
+
+    /// The same as [`Model::of`] with zeros in the place of first values: for the sizes, costs and memory of a network, and
+    /// for weights that are about to be loaded. Zeros take no time and no memory until they are written.
+    ///
+    /// # Errors
+    /// As [`Model::build`].
+    pub fn zeroed(layer: impl Layer, sample: impl AsRef<[usize]>) -> Result<Model> {
+        let shape = Shape::batch(sample.as_ref());
+        let graph = described(|trace| layer.forward(&trace.input("input", shape)))?;
+        let parameters = Parameters::zeros(&graph);
+        Ok(Model::from_parts(graph, parameters, 0))
     }
 
     fn from_parts(graph: Graph, parameters: Parameters, seed: u64) -> Model {
@@ -297,6 +297,24 @@ impl Model {
             arenas.push(given);
         }
     }
+}
+
+/// The graph of a network; what the function returns is called `output`.
+fn described(network: impl FnOnce(&Trace) -> Node) -> Result<Graph> {
+    let trace = Trace::default();
+    let output = network(&trace);
+    if let Some(id) = output.id().filter(|_| !trace.is_dead()) {
+        if output.trace().is_same(&trace) {
+            trace.put_name(id, "output".into());
+        } else {
+            trace.fail("output", "the result is a node of another network");
+        }
+    }
+    let graph = trace.close()?;
+    if !graph.names.contains_key("output") {
+        return Err(Error::Unknown { name: "output".into(), known: graph.known_names() });
+    }
+    Ok(graph)
 }
 
 /// A panic elsewhere leaves plans and arenas whole: they are only ever replaced.

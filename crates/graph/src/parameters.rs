@@ -45,12 +45,20 @@ fn new_version() -> u64 {
 impl Parameters {
     /// First values, each drawn from the seed and its own path alone.
     pub(crate) fn initial(graph: &Graph, seed: u64) -> Parameters {
-        let mut parameters = Parameters { version: new_version(), ..Parameters::default() };
+        let mut parameters = Parameters::zeros(graph);
         let key = Key::new(seed).with("initial");
-        for (path, spec) in &graph.parameters {
-            let shape = graph.values[spec.value].shape.at(1);
-            let mut value = Tensor::zeros(shape.clone());
+        for (value, (path, spec)) in parameters.values.iter_mut().zip(&graph.parameters) {
+            let shape = value.shape().to_vec();
             spec.initializer.fill(&shape, key.with(path), value.data_mut());
+        }
+        parameters
+    }
+
+    /// Zeros: memory that is not touched until it is written.
+    pub(crate) fn zeros(graph: &Graph) -> Parameters {
+        let mut parameters = Parameters { version: new_version(), ..Parameters::default() };
+        for (path, spec) in &graph.parameters {
+            let value = Tensor::zeros(graph.values[spec.value].shape.at(1));
             parameters.index.insert(path.clone(), parameters.list.len());
             let (path, role, features) = (path.clone(), spec.role, spec.features);
             parameters.list.push(Parameter { path, role, features, frozen: false });

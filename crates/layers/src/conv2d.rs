@@ -1,6 +1,9 @@
 //! Two-dimensional convolution.
 
-use crate::{Init, Pair};
+use crate::{
+    Init, Pair,
+    initial::{BiasInit, UniformByFanIn},
+};
 use ocelli_graph::{
     Axis, Initializer, Layer, Node,
     ops::{ConnectionTable, Connections, Conv2dOp},
@@ -34,7 +37,7 @@ pub struct Conv2d {
     expected_channels: Option<usize>,
     algorithm: Option<String>,
     weight_init: Arc<dyn Initializer>,
-    bias_init: Arc<dyn Initializer>,
+    bias_init: BiasInit,
 }
 
 impl Conv2d {
@@ -49,7 +52,7 @@ impl Conv2d {
             expected_channels: None,
             algorithm: None,
             weight_init: Arc::new(Init::default()),
-            bias_init: Arc::new(Init::Constant(0.0)),
+            bias_init: BiasInit::Given(Arc::new(Init::Constant(0.0))),
         }
     }
 
@@ -122,7 +125,14 @@ impl Conv2d {
 
     /// Where the first biases come from; zeros unless said otherwise.
     pub fn bias_init(mut self, init: impl Initializer + 'static) -> Conv2d {
-        self.bias_init = Arc::new(init);
+        self.bias_init = BiasInit::Given(Arc::new(init));
+        self
+    }
+
+    /// PyTorch's first values: weights and biases uniform in `±1 / √fan_in`.
+    pub fn pytorch_init(mut self) -> Conv2d {
+        self.weight_init = Arc::new(UniformByFanIn);
+        self.bias_init = BiasInit::UniformByFanIn;
         self
     }
 
@@ -176,7 +186,7 @@ impl Layer for Conv2d {
         if !self.bias {
             return Node::call(op, &[x, &w]);
         }
-        let b = x.trace().parameter_from("bias", [self.channels], self.bias_init.clone());
+        let b = x.trace().parameter_from("bias", [self.channels], self.bias_init.beside(&w.shape().at(1)));
         Node::call(op, &[x, &w, &b])
     }
 }

@@ -1,6 +1,9 @@
 //! Fully connected layers.
 
-use crate::Init;
+use crate::{
+    Init,
+    initial::{BiasInit, UniformByFanIn},
+};
 use ocelli_graph::{Initializer, Layer, Node, ops::LinearOp};
 use std::sync::Arc;
 
@@ -16,13 +19,18 @@ pub struct Dense {
     features: usize,
     bias: bool,
     weight_init: Arc<dyn Initializer>,
-    bias_init: Arc<dyn Initializer>,
+    bias_init: BiasInit,
 }
 
 impl Dense {
     /// A layer of `features` units with a bias.
     pub fn new(features: usize) -> Dense {
-        Dense { features, bias: true, weight_init: Arc::new(Init::default()), bias_init: Arc::new(Init::Constant(0.0)) }
+        Dense {
+            features,
+            bias: true,
+            weight_init: Arc::new(Init::default()),
+            bias_init: BiasInit::Given(Arc::new(Init::Constant(0.0))),
+        }
     }
 
     /// Whether a number is added to each unit.
@@ -39,7 +47,14 @@ impl Dense {
 
     /// Where the first biases come from; zeros unless said otherwise.
     pub fn bias_init(mut self, init: impl Initializer + 'static) -> Dense {
-        self.bias_init = Arc::new(init);
+        self.bias_init = BiasInit::Given(Arc::new(init));
+        self
+    }
+
+    /// PyTorch's first values: weights and biases uniform in `±1 / √fan_in`.
+    pub fn pytorch_init(mut self) -> Dense {
+        self.weight_init = Arc::new(UniformByFanIn);
+        self.bias_init = BiasInit::UniformByFanIn;
         self
     }
 }
@@ -54,7 +69,7 @@ impl Layer for Dense {
         if !self.bias {
             return Node::call(LinearOp, &[x, &w]);
         }
-        let b = trace.parameter_from("bias", [self.features], self.bias_init.clone());
+        let b = trace.parameter_from("bias", [self.features], self.bias_init.beside(&w.shape().at(1)));
         Node::call(LinearOp, &[x, &w, &b])
     }
 }

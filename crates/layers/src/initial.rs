@@ -2,6 +2,7 @@
 
 use ocelli_graph::{Initializer, Key};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// The form of a distribution of a given variance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +67,39 @@ impl Initializer for Init {
             Init::Orthogonal(gain) => orthogonal(gain, shape.last().copied().unwrap_or(1), key, values),
         }
     }
+}
+
+/// Uniform in `±1 / √fan_in`: PyTorch's default for weights.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct UniformByFanIn;
+
+impl Initializer for UniformByFanIn {
+    fn fill(&self, shape: &[usize], key: Key, values: &mut [f32]) {
+        uniform(limit_of(fans(shape).0), key, values);
+    }
+}
+
+/// First values of biases.
+#[derive(Clone, Debug)]
+pub(crate) enum BiasInit {
+    /// Drawn without regard to the weights.
+    Given(Arc<dyn Initializer>),
+    /// Uniform in `±1 / √fan_in` of the weights beside it: PyTorch's default.
+    UniformByFanIn,
+}
+
+impl BiasInit {
+    /// The initialiser beside weights of this shape.
+    pub(crate) fn beside(&self, weights: &[usize]) -> Arc<dyn Initializer> {
+        match self {
+            BiasInit::Given(init) => init.clone(),
+            BiasInit::UniformByFanIn => Arc::new(Init::Uniform(limit_of(fans(weights).0))),
+        }
+    }
+}
+
+fn limit_of(fan_in: f32) -> f32 {
+    1.0 / fan_in.sqrt()
 }
 
 fn draw(distribution: Distribution, variance: f32, key: Key, values: &mut [f32]) {

@@ -1,7 +1,7 @@
 //! Layers in small networks: shapes, counts, and one right sentence for each mistake.
 
 use crate::*;
-use ocelli_graph::{FeatureLayout, Model, Node, Tensor};
+use ocelli_graph::{Batch, FeatureLayout, Mode, Model, Node, Tensor, Wrt};
 
 fn output_of(layer: impl ocelli_graph::Layer, sample: &[usize]) -> String {
     let model = Model::build(|x| x.apply("layer", &layer), sample, 0).unwrap_or_else(|error| panic!("{error}"));
@@ -39,6 +39,14 @@ fn shapes() {
     assert_eq!(output_of(GlobalAvgPool, &[10, 9, 5]), "[N, 5]");
     assert_eq!(output_of(SubSampling::new(2), &[28, 28, 6]), "[N, 14, 14, 6]");
     assert_eq!(output_of(Sequential::new().then(Flatten).then(Dense::new(4)), &[2, 3, 2]), "[N, 4]");
+    let branches = Branches::new().then(Conv2d::new(4, 1)).named("pool", MaxPool2d::new(3).stride(1).padding(1));
+    assert_eq!(output_of(branches, &[6, 5, 3]), "[N, 6, 5, 7]");
+    assert_eq!(output_of(Inception::new(64, [96, 128], [16, 32], 32), &[28, 28, 192]), "[N, 28, 28, 256]");
+    assert_eq!(output_of(Inception::new(64, 128, [16, 32], None), &[28, 28, 192]), "[N, 28, 28, 416]");
+    for shortcut in [Shortcut::ZeroPad, Shortcut::Projection] {
+        assert_eq!(output_of(shortcut.to(8, 2), &[7, 6, 3]), "[N, 4, 3, 8]");
+    }
+    assert_eq!(output_of(Residual::new(Conv2d::new(8, 3).same()), &[7, 6, 8]), "[N, 7, 6, 8]");
     assert_eq!(output_of(Reshape(vec![6, 2]), &[2, 3, 2]), "[N, 6, 2]");
     assert_eq!(output_of(RadialBasis::new(3, vec![1.0; 12]), &[4]), "[N, 3]");
 }
@@ -122,6 +130,93 @@ fn sub_sampling_sums_scales_and_shifts() {
     let model = Model::build(|x| x.apply("s", &layer), [2, 2, 1], 0).unwrap();
     let x = Tensor::from_vec([1, 2, 2, 1], vec![1.0, 2.0, 3.0, 4.0]).unwrap();
     assert_eq!(model.predict(&x).unwrap().data(), [6.0]);
+}
+
+/// The course's example of what a bottleneck saves, as the summary counts it.
+#[test]
+fn a_bottleneck_saves_nine_tenths_of_the_multiplications() {
+    let macs = |layer: &dyn ocelli_graph::Layer| Model::of(layer, [28, 28, 192], 0).unwrap().summary().macs;
+    assert_eq!(macs(&Conv2d::new(32, 5).same()), 120_422_400);
+    let bottleneck = Sequential::new().then(Conv2d::new(16, 1)).then(Activation::Relu).then(Conv2d::new(32, 5).same());
+    assert_eq!(macs(&bottleneck), 2_408_448 + 10_035_200);
+    assert_eq!(macs(&bottleneck), 12_443_648);
+    let summary = Model::of(Inception::new(64, 128, 32, None), [28, 28, 192], 0).unwrap().summary();
+    assert_eq!(summary.rows.iter().find(|row| row.path == "branch3.conv").unwrap().macs, 120_422_400);
+    let summary = Model::of(Inception::new(64, [96, 128], [16, 32], 32), [28, 28, 192], 0).unwrap().summary();
+    let branch = summary.rows.iter().filter(|row| row.path.starts_with("branch3."));
+    assert_eq!(branch.map(|row| row.macs).sum::<u64>(), 12_443_648);
+}
+
+#[test]
+fn branches_are_side_by_side_in_their_order() {
+    let times = |factor| ocelli_graph::func(move |x: &Node| x.scale(factor));
+    let model = Model::of(Branches::new().then(times(1.0)).then(times(10.0)), [1, 1, 2], 0).unwrap();
+    let x = Tensor::from_vec([1, 1, 1, 2], vec![1.0, 2.0]).unwrap();
+    assert_eq!(model.predict(&x).unwrap().data(), [1.0, 2.0, 10.0, 20.0]);
+}
+
+/// `x[:, ::2, ::2, :]` with half of the new channels before and half behind (the odd one behind).
+#[test]
+fn a_zero_padded_shortcut_takes_every_second_pixel() {
+    let x = Tensor::from_fn([2, 3, 4, 2], |i| (1000 * i[0] + 100 * i[1] + 10 * i[2] + i[3] + 1) as f32);
+    let model = Model::of(Shortcut::ZeroPad.to(5, 2), [3, 4, 2], 0).unwrap();
+    let y = model.predict(&x).unwrap();
+    let expected = Tensor::from_fn([2, 2, 2, 5], |i| match i[3] {
+        1 | 2 => x.view()[[i[0], 2 * i[1], 2 * i[2], i[3] - 1].as_slice()],
+        _ => 0.0,
+    });
+    assert_eq!(y, expected);
+
+    // The gradient of the sum is one where a pixel was taken.
+    let mut model = model;
+    let mut objective = model.objective_of(Mode::Train, Wrt::Values(&["input"]), |trace| trace.output().sum()).unwrap();
+    let step = objective.step(&mut model, &Batch::new().with("input", &x)).unwrap();
+    let taken = Tensor::from_fn([2, 3, 4, 2], |i| if i[1] % 2 == 0 && i[2] % 2 == 0 { 1.0 } else { 0.0 });
+    assert_eq!(step.gradient("input").unwrap(), taken.data());
+}
+
+/// With weights of zero a block is the identity for what a ReLU lets through (the course's argument for residuals).
+#[test]
+fn a_residual_block_of_zeros_is_the_identity() {
+    let body = || {
+        let conv = || Conv2d::new(3, 3).same().weight_init(Init::Constant(0.0));
+        Sequential::new().then(conv()).then(Activation::Relu).then(conv())
+    };
+    let x = Tensor::uniform([2, 5, 4, 3], ocelli_graph::Key::new(1));
+    for shortcut in [Shortcut::Identity, Shortcut::ZeroPad, Shortcut::Projection] {
+        let model = Model::of(Residual::new(body()).shortcut(shortcut), [5, 4, 3], 0).unwrap();
+        let positive: Vec<f32> = x.data().iter().map(|v| v.max(0.0)).collect();
+        assert_eq!(model.predict(&x).unwrap().data(), positive, "{shortcut:?}");
+    }
+}
+
+#[test]
+fn a_projection_can_be_fixed() {
+    let body = Conv2d::new(6, 3).same().stride(2).bias(false);
+    let layer = Residual::new(body).stride(2).shortcut(Shortcut::Projection);
+    let mut model = Model::of(layer, [8, 8, 3], 0).unwrap();
+    assert_eq!(model.parameters().trained_count(), 9 * 3 * 6 + 3 * 6 + 2 * 6);
+    model.freeze("shortcut").unwrap();
+    assert_eq!(model.parameters().trained_count(), 9 * 3 * 6);
+}
+
+#[test]
+fn first_values_can_be_pytorchs() {
+    let model = Model::build(
+        |x| {
+            x.apply("c", Conv2d::new(50, 3).groups(2).pytorch_init())
+                .flatten()
+                .apply("d", Dense::new(40).pytorch_init())
+        },
+        [4, 4, 8],
+        0,
+    )
+    .unwrap();
+    for (path, fan_in) in [("c.weight", 36.0f32), ("c.bias", 36.0), ("d.weight", 200.0), ("d.bias", 200.0)] {
+        let largest = model.parameters().value(path).unwrap().data().iter().fold(0f32, |a, b| a.max(b.abs()));
+        let limit = 1.0 / fan_in.sqrt();
+        assert!(largest <= limit && largest > 0.8 * limit, "{path}: {largest} of {limit}");
+    }
 }
 
 #[test]
@@ -253,6 +348,20 @@ fn mistakes_have_their_sentences() {
         (
             mistake(ConvTranspose2d::new(4, 3), &[8]),
             "layer (ConvTranspose2d): expected [N, H, W, C], got [N, 8] from input \"input\"",
+        ),
+        (mistake(Branches::new(), picture), "layer (Branches): there are no branches"),
+        (
+            mistake(Branches::new().then(Conv2d::new(4, 1)).then(Conv2d::new(4, 3)), picture),
+            "layer (Branches): shapes differ: [N, 8, 8, 4] from layer.0 (Conv2d) and [N, 6, 6, 4] from layer.1 (Conv2d)",
+        ),
+        (
+            mistake(Residual::new(Conv2d::new(4, 1)), picture),
+            "layer (Residual): shapes differ: [N, 8, 8, 4] from layer (Residual) and [N, 8, 8, 64] from input \"input\"",
+        ),
+        (mistake(Shortcut::ZeroPad.to(32, 2), picture), "layer (Shortcut): zeros cannot make 32 channels of 64"),
+        (
+            mistake(Shortcut::ZeroPad.to(64, 0), picture),
+            "layer (Shortcut): the pooling stride is 0 x 0: both must be 1 or more",
         ),
         (mistake(Dropout(1.0), picture), "layer (Dropout): the probability 1 is not in [0, 1)"),
         (

@@ -1,9 +1,11 @@
 //! Published networks and their weight files.
 //!
-//! A network is a layer: a value with a few settings whose parameters have the published names and counts. Weight files are
-//! in PyTorch's names and layouts, so that published files load without a table: safetensors and what `torch.save` wrote
-//! ([`WeightFile`]), all of it or a part under other names ([`WeightLoader`]). Models are saved as safetensors, which Python
-//! reads ([`save_weights`]).
+//! A network is a layer: a value with a few settings whose parameters have the published names and counts. Input channels,
+//! the size of pictures and the number of classes are free. [`by_name`] has all networks.
+//!
+//! Weight files are in PyTorch's names and layouts, so that published files load without a table: safetensors and what
+//! `torch.save` wrote ([`WeightFile`]), all of it or a part under other names ([`WeightLoader`]). Models are saved as
+//! safetensors, which Python reads ([`save_weights`]).
 //!
 //! ```
 //! use ocelli_graph::Model;
@@ -15,12 +17,28 @@
 
 #![forbid(unsafe_code)]
 
+mod alexnet;
 mod digit_codes;
+mod googlenet;
 mod lenet;
+mod registry;
+mod resnet;
+mod resnet_cifar;
+mod squeezenet;
+#[cfg(test)]
+mod testing;
+mod vgg;
 mod weights;
 
+pub use alexnet::{AlexNet, AlexNetOf2012};
 pub use digit_codes::digit_codes;
+pub use googlenet::GoogLeNet;
 pub use lenet::{LeNet5, LeNet5Of1998, PENALTY};
+pub use registry::{Network, UnknownNetwork, by_name, network_names};
+pub use resnet::ResNet;
+pub use resnet_cifar::CifarResNet;
+pub use squeezenet::SqueezeNet;
+pub use vgg::Vgg;
 pub use weights::{
     DType, LoadReport, Metadata, TensorInfo, WeightFile, WeightFormat, WeightLoader, WeightsError, WrongShape,
     load_weights, read_metadata, save_weights,

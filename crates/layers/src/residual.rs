@@ -1,0 +1,151 @@
+//! Residual connections.
+
+use crate::{BatchNorm, Conv2d, Distribution, Init};
+use ocelli_graph::{Axis, Dim, Layer, Node, Shape, ops::Fill};
+use ocelli_kernels::pool::{CountPadding, PoolSettings};
+use std::sync::Arc;
+
+/// What is added to the result of a residual block (He et al. 2015, section 3.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shortcut {
+    /// The input, which must have the shape of the result.
+    Identity,
+    /// Option A: of the input every `stride`-th pixel in both directions, with channels of zeros added, half of them before
+    /// and half behind. No parameters.
+    ZeroPad,
+    /// Option B: a 1×1 convolution without bias and a batch normalisation, where the shapes differ; elsewhere the input.
+    /// Frozen (`Model::freeze`) it is a fixed projection.
+    Projection,
+}
+
+impl Shortcut {
+    /// The shortcut as a layer to so many channels, one pixel in every `stride`.
+    pub fn to(self, channels: usize, stride: usize) -> ShortcutLayer {
+        ShortcutLayer { shortcut: self, channels, stride, weight_init: Init::He(Distribution::Normal) }
+    }
+}
+
+/// A [`Shortcut`] to a given number of channels.
+///
+/// # Shapes
+/// `[N, H, W, C]` → `[N, ⌈H / stride⌉, ⌈W / stride⌉, channels]`. With stride 1 and `C = channels` it is the identity.
+///
+/// # Parameters
+/// Of a projection: `0.weight` `[1, 1, C, channels]` and those of the normalisation below `1`.
+#[derive(Clone, Copy, Debug)]
+pub struct ShortcutLayer {
+    shortcut: Shortcut,
+    channels: usize,
+    stride: usize,
+    weight_init: Init,
+}
+
+impl ShortcutLayer {
+    /// Where the first weights of a projection come from; He normal unless said otherwise.
+    pub fn weight_init(mut self, init: Init) -> ShortcutLayer {
+        self.weight_init = init;
+        self
+    }
+
+    /// Every `stride`-th pixel: windows of one pixel.
+    fn sampled(&self, x: &Node) -> Node {
+        if self.stride == 1 {
+            return x.clone();
+        }
+        x.avg_pool(PoolSettings::square(1).stride(self.stride), CountPadding::Include)
+    }
+
+    fn zero_padded(&self, x: &Node) -> Node {
+        let given = x.channels();
+        let Some(missing) = self.channels.checked_sub(given) else {
+            let reason = format!("zeros cannot make {} channels of {given}", self.channels);
+            return x.trace().fail("Shortcut", reason);
+        };
+        let x = self.sampled(x);
+        let zeros = |channels: usize| {
+            let mut dims = x.shape().dims().to_vec();
+            dims.pop();
+            dims.push(Dim::Fixed(channels));
+            let fill = Fill { value: 0.0, shape: Shape::new(dims) };
+            x.trace().call(Arc::new(fill), &[]).swap_remove(0)
+        };
+        let before = missing / 2;
+        let parts =
+            [(before > 0).then(|| zeros(before)), Some(x.clone()), (missing > 0).then(|| zeros(missing - before))];
+        Node::concat(&parts.iter().flatten().collect::<Vec<_>>(), Axis::C)
+    }
+}
+
+impl Layer for ShortcutLayer {
+    fn forward(&self, x: &Node) -> Node {
+        if self.shortcut == Shortcut::Identity || (self.stride == 1 && x.channels() == self.channels) {
+            return x.clone();
+        }
+        if self.shortcut == Shortcut::ZeroPad {
+            return self.zero_padded(x);
+        }
+        let conv = Conv2d::new(self.channels, 1).stride(self.stride).bias(false).weight_init(self.weight_init);
+        x.apply("0", conv).apply("1", BatchNorm::new())
+    }
+
+    fn kind(&self) -> String {
+        "Shortcut".into()
+    }
+}
+
+/// `relu(f(x) + shortcut(x))` (He et al. 2015, eq. 1).
+///
+/// # Shapes
+/// Those of the body `f`, whose result must have the shape of the shortcut's.
+///
+/// # Parameters
+/// Those of the body; of a projection those below `shortcut`.
+///
+/// ```
+/// use ocelli_graph::Model;
+/// use ocelli_layers::{Activation, Conv2d, Residual, Sequential, Shortcut};
+/// let body = Sequential::new()
+///     .then(Conv2d::new(32, 3).same().stride(2))
+///     .then(Activation::Relu)
+///     .then(Conv2d::new(32, 3).same());
+/// let model = Model::of(Residual::new(body).stride(2).shortcut(Shortcut::ZeroPad), [28, 28, 16], 0)?;
+/// assert_eq!(model.summary().rows.last().unwrap().output, "[N, 14, 14, 32]");
+/// # Ok::<(), ocelli_graph::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Residual<L> {
+    body: L,
+    shortcut: Shortcut,
+    stride: usize,
+}
+
+impl<L: Layer> Residual<L> {
+    /// The input is added to what the body makes of it.
+    pub fn new(body: L) -> Residual<L> {
+        Residual { body, shortcut: Shortcut::Identity, stride: 1 }
+    }
+
+    /// What is added.
+    pub fn shortcut(mut self, shortcut: Shortcut) -> Residual<L> {
+        self.shortcut = shortcut;
+        self
+    }
+
+    /// How many pixels of the input are one of the body's result, per axis.
+    pub fn stride(mut self, stride: usize) -> Residual<L> {
+        self.stride = stride;
+        self
+    }
+}
+
+impl<L: Layer> Layer for Residual<L> {
+    fn forward(&self, x: &Node) -> Node {
+        let y = self.body.forward(x);
+        let shortcut = x.apply("shortcut", self.shortcut.to(y.channels(), self.stride));
+        (y + shortcut).relu()
+    }
+
+    fn kind(&self) -> String {
+        "Residual".into()
+    }
+}

@@ -1,0 +1,119 @@
+//! Networks by name, for programs whose user chooses.
+
+use crate::{AlexNet, CifarResNet, GoogLeNet, LeNet5, ResNet, SqueezeNet, Vgg};
+use ocelli_graph::Layer;
+use ocelli_layers::Shortcut;
+
+/// A network that was asked for by its name.
+pub struct Network {
+    /// What it is called.
+    pub name: &'static str,
+    /// Height, width and channels of the pictures that it was published for.
+    pub sample: [usize; 3],
+    /// The network.
+    pub layer: Box<dyn Layer + Send + Sync>,
+}
+
+/// There is no such network.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no network is called \"{name}\"; there are: {}", network_names().collect::<Vec<_>>().join(", "))]
+pub struct UnknownNetwork {
+    /// What was asked for.
+    pub name: String,
+}
+
+type Make = fn(usize) -> Box<dyn Layer + Send + Sync>;
+
+/// Height, width and channels of pictures, and the number of classes.
+type Task = [usize; 4];
+
+const IMAGENET: Task = [224, 224, 3, 1000];
+const CIFAR: Task = [32, 32, 3, 10];
+
+macro_rules! networks {
+    ($($name:literal $task:expr => $make:expr;)*) => {
+        &[$(($name, $task, |classes| Box::new($make(classes)))),*]
+    };
+}
+
+const NETWORKS: &[(&str, Task, Make)] = networks! {
+    "lenet5" [32, 32, 1, 10] => LeNet5::modern;
+    "alexnet" IMAGENET => AlexNet::new;
+    "alexnet_2012" [227, 227, 3, 1000] => AlexNet::of_2012;
+    "vgg11" IMAGENET => Vgg::vgg11;
+    "vgg11_bn" IMAGENET => |classes| Vgg::vgg11(classes).batch_norm();
+    "vgg13" IMAGENET => Vgg::vgg13;
+    "vgg13_bn" IMAGENET => |classes| Vgg::vgg13(classes).batch_norm();
+    "vgg16" IMAGENET => Vgg::vgg16;
+    "vgg16_bn" IMAGENET => |classes| Vgg::vgg16(classes).batch_norm();
+    "vgg19" IMAGENET => Vgg::vgg19;
+    "vgg19_bn" IMAGENET => |classes| Vgg::vgg19(classes).batch_norm();
+    "googlenet" IMAGENET => GoogLeNet::new;
+    "googlenet_2014" IMAGENET => GoogLeNet::of_2014;
+    "squeezenet1_0" IMAGENET => SqueezeNet::v1_0;
+    "squeezenet1_1" IMAGENET => SqueezeNet::v1_1;
+    "resnet18" IMAGENET => ResNet::resnet18;
+    "resnet34" IMAGENET => ResNet::resnet34;
+    "resnet50" IMAGENET => ResNet::resnet50;
+    "resnet50_v1" IMAGENET => |classes| ResNet::resnet50(classes).v1();
+    "resnet101" IMAGENET => ResNet::resnet101;
+    "resnet152" IMAGENET => ResNet::resnet152;
+    "wide_resnet50_2" IMAGENET => ResNet::wide_resnet50_2;
+    "resnext50_32x4d" IMAGENET => ResNet::resnext50_32x4d;
+    "cifar_resnet20" CIFAR => CifarResNet::resnet20;
+    "cifar_resnet20_b" CIFAR => |classes| CifarResNet::resnet20(classes).shortcut(Shortcut::Projection);
+    "cifar_resnet32" CIFAR => CifarResNet::resnet32;
+    "cifar_resnet44" CIFAR => CifarResNet::resnet44;
+    "cifar_resnet56" CIFAR => CifarResNet::resnet56;
+    "cifar_resnet110" CIFAR => CifarResNet::resnet110;
+    "cifar_plain20" CIFAR => |classes| CifarResNet::resnet20(classes).plain();
+    "cifar_plain56" CIFAR => |classes| CifarResNet::resnet56(classes).plain();
+};
+
+/// The names that [`by_name`] knows.
+pub fn network_names() -> impl Iterator<Item = &'static str> {
+    NETWORKS.iter().map(|(name, ..)| *name)
+}
+
+/// The network called `name`, for so many classes; `None` for as many as it was published for.
+///
+/// # Errors
+/// [`UnknownNetwork`], whose text lists the names.
+///
+/// ```
+/// use ocelli_graph::Model;
+/// use ocelli_models::by_name;
+/// let network = by_name("cifar_resnet20", None)?;
+/// let model = Model::of(network.layer, network.sample, 0)?;
+/// assert_eq!(model.parameters().trained_count(), 269_722);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn by_name(name: &str, classes: impl Into<Option<usize>>) -> Result<Network, UnknownNetwork> {
+    let found = NETWORKS.iter().find(|(known, ..)| *known == name);
+    let &(name, [height, width, channels, published], make) =
+        found.ok_or_else(|| UnknownNetwork { name: name.into() })?;
+    let layer = make(classes.into().unwrap_or(published));
+    Ok(Network { name, sample: [height, width, channels], layer })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ocelli_graph::Model;
+
+    #[test]
+    fn every_network_builds() {
+        for name in network_names() {
+            let network = by_name(name, 7).unwrap();
+            let model = Model::zeroed(network.layer, network.sample).unwrap_or_else(|error| panic!("{name}: {error}"));
+            let output = model.graph().find("output").unwrap();
+            assert_eq!(model.graph().values[output].shape.to_string(), "[N, 7]", "{name}");
+        }
+    }
+
+    #[test]
+    fn other_names_are_refused_with_the_list() {
+        let refused = by_name("lenet", 10).err().unwrap().to_string();
+        assert!(refused.starts_with("no network is called \"lenet\"; there are: lenet5, alexnet, "), "{refused}");
+    }
+}

@@ -1,0 +1,205 @@
+//! ResNet (He, Zhang, Ren and Sun 2015) for large pictures, and its wide and grouped relatives.
+
+use ocelli_graph::{Layer, Node};
+use ocelli_layers::{BatchNorm, Conv2d, Dense, Init, MaxPool2d, Padding, Shortcut};
+
+/// Residual networks under torchvision's names. The 1×1 projections of paper option B are where shapes change.
+///
+/// # Shapes
+/// `[N, H, W, C]` → `[N, classes]` logits; published for `[224, 224, 3]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResNet {
+    classes: usize,
+    /// Blocks in each stage.
+    depths: [usize; 4],
+    block: Block,
+    shortcut: Option<Shortcut>,
+}
+
+/// What a block consists of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Block {
+    /// Two 3×3 convolutions.
+    Basic,
+    /// 1×1, 3×3, and 1×1 to four times the channels.
+    Bottleneck {
+        groups: usize,
+        /// Channels of a group in the first stage.
+        group_width: usize,
+        strided: Strided,
+    },
+}
+
+/// The convolution of a bottleneck that has the stride.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Strided {
+    /// The first 1×1: as published, "v1".
+    First,
+    /// The 3×3: torchvision's "v1.5".
+    Middle,
+}
+
+impl ResNet {
+    fn new(block: Block, depths: [usize; 4], classes: usize) -> ResNet {
+        ResNet { classes, depths, block, shortcut: Some(Shortcut::Projection) }
+    }
+
+    fn bottleneck(depths: [usize; 4], classes: usize, [groups, group_width]: [usize; 2]) -> ResNet {
+        ResNet::new(Block::Bottleneck { groups, group_width, strided: Strided::Middle }, depths, classes)
+    }
+
+    /// 11,689,512 parameters with 1000 classes.
+    pub fn resnet18(classes: usize) -> ResNet {
+        ResNet::new(Block::Basic, [2, 2, 2, 2], classes)
+    }
+
+    /// 21,797,672 parameters with 1000 classes.
+    pub fn resnet34(classes: usize) -> ResNet {
+        ResNet::new(Block::Basic, [3, 4, 6, 3], classes)
+    }
+
+    /// 25,557,032 parameters with 1000 classes.
+    pub fn resnet50(classes: usize) -> ResNet {
+        ResNet::bottleneck([3, 4, 6, 3], classes, [1, 64])
+    }
+
+    /// 44,549,160 parameters with 1000 classes.
+    pub fn resnet101(classes: usize) -> ResNet {
+        ResNet::bottleneck([3, 4, 23, 3], classes, [1, 64])
+    }
+
+    /// 60,192,808 parameters with 1000 classes.
+    pub fn resnet152(classes: usize) -> ResNet {
+        ResNet::bottleneck([3, 8, 36, 3], classes, [1, 64])
+    }
+
+    /// ResNet-50 with 3×3 convolutions of twice the channels (Zagoruyko and Komodakis 2016): 68,883,240 parameters with
+    /// 1000 classes.
+    pub fn wide_resnet50_2(classes: usize) -> ResNet {
+        ResNet::bottleneck([3, 4, 6, 3], classes, [1, 128])
+    }
+
+    /// ResNet-50 with 3×3 convolutions in 32 groups (Xie et al. 2016): 25,028,904 parameters with 1000 classes.
+    pub fn resnext50_32x4d(classes: usize) -> ResNet {
+        ResNet::bottleneck([3, 4, 6, 3], classes, [32, 4])
+    }
+
+    /// The stride of bottlenecks on their first 1×1 convolution, as published, in place of the 3×3. Parameters are the same,
+    /// results are not. Of networks without bottlenecks there is one version.
+    pub fn v1(mut self) -> ResNet {
+        if let Block::Bottleneck { strided, .. } = &mut self.block {
+            *strided = Strided::First;
+        }
+        self
+    }
+
+    /// Without shortcuts: the plain networks that the paper compares with.
+    pub fn plain(mut self) -> ResNet {
+        self.shortcut = None;
+        self
+    }
+
+    /// Another kind of shortcut.
+    pub fn shortcut(mut self, shortcut: Shortcut) -> ResNet {
+        self.shortcut = Some(shortcut);
+        self
+    }
+}
+
+/// PyTorch's He normal over the outputs, without a bias.
+fn conv(channels: usize, kernel: usize) -> Conv2d {
+    let padding = Padding::uniform(kernel / 2);
+    Conv2d::new(channels, kernel).padding(padding).bias(false).weight_init(he_of_outputs(channels, kernel))
+}
+
+fn he_of_outputs(channels: usize, kernel: usize) -> Init {
+    Init::Normal((2.0 / (channels * kernel * kernel).max(1) as f32).sqrt())
+}
+
+/// A block within its stage.
+#[derive(Clone, Copy, Debug)]
+struct ResidualBlock {
+    block: Block,
+    shortcut: Option<Shortcut>,
+    /// Channels of a basic block, and of the stage's 1×1 convolutions in ResNet-50.
+    width: usize,
+    stride: usize,
+}
+
+impl Layer for ResidualBlock {
+    fn forward(&self, x: &Node) -> Node {
+        let (width, stride) = (self.width, self.stride);
+        let y = match self.block {
+            Block::Basic => {
+                let y = x.apply("conv1", conv(width, 3).stride(stride)).apply("bn1", BatchNorm::new()).relu();
+                y.apply("conv2", conv(width, 3)).apply("bn2", BatchNorm::new())
+            }
+            Block::Bottleneck { groups, group_width, strided } => {
+                let inner = width * group_width / 64 * groups;
+                let [first, middle] = if strided == Strided::First { [stride, 1] } else { [1, stride] };
+                let y = x.apply("conv1", conv(inner, 1).stride(first)).apply("bn1", BatchNorm::new()).relu();
+                let y = y.apply("conv2", conv(inner, 3).stride(middle).groups(groups));
+                let y = y.apply("bn2", BatchNorm::new()).relu();
+                y.apply("conv3", conv(4 * width, 1)).apply("bn3", BatchNorm::new())
+            }
+        };
+        let Some(shortcut) = self.shortcut else { return y.relu() };
+        let shortcut = shortcut.to(y.channels(), stride).weight_init(he_of_outputs(y.channels(), 1));
+        (y + x.apply("downsample", shortcut)).relu()
+    }
+
+    fn kind(&self) -> String {
+        match self.block {
+            Block::Basic => "BasicBlock".into(),
+            Block::Bottleneck { .. } => "Bottleneck".into(),
+        }
+    }
+}
+
+impl Layer for ResNet {
+    fn forward(&self, x: &Node) -> Node {
+        let x = x.apply("conv1", conv(64, 7).stride(2)).apply("bn1", BatchNorm::new()).relu();
+        let mut x = x.apply("maxpool", MaxPool2d::new(3).stride(2).padding(1));
+        for (stage, depth) in self.depths.into_iter().enumerate() {
+            x = x.scope(format!("layer{}", stage + 1), |x| {
+                (0..depth).fold(x.clone(), |x, i| {
+                    let stride = if i == 0 && stage > 0 { 2 } else { 1 };
+                    let (block, shortcut) = (self.block, self.shortcut);
+                    x.apply(i, ResidualBlock { block, shortcut, width: 64 << stage, stride })
+                })
+            });
+        }
+        x.global_avg_pool().apply("fc", Dense::new(self.classes).pytorch_init())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::size;
+
+    #[test]
+    fn counts_are_the_published_ones() {
+        assert_eq!(size(ResNet::resnet18(1000), 224), (11_689_512, 1_814_073_344));
+        assert_eq!(size(ResNet::resnet34(1000), 224), (21_797_672, 3_663_761_408));
+        assert_eq!(size(ResNet::resnet50(1000), 224), (25_557_032, 4_089_184_256));
+        assert_eq!(size(ResNet::resnet101(1000), 224), (44_549_160, 7_801_405_440));
+        assert_eq!(size(ResNet::resnet152(1000), 224), (60_192_808, 11_513_626_624));
+        assert_eq!(size(ResNet::wide_resnet50_2(1000), 224).0, 68_883_240);
+        assert_eq!(size(ResNet::resnext50_32x4d(1000), 224).0, 25_028_904);
+    }
+
+    #[test]
+    fn version_1_has_the_parameters_of_version_1_5_and_less_work() {
+        assert_eq!(size(ResNet::resnet50(1000).v1(), 224), (25_557_032, 3_857_973_248));
+        assert_eq!(ResNet::resnet18(10).v1(), ResNet::resnet18(10));
+    }
+
+    #[test]
+    fn other_shortcuts_sizes_and_classes_fit() {
+        let projections = size(ResNet::resnet18(10), 33).0;
+        let plain = size(ResNet::resnet18(10).plain(), 33).0;
+        assert_eq!(size(ResNet::resnet18(10).shortcut(Shortcut::ZeroPad), 33).0, plain);
+        assert_eq!(projections - plain, 64 * 128 + 128 * 256 + 256 * 512 + 2 * (128 + 256 + 512));
+    }
+}

@@ -1,0 +1,96 @@
+//! Weights that others trained and published, through whole networks.
+//!
+//! The files are not part of the repository; where they are absent, the tests say so and pass.
+
+use ocelli::{models::by_name, prelude::*};
+use std::{fs, path::PathBuf};
+
+fn data(path: &str) -> Option<PathBuf> {
+    let folder = std::env::var_os("OCELLI_DATA")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data"), PathBuf::from);
+    let path = folder.join(path);
+    if path.exists() {
+        return Some(path);
+    }
+    println!("skipped: no file at {}", path.display());
+    None
+}
+
+fn loaded(name: &str, classes: usize, sample: [usize; 3], weights: &PathBuf) -> Model {
+    let mut model = Model::zeroed(by_name(name, classes).unwrap().layer, sample).unwrap();
+    load_weights(&mut model, weights).unwrap_or_else(|error| panic!("{error}"));
+    model
+}
+
+/// A tensor of the reference, pictures with their channels last.
+fn reference(name: &str) -> Option<Tensor> {
+    let mut file = WeightFile::open(data("weights/reference-activations.safetensors")?).unwrap();
+    let tensor = file.read(name).unwrap();
+    if tensor.shape().len() != 4 {
+        return Some(tensor);
+    }
+    let [n, c, h, w] = tensor.shape().try_into().unwrap();
+    let view = tensor.view();
+    Some(Tensor::from_fn([n, h, w, c], |i| view[[i[0], i[3], i[1], i[2]].as_slice()]))
+}
+
+fn relative_error(got: &Tensor, expected: &Tensor) -> f64 {
+    assert_eq!(got.len(), expected.len());
+    let square = |x: f32| f64::from(x).powi(2);
+    let difference: f64 = got.data().iter().zip(expected.data()).map(|(a, b)| square(a - b)).sum();
+    (difference / expected.data().iter().copied().map(square).sum::<f64>()).sqrt()
+}
+
+/// 500 test pictures: what another implementation of these networks made of the same files.
+#[test]
+fn cifar_resnets_of_option_a_classify_cifar_10() {
+    let Some(records) = data("cifar10-subset/test_lossless_500.bin") else { return };
+    let records = fs::read(records).unwrap();
+    let (mean, deviation) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
+    let x = Tensor::from_fn([500, 32, 32, 3], |i| {
+        let byte = records[3073 * i[0] + 1 + 1024 * i[3] + 32 * i[1] + i[2]];
+        (f32::from(byte) / 255.0 - mean[i[3]]) / deviation[i[3]]
+    });
+    for (depth, expected) in [(20, 455), (32, 466), (56, 470)] {
+        let Some(weights) = data(&format!("weights/cifar10-resnet{depth}.safetensors")) else { return };
+        let model = loaded(&format!("cifar_resnet{depth}"), 10, [32, 32, 3], &weights);
+        let answers = model.predict(&x).unwrap().argmax_rows();
+        let right = answers.iter().enumerate().filter(|(i, answer)| **answer == usize::from(records[3073 * i])).count();
+        assert_eq!(right, expected, "ResNet-{depth}");
+
+        let (Some(x), Some(logits)) = (reference("cifar.input"), reference(&format!("resnet{depth}.logits"))) else {
+            return;
+        };
+        let error = relative_error(&model.predict(&x).unwrap(), &logits);
+        assert!(error < 1e-5, "ResNet-{depth}: relative error {error:.2e}");
+    }
+}
+
+/// Weights in Caffe's names.
+#[test]
+fn squeezenet_1_1_has_the_logits_of_the_reference() {
+    let Some(weights) = data("weights/squeezenet1_1-imagenet.safetensors") else { return };
+    let (Some(x), Some(logits)) = (reference("squeezenet.input"), reference("squeezenet1_1.logits")) else { return };
+    let mut model = Model::zeroed(SqueezeNet::v1_1(1000), [227, 227, 3]).unwrap();
+    let fires = [(2, 3), (3, 4), (4, 6), (5, 7), (6, 9), (7, 10), (8, 11), (9, 12)];
+    let names = WeightLoader::new().rename("conv1", "features.0").rename("conv10", "classifier.1");
+    let names = fires
+        .iter()
+        .fold(names, |names, (fire, position)| names.rename(format!("fire{fire}"), format!("features.{position}")));
+    names.load(&mut model, weights).unwrap_or_else(|error| panic!("{error}"));
+    let error = relative_error(&model.predict(&x).unwrap(), &logits);
+    assert!(error < 1e-5, "relative error {error:.2e}");
+}
+
+/// The first four of eleven layers.
+#[test]
+fn a_part_of_vgg_11_has_the_activations_of_the_reference() {
+    let Some(weights) = data("weights/vgg11_bn-to-relu3_2.safetensors") else { return };
+    let (Some(x), Some(expected)) = (reference("imagenet64.input"), reference("vgg11_bn.relu3_2")) else { return };
+    let mut model = Model::zeroed(Vgg::vgg11(10).batch_norm(), [64, 64, 3]).unwrap();
+    let report = WeightLoader::new().lenient().load(&mut model, weights).unwrap();
+    assert_eq!(report.loaded.len(), 24, "{report}");
+    let got = model.run(&Batch::new().with("input", &x), &["features.13"]).unwrap().remove(0);
+    let error = relative_error(&got, &expected);
+    assert!(error < 1e-5, "relative error {error:.2e}");
+}
