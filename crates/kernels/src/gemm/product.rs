@@ -35,9 +35,6 @@ const PIECES: usize = 16;
 /// A piece has at least so many panels (if there are), so that a copied block of the left operand is used as often.
 const PIECE_PANELS: usize = 4;
 
-/// Rows up to which a product is bound by reading the right operand.
-const THIN_ROWS: usize = 24;
-
 /// Rows of the left operand are copied for so many panels or more: for fewer the copy costs more than it saves.
 const COPIED_PANELS: usize = 8;
 
@@ -238,13 +235,8 @@ impl Kernel for Piece<'_> {
         if self.rows.is_empty() {
             return;
         }
-        // Few rows use a panel so briefly that it is read from memory: then one panel after the other, as they lie.
-        let together = if self.rows.len() <= THIN_ROWS { 1 } else { self.panels.len() };
-        for first in self.panels.clone().step_by(together) {
-            let panels = first..self.panels.end.min(first + together);
-            for block in blocks(self.depth.len(), DEPTH) {
-                self.block(isa, self.depth.start + block.start..self.depth.start + block.end, panels.clone());
-            }
+        for block in blocks(self.depth.len(), DEPTH) {
+            self.block(isa, self.depth.start + block.start..self.depth.start + block.end);
         }
     }
 }
@@ -277,35 +269,35 @@ impl<'a> LeftBlock<'a> {
 }
 
 impl Piece<'_> {
-    /// Multiplies a block of the depth with some panels.
+    /// Multiplies a block of the depth.
     #[inline(always)]
-    fn block<I: Isa>(&self, isa: I, block: Range<usize>, panels: Range<usize>) {
+    fn block<I: Isa>(&self, isa: I, block: Range<usize>) {
         let (rows, depth) = (self.rows.len(), block.len());
         let a = self.task.a.rows(self.rows.clone()).columns(block.clone());
-        let far = a.row_stride > FAR && panels.len() >= COPIED_PANELS;
+        let far = a.row_stride > FAR && self.panels.len() >= COPIED_PANELS;
         match a.contiguous() {
             Contiguous::Rows if !far => {
-                self.multiply::<I, DepthContiguous>(isa, block, panels, &LeftBlock::rows::<I>(a.data, a.row_stride));
+                self.multiply::<I, DepthContiguous>(isa, block, &LeftBlock::rows::<I>(a.data, a.row_stride));
             }
             Contiguous::Rows => scratch::with(rows * COPIED_STEP, |copy| {
                 for (row, copy) in copy.chunks_exact_mut(COPIED_STEP).enumerate() {
                     copy[..depth].copy_from_slice(a.row(row, 0..depth));
                 }
-                self.multiply::<I, DepthContiguous>(isa, block, panels, &LeftBlock::rows::<I>(copy, COPIED_STEP));
+                self.multiply::<I, DepthContiguous>(isa, block, &LeftBlock::rows::<I>(copy, COPIED_STEP));
             }),
             Contiguous::Columns | Contiguous::Neither => {
                 let step = rows.div_ceil(rows.div_ceil(tile_rows::<I>()));
                 scratch::with(rows.next_multiple_of(step) * depth, |copy| {
                     isa.call(CopyAcross { a, step, copy });
-                    self.multiply::<I, RowsContiguous>(isa, block, panels, &LeftBlock::tiles(copy, step, depth));
+                    self.multiply::<I, RowsContiguous>(isa, block, &LeftBlock::tiles(copy, step, depth));
                 });
             }
         }
     }
 
-    /// Multiplies a block of the left operand with some panels, and fetches the next block meanwhile.
+    /// Multiplies a block of the left operand with its panels, and fetches the next block meanwhile.
     #[inline(always)]
-    fn multiply<I: Isa, L: Left>(&self, isa: I, block: Range<usize>, panels: Range<usize>, left: &LeftBlock<'_>) {
+    fn multiply<I: Isa, L: Left>(&self, isa: I, block: Range<usize>, left: &LeftBlock<'_>) {
         let (task, right) = (self.task, self.right);
         let (rows, depth) = (self.rows.len(), block.len());
         let accumulate = if block.start == 0 { task.accumulate } else { Accumulate::Add };
@@ -313,9 +305,9 @@ impl Piece<'_> {
         let segments = [Segment { offset: 0, depth }];
         let c = task.c.rows(self.rows.clone());
         let mut ahead = Ahead::of(&self.next(&block));
-        let tiles = panels.len() * rows.div_ceil(left.rows);
+        let tiles = self.panels.len() * rows.div_ceil(left.rows);
         let share = ahead.lines().div_ceil(tiles);
-        for panel in panels {
+        for panel in self.panels.clone() {
             let panel = right.panels.panel(panel);
             let b = &right.packed[panel.start + (block.start - right.first) * panel.width..][..depth * panel.width];
             let most = if panel.vectors == 1 { left.narrow_rows } else { left.rows };
