@@ -16,7 +16,13 @@ use ocelli::{
 };
 use safetensors::SafeTensors;
 use serde_json::Value as Json;
-use std::{fs, path::PathBuf};
+use std::fs;
+
+#[path = "reference/names.rs"]
+mod names;
+mod reference;
+
+use names::Stream;
 
 /// Relative error in L2 that outputs and gradients may have.
 const TOLERANCE: f64 = 1e-5;
@@ -28,30 +34,14 @@ fn is_covered(name: &str, op: &str) -> bool {
     operations.contains(&op) || (op == "norm" && name != "norm/l2_rows")
 }
 
-fn fixtures() -> Option<PathBuf> {
-    let folder = std::env::var_os("OCELLI_FIXTURES")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/fixtures"), PathBuf::from);
-    if folder.join("ops.json").exists() {
-        return Some(folder);
-    }
-    println!("skipped: no reference values at {}", folder.display());
-    None
+fn relative_error(got: &[f32], expected: &[f32]) -> f64 {
+    reference::relative_error(got, expected.iter().copied().map(f64::from))
 }
 
-/// Numbers in [−1, 1) that are a function of a name, the same in every language.
+/// The first numbers of the stream of a name.
 fn sym(name: &str, count: usize) -> Vec<f32> {
-    let seed = name
-        .bytes()
-        .fold(0xCBF2_9CE4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3));
-    (1..=count as u64)
-        .map(|i| {
-            let mut z = seed.wrapping_add(i.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-            z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-            z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-            z ^= z >> 31;
-            2.0 * ((z >> 40) as f32 / (1u32 << 24) as f32) - 1.0
-        })
-        .collect()
+    let stream = Stream::of(name);
+    (0..count).map(|i| stream.sym(i)).collect()
 }
 
 /// Moves axes: result axis `i` is axis `axes[i]`.
@@ -78,14 +68,6 @@ fn theirs(name: &str, x: &Tensor) -> Tensor {
         (_, 4) => permuted(x, &[0, 3, 1, 2]),
         _ => x.clone(),
     }
-}
-
-fn relative_error(got: &[f32], expected: &[f32]) -> f64 {
-    assert_eq!(got.len(), expected.len());
-    let square = |x: f64| x * x;
-    let difference: f64 = got.iter().zip(expected).map(|(a, b)| square(f64::from(*a) - f64::from(*b))).sum();
-    let norm: f64 = expected.iter().map(|b| square(f64::from(*b))).sum();
-    (difference / norm.max(1e-30)).sqrt()
 }
 
 fn numbers(json: &Json) -> Vec<usize> {
@@ -310,9 +292,9 @@ fn check(name: &str, case: &Json, file: &SafeTensors<'_>) {
 
 #[test]
 fn operations_match_the_reference() {
-    let Some(folder) = fixtures() else { return };
-    let cases: Json = serde_json::from_str(&fs::read_to_string(folder.join("ops.json")).unwrap()).unwrap();
-    let bytes = fs::read(folder.join("ops.safetensors")).unwrap();
+    let Some(path) = reference::file("OCELLI_FIXTURES", "fixtures", "ops.json") else { return };
+    let cases: Json = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    let bytes = fs::read(path.with_file_name("ops.safetensors")).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let (mut done, mut later) = (0, Vec::new());
     for case in cases.as_array().unwrap() {

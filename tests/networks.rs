@@ -4,43 +4,16 @@
 
 use ocelli::{graph::Precision, models::by_name, prelude::*};
 use serde_json::Value as Json;
-use std::{fs, path::PathBuf};
+use std::fs;
+
+#[path = "reference/names.rs"]
+mod names;
+mod reference;
+
+use names::Stream;
 
 /// Relative error in L2 that logits may have. Float32 of PyTorch itself is some 1e-6 off.
 const TOLERANCE: f64 = 5e-6;
-
-fn reference() -> Option<Json> {
-    let folder = std::env::var_os("OCELLI_FIXTURES")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/fixtures"), PathBuf::from);
-    let path = folder.join("networks.json");
-    if path.exists() {
-        return Some(serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap());
-    }
-    println!("skipped: no reference values at {}", path.display());
-    None
-}
-
-/// Number `i` of the stream of a name, in [0, 1): the same in every language.
-struct Stream(u64);
-
-impl Stream {
-    fn of(name: &str) -> Stream {
-        let hash = |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3);
-        Stream(name.bytes().fold(0xCBF2_9CE4_8422_2325, hash))
-    }
-
-    fn unit(&self, i: usize) -> f32 {
-        let mut z = self.0.wrapping_add((i as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^= z >> 31;
-        (z >> 40) as f32 / (1u32 << 24) as f32
-    }
-
-    fn sym(&self, i: usize) -> f32 {
-        2.0 * self.unit(i) - 1.0
-    }
-}
 
 /// The value of a parameter by the rule of the reference, in our layout. A dense layer's rows are those of the flattened
 /// picture, which PyTorch flattens with the channels first.
@@ -101,16 +74,15 @@ fn check(case: &Json) {
         .flat_map(|row| row.as_array().unwrap().iter().map(|number| number.as_f64().unwrap()))
         .collect();
     assert_eq!(logits.len(), expected.len(), "{name}");
-    let difference: f64 = logits.data().iter().zip(&expected).map(|(a, b)| (f64::from(*a) - b).powi(2)).sum();
-    let norm: f64 = expected.iter().map(|b| b * b).sum();
-    let error = (difference / norm).sqrt();
+    let error = reference::relative_error(logits.data(), expected.into_iter());
     println!("{name}: relative error {error:.2e}");
     assert!(error <= TOLERANCE, "{name}: relative error {error:.2e}");
 }
 
 #[test]
 fn networks_match_the_reference() {
-    let Some(cases) = reference() else { return };
+    let Some(path) = reference::file("OCELLI_FIXTURES", "fixtures", "networks.json") else { return };
+    let cases: Json = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
     for case in cases.as_array().unwrap() {
         check(case);
     }

@@ -5,15 +5,10 @@
 use ocelli::{models::by_name, prelude::*};
 use std::{fs, path::PathBuf};
 
+mod reference;
+
 fn data(path: &str) -> Option<PathBuf> {
-    let folder = std::env::var_os("OCELLI_DATA")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data"), PathBuf::from);
-    let path = folder.join(path);
-    if path.exists() {
-        return Some(path);
-    }
-    println!("skipped: no file at {}", path.display());
-    None
+    reference::file("OCELLI_DATA", "data", path)
 }
 
 fn loaded(name: &str, classes: usize, sample: [usize; 3], weights: &PathBuf) -> Model {
@@ -35,10 +30,7 @@ fn reference(name: &str) -> Option<Tensor> {
 }
 
 fn relative_error(got: &Tensor, expected: &Tensor) -> f64 {
-    assert_eq!(got.len(), expected.len());
-    let square = |x: f32| f64::from(x).powi(2);
-    let difference: f64 = got.data().iter().zip(expected.data()).map(|(a, b)| square(a - b)).sum();
-    (difference / expected.data().iter().copied().map(square).sum::<f64>()).sqrt()
+    reference::relative_error(got.data(), expected.data().iter().copied().map(f64::from))
 }
 
 /// 500 test pictures: what another implementation of these networks made of the same files.

@@ -1,7 +1,6 @@
 //! Reverse-mode differentiation: gradients are nodes of the same graph.
 
-use crate::{Node, Op, Trace, ValueId, ops::Fill};
-use std::sync::Arc;
+use crate::{Node, Op, Trace, ValueId};
 
 /// What a backward rule sees.
 #[derive(Debug)]
@@ -73,9 +72,8 @@ pub(crate) fn differentiate(trace: &Trace, loss: ValueId, wrt: &[ValueId]) -> Ve
         }
     }
     let mut gradients: Vec<Option<Node>> = vec![None; graph.values.len()];
-    let one = Fill { value: 1.0, shape: graph.values[loss].shape.clone() };
     if needs[loss] {
-        gradients[loss] = trace.call(Arc::new(one), &[]).pop();
+        gradients[loss] = Some(trace.filled(1.0, graph.values[loss].shape.clone()));
     }
     for call in graph.calls.iter().rev() {
         let wants: Vec<bool> = call.inputs.iter().map(|&id| needs[id]).collect();

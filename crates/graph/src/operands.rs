@@ -108,15 +108,6 @@ impl<'a> Operands<'a> {
         (self.outputs[0].data, self.workspace)
     }
 
-    /// The first two results.
-    ///
-    /// # Panics
-    /// If the operation has one result.
-    pub fn two_outputs(&mut self) -> (&mut [f32], &mut [f32]) {
-        let [first, second] = self.outputs();
-        (first, second)
-    }
-
     /// The first `K` results.
     ///
     /// # Panics

@@ -68,10 +68,11 @@ impl Kernel for Blocks<'_> {
     }
 }
 
-struct Block<'a> {
-    x: &'a [f32],
-    y: &'a mut [f32],
-    accumulate: Accumulate,
+/// `y (+)= x`
+pub(crate) struct Block<'a> {
+    pub x: &'a [f32],
+    pub y: &'a mut [f32],
+    pub accumulate: Accumulate,
 }
 
 impl Kernel for Block<'_> {

@@ -8,7 +8,7 @@ pub(crate) mod rows;
 #[cfg(test)]
 mod tests;
 
-use ocelli_simd::{Isa, UnaryFunction, math, slices};
+use ocelli_simd::{Isa, math};
 
 pub use cross_entropy::{CrossEntropy, LabelError, cross_entropy_backward, cross_entropy_forward};
 
@@ -17,47 +17,35 @@ use rows::{Row, RowFunction, each_row, load, prefetch};
 
 /// `y[r, c] = exp(x[r, c]) / Σ exp(x[r, ·])`
 pub fn softmax(x: Source<'_>, y: &mut [f32], classes: usize) {
-    forward(Rule::Softmax, x, y, classes);
+    forward(Softmax, x, y, classes);
 }
 
 /// `y[r, c] = x[r, c] - ln Σ exp(x[r, ·])`
 pub fn log_softmax(x: Source<'_>, y: &mut [f32], classes: usize) {
-    forward(Rule::LogSoftmax, x, y, classes);
+    forward(LogSoftmax, x, y, classes);
 }
 
 /// `dx = y (dy - Σ dy · y)` in each row, from the output of [`softmax`].
 pub fn softmax_backward(y: &[f32], dy: Source<'_>, dx: &mut [f32], classes: usize) {
-    backward(Rule::Softmax, y, dy, dx, classes);
+    backward(SoftmaxBackward, y, dy, dx, classes);
 }
 
 /// `dx = dy - exp(y) Σ dy` in each row, from the output of [`log_softmax`].
 pub fn log_softmax_backward(y: &[f32], dy: Source<'_>, dx: &mut [f32], classes: usize) {
-    backward(Rule::LogSoftmax, y, dy, dx, classes);
+    backward(LogSoftmaxBackward, y, dy, dx, classes);
 }
 
-#[derive(Clone, Copy)]
-enum Rule {
-    Softmax,
-    LogSoftmax,
-}
-
-fn forward(rule: Rule, x: Source<'_>, y: &mut [f32], classes: usize) {
+fn forward(function: impl RowFunction, x: Source<'_>, y: &mut [f32], classes: usize) {
     x.expect_length(y.len());
     assert!(y.is_empty() || y.len().is_multiple_of(classes), "the destination is made of whole rows");
-    match rule {
-        Rule::Softmax => each_row(Softmax, x, &[], y, classes),
-        Rule::LogSoftmax => each_row(LogSoftmax, x, &[], y, classes),
-    }
+    each_row(function, x, &[], y, classes);
 }
 
-fn backward(rule: Rule, y: &[f32], dy: Source<'_>, dx: &mut [f32], classes: usize) {
+fn backward(function: impl RowFunction, y: &[f32], dy: Source<'_>, dx: &mut [f32], classes: usize) {
     dy.expect_length(dx.len());
     assert_eq!(y.len(), dx.len(), "output and gradient have one length");
     assert!(dx.is_empty() || dx.len().is_multiple_of(classes), "the destination is made of whole rows");
-    match rule {
-        Rule::Softmax => each_row(SoftmaxBackward, dy, y, dx, classes),
-        Rule::LogSoftmax => each_row(LogSoftmaxBackward, dy, y, dx, classes),
-    }
+    each_row(function, dy, y, dx, classes);
 }
 
 /// The row `exp(x) / Σ exp(x)`
@@ -67,26 +55,35 @@ struct Softmax;
 impl RowFunction for Softmax {
     #[inline(always)]
     fn apply<I: Isa>(self, isa: I, row: Row<I>, x: &[f32], _: &[f32], y: &mut [f32]) {
-        let shift = isa.splat(row.max(isa, x));
-        let mut sum = isa.zero();
-        for c in row.whole() {
-            prefetch(isa, &x[c..]);
-            let power = math::exp_term(isa, isa.sub(isa.load(&x[c..]), shift));
-            sum = isa.add(sum, power);
-            isa.store(power, &mut y[c..]);
-        }
-        if let Some(c) = row.tail() {
-            // The lanes beyond are `-inf`, whose exponential is zero, unless all logits are.
-            let power = math::exp_term(isa, isa.sub(row.load_tail(isa, &x[c..], f32::NEG_INFINITY), shift));
-            sum = isa.add(sum, power);
-            isa.store(power, &mut y[c..]);
-        }
-        let factor = isa.splat(1.0 / isa.sum(sum));
-        for c in row.vectors() {
-            let y = &mut y[c..];
-            isa.store(isa.mul(isa.load(y), factor), y);
-        }
+        softmax_row(isa, row, x, y);
     }
+}
+
+/// Writes the softmax of the row of `x` to the beginning of `y`, as a [`RowFunction`] does; returns its norm.
+#[inline(always)]
+fn softmax_row<I: Isa>(isa: I, row: Row<I>, x: &[f32], y: &mut [f32]) -> Norm {
+    let largest = row.max(isa, x);
+    let shift = isa.splat(largest);
+    let mut sum = isa.zero();
+    for c in row.whole() {
+        prefetch(isa, &x[c..]);
+        let power = math::exp_term(isa, isa.sub(isa.load(&x[c..]), shift));
+        sum = isa.add(sum, power);
+        isa.store(power, &mut y[c..]);
+    }
+    if let Some(c) = row.tail() {
+        // The lanes beyond are `-inf`, whose exponential is zero, unless all logits are.
+        let power = math::exp_term(isa, isa.sub(row.load_tail(isa, &x[c..], f32::NEG_INFINITY), shift));
+        sum = isa.add(sum, power);
+        isa.store(power, &mut y[c..]);
+    }
+    let norm = Norm { largest, sum: isa.sum(sum) };
+    let factor = isa.splat(1.0 / norm.sum);
+    for c in row.vectors() {
+        let y = &mut y[c..];
+        isa.store(isa.mul(isa.load(y), factor), y);
+    }
+    norm
 }
 
 /// The row `x - ln Σ exp(x)`
@@ -174,52 +171,5 @@ impl Norm {
     #[inline(always)]
     fn log(self) -> f64 {
         f64::from(self.largest) + f64::from(self.sum).ln()
-    }
-}
-
-/// Replaces a row by its softmax; returns its norm.
-#[inline(always)]
-fn exp_normalised<I: Isa>(isa: I, y: &mut [f32]) -> Norm {
-    let largest = max(isa, y);
-    let shift = isa.splat(largest);
-    let mut sum = isa.zero();
-    let mut blocks = y.chunks_exact_mut(I::LANES);
-    for block in &mut blocks {
-        let power = math::exp_term(isa, isa.sub(isa.load(block), shift));
-        sum = isa.add(sum, power);
-        isa.store(power, block);
-    }
-    let tail = blocks.into_remainder();
-    if !tail.is_empty() {
-        let power = math::exp_term(isa, isa.sub(isa.load_partial_or(tail, f32::NEG_INFINITY), shift));
-        sum = isa.add(sum, power);
-        isa.store_partial(power, tail);
-    }
-    let norm = Norm { largest, sum: isa.sum(sum) };
-    slices::map_in_place(isa, Times { factor: 1.0 / norm.sum }, y);
-    norm
-}
-
-/// The largest number of a row; NaNs may be passed over.
-#[inline(always)]
-fn max<I: Isa>(isa: I, x: &[f32]) -> f32 {
-    let mut largest = isa.splat(f32::NEG_INFINITY);
-    for block in x.chunks(I::LANES) {
-        // With the row's element first, a NaN in it leaves the largest as it was.
-        largest = isa.max(isa.load_partial_or(block, f32::NEG_INFINITY), largest);
-    }
-    isa.max_lane(largest)
-}
-
-/// `factor x`
-#[derive(Clone, Copy)]
-struct Times {
-    factor: f32,
-}
-
-impl UnaryFunction for Times {
-    #[inline(always)]
-    fn apply<I: Isa>(self, isa: I, x: I::Vector) -> I::Vector {
-        isa.mul(x, isa.splat(self.factor))
     }
 }

@@ -1,7 +1,7 @@
 //! Scale and shift of each channel, behind every normalisation.
 
 use crate::Init;
-use ocelli_graph::{Initializer, Node, Shape, ops::Fill};
+use ocelli_graph::{Initializer, Node, Shape};
 use std::sync::Arc;
 
 /// The parameters `weight` and `bias`, or ones and zeros.
@@ -27,8 +27,7 @@ impl Affine {
                 |name: &str, init: &Arc<dyn Initializer>| trace.parameter_from(name, channels, init.clone());
             return (parameter("weight", &self.weight_init), parameter("bias", &self.bias_init));
         }
-        let constant = |value| trace.call(Arc::new(Fill { value, shape: Shape::from(channels) }), &[]).swap_remove(0);
-        (constant(1.0), constant(0.0))
+        (trace.filled(1.0, Shape::from(channels)), trace.filled(0.0, Shape::from(channels)))
     }
 }
 

@@ -1,9 +1,8 @@
 //! Residual connections.
 
 use crate::{BatchNorm, Conv2d, Distribution, Init};
-use ocelli_graph::{Axis, Dim, Layer, Node, Shape, ops::Fill};
+use ocelli_graph::{Axis, Dim, Layer, Node, Shape};
 use ocelli_kernels::pool::{CountPadding, PoolSettings};
-use std::sync::Arc;
 
 /// What is added to the result of a residual block (He et al. 2015, section 3.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,8 +65,7 @@ impl ShortcutLayer {
             let mut dims = x.shape().dims().to_vec();
             dims.pop();
             dims.push(Dim::Fixed(channels));
-            let fill = Fill { value: 0.0, shape: Shape::new(dims) };
-            x.trace().call(Arc::new(fill), &[]).swap_remove(0)
+            x.trace().filled(0.0, Shape::new(dims))
         };
         let before = missing / 2;
         let parts =

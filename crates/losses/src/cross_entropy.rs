@@ -118,7 +118,7 @@ impl Op for CrossEntropyOp {
 
     fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
         let (x, labels, settings) = (k.input(0), k.labels(1), self.0.settings(k.shape(0)));
-        let (loss, probabilities) = k.two_outputs();
+        let [loss, probabilities] = k.outputs();
         loss[0] = cross_entropy_forward(settings, x, labels, probabilities).map_err(wrong_label)?;
         Ok(())
     }

@@ -155,8 +155,9 @@ impl Layer for GoogLeNet {
         for (name, widths) in BLOCKS {
             x = x.apply(name, self.inception(widths));
             x = match (name, self.form) {
-                ("inception3b", _) | ("inception4e", Form::Paper) => x.apply(pool_after(name), pool(3)),
-                ("inception4e", Form::Torchvision) => x.apply(pool_after(name), pool(2)),
+                ("inception3b", _) => x.apply("maxpool3", pool(3)),
+                ("inception4e", Form::Paper) => x.apply("maxpool4", pool(3)),
+                ("inception4e", Form::Torchvision) => x.apply("maxpool4", pool(2)),
                 _ => x,
             };
             let head = match name {
@@ -171,10 +172,6 @@ impl Layer for GoogLeNet {
         let dropout = if self.form == Form::Paper { 0.4 } else { 0.2 };
         x.global_avg_pool().dropout(dropout).apply("fc", self.dense(self.classes))
     }
-}
-
-fn pool_after(block: &str) -> &'static str {
-    if block == "inception3b" { "maxpool3" } else { "maxpool4" }
 }
 
 #[cfg(test)]

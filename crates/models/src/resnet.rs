@@ -106,6 +106,16 @@ impl ResNet {
     }
 }
 
+/// Stages `layer1`, `layer2`, … of as many blocks `0`, `1`, … as `depths` say; `block` makes one from the number of its stage
+/// and its stride, which is 2 where a stage other than the first begins.
+pub(crate) fn stages<B: Layer>(x: &Node, depths: &[usize], block: impl Fn(usize, usize) -> B) -> Node {
+    depths.iter().enumerate().fold(x.clone(), |x, (stage, &depth)| {
+        x.scope(format!("layer{}", stage + 1), |x| {
+            (0..depth).fold(x.clone(), |x, i| x.apply(i, block(stage, if i == 0 && stage > 0 { 2 } else { 1 })))
+        })
+    })
+}
+
 /// PyTorch's He normal over the outputs, without a bias.
 fn conv(channels: usize, kernel: usize) -> Conv2d {
     let padding = Padding::uniform(kernel / 2);
@@ -159,16 +169,9 @@ impl Layer for ResidualBlock {
 impl Layer for ResNet {
     fn forward(&self, x: &Node) -> Node {
         let x = x.apply("conv1", conv(64, 7).stride(2)).apply("bn1", BatchNorm::new()).relu();
-        let mut x = x.apply("maxpool", MaxPool2d::new(3).stride(2).padding(1));
-        for (stage, depth) in self.depths.into_iter().enumerate() {
-            x = x.scope(format!("layer{}", stage + 1), |x| {
-                (0..depth).fold(x.clone(), |x, i| {
-                    let stride = if i == 0 && stage > 0 { 2 } else { 1 };
-                    let (block, shortcut) = (self.block, self.shortcut);
-                    x.apply(i, ResidualBlock { block, shortcut, width: 64 << stage, stride })
-                })
-            });
-        }
+        let x = x.apply("maxpool", MaxPool2d::new(3).stride(2).padding(1));
+        let (block, shortcut) = (self.block, self.shortcut);
+        let x = stages(&x, &self.depths, |stage, stride| ResidualBlock { block, shortcut, width: 64 << stage, stride });
         x.global_avg_pool().apply("fc", Dense::new(self.classes).pytorch_init())
     }
 }

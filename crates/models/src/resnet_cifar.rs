@@ -1,5 +1,6 @@
 //! ResNet (He, Zhang, Ren and Sun 2015, section 4.2) for pictures of 32 × 32 pixels.
 
+use crate::resnet::stages;
 use ocelli_graph::{Layer, Node};
 use ocelli_layers::{BatchNorm, Conv2d, Dense, Distribution, Init, Shortcut};
 
@@ -93,15 +94,9 @@ impl Layer for BasicBlock {
 
 impl Layer for CifarResNet {
     fn forward(&self, x: &Node) -> Node {
-        let mut x = x.apply("conv1", conv(16)).apply("bn1", BatchNorm::new()).relu();
-        for (stage, channels) in [16, 32, 64].into_iter().enumerate() {
-            x = x.scope(format!("layer{}", stage + 1), |x| {
-                (0..self.depth).fold(x.clone(), |x, i| {
-                    let stride = if i == 0 && stage > 0 { 2 } else { 1 };
-                    x.apply(i, BasicBlock { channels, stride, shortcut: self.shortcut })
-                })
-            });
-        }
+        let x = x.apply("conv1", conv(16)).apply("bn1", BatchNorm::new()).relu();
+        let shortcut = self.shortcut;
+        let x = stages(&x, &[self.depth; 3], |stage, stride| BasicBlock { channels: 16 << stage, stride, shortcut });
         x.global_avg_pool().apply("linear", Dense::new(self.classes).pytorch_init().weight_init(HE))
     }
 }

@@ -54,7 +54,7 @@ impl Conv2dOp {
         self.geometry(x, w).map_err(|error| Fault::Setting(error.to_string()))
     }
 
-    pub(super) fn choice(&self, g: &Conv2dGeometry, pass: Pass) -> Choice {
+    fn choice(&self, g: &Conv2dGeometry, pass: Pass) -> Choice {
         match &self.algorithm {
             Some(name) => Choice::forced(name, self.precision, g, pass),
             None => conv::choose(g, pass, self.precision),
@@ -70,6 +70,25 @@ impl Conv2dOp {
         let g = self.geometry(x, w).ok()?;
         let len = self.choice(&g, pass).algorithm.prepared_len(&g, pass);
         (len > 0).then_some(Preparation { operand, len, needed: Needed::Always })
+    }
+
+    /// The first result `(+)=` the gradient of the convolution's input, from the filter and the gradient of its output, which
+    /// are operands of these numbers.
+    pub(super) fn backward_data(&self, k: &mut Operands<'_>, filter: usize, dy: usize) -> Result<(), Fault> {
+        let g = self.checked_geometry(k.output_shape(0), k.shape(filter))?;
+        let (w, dy, accumulate) = (k.input(filter), k.input(dy), k.accumulate());
+        let filter = k.prepared().unwrap_or(w);
+        let (dx, workspace) = k.output_and_workspace();
+        self.choice(&g, Pass::BackwardData).algorithm.backward_data(&g, dy, filter, dx, accumulate, workspace);
+        Ok(())
+    }
+
+    /// Prepares that filter.
+    pub(super) fn prepare_backward_data(&self, k: &mut Operands<'_>, filter: usize) -> Result<(), Fault> {
+        let g = self.checked_geometry(k.output_shape(0), k.shape(filter))?;
+        let w = k.input(filter);
+        self.choice(&g, Pass::BackwardData).algorithm.prepare(&g, Pass::BackwardData, w, k.to_prepare());
+        Ok(())
     }
 
     pub(super) fn explanation_of(&self, pass: Pass, x: &[usize], w: &[usize]) -> Option<String> {
@@ -179,12 +198,7 @@ impl Op for Conv2dBackwardData {
     }
 
     fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let g = self.conv.checked_geometry(k.output_shape(0), k.shape(0))?;
-        let (w, dy, accumulate) = (k.input(0), k.input(1), k.accumulate());
-        let filter = k.prepared().unwrap_or(w);
-        let (dx, workspace) = k.output_and_workspace();
-        self.conv.choice(&g, Pass::BackwardData).algorithm.backward_data(&g, dy, filter, dx, accumulate, workspace);
-        Ok(())
+        self.conv.backward_data(k, 0, 1)
     }
 
     fn preparation(&self, x: &[Vec<usize>], y: &[Vec<usize>]) -> Option<Preparation> {
@@ -192,10 +206,7 @@ impl Op for Conv2dBackwardData {
     }
 
     fn prepare(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let g = self.conv.checked_geometry(k.output_shape(0), k.shape(0))?;
-        let w = k.input(0);
-        self.conv.choice(&g, Pass::BackwardData).algorithm.prepare(&g, Pass::BackwardData, w, k.to_prepare());
-        Ok(())
+        self.conv.prepare_backward_data(k, 0)
     }
 
     fn at_precision(&self, precision: Precision) -> Option<Arc<dyn Op>> {

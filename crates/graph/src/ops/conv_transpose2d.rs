@@ -109,13 +109,7 @@ impl Op for ConvTranspose2dOp {
     }
 
     fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let g = self.convolution.checked_geometry(k.output_shape(0), k.shape(1))?;
-        let (x, w, accumulate) = (k.input(0), k.input(1), k.accumulate());
-        let filter = k.prepared().unwrap_or(w);
-        let (y, workspace) = k.output_and_workspace();
-        let choice = self.convolution.choice(&g, Pass::BackwardData);
-        choice.algorithm.backward_data(&g, x, filter, y, accumulate, workspace);
-        Ok(())
+        self.convolution.backward_data(k, 1, 0)
     }
 
     fn accumulates(&self) -> bool {
@@ -127,11 +121,7 @@ impl Op for ConvTranspose2dOp {
     }
 
     fn prepare(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let g = self.convolution.checked_geometry(k.output_shape(0), k.shape(1))?;
-        let w = k.input(1);
-        let choice = self.convolution.choice(&g, Pass::BackwardData);
-        choice.algorithm.prepare(&g, Pass::BackwardData, w, k.to_prepare());
-        Ok(())
+        self.convolution.prepare_backward_data(k, 1)
     }
 
     fn at_precision(&self, precision: Precision) -> Option<Arc<dyn Op>> {

@@ -1,6 +1,7 @@
 //! A constant.
 
-use crate::{Fault, Op, Operands, Shape};
+use crate::{Fault, Node, Op, Operands, Shape, Trace};
+use std::sync::Arc;
 
 /// One number everywhere.
 #[derive(Debug, Clone)]
@@ -19,5 +20,13 @@ impl Op for Fill {
     fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
         k.output(0).fill(self.value);
         Ok(())
+    }
+}
+
+impl Trace {
+    /// The same number everywhere.
+    #[track_caller]
+    pub fn filled(&self, value: f32, shape: Shape) -> Node {
+        self.call(Arc::new(Fill { value, shape }), &[]).swap_remove(0)
     }
 }

@@ -109,7 +109,7 @@ impl Op for MaxPoolOp {
         let g = geometry(&self.settings, k.shape(0))?;
         let x = k.input(0);
         if self.places == Places::Kept {
-            let (y, places) = k.two_outputs();
+            let [y, places] = k.outputs();
             max_forward(&g, x, y, Some(places));
         } else {
             max_forward(&g, x, k.output(0), None);

@@ -5,9 +5,10 @@ mod tests;
 
 use std::ops::Range;
 
-use ocelli_simd::{BinaryFunction, InstructionSet, Isa, Kernel, dispatch_on, slices};
+use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
 
 use crate::Accumulate;
+use crate::copy::Block;
 use crate::elementwise::chunks::{in_pieces, rows_piece};
 
 /// What a picture is continued by.
@@ -196,23 +197,10 @@ impl Kernel for Row<'_> {
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) {
         let Self { g, dy, accumulate, dx } = self;
-        let inside = &dy[g.inside()];
-        match accumulate {
-            Accumulate::Set => dx.copy_from_slice(inside),
-            Accumulate::Add => slices::map2_in_place(isa, Add, dx, inside),
-        }
+        Block { x: &dy[g.inside()], y: dx, accumulate }.run(isa);
         for column in g.columns.outside() {
-            slices::map2_in_place(isa, Add, &mut dx[g.pixel(g.columns.source(column))], &dy[g.pixel(column)]);
+            let y = &mut dx[g.pixel(g.columns.source(column))];
+            Block { x: &dy[g.pixel(column)], y, accumulate: Accumulate::Add }.run(isa);
         }
-    }
-}
-
-#[derive(Clone, Copy)]
-struct Add;
-
-impl BinaryFunction for Add {
-    #[inline(always)]
-    fn apply<I: Isa>(self, isa: I, a: I::Vector, b: I::Vector) -> I::Vector {
-        isa.add(a, b)
     }
 }

@@ -3,8 +3,11 @@
 use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
 use rayon::prelude::*;
 
-use super::exp_normalised;
+use super::rows::Row;
+use super::softmax_row;
 use crate::elementwise::chunks::{CHUNK, MOST_PARTS, in_pieces, part_length, rows_piece};
+use crate::elementwise::stores::ALIGNED;
+use crate::scratch;
 
 /// The settings of the loss.
 ///
@@ -72,7 +75,9 @@ pub fn cross_entropy_forward(
     let part = part_length(labels.len(), classes);
     let mut sums = [0.0; MOST_PARTS];
     let sums = &mut sums[..labels.len().div_ceil(part)];
-    let sum_part = |x: &[f32], labels: &[u32], y: &mut [f32]| dispatch_on(set, Forward { loss, x, labels, y });
+    let sum_part = |x: &[f32], labels: &[u32], y: &mut [f32]| {
+        scratch::with(classes + ALIGNED, |buffer| dispatch_on(set, Forward { loss, x, labels, buffer, y }))
+    };
     // Rows of no elements cannot be: a label is a class.
     let length = (part * classes).max(1);
     if probabilities.len() <= CHUNK {
@@ -91,6 +96,8 @@ struct Forward<'a> {
     loss: CrossEntropy<'a>,
     x: &'a [f32],
     labels: &'a [u32],
+    /// Room for a row and a vector more.
+    buffer: &'a mut [f32],
     y: &'a mut [f32],
 }
 
@@ -100,13 +107,16 @@ impl Kernel for Forward<'_> {
     /// The sum of the losses of these rows, not yet divided by the weights of their labels.
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) -> f64 {
-        let Self { loss, x, labels, y } = self;
+        let Self { loss, x, labels, buffer, y } = self;
         let classes = loss.classes;
         let epsilon = f64::from(loss.smoothing);
         let mut total = 0.0;
-        for ((x, y), &label) in x.chunks_exact(classes).zip(y.chunks_exact_mut(classes)).zip(labels) {
-            y.copy_from_slice(x);
-            let norm = exp_normalised(isa, y).log();
+        let row = Row::new(isa, classes);
+        for (index, (y, &label)) in y.chunks_exact_mut(classes).zip(labels).enumerate() {
+            let x = &x[index * classes..];
+            let norm = softmax_row(isa, row, x, buffer).log();
+            y.copy_from_slice(&buffer[..classes]);
+            let x = &x[..classes];
             let target = label as usize;
             total += (1.0 - epsilon) * loss.weight(target) * (norm - f64::from(x[target]));
             if epsilon != 0.0 {

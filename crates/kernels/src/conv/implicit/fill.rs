@@ -16,28 +16,13 @@ pub(super) fn fill<I: Isa>(
     x: &[f32],
     scratch: &mut [f32],
 ) {
+    let (mut problem, mut band) = (*problem, band.clone());
     if layout.gap > 0 {
         // Columns that outputs share are copied as outputs of one tap.
         let Axis { step, taps, .. } = problem.columns;
-        let columns = problem.columns.one_tap();
-        let read = band.columns.start * step..(band.columns.end - 1) * step + taps;
-        let (problem, band) = (&Problem { columns, ..*problem }, &Band { columns: read, ..band.clone() });
-        return fill_columns(isa, problem, band, channels, layout, x, scratch);
+        problem.columns = problem.columns.one_tap();
+        band.columns = band.columns.start * step..(band.columns.end - 1) * step + taps;
     }
-    fill_columns(isa, problem, band, channels, layout, x, scratch);
-}
-
-/// [`fill`] of the lines of a band, with outputs one behind the other.
-#[inline(always)]
-fn fill_columns<I: Isa>(
-    isa: I,
-    problem: &Problem,
-    band: &Band,
-    channels: &Channels,
-    layout: &Layout,
-    x: &[f32],
-    scratch: &mut [f32],
-) {
     let apart = layout.image / band.columns.len();
     let rows = &problem.rows;
     let read_rows = (band.rows.len() - 1) * rows.step + rows.span();
@@ -57,7 +42,7 @@ fn fill_columns<I: Isa>(
                 let line = &mut lines[index * layout.image..];
                 if (0..rows.inputs as isize).contains(&row) {
                     let line_index = image * rows.inputs + row as usize;
-                    fill_line(isa, problem, band, channels, apart, &x[line_index * line_len(problem)..], line);
+                    fill_line(isa, &problem, &band, channels, apart, &x[line_index * line_len(&problem)..], line);
                 } else {
                     line[..layout.image].fill(0.0);
                 }
