@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Every layer of a network's table in PyTorch, each right after the example `roofline` has measured it.
+"""Every layer of a network's table in PyTorch and in the example `roofline`, in turns.
 
 Convolutions are timed in both memory formats, NCHW and channels last, and the better one counts; fully connected layers
 as matrix products. Backward passes are the calls that autograd makes, with one of the gradients asked for.
@@ -22,9 +22,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 # as much as a convolution: it is timed at its best.
 MALLOC = {"GLIBC_TUNABLES": "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=17179869184:glibc.malloc.hugetlb=1"}
 
-# A product of fixed size takes equally long, up to this share, before and after; or else both are timed again.
-STEADY = 0.1
-TRIES = 4
+# Measurements of a layer, ours and theirs in turns; a row whose ratios differ by more than this factor is unsteady.
+ROUNDS = 3
+STEADY = 1.3
 
 
 def arguments():
@@ -34,14 +34,14 @@ def arguments():
     parser.add_argument("--pass", dest="passes", default="all", choices=["forward", "data", "filter", "all"])
     parser.add_argument("--batch", type=int, help="pictures at once, instead of the table's")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--seconds", type=float, default=0.3, help="of measuring for each number")
+    parser.add_argument("--seconds", type=float, default=0.6, help="of measuring for each number")
     parser.add_argument("--roofline", default=ROOT / "target/release/examples/roofline", help="the built example")
     parser.add_argument("--json", type=pathlib.Path, help="where to write the rows")
     return parser.parse_args()
 
 
 def roofline(options, *arguments):
-    """Runs the example and returns the list that it writes."""
+    """Runs the example and returns the list that it writes; the last argument is that of the file."""
     with tempfile.NamedTemporaryFile(suffix=".json") as file:
         command = [options.roofline, "--net", options.net, *arguments, file.name]
         if options.batch:
@@ -50,11 +50,10 @@ def roofline(options, *arguments):
         return json.loads(pathlib.Path(file.name).read_text())
 
 
-def ours(options, shape, which):
-    """The row of a layer in a pass."""
-    arguments = ["--layer", shape["layer"], "--pass", which, "--threads", options.threads]
-    rows = roofline(options, *arguments, "--seconds", options.seconds, "--json")
-    return next(row for row in rows if row["batch"] == shape["batch"])
+def ours(options, selection, which, seconds):
+    """The rows of all layers in a pass."""
+    arguments = [*selection, "--pass", which, "--threads", options.threads, "--seconds", seconds]
+    return roofline(options, *arguments, "--json")
 
 
 def median(work, seconds):
@@ -117,34 +116,34 @@ def geometric_mean(ratios):
     return math.exp(statistics.fmean(map(math.log, ratios)))
 
 
-def side_by_side(options, torch, shape, which):
-    """Both on one layer, again while a product of fixed size says that the machine changed its pace in between."""
-    a = torch.rand(1024, 1024)
-
-    def pace():
-        return median(lambda: a @ a, 0.05)
-
-    for _ in range(TRIES):
-        before = pace()
-        row, between = ours(options, shape, which), pace()
-        ways, after = theirs(torch, shape, which, options.seconds), pace()
-        steady = max(before, between, after) < (1 + STEADY) * min(before, between, after)
-        if steady:
-            break
+def side_by_side(rows, peers, version):
+    """A row of ours with PyTorch's beside it, from those of all rounds: medians."""
+    row = sorted(rows, key=lambda row: row["ms"])[len(rows) // 2]
+    ways = {way: statistics.median(peer[way] for peer in peers) for way in peers[0]}
     way = min(ways, key=ways.get)
-    peer = {"peer": f"PyTorch {torch.__version__}", "peer_ms": ways[way], "peer_way": way, "steady": steady}
-    return row | peer | {"count": shape["count"], "ratio": ways[way] / row["ms"]}
+    ratios = [peer[way] / row["ms"] for row, peer in zip(rows, peers)]
+    steady = max(ratios) < STEADY * min(ratios)
+    peer = {"peer": f"PyTorch {version}", "peer_ms": ways[way], "peer_way": way, "steady": steady}
+    return row | peer | {"ratio": statistics.median(ratios)}
 
 
 def compare(options, torch, which):
     """Prints the table of a pass and returns its rows."""
     selection = ["--layer", options.layer] if options.layer else []
-    rows = []
+    shapes = roofline(options, *selection, "--shapes")
+    seconds = options.seconds / ROUNDS
+    rounds = [
+        (ours(options, selection, which, seconds), [theirs(torch, shape, which, seconds) for shape in shapes])
+        for _ in range(ROUNDS)
+    ]
     print(f"\n### {options.net}, {which}, {options.threads} threads\n")
     print("| layer | batch | algorithm | ours, ms | of peak | PyTorch, ms | its way | ratio |")
     print("|---|---|---|---|---|---|---|---|")
-    for shape in roofline(options, *selection, "--shapes"):
-        row = side_by_side(options, torch, shape, which)
+    rows = []
+    for index, shape in enumerate(shapes):
+        mine, peers = [ours[index] for ours, _ in rounds], [theirs[index] for _, theirs in rounds]
+        assert all(row["layer"] == shape["layer"] and row["batch"] == shape["batch"] for row in mine)
+        row = side_by_side(mine, peers, torch.__version__) | {"count": shape["count"]}
         print(
             f"| {row['layer']} | {row['batch']} | {row['algorithm']} | {row['ms']:.3f} | {row['peak_share']:.2f} "
             f"| {row['peer_ms']:.3f} | {row['peer_way']} | {row['ratio']:.2f}{'' if row['steady'] else ' (unsteady)'} |",

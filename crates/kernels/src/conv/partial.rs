@@ -23,3 +23,22 @@ pub(super) fn add_pieces(sums: &[f32], dw: &mut [f32], accumulate: Accumulate) {
         }
     });
 }
+
+/// The same of gradients that were summed transposed, `[out, in]`, into `dw` of `[in, out]`.
+pub(super) fn add_transposed_pieces(sums: &[f32], outs: usize, dw: &mut [f32], accumulate: Accumulate) {
+    let (len, ins) = (dw.len(), dw.len() / outs);
+    dw.par_chunks_mut(TRANSPOSED_ROWS * outs).enumerate().for_each(|(index, dw)| {
+        if accumulate == Accumulate::Set {
+            dw.fill(0.0);
+        }
+        for sum in sums.chunks_exact(len) {
+            for (out, sum) in sum.chunks_exact(ins).enumerate() {
+                let sum = &sum[index * TRANSPOSED_ROWS..];
+                dw[out..].iter_mut().step_by(outs).zip(sum).for_each(|(dw, sum)| *dw += sum);
+            }
+        }
+    });
+}
+
+/// Rows of `dw` that one task adds: as many numbers of each column are neighbours in the sums, in one cache line.
+const TRANSPOSED_ROWS: usize = 16;

@@ -2,12 +2,14 @@
 //!
 //! A 1×1 filter that visits every pixel reads the matrix `[pixels, channels]`; a filter as large as its picture reads
 //! `[pictures, height · width · channels]`. Strided 1×1 filters are left to [`super::implicit`], which gathers their
-//! pixels; so is the gradient of the filter, a product with a long depth and a small result.
+//! pixels. The gradient of a 1×1 filter is a sum of outer products, one for each pixel.
 
 use super::algorithm::{Algorithm, Pass, assert_operands};
 use super::choice::Cost;
 use super::geometry::{Conv2dGeometry, ConvMode};
 use super::implicit::Implicit;
+use super::partial::{add_pieces, add_transposed_pieces};
+use crate::gemm::outer::OuterProducts;
 use crate::gemm::{Matrix, MatrixMut, PackedMatrix, gemm_packed, packed_len};
 use crate::{Accumulate, Epilogue};
 
@@ -23,6 +25,47 @@ fn patches_lie_in_input(g: &Conv2dGeometry) -> bool {
     let whole_picture = (g.kernel_h, g.kernel_w, g.dilation_h, g.dilation_w) == (g.in_h, g.in_w, 1, 1)
         && g.mode == ConvMode::CrossCorrelation;
     g.groups == 1 && unpadded && (one_pixel || whole_picture)
+}
+
+/// Numbers of a filter whose gradient is transposed at most: for larger ones that takes longer than it saves.
+const TRANSPOSED: usize = 1 << 16;
+
+/// The gradient of a 1×1 filter as a sum of outer products.
+struct FilterGradient {
+    products: OuterProducts,
+    /// Whether `dy`, which has the longer rows, is the left operand; the sums are then transposed.
+    transposed: bool,
+}
+
+impl FilterGradient {
+    /// `None` for a larger filter, which has few outputs.
+    fn of(g: &Conv2dGeometry) -> Option<Self> {
+        if (g.kernel_h, g.kernel_w) != (1, 1) || g.filter_len() == 0 || g.output_pixels() == 0 {
+            return None;
+        }
+        let transposed = g.out_c > g.in_c && g.filter_len() <= TRANSPOSED;
+        let (left, right) = if transposed { (g.out_c, g.in_c) } else { (g.in_c, g.out_c) };
+        Some(Self { products: OuterProducts::new(g.output_pixels(), left, right), transposed })
+    }
+
+    /// Numbers of the sums, where they are not the gradient itself.
+    fn workspace(&self, g: &Conv2dGeometry) -> usize {
+        let pieces = self.products.pieces();
+        if pieces > 1 || self.transposed { pieces * g.filter_len() } else { 0 }
+    }
+
+    fn run(&self, g: &Conv2dGeometry, x: &[f32], dy: &[f32], dw: &mut [f32], accumulate: Accumulate, sums: &mut [f32]) {
+        let sums = &mut sums[..self.workspace(g)];
+        if self.transposed {
+            self.products.run(dy, x, sums, Accumulate::Set);
+            add_transposed_pieces(sums, g.out_c, dw, accumulate);
+        } else if sums.is_empty() {
+            self.products.run(x, dy, dw, accumulate);
+        } else {
+            self.products.run(x, dy, sums, Accumulate::Set);
+            add_pieces(sums, dw, accumulate);
+        }
+    }
 }
 
 /// The same convolution as a 1×1 filter on pictures of one pixel, or as it is.
@@ -66,7 +109,10 @@ impl Algorithm for Pointwise {
 
     fn workspace(&self, g: &Conv2dGeometry, pass: Pass) -> usize {
         match pass {
-            Pass::BackwardFilter => Implicit.workspace(&as_one_pixel(g), pass),
+            Pass::BackwardFilter => match FilterGradient::of(g) {
+                Some(gradient) => gradient.workspace(g),
+                None => Implicit.workspace(&as_one_pixel(g), pass),
+            },
             Pass::Forward | Pass::BackwardData => 0,
         }
     }
@@ -110,6 +156,9 @@ impl Algorithm for Pointwise {
         workspace: &mut [f32],
     ) {
         assert_operands(g, x, dw, dy);
-        Implicit.backward_filter(&as_one_pixel(g), x, dy, dw, accumulate, workspace);
+        match FilterGradient::of(g) {
+            Some(gradient) => gradient.run(g, x, dy, dw, accumulate, workspace),
+            None => Implicit.backward_filter(&as_one_pixel(g), x, dy, dw, accumulate, workspace),
+        }
     }
 }

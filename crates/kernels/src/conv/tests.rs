@@ -193,6 +193,8 @@ fn named_cases() -> Vec<(&'static str, Conv2dGeometry)> {
         ("1x1 padded", geometry(Conv2dSettings { padding: uneven, ..plain }, [1, 4, 4, 2], [1, 1, 2, 3])),
         ("1x1 grouped", geometry(Conv2dSettings { groups: 2, ..plain }, [2, 4, 3, 6], [1, 1, 3, 4])),
         ("1x1 in pieces", geometry(plain, [3, 24, 24, 40], [1, 1, 40, 33])),
+        ("1x1 in pieces, more outputs", geometry(plain, [3, 24, 25, 19], [1, 1, 19, 70])),
+        ("1x1 in blocks of inputs", geometry(plain, [1, 15, 17, 300], [1, 1, 300, 50])),
         ("1x1 in bands of one image", geometry(plain, [1, 41, 40, 32], [1, 1, 32, 32])),
         ("kernel = image", geometry(plain, [5, 5, 5, 16], [5, 5, 16, 12])),
         (

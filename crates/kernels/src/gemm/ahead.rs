@@ -45,12 +45,16 @@ impl Ahead {
     /// Fetches some more.
     #[inline(always)]
     pub fn prefetch<I: Isa>(&mut self, isa: I, lines: usize) {
-        for _ in 0..lines {
-            if self.runs == 0 {
-                return;
+        let mut lines = lines;
+        while lines > 0 && self.runs > 0 {
+            let count = lines.min((self.length - self.fetched).div_ceil(LINE));
+            let mut line = self.run.wrapping_add(self.fetched);
+            for _ in 0..count {
+                isa.prefetch_second_level(line);
+                line = line.wrapping_add(LINE);
             }
-            isa.prefetch_second_level(self.run.wrapping_add(self.fetched));
-            self.fetched += LINE;
+            lines -= count;
+            self.fetched += count * LINE;
             if self.fetched >= self.length {
                 self.fetched = 0;
                 self.run = self.run.wrapping_add(self.stride);

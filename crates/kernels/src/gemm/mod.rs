@@ -24,10 +24,12 @@ pub mod baseline;
 pub(crate) mod dots;
 mod matrix;
 mod naive;
+pub(crate) mod outer;
 pub(crate) mod panels;
 mod product;
 #[cfg(test)]
 mod tests;
+mod thin;
 pub(crate) mod tile;
 
 pub use matrix::{Matrix, MatrixMut};

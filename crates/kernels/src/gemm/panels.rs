@@ -58,7 +58,8 @@ impl Panels {
         let full = VECTORS * self.lanes;
         let column = index * full;
         let columns = (self.columns - column).min(full);
-        let vectors = columns.div_ceil(self.lanes);
+        // A comparison, because divisions would cost more than packing a row.
+        let vectors = if columns > self.lanes { VECTORS } else { 1 };
         Panel { column, columns, vectors, start: column * self.depth, width: vectors * self.lanes }
     }
 }
@@ -166,17 +167,26 @@ pub(crate) struct PackPanels<'a> {
     pub packed: &'a mut [f32],
 }
 
+/// Rows that are packed into one panel after the other, so that memory is read along them.
+const PACKED_ROWS: usize = 16;
+
 impl Kernel for PackPanels<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) {
-        let mut rest = self.packed;
-        for index in self.indices {
-            let len = self.panels.panel(index).width * self.rows.len();
-            let (packed, after) = rest.split_at_mut(len);
-            pack_panel(isa, &self.panels, index, self.b, self.rows.clone(), packed);
-            rest = after;
+        let Self { panels, indices, b, rows, packed } = self;
+        // Transposing reads along the columns, of which a panel has some.
+        let block = if b.contiguous() == Contiguous::Rows { PACKED_ROWS } else { rows.len().max(1) };
+        for first in (0..rows.len()).step_by(block) {
+            let last = rows.len().min(first + block);
+            let mut start = 0;
+            for index in indices.clone() {
+                let width = panels.panel(index).width;
+                let packed = &mut packed[start + first * width..start + last * width];
+                pack_panel(isa, &panels, index, b, rows.start + first..rows.start + last, packed);
+                start += rows.len() * width;
+            }
         }
     }
 }

@@ -9,6 +9,7 @@ use super::PARALLEL_FLOPS;
 use super::ahead::Ahead;
 use super::matrix::{Block, Matrix, MatrixMut, assert_sizes};
 use super::panels::{Contiguous, PackPanels, Panels};
+use super::thin::gemm_thin;
 use super::tile::{
     DepthContiguous, Finish, Left, Product, Rows, RowsContiguous, Segment, even_tiles, narrow_tile_rows, tile,
     tile_rows,
@@ -94,8 +95,11 @@ impl<'a> PackedMatrix<'a> {
 ///
 /// # Panics
 /// If the sizes do not agree, or if there is a residual and `c` is not contiguous.
-pub fn gemm(a: Matrix<'_>, b: Matrix<'_>, c: MatrixMut<'_>, epilogue: &Epilogue<'_>) {
+pub fn gemm(a: Matrix<'_>, b: Matrix<'_>, mut c: MatrixMut<'_>, epilogue: &Epilogue<'_>) {
     assert_sizes(&a, &b, c.row_count(), c.column_count());
+    if gemm_thin(a, b, &mut c, epilogue) {
+        return;
+    }
     let Some(task) = Task::new(a, c, epilogue) else { return };
     let set = InstructionSet::current();
     let columns = b.column_count().min(COLUMNS);
@@ -133,7 +137,7 @@ pub fn gemm_packed(a: Matrix<'_>, b: &PackedMatrix<'_>, c: MatrixMut<'_>, epilog
 }
 
 /// Cuts `0..whole` into as few ranges of at most `most` as there can be, of nearly equal lengths.
-fn blocks(whole: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
+pub(super) fn blocks(whole: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
     even_tiles(whole, most).map(|(first, count)| first..first + count)
 }
 
@@ -144,26 +148,31 @@ fn pack(set: InstructionSet, panels: &Panels, b: Matrix<'_>, rows: Range<usize>,
         let indices = 0..panels.count();
         return dispatch_on(set, PackPanels { panels, indices, b, rows, packed });
     }
-    let len = panels.panel(0).width * rows.len();
+    let len = PACKED_PANELS * panels.panel(0).width * rows.len();
     packed.par_chunks_mut(len).enumerate().for_each(|(index, packed)| {
-        dispatch_on(set, PackPanels { panels, indices: index..index + 1, b, rows: rows.clone(), packed });
+        let first = index * PACKED_PANELS;
+        let indices = first..panels.count().min(first + PACKED_PANELS);
+        dispatch_on(set, PackPanels { panels, indices, b, rows: rows.clone(), packed });
     });
 }
+
+/// Panels that are packed together: half a kilobyte or more of each row is read at once.
+const PACKED_PANELS: usize = 8;
 
 /// Numbers below which packing is not cut for threads.
 const PARALLEL_PACK: usize = 1 << 16;
 
 /// Rows of the right operand, packed.
-struct Right<'a> {
-    panels: &'a Panels,
+pub(super) struct Right<'a> {
+    pub panels: &'a Panels,
     /// The row of the whole operand at which the panels begin.
-    first: usize,
-    packed: &'a [f32],
+    pub first: usize,
+    pub packed: &'a [f32],
 }
 
 /// A product without its right operand.
 #[derive(Clone, Copy)]
-struct Task<'a> {
+pub(super) struct Task<'a> {
     a: Matrix<'a>,
     c: Block,
     /// The first column of `c` in the whole result.
@@ -174,7 +183,7 @@ struct Task<'a> {
 
 impl<'a> Task<'a> {
     /// `None` if nothing is left to multiply.
-    fn new(a: Matrix<'a>, mut c: MatrixMut<'a>, epilogue: &Epilogue<'a>) -> Option<Self> {
+    pub fn new(a: Matrix<'a>, mut c: MatrixMut<'a>, epilogue: &Epilogue<'a>) -> Option<Self> {
         let (rows, columns) = (c.row_count(), c.column_count());
         epilogue.assert_fits(rows * columns, columns);
         assert!(epilogue.residual.is_none() || c.is_contiguous(), "a residual is added to a contiguous matrix");
@@ -189,7 +198,13 @@ impl<'a> Task<'a> {
         Some(Self { a, c: c.block(), column: 0, accumulate: epilogue.accumulate, finish })
     }
 
-    fn columns(&self, columns: Range<usize>) -> Self {
+    /// Rows of the result.
+    pub fn row_count(&self) -> usize {
+        self.a.row_count()
+    }
+
+    /// Some columns of the result.
+    pub fn columns(&self, columns: Range<usize>) -> Self {
         Self { c: self.c.columns(columns.clone()), column: self.column + columns.start, ..*self }
     }
 
@@ -218,13 +233,13 @@ impl<'a> Task<'a> {
 }
 
 /// Some rows and panels: the work of one thread at a time.
-struct Piece<'a> {
-    task: &'a Task<'a>,
-    right: &'a Right<'a>,
-    rows: Range<usize>,
-    panels: Range<usize>,
+pub(super) struct Piece<'a> {
+    pub task: &'a Task<'a>,
+    pub right: &'a Right<'a>,
+    pub rows: Range<usize>,
+    pub panels: Range<usize>,
     /// Of the whole product.
-    depth: Range<usize>,
+    pub depth: Range<usize>,
 }
 
 impl Kernel for Piece<'_> {

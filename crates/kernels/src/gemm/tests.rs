@@ -133,6 +133,41 @@ fn a_stride_past_the_slice_panics() {
 }
 
 #[test]
+fn thin_products_equal_the_definition() {
+    for set in InstructionSet::available() {
+        for (m, k, n) in [(8, 700, 600), (1, 520, 513), (32, 300, 1001), (5, 4000, 70), (3, 40, 9000)] {
+            let (a, b, start) = (numbers(1, m * k), numbers(2, k * n), numbers(3, m * n));
+            let transposed: Vec<f32> = (0..n * k).map(|i| b[i % k * n + i / k]).collect();
+            let bias = numbers(4, n);
+            let epilogue =
+                Epilogue { bias: Some(&bias), activation: Activation::Relu, ..Epilogue::of(Accumulate::Add) };
+            let left = Matrix::new(&a, m, k);
+            let mut exact = start.clone();
+            naive(left, Matrix::new(&b, k, n), MatrixMut::new(&mut exact, m, n), Accumulate::Add);
+            epilogue.apply(&mut exact, n);
+            for right in [Matrix::new(&b, k, n), Matrix::new(&transposed, n, k).transposed()] {
+                let run = |threads| {
+                    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                    let mut got = start.clone();
+                    // One number more than the matrix has.
+                    got.push(7.0);
+                    pool.install(|| {
+                        let c = MatrixMut::new(&mut got, 1, m * n + 1).columns(0..m * n);
+                        let c = MatrixMut { rows: m, cols: n, row_stride: n, ..c };
+                        set.scoped(|| gemm(left, right, c, &epilogue));
+                    });
+                    assert_eq!(got.pop(), Some(7.0));
+                    got
+                };
+                let got = run(1);
+                assert_close(m, k, n, &a, &b, &got, &exact);
+                assert!(got == run(2) && got == run(3), "[{m}, {k}] x [{k}, {n}] on several threads");
+            }
+        }
+    }
+}
+
+#[test]
 fn an_epilogue_comes_after_the_whole_sum() {
     for set in InstructionSet::available() {
         for (m, k, n) in [(7, 600, 21), (1, 3, 5), (300, 270, 40), (4, 0, 3)] {

@@ -18,7 +18,7 @@ use crate::gemm::panels::{Panel, Panels};
 use crate::gemm::tile::{
     DepthContiguous, Destination, Finish, MOST_ROWS, Product, Rows, Segment, even_tiles, most_rows, tile,
 };
-use crate::{Accumulate, Epilogue, scratch};
+use crate::{Accumulate, Activation, Epilogue, scratch};
 
 /// Numbers of a result that is stored past the caches (32 MiB): a last-level cache is not larger by much, and others use
 /// it too.
@@ -123,16 +123,26 @@ impl Kernel for Task<'_> {
 impl Task<'_> {
     /// Outputs that read nothing, as strides larger than the filter leave them in the gradient of the input.
     fn finish_empty(&self) {
-        let problem = self.problem;
-        let width = problem.width;
+        let (problem, epilogue) = (self.problem, self.epilogue);
+        let bare = epilogue.bias.is_none() && epilogue.residual.is_none();
+        if bare && epilogue.accumulate == Accumulate::Add && epilogue.activation == Activation::Identity {
+            return;
+        }
+        let last = self.panels.panel(self.columns.end - 1);
+        let (start, end) = (self.panels.panel(self.columns.start).column, last.column + last.columns);
+        let first_column = self.group * problem.width + start;
         for position in self.band.positions(problem, 0).take(self.band.pixels()) {
-            let first = position * problem.output_pixel() + self.group * width;
-            for column in 0..width {
-                let index = first + column;
-                // SAFETY: the pixels of bands, the groups and the panels of tasks are disjoint, and this one is ours.
-                let y = unsafe { &mut *self.y.at(index) };
-                let start = self.epilogue.start(*y, index, self.group * width + column);
-                *y = self.epilogue.activation.apply(start as f32);
+            let first = position * problem.output_pixel() + first_column;
+            assert!(first + (end - start) <= self.y.len(), "the outputs of a band lie in the tensor");
+            // SAFETY: asserted above; the pixels of bands, the groups and the panels of tasks are disjoint, and these are ours.
+            let y = unsafe { std::slice::from_raw_parts_mut(self.y.at(first), end - start) };
+            if bare && epilogue.accumulate == Accumulate::Set {
+                y.fill(epilogue.activation.apply(0.0) as f32);
+                continue;
+            }
+            for (offset, y) in y.iter_mut().enumerate() {
+                let sum = epilogue.start(*y, first + offset, first_column + offset);
+                *y = epilogue.activation.apply(sum as f32);
             }
         }
     }

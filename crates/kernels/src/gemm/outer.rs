@@ -1,0 +1,191 @@
+//! Sums of outer products, `C = Σᵢ aᵢ ⊗ bᵢ = Aᵀ·B`, of very many short rows: the gradient of a 1 × 1 filter.
+//!
+//! Every number of the operands serves few multiplications, so that copies count. Rows are taken in *bands* that stay in the
+//! second-level cache, and the next band is fetched while one is multiplied. The right operand is packed into panels; the
+//! left one, whose neighbours in a row are the rows of a tile, is only spread out, which takes half as long: the longer one
+//! is better on the left.
+
+use std::ops::Range;
+
+use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
+use rayon::prelude::*;
+
+use super::PARALLEL_FLOPS;
+use super::ahead::Ahead;
+use super::matrix::Matrix;
+use super::panels::{Panels, pack_panel};
+use super::tile::{Destination, Product, Rows, RowsContiguous, Segment, even_tiles, most_rows, tile};
+use crate::{Accumulate, scratch};
+
+/// Rows of a band at most: its panel of the right operand is then half of the first-level cache.
+const BAND: usize = 192;
+
+/// Numbers of the left operand in a band (128 KiB): a quarter of the second-level cache, and the next band another.
+const BAND_NUMBERS: usize = 32 << 10;
+
+/// Rows of the result that one task sums at most.
+const RESULT_ROWS: usize = 256;
+
+/// And at least, where there are as many: they use what the task packs.
+const LEAST_RESULT_ROWS: usize = 128;
+
+/// So many tasks balance the load of a workstation.
+const TASKS: usize = 16;
+
+/// Floating-point operations of a task at least.
+const TASK_FLOPS: usize = 500_000;
+
+/// The sums of all pieces have at most this part of the numbers of the operands, if there is more than one piece.
+const SUMS_PART: usize = 2;
+
+/// How such a sum is cut: a function of its sizes alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OuterProducts {
+    /// Rows of both operands.
+    rows: usize,
+    /// Columns of the left operand, rows of the result.
+    m: usize,
+    /// Columns of the right operand and of the result.
+    n: usize,
+    /// Rows of the result that one task sums.
+    block: usize,
+    /// Rows of the operands in a band.
+    band: usize,
+    /// Rows of the operands in a piece, whole bands.
+    piece: usize,
+}
+
+impl OuterProducts {
+    /// Of `[rows, m]` and `[rows, n]`, none of them empty.
+    pub fn new(rows: usize, m: usize, n: usize) -> Self {
+        let result = m.saturating_mul(n);
+        let flops = rows.saturating_mul(result).saturating_mul(2);
+        let wanted = if flops < PARALLEL_FLOPS { 1 } else { (flops / TASK_FLOPS).min(TASKS) };
+        let most = rows.saturating_mul(m.saturating_add(n)) / result.saturating_mul(SUMS_PART);
+        let pieces = wanted.div_ceil(m.div_ceil(RESULT_ROWS)).min(most).max(1);
+        let blocks = wanted.div_ceil(pieces).min(m / LEAST_RESULT_ROWS).max(m.div_ceil(RESULT_ROWS));
+        let block = m.div_ceil(blocks);
+        let piece = rows.div_ceil(pieces);
+        let most = (BAND_NUMBERS / block).min(BAND);
+        let band = piece.div_ceil(piece.div_ceil(most));
+        Self { rows, m, n, block, band, piece: piece.next_multiple_of(band) }
+    }
+
+    /// Into how many pieces the rows are cut.
+    pub fn pieces(&self) -> usize {
+        self.rows.div_ceil(self.piece)
+    }
+
+    /// The sums `[m, n]` of the pieces, one behind the other in `c`; or these added to `c`.
+    ///
+    /// # Panics
+    /// If a length is not that of the sizes.
+    pub fn run(&self, a: &[f32], b: &[f32], c: &mut [f32], accumulate: Accumulate) {
+        let Self { rows, m, n, block, .. } = *self;
+        assert_eq!((a.len(), b.len()), (rows * m, rows * n), "the operands have their sizes");
+        assert_eq!(c.len(), self.pieces() * m * n, "there is a result for each piece");
+        let set = InstructionSet::current();
+        let (a, b) = (Matrix::new(a, rows, m), Matrix::new(b, rows, n));
+        let task = |piece: usize, index: usize, c: &mut [f32]| {
+            let rows = piece * self.piece..rows.min((piece + 1) * self.piece);
+            let columns = index * block..m.min((index + 1) * block);
+            let a = a.rows(rows.clone()).columns(columns);
+            let (left, right) = (self.band * apart(a.column_count()), Panels::new(set, self.band, n).packed_len());
+            // Outside of the kernel: the instruction set does not reach into a closure.
+            scratch::with(left + right, |scratch| {
+                let (left, right) = scratch.split_at_mut(left);
+                dispatch_on(set, Task { set, a, b: b.rows(rows), band: self.band, left, right, c, accumulate });
+            });
+        };
+        if c.len() == m * n && block == m {
+            return task(0, 0, c);
+        }
+        c.par_chunks_mut(m * n).enumerate().for_each(|(piece, c)| {
+            c.par_chunks_mut(block * n).enumerate().for_each(|(index, c)| task(piece, index, c));
+        });
+    }
+}
+
+/// Rows of the left operand are copied this far apart, an odd number of cache lines: an even one would leave some sets of the
+/// first-level cache empty and fill others twice.
+fn apart(m: usize) -> usize {
+    (m.div_ceil(LINE) | 1) * LINE
+}
+
+/// Numbers of a cache line.
+const LINE: usize = 16;
+
+/// Some rows of both operands and some rows of the result.
+struct Task<'a> {
+    set: InstructionSet,
+    /// Their part of the left operand.
+    a: Matrix<'a>,
+    b: Matrix<'a>,
+    band: usize,
+    /// Room for a band of it.
+    left: &'a mut [f32],
+    /// Room for a band of the right operand, packed.
+    right: &'a mut [f32],
+    c: &'a mut [f32],
+    accumulate: Accumulate,
+}
+
+impl Kernel for Task<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(mut self, isa: I) {
+        for first in (0..self.a.row_count()).step_by(self.band) {
+            let band = first..self.a.row_count().min(first + self.band);
+            let panels = Panels::new(self.set, band.len(), self.b.column_count());
+            self.pack(isa, &band, &panels);
+            let accumulate = if first == 0 { self.accumulate } else { Accumulate::Add };
+            self.multiply(isa, &band, &panels, accumulate);
+        }
+    }
+}
+
+impl Task<'_> {
+    /// Copies a band of both operands.
+    #[inline(always)]
+    fn pack<I: Isa>(&mut self, isa: I, band: &Range<usize>, panels: &Panels) {
+        let m = self.a.column_count();
+        for (row, to) in band.clone().zip(self.left.chunks_exact_mut(apart(m))) {
+            to[..m].copy_from_slice(self.a.row(row, 0..m));
+        }
+        for index in 0..panels.count() {
+            let panel = panels.panel(index);
+            let packed = &mut self.right[panel.start..][..band.len() * panel.width];
+            pack_panel(isa, panels, index, self.b, band.clone(), packed);
+        }
+    }
+
+    /// Adds the products of a band.
+    #[inline(always)]
+    fn multiply<I: Isa>(&mut self, isa: I, band: &Range<usize>, panels: &Panels, accumulate: Accumulate) {
+        let (m, n) = (self.a.column_count(), panels.columns);
+        let segments = [Segment { offset: 0, depth: band.len() }];
+        let next = band.end..self.a.row_count().min(band.end + self.band);
+        let mut ahead = [Ahead::of(&self.a.rows(next.clone())), Ahead::of(&self.b.rows(next))];
+        let tiles = panels.count() * m.div_ceil(most_rows::<I>(2));
+        let share = ahead.each_ref().map(|ahead| ahead.lines().div_ceil(tiles));
+        let (data, step) = (&*self.left, apart(m));
+        assert!((band.len() - 1) * step + m <= data.len(), "a band lies in its scratch");
+        assert_eq!(self.c.len(), m * n, "a task has its rows of the result");
+        for panel in 0..panels.count() {
+            let panel = panels.panel(panel);
+            let b = &self.right[panel.start..][..band.len() * panel.width];
+            for (first, count) in even_tiles(m, most_rows::<I>(panel.vectors)) {
+                for (ahead, share) in ahead.iter_mut().zip(share) {
+                    ahead.prefetch(isa, share);
+                }
+                let c = self.c[first * n + panel.column..].as_mut_ptr();
+                let to = Destination::plain(c, Rows::Apart(n), panel.columns, accumulate);
+                let product = Product { a: data[first..].as_ptr(), step, segments: &segments, b: b.as_ptr() };
+                // SAFETY: the first assertion covers columns `first..first + count` of all rows of the band, and `b` has as
+                // many; the second covers the rows of the result, which is borrowed for this task alone.
+                unsafe { tile::<I, RowsContiguous>(isa, count, panel.vectors, product, to) };
+            }
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Products of few rows with a large right operand that is used once: a dense layer's in training. What they cost is reading
+//! that operand, so it is packed in small blocks that are used at once, or read where it lies.
+
+use std::ops::Range;
+
+use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
+use rayon::prelude::*;
+
+use super::matrix::{Matrix, MatrixMut};
+use super::panels::{Contiguous, PackPanels, Panels};
+use super::product::{Piece, Right, Task, blocks, gemm};
+use crate::{Accumulate, Epilogue, scratch};
+
+/// Rows of a thin product at most. For more, packing costs little beside the multiplications.
+const ROWS: usize = 32;
+
+/// Numbers of the right operand at least: fewer stay in the caches between packing and use.
+const LARGE: usize = 1 << 18;
+
+/// Columns of a strip, which one task multiplies: at least half a kilobyte of each row is read at once.
+const COLUMNS: Range<usize> = 128..512;
+
+/// So many strips balance the load of a workstation.
+const STRIPS: usize = 16;
+
+/// Depth of a block: with 512 columns 128 KiB, a quarter of the second-level cache.
+const DEPTH: usize = 64;
+
+/// Multiplies if the product is thin; answers whether it did.
+pub(super) fn gemm_thin(a: Matrix<'_>, b: Matrix<'_>, c: &mut MatrixMut<'_>, epilogue: &Epilogue<'_>) -> bool {
+    let (rows, depth, columns) = (a.row_count(), b.row_count(), b.column_count());
+    if rows == 0 || rows > ROWS || depth.saturating_mul(columns) < LARGE || !c.is_contiguous() {
+        return false;
+    }
+    match b.contiguous() {
+        Contiguous::Rows => in_strips(a, b, c, epilogue),
+        Contiguous::Columns if columns > ROWS => transposed(a, b, c, epilogue),
+        Contiguous::Columns | Contiguous::Neither => return false,
+    }
+    true
+}
+
+/// `cᵀ = bᵀ·aᵀ`: the large operand is on the left, where it is read along its rows.
+fn transposed(a: Matrix<'_>, b: Matrix<'_>, c: &mut MatrixMut<'_>, epilogue: &Epilogue<'_>) {
+    let (rows, columns) = (c.row_count(), c.column_count());
+    scratch::with(rows * columns, |sums| {
+        gemm(b.transposed(), a.transposed(), MatrixMut::new(sums, columns, rows), &Epilogue::of(Accumulate::Set));
+        let c = &mut c.data[..rows * columns];
+        for (row, c) in c.chunks_exact_mut(columns).enumerate() {
+            let sums = sums[row..].iter().step_by(rows);
+            match epilogue.accumulate {
+                Accumulate::Set => c.iter_mut().zip(sums).for_each(|(c, sum)| *c = *sum),
+                Accumulate::Add => c.iter_mut().zip(sums).for_each(|(c, sum)| *c += *sum),
+            }
+        }
+        epilogue.apply(c, columns);
+    });
+}
+
+/// Strips of columns, each packed and multiplied a block of the depth at a time.
+fn in_strips(a: Matrix<'_>, b: Matrix<'_>, c: &mut MatrixMut<'_>, epilogue: &Epilogue<'_>) {
+    let (rows, columns) = (c.row_count(), c.column_count());
+    let set = InstructionSet::current();
+    let c = MatrixMut::new(&mut c.data[..rows * columns], rows, columns);
+    let Some(task) = Task::new(a, c, epilogue) else { return };
+    let most = (columns / STRIPS).clamp(COLUMNS.start, COLUMNS.end).next_multiple_of(COLUMNS.start);
+    (0..columns.div_ceil(most)).into_par_iter().for_each(|index| {
+        let strip = index * most..columns.min((index + 1) * most);
+        let task = task.columns(strip.clone());
+        // Outside of the kernel: the instruction set does not reach into a closure.
+        scratch::with(Panels::new(set, DEPTH, strip.len()).packed_len(), |packed| {
+            dispatch_on(set, Strip { set, task, b: b.columns(strip.clone()), packed });
+        });
+    });
+}
+
+/// Some columns of the product.
+struct Strip<'a, 'p> {
+    set: InstructionSet,
+    task: Task<'a>,
+    /// The right operand's columns.
+    b: Matrix<'a>,
+    /// Room for a block of them.
+    packed: &'p mut [f32],
+}
+
+impl Kernel for Strip<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        let Self { set, task, b, packed } = self;
+        for depth in blocks(b.row_count(), DEPTH) {
+            let panels = Panels::new(set, depth.len(), b.column_count());
+            let packed = &mut packed[..panels.packed_len()];
+            let indices = 0..panels.count();
+            PackPanels { panels, indices: indices.clone(), b, rows: depth.clone(), packed: &mut *packed }.run(isa);
+            let right = Right { panels: &panels, first: depth.start, packed };
+            Piece { task: &task, right: &right, rows: 0..task.row_count(), panels: indices, depth }.run(isa);
+        }
+    }
+}
