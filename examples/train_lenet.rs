@@ -1,16 +1,20 @@
 //! LeNet-5 learns to read digits.
 //!
-//! Without arguments it learns synthetic digits, for which no file is needed. Everything is written into `--out`: weights,
-//! checkpoint, log, and pictures of the curves, the first filters, the confusions and the mistakes.
+//! Without arguments it learns synthetic digits, for which no file is needed. Everything is written into `--out`: the network
+//! in one file, checkpoint, log, and pictures of the curves, the first filters, the confusions and the mistakes.
 
 mod common;
 
 use clap::{Parser, ValueEnum};
 use common::{Common, exit_on_error};
 use ocelli::{
-    data::{Images, Part, fashion_mnist, find, mnist, synthetic},
+    data::{
+        Images, Part, Statistics, fashion_mnist, find,
+        images::{Channels, Frame, Preprocess, Resize},
+        mnist, synthetic,
+    },
     losses::maximum_a_posteriori,
-    models::{Metadata, PENALTY},
+    models::{NetworkDescription, PENALTY, save_network},
     prelude::*,
     tensor::Key,
     train::{
@@ -78,9 +82,15 @@ enum Variant {
 }
 
 impl Which {
-    /// What is on the pictures: digits are brought to the convention of MNIST before they are read.
-    fn pictures(self) -> &'static str {
-        if self == Which::FashionMnist { "garments" } else { "digits" }
+    /// What has to be done to a picture before the network reads it, as [`prepared`] does it: digits are brought to the
+    /// convention of MNIST.
+    fn preprocess(self) -> Result<Preprocess, ocelli::data::Error> {
+        Ok(Preprocess {
+            resize: if self == Which::FashionMnist { Resize::Stretch([28, 28]) } else { Resize::Digit },
+            frame: Frame::Pad([32, 32]),
+            channels: Channels::Grey,
+            normalisation: Statistics::for_range(1, PAPER, INK)?,
+        })
     }
 }
 
@@ -106,10 +116,11 @@ impl Variant {
         }
     }
 
+    /// As `by_name` knows it.
     fn name(self) -> &'static str {
         match self {
-            Variant::Modern => "lenet5-modern",
-            Variant::Of1998 => "lenet5-1998",
+            Variant::Modern => "lenet5",
+            Variant::Of1998 => "lenet5_1998",
         }
     }
 
@@ -190,14 +201,9 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let loss = |t: &Trace| variant.loss(t);
     let report = trainer.run(&mut model, loss, &mut sgd, &train, Some(&validation))?;
 
-    let metadata = Metadata::from([
-        ("architecture".to_string(), variant.name().to_string()),
-        ("classes".to_string(), names.join(",")),
-        ("pictures".to_string(), arguments.dataset.pictures().to_string()),
-        ("paper".to_string(), PAPER.to_string()),
-        ("ink".to_string(), INK.to_string()),
-    ]);
-    save_weights(&model, out.join("weights.safetensors"), &metadata)?;
+    let description =
+        NetworkDescription::new(variant.name(), &names)?.preprocessing(&arguments.dataset.preprocess()?)?;
+    save_network(&model, &description, out.join("weights.safetensors"))?;
     if report.outcome == Outcome::Interrupted {
         println!("stopped; go on with --resume --out {}", out.display());
         return Ok(());

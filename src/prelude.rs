@@ -9,7 +9,7 @@ pub use ocelli_layers::{
 };
 pub use ocelli_losses::{CrossEntropy, huber, logistic_cross_entropy, mse, softmax_cross_entropy};
 pub use ocelli_models::{
-    AlexNet, CifarResNet, GoogLeNet, LeNet5, ResNet, SqueezeNet, Vgg, WeightFile, WeightLoader, load_weights,
-    save_weights,
+    AlexNet, CifarResNet, GoogLeNet, LeNet5, NetworkDescription, ResNet, SqueezeNet, Vgg, WeightFile, WeightLoader,
+    load_network, load_weights, save_network, save_weights, top_k,
 };
 pub use ocelli_train::{Adam, AdamW, Optimizer, Schedule, Sgd, Trainer};

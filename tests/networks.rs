@@ -1,8 +1,14 @@
-//! Whole networks against reference values that PyTorch and torchvision computed in float64.
+//! Whole networks against reference values that PyTorch and torchvision computed in float64: results of inference, and the
+//! loss and every gradient of a training step.
 //!
 //! The files are not part of the repository; where they are absent, the test says so and passes.
 
-use ocelli::{graph::Precision, models::by_name, prelude::*};
+use ocelli::{
+    graph::{FeatureLayout, Parameter, Precision},
+    models::by_name,
+    prelude::*,
+};
+use rayon::prelude::*;
 use serde_json::Value as Json;
 use std::fs;
 
@@ -12,78 +18,198 @@ mod reference;
 
 use names::Stream;
 
-/// Relative error in L2 that logits may have. Float32 of PyTorch itself is some 1e-6 off.
-const TOLERANCE: f64 = 5e-6;
+/// What a network may be off at a precision.
+struct Tolerance {
+    /// Relative error in L2 of logits, and relative error of the loss. Float32 of PyTorch itself is some 1e-6 off.
+    results: f64,
+    /// Errors of gradients as multiples of PyTorch's own in float32.
+    gradients: f64,
+}
 
-/// The value of a parameter by the rule of the reference, in our layout. A dense layer's rows are those of the flattened
-/// picture, which PyTorch flattens with the channels first.
-fn value(parameter: &ocelli::graph::Parameter, shape: &[usize]) -> Tensor {
+/// What a gradient may be off in any case, as a part of its norm. Where a number is rounded to the other side of a ReLU's kink,
+/// or another of two nearly equal ones becomes the maximum, everything below gets another gradient. PyTorch's float32 met
+/// such a place in some of the networks and in others did not; so do other orders of summation. One pair of pixels in the last
+/// pooling of AlexNet shows as 2e-3 in the layers below it; without it they are 2e-6 off.
+const KINK: f64 = 1e-2;
+
+const STRICT: Tolerance = Tolerance { results: 5e-6, gradients: 3.0 };
+const FAST: Tolerance = Tolerance { results: 5e-5, gradients: 10.0 };
+
+/// Where number `at` of a parameter lies in PyTorch's layout. A dense layer's rows are those of the flattened picture, which
+/// PyTorch flattens with the channels first.
+fn place(parameter: &Parameter, shape: &[usize], at: usize) -> usize {
+    match *shape {
+        [height, width, inputs, outputs] => {
+            let (o, rest) = (at % outputs, at / outputs);
+            let (i, place) = (rest % inputs, rest / inputs);
+            (o * inputs + i) * height * width + place
+        }
+        [inputs, outputs] => {
+            let (i, o) = (at / outputs, at % outputs);
+            let i = match parameter.features {
+                FeatureLayout::Picture { height, width, channels } => (i % channels) * height * width + i / channels,
+                FeatureLayout::Plain => i,
+            };
+            o * inputs + i
+        }
+        _ => at,
+    }
+}
+
+/// The value of a parameter by the rule of the reference, in our layout.
+fn value(parameter: &Parameter, shape: &[usize]) -> Tensor {
     let stream = Stream::of(&parameter.path);
     let fan_in: usize = shape.iter().rev().skip(1).product();
     let scale = (6.0 / fan_in as f64).sqrt() as f32;
-    let mut tensor = Tensor::zeros(shape);
-    let numbers = tensor.data_mut();
-    match *shape {
-        [height, width, inputs, outputs] => {
-            for (at, number) in numbers.iter_mut().enumerate() {
-                let (o, rest) = (at % outputs, at / outputs);
-                let (i, place) = (rest % inputs, rest / inputs);
-                *number = scale * stream.sym((o * inputs + i) * height * width + place);
-            }
-        }
-        [inputs, outputs] => {
-            let theirs = |ours: usize| match parameter.features {
-                ocelli::graph::FeatureLayout::Picture { height, width, channels } => {
-                    (ours % channels) * height * width + ours / channels
-                }
-                ocelli::graph::FeatureLayout::Plain => ours,
-            };
-            for (i, row) in numbers.chunks_exact_mut(outputs).enumerate() {
-                let i = theirs(i);
-                row.iter_mut().enumerate().for_each(|(o, number)| *number = scale * stream.sym(o * inputs + i));
-            }
-        }
-        _ => {
-            let centred = parameter.path.ends_with("bias") || parameter.path.ends_with("running_mean");
-            let rule = |i| if centred { 0.1 * stream.sym(i) } else { 0.5 + stream.unit(i) };
-            numbers.iter_mut().enumerate().for_each(|(i, number)| *number = rule(i));
-        }
-    }
-    tensor
+    let centred = parameter.path.ends_with("bias") || parameter.path.ends_with("running_mean");
+    let number = |at| match (shape.len(), centred) {
+        (2.., _) => scale * stream.sym(place(parameter, shape, at)),
+        (_, true) => 0.1 * stream.sym(at),
+        (_, false) => 0.5 + stream.unit(at),
+    };
+    let count: usize = shape.iter().product();
+    Tensor::from_vec(shape, (0..count).into_par_iter().map(number).collect()).unwrap()
 }
 
-fn check(case: &Json) {
-    let name = case["network"].as_str().unwrap();
-    let number = |key: &str| case[key].as_u64().unwrap() as usize;
-    let (batch, size) = (number("batch"), number("size"));
-    let network = by_name(name, None).unwrap();
-    let mut model = Model::zeroed(network.layer, [size, size, 3]).unwrap().with_precision(Precision::Strict);
-    assert_eq!(model.parameters().trained_count(), number("parameters"), "{name}");
-    let parameters: Vec<_> = model.parameters().iter().map(|(p, value)| (p.clone(), value.shape().to_vec())).collect();
-    for (parameter, shape) in parameters {
-        model.parameters_mut().set(&parameter.path, value(&parameter, &shape)).unwrap();
+fn number(json: &Json) -> f64 {
+    json.as_f64().unwrap()
+}
+
+/// A network of the reference, its parameters and its batch.
+struct Case {
+    name: String,
+    model: Model,
+    batch: Batch,
+    /// Where a number of a picture lies in PyTorch's layout.
+    pixel: Box<dyn Fn(usize) -> usize + Sync>,
+}
+
+impl Case {
+    fn new(json: &Json) -> Case {
+        let name = json["network"].as_str().unwrap();
+        let count = |key: &str| json[key].as_u64().unwrap() as usize;
+        let (samples, size) = (count("batch"), count("size"));
+        let network = by_name(name, None).unwrap();
+        let mut model = Model::zeroed(network.layer, [size, size, 3]).unwrap();
+        assert_eq!(model.parameters().trained_count(), count("parameters"), "{name}");
+        let parameters: Vec<_> =
+            model.parameters().iter().map(|(p, value)| (p.clone(), value.shape().to_vec())).collect();
+        for (parameter, shape) in parameters {
+            model.parameters_mut().set(&parameter.path, value(&parameter, &shape)).unwrap();
+        }
+        let pixel = move |at: usize| {
+            let (sample, at) = (at / (3 * size * size), at % (3 * size * size));
+            (sample * 3 + at % 3) * size * size + at / 3
+        };
+        let stream = Stream::of("input");
+        let input = (0..samples * size * size * 3).map(|at| stream.sym(pixel(at))).collect();
+        let input = Tensor::from_vec([samples, size, size, 3], input).unwrap();
+        let labels: Vec<u32> = json["labels"].as_array().unwrap().iter().map(|label| number(label) as u32).collect();
+        let batch = Batch::new().with("input", input).with("labels", Tensor::from(labels));
+        Case { name: name.into(), model, batch, pixel: Box::new(pixel) }
     }
-    let stream = Stream::of("input");
-    let input =
-        Tensor::from_fn([batch, size, size, 3], |i| stream.sym(((i[0] * 3 + i[3]) * size + i[1]) * size + i[2]));
-    let logits = model.predict(&input).unwrap();
-    let expected: Vec<f64> = case["eval_logits"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .flat_map(|row| row.as_array().unwrap().iter().map(|number| number.as_f64().unwrap()))
-        .collect();
-    assert_eq!(logits.len(), expected.len(), "{name}");
-    let error = reference::relative_error(logits.data(), expected.into_iter());
-    println!("{name}: relative error {error:.2e}");
-    assert!(error <= TOLERANCE, "{name}: relative error {error:.2e}");
+
+    fn check(&mut self, json: &Json, precision: Precision, tolerance: &Tolerance) {
+        self.model = self.model.clone().with_precision(precision);
+        self.check_logits(json, tolerance);
+        self.check_gradients(json, tolerance);
+    }
+
+    fn check_logits(&self, json: &Json, tolerance: &Tolerance) {
+        let logits = self.model.run(&self.batch, &["output"]).unwrap().remove(0);
+        let rows = json["eval_logits"].as_array().unwrap().iter();
+        let expected: Vec<f64> = rows.flat_map(|row| row.as_array().unwrap().iter().map(number)).collect();
+        let error = reference::relative_error(logits.data(), expected.into_iter());
+        println!("{}: logits off by {error:.1e}", self.name);
+        assert!(error <= tolerance.results, "{}: logits are off by {error:.2e}", self.name);
+    }
+
+    fn check_gradients(&mut self, json: &Json, tolerance: &Tolerance) {
+        let name = &self.name;
+        let loss = |t: &Trace| softmax_cross_entropy(&t.output(), &t.labels("labels"));
+        let wanted = Wrt::ParametersAnd(&["input"]);
+        let mut objective = self.model.objective_of(Mode::TrainWithoutDropout, wanted, loss).unwrap();
+        let step = objective.evaluate(&self.model, &self.batch).unwrap();
+        let expected = number(&json["train_loss"]);
+        let error = (f64::from(step.loss()) - expected).abs() / expected;
+        println!("{name}: loss off by {error:.1e}");
+        assert!(error <= tolerance.results, "{name}: the loss {} is off by {error:.2e}", step.loss());
+
+        let theirs = |key: &str| number(&json["torch_f32_relative_error"][key]);
+        let [of_parameters, of_input] = ["grad_parameters_worst", "grad_input"].map(theirs);
+        let within = |path: &str, error: f64, theirs: f64| {
+            let allowed = (tolerance.gradients * theirs).max(KINK);
+            assert!(
+                error <= allowed,
+                "{name}: the gradient of {path} is off by {error:.2e}, allowed are {allowed:.1e}"
+            );
+        };
+        let mut worst = (0.0, "");
+        let mut count = 0;
+        for (parameter, value) in self.model.parameters().iter().filter(|(parameter, _)| parameter.is_trained()) {
+            let path = parameter.path.as_str();
+            let got = Measured::of(step.gradient(path).unwrap(), path, |at| place(parameter, value.shape(), at));
+            let error = got.error(&json["grad_parameters"][path]);
+            within(path, error, of_parameters);
+            // No kink is between the loss and the last matrix, and its input depends on all before.
+            if LAST.contains(&path) {
+                assert!(error <= tolerance.results, "{name}: the gradient of {path} is off by {error:.2e}");
+            }
+            if error >= worst.0 {
+                worst = (error, path);
+            }
+            count += 1;
+        }
+        assert_eq!(count, json["grad_parameters"].as_object().unwrap().len(), "{name}");
+        let input = Measured::of(step.gradient("input").unwrap(), "input", &self.pixel).error(&json["grad_input"]);
+        println!(
+            "{name}: gradients off by {:.1e} ({}), PyTorch's by {of_parameters:.1e}; of the input {input:.1e}, {of_input:.1e}",
+            worst.0, worst.1
+        );
+        within("input", input, of_input);
+    }
+}
+
+/// The last matrices of these networks.
+const LAST: [&str; 2] = ["fc.weight", "classifier.6.weight"];
+
+/// What the reference tells of a gradient.
+struct Measured {
+    norm: f64,
+    /// The inner product with a vector that is a function of the name.
+    probe: f64,
+}
+
+impl Measured {
+    fn of(gradient: &[f32], name: &str, place: impl Fn(usize) -> usize + Sync) -> Measured {
+        const PIECE: usize = 1 << 16;
+        let stream = Stream::of(&format!("probe.{name}"));
+        let piece = |(piece, numbers): (usize, &[f32])| {
+            let numbers = numbers.iter().enumerate().map(|(i, &number)| (piece * PIECE + i, f64::from(number)));
+            numbers.fold([0.0, 0.0], |[squares, probe], (at, number)| {
+                [squares + number * number, probe + number * f64::from(stream.sym(place(at)))]
+            })
+        };
+        let add = |a: [f64; 2], b: [f64; 2]| [a[0] + b[0], a[1] + b[1]];
+        let [squares, probe] = gradient.par_chunks(PIECE).enumerate().map(piece).reduce(|| [0.0; 2], add);
+        Measured { norm: squares.sqrt(), probe }
+    }
+
+    /// How far it is from the reference, as a part of the norm. An error in the gradient of a part `e` of its norm shows in
+    /// the probe as some `e / √3`.
+    fn error(&self, expected: &Json) -> f64 {
+        let [norm, probe] = ["norm", "probe"].map(|key| number(&expected[key]));
+        (self.norm - norm).abs().max((self.probe - probe).abs()) / norm.max(1e-30)
+    }
 }
 
 #[test]
 fn networks_match_the_reference() {
     let Some(path) = reference::file("OCELLI_FIXTURES", "fixtures", "networks.json") else { return };
     let cases: Json = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
-    for case in cases.as_array().unwrap() {
-        check(case);
+    for json in cases.as_array().unwrap() {
+        let mut case = Case::new(json);
+        case.check(json, Precision::Strict, &STRICT);
+        case.check(json, Precision::Fast, &FAST);
     }
 }

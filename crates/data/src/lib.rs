@@ -21,7 +21,8 @@
 //!
 //! Where samples come from: [`mnist`] and [`fashion_mnist`] read the published files, which [`find`] looks for;
 //! [`idx`] reads any file of that format; [`synthetic`] draws digits and needs no file at all; [`Images`] takes bytes
-//! that are already in memory. With the feature `images`, the module `images` decodes PNG and JPEG files.
+//! that are already in memory. With the feature `images`, the module `images` decodes PNG and JPEG files,
+//! and its `Preprocess` makes of them what a network reads.
 
 #![forbid(unsafe_code)]
 

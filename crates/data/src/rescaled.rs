@@ -1,6 +1,7 @@
 //! Pixels brought to the range or the moments that a network wants.
 
 use crate::{Dataset, Error, Result};
+use serde::{Deserialize, Serialize};
 
 /// Pictures whose channels were each mapped by `y = factor·x + shift`; made by [`Dataset::scale`] and
 /// [`Dataset::standardise`].
@@ -12,7 +13,8 @@ pub struct Rescaled<D> {
 }
 
 /// Mean and standard deviation of each channel.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Statistics {
     /// The mean of each channel.
     pub mean: Vec<f32>,
@@ -58,18 +60,32 @@ impl Statistics {
     }
 }
 
-impl<D: Dataset> Rescaled<D> {
-    pub(crate) fn to_range(inner: D, low: f32, high: f32) -> Result<Rescaled<D>> {
-        if !(low.is_finite() && high.is_finite() && (high - low).is_finite()) {
-            return Err(Error::Setting(format!("pixels cannot be scaled to {low}..{high}")));
-        }
-        let maps = vec![(high - low, low); inner.shape()[2]];
-        Ok(Rescaled { inner, maps })
+impl Statistics {
+    /// Those of ImageNet's red, green and blue, from 0 to 1: what most published weights expect.
+    pub fn imagenet() -> Statistics {
+        Statistics { mean: vec![0.485, 0.456, 0.406], deviation: vec![0.229, 0.224, 0.225] }
     }
 
-    pub(crate) fn standardised(inner: D, statistics: &Statistics) -> Result<Rescaled<D>> {
-        let Statistics { mean, deviation } = statistics;
-        let channels = inner.shape()[2];
+    /// What networks from Caffe expect: blue, green and red from 0 to 255, less their means 104, 117 and 123.
+    pub fn caffe() -> Statistics {
+        Statistics { mean: [104.0, 117.0, 123.0].map(|mean| mean / 255.0).into(), deviation: vec![1.0 / 255.0; 3] }
+    }
+
+    /// What brings values from 0 to 1 to `low` to `high`, as [`Dataset::scale`] does: `y = low + (high − low) x`.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if `low` is not below `high` or they are no finite numbers.
+    pub fn for_range(channels: usize, low: f32, high: f32) -> Result<Statistics> {
+        let range = high - low;
+        if !(range > 0.0 && range.is_finite()) {
+            return Err(out_of_range(low, high));
+        }
+        Ok(Statistics { mean: vec![-low / range; channels], deviation: vec![1.0 / range; channels] })
+    }
+
+    /// `(factor, shift)` of each of so many channels, so that `y = factor x + shift` is `(x − mean) / deviation`.
+    pub(crate) fn maps(&self, channels: usize) -> Result<Vec<(f32, f32)>> {
+        let Statistics { mean, deviation } = self;
         if mean.len() != channels || deviation.len() != channels {
             let (means, deviations) = (mean.len(), deviation.len());
             return Err(Error::Setting(format!("{means} means and {deviations} deviations for {channels} channels")));
@@ -83,7 +99,25 @@ impl<D: Dataset> Rescaled<D> {
                 "channel {channel} cannot be standardised by mean {mean}, deviation {deviation}"
             )))
         };
-        let maps = mean.iter().zip(deviation).enumerate().map(map).collect::<Result<_>>()?;
+        mean.iter().zip(deviation).enumerate().map(map).collect()
+    }
+}
+
+fn out_of_range(low: f32, high: f32) -> Error {
+    Error::Setting(format!("pixels cannot be scaled to {low}..{high}"))
+}
+
+impl<D: Dataset> Rescaled<D> {
+    pub(crate) fn to_range(inner: D, low: f32, high: f32) -> Result<Rescaled<D>> {
+        if !(low.is_finite() && high.is_finite() && (high - low).is_finite()) {
+            return Err(out_of_range(low, high));
+        }
+        let maps = vec![(high - low, low); inner.shape()[2]];
+        Ok(Rescaled { inner, maps })
+    }
+
+    pub(crate) fn standardised(inner: D, statistics: &Statistics) -> Result<Rescaled<D>> {
+        let maps = statistics.maps(inner.shape()[2])?;
         Ok(Rescaled { inner, maps })
     }
 }
@@ -147,6 +181,9 @@ mod tests {
         assert!(text(&[0.0, 0.0], &[1.0, f32::NAN]).starts_with("channel 1"));
         let range = colours().scale(f32::NAN, 1.0).unwrap_err().to_string();
         assert_eq!(range, "pixels cannot be scaled to NaN..1");
+        let range = |low, high| Statistics::for_range(1, low, high).unwrap_err().to_string();
+        assert_eq!(range(1.0, 1.0), "pixels cannot be scaled to 1..1");
+        assert_eq!(range(f32::NEG_INFINITY, 1.0), "pixels cannot be scaled to -inf..1");
         let empty = Images::new([1, 2, 2], vec![], vec![], vec![]).unwrap();
         let empty = Statistics::of(&empty).unwrap_err().to_string();
         assert_eq!(empty, "a dataset without samples has no statistics");

@@ -1,6 +1,6 @@
 //! The graph as data.
 
-use crate::{Dim, ElementKind, Initializer, Op, Reach, Shape, ops::Reshape};
+use crate::{Dim, ElementKind, Initializer, Layer, Op, Reach, Result, Shape, model::described, ops::Reshape};
 use std::{any::Any, collections::BTreeMap, sync::Arc};
 
 /// The number of a value in its graph.
@@ -101,6 +101,23 @@ pub struct Graph {
 }
 
 impl Graph {
+    /// A network of one input `[N] + sample`, called `input`, without memory for its parameters: whether they are of a size
+    /// that can be meant is seen before it is taken.
+    ///
+    /// # Errors
+    /// As [`Model::build`](crate::Model::build).
+    ///
+    /// ```
+    /// use ocelli_graph::{Graph, func};
+    /// let graph = Graph::of(func(|x| x.relu().named("rectified")), [3])?;
+    /// assert!(graph.find("rectified").is_some());
+    /// # Ok::<(), ocelli_graph::Error>(())
+    /// ```
+    pub fn of(layer: impl Layer, sample: impl AsRef<[usize]>) -> Result<Graph> {
+        let shape = Shape::batch(sample.as_ref());
+        described(|trace| layer.forward(&trace.input("input", shape)))
+    }
+
     /// What `name` stands for: a named value, or a parameter by its path.
     pub fn find(&self, name: &str) -> Option<ValueId> {
         self.names.get(name).copied().or_else(|| self.parameters.get(name).map(|spec| spec.value))

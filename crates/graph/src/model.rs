@@ -91,8 +91,7 @@ impl Model {
     /// # Errors
     /// As [`Model::build`].
     pub fn zeroed(layer: impl Layer, sample: impl AsRef<[usize]>) -> Result<Model> {
-        let shape = Shape::batch(sample.as_ref());
-        let graph = described(|trace| layer.forward(&trace.input("input", shape)))?;
+        let graph = Graph::of(layer, sample)?;
         let parameters = Parameters::zeros(&graph);
         Ok(Model::from_parts(graph, parameters, 0))
     }
@@ -300,7 +299,7 @@ impl Model {
 }
 
 /// The graph of a network; what the function returns is called `output`.
-fn described(network: impl FnOnce(&Trace) -> Node) -> Result<Graph> {
+pub(crate) fn described(network: impl FnOnce(&Trace) -> Node) -> Result<Graph> {
     let trace = Trace::default();
     let output = network(&trace);
     if let Some(id) = output.id().filter(|_| !trace.is_dead()) {

@@ -8,6 +8,8 @@ use std::{any::Any, fmt::Debug, sync::Arc};
 pub enum Mode {
     /// Training: dropout draws, statistics are of the batch.
     Train,
+    /// Training in which dropout keeps everything: for gradients that are compared with those of others.
+    TrainWithoutDropout,
     /// Inference.
     Infer,
 }

@@ -5,7 +5,8 @@
 //!
 //! Weight files are in PyTorch's names and layouts, so that published files load without a table: safetensors and what
 //! `torch.save` wrote ([`WeightFile`]), all of it or a part under other names ([`WeightLoader`]). Models are saved as
-//! safetensors, which Python reads ([`save_weights`]).
+//! safetensors, which Python reads ([`save_weights`]); a file that also says which network it is, what it tells apart and how
+//! pictures are prepared needs nothing beside it ([`save_network`], [`load_network`]). [`top_k`] are the best answers.
 //!
 //! ```
 //! use ocelli_graph::Model;
@@ -21,12 +22,14 @@ mod alexnet;
 mod digit_codes;
 mod googlenet;
 mod lenet;
+mod network_file;
 mod registry;
 mod resnet;
 mod resnet_cifar;
 mod squeezenet;
 #[cfg(test)]
 mod testing;
+mod top;
 mod vgg;
 mod weights;
 
@@ -34,12 +37,14 @@ pub use alexnet::{AlexNet, AlexNetOf2012};
 pub use digit_codes::digit_codes;
 pub use googlenet::GoogLeNet;
 pub use lenet::{LeNet5, LeNet5Of1998, PENALTY};
+pub use network_file::{NetworkDescription, NetworkError, load_network, save_network};
 pub use registry::{Network, UnknownNetwork, by_name, network_names};
 pub use resnet::ResNet;
 pub use resnet_cifar::CifarResNet;
 pub use squeezenet::SqueezeNet;
+pub use top::{Best, Guess, TopK, top_k, top_k_by};
 pub use vgg::Vgg;
 pub use weights::{
     DType, LoadReport, Metadata, TensorInfo, WeightFile, WeightFormat, WeightLoader, WeightsError, WrongShape,
-    load_weights, read_metadata, save_weights,
+    channels_first, channels_last, in_file_layout, load_weights, read_metadata, save_tensors, save_weights,
 };

@@ -1,7 +1,7 @@
 //! Networks by name, for programs whose user chooses.
 
-use crate::{AlexNet, CifarResNet, GoogLeNet, LeNet5, ResNet, SqueezeNet, Vgg};
-use ocelli_graph::Layer;
+use crate::{AlexNet, Best, CifarResNet, GoogLeNet, LeNet5, ResNet, SqueezeNet, Vgg};
+use ocelli_graph::{Layer, Node, func};
 use ocelli_layers::Shortcut;
 
 /// A network that was asked for by its name.
@@ -10,6 +10,10 @@ pub struct Network {
     pub name: &'static str,
     /// Height, width and channels of the pictures that it was published for.
     pub sample: [usize; 3],
+    /// How many classes it tells apart.
+    pub classes: usize,
+    /// Which of its scores is the answer.
+    pub best: Best,
     /// The network.
     pub layer: Box<dyn Layer + Send + Sync>,
 }
@@ -24,11 +28,17 @@ pub struct UnknownNetwork {
 
 type Make = fn(usize) -> Box<dyn Layer + Send + Sync>;
 
-/// Height, width and channels of pictures, and the number of classes.
-type Task = [usize; 4];
+/// What a network was published for.
+struct Task {
+    /// Height, width and channels of pictures.
+    sample: [usize; 3],
+    classes: usize,
+    best: Best,
+}
 
-const IMAGENET: Task = [224, 224, 3, 1000];
-const CIFAR: Task = [32, 32, 3, 10];
+const DIGITS: Task = Task { sample: [32, 32, 1], classes: 10, best: Best::Largest };
+const IMAGENET: Task = Task { sample: [224, 224, 3], classes: 1000, best: Best::Largest };
+const CIFAR: Task = Task { sample: [32, 32, 3], classes: 10, best: Best::Largest };
 
 macro_rules! networks {
     ($($name:literal $task:expr => $make:expr;)*) => {
@@ -37,9 +47,10 @@ macro_rules! networks {
 }
 
 const NETWORKS: &[(&str, Task, Make)] = networks! {
-    "lenet5" [32, 32, 1, 10] => LeNet5::modern;
+    "lenet5" DIGITS => LeNet5::modern;
+    "lenet5_1998" Task { best: Best::Smallest, ..DIGITS } => ten_digits;
     "alexnet" IMAGENET => AlexNet::new;
-    "alexnet_2012" [227, 227, 3, 1000] => AlexNet::of_2012;
+    "alexnet_2012" Task { sample: [227, 227, 3], ..IMAGENET } => AlexNet::of_2012;
     "vgg11" IMAGENET => Vgg::vgg11;
     "vgg11_bn" IMAGENET => |classes| Vgg::vgg11(classes).batch_norm();
     "vgg13" IMAGENET => Vgg::vgg13;
@@ -90,10 +101,17 @@ pub fn network_names() -> impl Iterator<Item = &'static str> {
 /// ```
 pub fn by_name(name: &str, classes: impl Into<Option<usize>>) -> Result<Network, UnknownNetwork> {
     let found = NETWORKS.iter().find(|(known, ..)| *known == name);
-    let &(name, [height, width, channels, published], make) =
-        found.ok_or_else(|| UnknownNetwork { name: name.into() })?;
-    let layer = make(classes.into().unwrap_or(published));
-    Ok(Network { name, sample: [height, width, channels], layer })
+    let (name, task, make) = found.ok_or_else(|| UnknownNetwork { name: name.into() })?;
+    let classes = classes.into().unwrap_or(task.classes);
+    Ok(Network { name, sample: task.sample, classes, best: task.best, layer: make(classes) })
+}
+
+/// The network of 1998, whose codes are those of the ten digits.
+fn ten_digits(classes: usize) -> impl Layer {
+    func(move |x: &Node| match classes {
+        10 => LeNet5::of_1998().forward(x),
+        _ => x.trace().fail("LeNet5Of1998", format!("there are codes for 10 digits, not for {classes} classes")),
+    })
 }
 
 #[cfg(test)]
@@ -104,11 +122,16 @@ mod tests {
     #[test]
     fn every_network_builds() {
         for name in network_names() {
-            let network = by_name(name, 7).unwrap();
+            let classes = if name == "lenet5_1998" { 10 } else { 7 };
+            let network = by_name(name, classes).unwrap();
             let model = Model::zeroed(network.layer, network.sample).unwrap_or_else(|error| panic!("{name}: {error}"));
             let output = model.graph().find("output").unwrap();
-            assert_eq!(model.graph().values[output].shape.to_string(), "[N, 7]", "{name}");
+            assert_eq!(model.graph().values[output].shape.to_string(), format!("[N, {classes}]"), "{name}");
+            assert_eq!(network.classes, classes);
         }
+        let network = by_name("lenet5_1998", 7).unwrap();
+        let refused = Model::zeroed(network.layer, network.sample).unwrap_err().to_string();
+        assert_eq!(refused, "(LeNet5Of1998): there are codes for 10 digits, not for 7 classes");
     }
 
     #[test]

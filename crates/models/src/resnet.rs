@@ -14,6 +14,16 @@ pub struct ResNet {
     depths: [usize; 4],
     block: Block,
     shortcut: Option<Shortcut>,
+    normalisation: Normalisation,
+}
+
+/// What follows each convolution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Normalisation {
+    /// A batch normalisation; the convolution has no bias.
+    Batch,
+    /// Nothing: the convolution has a bias.
+    Folded,
 }
 
 /// What a block consists of.
@@ -41,7 +51,7 @@ enum Strided {
 
 impl ResNet {
     fn new(block: Block, depths: [usize; 4], classes: usize) -> ResNet {
-        ResNet { classes, depths, block, shortcut: Some(Shortcut::Projection) }
+        ResNet { classes, depths, block, shortcut: Some(Shortcut::Projection), normalisation: Normalisation::Batch }
     }
 
     fn bottleneck(depths: [usize; 4], classes: usize, [groups, group_width]: [usize; 2]) -> ResNet {
@@ -99,6 +109,12 @@ impl ResNet {
         self
     }
 
+    /// Without batch normalisations: convolutions have biases, as where normalisations were folded into them for inference.
+    pub fn folded(mut self) -> ResNet {
+        self.normalisation = Normalisation::Folded;
+        self
+    }
+
     /// Another kind of shortcut.
     pub fn shortcut(mut self, shortcut: Shortcut) -> ResNet {
         self.shortcut = Some(shortcut);
@@ -116,14 +132,24 @@ pub(crate) fn stages<B: Layer>(x: &Node, depths: &[usize], block: impl Fn(usize,
     })
 }
 
-/// PyTorch's He normal over the outputs, without a bias.
+/// PyTorch's He normal over the outputs.
 fn conv(channels: usize, kernel: usize) -> Conv2d {
     let padding = Padding::uniform(kernel / 2);
-    Conv2d::new(channels, kernel).padding(padding).bias(false).weight_init(he_of_outputs(channels, kernel))
+    Conv2d::new(channels, kernel).padding(padding).weight_init(he_of_outputs(channels, kernel))
 }
 
 fn he_of_outputs(channels: usize, kernel: usize) -> Init {
     Init::Normal((2.0 / (channels * kernel * kernel).max(1) as f32).sqrt())
+}
+
+impl Normalisation {
+    /// A convolution called `conv`, and the normalisation called `norm` that goes with it.
+    fn convolve(self, x: &Node, [conv, norm]: [&str; 2], layer: Conv2d) -> Node {
+        match self {
+            Normalisation::Batch => x.apply(conv, layer.bias(false)).apply(norm, BatchNorm::new()),
+            Normalisation::Folded => x.apply(conv, layer),
+        }
+    }
 }
 
 /// A block within its stage.
@@ -131,6 +157,7 @@ fn he_of_outputs(channels: usize, kernel: usize) -> Init {
 struct ResidualBlock {
     block: Block,
     shortcut: Option<Shortcut>,
+    normalisation: Normalisation,
     /// Channels of a basic block, and of the stage's 1×1 convolutions in ResNet-50.
     width: usize,
     stride: usize,
@@ -139,23 +166,29 @@ struct ResidualBlock {
 impl Layer for ResidualBlock {
     fn forward(&self, x: &Node) -> Node {
         let (width, stride) = (self.width, self.stride);
+        let convolve = |x: &Node, names, layer| self.normalisation.convolve(x, names, layer);
         let y = match self.block {
             Block::Basic => {
-                let y = x.apply("conv1", conv(width, 3).stride(stride)).apply("bn1", BatchNorm::new()).relu();
-                y.apply("conv2", conv(width, 3)).apply("bn2", BatchNorm::new())
+                let y = convolve(x, ["conv1", "bn1"], conv(width, 3).stride(stride)).relu();
+                convolve(&y, ["conv2", "bn2"], conv(width, 3))
             }
             Block::Bottleneck { groups, group_width, strided } => {
                 let inner = width * group_width / 64 * groups;
                 let [first, middle] = if strided == Strided::First { [stride, 1] } else { [1, stride] };
-                let y = x.apply("conv1", conv(inner, 1).stride(first)).apply("bn1", BatchNorm::new()).relu();
-                let y = y.apply("conv2", conv(inner, 3).stride(middle).groups(groups));
-                let y = y.apply("bn2", BatchNorm::new()).relu();
-                y.apply("conv3", conv(4 * width, 1)).apply("bn3", BatchNorm::new())
+                let y = convolve(x, ["conv1", "bn1"], conv(inner, 1).stride(first)).relu();
+                let y = convolve(&y, ["conv2", "bn2"], conv(inner, 3).stride(middle).groups(groups)).relu();
+                convolve(&y, ["conv3", "bn3"], conv(4 * width, 1))
             }
         };
         let Some(shortcut) = self.shortcut else { return y.relu() };
-        let shortcut = shortcut.to(y.channels(), stride).weight_init(he_of_outputs(y.channels(), 1));
-        (y + x.apply("downsample", shortcut)).relu()
+        let channels = y.channels();
+        let folded = self.normalisation == Normalisation::Folded && shortcut == Shortcut::Projection;
+        let shortcut = if folded && (stride, channels) != (1, x.channels()) {
+            x.scope("downsample", |x| x.apply("0", conv(channels, 1).stride(stride)))
+        } else {
+            x.apply("downsample", shortcut.to(channels, stride).weight_init(he_of_outputs(channels, 1)))
+        };
+        (y + shortcut).relu()
     }
 
     fn kind(&self) -> String {
@@ -168,10 +201,16 @@ impl Layer for ResidualBlock {
 
 impl Layer for ResNet {
     fn forward(&self, x: &Node) -> Node {
-        let x = x.apply("conv1", conv(64, 7).stride(2)).apply("bn1", BatchNorm::new()).relu();
+        let ResNet { block, shortcut, normalisation, .. } = *self;
+        let x = normalisation.convolve(x, ["conv1", "bn1"], conv(64, 7).stride(2)).relu();
         let x = x.apply("maxpool", MaxPool2d::new(3).stride(2).padding(1));
-        let (block, shortcut) = (self.block, self.shortcut);
-        let x = stages(&x, &self.depths, |stage, stride| ResidualBlock { block, shortcut, width: 64 << stage, stride });
+        let x = stages(&x, &self.depths, |stage, stride| ResidualBlock {
+            block,
+            shortcut,
+            normalisation,
+            width: 64 << stage,
+            stride,
+        });
         x.global_avg_pool().apply("fc", Dense::new(self.classes).pytorch_init())
     }
 }
@@ -196,6 +235,16 @@ mod tests {
     fn version_1_has_the_parameters_of_version_1_5_and_less_work() {
         assert_eq!(size(ResNet::resnet50(1000).v1(), 224), (25_557_032, 3_857_973_248));
         assert_eq!(ResNet::resnet18(10).v1(), ResNet::resnet18(10));
+    }
+
+    /// A bias takes the place of scale and shift.
+    #[test]
+    fn folded_networks_have_biases() {
+        let channels = 64 * 5 + 128 * 5 + 256 * 5 + 512 * 5;
+        assert_eq!(size(ResNet::resnet18(1000).folded(), 224).0, 11_689_512 - channels);
+        let bottlenecks = ResNet::resnet50(10).folded();
+        let names: Vec<_> = crate::testing::summary(bottlenecks, 64).rows.into_iter().map(|row| row.path).collect();
+        assert!(names.contains(&"layer1.0.downsample.0".to_string()) && !names.iter().any(|name| name.contains("bn")));
     }
 
     #[test]

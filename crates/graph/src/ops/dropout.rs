@@ -6,7 +6,7 @@ use ocelli_kernels::dropout::dropout;
 use std::sync::Arc;
 
 /// Sets each number to zero with some probability and scales the others so that the mean stays (Srivastava et al. 2014,
-/// "inverted" as in every framework). In inference it is the identity.
+/// "inverted" as in every framework). In every mode but [`Mode::Train`] it is the identity.
 ///
 /// The mask is a function of the step, the path and the element: backward draws it again, nothing is kept.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -24,7 +24,7 @@ impl Op for DropoutOp {
     }
 
     fn lower(&self, mode: Mode) -> Option<Arc<dyn Op>> {
-        (mode == Mode::Infer || self.probability == 0.0).then(|| Arc::new(Identity) as Arc<dyn Op>)
+        (mode != Mode::Train || self.probability == 0.0).then(|| Arc::new(Identity) as Arc<dyn Op>)
     }
 
     fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {

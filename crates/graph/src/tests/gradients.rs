@@ -338,6 +338,30 @@ fn dropout_draws_the_same_mask_backward_and_another_one_each_step() {
     assert!(y.data().iter().all(|v| *v == 1.0), "inference is the identity");
 }
 
+/// Statistics are those of the batch, as in training.
+#[test]
+fn training_without_dropout_keeps_everything() {
+    let network = |x: &Node| {
+        let state = |name, value| x.trace().state(name, [2], Constant(value));
+        let (weight, bias, mean, variance) = (state("w", 3.0), state("b", 0.0), state("m", 5.0), state("v", 1.0));
+        let parameters =
+            BatchNormParameters { weight: &weight, bias: &bias, running_mean: &mean, running_variance: &variance };
+        x.dropout(0.5).batch_norm(BatchNormOp::new(1e-5, 0.1), parameters)
+    };
+    let mut model = Model::build(network, [2], 1).unwrap();
+    let mut objective = model
+        .objective_of(Mode::TrainWithoutDropout, Wrt::Values(&["input"]), |t| t.output().square().mean())
+        .unwrap()
+        .watching(&["output"])
+        .unwrap();
+    let x = Tensor::from_vec([2, 2], vec![1.0, -4.0, 3.0, 4.0]).unwrap();
+    let step = objective.step(&mut model, &Batch::new().with("input", x)).unwrap();
+    let expected = [-3.0, -3.0, 3.0, 3.0];
+    let close = |got: &[f32]| got.iter().zip(expected).all(|(got, expected)| (got - expected).abs() < 1e-3);
+    assert!(close(step.activation("output").unwrap()));
+    assert!((model.parameters().value("m").unwrap().data()[0] - 4.7).abs() < 1e-6, "the running mean is updated");
+}
+
 #[test]
 fn batch_dimensions_are_symbolic() {
     let model = Model::build(|x| Node::concat(&[x, x], Axis::N), [3], 0).unwrap();

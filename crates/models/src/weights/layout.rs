@@ -1,7 +1,42 @@
 //! The order of numbers in files: the one place that knows PyTorch's layouts and ours.
 
 use super::strided::{copy_strided, row_major};
-use ocelli_graph::{FeatureLayout, Parameter};
+use ocelli_graph::{FeatureLayout, Parameter, Tensor};
+
+/// A tensor that lies as the parameter does, such as its gradient, in the layout of files: PyTorch's.
+pub fn in_file_layout(parameter: &Parameter, tensor: &Tensor) -> Tensor {
+    let layout = FileLayout::of(parameter, tensor.shape());
+    let mut result = Tensor::zeros(layout.shape.clone());
+    layout.to_file(tensor.data(), result.data_mut());
+    result
+}
+
+/// Pictures or activations as PyTorch has them: `[N, H, W, C]` → `[N, C, H, W]`. What has not four axes stays as it is.
+pub fn channels_first(tensor: &Tensor) -> Tensor {
+    permuted(tensor, [0, 3, 1, 2])
+}
+
+/// The opposite of [`channels_first`]: `[N, C, H, W]` → `[N, H, W, C]`.
+///
+/// ```
+/// use ocelli_graph::Tensor;
+/// use ocelli_models::{channels_first, channels_last};
+/// let pytorch = Tensor::from_fn([2, 3, 4, 5], |i| (i[1] * 100 + i[2] * 10 + i[3]) as f32);
+/// let ours = channels_last(&pytorch);
+/// assert_eq!((ours.shape(), ours[[1, 3, 4, 2]]), (&[2, 4, 5, 3][..], 234.0));
+/// assert_eq!(channels_first(&ours), pytorch);
+/// ```
+pub fn channels_last(tensor: &Tensor) -> Tensor {
+    permuted(tensor, [0, 2, 3, 1])
+}
+
+fn permuted(tensor: &Tensor, axes: [usize; 4]) -> Tensor {
+    let Ok(shape) = <[usize; 4]>::try_from(tensor.shape()) else { return tensor.clone() };
+    let (shape, strides) = (axes.map(|axis| shape[axis]), axes.map(|axis| row_major(&shape)[axis]));
+    let mut result = Tensor::zeros(shape);
+    copy_strided(tensor.data(), &shape, &strides, result.data_mut());
+    result
+}
 
 /// How a parameter lies in a file.
 ///
@@ -29,7 +64,9 @@ impl FileLayout {
         // Only weights of layers: a state like fixed codes is no matrix to multiply with.
         let is_weight = parameter.path.rsplit('.').next() == Some("weight");
         let sizes = match (parameter.features, shape) {
-            (FeatureLayout::Picture { height, width, channels }, &[_, out]) => vec![height, width, channels, out],
+            (FeatureLayout::Picture { height, width, channels }, &[rows, out]) if height * width * channels == rows => {
+                vec![height, width, channels, out]
+            }
             _ => shape.to_vec(),
         };
         let axes: Vec<usize> = match sizes.len() {

@@ -21,9 +21,10 @@ mod torch;
 pub use dtype::DType;
 pub use error::WeightsError;
 pub use file::{TensorInfo, WeightFile, WeightFormat};
+pub use layout::{channels_first, channels_last, in_file_layout};
 pub use loader::WeightLoader;
 pub use report::{LoadReport, WrongShape};
-pub use save::save_weights;
+pub use save::{save_tensors, save_weights};
 
 use ocelli_graph::Model;
 use std::{collections::BTreeMap, path::Path};

@@ -2,7 +2,7 @@
 
 use super::{Metadata, WeightsError, layout::FileLayout};
 use ocelli_graph::Model;
-use ocelli_tensor::write_atomically;
+use ocelli_tensor::{Tensor, write_atomically};
 use std::{
     collections::BTreeMap,
     io::{self, Write},
@@ -30,10 +30,10 @@ const PIECE: usize = 64 << 10;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn save_weights(model: &Model, path: impl AsRef<Path>, metadata: &Metadata) -> Result<(), WeightsError> {
-    let header = header(model, metadata);
+    let layouts = model.parameters().iter().map(|(p, value)| (p.path.as_str(), FileLayout::of(p, value.shape()).shape));
+    let header = header(layouts, metadata);
     Ok(write_atomically(path, |file| {
-        file.write_all(&(header.len() as u64).to_le_bytes())?;
-        file.write_all(header.as_bytes())?;
+        file.write_all(&header)?;
         let mut in_file_order = Vec::new();
         for (parameter, value) in model.parameters().iter() {
             let layout = FileLayout::of(parameter, value.shape());
@@ -49,24 +49,40 @@ pub fn save_weights(model: &Model, path: impl AsRef<Path>, metadata: &Metadata) 
     })?)
 }
 
-/// The header in JSON: metadata and tensors in the order of their names.
-fn header(model: &Model, metadata: &Metadata) -> String {
+/// Writes tensors by their names as they lie: activations, gradients. [`channels_first`](super::channels_first) and
+/// [`in_file_layout`](super::in_file_layout) bring them into PyTorch's order. The write is atomic.
+///
+/// # Errors
+/// [`WeightsError::Write`] if the file cannot be written.
+pub fn save_tensors(
+    tensors: &BTreeMap<String, Tensor>,
+    path: impl AsRef<Path>,
+    metadata: &Metadata,
+) -> Result<(), WeightsError> {
+    let header = header(tensors.iter().map(|(name, tensor)| (name.as_str(), tensor.shape().to_vec())), metadata);
+    Ok(write_atomically(path, |file| {
+        file.write_all(&header)?;
+        tensors.values().try_for_each(|tensor| write_numbers(file, tensor.data()))
+    })?)
+}
+
+/// What is in front of the numbers of tensors with these names and shapes: a length, then metadata and tensors in the order
+/// of their names, in JSON.
+fn header<'a>(tensors: impl Iterator<Item = (&'a str, Vec<usize>)>, metadata: &Metadata) -> Vec<u8> {
     let mut header = BTreeMap::new();
     if !metadata.is_empty() {
         header.insert("__metadata__", serde_json::json!(metadata));
     }
     let mut start = 0;
-    for (parameter, value) in model.parameters().iter() {
-        let end = start + value.len() * size_of::<f32>();
-        let shape = FileLayout::of(parameter, value.shape()).shape;
-        let info = serde_json::json!({ "dtype": "F32", "shape": shape, "data_offsets": [start, end] });
-        header.insert(&parameter.path, info);
+    for (name, shape) in tensors {
+        let end = start + shape.iter().product::<usize>() * size_of::<f32>();
+        header.insert(name, serde_json::json!({ "dtype": "F32", "shape": shape, "data_offsets": [start, end] }));
         start = end;
     }
     let mut header = serde_json::json!(header).to_string();
     // The data begin at a multiple of eight bytes.
     header.extend(std::iter::repeat_n(' ', header.len().next_multiple_of(8) - header.len()));
-    header
+    [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat()
 }
 
 fn write_numbers(file: &mut dyn Write, numbers: &[f32]) -> io::Result<()> {

@@ -208,8 +208,9 @@ impl<F: Minimal<M, T>, const M: usize, const T: usize> Task<'_, F, M, T> {
                     set,
                     MultiplyPlanes { planes: T * T, v, inputs, u, filters, panels: panels.clone(), m, products },
                 );
-                let column = filters.panels.panel(first).column;
-                let columns = column..c.output.channels.min(column + columns);
+                // Those of these panels alone: the ones that follow may be another task's.
+                let (begin, last) = (filters.panels.panel(panels.start), filters.panels.panel(panels.end - 1));
+                let columns = begin.column..last.column + last.columns;
                 let tiles = (&plan.tiles, self.tiles.clone());
                 dispatch_on(
                     set,

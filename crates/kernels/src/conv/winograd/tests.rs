@@ -79,3 +79,42 @@ fn input_gradients_of_512_channels_are_accurate() {
 fn filter_gradients_of_large_pictures_are_accurate() {
     assert_accurate(Pass::BackwardFilter, [2, 112, 110, 8], [3, 3, 8, 8], [3e-6, 3e-6]);
 }
+
+/// A task that has an odd number of panels writes no columns of the next task: sums that are added to show it, whichever
+/// task comes first.
+#[test]
+fn odd_panels_of_a_task_leave_the_columns_of_the_next_alone() {
+    let settings = Conv2dSettings { padding: Padding::Same, ..Default::default() };
+    // 13 and 6 panels of 16 columns, cut for 4 and 2 tasks; 208 and 96 channels of GoogLeNet.
+    for (pass, input, filter) in [
+        (Pass::Forward, [2, 14, 14, 96], [3, 3, 96, 208]),
+        (Pass::Forward, [2, 28, 28, 32], [3, 3, 32, 96]),
+        (Pass::BackwardData, [2, 14, 14, 208], [3, 3, 208, 96]),
+    ] {
+        let g = Conv2dGeometry::new(&settings, input, filter).unwrap();
+        let exact = run(&Naive, &g, pass);
+        let algorithms: [&dyn Algorithm; 2] = [&Winograd2::NEW, &Winograd4::NEW];
+        for algorithm in algorithms {
+            for set in InstructionSet::available() {
+                let got = set.scoped(|| added(algorithm, &g, pass));
+                let error = relative_error(&got, &exact);
+                assert!(error <= 2e-6, "{} {pass:?} on {set}: {error:.2e}", algorithm.name());
+            }
+        }
+    }
+}
+
+/// The result of a forward or backward-data pass, added to zeros.
+fn added(algorithm: &dyn Algorithm, g: &Conv2dGeometry, pass: Pass) -> Vec<f32> {
+    let w = numbers(2, g.filter_len());
+    let mut filter = vec![0.0; algorithm.prepared_len(g, pass)];
+    algorithm.prepare(g, pass, &w, &mut filter);
+    if pass == Pass::BackwardData {
+        let mut dx = vec![0.0; g.input_len()];
+        algorithm.backward_data(g, &numbers(3, g.output_len()), &filter, &mut dx, Accumulate::Add, &mut []);
+        return dx;
+    }
+    let mut y = vec![0.0; g.output_len()];
+    algorithm.forward(g, &numbers(1, g.input_len()), &filter, &Epilogue::of(Accumulate::Add), &mut y, &mut []);
+    y
+}

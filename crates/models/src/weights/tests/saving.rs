@@ -4,6 +4,7 @@ use crate::weights::*;
 use ::safetensors::SafeTensors;
 use ocelli_graph::Model;
 use ocelli_layers::{Conv2d, Dense};
+use ocelli_tensor::Tensor;
 use std::fs;
 
 fn model(channels: usize, seed: u64) -> Model {
@@ -39,6 +40,28 @@ fn weights_and_metadata_come_back() {
     let word = |i: usize| file.tensor("conv.weight").unwrap().data()[4 * i..4 * i + 4].to_vec();
     let value = saved.parameters().value("conv.weight").unwrap();
     assert_eq!(word((2 * 2 * 2 + 1) * 3 + 2), value[[1, 2, 0, 2]].to_le_bytes(), "[2, 0, 1, 2] in the file");
+}
+
+#[test]
+fn tensors_are_written_as_they_lie() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.safetensors");
+    let model = model(4, 1);
+    let mut tensors = std::collections::BTreeMap::new();
+    for (parameter, value) in model.parameters().iter() {
+        tensors.insert(parameter.path.clone(), in_file_layout(parameter, value));
+    }
+    tensors.insert("loss".into(), Tensor::scalar(0.5));
+    tensors.insert("nothing".into(), Tensor::zeros([0, 3]));
+    save_tensors(&tensors, &path, &Metadata::new()).unwrap();
+    let mut file = WeightFile::open(&path).unwrap();
+    for (name, tensor) in &tensors {
+        assert_eq!(&file.read(name).unwrap(), tensor, "{name}");
+    }
+    // Gradients of parameters lie as the parameters do.
+    let mut loaded = self::model(4, 2);
+    WeightLoader::new().except("loss").except("nothing").load(&mut loaded, &path).unwrap();
+    assert_eq!(loaded.parameters().value("conv.weight"), model.parameters().value("conv.weight"));
 }
 
 #[test]

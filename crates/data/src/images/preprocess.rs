@@ -1,0 +1,355 @@
+//! From a picture file to what a network reads.
+
+use super::{checked, decode, digit, size_fault};
+use crate::{Error, Result, Statistics};
+use image::{DynamicImage, GrayImage, ImageBuffer, Pixel, imageops, imageops::FilterType};
+use ocelli_tensor::Tensor;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// What is done to a picture before a network sees it: resized, cut out, its channels ordered, its values normalised.
+///
+/// It is plain data: `serde` writes it into the file of a network, so that whoever reads that file treats pictures as they
+/// were treated in training.
+///
+/// ```
+/// use ocelli_data::{Statistics, images::{Frame, Preprocess, Resize}};
+/// // What published weights for ImageNet expect, and the same for larger pictures.
+/// let usual = Preprocess::imagenet([224, 224]);
+/// assert_eq!((usual.resize, usual.frame), (Resize::ShorterSide(256), Frame::CentreCrop([224, 224])));
+/// assert_eq!(usual.normalisation, Statistics::imagenet());
+/// let larger = Preprocess::imagenet([299, 299]);
+/// assert_eq!(larger.resize, Resize::ShorterSide(342));
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Preprocess {
+    /// What becomes of its size.
+    pub resize: Resize,
+    /// Which part is seen.
+    pub frame: Frame,
+    /// Which values a pixel has.
+    pub channels: Channels,
+    /// Mean and deviation of each channel, of values from 0 to 1: `y = (x − mean) / deviation`.
+    pub normalisation: Statistics,
+}
+
+/// What becomes of the size of a picture. Resizing averages when it makes smaller, as Pillow's bilinear filter does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resize {
+    /// Nothing.
+    Keep,
+    /// Its shorter side becomes so long, and its proportions stay: the longer one is rounded down.
+    ShorterSide(usize),
+    /// It is stretched to so many rows and columns.
+    Stretch([usize; 2]),
+    /// It is one digit that is brought to the 28 × 28 pixels of MNIST, light on dark; see [`digit`](super::digit()).
+    Digit,
+}
+
+/// Which part of a picture is seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Frame {
+    /// All of it.
+    Whole,
+    /// So many rows and columns from its middle.
+    CentreCrop([usize; 2]),
+    /// All of it, in the middle of so many rows and columns of black.
+    Pad([usize; 2]),
+}
+
+/// Which values a pixel has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Channels {
+    /// Red, green and blue.
+    Rgb,
+    /// Blue, green and red: networks from Caffe.
+    Bgr,
+    /// Its brightness.
+    Grey,
+}
+
+impl Channels {
+    /// How many there are.
+    pub fn count(self) -> usize {
+        match self {
+            Channels::Rgb | Channels::Bgr => 3,
+            Channels::Grey => 1,
+        }
+    }
+}
+
+impl Preprocess {
+    /// What published weights for ImageNet expect of pictures of `size` = `[H, W]`: the shorter side resized to 256/224 of
+    /// the crop's, the middle cut out, red, green and blue by [`Statistics::imagenet`].
+    pub fn imagenet(size: [usize; 2]) -> Preprocess {
+        let [height, width] = size;
+        let resized = (height.max(width) as u128 * 256).div_ceil(224);
+        Preprocess {
+            resize: Resize::ShorterSide(usize::try_from(resized).unwrap_or(usize::MAX)),
+            frame: Frame::CentreCrop(size),
+            channels: Channels::Rgb,
+            normalisation: Statistics::imagenet(),
+        }
+    }
+
+    /// Reads a PNG or JPEG file: `[1, H, W, C]`, with `C` as [`Preprocess::channels`] say.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the file cannot be read; [`Error::Format`] if it is no such picture, is damaged or too large, is
+    /// smaller than what is to be cut out or larger than what it is to be in the middle of, or shows no digit where one is
+    /// expected; [`Error::Setting`] if a size has a 0 or is beyond reason, or there is not one mean and one positive
+    /// deviation for each channel.
+    pub fn load(&self, path: impl AsRef<Path>) -> Result<Tensor> {
+        let path = path.as_ref();
+        let maps = self.normalisation.maps(self.channels.count())?;
+        let picture = match self.resize {
+            Resize::Digit => {
+                let side = 28;
+                let digit = GrayImage::from_raw(side, side, digit(path)?.to_vec());
+                DynamicImage::ImageLuma8(digit.expect("a digit is 28 × 28 pixels"))
+            }
+            _ => decode(path)?,
+        };
+        let mut tensor = match self.channels {
+            Channels::Grey => self.arranged(&picture.to_luma32f(), path)?,
+            Channels::Rgb | Channels::Bgr => self.arranged(&picture.into_rgb32f(), path)?,
+        };
+        for pixel in tensor.data_mut().chunks_exact_mut(maps.len()) {
+            if self.channels == Channels::Bgr {
+                pixel.reverse();
+            }
+            pixel.iter_mut().zip(&maps).for_each(|(value, (factor, shift))| *value = factor * *value + shift);
+        }
+        Ok(tensor)
+    }
+
+    /// Resized, and cut out or put into the middle.
+    fn arranged<P>(&self, picture: &ImageBuffer<P, Vec<f32>>, path: &Path) -> Result<Tensor>
+    where
+        P: Pixel<Subpixel = f32> + Send + Sync + 'static,
+    {
+        let [height, width] = self.size_for([picture.height(), picture.width()], path)?;
+        let resized;
+        let picture = if [height, width] == [picture.height(), picture.width()] {
+            picture
+        } else {
+            resized = imageops::resize(picture, width, height, FilterType::Triangle);
+            &resized
+        };
+        self.framed(picture, path)
+    }
+
+    /// The size that a picture of `size` is brought to.
+    fn size_for(&self, size: [u32; 2], path: &Path) -> Result<[u32; 2]> {
+        match self.resize {
+            Resize::Keep | Resize::Digit => Ok(size),
+            Resize::Stretch(wanted) => checked(wanted),
+            Resize::ShorterSide(wanted) => {
+                let [wanted, _] = checked([wanted, 1])?;
+                let shorter = u64::from(size[0].min(size[1]));
+                let side = |side: u32| u32::try_from(u64::from(side) * u64::from(wanted) / shorter).unwrap_or(u32::MAX);
+                let resized = size.map(side);
+                match size_fault(resized) {
+                    Some(fault) => {
+                        let [height, width] = size;
+                        Err(Error::format(path, format!("{height} x {width} pixels cannot be resized to {fault}")))
+                    }
+                    None => Ok(resized),
+                }
+            }
+        }
+    }
+
+    fn framed<P>(&self, picture: &ImageBuffer<P, Vec<f32>>, path: &Path) -> Result<Tensor>
+    where
+        P: Pixel<Subpixel = f32>,
+    {
+        let (have, channels) = ([picture.height(), picture.width()], usize::from(P::CHANNEL_COUNT));
+        let [height, width] = have.map(|side| side as usize);
+        let mismatch = |than: &str, [rows, columns]: [u32; 2], purpose: &str| {
+            Err(Error::format(path, format!("{height} x {width} pixels are {than} {rows} x {columns} {purpose}")))
+        };
+        let wanted = match self.frame {
+            Frame::Whole => have,
+            Frame::CentreCrop(wanted) => {
+                let wanted = checked(wanted)?;
+                if wanted[0] > have[0] || wanted[1] > have[1] {
+                    return mismatch("too few to cut", wanted, "out of them");
+                }
+                wanted
+            }
+            Frame::Pad(wanted) => {
+                let wanted = checked(wanted)?;
+                if wanted[0] < have[0] || wanted[1] < have[1] {
+                    return mismatch("too many to put into", wanted, "of black");
+                }
+                wanted
+            }
+        };
+        let [rows, columns] = wanted.map(|side| side as usize);
+        // What is cut off at the top and at the left, as torchvision rounds it, or put there.
+        let cut = |have: usize, wanted: usize| (have.saturating_sub(wanted) as f64 / 2.0).round_ties_even() as usize;
+        let put = |have: usize, wanted: usize| wanted.saturating_sub(have) / 2;
+        let mut tensor = Tensor::zeros([1, rows, columns, channels]);
+        let (row, from) = (width * channels, cut(width, columns) * channels);
+        let (line, to) = (columns * channels, put(width, columns) * channels);
+        let length = row.min(line);
+        let pixels = picture.as_raw().chunks_exact(row).skip(cut(height, rows));
+        let lines = tensor.data_mut().chunks_exact_mut(line).skip(put(height, rows));
+        lines.zip(pixels).for_each(|(line, row)| line[to..to + length].copy_from_slice(&row[from..from + length]));
+        Ok(tensor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::{ImageFormat, Luma, Rgb, RgbImage, Rgba, RgbaImage};
+
+    /// Values as they are.
+    fn plain(resize: Resize, frame: Frame, channels: Channels) -> Preprocess {
+        let (mean, deviation) = (vec![0.0; channels.count()], vec![1.0; channels.count()]);
+        Preprocess { resize, frame, channels, normalisation: Statistics { mean, deviation } }
+    }
+
+    fn colours(width: u32, height: u32) -> RgbImage {
+        RgbImage::from_fn(width, height, |x, y| Rgb([(x * 37 + y * 11) as u8, (x * x + y) as u8, (y * 71) as u8]))
+    }
+
+    /// The file `name` in a folder of its own.
+    fn saved(picture: impl Into<DynamicImage>) -> (tempfile::TempDir, std::path::PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("picture");
+        picture.into().save_with_format(&path, ImageFormat::Png).unwrap();
+        (folder, path)
+    }
+
+    /// One output of Pillow's bilinear filter along an axis of `values`: a triangle as wide as the pixels of the result.
+    fn bilinear(values: &[f64], outputs: usize, output: usize) -> f64 {
+        let scale = values.len() as f64 / outputs as f64;
+        let (centre, support) = ((output as f64 + 0.5) * scale, scale.max(1.0));
+        let weight = |x: usize| (1.0 - ((x as f64 + 0.5 - centre) / support).abs()).max(0.0);
+        let sum: f64 = (0..values.len()).map(weight).sum();
+        values.iter().enumerate().map(|(x, value)| weight(x) * value).sum::<f64>() / sum
+    }
+
+    #[test]
+    fn resizing_is_pillows_bilinear() {
+        let picture = colours(37, 23);
+        let (_folder, path) = saved(picture.clone());
+        for [height, width] in [[11, 17], [50, 37], [5, 60]] {
+            let got = plain(Resize::Stretch([height, width]), Frame::Whole, Channels::Rgb).load(&path).unwrap();
+            assert_eq!(got.shape(), [1, height, width, 3]);
+            for (at, value) in got.data().iter().enumerate() {
+                let (c, x, y) = (at % 3, at / 3 % width, at / 3 / width);
+                let column = |x: u32| {
+                    let values: Vec<f64> = (0..23).map(|y| f64::from(picture.get_pixel(x, y).0[c]) / 255.0).collect();
+                    bilinear(&values, height, y)
+                };
+                let expected = bilinear(&(0..37).map(column).collect::<Vec<_>>(), width, x);
+                assert!((f64::from(*value) - expected).abs() < 2e-3, "{value} for {expected} at {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_shorter_side_is_resized_and_the_middle_is_cut_out() {
+        let (_folder, path) = saved(colours(451, 300));
+        let shape = |resize, frame| plain(resize, frame, Channels::Rgb).load(&path).unwrap().shape().to_vec();
+        assert_eq!(shape(Resize::ShorterSide(256), Frame::Whole), [1, 256, 384, 3]);
+        assert_eq!(shape(Resize::ShorterSide(256), Frame::CentreCrop([224, 224])), [1, 224, 224, 3]);
+        assert_eq!(shape(Resize::Keep, Frame::Pad([301, 500])), [1, 301, 500, 3]);
+
+        let (_folder, path) = saved(colours(300, 451));
+        let whole = plain(Resize::Keep, Frame::Whole, Channels::Rgb).load(&path).unwrap();
+        let cut = plain(Resize::Keep, Frame::CentreCrop([100, 99]), Channels::Rgb).load(&path).unwrap();
+        // 351 / 2 rounds to the even 176, 201 / 2 to 100.
+        assert_eq!(cut[[0, 0, 0, 1]], whole[[0, 176, 100, 1]]);
+        assert_eq!(cut[[0, 99, 98, 2]], whole[[0, 275, 198, 2]]);
+        let padded = plain(Resize::Keep, Frame::Pad([454, 300]), Channels::Rgb).load(&path).unwrap();
+        assert_eq!((padded[[0, 0, 7, 0]], padded[[0, 1, 7, 0]]), (0.0, whole[[0, 0, 7, 0]]));
+        assert_eq!((padded[[0, 451, 7, 0]], padded[[0, 452, 7, 0]]), (whole[[0, 450, 7, 0]], 0.0));
+    }
+
+    #[test]
+    fn values_are_normalised_in_the_order_of_the_channels() {
+        let (_folder, path) = saved(RgbImage::from_pixel(4, 3, Rgb([255, 51, 0])));
+        let pixel = |channels, normalisation| {
+            let settings = Preprocess { normalisation, ..plain(Resize::Keep, Frame::Whole, channels) };
+            settings.load(&path).unwrap().data()[..channels.count()].to_vec()
+        };
+        let close = |got: &[f32], expected: &[f32]| {
+            assert!(got.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-4), "{got:?} for {expected:?}");
+        };
+        let rgb = pixel(Channels::Rgb, Statistics::imagenet());
+        close(&rgb, &[(1.0 - 0.485) / 0.229, (0.2 - 0.456) / 0.224, -0.406 / 0.225]);
+        close(&pixel(Channels::Bgr, Statistics::caffe()), &[-104.0, 51.0 - 117.0, 255.0 - 123.0]);
+        let grey = pixel(Channels::Grey, Statistics::for_range(1, -0.1, 1.175).unwrap())[0];
+        assert!((-0.1..1.175).contains(&grey));
+    }
+
+    #[test]
+    fn grey_and_transparent_pictures_have_three_channels_where_they_are_wanted() {
+        let usual = Preprocess::imagenet([8, 8]);
+        let (_folder, grey) = saved(GrayImage::from_fn(20, 30, |x, y| Luma([(x * y) as u8])));
+        let x = usual.load(&grey).unwrap();
+        assert_eq!(x.shape(), [1, 8, 8, 3]);
+        let (_folder, transparent) = saved(RgbaImage::from_pixel(30, 20, Rgba([0, 0, 0, 0])));
+        let white = usual.load(&transparent).unwrap();
+        assert!((white.data()[0] - (1.0 - 0.485) / 0.229).abs() < 1e-4);
+        let (_folder, ink) = saved(GrayImage::from_fn(90, 60, |x, y| Luma([if x == 40 && y > 9 { 0 } else { 255 }])));
+        let digit = plain(Resize::Digit, Frame::Pad([32, 32]), Channels::Grey).load(ink).unwrap();
+        assert_eq!(digit.shape(), [1, 32, 32, 1]);
+        assert_eq!((digit[[0, 1, 16, 0]], digit[[0, 16, 2, 0]]), (0.0, 0.0));
+        assert!(digit.data().contains(&1.0));
+    }
+
+    #[test]
+    fn settings_are_plain_json() {
+        let text = concat!(
+            r#"{"resize":{"shorter_side":256},"frame":{"centre_crop":[224,224]},"channels":"rgb","#,
+            r#""normalisation":{"mean":[0.485,0.456,0.406],"deviation":[0.229,0.224,0.225]}}"#
+        );
+        let settings = Preprocess::imagenet([224, 224]);
+        assert_eq!(serde_json::to_string(&settings).unwrap(), text);
+        assert_eq!(serde_json::from_str::<Preprocess>(text).unwrap(), settings);
+        assert!(serde_json::from_str::<Preprocess>(&text.replace("rgb", "cmyk")).is_err());
+    }
+
+    #[test]
+    fn what_cannot_be_is_said() {
+        let (folder, path) = saved(colours(30, 20));
+        let error = |settings: &Preprocess, path: &Path| {
+            settings.load(path).unwrap_err().to_string().replace(&format!("{}/", folder.path().display()), "")
+        };
+        let of = |resize, frame| error(&plain(resize, frame, Channels::Rgb), &path);
+        assert_eq!(
+            of(Resize::Keep, Frame::CentreCrop([21, 30])),
+            "picture: 20 x 30 pixels are too few to cut 21 x 30 out of them"
+        );
+        assert_eq!(
+            of(Resize::Keep, Frame::Pad([19, 40])),
+            "picture: 20 x 30 pixels are too many to put into 19 x 40 of black"
+        );
+        assert_eq!(of(Resize::ShorterSide(0), Frame::Whole), "cannot resize to 0 x 1 pixels");
+        assert!(of(Resize::ShorterSide(usize::MAX), Frame::Whole).starts_with("cannot resize to 4294967295 x 1"));
+        assert!(of(Resize::Keep, Frame::Pad([1 << 20, 1])).starts_with("cannot resize to 1048576 x 1 pixels: "));
+        let limits = "the limits are 16384 on a side and 67108864 in all";
+        assert_eq!(
+            of(Resize::ShorterSide(12_000), Frame::Whole),
+            format!("picture: 20 x 30 pixels cannot be resized to 12000 x 18000 pixels: {limits}")
+        );
+        let grey = Preprocess { channels: Channels::Grey, ..Preprocess::imagenet([8, 8]) };
+        assert_eq!(error(&grey, &path), "3 means and 3 deviations for 1 channels");
+        let text = folder.path().join("text");
+        std::fs::write(&text, "hello, this is text").unwrap();
+        let usual = Preprocess::imagenet([8, 8]);
+        assert_eq!(error(&usual, &text), "text: neither a PNG nor a JPEG picture that can be read");
+        assert!(error(&usual, &folder.path().join("none")).starts_with("none: No such file"));
+        assert!(Preprocess::imagenet([usize::MAX, 1]).load(&path).is_err());
+    }
+}

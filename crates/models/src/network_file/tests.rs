@@ -1,0 +1,146 @@
+use super::*;
+use crate::load_weights;
+use ocelli_tensor::{Key, Tensor};
+use std::fs;
+
+fn file() -> (tempfile::TempDir, std::path::PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("network.safetensors");
+    (folder, path)
+}
+
+fn model(description: &NetworkDescription, seed: u64) -> Model {
+    let network = by_name(&description.network, description.classes).unwrap();
+    Model::of(network.layer, description.sample, seed).unwrap()
+}
+
+#[test]
+fn networks_come_back_whole() {
+    for (name, sample) in [
+        ("lenet5", [32, 32, 1]),
+        ("lenet5_1998", [32, 32, 1]),
+        ("cifar_resnet20", [32, 32, 3]),
+        ("squeezenet1_1", [64, 48, 3]),
+    ] {
+        let (_folder, path) = file();
+        let names = (0..10).map(|i| format!("class \"{i}\"\n"));
+        let description = NetworkDescription::new(name, names).unwrap().sample(sample);
+        let description = description.preprocessing(&("crop", [64, 48], 0.485f32)).unwrap();
+        let saved = model(&description, 3);
+        save_network(&saved, &description, &path).unwrap();
+
+        let (loaded, read) = load_network(&path).unwrap();
+        assert_eq!(read, description, "{name}");
+        assert_eq!(read.preprocessing_as::<(String, [u32; 2], f32)>().unwrap(), ("crop".into(), [64, 48], 0.485));
+        let x = Tensor::uniform([&[2][..], &sample].concat(), Key::new(5));
+        let scores = loaded.predict(&x).unwrap();
+        assert!(scores == saved.predict(&x).unwrap(), "{name}");
+        // Distances of the network of 1998: the smallest is the answer.
+        let row = &scores.data()[..10];
+        let best = if name == "lenet5_1998" {
+            row.iter().copied().fold(f32::INFINITY, f32::min)
+        } else {
+            row[scores.argmax_rows()[0]]
+        };
+        let top = read.top_k(row, 3);
+        assert_eq!((row[top.guesses[0].class], top.guesses.len()), (best, 3), "{name}");
+        assert!(top.to_string().contains(&format!("class \"{}\"", top.guesses[0].class)));
+
+        // It is a weight file as any other.
+        let mut other = model(&description, 4);
+        load_weights(&mut other, &path).unwrap();
+        assert_eq!(other.predict(&x).unwrap(), scores);
+    }
+}
+
+#[test]
+fn a_description_of_something_else_is_not_written() {
+    let (folder, path) = file();
+    let lenet = NetworkDescription::unnamed("lenet5", None).unwrap();
+    let written = |model: &Model, description: &NetworkDescription| {
+        let error = save_network(model, description, &path).unwrap_err();
+        error.to_string().replace(&format!("{}/", folder.path().display()), "")
+    };
+    let resnet = NetworkDescription::unnamed("cifar_resnet20", 10).unwrap();
+    let parameters = "network.safetensors: the model that is to be written has not the parameters of ";
+    assert_eq!(written(&model(&lenet, 0), &resnet), format!("{parameters}cifar_resnet20"));
+    let three = NetworkDescription::new("lenet5", ["a", "b", "c"]).unwrap();
+    assert_eq!(written(&model(&lenet, 0), &three), format!("{parameters}lenet5"));
+    let named = NetworkDescription { class_names: vec!["a".into()], ..lenet.clone() };
+    assert_eq!(written(&model(&lenet, 0), &named), "network.safetensors: 1 names for 10 classes");
+    assert!(!path.exists());
+    assert!(NetworkDescription::unnamed("lenet", None).unwrap_err().to_string().starts_with("no network is called"));
+    let error = lenet.preprocessing_as::<u32>().unwrap_err().to_string();
+    assert_eq!(error, "how pictures are prepared is not said in the file of the network");
+    let error = lenet.preprocessing(&"text").unwrap().preprocessing_as::<u32>().unwrap_err().to_string();
+    assert!(error.starts_with("how pictures are prepared cannot be understood: "), "{error}");
+}
+
+/// A small network under a description that is not its own.
+fn refused(description: &str) -> String {
+    let (_folder, path) = file();
+    let lenet = NetworkDescription::unnamed("lenet5", None).unwrap();
+    let metadata = Metadata::from([(NETWORK.to_string(), description.to_string())]);
+    save_weights(&model(&lenet, 0), &path, &metadata).unwrap();
+    let mut file = WeightFile::from_bytes("file", fs::read(&path).unwrap()).unwrap();
+    load_from(&mut file).unwrap_err().to_string()
+}
+
+#[test]
+fn what_a_file_claims_is_compared_with_what_it_holds() {
+    let described = |network: &str, sample: &str, classes: &str| {
+        refused(&format!(r#"{{"network":"{network}","sample":{sample},"classes":{classes}}}"#))
+    };
+    let usual = "[32,32,1]";
+    assert!(described("lenet6", usual, "10").starts_with("file: no network is called \"lenet6\""));
+    assert_eq!(described("vgg16", "[224,224,3]", "10"), "file: classifier.0.bias of the network is missing");
+    let other = described("lenet5", usual, "16000000");
+    assert_eq!(other, "file: output.bias is [10], which is not as many numbers as [16000000] of the network described");
+    let huge = described("lenet5", "[8000,8000,1]", "10");
+    assert!(huge.starts_with("file: f6.weight is [84, 120], which is not as many numbers as ["), "{huge}");
+    assert_eq!(described("lenet5", usual, "0"), "file: no network tells 0 classes apart");
+    assert_eq!(described("lenet5", usual, "99999999999"), "file: no network tells 99999999999 classes apart");
+    let most = usize::MAX;
+    for sample in [format!("[{most},{most},{most}]"), "[0,32,1]".into(), format!("[{most},1,1]")] {
+        assert!(described("lenet5", &sample, "10").starts_with("file: no network reads pictures of ["), "{sample}");
+    }
+    assert!(described("lenet5", "[8,8,1]", "10").starts_with("file: c3 (Conv2d): expected 5 or more pixels"));
+    assert!(described("lenet5_1998", usual, "3").starts_with("file: (LeNet5Of1998): there are codes for 10 digits"));
+    let unclear = "file: the description of the network cannot be understood: ";
+    for text in ["", "{", "null", r#"{"network":"lenet5"}"#, r#"{"network":"lenet5","sample":[32,32,-1],"classes":10}"#]
+    {
+        assert!(refused(text).starts_with(unclear), "{text}");
+    }
+    let unknown = r#"{"network":"lenet5","sample":[32,32,1],"classes":10,"colour":"red"}"#;
+    assert!(refused(unknown).contains("unknown field `colour`"));
+    let names = r#"{"network":"lenet5","sample":[32,32,1],"classes":10,"class_names":["a"]}"#;
+    assert_eq!(refused(names), "file: 1 names for 10 classes");
+}
+
+#[test]
+fn weights_alone_are_told_from_a_network() {
+    let (_folder, path) = file();
+    let lenet = NetworkDescription::unnamed("lenet5", None).unwrap();
+    save_weights(&model(&lenet, 0), &path, &Metadata::new()).unwrap();
+    let error = load_network(&path).unwrap_err().to_string();
+    assert!(error.ends_with("network.safetensors: weights alone, without the description of a network"), "{error}");
+    assert!(load_network(path.with_extension("none")).is_err());
+}
+
+#[test]
+fn no_byte_of_the_header_makes_loading_panic() {
+    let (_folder, path) = file();
+    let lenet = NetworkDescription::new("lenet5", ["a", "b"]).unwrap();
+    save_network(&model(&lenet, 0), &lenet, &path).unwrap();
+    let whole = fs::read(&path).unwrap();
+    let header = 8 + u64::from_le_bytes(whole[..8].try_into().unwrap()) as usize;
+    for at in (0..header).step_by(3) {
+        for change in [0x01, 0x5A] {
+            let mut damaged = whole.clone();
+            damaged[at] ^= change;
+            if let Ok(mut file) = WeightFile::from_bytes("file", damaged) {
+                let _ = load_from(&mut file);
+            }
+        }
+    }
+}

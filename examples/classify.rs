@@ -1,0 +1,119 @@
+//! Says what is on pictures: the five best classes of a trained network, with a bar for the probability of each.
+//!
+//! ```sh
+//! cargo run --release --example classify -- --net resnet18 --weights resnet18-f37072fd.pth --classes imagenet_classes.txt cat.jpg
+//! cargo run --release --example classify -- --weights runs/lenet/weights.safetensors runs/lenet/digit.png
+//! ```
+//!
+//! Weights alone need the name of their network, and a file with a name on each line if classes are not to be numbers.
+//! `--save` writes all of that into one file, which needs nothing beside it.
+
+mod common;
+#[path = "common/network.rs"]
+mod network;
+
+use clap::{Parser, ValueEnum};
+use common::{Common, exit_on_error};
+use network::NetworkArguments;
+use ocelli::{
+    data::{
+        Statistics,
+        images::{Channels, Frame, Preprocess, Resize},
+    },
+    models::{NetworkDescription, save_network},
+};
+use std::{error::Error, fs, path::PathBuf, process::ExitCode};
+
+/// Says what is on pictures: the best classes of a trained network, with a bar for the probability of each.
+#[derive(Parser)]
+struct Arguments {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    network: NetworkArguments,
+    /// The names of the classes, one on each line.
+    #[arg(long)]
+    classes: Option<PathBuf>,
+    /// How pictures are prepared; as the file of the network says, or as for ImageNet.
+    #[arg(long, value_enum)]
+    pixels: Option<Pixels>,
+    /// How many classes are shown.
+    #[arg(long, default_value_t = 5)]
+    top: usize,
+    /// Writes the network with its weights, the names of its classes and how pictures are prepared into one file.
+    #[arg(long)]
+    save: Option<PathBuf>,
+    /// Pictures as PNG or JPEG files.
+    #[arg(required = true)]
+    images: Vec<PathBuf>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Pixels {
+    /// The middle of the picture, standardised by the moments of ImageNet.
+    Imagenet,
+    /// The whole picture; blue, green, red from 0 to 255, less their means.
+    Caffe,
+}
+
+impl Pixels {
+    fn preprocess(self, [height, width, channels]: [usize; 3]) -> Preprocess {
+        let size = [height, width];
+        let usual = match self {
+            Pixels::Imagenet => Preprocess::imagenet(size),
+            Pixels::Caffe => Preprocess {
+                resize: Resize::Stretch(size),
+                frame: Frame::Whole,
+                channels: Channels::Bgr,
+                normalisation: Statistics::caffe(),
+            },
+        };
+        match channels {
+            1 => Preprocess {
+                channels: Channels::Grey,
+                normalisation: Statistics { mean: vec![0.0], deviation: vec![1.0] },
+                ..usual
+            },
+            // Of a picture as small as those of CIFAR nothing can be cut off.
+            _ if height.min(width) <= 64 => Preprocess { resize: Resize::ShorterSide(height.max(width)), ..usual },
+            _ => usual,
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    exit_on_error(run(&Arguments::parse()))
+}
+
+fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    arguments.common.start()?;
+    let names = arguments.classes.as_ref().map(class_names).transpose()?;
+    let mut description = arguments.network.description(|net| match &names {
+        Some(names) => NetworkDescription::new(net, names),
+        None => NetworkDescription::unnamed(net, None),
+    })?;
+    if let Some(names) = names {
+        description.class_names = names;
+    }
+    let preprocess = match (arguments.pixels, &arguments.network.net) {
+        (None, None) => description.preprocessing_as::<Preprocess>()?,
+        (pixels, _) => pixels.unwrap_or(Pixels::Imagenet).preprocess(description.sample),
+    };
+    let model = arguments.network.load(&description)?;
+    for path in &arguments.images {
+        let scores = model.predict(&preprocess.load(path)?)?;
+        println!("{}\n{}", path.display(), description.top_k(scores.data(), arguments.top));
+    }
+    if let Some(path) = &arguments.save {
+        description = description.preprocessing(&preprocess)?;
+        save_network(&model, &description, path)?;
+        println!("written to {}", path.display());
+    }
+    Ok(())
+}
+
+/// A name on each line.
+fn class_names(path: &PathBuf) -> Result<Vec<String>, String> {
+    let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(text.trim_end().lines().map(|line| line.trim().to_string()).collect())
+}

@@ -1,0 +1,50 @@
+//! Arguments of the examples that run networks with weights from files.
+
+use clap::{Args, builder::PossibleValuesParser};
+use ocelli::{
+    models::{NetworkDescription, by_name, load_network, network_names},
+    prelude::*,
+};
+use std::{error::Error, path::PathBuf};
+
+/// Which network, and its weights.
+#[derive(Args, Clone, Debug)]
+pub struct NetworkArguments {
+    /// Which network the weights are of. Not needed for a file that says so itself, as `train_lenet` writes it.
+    #[arg(long, value_parser = PossibleValuesParser::new(network_names()))]
+    pub net: Option<String>,
+    /// Weights in PyTorch's names: safetensors, or what torch.save wrote.
+    #[arg(long)]
+    pub weights: PathBuf,
+    /// A beginning of names in the file and what takes its place, such as conv1=features.0; may be given often.
+    #[arg(long, value_name = "FROM=TO", value_parser = rule)]
+    pub rename: Vec<(String, String)>,
+}
+
+fn rule(text: &str) -> Result<(String, String), String> {
+    let parts = text.split_once('=').ok_or("expected FROM=TO")?;
+    Ok((parts.0.into(), parts.1.into()))
+}
+
+impl NetworkArguments {
+    /// What the network is: as `describe` says for the one that was named, or as the file says itself.
+    pub fn description<E: Error + 'static>(
+        &self,
+        describe: impl FnOnce(&str) -> Result<NetworkDescription, E>,
+    ) -> Result<NetworkDescription, Box<dyn Error>> {
+        match &self.net {
+            Some(name) => Ok(describe(name)?),
+            None => Ok(load_network(&self.weights).map_err(|error| format!("{error} (--net would name one)"))?.1),
+        }
+    }
+
+    /// The network with its weights, for pictures of the size that the description says.
+    pub fn load(&self, description: &NetworkDescription) -> Result<Model, Box<dyn Error>> {
+        let network = by_name(&description.network, description.classes)?;
+        let mut model = Model::zeroed(network.layer, description.sample)?;
+        let rules = self.rename.iter();
+        let loader = rules.fold(WeightLoader::new(), |loader, (from, to)| loader.rename(from, to));
+        loader.load(&mut model, &self.weights)?;
+        Ok(model)
+    }
+}

@@ -1,0 +1,123 @@
+//! Runs a network on a tensor from a file and writes what comes out of it, and gradients if they are wanted, to another: to
+//! compare with other frameworks.
+//!
+//! ```sh
+//! cargo run --release --example infer -- --net resnet18 --weights resnet18.pth --input x.safetensors --output y.safetensors \
+//!     --taps layer1,layer4.1 --grad
+//! ```
+//!
+//! Everything in the files lies as PyTorch has it: pictures and activations `[N, C, H, W]`, filters `[O, I, H, W]`, matrices
+//! `[out, in]`. The output file holds `output` and the taps by their names, of inference. With `--grad` it also holds the mean
+//! cross-entropy with the `labels` of the input file as `loss`, and its gradients `grad.input` and `grad.<parameter>`, of
+//! training without dropout: normalisations take the statistics of the batch.
+
+mod common;
+#[path = "common/network.rs"]
+mod network;
+
+use clap::Parser;
+use common::{Common, exit_on_error};
+use network::NetworkArguments;
+use ocelli::{
+    graph::Precision,
+    models::{DType, Metadata, NetworkDescription, channels_first, channels_last, in_file_layout, save_tensors},
+    prelude::*,
+};
+use std::{collections::BTreeMap, error::Error, path::PathBuf, process::ExitCode};
+
+/// Runs a network on a tensor from a file, for comparison with other frameworks.
+#[derive(Parser)]
+struct Arguments {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    network: NetworkArguments,
+    /// How many classes the network tells apart; what it was published for unless said otherwise.
+    #[arg(long)]
+    classes: Option<usize>,
+    /// A file with the input, [N, C, H, W].
+    #[arg(long)]
+    input: PathBuf,
+    /// What the input is called there.
+    #[arg(long, default_value = "input")]
+    tensor: String,
+    /// What the labels are called there.
+    #[arg(long, default_value = "labels")]
+    labels: String,
+    /// Where the results are written: safetensors.
+    #[arg(long)]
+    output: PathBuf,
+    /// Activations that are wanted too, by their names.
+    #[arg(long, value_delimiter = ',')]
+    taps: Vec<String>,
+    /// Loss and gradients too.
+    #[arg(long)]
+    grad: bool,
+    /// Without algorithms that transform their operands: slower, and nearer to the definition.
+    #[arg(long)]
+    strict: bool,
+}
+
+fn main() -> ExitCode {
+    exit_on_error(run(&Arguments::parse()))
+}
+
+fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    arguments.common.start()?;
+    let mut file = WeightFile::open(&arguments.input)?;
+    let input = channels_last(&file.read(&arguments.tensor)?);
+    let [_, height, width, channels] = *input.shape() else {
+        return Err(format!("{} is no [N, C, H, W]", arguments.tensor).into());
+    };
+    let description = arguments.network.description(|net| NetworkDescription::unnamed(net, arguments.classes))?;
+    let model = arguments.network.load(&description.sample([height, width, channels]))?;
+    let model = if arguments.strict { model.with_precision(Precision::Strict) } else { model };
+
+    let mut batch = Batch::new().with("input", &input);
+    let wanted: Vec<&str> = ["output"].into_iter().chain(arguments.taps.iter().map(String::as_str)).collect();
+    let values = model.run(&batch, &wanted)?;
+    let mut results: BTreeMap<String, Tensor> =
+        wanted.iter().zip(&values).map(|(name, value)| (name.to_string(), channels_first(value))).collect();
+    if arguments.grad {
+        batch = batch.with("labels", labels(&mut file, &arguments.labels)?);
+        results.extend(gradients(&model, &batch, input.shape())?);
+    }
+    for (name, tensor) in results.iter().filter(|(name, _)| !name.starts_with("grad.")) {
+        let norm = tensor.data().iter().map(|number| f64::from(*number).powi(2)).sum::<f64>().sqrt();
+        println!("{name}: {:?}, norm {norm:.6}", tensor.shape());
+    }
+    save_tensors(&results, &arguments.output, &Metadata::new())?;
+    println!("{} tensors written to {}", results.len(), arguments.output.display());
+    Ok(())
+}
+
+/// The classes of the samples.
+fn labels(file: &mut WeightFile, name: &str) -> Result<Tensor<u32>, Box<dyn Error>> {
+    let is_float = |dtype| matches!(dtype, DType::F32 | DType::F64 | DType::F16 | DType::BF16);
+    if file.info(name).is_some_and(|info| is_float(info.dtype)) {
+        return Err(format!("{name} are no integers").into());
+    }
+    let label = |&number: &f32| {
+        let whole = (number >= 0.0 && number < (1 << 24) as f32).then_some(number as u32);
+        whole.ok_or_else(|| format!("{name} hold {number}, which is no class"))
+    };
+    Ok(Tensor::from(file.read(name)?.data().iter().map(label).collect::<Result<Vec<u32>, _>>()?))
+}
+
+/// The loss and its gradients.
+fn gradients(model: &Model, batch: &Batch, input: &[usize]) -> Result<BTreeMap<String, Tensor>, Box<dyn Error>> {
+    let loss = |t: &Trace| softmax_cross_entropy(&t.output(), &t.labels("labels"));
+    let mut objective = model.objective_of(Mode::TrainWithoutDropout, Wrt::ParametersAnd(&["input"]), loss)?;
+    let step = objective.evaluate(model, batch)?;
+    let mut results = BTreeMap::from([("loss".to_string(), Tensor::scalar(step.loss()))]);
+    if let Some(gradient) = step.gradient("input") {
+        results.insert("grad.input".into(), channels_first(&Tensor::from_vec(input, gradient.to_vec())?));
+    }
+    for (parameter, value) in model.parameters().iter() {
+        if let Some(gradient) = step.gradient(&parameter.path) {
+            let gradient = Tensor::from_vec(value.shape(), gradient.to_vec())?;
+            results.insert(format!("grad.{}", parameter.path), in_file_layout(parameter, &gradient));
+        }
+    }
+    Ok(results)
+}
