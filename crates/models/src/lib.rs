@@ -20,6 +20,8 @@
 mod alexnet;
 mod digit_codes;
 mod googlenet;
+#[cfg(test)]
+mod inference_plans;
 mod lenet;
 mod registry;
 mod resnet;
