@@ -19,7 +19,7 @@ impl Plan {
     pub fn to_dot(&self) -> String {
         let mut dot = String::from("digraph plan {\n    node [shape=box, fontname=\"sans-serif\"];\n");
         for (number, name) in self.inputs.iter().enumerate() {
-            let _ = writeln!(dot, "    input_{number} [label={}, shape=ellipse];", quoted(&[name.clone()]));
+            let _ = writeln!(dot, "    input_{number} [label={}, shape=ellipse];", quoted(std::slice::from_ref(name)));
         }
         // The step that made what a value holds now.
         let mut makers: HashMap<ValueId, usize> = HashMap::new();
