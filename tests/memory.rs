@@ -1,8 +1,8 @@
 //! Memory is what was promised.
 
-use ocelli::{data::synthetic, prelude::*, tensor::Key, train::Progress};
+use ocelli::{data::synthetic, graph::Session, models::CifarResNet, prelude::*, tensor::Key, train::Progress};
 use peak_alloc::PeakAlloc;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Barrier, Mutex, PoisonError};
 
 #[global_allocator]
 static HEAP: PeakAlloc = PeakAlloc;
@@ -67,4 +67,47 @@ fn a_step_allocates_nothing() {
         objective.step(&mut model, &batch).unwrap();
     }
     assert_eq!(HEAP.peak_usage(), before, "a step allocated");
+}
+
+/// Two threads, each with a session of its own on the same weights: after the first runs nothing is allocated, and a session
+/// is as large as was promised.
+#[test]
+fn sessions_allocate_nothing_and_share_the_weights() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let model = Model::of(CifarResNet::resnet20(10), [32, 32, 3], 0).unwrap();
+    let x = Tensor::uniform([2, 32, 32, 3], Key::new(1));
+    let expected = model.predict(&x).unwrap();
+    let inference = model.inference(2).unwrap();
+    let before = HEAP.current_usage();
+    let (first, second) = (inference.session(), inference.session());
+    let grown = HEAP.current_usage() - before;
+    let promised = 2 * inference.plan().arena_bytes();
+    assert!((promised..promised + 1024).contains(&grown), "two sessions are {grown} bytes, promised were {promised}");
+    assert!(inference.plan().constant_bytes() > 0);
+    // All stand here before and after the runs that are counted.
+    let gate = Barrier::new(3);
+    let serve = |mut session: Session| {
+        // A pool of its own for each caller, as a server has it: all scratch memory is there after the first run.
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        pool.install(|| {
+            assert_eq!(session.predict(&x).unwrap(), expected.data());
+            gate.wait();
+            gate.wait();
+            for _ in 0..10 {
+                session.predict(&x).unwrap();
+            }
+            gate.wait();
+            assert_eq!(session.predict(&x).unwrap(), expected.data());
+        });
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| serve(first));
+        scope.spawn(|| serve(second));
+        gate.wait();
+        let before = HEAP.current_usage();
+        HEAP.reset_peak_usage();
+        gate.wait();
+        gate.wait();
+        assert_eq!(HEAP.peak_usage(), before, "a session allocated");
+    });
 }

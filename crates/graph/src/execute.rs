@@ -1,13 +1,13 @@
 //! The executor: runs a plan's steps over an arena, without allocating.
 
 use crate::{
-    Error, Fault, Key, Plan, PlanStep, Result, Value,
+    Accumulate, Error, Fault, Key, Parameters, Plan, PlanStep, Result, Value,
     operands::{Data, Inputs, Operand, Operands, Output, Outputs},
-    plan::{Place, Preparing},
+    plan::Place,
 };
 use ocelli_tensor::{Arena, Tensor};
 use smallvec::SmallVec;
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 /// A step that reads up to this number of pieces needs no allocation.
 const INLINE_READS: usize = 32;
@@ -18,23 +18,51 @@ pub(crate) struct Feed<'a> {
     pub(crate) parameters: &'a [Tensor],
     /// In the order of [`Plan::inputs`].
     pub(crate) inputs: &'a [&'a Value],
+    /// What the plan computed ahead.
+    pub(crate) constants: &'a [f32],
     pub(crate) key: Key,
-    pub(crate) kept: Kept,
 }
 
-/// What the arena holds of operands that are prepared once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kept {
-    /// Anything: they have to be prepared.
-    Nothing,
-    /// What an earlier run of this plan with these parameters prepared.
-    Everything,
+/// What a plan computes ahead, of parameters only.
+#[derive(Debug)]
+pub(crate) struct Constants {
+    memory: Arena,
+    /// The plan, and the version of the parameters.
+    of: (u64, u64),
+}
+
+impl Constants {
+    /// Computes them, into the memory of earlier ones where nobody else uses it.
+    pub(crate) fn new(
+        plan: &Plan,
+        parameters: &Parameters,
+        key: Key,
+        earlier: Option<Arc<Constants>>,
+    ) -> Result<Constants> {
+        let earlier = earlier.and_then(Arc::into_inner).filter(|earlier| earlier.memory.len() == plan.constants_len());
+        let mut memory = earlier.map_or_else(|| Arena::new(plan.constants_len()), |earlier| earlier.memory);
+        let feed = Feed { parameters: parameters.values(), inputs: &[], constants: &[], key };
+        run(&plan.constants, memory.as_mut_slice(), feed)?;
+        Ok(Constants { memory, of: (plan.id(), parameters.version()) })
+    }
+
+    /// Whether they are those of this plan and these parameters.
+    pub(crate) fn fit(&self, plan: &Plan, parameters: &Parameters) -> bool {
+        self.of == (plan.id(), parameters.version())
+    }
+
+    pub(crate) fn as_slice(&self) -> &[f32] {
+        self.memory.as_slice()
+    }
 }
 
 /// Runs every step. The arena must be at least as long as the plan says.
 pub(crate) fn execute(plan: &Plan, arena: &mut Arena, feed: Feed<'_>) -> Result<()> {
-    let memory = arena.as_mut_slice();
-    for step in &plan.steps {
+    run(&plan.steps, arena.as_mut_slice(), feed)
+}
+
+fn run(steps: &[PlanStep], memory: &mut [f32], feed: Feed<'_>) -> Result<()> {
+    for step in steps {
         run_step(step, memory, feed).map_err(|fault| Error::Kernel {
             path: if step.path.is_empty() { String::new() } else { format!("{} ", step.path) },
             kind: step.op.kind(),
@@ -86,19 +114,21 @@ fn call<'a>(
     let outputs: Outputs<'a> =
         step.output_shapes.iter().zip(pieces.by_ref()).map(|(shape, data)| Output { shape, data }).collect();
     let workspace = if step.has_workspace { pieces.next() } else { None };
-    let prepared = if step.preparing.is_some() { pieces.next() } else { None };
-    let skipped = results + usize::from(step.has_workspace) + usize::from(step.preparing.is_some());
+    let to_prepare = if step.prepares.is_some() { pieces.next() } else { None };
+    let skipped = results + usize::from(step.has_workspace) + usize::from(step.prepares.is_some());
     let reads: SmallVec<[&'a [f32]; INLINE_READS]> = pieces.map(|piece| &*piece).collect();
     let inputs: Inputs<'a> = step
         .operands
         .iter()
         .map(|operand| Operand {
             shape: &operand.shape,
-            data: match operand.place {
+            data: match &operand.place {
                 Place::Piece(piece) => Data::F32(reads[piece - skipped]),
                 Place::FirstResult => Data::InPlace,
-                Place::Parameter(number) => Data::F32(feed.parameters[number].data()),
-                Place::Input(number) => match feed.inputs[number] {
+                Place::Constant(range) => Data::F32(&feed.constants[range.clone()]),
+                Place::Prepared(range) => Data::Prepared(&feed.constants[range.clone()]),
+                Place::Parameter(number) => Data::F32(feed.parameters[*number].data()),
+                Place::Input(number) => match feed.inputs[*number] {
                     Value::F32(tensor) => Data::F32(tensor.data()),
                     Value::U32(tensor) => Data::U32(tensor.data()),
                 },
@@ -109,17 +139,14 @@ fn call<'a>(
         inputs,
         outputs,
         workspace: workspace.unwrap_or_default(),
-        to_prepare: prepared.unwrap_or_default(),
-        prepared: None,
-        accumulate: step.accumulate,
+        to_prepare: to_prepare.unwrap_or_default(),
+        accumulate: if step.accumulates() { Accumulate::Add } else { Accumulate::Set },
         key: feed.key,
     };
-    if let Some(preparing) = step.preparing {
-        if preparing == Preparing::EachRun || feed.kept == Kept::Nothing {
-            step.op.prepare(&mut k)?;
-        }
-        let prepared: &mut [f32] = std::mem::take(&mut k.to_prepare);
-        k.prepared = Some(prepared);
+    if let Some(operand) = step.prepares {
+        step.op.prepare(&mut k)?;
+        let prepared: &'a mut [f32] = std::mem::take(&mut k.to_prepare);
+        k.inputs[operand].data = Data::Prepared(prepared);
     }
     step.op.forward(&mut k)
 }

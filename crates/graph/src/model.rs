@@ -1,13 +1,14 @@
 //! A model: a network with its parameters.
 
 use crate::{
-    Batch, Error, Graph, Layer, Mode, Node, Objective, Parameters, Plan, Precision, Result, Shape, Source, Summary,
-    Trace, Value, ValueId, Wrt,
-    execute::{Feed, Kept, execute},
+    Batch, Error, Graph, Inference, Layer, Mode, Node, Objective, Parameters, Plan, Precision, Result, Shape, Source,
+    Summary, Trace, Value, ValueId, Wrt,
+    execute::{Constants, Feed, execute},
     passes,
-    plan::{Location, Planning, Preparing, Slot},
+    plan::{Location, Planning, Slot, Weights},
 };
 use ocelli_tensor::{Arena, ElementKind, Key, ShapeText, Tensor};
+use smallvec::SmallVec;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -17,6 +18,9 @@ use std::{
 const KEPT_PLANS: usize = 16;
 /// Arenas of threads that share a model are kept up to this number.
 const KEPT_ARENAS: usize = 8;
+
+/// Inputs of a plan up to this number need no allocation.
+const INPUTS: usize = 8;
 
 type PlanKey = (Vec<ValueId>, usize);
 
@@ -38,16 +42,10 @@ pub struct Model {
     parameters: Parameters,
     seed: u64,
     plans: Mutex<HashMap<PlanKey, Arc<Plan>>>,
-    arenas: Mutex<Vec<Pooled>>,
+    arenas: Mutex<Vec<Arena>>,
+    /// Of the plan that ran last.
+    constants: Mutex<Option<Arc<Constants>>>,
     precision: Precision,
-}
-
-/// An arena between runs.
-#[derive(Debug)]
-struct Pooled {
-    arena: Arena,
-    /// The plan that ran last, and the version of the parameters: what it prepared of them is still there.
-    last: Option<(u64, u64)>,
 }
 
 impl Clone for Model {
@@ -106,6 +104,7 @@ impl Model {
             seed,
             plans: Mutex::default(),
             arenas: Mutex::default(),
+            constants: Mutex::default(),
             precision: Precision::default(),
         }
     }
@@ -190,7 +189,7 @@ impl Model {
             batch: n,
             parameters: self.parameters.index(),
             precision: self.precision,
-            preparing: Preparing::Once,
+            weights: Weights::Steady,
         };
         let plan = Arc::new(Plan::new(self.inference.clone(), &key.0, planning)?);
         plans.insert(key, plan.clone());
@@ -207,16 +206,23 @@ impl Model {
         let ids = find_all(&self.inference, wanted)?;
         let plan = self.plan_for(n, ids.clone())?;
         let inputs = bind(&plan, batch)?;
-        let run = (plan.id(), self.parameters.version());
-        let (mut arena, kept) = self.take_arena(plan.arena_len(), run);
-        let feed = Feed { parameters: self.parameters.values(), inputs: &inputs, key: Key::new(self.seed), kept };
+        let constants = self.constants_of(&plan)?;
+        let mut arena = self.take_arena(plan.arena_len());
+        let feed = Feed {
+            parameters: self.parameters.values(),
+            inputs: &inputs,
+            constants: constants.as_slice(),
+            key: Key::new(self.seed),
+        };
         let outcome = execute(&plan, &mut arena, feed);
+        let copied = |numbers: &[f32], shape: &[usize]| {
+            let mut tensor = Tensor::zeros(shape);
+            tensor.data_mut().copy_from_slice(numbers);
+            tensor
+        };
         let read = |id: &ValueId| match &plan.roots[id] {
-            Slot { location: Location::Arena(range), shape } => {
-                let mut tensor = Tensor::zeros(shape.clone());
-                tensor.data_mut().copy_from_slice(&arena.as_slice()[range.clone()]);
-                tensor
-            }
+            Slot { location: Location::Arena(range), shape } => copied(&arena.as_slice()[range.clone()], shape),
+            Slot { location: Location::Constant(range), shape } => copied(&constants.as_slice()[range.clone()], shape),
             Slot { location: Location::Parameter(number), shape } => {
                 reshaped(&self.parameters.values()[*number], shape)
             }
@@ -229,7 +235,7 @@ impl Model {
             },
         };
         let results = outcome.map(|()| ids.iter().map(read).collect());
-        self.give_arena(Pooled { arena, last: results.is_ok().then_some(run) });
+        self.give_arena(arena);
         results
     }
 
@@ -238,10 +244,7 @@ impl Model {
     /// # Errors
     /// As [`Model::run`].
     pub fn predict(&self, x: &Tensor) -> Result<Tensor> {
-        let name = self.graph.values.iter().find_map(|value| match &value.source {
-            Source::Input(name) => Some(name.clone()),
-            _ => None,
-        });
+        let name = first_input(&self.graph).map(str::to_string);
         let batch = Batch::new().with(name.unwrap_or_default(), x);
         Ok(self.run(&batch, &["output"])?.swap_remove(0))
     }
@@ -263,6 +266,26 @@ impl Model {
         Objective::new(self, mode, wrt, loss)
     }
 
+    /// The network as it is now, ready to run on `n` samples at a time as often as wanted, without allocating.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`].
+    pub fn inference(&self, n: usize) -> Result<Inference> {
+        self.inference_of(n, &["output"])
+    }
+
+    /// The same for values of one's choice.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] for a name that nothing bears, [`Error::TooLarge`].
+    pub fn inference_of(&self, n: usize, wanted: &[&str]) -> Result<Inference> {
+        let ids = find_all(&self.inference, wanted)?;
+        let plan = self.plan_for(n, ids.clone())?;
+        let constants = self.constants_of(&plan)?;
+        let named = wanted.iter().map(|name| name.to_string()).zip(ids).collect();
+        Ok(Inference::new(self, &self.inference, named, plan, constants))
+    }
+
     /// The network as a table, with memory for `n` samples.
     ///
     /// # Errors
@@ -276,22 +299,33 @@ impl Model {
         self.summary_for(1).expect("one sample of a network that was built can be planned")
     }
 
-    /// An arena for a run: the one that the same run used last, if it is there, or else one that is long enough.
-    fn take_arena(&self, len: usize, run: (u64, u64)) -> (Arena, Kept) {
-        let mut arenas = lock(&self.arenas);
-        if let Some(i) = arenas.iter().position(|pooled| pooled.last == Some(run)) {
-            return (arenas.swap_remove(i).arena, Kept::Everything);
+    /// What the plan computes of the parameters: the last ones if they are still true.
+    pub(crate) fn constants_of(&self, plan: &Plan) -> Result<Arc<Constants>> {
+        let mut kept = lock(&self.constants);
+        if let Some(constants) = kept.as_ref().filter(|constants| constants.fit(plan, &self.parameters)) {
+            return Ok(constants.clone());
         }
-        let fits = arenas.iter().position(|pooled| pooled.arena.len() >= len);
-        let kept = fits.map(|i| arenas.swap_remove(i).arena);
-        drop(arenas);
-        (kept.unwrap_or_else(|| Arena::new(len)), Kept::Nothing)
+        let earlier = kept.take();
+        // Not while others wait: kernels run other people's work on this thread, which may come here again.
+        drop(kept);
+        let constants = Arc::new(Constants::new(plan, &self.parameters, Key::new(self.seed), earlier)?);
+        *lock(&self.constants) = Some(constants.clone());
+        Ok(constants)
     }
 
-    fn give_arena(&self, given: Pooled) {
+    /// An arena of at least that length.
+    fn take_arena(&self, len: usize) -> Arena {
+        let mut arenas = lock(&self.arenas);
+        let fits = arenas.iter().position(|arena| arena.len() >= len);
+        let kept = fits.map(|i| arenas.swap_remove(i));
+        drop(arenas);
+        kept.unwrap_or_else(|| Arena::new(len))
+    }
+
+    fn give_arena(&self, given: Arena) {
         let mut arenas = lock(&self.arenas);
         // A longer arena serves every plan that the shorter ones served.
-        arenas.retain(|kept| kept.arena.len() >= given.arena.len());
+        arenas.retain(|kept| kept.len() >= given.len());
         if arenas.len() < KEPT_ARENAS {
             arenas.push(given);
         }
@@ -316,6 +350,14 @@ pub(crate) fn described(network: impl FnOnce(&Trace) -> Node) -> Result<Graph> {
     Ok(graph)
 }
 
+/// The name of the first input.
+pub(crate) fn first_input(graph: &Graph) -> Option<&str> {
+    graph.values.iter().find_map(|value| match &value.source {
+        Source::Input(name) => Some(name.as_str()),
+        _ => None,
+    })
+}
+
 /// A panic elsewhere leaves plans and arenas whole: they are only ever replaced.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -335,9 +377,17 @@ pub(crate) fn find_all(graph: &Graph, names: &[&str]) -> Result<Vec<ValueId>> {
 /// The batch size that the inputs of the graph have in common; checks their shapes, kinds and that they are finite. Tensors
 /// in the batch that the graph does not know are left alone.
 pub(crate) fn batch_size(graph: &Graph, batch: &Batch) -> Result<usize> {
-    let mut n = None;
+    checked_size(graph, None, |name| batch.get(name))
+}
+
+/// The same for inputs by name; `n` is their batch size if it is known.
+pub(crate) fn checked_size<'a>(
+    graph: &Graph,
+    mut n: Option<usize>,
+    get: impl Fn(&str) -> Option<&'a Value>,
+) -> Result<usize> {
     let inputs = graph.values.iter().filter_map(|value| match &value.source {
-        Source::Input(name) => batch.get(name).map(|given| (name, value, given)),
+        Source::Input(name) => get(name).map(|given| (name, value, given)),
         _ => None,
     });
     for (name, value, given) in inputs {
@@ -379,7 +429,7 @@ fn check_finite(name: &str, value: &Value) -> Result<()> {
 }
 
 /// The plan's inputs from the batch.
-pub(crate) fn bind<'a>(plan: &Plan, batch: &'a Batch) -> Result<smallvec::SmallVec<[&'a Value; 8]>> {
+pub(crate) fn bind<'a>(plan: &Plan, batch: &'a Batch) -> Result<SmallVec<[&'a Value; INPUTS]>> {
     let find = |name: &String| {
         batch.get(name).ok_or_else(|| {
             let known: Vec<_> = batch.iter().map(|(name, _)| name).collect();

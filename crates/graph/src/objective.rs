@@ -3,10 +3,10 @@
 use crate::{
     Batch, Error, Graph, Mode, Model, Node, Plan, Precision, Result, Trace, ValueId,
     differentiate::differentiate,
-    execute::{Feed, Kept, execute},
+    execute::{Feed, execute},
     model::{batch_size, bind, find_all, is_differentiable},
     passes,
-    plan::{Location, Planning, Preparing},
+    plan::{Location, Planning, Weights},
 };
 use ocelli_tensor::{Arena, Key};
 use std::{
@@ -110,7 +110,7 @@ impl Objective {
                     batch: n,
                     parameters: model.parameters().index(),
                     precision: self.precision,
-                    preparing: Preparing::EachRun,
+                    weights: Weights::Changing,
                 };
                 let roots: Vec<ValueId> = loss_and_gradients.chain(watched).chain(updates).collect();
                 Ok(entry.insert(Plan::new(self.graph.clone(), &roots, planning)?))
@@ -188,8 +188,8 @@ impl Objective {
         let feed = Feed {
             parameters: model.parameters().values(),
             inputs: &inputs,
+            constants: &[],
             key: self.key.at(self.steps),
-            kept: Kept::Nothing,
         };
         execute(plan, &mut self.arena, feed)?;
         let loss = self.results(n).loss();

@@ -127,7 +127,8 @@ pub trait Op: Any + Debug + Send + Sync {
         None
     }
 
-    /// Writes what [`preparation`](Op::preparation) describes to [`Operands::to_prepare`].
+    /// Writes what [`preparation`](Op::preparation) describes to [`Operands::to_prepare`]. Of the other operands only the
+    /// shapes may be there.
     ///
     /// # Errors
     /// As [`forward`](Op::forward).

@@ -17,6 +17,8 @@ pub(crate) enum Data<'a> {
     U32(&'a [u32]),
     /// In the storage of the first result.
     InPlace,
+    /// In the form that the kernel asked for, and no longer as they were.
+    Prepared(&'a [f32]),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +42,6 @@ pub struct Operands<'a> {
     pub(crate) outputs: Outputs<'a>,
     pub(crate) workspace: &'a mut [f32],
     pub(crate) to_prepare: &'a mut [f32],
-    pub(crate) prepared: Option<&'a [f32]>,
     pub(crate) accumulate: Accumulate,
     pub(crate) key: Key,
 }
@@ -59,8 +60,8 @@ impl<'a> Operands<'a> {
     /// The numbers of operand `i`.
     ///
     /// # Panics
-    /// If the operation declared that operand to be integers or to be overwritten in place: a mistake in the operation,
-    /// whatever the data are.
+    /// If the operation declared that operand to be integers, to be overwritten in place, or to be prepared and it was: a
+    /// mistake in the operation, whatever the data are.
     pub fn input(&self, i: usize) -> &'a [f32] {
         match self.inputs[i].data {
             Data::F32(data) => data,
@@ -122,9 +123,13 @@ impl<'a> Operands<'a> {
         self.to_prepare
     }
 
-    /// What [`Op::prepare`](crate::Op::prepare) wrote, if the plan provides it.
+    /// What [`Op::prepare`](crate::Op::prepare) wrote, if the plan provides it: then it is there in the place of the operand
+    /// that was prepared, whose own numbers the plan may not have kept.
     pub fn prepared(&self) -> Option<&'a [f32]> {
-        self.prepared
+        self.inputs.iter().find_map(|operand| match operand.data {
+            Data::Prepared(data) => Some(data),
+            _ => None,
+        })
     }
 
     /// Whether the first result is to be replaced or added to. `Add` only where the operation says that it accumulates.

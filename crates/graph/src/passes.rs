@@ -1,5 +1,11 @@
 //! Passes over the graph before it is laid out in memory.
 
+mod constants;
+mod fuse_inference;
+
+pub(crate) use constants::{Constants, constants, separate_constants};
+pub(crate) use fuse_inference::fuse_for_inference;
+
 use crate::{Call, Graph, Mode, Precision, ValueId, ops::Arithmetic};
 use std::{
     any::Any,

@@ -2,7 +2,9 @@
 
 mod batch_norm;
 mod building;
+mod fusion;
 mod gradients;
+mod inference;
 mod planning;
 mod running;
 

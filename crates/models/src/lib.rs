@@ -21,6 +21,8 @@
 mod alexnet;
 mod digit_codes;
 mod googlenet;
+#[cfg(test)]
+mod inference_plans;
 mod lenet;
 mod network_file;
 mod registry;

@@ -1,6 +1,6 @@
 //! Two-dimensional convolution.
 
-use super::{expect_rank, four};
+use super::{Product, expect_rank, four};
 use crate::{Axis, Dim, Fault, Grads, Needed, Node, Op, Operands, Preparation, Reach, Shape};
 use std::sync::Arc;
 
@@ -76,8 +76,8 @@ impl Conv2dOp {
     /// are operands of these numbers.
     pub(super) fn backward_data(&self, k: &mut Operands<'_>, filter: usize, dy: usize) -> Result<(), Fault> {
         let g = self.checked_geometry(k.output_shape(0), k.shape(filter))?;
-        let (w, dy, accumulate) = (k.input(filter), k.input(dy), k.accumulate());
-        let filter = k.prepared().unwrap_or(w);
+        let (dy, accumulate) = (k.input(dy), k.accumulate());
+        let filter = k.prepared().unwrap_or_else(|| k.input(filter));
         let (dx, workspace) = k.output_and_workspace();
         self.choice(&g, Pass::BackwardData).algorithm.backward_data(&g, dy, filter, dx, accumulate, workspace);
         Ok(())
@@ -134,13 +134,8 @@ impl Op for Conv2dOp {
     }
 
     fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let g = self.checked_geometry(k.shape(0), k.shape(1))?;
-        let (x, w, bias) = (k.input(0), k.input(1), (k.len() > 2).then(|| k.input(2)));
-        let prepared = k.prepared();
-        let (y, workspace) = k.output_and_workspace();
-        let filter = prepared.unwrap_or(w);
-        self.choice(&g, Pass::Forward).algorithm.forward(&g, x, filter, &Epilogue::bias(bias), y, workspace);
-        Ok(())
+        let bias = (k.len() > 2).then(|| k.input(2));
+        self.run(k, &Epilogue::bias(bias))
     }
 
     fn preparation(&self, x: &[Vec<usize>], _: &[Vec<usize>]) -> Option<Preparation> {
@@ -189,6 +184,17 @@ impl Op for Conv2dOp {
             gradients.push(g.want(2, || dy.sum_over(&[Axis::N, Axis::H, Axis::W])));
         }
         gradients
+    }
+}
+
+impl Product for Conv2dOp {
+    fn run(&self, k: &mut Operands<'_>, epilogue: &Epilogue<'_>) -> Result<(), Fault> {
+        let g = self.checked_geometry(k.shape(0), k.shape(1))?;
+        let x = k.input(0);
+        let filter = k.prepared().unwrap_or_else(|| k.input(1));
+        let (y, workspace) = k.output_and_workspace();
+        self.choice(&g, Pass::Forward).algorithm.forward(&g, x, filter, epilogue, y, workspace);
+        Ok(())
     }
 }
 

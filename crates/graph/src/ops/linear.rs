@@ -1,6 +1,6 @@
 //! Products of matrices.
 
-use super::expect_rank;
+use super::{Product, expect_rank};
 use crate::{Axis, Dim, Fault, Grads, Needed, Node, Op, Operands, Preparation, Reach, Shape};
 use ocelli_kernels::Epilogue;
 use ocelli_kernels::gemm::{Matrix, MatrixMut, PackedMatrix, gemm, gemm_packed, packed_len};
@@ -110,16 +110,8 @@ impl Op for LinearOp {
     }
 
     fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let (x, w) = (AsIs.view(k.input(0), k.shape(0)), AsIs.view(k.input(1), k.shape(1)));
         let bias = (k.len() > 2).then(|| k.input(2));
-        let (sizes, depth, epilogue) = (k.output_shape(0), w.row_count(), Epilogue::bias(bias));
-        let prepared = k.prepared().map(|packed| PackedMatrix::from_packed(packed, depth, sizes[1]));
-        let y = MatrixMut::new(k.output(0), sizes[0], sizes[1]);
-        match prepared {
-            Some(w) => gemm_packed(x, &w, y, &epilogue),
-            None => gemm(x, w, y, &epilogue),
-        }
-        Ok(())
+        self.run(k, &Epilogue::bias(bias))
     }
 
     fn preparation(&self, x: &[Vec<usize>], _: &[Vec<usize>]) -> Option<Preparation> {
@@ -151,6 +143,24 @@ impl Op for LinearOp {
             gradients.push(g.want(2, || dy.sum_over(&[Axis::N])));
         }
         gradients
+    }
+}
+
+impl Product for LinearOp {
+    fn run(&self, k: &mut Operands<'_>, epilogue: &Epilogue<'_>) -> Result<(), Fault> {
+        let x = AsIs.view(k.input(0), k.shape(0));
+        let (w, sizes) = (k.shape(1), k.output_shape(0));
+        match k.prepared() {
+            Some(packed) => {
+                let w = PackedMatrix::from_packed(packed, w[0], w[1]);
+                gemm_packed(x, &w, MatrixMut::new(k.output(0), sizes[0], sizes[1]), epilogue);
+            }
+            None => {
+                let w = AsIs.view(k.input(1), w);
+                gemm(x, w, MatrixMut::new(k.output(0), sizes[0], sizes[1]), epilogue);
+            }
+        }
+        Ok(())
     }
 }
 

@@ -1,7 +1,7 @@
 //! Which values share storage, and when it is in use.
 
 use super::{LINE, offsets};
-use crate::{Graph, Needed, Source, ValueId};
+use crate::{Call, Needed, ValueId, ValueInfo};
 use std::{collections::HashMap, ops::Range};
 
 /// A piece of the arena and the steps at which it is in use.
@@ -15,66 +15,63 @@ pub(super) struct Buffer {
     pub(super) start: usize,
 }
 
-/// Whether prepared operands outlive a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Preparing {
-    /// Parameters are prepared once, until they change.
-    Once,
-    /// Parameters change with each run.
-    EachRun,
+/// What is laid out in one piece of memory: calls that run one after the other.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sequence<'a> {
+    pub(super) values: &'a [ValueInfo],
+    pub(super) calls: &'a [Call],
+    /// The value whose storage each value shows: itself unless it is a view.
+    pub(super) storage: &'a [ValueId],
+    /// Values that are needed afterwards.
+    pub(super) roots: &'a [ValueId],
+    /// The value that each such result is added into.
+    pub(super) accumulated: &'a HashMap<ValueId, ValueId>,
+    /// Calls, by their first results, that find an operand prepared.
+    pub(super) prepared: &'a HashMap<ValueId, (usize, ValueId)>,
+    pub(super) batch: usize,
 }
 
-/// Where a step's prepared operand is.
+/// A buffer that one step alone uses, and the part of it that is asked for.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Prepared {
+struct Own {
     buffer: usize,
     len: usize,
-    pub(super) preparing: Preparing,
 }
 
-/// The arena of a plan.
+/// Where a sequence keeps its values.
 #[derive(Debug)]
 pub(super) struct Layout {
     buffers: Vec<Buffer>,
     /// The buffer of each value that has one.
     buffer_of: HashMap<ValueId, usize>,
-    /// The value whose storage each value shows: itself unless it is a view.
-    storage: Vec<ValueId>,
-    /// Buffer and length of the workspace of each step that has one.
-    workspaces: HashMap<usize, (usize, usize)>,
-    /// The same for the prepared operand of each step that has one.
-    prepared: HashMap<usize, Prepared>,
+    /// The workspace of each step that has one.
+    workspaces: HashMap<usize, Own>,
+    /// The prepared operand of each step that prepares one for itself, by the operand's number.
+    prepared: HashMap<usize, (usize, Own)>,
     len: usize,
 }
 
 impl Layout {
     /// `None` if the sizes cannot be addressed.
-    pub(super) fn new(
-        graph: &Graph,
-        roots: &[ValueId],
-        batch: usize,
-        accumulated: &HashMap<ValueId, ValueId>,
-        preparing: Preparing,
-    ) -> Option<Layout> {
-        let storage = storages(graph);
-        let last_use = last_uses(graph, roots, accumulated, &storage);
+    pub(super) fn new(sequence: Sequence<'_>) -> Option<Layout> {
+        let Sequence { values, calls, storage, accumulated, batch, .. } = sequence;
+        let last_use = last_uses(sequence);
         let mut layout = Layout {
             buffers: Vec::new(),
             buffer_of: HashMap::new(),
-            storage,
             workspaces: HashMap::new(),
             prepared: HashMap::new(),
             len: 0,
         };
-        for (at, call) in graph.calls.iter().enumerate() {
+        for (at, call) in calls.iter().enumerate() {
             if call.op.is_view() {
                 continue;
             }
             for (i, &id) in call.outputs.iter().enumerate() {
-                let len = padded(&graph.values[id].shape.at(batch))?;
+                let len = padded(&values[id].shape.at(batch))?;
                 let taken = match accumulated.get(&id) {
-                    Some(&sum) => layout.buffer_of.get(&layout.storage[sum]).copied(),
-                    None if i == 0 => layout.in_place(call, at, len, &last_use),
+                    Some(&sum) => layout.buffer_of.get(&storage[sum]).copied(),
+                    None if i == 0 => layout.in_place(sequence, at, len, &last_use),
                     None => None,
                 };
                 match taken {
@@ -88,22 +85,21 @@ impl Layout {
                     }
                 }
             }
-            let shapes = |ids: &[ValueId]| ids.iter().map(|&id| graph.values[id].shape.at(batch)).collect::<Vec<_>>();
+            let shapes = |ids: &[ValueId]| ids.iter().map(|&id| values[id].shape.at(batch)).collect::<Vec<_>>();
             let (x, y) = (shapes(&call.inputs), shapes(&call.outputs));
-            if let Some(wish) = call.op.preparation(&x, &y) {
-                let source = &graph.values[layout.storage[call.inputs[wish.operand]]].source;
-                let kept = preparing == Preparing::Once && matches!(source, Source::Parameter(_));
-                if kept || wish.needed == Needed::Always {
-                    let (first, last) = if kept { (0, usize::MAX) } else { (at, at) };
-                    let buffer = layout.add(Buffer { first, last, len: padded(&[wish.len])?, start: 0 });
-                    let preparing = if kept { Preparing::Once } else { Preparing::EachRun };
-                    layout.prepared.insert(at, Prepared { buffer, len: wish.len, preparing });
-                }
+            let mut own = |len: usize| {
+                let buffer = layout.add(Buffer { first: at, last: at, len: padded(&[len])?, start: 0 });
+                Some(Own { buffer, len })
+            };
+            let wish = call.op.preparation(&x, &y).filter(|wish| wish.needed == Needed::Always);
+            let wish = wish.filter(|_| !sequence.prepared.contains_key(&call.outputs[0]));
+            let prepared = wish.map(|wish| own(wish.len).map(|own| (wish.operand, own)));
+            let workspace = Some(call.op.workspace(&x, &y)).filter(|&len| len > 0).map(own);
+            if let Some(prepared) = prepared {
+                layout.prepared.insert(at, prepared?);
             }
-            let workspace = call.op.workspace(&x, &y);
-            if workspace > 0 {
-                let buffer = layout.add(Buffer { first: at, last: at, len: padded(&[workspace])?, start: 0 });
-                layout.workspaces.insert(at, (buffer, workspace));
+            if let Some(workspace) = workspace {
+                layout.workspaces.insert(at, workspace?);
             }
         }
         layout.len = offsets::assign(&mut layout.buffers)?;
@@ -117,37 +113,40 @@ impl Layout {
 
     /// The buffer that the first result of a call may take over: that of an operand which nothing reads afterwards, has the
     /// same size, and is not read by the same call a second time.
-    fn in_place(&self, call: &crate::Call, at: usize, len: usize, last_use: &HashMap<ValueId, usize>) -> Option<usize> {
+    fn in_place(
+        &self,
+        sequence: Sequence<'_>,
+        at: usize,
+        len: usize,
+        last_use: &HashMap<ValueId, usize>,
+    ) -> Option<usize> {
+        let (call, storage) = (&sequence.calls[at], sequence.storage);
         let operand = call.op.in_place()?;
-        let id = self.storage[call.inputs[operand]];
+        let id = storage[call.inputs[operand]];
         let buffer = *self.buffer_of.get(&id)?;
-        let again = call.inputs.iter().enumerate().any(|(i, x)| i != operand && self.storage[*x] == id);
+        let again = call.inputs.iter().enumerate().any(|(i, x)| i != operand && storage[*x] == id);
         (last_use[&id] == at && self.buffers[buffer].len == len && !again).then_some(buffer)
     }
 
-    /// The value whose storage `id` shows.
-    pub(super) fn storage_of(&self, id: ValueId) -> ValueId {
-        self.storage[id]
+    /// Where the `len` numbers of a storage are, if they are here.
+    pub(super) fn range(&self, storage: ValueId, len: usize) -> Option<Range<usize>> {
+        let start = self.buffers[*self.buffer_of.get(&storage)?].start;
+        Some(start..start + len)
     }
 
-    /// Where the `len` numbers of a value are.
-    pub(super) fn range(&self, id: ValueId, len: usize) -> Range<usize> {
-        let start = self.buffers[self.buffer_of[&self.storage[id]]].start;
+    fn range_of(&self, Own { buffer, len }: Own) -> Range<usize> {
+        let start = self.buffers[buffer].start;
         start..start + len
     }
 
     /// The workspace of the step `at`.
     pub(super) fn workspace(&self, at: usize) -> Option<Range<usize>> {
-        let (buffer, len) = *self.workspaces.get(&at)?;
-        let start = self.buffers[buffer].start;
-        Some(start..start + len)
+        self.workspaces.get(&at).map(|&own| self.range_of(own))
     }
 
-    /// The prepared operand of the step `at`.
-    pub(super) fn prepared(&self, at: usize) -> Option<(Range<usize>, Preparing)> {
-        let Prepared { buffer, len, preparing } = *self.prepared.get(&at)?;
-        let start = self.buffers[buffer].start;
-        Some((start..start + len, preparing))
+    /// The operand that the step `at` prepares for itself, and where to.
+    pub(super) fn prepared(&self, at: usize) -> Option<(usize, Range<usize>)> {
+        self.prepared.get(&at).map(|&(operand, own)| (operand, self.range_of(own)))
     }
 
     /// How many numbers the arena holds.
@@ -167,23 +166,19 @@ impl Layout {
 }
 
 /// A view shows the storage of its operand; every other value its own.
-fn storages(graph: &Graph) -> Vec<ValueId> {
-    let mut storage: Vec<ValueId> = (0..graph.values.len()).collect();
-    for call in graph.calls.iter().filter(|call| call.op.is_view()) {
+pub(super) fn storages(values: usize, calls: &[Call]) -> Vec<ValueId> {
+    let mut storage: Vec<ValueId> = (0..values).collect();
+    for call in calls.iter().filter(|call| call.op.is_view()) {
         storage[call.outputs[0]] = storage[call.inputs[0]];
     }
     storage
 }
 
-/// The last step that needs each storage; results of the plan are needed for ever.
-fn last_uses(
-    graph: &Graph,
-    roots: &[ValueId],
-    accumulated: &HashMap<ValueId, ValueId>,
-    storage: &[ValueId],
-) -> HashMap<ValueId, usize> {
+/// The last step that needs each storage; roots are needed for ever.
+fn last_uses(sequence: Sequence<'_>) -> HashMap<ValueId, usize> {
+    let Sequence { calls, storage, roots, accumulated, .. } = sequence;
     let mut last = HashMap::new();
-    for (at, call) in graph.calls.iter().enumerate() {
+    for (at, call) in calls.iter().enumerate() {
         let added_into = call.outputs.iter().filter_map(|id| accumulated.get(id));
         for &id in call.inputs.iter().chain(&call.outputs).chain(added_into) {
             last.insert(storage[id], at);

@@ -1,48 +1,76 @@
 //! A plan in words.
 
-use super::{Plan, PlanStep, Preparing};
+use super::{Place, Plan, PlanStep};
 use std::fmt::Write as _;
 
 impl Plan {
-    /// The steps in order, one a line: path, operation, result, where its first result lies in the arena, and how the
-    /// kernel goes about it: the algorithm of each convolution and why.
+    /// The steps in order, one a line: path, what it is made of, result, its bytes and where they are in the arena, and how
+    /// the kernel goes about it: the algorithm of each convolution and why. Behind them, in inference, what is computed once
+    /// of the parameters.
     ///
     /// ```
     /// let model = ocelli_graph::Model::build(|x| x.relu().named("relu"), [3], 0)?;
     /// let text = model.plan(2, &["output"])?.explain();
-    /// assert!(text.starts_with("2 samples, 1 steps"), "{text}");
+    /// assert!(text.starts_with("2 samples, 1 steps, 64 bytes of memory"), "{text}");
+    /// assert!(text.contains("[2, 3], 24 bytes at 0"), "{text}");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn explain(&self) -> String {
-        let bytes = self.peak_bytes();
-        let mut text = format!("{} samples, {} steps, {bytes} bytes of memory\n", self.batch, self.steps.len());
-        let rows: Vec<[String; 4]> = self.steps.iter().map(row).collect();
-        let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-        let widths = [width(0), width(1), width(2)];
-        for (number, [path, kind, result, how]) in rows.iter().enumerate() {
-            let [a, b, c] = widths;
-            let line = format!("{number:>4}  {path:<a$}  {kind:<b$}  {result:<c$}  {how}");
-            let _ = writeln!(text, "{}", line.trim_end());
+        let (bytes, steps) = (self.peak_bytes(), self.steps.len());
+        let mut text = format!("{} samples, {steps} steps, {bytes} bytes of memory\n", self.batch);
+        table(&mut text, &self.steps);
+        if !self.constants.is_empty() {
+            let _ =
+                writeln!(text, "once for each version of the parameters, {} bytes of these:", self.constant_bytes());
+            table(&mut text, &self.constants);
         }
         text
     }
 }
 
+fn table(text: &mut String, steps: &[PlanStep]) {
+    let rows: Vec<[String; 4]> = steps.iter().map(row).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let [a, b, c] = [width(0), width(1), width(2)];
+    for (number, [path, kind, result, how]) in rows.iter().enumerate() {
+        let line = format!("{number:>4}  {path:<a$}  {kind:<b$}  {result:<c$}  {how}");
+        let _ = writeln!(text, "{}", line.trim_end());
+    }
+}
+
 fn row(step: &PlanStep) -> [String; 4] {
-    let x: Vec<Vec<usize>> = step.operands.iter().map(|operand| operand.shape.clone()).collect();
-    let mut how: Vec<String> = step.op.explain(&x, &step.output_shapes).into_iter().collect();
-    match step.preparing {
-        Some(Preparing::Once) => how.push("weights prepared once".into()),
-        Some(Preparing::EachRun) => how.push("weights prepared at each step".into()),
-        None => {}
-    }
-    if step.is_in_place() {
-        how.push("in place".into());
-    }
-    if step.accumulates() {
-        how.push("added to what is there".into());
-    }
     let piece = step.pieces.first().cloned().unwrap_or(0..0);
-    let result = format!("{:?} at {}", step.output_shapes[0], piece.start * size_of::<f32>());
-    [step.path.clone(), step.op.kind(), result, how.join("; ")]
+    let place = piece.start * size_of::<f32>();
+    let result = format!("{:?}, {} bytes at {place}", step.output_shapes[0], step.result_bytes());
+    [step.path.clone(), step.op.kind(), result, step.notes().join("; ")]
+}
+
+impl PlanStep {
+    /// Bytes of its first result.
+    pub(super) fn result_bytes(&self) -> usize {
+        self.pieces.first().map_or(0, |piece| piece.len() * size_of::<f32>())
+    }
+
+    /// How its kernel goes about it, in clauses.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let x: Vec<Vec<usize>> = self.operands.iter().map(|operand| operand.shape.clone()).collect();
+        let mut notes: Vec<String> = self.op.explain(&x, &self.output_shapes).into_iter().collect();
+        if self.operands.iter().any(|operand| matches!(operand.place, Place::Prepared(_))) {
+            notes.push("weights prepared once".into());
+        }
+        if self.prepares.is_some() {
+            notes.push("weights prepared at each step".into());
+        }
+        if self.is_in_place() {
+            notes.push("in place".into());
+        }
+        if self.accumulates() {
+            notes.push("added to what is there".into());
+        }
+        if self.has_workspace {
+            let workspace = &self.pieces[self.output_shapes.len()];
+            notes.push(format!("workspace of {} bytes", workspace.len() * size_of::<f32>()));
+        }
+        notes
+    }
 }

@@ -1,13 +1,13 @@
 //! Plans: a graph for one batch size, laid out in memory, ready to run.
 
 mod buffers;
+mod dot;
 mod explain;
 mod offsets;
+mod steps;
 
-use crate::{Error, Graph, Op, Precision, Result, Source, ValueId, passes};
-use buffers::Layout;
-pub(crate) use buffers::Preparing;
-use ocelli_kernels::Accumulate;
+use crate::{Error, Graph, Op, Precision, Result, ValueId, passes};
+use buffers::{Layout, Sequence, storages};
 use std::{
     collections::HashMap,
     ops::Range,
@@ -16,6 +16,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
 };
+use steps::Steps;
 
 /// Numbers in a cache line. Every buffer of the arena starts on one.
 const LINE: usize = 16;
@@ -25,6 +26,8 @@ const LINE: usize = 16;
 pub(crate) enum Location {
     /// Numbers of the arena.
     Arena(Range<usize>),
+    /// Numbers of the constants.
+    Constant(Range<usize>),
     /// A parameter, by its number in the model.
     Parameter(usize),
     /// An input, by its number in the plan.
@@ -38,6 +41,10 @@ pub(crate) enum Place {
     Piece(usize),
     /// The storage of the step's first result.
     FirstResult,
+    /// Numbers of the constants.
+    Constant(Range<usize>),
+    /// Numbers of the constants, in the form that the kernel asked for.
+    Prepared(Range<usize>),
     Parameter(usize),
     Input(usize),
 }
@@ -53,6 +60,8 @@ pub(crate) struct Slot {
 pub(crate) struct Operand {
     pub(crate) place: Place,
     pub(crate) shape: Vec<usize>,
+    /// The value that it is, views of it included.
+    pub(crate) value: ValueId,
 }
 
 /// One call of a kernel.
@@ -62,12 +71,15 @@ pub struct PlanStep {
     pub(crate) path: String,
     pub(crate) operands: Vec<Operand>,
     pub(crate) output_shapes: Vec<Vec<usize>>,
+    /// The values that its results are.
+    pub(crate) outputs: Vec<ValueId>,
     /// Disjoint pieces of the arena: the results, then workspace and prepared operand if there are, then what is read.
     pub(crate) pieces: Vec<Range<usize>>,
     pub(crate) has_workspace: bool,
-    /// Whether there is a prepared operand, and how long it stays.
-    pub(crate) preparing: Option<Preparing>,
-    pub(crate) accumulate: Accumulate,
+    /// The operand that it prepares for itself in each run.
+    pub(crate) prepares: Option<usize>,
+    /// The value that its first result is added to.
+    pub(crate) sum: Option<ValueId>,
 }
 
 impl PlanStep {
@@ -88,21 +100,37 @@ impl PlanStep {
 
     /// Whether its first result is added to what is there.
     pub fn accumulates(&self) -> bool {
-        self.accumulate == Accumulate::Add
+        self.sum.is_some()
     }
 }
 
 /// A graph for one batch size, laid out in memory. A plan is data; the executor runs it over an arena.
+///
+/// In inference, what is computed of parameters only (weights that a normalisation is folded into, and weights packed or
+/// transformed as a kernel wants them) is not part of the steps: such *constants* are computed once, until a parameter
+/// changes, into memory of their own.
 #[derive(Clone, Debug)]
 pub struct Plan {
+    /// The steps that compute the constants.
+    pub(crate) constants: Vec<PlanStep>,
     pub(crate) steps: Vec<PlanStep>,
     /// Names of the inputs that are read, by number.
     pub(crate) inputs: Vec<String>,
     pub(crate) roots: HashMap<ValueId, Slot>,
     pub(crate) batch: usize,
+    constants_len: usize,
     arena_len: usize,
     bound: usize,
     id: u64,
+}
+
+/// Whether the parameters stay as they are from run to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Weights {
+    /// As in inference: what is made of them pays for many runs.
+    Steady,
+    /// As in training.
+    Changing,
 }
 
 /// How a plan is to be made, apart from the graph.
@@ -112,73 +140,56 @@ pub(crate) struct Planning<'a> {
     /// The number of each parameter.
     pub(crate) parameters: &'a HashMap<String, usize>,
     pub(crate) precision: Precision,
-    pub(crate) preparing: Preparing,
+    pub(crate) weights: Weights,
 }
 
 impl Plan {
     /// Lays out what `roots` need of a graph.
     pub(crate) fn new(mut graph: Graph, roots: &[ValueId], planning: Planning<'_>) -> Result<Plan> {
-        let Planning { batch, parameters, precision, preparing } = planning;
+        let Planning { batch, parameters, precision, weights } = planning;
         passes::prune(&mut graph, roots);
         passes::set_precision(&mut graph, precision);
-        let accumulated = passes::fold_accumulation(&mut graph, roots);
-        let layout = Layout::new(&graph, roots, batch, &accumulated, preparing).ok_or(Error::TooLarge(batch))?;
-        let mut inputs: Vec<String> = Vec::new();
-        let mut locate = |id: ValueId| match &graph.values[layout.storage_of(id)].source {
-            Source::Parameter(path) => Location::Parameter(parameters[path]),
-            Source::Input(name) => {
-                let known = inputs.iter().position(|known| known == name);
-                Location::Input(known.unwrap_or_else(|| {
-                    inputs.push(name.clone());
-                    inputs.len() - 1
-                }))
+        let (accumulated, constants) = match weights {
+            Weights::Changing => (passes::fold_accumulation(&mut graph, roots), passes::Constants::default()),
+            Weights::Steady => {
+                passes::fuse_for_inference(&mut graph, roots);
+                // Nothing is added to a constant: it stays for the next run.
+                let untouched = [roots, &passes::constants(&graph)].concat();
+                let accumulated = passes::fold_accumulation(&mut graph, &untouched);
+                (accumulated, passes::separate_constants(&mut graph, roots, batch))
             }
-            Source::Call => Location::Arena(layout.range(id, graph.values[id].shape.len(batch))),
         };
-        let mut steps = Vec::new();
-        for (at, call) in graph.calls.iter().enumerate().filter(|(_, call)| !call.op.is_view()) {
-            let shape = |id: &ValueId| graph.values[*id].shape.at(batch);
-            let mut pieces: Vec<Range<usize>> = call
-                .outputs
-                .iter()
-                .map(|&id| layout.range(id, graph.values[id].shape.len(batch)))
-                .chain(layout.workspace(at))
-                .chain(layout.prepared(at).map(|(range, _)| range))
-                .collect();
-            let operands = call.inputs.iter().map(|&id| {
-                let place = match locate(id) {
-                    Location::Parameter(number) => Place::Parameter(number),
-                    Location::Input(number) => Place::Input(number),
-                    Location::Arena(range) if range == pieces[0] => Place::FirstResult,
-                    Location::Arena(range) => {
-                        let known = pieces.iter().position(|piece| *piece == range);
-                        Place::Piece(known.unwrap_or_else(|| {
-                            pieces.push(range);
-                            pieces.len() - 1
-                        }))
-                    }
-                };
-                Operand { place, shape: shape(&id) }
-            });
-            steps.push(PlanStep {
-                op: call.op.clone(),
-                path: call.path.clone(),
-                operands: operands.collect(),
-                output_shapes: call.outputs.iter().map(shape).collect(),
-                has_workspace: layout.workspace(at).is_some(),
-                preparing: layout.prepared(at).map(|(_, preparing)| preparing),
-                accumulate: match accumulated.contains_key(&call.outputs[0]) {
-                    true => Accumulate::Add,
-                    false => Accumulate::Set,
-                },
-                pieces,
-            });
-        }
-        let slot = |&id: &ValueId| (id, Slot { location: locate(id), shape: graph.values[id].shape.at(batch) });
-        let roots = roots.iter().map(slot).collect();
+        let views = [&constants.calls[..], &graph.calls].concat();
+        let storage = storages(graph.values.len(), &views);
+        let none = (HashMap::new(), HashMap::new());
+        let ahead = Sequence {
+            values: &graph.values,
+            calls: &constants.calls,
+            storage: &storage,
+            roots: &constants.kept,
+            accumulated: &none.0,
+            prepared: &none.1,
+            batch,
+        };
+        let each_run =
+            Sequence { calls: &graph.calls, roots, accumulated: &accumulated, prepared: &constants.prepared, ..ahead };
+        let too_large = || Error::TooLarge(batch);
+        let constants_layout = Layout::new(ahead).ok_or_else(too_large)?;
+        let layout = Layout::new(each_run).ok_or_else(too_large)?;
+        let mut steps_ahead = Steps::new(ahead, &constants_layout, None, parameters);
+        let mut steps = Steps::new(each_run, &layout, Some(&constants_layout), parameters);
         static LAST: AtomicU64 = AtomicU64::new(0);
-        let id = LAST.fetch_add(1, Ordering::Relaxed);
-        Ok(Plan { steps, inputs, roots, batch, arena_len: layout.len(), bound: layout.bound(), id })
+        Ok(Plan {
+            constants: steps_ahead.all(),
+            steps: steps.all(),
+            roots: roots.iter().map(|&id| (id, steps.slot(id))).collect(),
+            inputs: steps.inputs,
+            batch,
+            constants_len: constants_layout.len(),
+            arena_len: layout.len(),
+            bound: constants_layout.bound() + layout.bound(),
+            id: LAST.fetch_add(1, Ordering::Relaxed),
+        })
     }
 
     /// The steps in order.
@@ -201,10 +212,26 @@ impl Plan {
         self.arena_len
     }
 
-    /// Bytes of the arena that running this plan allocates: activations, gradients and workspace. Known before anything is
-    /// run, and exactly what is then allocated. Parameters and inputs are there already and not counted.
+    /// How many numbers the constants are.
+    pub(crate) fn constants_len(&self) -> usize {
+        self.constants_len
+    }
+
+    /// Bytes that running this plan allocates: the arena with activations, gradients and workspace, and the constants. Known
+    /// before anything is run, and exactly what is then allocated. Parameters and inputs are there already and not counted.
     pub fn peak_bytes(&self) -> usize {
+        self.arena_bytes() + self.constant_bytes()
+    }
+
+    /// The part of [`Plan::peak_bytes`] that each concurrent run needs for itself.
+    pub fn arena_bytes(&self) -> usize {
         self.arena_len * size_of::<f32>()
+    }
+
+    /// The part of [`Plan::peak_bytes`] that holds what was computed once of the parameters; concurrent runs of an
+    /// [`Inference`](crate::Inference) share it.
+    pub fn constant_bytes(&self) -> usize {
+        self.constants_len * size_of::<f32>()
     }
 
     /// The most bytes that are alive at one step: no layout can need less. [`Plan::peak_bytes`] is within a few per cent.

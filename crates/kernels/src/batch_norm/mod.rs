@@ -5,14 +5,18 @@
 //! [`batch_norm_backward_data`] reads both again and writes the input's gradient. Nothing is kept but the input and two
 //! numbers for each channel: where the activation was passed through is found by computing its argument again,
 //! without another tensor to read.
+//!
+//! In inference a normalisation that follows a product is part of it: [`fold_filter`] and [`fold_bias`] make the weights.
 
 mod backward;
+mod fold;
 mod forward;
 mod statistics;
 #[cfg(test)]
 mod tests;
 
 pub use backward::{Through, batch_norm_backward_data, batch_norm_backward_parameters};
+pub use fold::{fold_bias, fold_filter};
 pub use forward::batch_norm_forward;
 pub use statistics::batch_norm_statistics;
 

@@ -137,6 +137,8 @@ fn check(g: Conv2dGeometry, seed: u64) {
         Epilogue::bias(Some(&case.bias)),
         Epilogue { residual: Some(&residual), activation: Activation::Relu, ..Epilogue::bias(Some(&case.bias)) },
         Epilogue { activation: Activation::Clamp { low: -0.5, high: 0.5 }, ..Epilogue::of(Accumulate::Add) },
+        // A residual in place.
+        Epilogue { bias: Some(&case.bias), activation: Activation::Relu, ..Epilogue::of(Accumulate::Add) },
     ];
     for (algorithm, set) in everything() {
         let what = |pass: &str| format!("{} {pass} on {set}", algorithm.name());

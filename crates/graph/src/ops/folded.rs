@@ -1,0 +1,52 @@
+//! Weights of a product that the batch normalisation after it is part of: operations on parameters only, which a plan for
+//! inference runs once.
+
+use crate::{Fault, Op, Operands, Shape};
+use ocelli_kernels::Activation;
+use ocelli_kernels::batch_norm::{BatchNorm, fold_bias, fold_filter};
+
+/// The filter. Operands: the filter `[…, C]`; then weight, bias, running mean and running variance of the normalisation, each
+/// `[C]`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct FoldedFilter {
+    /// `ε` of the normalisation.
+    pub epsilon: f32,
+}
+
+/// The bias. Operands: weight, bias, running mean and running variance of the normalisation, then the bias of the product
+/// if it has one, each `[C]`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct FoldedBias {
+    /// `ε` of the normalisation.
+    pub epsilon: f32,
+}
+
+/// The normalisation whose operands are those from `first` on.
+fn norm<'a>(k: &Operands<'a>, first: usize, epsilon: f32) -> BatchNorm<'a> {
+    let [gamma, beta, mean, variance] = std::array::from_fn(|i| k.input(first + i));
+    BatchNorm { mean, variance, gamma, beta, epsilon, activation: Activation::Identity }
+}
+
+impl Op for FoldedFilter {
+    fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        Ok(vec![x[0].clone()])
+    }
+
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let w = k.input(0);
+        fold_filter(&norm(k, 1, self.epsilon), w, k.output(0));
+        Ok(())
+    }
+}
+
+impl Op for FoldedBias {
+    fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        Ok(vec![x[0].clone()])
+    }
+
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let bias = (k.len() > 4).then(|| k.input(4));
+        fold_bias(&norm(k, 0, self.epsilon), bias, k.output(0));
+        Ok(())
+    }
+}

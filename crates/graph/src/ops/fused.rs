@@ -1,0 +1,116 @@
+//! Operations with what follows them, in one step of a plan for inference.
+
+use crate::{Fault, Op, Operands, Preparation, Reach, Shape};
+use ocelli_kernels::{
+    Accumulate, Activation, Epilogue,
+    batch_norm::{BatchNorm, batch_norm_forward},
+    elementwise::Source,
+};
+
+/// An operation whose kernel does more with its sums, before it stores them, than adding a bias.
+pub trait Product: Op + Clone {
+    /// The kernel, for the operands `x` and `w`, with an epilogue.
+    ///
+    /// # Errors
+    /// As [`Op::forward`].
+    fn run(&self, k: &mut Operands<'_>, epilogue: &Epilogue<'_>) -> Result<(), Fault>;
+}
+
+/// `y = activation(product(x, w) + bias + residual)`, of which everything but the product may be missing.
+///
+/// # Shapes
+/// Those of the product; the residual has the shape of the result, whose storage it may share.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fused<P> {
+    /// The convolution or dense layer.
+    pub product: P,
+    /// Which operand is the bias.
+    pub bias: Option<usize>,
+    /// Which operand is the residual.
+    pub residual: Option<usize>,
+    /// The function applied last.
+    pub activation: Activation,
+    /// The operations that it is made of: `Conv2d + BatchNorm + Add + Relu`.
+    pub kind: String,
+}
+
+impl<P: Product> Op for Fused<P> {
+    fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        self.product.infer(&x[..2])
+    }
+
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let bias = self.bias.map(|operand| k.input(operand));
+        let (accumulate, residual) = match self.residual.map(|operand| k.source(operand)) {
+            // What the destination holds is the residual.
+            Some(Source::InPlace) => (Accumulate::Add, None),
+            Some(Source::Slice(residual)) => (Accumulate::Set, Some(residual)),
+            None => (Accumulate::Set, None),
+        };
+        self.product.run(k, &Epilogue { accumulate, bias, residual, activation: self.activation })
+    }
+
+    fn kind(&self) -> String {
+        self.kind.clone()
+    }
+
+    fn in_place(&self) -> Option<usize> {
+        self.residual
+    }
+
+    fn macs(&self, x: &[&Shape], y: &[&Shape]) -> u64 {
+        self.product.macs(x, y)
+    }
+
+    fn reach(&self, x: &[&Shape]) -> Reach {
+        self.product.reach(x)
+    }
+
+    fn preparation(&self, x: &[Vec<usize>], y: &[Vec<usize>]) -> Option<Preparation> {
+        self.product.preparation(x, y)
+    }
+
+    fn prepare(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        self.product.prepare(k)
+    }
+
+    fn explain(&self, x: &[Vec<usize>], y: &[Vec<usize>]) -> Option<String> {
+        self.product.explain(x, y)
+    }
+
+    fn workspace(&self, x: &[Vec<usize>], y: &[Vec<usize>]) -> usize {
+        self.product.workspace(x, y)
+    }
+}
+
+/// Batch normalisation by running statistics, and the activation after it. Operands: as
+/// [`BatchNormOp`](super::BatchNormOp).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct FusedBatchNorm {
+    /// `ε`
+    pub epsilon: f32,
+    /// The function applied last.
+    pub activation: Activation,
+}
+
+impl Op for FusedBatchNorm {
+    fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        Ok(vec![x[0].clone()])
+    }
+
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let [gamma, beta, mean, variance] = std::array::from_fn(|i| k.input(1 + i));
+        let (epsilon, activation) = (self.epsilon, self.activation);
+        let x = k.source(0);
+        batch_norm_forward(&BatchNorm { mean, variance, gamma, beta, epsilon, activation }, x, k.output(0));
+        Ok(())
+    }
+
+    fn kind(&self) -> String {
+        "BatchNorm + Relu".into()
+    }
+
+    fn in_place(&self) -> Option<usize> {
+        Some(0)
+    }
+}

@@ -1,0 +1,195 @@
+//! A convolution or dense layer and what follows it, as one step of a plan for inference: batch normalisation becomes part of
+//! the weights; bias, residual and activation are done by the kernel before it stores its sums.
+
+use super::constants::constant_values;
+use crate::{
+    Call, ElementKind, Graph, Op, Shape, Source, ValueId, ValueInfo,
+    ops::{
+        Activation, Arithmetic, BatchNormOp, Conv2dOp, FoldedBias, FoldedFilter, Fused, FusedBatchNorm, LinearOp,
+        Product,
+    },
+};
+use ocelli_kernels::{Activation as Last, elementwise::Unary};
+use std::{any::Any, sync::Arc};
+
+/// Fuses `product → batch normalisation → addition of a residual → ReLU`, in this order, each but the product where it is
+/// there, and `batch normalisation → ReLU` elsewhere. What lies between is read once and is no root; the residual has the
+/// shape of the sum.
+pub(crate) fn fuse_for_inference(graph: &mut Graph, roots: &[ValueId]) {
+    let mut fusion = Fusion::new(graph, roots);
+    // Of the two operands of an addition, the later one takes it over: calls move as little as possible.
+    for at in (0..fusion.calls.len()).rev() {
+        fusion.fuse_product(at);
+    }
+    for at in 0..fusion.calls.len() {
+        fusion.fuse_batch_norm(at);
+    }
+    let calls = fusion.calls.into_iter().flatten().collect();
+    graph.calls = calls;
+}
+
+struct Fusion<'g> {
+    values: &'g mut Vec<ValueInfo>,
+    /// What stands in the place of each call: itself, nothing, or what it was fused to.
+    calls: Vec<Vec<Call>>,
+    /// Whether a call is as it was.
+    is_original: Vec<bool>,
+    /// The one call that reads a value, of those that nothing else needs.
+    reader: Vec<Option<usize>>,
+    constant: Vec<bool>,
+}
+
+/// A call, and what follows it that its kernel can do.
+#[derive(Default)]
+struct Chain {
+    /// The numbers of its calls.
+    calls: Vec<usize>,
+    /// The normalisation among them, as it stands.
+    norm: Option<(BatchNormOp, Vec<ValueId>)>,
+    residual: Option<ValueId>,
+    activation: Last,
+}
+
+impl<'g> Fusion<'g> {
+    fn new(graph: &'g mut Graph, roots: &[ValueId]) -> Fusion<'g> {
+        let constant = constant_values(graph);
+        let mut reader = vec![None; graph.values.len()];
+        let mut readings = vec![0; graph.values.len()];
+        for (at, call) in graph.calls.iter().enumerate() {
+            for &id in &call.inputs {
+                readings[id] += 1;
+                reader[id] = Some(at);
+            }
+        }
+        roots.iter().for_each(|&id| readings[id] += 2);
+        reader.iter_mut().zip(readings).filter(|(_, readings)| *readings != 1).for_each(|(reader, _)| *reader = None);
+        let calls: Vec<Vec<Call>> = std::mem::take(&mut graph.calls).into_iter().map(|call| vec![call]).collect();
+        Fusion { values: &mut graph.values, is_original: vec![true; calls.len()], calls, reader, constant }
+    }
+
+    /// The call `at`, if it is as it was and its operation is a `T`.
+    fn original<T: Op>(&self, at: usize) -> Option<(&Call, &T)> {
+        let call = self.calls[at].first().filter(|_| self.is_original[at])?;
+        let op: &dyn Any = &*call.op;
+        Some((call, op.downcast_ref()?))
+    }
+
+    /// The call behind a chain, if it reads nothing of the chain but its result, which nothing else needs.
+    fn next<T: Op>(&self, chain: &Chain) -> Option<(usize, &Call, &T)> {
+        let at = self.reader[self.result(chain)]?;
+        let (call, op) = self.original(at)?;
+        Some((at, call, op))
+    }
+
+    fn result(&self, chain: &Chain) -> ValueId {
+        self.calls[*chain.calls.last().expect("a chain begins with a call")][0].outputs[0]
+    }
+
+    fn shape(&self, id: ValueId) -> &Shape {
+        &self.values[id].shape
+    }
+
+    fn fuse_product(&mut self, at: usize) {
+        if let Some((_, op)) = self.original::<Conv2dOp>(at) {
+            let op = op.clone();
+            self.fuse(at, op);
+        } else if let Some((_, op)) = self.original::<LinearOp>(at) {
+            let op = *op;
+            self.fuse(at, op);
+        }
+    }
+
+    fn fuse(&mut self, at: usize, product: impl Product) {
+        let chain = self.follow(at);
+        if chain.calls.len() == 1 {
+            return;
+        }
+        let call = self.calls[at][0].clone();
+        let mut made = Vec::new();
+        let (mut w, mut bias) = (call.inputs[1], call.inputs.get(2).copied());
+        if let Some((norm, operands)) = &chain.norm {
+            let epsilon = norm.epsilon;
+            let filter = [&[w], &operands[1..]].concat();
+            let of_bias: Vec<ValueId> = operands[1..].iter().copied().chain(bias).collect();
+            w = self.make(&mut made, &call, FoldedFilter { epsilon }, filter);
+            bias = Some(self.make(&mut made, &call, FoldedBias { epsilon }, of_bias));
+        }
+        let inputs: Vec<ValueId> = [call.inputs[0], w].into_iter().chain(bias).chain(chain.residual).collect();
+        let kinds: Vec<String> = chain.calls.iter().map(|&at| self.calls[at][0].op.kind()).collect();
+        let op = Fused {
+            product,
+            bias: bias.map(|_| 2),
+            residual: chain.residual.map(|_| inputs.len() - 1),
+            activation: chain.activation,
+            kind: kinds.join(" + "),
+        };
+        made.push(Call { op: Arc::new(op), inputs, outputs: vec![self.result(&chain)], ..call });
+        self.replace(&chain, made);
+    }
+
+    /// What follows the product `at` that its kernel can do.
+    fn follow(&self, at: usize) -> Chain {
+        let mut chain = Chain { calls: vec![at], ..Chain::default() };
+        let constant = |ids: &[ValueId]| ids[1..].iter().all(|&id| self.constant[id]);
+        let (result, weights) = (self.result(&chain), &self.calls[at][0].inputs);
+        if let Some((next, call, norm)) = self.next::<BatchNormOp>(&chain)
+            // By running statistics: it has no other results.
+            && norm.outputs() == 1
+            && call.inputs[0] == result
+            && constant(weights)
+            && constant(&call.inputs)
+        {
+            chain.norm = Some((*norm, call.inputs.clone()));
+            chain.calls.push(next);
+        }
+        let result = self.result(&chain);
+        if let Some((next, call, Arithmetic::Add)) = self.next::<Arithmetic>(&chain)
+            && let Some(&other) = call.inputs.iter().find(|&&id| id != result)
+            && self.shape(other) == self.shape(result)
+        {
+            chain.residual = Some(other);
+            chain.calls.push(next);
+        }
+        if let Some((next, _, Activation(Unary::Relu))) = self.next::<Activation>(&chain) {
+            chain.activation = Last::Relu;
+            chain.calls.push(next);
+        }
+        chain
+    }
+
+    fn fuse_batch_norm(&mut self, at: usize) {
+        let Some((call, norm)) = self.original::<BatchNormOp>(at) else { return };
+        let (call, epsilon, outputs) = (call.clone(), norm.epsilon, norm.outputs());
+        let mut chain = Chain { calls: vec![at], ..Chain::default() };
+        let Some((next, _, Activation(Unary::Relu))) = self.next::<Activation>(&chain) else { return };
+        if outputs == 1 {
+            chain.calls.push(next);
+            let op = FusedBatchNorm { epsilon, activation: Last::Relu };
+            let fused = Call { op: Arc::new(op), outputs: vec![self.result(&chain)], ..call };
+            self.replace(&chain, vec![fused]);
+        }
+    }
+
+    /// Puts `made` where the chain ends.
+    fn replace(&mut self, chain: &Chain, made: Vec<Call>) {
+        for &at in &chain.calls {
+            self.is_original[at] = false;
+            self.calls[at].clear();
+        }
+        self.calls[*chain.calls.last().expect("a chain begins with a call")] = made;
+    }
+
+    /// A new call beside `call`, of the shape of its first operand.
+    fn make(&mut self, made: &mut Vec<Call>, call: &Call, op: impl Op, inputs: Vec<ValueId>) -> ValueId {
+        let value = self.values.len();
+        self.values.push(ValueInfo {
+            shape: self.shape(inputs[0]).clone(),
+            kind: ElementKind::F32,
+            source: Source::Call,
+            origin: format!("{} ({})", call.path, op.kind()),
+        });
+        let (kind, path) = (op.kind(), call.path.clone());
+        made.push(Call { op: Arc::new(op), inputs, outputs: vec![value], path, kind });
+        value
+    }
+}

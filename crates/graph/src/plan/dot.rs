@@ -1,0 +1,62 @@
+//! A plan as a picture.
+
+use super::{Place, Plan, PlanStep};
+use crate::ValueId;
+use std::{collections::HashMap, fmt::Write as _};
+
+impl Plan {
+    /// The steps as a file for Graphviz (`dot -Tsvg plan.dot`): nodes with path, what the step is made of, how its kernel goes
+    /// about it, and shape and bytes of the first result; edges for what one step reads of another. Parameters, and what is
+    /// computed once of them, are left out.
+    ///
+    /// ```
+    /// let model = ocelli_graph::Model::build(|x| x.relu().named("relu"), [3], 0)?;
+    /// let dot = model.plan(2, &["output"])?.to_dot();
+    /// assert!(dot.starts_with("digraph plan {"), "{dot}");
+    /// assert!(dot.contains("input_0 -> step_0"), "{dot}");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn to_dot(&self) -> String {
+        let mut dot = String::from("digraph plan {\n    node [shape=box, fontname=\"sans-serif\"];\n");
+        for (number, name) in self.inputs.iter().enumerate() {
+            let _ = writeln!(dot, "    input_{number} [label={}, shape=ellipse];", quoted(std::slice::from_ref(name)));
+        }
+        // The step that made what a value holds now.
+        let mut makers: HashMap<ValueId, usize> = HashMap::new();
+        for (number, step) in self.steps.iter().enumerate() {
+            let _ = writeln!(dot, "    step_{number} [label={}];", quoted(&lines(step)));
+            for operand in &step.operands {
+                let from = match &operand.place {
+                    Place::Input(input) => format!("input_{input}"),
+                    Place::Piece(_) | Place::FirstResult => match makers.get(&operand.value) {
+                        Some(maker) => format!("step_{maker}"),
+                        None => continue,
+                    },
+                    Place::Parameter(_) | Place::Constant(_) | Place::Prepared(_) => continue,
+                };
+                let label = quoted(&[format!("{:?}", operand.shape)]);
+                let _ = writeln!(dot, "    {from} -> step_{number} [label={label}];");
+            }
+            if let Some(sum) = step.sum
+                && let Some(maker) = makers.get(&sum)
+            {
+                let _ = writeln!(dot, "    step_{maker} -> step_{number} [label=\"sum so far\"];");
+            }
+            makers.extend(step.outputs.iter().map(|&id| (id, number)));
+        }
+        dot.push_str("}\n");
+        dot
+    }
+}
+
+fn lines(step: &PlanStep) -> Vec<String> {
+    let result = format!("{:?}, {} bytes", step.output_shapes[0], step.result_bytes());
+    let named = [step.path.clone(), step.op.kind()].into_iter().filter(|line| !line.is_empty());
+    named.chain(step.notes()).chain([result]).collect()
+}
+
+/// A string of Graphviz: quotes and backslashes are escaped, lines end with `\n`.
+fn quoted(lines: &[String]) -> String {
+    let escaped = |line: &String| line.replace('\\', "\\\\").replace('"', "\\\"").replace(['\n', '\r'], " ");
+    format!("\"{}\"", lines.iter().map(escaped).collect::<Vec<_>>().join("\\n"))
+}

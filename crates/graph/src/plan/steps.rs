@@ -1,0 +1,116 @@
+//! Calls as steps: every operand with its place.
+
+use super::{
+    Location, Operand, Place, PlanStep, Slot,
+    buffers::{Layout, Sequence},
+};
+use crate::{Source, ValueId};
+use std::{collections::HashMap, ops::Range};
+
+/// Makes the steps of a sequence.
+#[derive(Debug)]
+pub(super) struct Steps<'a> {
+    sequence: Sequence<'a>,
+    layout: &'a Layout,
+    /// Where constants are that the sequence reads.
+    constants: Option<&'a Layout>,
+    /// The number of each parameter.
+    parameters: &'a HashMap<String, usize>,
+    /// The inputs that were read so far.
+    pub(super) inputs: Vec<String>,
+}
+
+impl<'a> Steps<'a> {
+    pub(super) fn new(
+        sequence: Sequence<'a>,
+        layout: &'a Layout,
+        constants: Option<&'a Layout>,
+        parameters: &'a HashMap<String, usize>,
+    ) -> Steps<'a> {
+        Steps { sequence, layout, constants, parameters, inputs: Vec::new() }
+    }
+
+    pub(super) fn all(&mut self) -> Vec<PlanStep> {
+        let calls = self.sequence.calls.iter().enumerate();
+        calls.filter(|(_, call)| !call.op.is_view()).map(|(at, _)| self.step(at)).collect()
+    }
+
+    /// A value of the plan's, as it can be read afterwards.
+    pub(super) fn slot(&mut self, id: ValueId) -> Slot {
+        Slot { location: self.locate(id), shape: self.shape(id) }
+    }
+
+    fn shape(&self, id: ValueId) -> Vec<usize> {
+        self.sequence.values[id].shape.at(self.sequence.batch)
+    }
+
+    fn locate(&mut self, id: ValueId) -> Location {
+        let storage = self.sequence.storage[id];
+        match &self.sequence.values[storage].source {
+            Source::Parameter(path) => Location::Parameter(self.parameters[path]),
+            Source::Input(name) => {
+                let known = self.inputs.iter().position(|known| known == name);
+                Location::Input(known.unwrap_or_else(|| {
+                    self.inputs.push(name.clone());
+                    self.inputs.len() - 1
+                }))
+            }
+            Source::Call => {
+                let len = self.sequence.values[id].shape.len(self.sequence.batch);
+                match self.layout.range(storage, len) {
+                    Some(range) => Location::Arena(range),
+                    None => Location::Constant(self.constant(storage, len)),
+                }
+            }
+        }
+    }
+
+    fn constant(&self, storage: ValueId, len: usize) -> Range<usize> {
+        let range = self.constants.and_then(|constants| constants.range(storage, len));
+        range.expect("operands come before results, among the constants or here")
+    }
+
+    fn step(&mut self, at: usize) -> PlanStep {
+        let Sequence { values, storage, accumulated, prepared, batch, .. } = self.sequence;
+        let call = &self.sequence.calls[at];
+        let len = |id: ValueId| values[id].shape.len(batch);
+        let result = |&id: &ValueId| self.layout.range(id, len(id)).expect("each result has a buffer");
+        let own = self.layout.prepared(at);
+        let workspace = self.layout.workspace(at);
+        let has_workspace = workspace.is_some();
+        let prepares = own.as_ref().map(|(operand, _)| *operand);
+        let mut pieces: Vec<Range<usize>> =
+            call.outputs.iter().map(result).chain(workspace).chain(own.map(|(_, range)| range)).collect();
+        let mut operands = Vec::with_capacity(call.inputs.len());
+        for (i, &id) in call.inputs.iter().enumerate() {
+            let place = match prepared.get(&call.outputs[0]) {
+                Some(&(operand, form)) if operand == i => Place::Prepared(self.constant(form, len(form))),
+                _ => match self.locate(id) {
+                    Location::Parameter(number) => Place::Parameter(number),
+                    Location::Input(number) => Place::Input(number),
+                    Location::Constant(range) => Place::Constant(range),
+                    Location::Arena(range) if range == pieces[0] => Place::FirstResult,
+                    Location::Arena(range) => {
+                        let known = pieces.iter().position(|piece| *piece == range);
+                        Place::Piece(known.unwrap_or_else(|| {
+                            pieces.push(range);
+                            pieces.len() - 1
+                        }))
+                    }
+                },
+            };
+            operands.push(Operand { place, shape: self.shape(id), value: storage[id] });
+        }
+        PlanStep {
+            op: call.op.clone(),
+            path: call.path.clone(),
+            operands,
+            output_shapes: call.outputs.iter().map(|&id| self.shape(id)).collect(),
+            outputs: call.outputs.clone(),
+            pieces,
+            has_workspace,
+            prepares,
+            sum: accumulated.get(&call.outputs[0]).map(|&sum| storage[sum]),
+        }
+    }
+}
