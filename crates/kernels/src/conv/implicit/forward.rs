@@ -137,7 +137,7 @@ impl Task<'_> {
             // SAFETY: asserted above; the pixels of bands, the groups and the panels of tasks are disjoint, and these are ours.
             let y = unsafe { std::slice::from_raw_parts_mut(self.y.at(first), end - start) };
             if bare && epilogue.accumulate == Accumulate::Set {
-                y.fill(epilogue.activation.apply(0.0) as f32);
+                y.fill(epilogue.activation.apply(0.0));
                 continue;
             }
             for (offset, y) in y.iter_mut().enumerate() {

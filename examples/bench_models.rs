@@ -1,0 +1,181 @@
+//! How fast a network trains or runs, and how much memory it takes.
+//!
+//! `cargo run --release --example bench_models -- --net resnet50 --mode train --batch 16`
+
+mod common;
+
+use clap::{Parser, ValueEnum, builder::PossibleValuesParser};
+use common::{Common, exit_on_error};
+use ocelli::{
+    models::{by_name, load_weights, network_names},
+    prelude::*,
+    tensor::Key,
+};
+use std::{
+    error::Error,
+    path::PathBuf,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+/// Times steps of training or inference of a network on random pictures, and counts the memory that they take.
+#[derive(Parser)]
+struct Arguments {
+    #[command(flatten)]
+    common: Common,
+    /// Which network.
+    #[arg(long, value_parser = PossibleValuesParser::new(network_names()))]
+    net: String,
+    /// What to time.
+    #[arg(long, value_enum, default_value_t = What::Infer)]
+    mode: What,
+    /// Pictures at once.
+    #[arg(long, default_value_t = 1)]
+    batch: usize,
+    /// Height and width of the pictures; what the network was published for unless said otherwise.
+    #[arg(long)]
+    size: Option<usize>,
+    /// How many steps to time; as many as fit into ten seconds, and three or more, unless said otherwise.
+    #[arg(long)]
+    steps: Option<usize>,
+    /// Weights to load, as part of the cold start.
+    #[arg(long)]
+    weights: Option<PathBuf>,
+    /// Where to write the row.
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum What {
+    /// Forward, loss, backward, and SGD with momentum and weight decay.
+    Train,
+    /// The forward pass, with weights prepared beforehand.
+    Infer,
+}
+
+/// How long steps are timed unless their number is said.
+const BUDGET: Duration = Duration::from_secs(10);
+/// The least number of steps then.
+const LEAST_STEPS: usize = 3;
+/// So small a rate that the weights stay what they are, however long it runs.
+const LEARNING_RATE: f32 = 1e-9;
+
+/// Every network tells so many classes apart.
+const LEAST_CLASSES: u32 = 10;
+
+fn main() -> ExitCode {
+    exit_on_error(run(&Arguments::parse()))
+}
+
+fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    arguments.common.start()?;
+    let (network, n) = (by_name(&arguments.net, None)?, arguments.batch);
+    let [height, width, channels] = network.sample;
+    let size = |usual| arguments.size.unwrap_or(usual);
+    let sample = [size(height), size(width), channels];
+    let base = resident("VmRSS");
+    let start = Instant::now();
+    let mut model = match &arguments.weights {
+        Some(_) => Model::zeroed(network.layer, sample)?,
+        None => Model::of(network.layer, sample, arguments.common.seed)?,
+    };
+    if let Some(file) = &arguments.weights {
+        load_weights(&mut model, file)?;
+    }
+    let pictures = Tensor::uniform([n, sample[0], sample[1], sample[2]], Key::new(arguments.common.seed));
+    let macs = model.summary().macs;
+    let (times, peak, cold) = match arguments.mode {
+        What::Train => {
+            let labels: Vec<u32> = (0..n as u32).map(|i| i % LEAST_CLASSES).collect();
+            let batch = Batch::new().with("input", pictures).with("labels", Tensor::from(labels));
+            let mut objective = model.objective(|t| softmax_cross_entropy(&t.output(), &t.labels("labels")))?;
+            let mut sgd = Sgd::new(LEARNING_RATE).momentum(0.9).weight_decay(1e-4);
+            let peak = objective.plan(&model, n)?.peak_bytes() + 3 * model.parameters().bytes();
+            let mut step = || -> Result<(), Box<dyn Error>> {
+                let step = objective.step(&mut model, &batch)?;
+                Ok(sgd.step(&mut model, &step)?)
+            };
+            step()?;
+            let cold = start.elapsed();
+            (timed(arguments.steps, step)?, peak, cold)
+        }
+        What::Infer => {
+            let inference = model.inference(n)?;
+            let peak = inference.plan().peak_bytes();
+            let mut session = inference.session();
+            let mut step = || Ok(session.predict(&pictures).map(|_| ())?);
+            step()?;
+            let cold = start.elapsed();
+            (timed(arguments.steps, step)?, peak, cold)
+        }
+    };
+    let passes = if arguments.mode == What::Train { 3 } else { 1 };
+    let operations = 2.0 * (macs as f64) * n as f64 * passes as f64;
+    report(arguments, sample[0], &times, operations, Memory { peak, base }, cold)
+}
+
+/// Sorted times of steps, after one that is not counted.
+fn timed(
+    steps: Option<usize>,
+    mut step: impl FnMut() -> Result<(), Box<dyn Error>>,
+) -> Result<Vec<Duration>, Box<dyn Error>> {
+    let mut times = Vec::new();
+    let mut step = || {
+        let start = Instant::now();
+        step().map(|()| start.elapsed())
+    };
+    let once = step()?;
+    let fit = (BUDGET.as_nanos() / once.as_nanos().max(1)) as usize;
+    for _ in 0..steps.unwrap_or(fit.max(LEAST_STEPS)).max(1) {
+        times.push(step()?);
+    }
+    times.sort_unstable();
+    Ok(times)
+}
+
+/// What the process was to take, and what it had taken before the network was built.
+struct Memory {
+    peak: usize,
+    base: Option<usize>,
+}
+
+fn report(
+    arguments: &Arguments,
+    size: usize,
+    times: &[Duration],
+    operations: f64,
+    memory: Memory,
+    cold: Duration,
+) -> Result<(), Box<dyn Error>> {
+    let milliseconds = |time: Duration| 1e3 * time.as_secs_f64();
+    let (median, best) = (milliseconds(times[times.len() / 2]), milliseconds(times[0]));
+    let (net, n) = (&arguments.net, arguments.batch);
+    let mode = if arguments.mode == What::Train { "train" } else { "infer" };
+    let threads = rayon::current_num_threads();
+    let images = 1e3 * n as f64 / median;
+    let gflops = operations / median / 1e6;
+    let measured = resident("VmHWM").zip(memory.base).map(|(most, base)| most.saturating_sub(base));
+    println!("{net}, {mode}, batch {n} at {size} px, {threads} threads, {} steps", times.len());
+    println!("median {median:.2} ms, best {best:.2} ms: {images:.1} pictures/s, {gflops:.0} effective GFLOP/s");
+    let megabytes = |bytes: usize| bytes as f64 / 1e6;
+    print!("memory: {:.0} MB predicted", megabytes(memory.peak));
+    println!("{}", measured.map_or(String::new(), |bytes| format!(", {:.0} MB measured", megabytes(bytes))));
+    println!("cold start: {:.0} ms to the end of the first step", milliseconds(cold));
+    if let Some(file) = &arguments.json {
+        let row = serde_json::json!({
+            "net": net, "mode": mode, "batch": n, "size": size, "threads": threads,
+            "ms": median, "ms_best": best, "images_s": images, "gflops": gflops,
+            "peak_bytes_predicted": memory.peak, "rss_bytes": measured, "cold_start_ms": milliseconds(cold),
+        });
+        std::fs::write(file, format!("{row}\n"))?;
+    }
+    Ok(())
+}
+
+/// Bytes of this process by the operating system's count, where it tells.
+fn resident(key: &str) -> Option<usize> {
+    let text = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = text.lines().find(|line| line.starts_with(key))?;
+    Some(1024 * line.split_whitespace().nth(1)?.parse::<usize>().ok()?)
+}
