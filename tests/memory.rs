@@ -78,6 +78,7 @@ fn sessions_allocate_nothing_and_share_the_weights() {
     let x = Tensor::uniform([2, 32, 32, 3], Key::new(1));
     let expected = model.predict(&x).unwrap();
     let inference = model.inference(2).unwrap();
+    let batch = Batch::new().with("input", &x);
     let before = HEAP.current_usage();
     let (first, second) = (inference.session(), inference.session());
     let grown = HEAP.current_usage() - before;
@@ -90,14 +91,14 @@ fn sessions_allocate_nothing_and_share_the_weights() {
         // A pool of its own for each caller, as a server has it: all scratch memory is there after the first run.
         let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
         pool.install(|| {
-            assert_eq!(session.predict(&x).unwrap(), expected.data());
+            assert_eq!(session.run(&batch).unwrap().get("output"), Some(expected.data()));
             gate.wait();
             gate.wait();
             for _ in 0..10 {
-                session.predict(&x).unwrap();
+                session.run(&batch).unwrap();
             }
             gate.wait();
-            assert_eq!(session.predict(&x).unwrap(), expected.data());
+            assert_eq!(session.run(&batch).unwrap().get("output"), Some(expected.data()));
         });
     };
     std::thread::scope(|scope| {

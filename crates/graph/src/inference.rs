@@ -96,7 +96,7 @@ impl Inference {
     }
 }
 
-/// One caller's memory for an [`Inference`]. Nothing is allocated after the first run.
+/// One caller's memory for an [`Inference`]. After the first one, [`Session::run`] allocates nothing.
 #[derive(Debug)]
 pub struct Session {
     shared: Arc<Shared>,
@@ -104,7 +104,8 @@ pub struct Session {
 }
 
 impl Session {
-    /// The first wanted value for one tensor of samples, in row-major order.
+    /// The first wanted value for one tensor of samples, in row-major order. A handle to the tensor, with its few sizes, is all
+    /// that is allocated.
     ///
     /// # Errors
     /// An input of the wrong shape, of another batch size than the plan's, or not finite; a network of several inputs;
