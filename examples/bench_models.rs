@@ -102,7 +102,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         }
         What::Infer => {
             let inference = model.inference(n)?;
-            let peak = inference.plan().peak_bytes();
+            let peak = inference.plan().peak_bytes() + model.parameters().bytes();
             let mut session = inference.session();
             let mut step = || Ok(session.predict(&pictures).map(|_| ())?);
             step()?;
