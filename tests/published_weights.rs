@@ -4,8 +4,8 @@
 
 use ocelli::{
     data::{
-        Statistics,
-        images::{Channels, Frame, Preprocess, Resize},
+        Images, Statistics, cifar10,
+        images::{Channels, Frame, Preprocess, Resize, load_archive},
     },
     graph::{Axis, Shape},
     kernels::pool::{CountPadding, PoolSettings},
@@ -36,22 +36,26 @@ fn relative_error(got: &Tensor, expected: &Tensor) -> f64 {
     reference::relative_error(got.data(), expected.data().iter().copied().map(f64::from))
 }
 
+/// How many pictures a CIFAR-10 network with the usual normalisation takes for what they are.
+fn right(model: &Model, images: Images) -> usize {
+    let statistics = Statistics { mean: vec![0.485, 0.456, 0.406], deviation: vec![0.229, 0.224, 0.225] };
+    let loader = Loader::new(images.standardise(&statistics).unwrap(), 500).unwrap();
+    let right = |batch: Batch| {
+        let answers = model.run(&batch, &["output"]).unwrap()[0].argmax_rows();
+        answers.iter().zip(batch.labels("labels").unwrap().data()).filter(|(a, b)| **a == **b as usize).count()
+    };
+    loader.epoch(0).map(|batch| right(batch.unwrap())).sum()
+}
+
 /// 500 test pictures: what another implementation of these networks made of the same files.
 #[test]
 fn cifar_resnets_of_option_a_classify_cifar_10() {
     let Some(records) = data("cifar10-subset/test_lossless_500.bin") else { return };
-    let records = fs::read(records).unwrap();
-    let (mean, deviation) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
-    let x = Tensor::from_fn([500, 32, 32, 3], |i| {
-        let byte = records[3073 * i[0] + 1 + 1024 * i[3] + 32 * i[1] + i[2]];
-        (f32::from(byte) / 255.0 - mean[i[3]]) / deviation[i[3]]
-    });
+    let images = cifar10::read(&[records]).unwrap();
     for (depth, expected) in [(20, 455), (32, 466), (56, 470)] {
         let Some(weights) = data(&format!("weights/cifar10-resnet{depth}.safetensors")) else { return };
         let model = loaded(&format!("cifar_resnet{depth}"), 10, [32, 32, 3], &weights);
-        let answers = model.predict(&x).unwrap().argmax_rows();
-        let right = answers.iter().enumerate().filter(|(i, answer)| **answer == usize::from(records[3073 * i])).count();
-        assert_eq!(right, expected, "ResNet-{depth}");
+        assert_eq!(right(&model, images.clone()), expected, "ResNet-{depth}");
 
         let (Some(x), Some(logits)) = (reference("cifar.input"), reference(&format!("resnet{depth}.logits"))) else {
             return;
@@ -59,6 +63,18 @@ fn cifar_resnets_of_option_a_classify_cifar_10() {
         let error = relative_error(&model.predict(&x).unwrap(), &logits);
         assert!(error < 1e-5, "ResNet-{depth}: relative error {error:.2e}");
     }
+}
+
+/// 2,000 others as JPEG files in an archive, which are a little harder than the pictures that the network learnt from.
+#[test]
+fn a_cifar_resnet_classifies_an_archive() {
+    let Some(archive) = data("cifar10-subset/test_jpeg_2000.tar.gz") else { return };
+    let Some(weights) = data("weights/cifar10-resnet20.safetensors") else { return };
+    let images = load_archive(archive, cifar10::CLASS_NAMES.map(String::from).into()).unwrap();
+    let count = |label| images.labels().iter().filter(|known| **known == label).count();
+    assert!((0..10).all(|label| count(label) == 200));
+    let right = right(&loaded("cifar_resnet20", 10, [32, 32, 3], &weights), images);
+    assert!(right > 1600, "{right} of 2000");
 }
 
 /// SqueezeNet with weights in Caffe's names; `fires` are the numbers of the fire modules among PyTorch's features.

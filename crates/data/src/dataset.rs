@@ -1,6 +1,6 @@
 //! What a loader reads.
 
-use crate::{Error, Padded, Rescaled, Result, Split, Statistics, Subset};
+use crate::{Augmentation, Augmented, Chained, Error, Padded, Rescaled, Result, Split, Statistics, Subset};
 use ocelli_tensor::Key;
 use std::{ops::Range, sync::Arc};
 
@@ -87,6 +87,41 @@ pub trait Dataset: Send + Sync {
         Self: Sized,
     {
         Rescaled::standardised(self, statistics)
+    }
+
+    /// The pictures changed at random, for training. What is drawn for a sample is a function of `key`, the epoch and its
+    /// index, so that it differs from epoch to epoch and is the same whenever that epoch is read again. Each augmentation
+    /// of a chain wants a key of its own.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if the augmentation does not suit the pictures.
+    ///
+    /// ```
+    /// use ocelli_data::{Dataset, RandomCrop, RandomMirror, synthetic};
+    /// use ocelli_tensor::Key;
+    /// let key = Key::new(42);
+    /// let digits = synthetic::digits(100, 1)
+    ///     .augment(RandomCrop { margin: 4, background: 0.0 }, key.with("crop"))?
+    ///     .augment(RandomMirror, key.with("mirror"))?;
+    /// assert_eq!(digits.shape(), [28, 28, 1]);
+    /// # Ok::<(), ocelli_data::Error>(())
+    /// ```
+    fn augment<A: Augmentation>(self, augmentation: A, key: Key) -> Result<Augmented<Self, A>>
+    where
+        Self: Sized,
+    {
+        Augmented::new(self, augmentation, key)
+    }
+
+    /// These samples and then those of another dataset.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if pictures or classes are not the same.
+    fn chain<D: Dataset>(self, other: D) -> Result<Chained<Self, D>>
+    where
+        Self: Sized,
+    {
+        Chained::new(self, other)
     }
 
     /// The samples of `range` only.

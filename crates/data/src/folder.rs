@@ -35,14 +35,42 @@ pub(crate) struct Published {
     pub class_names: [&'static str; 10],
 }
 
-/// All that [`find`] knows.
-const PUBLISHED: [&Published; 2] = [&crate::mnist::PUBLISHED, &crate::fashion_mnist::PUBLISHED];
+/// How [`find`] knows the folder of a dataset.
+struct Place {
+    dataset: &'static str,
+    folder: &'static str,
+    source: &'static str,
+    is_in: fn(&Path) -> bool,
+}
 
-/// Finds the folder with the files of `dataset`: `"mnist"` or `"fashion-mnist"`.
+impl Place {
+    const fn of(published: &Published) -> Place {
+        Place { dataset: published.name, folder: published.name, source: published.source, is_in: has_idx_files }
+    }
+}
+
+/// All that [`find`] knows.
+const PLACES: [Place; 3] = [
+    Place::of(&crate::mnist::PUBLISHED),
+    Place::of(&crate::fashion_mnist::PUBLISHED),
+    Place {
+        dataset: "cifar-10",
+        folder: "cifar-10-batches-bin",
+        source: crate::cifar10::SOURCE,
+        is_in: crate::cifar10::is_in,
+    },
+];
+
+fn has_idx_files(folder: &Path) -> bool {
+    [Part::Train, Part::Test].iter().any(|part| existing(folder, *part, Kind::Images).is_some())
+}
+
+/// Finds the folder with the files of `dataset`: `"mnist"`, `"fashion-mnist"` or `"cifar-10"`.
 ///
 /// Looks into the `given` folder, then into the one that the environment variable `OCELLI_DATA` names, then into
-/// `data` in the current folder; in each first into the folder of the dataset's name and then into the folder itself.
-/// Both datasets use the same file names, so keep only one of them outside a folder of its name.
+/// `data` in the current folder; in each first into the folder of the dataset's name (of CIFAR-10
+/// `cifar-10-batches-bin`) and then into the folder itself. MNIST and Fashion-MNIST use the same file names, so keep only
+/// one of them outside a folder of its name.
 ///
 /// # Errors
 /// [`Error::NotFound`], with the places looked in and where to get the files; [`Error::Setting`] for another name.
@@ -61,20 +89,20 @@ pub fn find(dataset: &str, given: Option<&Path>) -> Result<PathBuf> {
 }
 
 fn find_within(dataset: &str, roots: impl Iterator<Item = PathBuf>) -> Result<PathBuf> {
-    let Some(published) = PUBLISHED.into_iter().find(|published| published.name == dataset) else {
-        let known = PUBLISHED.map(|published| published.name).join(", ");
+    let Some(place) = PLACES.iter().find(|place| place.dataset == dataset) else {
+        let known = PLACES.map(|place| place.dataset).join(", ");
         return Err(Error::Setting(format!("no dataset is called \"{dataset}\"; there are {known}")));
     };
     let mut places = Vec::new();
     for root in roots {
-        for folder in [root.join(dataset), root] {
-            if [Part::Train, Part::Test].iter().any(|part| existing(&folder, *part, Kind::Images).is_some()) {
+        for folder in [root.join(place.folder), root] {
+            if (place.is_in)(&folder) {
                 return Ok(folder);
             }
             places.push(folder.display().to_string());
         }
     }
-    let remedy = format!("{}, then name their folder or set {VARIABLE}", published.source);
+    let remedy = format!("{}, then name their folder or set {VARIABLE}", place.source);
     Err(Error::NotFound { what: dataset.into(), places: places.join(", "), remedy })
 }
 
@@ -148,7 +176,7 @@ mod tests {
         fs::write(root.path().join("train-images-idx3-ubyte"), "").unwrap();
         assert_eq!(find("fashion-mnist", Some(root.path())).unwrap(), root.path());
         let text = find("minst", None).unwrap_err().to_string();
-        assert_eq!(text, "no dataset is called \"minst\"; there are mnist, fashion-mnist");
+        assert_eq!(text, "no dataset is called \"minst\"; there are mnist, fashion-mnist, cifar-10");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! A [`Dataset`] writes one sample straight into the memory of a batch and answers with its label. Everything else
 //! follows from that one decision: there is no tensor for each sample and no stacking; adapters ([`Dataset::pad`],
-//! [`Dataset::scale`], [`Dataset::split`]) work in the same place; pictures stay bytes in memory; and whatever a sample
+//! [`Dataset::scale`], [`Dataset::split`], [`Dataset::augment`]) work in the same place; pictures stay bytes in memory; and whatever a sample
 //! looks like is a function of (dataset, epoch, index), so that a [`Loader`] gives the same batches with any number of
 //! threads, however far it works ahead, and from whichever batch it is resumed.
 //!
@@ -19,13 +19,16 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Where samples come from: [`mnist`] and [`fashion_mnist`] read the published files, which [`find`] looks for;
+//! Where samples come from: [`mnist`], [`fashion_mnist`] and [`cifar10`] read the published files, which [`find`] looks for;
 //! [`idx`] reads any file of that format; [`synthetic`] draws digits and needs no file at all; [`Images`] takes bytes
-//! that are already in memory. With the feature `images`, the module `images` decodes PNG and JPEG files,
-//! and its `Preprocess` makes of them what a network reads.
+//! that are already in memory. With the feature `images`, the module `images` decodes PNG and JPEG files, single ones and
+//! archives with a folder for each class, and its `Preprocess` makes of them what a network reads.
 
 #![forbid(unsafe_code)]
 
+mod augmented;
+mod chained;
+pub mod cifar10;
 mod dataset;
 mod error;
 pub mod fashion_mnist;
@@ -41,6 +44,8 @@ mod rescaled;
 mod subset;
 pub mod synthetic;
 
+pub use augmented::{Augmentation, Augmented, RandomCrop, RandomMirror};
+pub use chained::Chained;
 pub use dataset::Dataset;
 pub use error::{Error, Result};
 pub use folder::{Part, find};

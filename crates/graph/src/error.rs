@@ -27,12 +27,21 @@ pub enum Fault {
         /// The shape it should have, as text: `"[N, H, W, C]"`.
         expected: &'static str,
     },
-    /// Two operands should have the same shape.
+    /// Two operands should have the same shape, or shapes that go together where an axis of size 1 is repeated.
     Unequal {
         /// One operand.
         left: usize,
         /// The other operand.
         right: usize,
+    },
+    /// Two operands should have the same sizes on every axis but one, along which they are put side by side.
+    UnequalBeside {
+        /// One operand.
+        left: usize,
+        /// The other operand.
+        right: usize,
+        /// The number of that axis.
+        axis: usize,
     },
     /// An operand has an axis that the operation has no use for, in words.
     Operand {
@@ -57,7 +66,9 @@ impl fmt::Display for Fault {
                 write!(f, "expected {expected} {what} on axis {axis} of operand {input}, got {got}")
             }
             Fault::Rank { input, expected } => write!(f, "expected {expected} as operand {input}"),
-            Fault::Unequal { left, right } => write!(f, "operands {left} and {right} have different shapes"),
+            Fault::Unequal { left, right } | Fault::UnequalBeside { left, right, .. } => {
+                write!(f, "operands {left} and {right} have different shapes")
+            }
             Fault::Operand { input, expected, got } => write!(f, "expected {expected} of operand {input}, got {got}"),
             Fault::Setting(sentence) | Fault::Data(sentence) => f.write_str(sentence),
         }

@@ -30,6 +30,13 @@ pub struct ValueInfo {
     pub origin: String,
 }
 
+impl ValueInfo {
+    /// Its shape and where it comes from, for messages: `[N, 8, 8, 3] from input "input"`.
+    pub fn description(&self) -> String {
+        format!("{} from {}", self.shape, self.origin)
+    }
+}
+
 /// An operation applied to values.
 #[derive(Clone, Debug)]
 pub struct Call {

@@ -1,6 +1,6 @@
 //! Nodes: symbolic values of the network being described.
 
-use crate::{Axis, FeatureLayout, Layer, Op, Shape, Trace, ValueId, func, trace::Scope};
+use crate::{Axis, FeatureLayout, Layer, Op, Shape, Trace, ValueId, ValueInfo, func, trace::Scope};
 use std::{fmt, panic::Location, sync::Arc};
 
 /// A symbolic value of the network being described. Cloning copies a handle.
@@ -41,6 +41,13 @@ impl Node {
     pub fn shape(&self) -> Shape {
         let shape = |id: ValueId| self.trace.read(|graph| graph.values.get(id).map(|value| value.shape.clone()));
         self.id.and_then(shape).unwrap_or_default()
+    }
+
+    /// The shape and where this value comes from, as messages have it: `[N, 8, 8, 3] from input "input"`; empty when
+    /// poisoned. For a layer that refuses its input: `x.trace().fail("MyLayer", format!("…, got {}", x.description()))`.
+    pub fn description(&self) -> String {
+        let describe = |id: ValueId| self.trace.read(|graph| graph.values.get(id).map(ValueInfo::description));
+        self.id.and_then(describe).unwrap_or_default()
     }
 
     /// The size of an axis. A poisoned node, or one without that axis, answers 1, 2, 3, …, so that a loop on a size ends.

@@ -103,6 +103,22 @@ impl Shape {
         self.0.last().and_then(|dim| dim.fixed()).unwrap_or(1)
     }
 
+    /// The axes on which a shape of as many axes differs, with both sizes; none if it has more or fewer. With `except`, all
+    /// but that one; without, those of size 1 only where nothing else differs, because they may be repeated.
+    pub(crate) fn differences(&self, other: &Shape, except: Option<usize>) -> Vec<(Axis, Dim, Dim)> {
+        if self.rank() != other.rank() {
+            return Vec::new();
+        }
+        let pairs = self.0.iter().zip(&other.0).enumerate();
+        let differing = pairs.filter(|(index, (a, b))| a != b && Some(*index) != except);
+        let mut axes: Vec<_> = differing.map(|(index, (a, b))| (Axis::named(index, self.rank()), *a, *b)).collect();
+        let repeated = |(_, a, b): &(Axis, Dim, Dim)| [a, b].contains(&&Dim::Fixed(1));
+        if except.is_none() && !axes.iter().all(repeated) {
+            axes.retain(|axis| !repeated(axis));
+        }
+        axes
+    }
+
     /// This shape with another last axis.
     pub fn with_channels(&self, channels: usize) -> Shape {
         let mut shape = self.clone();

@@ -334,16 +334,21 @@ impl Trace {
     /// A fault with the shapes and origins of its operands.
     fn sentence(&self, fault: &Fault, ids: &[ValueId]) -> String {
         self.read(|graph| {
-            let from = |operand: usize| {
-                let value = &graph.values[ids[operand]];
-                format!("{} from {}", value.shape, value.origin)
+            let value = |operand: usize| &graph.values[ids[operand]];
+            let from = |operand: usize| value(operand).description();
+            let unequal = |left: usize, right: usize, beside: Option<usize>| {
+                let axes = value(left).shape.differences(&value(right).shape, beside);
+                let axes: Vec<_> = axes.iter().map(|(axis, a, b)| format!("axis {axis} ({a} and {b})")).collect();
+                let on = if axes.is_empty() { String::new() } else { format!(" on {}", axes.join(", ")) };
+                format!("shapes differ{on}: {} and {}", from(left), from(right))
             };
             match fault {
                 Fault::Size { input, axis, expected, what, got } => {
                     format!("expected {expected} {what} on axis {axis}, got {got} in {}", from(*input))
                 }
                 Fault::Rank { input, expected } => format!("expected {expected}, got {}", from(*input)),
-                Fault::Unequal { left, right } => format!("shapes differ: {} and {}", from(*left), from(*right)),
+                Fault::Unequal { left, right } => unequal(*left, *right, None),
+                Fault::UnequalBeside { left, right, axis } => unequal(*left, *right, Some(*axis)),
                 Fault::Operand { input, expected, got } => {
                     format!("expected {expected}, got {got} in {}", from(*input))
                 }

@@ -155,8 +155,12 @@ impl Conv2d {
         if self.channels == 0 || self.kernel.h == 0 || self.kernel.w == 0 {
             return Some(format!("{} filters of {}×{} pixels", self.channels, self.kernel.h, self.kernel.w));
         }
-        if let Some(channels) = channels.filter(|channels| groups == 0 || channels % groups != 0) {
-            return Some(format!("groups = {groups} does not divide the {channels} input channels"));
+        if groups == 0 {
+            return Some("groups must be at least 1, got 0".into());
+        }
+        if let Some(channels) = channels.filter(|channels| channels % groups != 0) {
+            let expected = format!("a number of input channels on axis C that groups = {groups} divides");
+            return Some(format!("expected {expected}, got {channels} in {}", x.description()));
         }
         let table = self.table.as_ref()?;
         if groups != 1 || table.outputs() != self.channels {

@@ -100,14 +100,22 @@ impl ConvTranspose2d {
     }
 
     /// What is wrong with the settings, in a sentence; sizes are the operation's business.
-    fn mistake(&self, channels: usize) -> Option<String> {
+    fn mistake(&self, x: &Node) -> Option<String> {
+        let channels = x.shape().channels();
         let groups = self.settings.groups;
         if self.channels == 0 || self.kernel.h == 0 || self.kernel.w == 0 {
             return Some(format!("{} filters of {}×{} pixels", self.channels, self.kernel.h, self.kernel.w));
         }
-        let divides = |channels: usize| groups != 0 && channels.is_multiple_of(groups);
-        let wrong = [(channels, "input"), (self.channels, "output")].into_iter().find(|&(count, _)| !divides(count));
-        wrong.map(|(count, side)| format!("groups = {groups} does not divide the {count} {side} channels"))
+        if groups == 0 {
+            return Some("groups must be at least 1, got 0".into());
+        }
+        if !channels.is_multiple_of(groups) {
+            let expected = format!("a number of input channels on axis C that groups = {groups} divides");
+            return Some(format!("expected {expected}, got {channels} in {}", x.description()));
+        }
+        let outputs = self.channels;
+        let wrong = !outputs.is_multiple_of(groups);
+        wrong.then(|| format!("groups = {groups} does not divide the {outputs} output channels"))
     }
 }
 
@@ -115,7 +123,7 @@ impl Layer for ConvTranspose2d {
     fn forward(&self, x: &Node) -> Node {
         let (trace, channels) = (x.trace(), x.shape().channels());
         if x.shape().rank() == 4
-            && let Some(mistake) = self.mistake(channels)
+            && let Some(mistake) = self.mistake(x)
         {
             return trace.fail("ConvTranspose2d", mistake);
         }

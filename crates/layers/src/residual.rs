@@ -57,7 +57,9 @@ impl ShortcutLayer {
     fn zero_padded(&self, x: &Node) -> Node {
         let given = x.channels();
         let Some(missing) = self.channels.checked_sub(given) else {
-            let reason = format!("zeros cannot make {} channels of {given}", self.channels);
+            let expected =
+                format!("at most {} channels on axis C (zeros are added, none is taken away)", self.channels);
+            let reason = format!("expected {expected}, got {given} in {}", x.description());
             return x.trace().fail("Shortcut", reason);
         };
         let x = self.sampled(x);

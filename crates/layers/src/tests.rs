@@ -275,16 +275,14 @@ fn mistakes_have_their_sentences() {
         ),
         (
             mistake(Conv2d::new(9, 3).groups(3), picture),
-            "layer (Conv2d): groups = 3 does not divide the 64 input channels",
+            "layer (Conv2d): expected a number of input channels on axis C that groups = 3 divides, got 64 in [N, 8, 8, 64] \
+             from input \"input\"",
         ),
         (
             mistake(Conv2d::new(9, 3).groups(4), picture),
             "layer (Conv2d): groups = 4 does not divide the 9 output channels",
         ),
-        (
-            mistake(Conv2d::new(9, 3).groups(0), picture),
-            "layer (Conv2d): groups = 0 does not divide the 64 input channels",
-        ),
+        (mistake(Conv2d::new(9, 3).groups(0), picture), "layer (Conv2d): groups must be at least 1, got 0"),
         (mistake(Conv2d::new(0, 3), picture), "layer (Conv2d): 0 filters of 3×3 pixels"),
         (mistake(Conv2d::new(1, 3).stride(0), picture), "layer (Conv2d): stride_h must be at least 1, got 0"),
         (mistake(Conv2d::new(3, 3), &[8]), "layer (Conv2d): expected [N, H, W, C], got [N, 8] from input \"input\""),
@@ -316,13 +314,21 @@ fn mistakes_have_their_sentences() {
             mistake(LayerNorm::new().epsilon(f32::NAN), picture),
             "layer (LayerNorm): epsilon must be a positive number, got NaN",
         ),
-        (mistake(GroupNorm::new(5), picture), "layer (GroupNorm): groups = 5 does not divide the 64 channels"),
-        (mistake(GroupNorm::new(0), picture), "layer (GroupNorm): groups = 0 does not divide the 64 channels"),
+        (
+            mistake(GroupNorm::new(5), picture),
+            "layer (GroupNorm): expected a number of channels on axis C that groups = 5 divides, got 64 in [N, 8, 8, 64] \
+             from input \"input\"",
+        ),
+        (mistake(GroupNorm::new(0), picture), "layer (GroupNorm): groups must be at least 1, got 0"),
         (
             mistake(InstanceNorm::new(), &[8]),
             "layer (InstanceNorm): expected two or more numbers a group, got one in [N, 8] from input \"input\"",
         ),
-        (mistake(Pad2d::reflect(8), picture), "layer (Pad2d): 8 pixels on axis H cannot be continued by 8"),
+        (
+            mistake(Pad2d::reflect(8), picture),
+            "layer (Pad2d): expected 9 or more pixels (to reflect them) on axis H, got 8 in [N, 8, 8, 64] from input \
+             \"input\"",
+        ),
         (mistake(Pad2d::replicate(1), &[8]), "layer (Pad2d): expected [N, H, W, C], got [N, 8] from input \"input\""),
         (
             mistake(ConvTranspose2d::new(4, 3).output_padding(1), picture),
@@ -352,13 +358,19 @@ fn mistakes_have_their_sentences() {
         (mistake(Branches::new(), picture), "layer (Branches): there are no branches"),
         (
             mistake(Branches::new().then(Conv2d::new(4, 1)).then(Conv2d::new(4, 3)), picture),
-            "layer (Branches): shapes differ: [N, 8, 8, 4] from layer.0 (Conv2d) and [N, 6, 6, 4] from layer.1 (Conv2d)",
+            "layer (Branches): shapes differ on axis H (8 and 6), axis W (8 and 6): [N, 8, 8, 4] from layer.0 (Conv2d) and \
+             [N, 6, 6, 4] from layer.1 (Conv2d)",
         ),
         (
             mistake(Residual::new(Conv2d::new(4, 1)), picture),
-            "layer (Residual): shapes differ: [N, 8, 8, 4] from layer (Residual) and [N, 8, 8, 64] from input \"input\"",
+            "layer (Residual): shapes differ on axis C (4 and 64): [N, 8, 8, 4] from layer (Residual) and \
+             [N, 8, 8, 64] from input \"input\"",
         ),
-        (mistake(Shortcut::ZeroPad.to(32, 2), picture), "layer (Shortcut): zeros cannot make 32 channels of 64"),
+        (
+            mistake(Shortcut::ZeroPad.to(32, 2), picture),
+            "layer (Shortcut): expected at most 32 channels on axis C (zeros are added, none is taken away), got 64 in \
+             [N, 8, 8, 64] from input \"input\"",
+        ),
         (
             mistake(Shortcut::ZeroPad.to(64, 0), picture),
             "layer (Shortcut): the pooling stride is 0 x 0: both must be 1 or more",

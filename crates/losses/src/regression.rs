@@ -10,7 +10,7 @@ use ocelli_graph::Node;
 #[track_caller]
 pub fn mse(x: &Node, target: &Node) -> Node {
     if x.id().is_some() && target.id().is_some() && x.shape() != target.shape() {
-        let reason = format!("shapes differ: {} and {}", x.shape(), target.shape());
+        let reason = format!("shapes differ: {} and {}", x.description(), target.description());
         return x.trace().fail("MeanSquaredError", reason);
     }
     (x - target).square().mean()

@@ -29,6 +29,16 @@ pub enum Schedule {
         /// What it is multiplied with.
         factor: f32,
     },
+    /// Always `factor` over `epochs`, then another schedule over what is left: a small rate until a deep network has found
+    /// a direction (He et al. 2015, section 4.2, for 110 layers).
+    ConstantWarmUp {
+        /// How long.
+        epochs: f32,
+        /// The factor until then.
+        factor: f32,
+        /// What follows; its time starts at 0.
+        then: Box<Schedule>,
+    },
     /// Half a cosine from 1 at the start to `last` at the end (Loshchilov and Hutter 2017, without restarts).
     Cosine {
         /// The factor at the end.
@@ -103,6 +113,10 @@ impl Schedule {
                 let epochs = f64::from(*epochs);
                 if time < epochs { (time / epochs) as f32 } else { then.factor(time - epochs, total - epochs) }
             }
+            Schedule::ConstantWarmUp { epochs, factor, then } => {
+                let epochs = f64::from(*epochs);
+                if time < epochs { *factor } else { then.factor(time - epochs, total - epochs) }
+            }
             Schedule::OneCycle { peak, first, last } => {
                 let (share, peak) = (time / total.max(1e-9), f64::from(*peak));
                 if share < peak {
@@ -116,7 +130,7 @@ impl Schedule {
 
     /// A plateau's factor after an epoch with this loss.
     pub(crate) fn observe(&self, loss: f32, state: &mut PlateauState) {
-        if let Schedule::WarmUp { then, .. } = self {
+        if let Schedule::WarmUp { then, .. } | Schedule::ConstantWarmUp { then, .. } = self {
             return then.observe(loss, state);
         }
         let Schedule::Plateau { factor, patience, threshold } = *self else { return };
@@ -165,6 +179,12 @@ mod tests {
         close(warm.factor(1.0, 10.0), 0.5);
         close(warm.factor(2.0, 10.0), 1.0);
         close(warm.factor(6.0, 10.0), 0.5);
+        let then = Box::new(Schedule::MultiStep { at: vec![4.0], factor: 0.1 });
+        let low = Schedule::ConstantWarmUp { epochs: 1.0, factor: 0.2, then };
+        close(low.factor(0.0, 10.0), 0.2);
+        close(low.factor(0.99, 10.0), 0.2);
+        close(low.factor(1.0, 10.0), 1.0);
+        close(low.factor(5.0, 10.0), 0.1);
         let cycle = Schedule::OneCycle { peak: 0.3, first: 0.04, last: 0.0004 };
         close(cycle.factor(0.0, 10.0), 0.04);
         close(cycle.factor(3.0, 10.0), 1.0);

@@ -150,3 +150,60 @@ fn any_grey_values_give_a_digit_or_an_error() {
         assert!((10.0..18.0).contains(&x) && (10.0..18.0).contains(&y));
     }
 }
+
+/// An archive of these files.
+fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut archive = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
+    for (name, bytes) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        archive.append_data(&mut header, name, *bytes).unwrap();
+    }
+    archive.into_inner().unwrap().finish().unwrap()
+}
+
+fn png(width: u32, height: u32, colour: [u8; 3]) -> Vec<u8> {
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    RgbImage::from_pixel(width, height, image::Rgb(colour)).write_to(&mut bytes, ImageFormat::Png).unwrap();
+    bytes.into_inner()
+}
+
+fn loaded(bytes: &[u8]) -> std::result::Result<crate::Images, String> {
+    let (folder, path) = folder();
+    std::fs::write(&path, bytes).unwrap();
+    load_archive(&path, vec!["cat".into(), "dog".into()]).map_err(|error| text(&folder, error))
+}
+
+#[test]
+fn an_archive_has_a_folder_for_each_class() {
+    let (a, b, c) = (png(3, 2, [1, 2, 3]), png(3, 2, [4, 5, 6]), png(3, 2, [7, 8, 9]));
+    let whole = archive(&[("train/dog/1.png", &a), ("train/cat/1.png", &b), ("train/dog/2.png", &c)]);
+    let images = loaded(&whole).unwrap();
+    assert_eq!((images.shape(), images.labels()), ([2, 3, 3], &[1, 0, 1][..]));
+    assert_eq!(images.picture(1).unwrap(), [4, 5, 6].repeat(6));
+    // A cut or a damaged archive is an error or, where only the end of the archive is lost, the same pictures.
+    for at in 0..whole.len() {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 0x55;
+        for bytes in [&damaged[..], &whole[..at]] {
+            match loaded(bytes) {
+                Ok(read) => assert!(read.len() <= 3, "byte {at}"),
+                Err(text) => assert!(text.starts_with("picture: ") || text.starts_with("picture/"), "{at}: {text}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn what_does_not_belong_into_an_archive_is_named() {
+    let good = png(2, 2, [0; 3]);
+    let text = |name: &str, bytes: &[u8]| loaded(&archive(&[("a/cat/1.png", &good), (name, bytes)])).unwrap_err();
+    assert_eq!(text("a/cow/1.png", &good), "picture/a/cow/1.png: \"cow\" is none of the classes cat, dog");
+    assert_eq!(text("1.png", &good), "picture/1.png: not in a folder that names its class");
+    let other = "picture/a/dog/1.png: 3 x 2 pixels, but the pictures before it have 2 x 2";
+    assert_eq!(text("a/dog/1.png", &png(2, 3, [0; 3])), other);
+    let reason = "picture/cat/readme: neither a PNG nor a JPEG picture that can be read";
+    assert_eq!(text("cat/readme", b"no picture at all"), reason);
+    assert_eq!(loaded(&archive(&[])).unwrap_err(), "picture: no pictures");
+    assert!(loaded(b"no archive").unwrap_err().starts_with("picture: damaged archive ("));
+}

@@ -27,7 +27,7 @@ impl Op for Concat {
                 _ => return Err(Fault::Unequal { left: 0, right: i }),
             };
             if elsewhere(x[0]) != elsewhere(other) {
-                return Err(Fault::Unequal { left: 0, right: i });
+                return Err(Fault::UnequalBeside { left: 0, right: i, axis: self.axis });
             }
             dims[self.axis] = sum;
         }

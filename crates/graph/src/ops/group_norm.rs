@@ -42,8 +42,12 @@ impl Op for GroupNormOp {
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         check_normalised(x, self.epsilon)?;
         let (dims, channels, groups) = (x[0].dims(), x[0].channels(), self.groups);
-        if groups == 0 || !channels.is_multiple_of(groups) {
-            return Err(Fault::Setting(format!("groups = {groups} does not divide the {channels} channels")));
+        if groups == 0 {
+            return Err(Fault::Setting("groups must be at least 1, got 0".into()));
+        }
+        if !channels.is_multiple_of(groups) {
+            let expected = format!("a number of channels on axis C that groups = {groups} divides");
+            return Err(Fault::Operand { input: 0, expected, got: channels.to_string() });
         }
         let pixels: usize = dims[1..dims.len() - 1].iter().map(|dim| dim.at(1)).product();
         if pixels * channels / groups < 2 {

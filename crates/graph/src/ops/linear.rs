@@ -44,7 +44,8 @@ impl Op for MatMul {
         expect_rank(x, 1, 2, "a matrix of two axes")?;
         let ((m, inner), (inner_b, n)) = (self.a.sizes(x[0]), self.b.sizes(x[1]));
         if inner != inner_b {
-            return Err(Fault::Unequal { left: 0, right: 1 });
+            let expected = format!("{inner_b} columns (the rows of the other matrix) on axis C");
+            return Err(Fault::Operand { input: 0, expected, got: inner.to_string() });
         }
         if let (Dim::Batch(_), Dim::Batch(_)) = (m, n) {
             return Err(Fault::Setting("a matrix of N by N grows with the square of the batch".into()));

@@ -2,7 +2,7 @@
 
 use super::{expect_rank, four};
 use crate::{Dim, Fault, Grads, Node, Op, Operands, Reach, Shape};
-use ocelli_kernels::pad::{PadGeometry, PadSettings, pad_backward, pad_forward};
+use ocelli_kernels::pad::{PadError, PadGeometry, PadMode, PadSettings, pad_backward, pad_forward};
 
 /// A picture, continued by its mirror image or by its edge: before a convolution that is not to see zeros. (Zeros are part of
 /// the convolution.)
@@ -26,7 +26,16 @@ struct PadBackward {
 
 impl PadOp {
     fn geometry(&self, x: &[usize]) -> Result<PadGeometry, Fault> {
-        PadGeometry::new(&self.0, four(x)).map_err(|error| Fault::Setting(error.to_string()))
+        PadGeometry::new(&self.0, four(x)).map_err(|error| match error {
+            PadError::TooFew { axis, pixels, padding } => {
+                let least = match self.0.mode {
+                    PadMode::Reflect => format!("{} or more pixels (to reflect them)", padding.saturating_add(1)),
+                    PadMode::Replicate => "1 or more pixels (to repeat them)".into(),
+                };
+                Fault::Operand { input: 0, expected: format!("{least} on axis {axis}"), got: pixels.to_string() }
+            }
+            PadError::Overflow => Fault::Setting(error.to_string()),
+        })
     }
 }
 

@@ -57,10 +57,11 @@ fn unequal_shapes_name_both_origins() {
     };
     assert_eq!(
         mistake(network, &[8, 8, 3]),
-        "(Add): shapes differ: [N, 8, 8, 3] from input \"input\" and [N, 6, 6, 4] from block (Block)"
+        "(Add): shapes differ on axis H (8 and 6), axis W (8 and 6), axis C (3 and 4): [N, 8, 8, 3] from input \"input\" \
+         and [N, 6, 6, 4] from block (Block)"
     );
     let inside = |x: &Node| x.apply("outer", func(|x| x.apply("block", Block { channels: 3 }) + x));
-    assert!(mistake(inside, &[8, 8, 3]).starts_with("outer (Add): shapes differ: "));
+    assert!(mistake(inside, &[8, 8, 3]).starts_with("outer (Add): shapes differ on axis H (6 and 8), "));
 }
 
 #[test]

@@ -1,0 +1,210 @@
+//! Residual networks learn CIFAR-10, by the recipe of He, Zhang, Ren and Sun (2015, section 4.2).
+//!
+//! ```sh
+//! cargo run --release --example train_cifar -- --data DIR --depth 20
+//! cargo run --release --example train_cifar -- --data DIR --depth 56 --shortcut plain --out runs/plain56
+//! ```
+//!
+//! `DIR` holds `data_batch_1.bin` and its fellows, or has them in `cifar-10-batches-bin`; files with some of the records do
+//! too. Weights, checkpoint, log and curves are written into `--out`; a run that was stopped goes on with `--resume`.
+
+mod common;
+
+use clap::{Parser, ValueEnum};
+use common::{Common, exit_on_error};
+use ocelli::{
+    data::{Images, Part, RandomCrop, RandomMirror, Statistics, cifar10, find, images::load_archive},
+    models::Metadata,
+    prelude::*,
+    tensor::Key,
+    train::{Interrupt, Outcome, Prediction, evaluate, plot},
+};
+use std::{
+    error::Error,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    time::Instant,
+};
+
+/// Residual networks learn CIFAR-10.
+#[derive(Parser, Debug)]
+struct Arguments {
+    #[command(flatten)]
+    common: Common,
+    /// Where the files of CIFAR-10 are; then $OCELLI_DATA and ./data are looked into.
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// How many layers: 20, 32, 44, 56 or 110.
+    #[arg(long, default_value_t = 20)]
+    depth: usize,
+    /// What is added to the result of a block.
+    #[arg(long, value_enum, default_value_t = Kind::A)]
+    shortcut: Kind,
+    /// How often every picture is seen. The paper has 182 (64,000 steps).
+    #[arg(long, default_value_t = 182)]
+    epochs: u64,
+    /// Pictures a step.
+    #[arg(long, default_value_t = 128)]
+    batch: usize,
+    /// The learning rate of the first half of the steps.
+    #[arg(long, default_value_t = 0.1)]
+    rate: f32,
+    /// Learn from so many pictures only.
+    #[arg(long)]
+    samples: Option<usize>,
+    /// Where everything is written.
+    #[arg(long, default_value = "runs/cifar")]
+    out: PathBuf,
+    /// Go on with the run in --out.
+    #[arg(long)]
+    resume: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    /// Of every second pixel, with channels of zeros.
+    #[value(name = "A")]
+    A,
+    /// Projected where the sizes differ.
+    #[value(name = "B")]
+    B,
+    /// Nothing: the plain networks, which become worse with depth.
+    #[value(name = "plain")]
+    Plain,
+}
+
+impl Arguments {
+    fn network(&self) -> Result<CifarResNet, String> {
+        let network = match self.depth {
+            20 => CifarResNet::resnet20(10),
+            32 => CifarResNet::resnet32(10),
+            44 => CifarResNet::resnet44(10),
+            56 => CifarResNet::resnet56(10),
+            110 => CifarResNet::resnet110(10),
+            other => return Err(format!("no network of {other} layers; there are 20, 32, 44, 56 and 110")),
+        };
+        Ok(match self.shortcut {
+            Kind::A => network,
+            Kind::B => network.shortcut(Shortcut::Projection),
+            Kind::Plain => network.plain(),
+        })
+    }
+
+    /// A tenth of the rate after half of the steps, a hundredth after three quarters. 110 layers do not start to learn at
+    /// 0.1: they see a tenth of it for 400 steps, or for a tenth of a short run.
+    fn schedule(&self, batches: usize) -> Schedule {
+        let epochs = self.epochs as f32;
+        let warm_up = if self.depth == 110 { (400.0 / batches as f32).min(epochs / 10.0) } else { 0.0 };
+        let at = [0.5, 0.75].map(|share| share * epochs - warm_up).into();
+        let steps = Schedule::MultiStep { at, factor: 0.1 };
+        if warm_up == 0.0 {
+            return steps;
+        }
+        Schedule::ConstantWarmUp { epochs: warm_up, factor: 0.1, then: Box::new(steps) }
+    }
+}
+
+/// Every part as the network wants it.
+struct Pictures {
+    /// What it learns from: standardised, moved by up to 4 pixels and mirrored at random.
+    train: Arc<dyn Dataset>,
+    /// What the training is watched with.
+    watch: Arc<dyn Dataset>,
+    /// What is looked at once, at the end.
+    test: Arc<dyn Dataset>,
+    statistics: Statistics,
+}
+
+/// JPEG pictures of CIFAR-10 that may lie beside a part of its records, a folder for each class.
+fn jpegs(folder: &Path, part: Part) -> Result<Option<Images>, ocelli::data::Error> {
+    let name = match part {
+        Part::Train => "train_jpeg_20000.tar.gz",
+        Part::Test => "test_jpeg_2000.tar.gz",
+    };
+    let path = folder.join(name);
+    path.is_file().then(|| load_archive(path, cifar10::CLASS_NAMES.map(String::from).into())).transpose()
+}
+
+/// The pictures in a folder. Those to watch with are the JPEG pictures for the test, if there are any; else a tenth of
+/// those for training, as in the paper.
+fn pictures(arguments: &Arguments) -> Result<Pictures, Box<dyn Error>> {
+    let key = Key::new(arguments.common.seed);
+    let folder = find("cifar-10", arguments.data.as_deref())?;
+    let (train, test) = (cifar10::load(&folder, Part::Train)?, cifar10::load(&folder, Part::Test)?);
+    let train: Arc<dyn Dataset> = match jpegs(&folder, Part::Train)? {
+        Some(more) => Arc::new(train.chain(more)?),
+        None => Arc::new(train),
+    };
+    // Drawn, because archives have their classes one after the other.
+    let samples = arguments.samples.unwrap_or(train.len()).min(train.len());
+    let (_, train) = train.split(samples, key.with("samples"))?;
+    let (train, watch): (Arc<dyn Dataset>, Arc<dyn Dataset>) = match jpegs(&folder, Part::Test)? {
+        Some(watch) => (Arc::new(train), Arc::new(watch)),
+        None => {
+            let (train, watch) = train.split(samples / 10, key.with("watch"))?;
+            (Arc::new(train), Arc::new(watch))
+        }
+    };
+    let statistics = Statistics::of(&train)?;
+    let train = train
+        .standardise(&statistics)?
+        .augment(RandomCrop { margin: 4, background: 0.0 }, key.with("crop"))?
+        .augment(RandomMirror, key.with("mirror"))?;
+    let (watch, test) = (watch.standardise(&statistics)?, test.standardise(&statistics)?);
+    Ok(Pictures { train: Arc::new(train), watch: Arc::new(watch), test: Arc::new(test), statistics })
+}
+
+fn main() -> ExitCode {
+    exit_on_error(run(&Arguments::parse()))
+}
+
+fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    arguments.common.start()?;
+    let (started, seed, out) = (Instant::now(), arguments.common.seed, &arguments.out);
+    let network = arguments.network()?;
+    let Pictures { train, watch, test, statistics } = pictures(arguments)?;
+    println!("{} pictures to learn from, {} to watch with, {} to test", train.len(), watch.len(), test.len());
+    let names = test.class_names().to_vec();
+    let train = Loader::new(train, arguments.batch)?.shuffle(seed);
+    let (watch, test) = (Loader::new(watch, 250)?, Loader::new(test, 250)?);
+
+    let mut model = Model::of(network, [32, 32, 3], seed)?;
+    println!("{}", model.summary_for(arguments.batch)?);
+    let mut trainer = Trainer::new(arguments.epochs)
+        .schedule(arguments.schedule(train.batches()))
+        .folder(out)
+        .checkpoint_every(100)
+        .interrupt(Interrupt::on_ctrl_c()?);
+    if arguments.resume {
+        trainer = trainer.resume();
+    }
+    let mut sgd = Sgd::new(arguments.rate).momentum(0.9).weight_decay(1e-4);
+    let loss = |t: &Trace| softmax_cross_entropy(&t.output(), &t.labels("labels"));
+    let report = trainer.run(&mut model, loss, &mut sgd, &train, Some(&watch))?;
+
+    let joined = |numbers: &[f32]| numbers.iter().map(f32::to_string).collect::<Vec<_>>().join(",");
+    let metadata = Metadata::from([
+        ("architecture".to_string(), format!("cifar_resnet{} {:?}", arguments.depth, arguments.shortcut)),
+        ("classes".to_string(), names.join(",")),
+        ("mean".to_string(), joined(&statistics.mean)),
+        ("deviation".to_string(), joined(&statistics.deviation)),
+    ]);
+    save_weights(&model, out.join("weights.safetensors"), &metadata)?;
+    if !report.history.is_empty() {
+        plot::curves(&report.history, out.join("curves.png"))?;
+    }
+    if report.outcome == Outcome::Interrupted {
+        println!("stopped; go on with --resume --out {}", out.display());
+        return Ok(());
+    }
+
+    let evaluation = evaluate(&model, loss, &test, Prediction::Largest)?;
+    println!("{}", evaluation.confusion);
+    plot::confusion(&evaluation.confusion, &names, out.join("confusion.png"))?;
+    println!("written to {}: weights, checkpoint, log, curves and confusion", out.display());
+    let (scores, seconds) = (&evaluation.scores, started.elapsed().as_secs_f64());
+    let (share, right, all) = (scores.top1(), scores.correct(), scores.samples());
+    println!("test accuracy: {share:.4} ({right} of {all}), {} epochs, {seconds:.1} s", report.history.len());
+    Ok(())
+}
