@@ -1,5 +1,11 @@
 //! Passes over the graph before it is laid out in memory.
 
+mod fuse_batch_norm;
+mod recompute;
+
+pub(crate) use fuse_batch_norm::fuse_batch_norm;
+pub(crate) use recompute::{is_within, recompute};
+
 use crate::{Call, Graph, Mode, Precision, ValueId, ops::Arithmetic};
 use std::{
     any::Any,

@@ -2,8 +2,10 @@
 
 mod batch_norm;
 mod building;
+mod fusing;
 mod gradients;
 mod planning;
+mod recomputing;
 mod running;
 
 use crate::{Batch, Key, Model, Node, Tensor};

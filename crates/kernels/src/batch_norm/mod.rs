@@ -4,16 +4,18 @@
 //! and writes the output, activation included; [`batch_norm_backward_parameters`] reads the input and the gradient;
 //! [`batch_norm_backward_data`] reads both again and writes the input's gradient. Nothing is kept but the input and two
 //! numbers for each channel: where the activation was passed through is found by computing its argument again,
-//! without another tensor to read.
+//! without another tensor to read. [`batch_norm_add_forward`] also adds a residual before the activation.
 
 mod backward;
 mod forward;
+mod residual;
 mod statistics;
 #[cfg(test)]
 mod tests;
 
 pub use backward::{Through, batch_norm_backward_data, batch_norm_backward_parameters};
 pub use forward::batch_norm_forward;
+pub use residual::{batch_norm_add_backward_parameters, batch_norm_add_forward};
 pub use statistics::batch_norm_statistics;
 
 use ocelli_simd::Isa;
