@@ -8,8 +8,8 @@ mod streams;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use ocelli::kernels::batch_norm::{
-    BatchNorm, Through, batch_norm_backward_data, batch_norm_backward_parameters, batch_norm_forward,
-    batch_norm_statistics,
+    BatchNorm, Through, batch_norm_add_backward_parameters, batch_norm_add_forward, batch_norm_backward_data,
+    batch_norm_backward_parameters, batch_norm_forward, batch_norm_statistics,
 };
 use ocelli::kernels::broadcast::{Binary, Broadcast, binary};
 use ocelli::kernels::dropout::dropout;
@@ -159,9 +159,19 @@ fn batch_normalisation(criterion: &mut Criterion) {
         bench::<2, 0, 0>(criterion, &format!("batch_norm_backward_parameters_{channels}"), |[x, dy], [y, z, _]| {
             batch_norm_backward_parameters(&norm, x, dy, &mut y[..channels], &mut z[..channels]);
         });
+        bench::<2, 0, 1>(criterion, &format!("batch_norm_add_forward_{channels}"), |[x, residual], [y, ..]| {
+            batch_norm_add_forward(&norm, x, Source::Slice(residual), y);
+        });
+        bench::<2, 1, 0>(
+            criterion,
+            &format!("batch_norm_add_backward_parameters_{channels}"),
+            |[x, y], [dy, dgamma, dbeta]| {
+                batch_norm_add_backward_parameters(&norm, x, y, dy, &mut dgamma[..channels], &mut dbeta[..channels]);
+            },
+        );
         let through = Through::Batch { dgamma: &gamma, dbeta: &beta };
         bench::<2, 0, 1>(criterion, &format!("batch_norm_backward_data_{channels}"), |[x, dy], [dx, ..]| {
-            batch_norm_backward_data(&norm, x, dy, through, dx);
+            batch_norm_backward_data(&norm, x, Source::Slice(dy), through, dx, Accumulate::Set);
         });
     }
 }

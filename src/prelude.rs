@@ -1,7 +1,9 @@
 //! What most programs need: `use ocelli::prelude::*`.
 
 pub use ocelli_data::{Dataset, Loader};
-pub use ocelli_graph::{Batch, Layer, Mode, Model, Node, Objective, Shared, Step, Tensor, Trace, Wrt, func};
+pub use ocelli_graph::{
+    Batch, Layer, Mode, Model, Node, Objective, Recomputed, Shared, Step, Tensor, Trace, Wrt, func,
+};
 pub use ocelli_layers::{
     Activation, AvgPool2d, BatchNorm, Branches, Conv2d, ConvTranspose2d, Dense, Distribution, Dropout, Flatten,
     GlobalAvgPool, GroupNorm, Inception, Init, InstanceNorm, LayerNorm, LocalResponseNorm, MaxPool2d, Pad2d, Padding,

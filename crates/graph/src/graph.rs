@@ -1,7 +1,11 @@
 //! The graph as data.
 
 use crate::{Dim, ElementKind, Initializer, Layer, Op, Reach, Result, Shape, model::described, ops::Reshape};
-use std::{any::Any, collections::BTreeMap, sync::Arc};
+use std::{
+    any::Any,
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// The number of a value in its graph.
 pub type ValueId = usize;
@@ -105,6 +109,8 @@ pub struct Graph {
     pub parameters: BTreeMap<String, ParameterSpec>,
     /// At the end of a training step, the state at this path becomes this value.
     pub updates: Vec<(String, ValueId)>,
+    /// Paths of layers whose inner activations a training step computes again for backward; see [`crate::Recomputed`].
+    pub recomputed: BTreeSet<String>,
 }
 
 impl Graph {

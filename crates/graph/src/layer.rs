@@ -110,3 +110,44 @@ impl<L: Layer> Layer for Shared<L> {
         Some((self.id, &self.path))
     }
 }
+
+/// A layer whose inner activations a training step does not keep for backward, but computes again from the layer's input when
+/// backward comes to it (Chen et al. 2016): less memory for more time, with the same numbers to the bit. What comes into the
+/// layer and what leaves it is kept. [`Model::recompute`](crate::Model::recompute) says the same of a layer by its path.
+///
+/// It goes by the path at which it is applied, with all that is below. One that is inside another is part of it: the outer one
+/// is computed again as a whole.
+///
+/// ```
+/// use ocelli_graph::{Mode, Model, Node, Recomputed, Wrt, func};
+/// let block = |x: &Node| x.tanh().square().tanh().square().tanh();
+/// let peak = |model: &Model| -> Result<usize, ocelli_graph::Error> {
+///     let mut objective = model.objective_of(Mode::Train, Wrt::Values(&["input"]), |t| t.output().mean())?;
+///     Ok(objective.plan(model, 64)?.peak_bytes())
+/// };
+/// let kept = Model::build(|x| x.apply("a", func(block)).apply("b", func(block)), [100], 0)?;
+/// let block = Recomputed(func(block));
+/// let recomputed = Model::build(|x| x.apply("a", &block).apply("b", &block), [100], 0)?;
+/// assert!(peak(&recomputed)? < peak(&kept)?);
+/// # Ok::<(), ocelli_graph::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Recomputed<L>(
+    /// The layer.
+    pub L,
+);
+
+impl<L: Layer> Layer for Recomputed<L> {
+    fn forward(&self, x: &Node) -> Node {
+        x.trace().recompute_layer();
+        self.0.forward(x)
+    }
+
+    fn kind(&self) -> String {
+        self.0.kind()
+    }
+
+    fn sharing(&self) -> Option<(u64, &str)> {
+        self.0.sharing()
+    }
+}

@@ -6,8 +6,8 @@
 //! allocating:
 //!
 //! ```text
-//! describe              plan                                                       run
-//! fn(&Node) -> Node  →  lower(mode) · differentiate · prune · fuse · fold · memory  →  kernels over one arena
+//! describe              plan                                                run
+//! fn(&Node) -> Node  →  lower(mode) · fuse · differentiate · prune · fold · memory  →  kernels over one arena
 //! ```
 //!
 //! The main decision is that gradients are nodes of the same graph. What needs no gradient is never computed or kept, a
@@ -55,7 +55,7 @@ pub use error::{BuildError, Error, Fault, Result};
 pub use graph::{Call, FeatureLayout, Graph, ParameterRole, ParameterSpec, Source, ValueId, ValueInfo};
 pub use inference::{Inference, Outputs, Session};
 pub use initial::{Constant, Initializer, Values};
-pub use layer::{Func, Layer, Shared, func};
+pub use layer::{Func, Layer, Recomputed, Shared, func};
 pub use model::Model;
 pub use node::Node;
 pub use objective::{Objective, Step, Wrt};

@@ -167,6 +167,30 @@ impl Model {
         Ok(())
     }
 
+    /// Makes objectives made afterwards compute the activations inside the layer at `path` again for backward, in place of
+    /// keeping them, as if the layer were a [`Recomputed`](crate::Recomputed) one: less memory for more time. Best said of
+    /// each of several blocks in a row; one that is named as a whole is computed again as a whole.
+    ///
+    /// ```
+    /// use ocelli_graph::Model;
+    /// let mut model = Model::build(|x| x.scope("a", |x| x.tanh().tanh()).scope("b", |x| x.tanh().tanh()), [3], 0)?;
+    /// for block in ["a", "b"] {
+    ///     model.recompute(block)?;
+    /// }
+    /// assert!(model.recompute("c").is_err());
+    /// # Ok::<(), ocelli_graph::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] if there is no such layer.
+    pub fn recompute(&mut self, path: &str) -> Result<()> {
+        if !self.graph.calls.iter().any(|call| passes::is_within(&call.path, path)) {
+            return Err(Error::Unknown { name: path.into(), known: self.graph.known_names() });
+        }
+        self.graph.recomputed.insert(path.into());
+        Ok(())
+    }
+
     /// The inference plan for `n` samples and the named values. Plans are kept.
     ///
     /// # Errors

@@ -31,6 +31,8 @@ pub enum Wrt<'a> {
 pub struct Objective {
     graph: Graph,
     loss: ValueId,
+    /// Values from this number on were made by differentiation.
+    first_gradient: ValueId,
     /// Names and gradients, in the order in which backward produces them.
     gradients: Arc<Vec<(String, ValueId)>>,
     /// Activations that a step can be asked for.
@@ -61,8 +63,12 @@ impl Objective {
         passes::hold_frozen(&mut graph, is_frozen);
         passes::lower(&mut graph, mode);
         let wanted = wanted(model, &graph, wrt)?;
-        let trace = Trace::reopen(graph);
         let ids: Vec<ValueId> = wanted.iter().map(|(_, id)| *id).collect();
+        let updated = graph.updates.iter().map(|(_, id)| *id);
+        let asked: Vec<ValueId> = ids.iter().copied().chain([loss]).chain(updated).collect();
+        passes::fuse_batch_norm(&mut graph, &asked);
+        let first_gradient = graph.values.len();
+        let trace = Trace::reopen(graph);
         let found = differentiate(&trace, loss, &ids);
         let graph = trace.close()?;
         let named = wanted.into_iter().zip(found);
@@ -73,6 +79,7 @@ impl Objective {
         Ok(Objective {
             graph,
             loss,
+            first_gradient,
             gradients: Arc::new(gradients),
             watched: Vec::new(),
             fingerprint: model.parameters().fingerprint(),
@@ -113,7 +120,10 @@ impl Objective {
                     weights: Weights::Changing,
                 };
                 let roots: Vec<ValueId> = loss_and_gradients.chain(watched).chain(updates).collect();
-                Ok(entry.insert(Plan::new(self.graph.clone(), &roots, planning)?))
+                let mut graph = self.graph.clone();
+                passes::prune(&mut graph, &roots);
+                passes::recompute(&mut graph, self.first_gradient, &roots);
+                Ok(entry.insert(Plan::new(graph, &roots, planning)?))
             }
         }
     }

@@ -1,10 +1,14 @@
 //! Passes over the graph before it is laid out in memory.
 
 mod constants;
+mod fuse_batch_norm;
 mod fuse_inference;
+mod recompute;
 
 pub(crate) use constants::{Constants, constants, separate_constants};
+pub(crate) use fuse_batch_norm::fuse_batch_norm;
 pub(crate) use fuse_inference::fuse_for_inference;
+pub(crate) use recompute::{is_within, recompute};
 
 use crate::{Call, Graph, Mode, Precision, ValueId, ops::Arithmetic};
 use std::{

@@ -2,11 +2,13 @@
 
 mod batch_norm;
 mod building;
-mod fusion;
 mod gradients;
 mod inference;
+mod inference_fusion;
 mod planning;
+mod recomputing;
 mod running;
+mod training_fusion;
 
 use crate::{Batch, Key, Model, Node, Tensor};
 

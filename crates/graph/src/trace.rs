@@ -286,6 +286,12 @@ impl Trace {
         });
     }
 
+    /// Marks the layer that is being described as one to be computed again.
+    pub(crate) fn recompute_layer(&self) {
+        let path = self.path();
+        self.with(|state| state.graph.recomputed.insert(path));
+    }
+
     /// The path of the layer that is being described.
     pub fn path(&self) -> String {
         self.with(|state| state.scopes.last().map_or(String::new(), |scope| scope.path.clone()))

@@ -1,7 +1,7 @@
 //! Layers in small networks: shapes, counts, and one right sentence for each mistake.
 
 use crate::*;
-use ocelli_graph::{Batch, FeatureLayout, Mode, Model, Node, Tensor, Wrt};
+use ocelli_graph::{Batch, FeatureLayout, Key, Layer, Mode, Model, Node, Recomputed, Tensor, Wrt};
 
 fn output_of(layer: impl ocelli_graph::Layer, sample: &[usize]) -> String {
     let model = Model::build(|x| x.apply("layer", &layer), sample, 0).unwrap_or_else(|error| panic!("{error}"));
@@ -395,4 +395,35 @@ fn mistakes_have_their_sentences() {
         ConnectionTable::new(2, &[&[0], &[2]]).unwrap_err().to_string(),
         "output map 1 sees input map 2, but there are 2"
     );
+}
+
+#[test]
+fn the_body_of_a_residual_block_can_be_computed_again() {
+    let body = || {
+        let conv = || Conv2d::new(6, 3).same().bias(false);
+        Sequential::new()
+            .then(conv())
+            .then(BatchNorm::new())
+            .then(Activation::Relu)
+            .then(Dropout(0.3))
+            .then(conv())
+            .then(BatchNorm::new())
+    };
+    let stack = |block: &dyn Layer| {
+        Model::build(|x| (0..6).fold(x.clone(), |x, i| x.apply(format!("block{i}"), block)), [10, 10, 6], 1).unwrap()
+    };
+    let train = |mut model: Model| {
+        let mut objective = model.objective(|t| t.output().square().mean()).unwrap();
+        let peak = objective.plan(&model, 4).unwrap().peak_bytes();
+        let x = Tensor::uniform([4, 10, 10, 6], Key::new(1));
+        let step = objective.step(&mut model, &Batch::new().with("input", x)).unwrap();
+        let gradients: Vec<_> = step.gradients().map(|(name, g)| (name.to_string(), g.to_vec())).collect();
+        let states: Vec<_> = model.parameters().iter().map(|(_, value)| value.clone()).collect();
+        ((gradients, states), peak)
+    };
+    let (kept, peak) = train(stack(&Residual::new(body())));
+    let (inside, inside_peak) = train(stack(&Residual::new(Recomputed(body()))));
+    let (whole, whole_peak) = train(stack(&Recomputed(Residual::new(body()))));
+    assert!(kept == inside && kept == whole);
+    assert!(inside_peak < peak && whole_peak < peak, "{peak} bytes, {inside_peak}, {whole_peak}");
 }

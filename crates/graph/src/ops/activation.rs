@@ -16,6 +16,12 @@ pub struct Activation(
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ActivationBackward(Unary);
 
+impl ActivationBackward {
+    pub(super) fn of(function: Unary) -> ActivationBackward {
+        ActivationBackward(function)
+    }
+}
+
 impl Op for Activation {
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         same_shape(x)

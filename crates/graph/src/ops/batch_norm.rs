@@ -1,12 +1,12 @@
-//! Batch normalisation.
+//! Batch normalisation, alone or with what follows it.
 
-use crate::{Axis, Dim, Fault, Grads, Mode, Node, Op, Operands, Shape};
+use crate::{Axis, Dim, Fault, Grads, Mode, Node, Op, Operands, Shape, ops::ActivationBackward};
 use ocelli_kernels::Activation;
 use ocelli_kernels::batch_norm::{
-    BatchNorm, Through, batch_norm_backward_data, batch_norm_backward_parameters, batch_norm_forward,
-    batch_norm_statistics,
+    BatchNorm, Through, batch_norm_add_backward_parameters, batch_norm_add_forward, batch_norm_backward_data,
+    batch_norm_backward_parameters, batch_norm_forward, batch_norm_statistics,
 };
-use ocelli_kernels::elementwise::Source;
+use ocelli_kernels::elementwise::{Source, Unary, unary_backward};
 use std::sync::Arc;
 
 /// `y = w (x − μ) / √(σ² + ε) + b` for each channel (Ioffe and Szegedy 2015).
@@ -14,11 +14,15 @@ use std::sync::Arc;
 /// In training, `μ` and `σ²` are the mean and the biased variance of the batch over all axes but the last; in inference, and
 /// where the running statistics are frozen, the running ones.
 ///
-/// # Shapes
-/// `x` `[N, …, C]`, then `w`, `b`, running mean and running variance, each `[C]` → `y` as `x`, then, in training only, mean
-/// and variance of the batch and the new running mean and variance, each `[C]`.
+/// A pass over the graph of an objective makes one operation of it and the addition and the ReLU behind it:
+/// `y = relu(w (x − μ) / √(σ² + ε) + b + residual)`.
 ///
-/// Backward keeps `x` and the statistics of the batch.
+/// # Shapes
+/// `x` `[N, …, C]`, then `w`, `b`, running mean and running variance, each `[C]`, then the residual as `x` where there is one →
+/// `y` as `x`, then, in training only, mean and variance of the batch and the new running mean and variance, each `[C]`.
+///
+/// Backward keeps `x` and the statistics of the batch. Where a ReLU passed its argument through is computed again from `x`, or,
+/// where a residual was added, read off `y`: the next layer keeps that anyway, while the residual can go.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BatchNormOp {
     /// `ε`
@@ -27,18 +31,55 @@ pub struct BatchNormOp {
     /// variance of the batch is the unbiased one.
     pub momentum: f32,
     statistics: Statistics,
+    followed_by: FollowedBy,
 }
 
 /// By which mean and variance a batch is normalised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Statistics {
+    /// Its own.
     Batch,
-    Running,
+    /// Those that are operands.
+    Given,
 }
+
+/// What is done to normalised values in the same pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FollowedBy {
+    /// Nothing.
+    Nothing,
+    /// `relu(·)`
+    Relu,
+    /// `· + residual`
+    Add,
+    /// `relu(· + residual)`
+    AddRelu,
+}
+
+impl FollowedBy {
+    fn adds(self) -> bool {
+        matches!(self, FollowedBy::Add | FollowedBy::AddRelu)
+    }
+
+    fn activation(self) -> Activation {
+        match self {
+            FollowedBy::Nothing | FollowedBy::Add => Activation::Identity,
+            FollowedBy::Relu | FollowedBy::AddRelu => Activation::Relu,
+        }
+    }
+}
+
+/// The number of the residual among the operands.
+const RESIDUAL: usize = 5;
 
 /// `dw` and `db`. Operands: `x`, `dy`, and `w`, `b`, mean and variance.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct BatchNormBackwardParameters(BatchNormOp);
+
+/// Of a normalisation with a residual and a ReLU, the gradient of their sum, which is that of the residual, and `dw` and `db`.
+/// Operands: as [`BatchNormBackwardParameters`], and `y`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct BatchNormAddBackwardParameters(BatchNormOp);
 
 /// `dx`. Operands: as [`BatchNormBackwardParameters`], and its results where statistics are those of the batch.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -60,11 +101,35 @@ pub struct BatchNormParameters<'a> {
 impl BatchNormOp {
     /// With statistics of the batch in training.
     pub fn new(epsilon: f32, momentum: f32) -> BatchNormOp {
-        BatchNormOp { epsilon, momentum, statistics: Statistics::Batch }
+        BatchNormOp { epsilon, momentum, statistics: Statistics::Batch, followed_by: FollowedBy::Nothing }
+    }
+
+    /// The same by a mean and a variance that are operands, in the places of the running ones.
+    pub(crate) fn with_statistics_given(self) -> BatchNormOp {
+        BatchNormOp { statistics: Statistics::Given, ..self }
+    }
+
+    /// The same with something done to its result.
+    pub(crate) fn followed_by(self, followed_by: FollowedBy) -> BatchNormOp {
+        BatchNormOp { followed_by, ..self }
+    }
+
+    /// Whether nothing is done to normalised values.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.followed_by == FollowedBy::Nothing
     }
 
     fn norm<'a>(&self, mean: &'a [f32], variance: &'a [f32], [gamma, beta]: [&'a [f32]; 2]) -> BatchNorm<'a> {
-        BatchNorm { mean, variance, gamma, beta, epsilon: self.epsilon, activation: Activation::Identity }
+        BatchNorm { mean, variance, gamma, beta, epsilon: self.epsilon, activation: self.followed_by.activation() }
+    }
+
+    /// Normalises `x` by these statistics.
+    fn apply(&self, norm: &BatchNorm<'_>, x: Source<'_>, residual: Option<Source<'_>>, y: &mut [f32]) {
+        match (x, residual) {
+            (Source::Slice(x), Some(residual)) => batch_norm_add_forward(norm, x, residual, y),
+            // With a residual it is the residual that may lie in the place of the result.
+            _ => batch_norm_forward(norm, x, y),
+        }
     }
 
     /// `(1 − momentum) running + momentum batch`
@@ -76,9 +141,12 @@ impl BatchNormOp {
 
 impl Op for BatchNormOp {
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
-        let of_channels = check_normalised(x, self.epsilon)?;
+        let of_channels = check_normalised(&x[..RESIDUAL], self.epsilon)?;
         if !(0.0..=1.0).contains(&self.momentum) {
             return Err(Fault::Setting(format!("the momentum {} is not in [0, 1]", self.momentum)));
+        }
+        if x.get(RESIDUAL).is_some_and(|residual| *residual != x[0]) {
+            return Err(Fault::Unequal { left: 0, right: RESIDUAL });
         }
         let statistics = vec![of_channels; self.outputs() - 1];
         Ok([vec![x[0].clone()], statistics].concat())
@@ -87,8 +155,9 @@ impl Op for BatchNormOp {
     fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
         let (x, parameters) = (k.source(0), [k.input(1), k.input(2)]);
         let running = [k.input(3), k.input(4)];
-        if self.statistics == Statistics::Running {
-            batch_norm_forward(&self.norm(running[0], running[1], parameters), x, k.output(0));
+        let residual = self.followed_by.adds().then(|| k.source(RESIDUAL));
+        if self.statistics == Statistics::Given {
+            self.apply(&self.norm(running[0], running[1], parameters), x, residual, k.output(0));
             return Ok(());
         }
         let [y, mean, variance, new_mean, new_variance] = k.outputs();
@@ -101,7 +170,7 @@ impl Op for BatchNormOp {
             Source::Slice(x) => batch_norm_statistics(x, mean, variance),
             Source::InPlace => batch_norm_statistics(y, mean, variance),
         }
-        batch_norm_forward(&self.norm(mean, variance, parameters), x, y);
+        self.apply(&self.norm(mean, variance, parameters), x, residual, y);
         let unbiased = rows as f32 / (rows - 1) as f32;
         self.run(running[0], mean.iter().copied(), new_mean);
         self.run(running[1], variance.iter().map(|variance| unbiased * variance), new_variance);
@@ -111,40 +180,64 @@ impl Op for BatchNormOp {
     fn outputs(&self) -> usize {
         match self.statistics {
             Statistics::Batch => 5,
-            Statistics::Running => 1,
+            Statistics::Given => 1,
         }
     }
 
     fn lower(&self, mode: Mode) -> Option<Arc<dyn Op>> {
-        let running = BatchNormOp { statistics: Statistics::Running, ..*self };
-        (mode == Mode::Infer).then(|| Arc::new(running) as Arc<dyn Op>)
+        (mode == Mode::Infer).then(|| Arc::new(self.with_statistics_given()) as Arc<dyn Op>)
     }
 
     fn in_place(&self) -> Option<usize> {
-        Some(0)
+        Some(if self.followed_by.adds() { RESIDUAL } else { 0 })
     }
 
     fn backward(&self, g: &Grads<'_>) -> Vec<Option<Node>> {
-        let (x, dy) = (g.x(0), g.dy());
+        let (x, trace) = (g.x(0), g.x(0).trace());
         let (mean, variance) = match self.statistics {
             Statistics::Batch => (g.y(1), g.y(2)),
-            Statistics::Running => (g.x(3), g.x(4)),
+            Statistics::Given => (g.x(3), g.x(4)),
         };
-        let mut operands = vec![x, dy, g.x(1), g.x(2), mean, variance];
-        let of_parameters = || x.trace().call(Arc::new(BatchNormBackwardParameters(*self)), &operands);
+        let mut dy = g.dy().clone();
+        let mut op = *self;
         // The gradient of the input goes through the sums of the parameters' where statistics are of the batch.
-        let input_needs_them = self.statistics == Statistics::Batch && g.wants(0);
-        let parameters = if input_needs_them || g.wants(1) || g.wants(2) { of_parameters() } else { Vec::new() };
-        if input_needs_them {
-            operands.extend(&parameters);
+        let input_needs_sums = self.statistics == Statistics::Batch && g.wants(0);
+        let needs_sums = input_needs_sums || g.wants(1) || g.wants(2);
+        let mut of_parameters = Vec::new();
+        if self.followed_by == FollowedBy::AddRelu {
+            if needs_sums {
+                let operands = [x, &dy, g.x(1), g.x(2), mean, variance, g.y(0)];
+                of_parameters = trace.call(Arc::new(BatchNormAddBackwardParameters(op)), &operands);
+                dy = of_parameters.remove(0);
+            } else {
+                dy = Node::call(ActivationBackward::of(Unary::Relu), &[&dy, g.y(0)]);
+            }
+            op = op.followed_by(FollowedBy::Nothing);
         }
-        vec![
-            g.want(0, || Node::call(BatchNormBackwardData(*self), &operands)),
-            g.want(1, || parameters[0].clone()),
-            g.want(2, || parameters[1].clone()),
-            None,
-            None,
-        ]
+        let mut operands = vec![x, &dy, g.x(1), g.x(2), mean, variance];
+        if needs_sums && of_parameters.is_empty() {
+            of_parameters = trace.call(Arc::new(BatchNormBackwardParameters(op)), &operands);
+        }
+        if input_needs_sums {
+            operands.extend(&of_parameters);
+        }
+        let dx = g.want(0, || Node::call(BatchNormBackwardData(op), &operands));
+        let mut gradients =
+            vec![dx, g.want(1, || of_parameters[0].clone()), g.want(2, || of_parameters[1].clone()), None, None];
+        if self.followed_by.adds() {
+            gradients.push(g.want(RESIDUAL, || dy.clone()));
+        }
+        gradients
+    }
+
+    fn kind(&self) -> String {
+        let followed_by = match self.followed_by {
+            FollowedBy::Nothing => "",
+            FollowedBy::Relu => "Relu",
+            FollowedBy::Add => "Add",
+            FollowedBy::AddRelu => "AddRelu",
+        };
+        format!("BatchNorm{followed_by}")
     }
 }
 
@@ -166,6 +259,40 @@ impl Op for BatchNormBackwardParameters {
     }
 }
 
+impl Op for BatchNormAddBackwardParameters {
+    fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        Ok(vec![x[0].clone(), x[2].clone(), x[3].clone()])
+    }
+
+    fn outputs(&self) -> usize {
+        3
+    }
+
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let norm = self.0.norm(k.input(4), k.input(5), [k.input(2), k.input(3)]);
+        let (x, dy, y) = (k.input(0), k.source(1), k.input(6));
+        let [gradient, dw, db] = k.outputs();
+        match dy {
+            Source::InPlace => batch_norm_add_backward_parameters(&norm, x, y, gradient, dw, db),
+            Source::Slice(_) => {
+                unary_backward(Unary::Relu, y, dy, gradient);
+                batch_norm_backward_parameters(
+                    &BatchNorm { activation: Activation::Identity, ..norm },
+                    x,
+                    gradient,
+                    dw,
+                    db,
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn in_place(&self) -> Option<usize> {
+        Some(1)
+    }
+}
+
 impl Op for BatchNormBackwardData {
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         Ok(vec![x[0].clone()])
@@ -173,13 +300,21 @@ impl Op for BatchNormBackwardData {
 
     fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
         let norm = self.0.norm(k.input(4), k.input(5), [k.input(2), k.input(3)]);
-        let (x, dy) = (k.input(0), k.input(1));
+        let (x, dy, accumulate) = (k.input(0), k.source(1), k.accumulate());
         let through = match self.0.statistics {
             Statistics::Batch => Through::Batch { dgamma: k.input(6), dbeta: k.input(7) },
-            Statistics::Running => Through::Elements,
+            Statistics::Given => Through::Elements,
         };
-        batch_norm_backward_data(&norm, x, dy, through, k.output(0));
+        batch_norm_backward_data(&norm, x, dy, through, k.output(0), accumulate);
         Ok(())
+    }
+
+    fn in_place(&self) -> Option<usize> {
+        Some(1)
+    }
+
+    fn accumulates(&self) -> bool {
+        true
     }
 }
 

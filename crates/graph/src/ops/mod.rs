@@ -26,6 +26,7 @@ mod squared_distance;
 
 pub use activation::{Activation, ActivationBackward};
 pub use arithmetic::Arithmetic;
+pub(crate) use batch_norm::FollowedBy;
 pub use batch_norm::{BatchNormOp, BatchNormParameters};
 pub use concat::Concat;
 pub use connections::{ConnectionError, ConnectionTable, Connections};

@@ -230,6 +230,42 @@ fn normalisations() {
     check("local_response_norm", |x| x.local_response_norm(norm(5, 0.75)), &[2, 2, 2, 7]);
     check("local_response_norm of an even size", |x| x.local_response_norm(norm(4, 0.6)), &[2, 7]);
     check("batch_norm of one operand twice", |x| batch_norm(x) * x, &[4, 3]);
+    check("batch_norms of one operand", |x| x.scope("a", batch_norm) * x.scope("b", batch_norm), &[4, 3]);
+}
+
+#[test]
+fn normalisations_with_what_follows_them() {
+    let batch_norm = |x: &Node| {
+        let (trace, channels) = (x.trace(), [x.channels()]);
+        let parameters = BatchNormParameters {
+            weight: &trace.parameter("weight", channels, Constant(1.5)),
+            bias: &trace.parameter("bias", channels, Constant(0.1)),
+            running_mean: &trace.state("mean", channels, Constant(0.0)),
+            running_variance: &trace.state("variance", channels, Constant(1.0)),
+        };
+        x.batch_norm(BatchNormOp::new(1e-2, 0.1), parameters)
+    };
+    // Far from zero on either side, and so are normalised values and their sums with these.
+    let x = Tensor::from_fn([6, 2, 3], |i| {
+        let size = 0.8 + 0.07 * ((i[0] * 5 + i[1] * 3 + i[2]) % 7) as f32;
+        if (i[0] + i[1] + i[2]) % 2 == 0 { size } else { -size }
+    });
+    type Case = (&'static str, fn(&Node, &dyn Fn(&Node) -> Node) -> Node);
+    let cases: [Case; 5] = [
+        ("relu", |x, norm| norm(x).relu()),
+        ("add", |x, norm| norm(x) + x),
+        ("add, relu", |x, norm| (x.scale(0.5) + norm(x)).relu()),
+        ("add, relu in between", |x, norm| (norm(&x.scale(2.0)) + x.tanh()).relu() * x),
+        ("add of another, relu", |x, norm| (x.scope("a", norm) + x.scale(0.7).scope("b", norm)).relu()),
+    ];
+    for (name, network) in cases {
+        check_with(name, |x| network(x, &batch_norm), x.clone());
+        let fused = Model::build(|x| network(x, &batch_norm), [2, 3], 5).unwrap();
+        let mut objective = fused.objective(|t| t.output().mean()).unwrap();
+        let plan = objective.plan(&fused, 6).unwrap();
+        let is_separate = |step: &crate::PlanStep| ["Relu", "Add"].contains(&step.op().kind().as_str());
+        assert!(!plan.steps().iter().any(is_separate), "{name}: {}", plan.explain());
+    }
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! Gradients: a pass that sums them up for the parameters, and one that writes the input's.
 
-use ocelli_simd::{Destination, InstructionSet, Isa, Store, Write, Writer, dispatch_on};
+use ocelli_simd::{AddTo, Destination, InstructionSet, Isa, Kernel, Store, Write, Writer, dispatch_on};
 
 use super::forward::Affine;
 use super::{BatchNorm, PerChannel};
+use crate::Accumulate;
+use crate::elementwise::Source;
 use crate::elementwise::chunks::{in_pieces, rows_piece};
 use crate::elementwise::stores::stores_for;
 use crate::reduce::table::{Terms, column_sums, load, load_at, prefetch, widened};
@@ -40,13 +42,13 @@ struct Gradients<'a> {
 }
 
 impl Terms<2> for Gradients<'_> {
-    fn assert_fit(self, length: usize, width: usize) {
+    fn assert_fit(&self, length: usize, width: usize) {
         assert_eq!([self.x.len(), self.dy.len()], [length; 2], "the tables have so many numbers");
         self.affine.per_channel.assert_width(width);
     }
 
     #[inline(always)]
-    unsafe fn at<I: Isa>(self, isa: I, place: usize, column: usize, count: usize) -> [I::Vector; 2] {
+    unsafe fn at<I: Isa>(&mut self, isa: I, place: usize, column: usize, count: usize) -> [I::Vector; 2] {
         // SAFETY: the caller, and `assert_fit`.
         let (x, dy, per_channel) = unsafe {
             let (x, dy) = (load_at(isa, self.x, place, count), load_at(isa, self.dy, place, count));
@@ -58,7 +60,7 @@ impl Terms<2> for Gradients<'_> {
     }
 
     #[inline(always)]
-    fn prefetch<I: Isa>(self, isa: I, place: usize) {
+    fn prefetch<I: Isa>(&self, isa: I, place: usize) {
         prefetch(isa, self.x, place);
         prefetch(isa, self.dy, place);
     }
@@ -86,10 +88,19 @@ pub enum Through<'a> {
 }
 
 /// The input's gradient: with `s = 1 / √(σ² + ε)` and `g` as for the parameters,
-/// `dx = γ s (g - (dβ + (x - μ) s dγ) / rows)`, or `γ s g` where statistics are constant.
-pub fn batch_norm_backward_data(norm: &BatchNorm<'_>, x: &[f32], dy: &[f32], through: Through<'_>, dx: &mut [f32]) {
+/// `dx (+)= γ s (g - (dβ + (x - μ) s dγ) / rows)`, or `γ s g` where statistics are constant. Where `dy` lies in the storage
+/// of `dx`, the result replaces it.
+pub fn batch_norm_backward_data(
+    norm: &BatchNorm<'_>,
+    x: &[f32],
+    dy: Source<'_>,
+    through: Through<'_>,
+    dx: &mut [f32],
+    accumulate: Accumulate,
+) {
     let channels = norm.channels(x.len());
-    assert_eq!([dy.len(), dx.len()], [x.len(); 2], "input and gradients have one length");
+    dy.expect_length(x.len());
+    assert_eq!(dx.len(), x.len(), "input and gradient have one length");
     if let Through::Batch { dgamma: a, dbeta: b } | Through::Statistics { slope: a, constant: b } = through {
         assert_eq!([a.len(), b.len()], [channels; 2], "each channel has a number of each kind");
     }
@@ -108,47 +119,86 @@ pub fn batch_norm_backward_data(norm: &BatchNorm<'_>, x: &[f32], dy: &[f32], thr
                 [slope as f32, (share * f64::from(dbeta[channel])) as f32]
             }
         });
-        let stores = stores_for(dx, width);
+        let (gradient, stores) = (Gradient { affine, statistics }, stores_for(dx, width));
         in_pieces(dx, rows_piece(width, width), |start, dx| {
-            let (x, dy) = (&x[start..][..dx.len()], &dy[start..][..dx.len()]);
-            dispatch_on(set, Write { work: Data { affine, statistics, x, dy }, stores, y: [dx] });
+            let x = &x[start..][..dx.len()];
+            match (dy, accumulate) {
+                (Source::InPlace, _) => dispatch_on(set, DataInPlace { gradient, x, dx }),
+                (Source::Slice(dy), Accumulate::Set) => {
+                    let work = Data { gradient, x, dy: &dy[start..][..dx.len()] };
+                    dispatch_on(set, Write { work, stores, y: [dx] });
+                }
+                (Source::Slice(dy), Accumulate::Add) => {
+                    let work = Data { gradient, x, dy: &dy[start..][..dx.len()] };
+                    dispatch_on(set, AddTo { work, y: [dx] });
+                }
+            }
         });
     });
 }
 
-struct Data<'a> {
+/// The gradient of an element.
+#[derive(Clone, Copy)]
+struct Gradient<'a> {
     affine: Affine<'a>,
     /// What the statistics add: a slope along `x - μ`, and a constant.
     statistics: PerChannel<'a, 2>,
-    x: &'a [f32],
-    dy: &'a [f32],
 }
 
-impl Data<'_> {
+impl Gradient<'_> {
+    /// Of the first `count` numbers, which are in the columns from `column` on.
     #[inline(always)]
-    fn gradient<I: Isa>(&self, isa: I, place: usize, column: usize, count: usize) -> I::Vector {
-        let x = load(isa, &self.x[place..], count);
-        let [centred, scale, argument] = self.affine.apply(isa, x, column, count);
-        let gradient = self.affine.bounds.gradient(isa, argument, load(isa, &self.dy[place..], count));
+    fn of<I: Isa>(self, isa: I, x: &[f32], dy: &[f32], column: usize, count: usize) -> I::Vector {
+        let [centred, scale, argument] = self.affine.apply(isa, load(isa, x, count), column, count);
+        let gradient = self.affine.bounds.gradient(isa, argument, load(isa, dy, count));
         let [slope, constant] = self.statistics.at(isa, column, count);
         isa.mul_add(scale, gradient, isa.mul_add(slope, centred, constant))
     }
 }
 
+struct Data<'a> {
+    gradient: Gradient<'a>,
+    x: &'a [f32],
+    dy: &'a [f32],
+}
+
 impl Writer<1> for Data<'_> {
     #[inline(always)]
     fn run<I: Isa, S: Store>(self, isa: I, [mut dx]: [Destination<'_, S>; 1]) {
-        let width = self.statistics.width();
-        for row in (0..self.x.len()).step_by(width) {
-            let length = width.min(self.x.len() - row);
-            let whole = length - length % I::LANES;
+        let width = self.gradient.statistics.width();
+        for (x, dy) in self.x.chunks(width).zip(self.dy.chunks(width)) {
+            let whole = x.len() - x.len() % I::LANES;
             for column in (0..whole).step_by(I::LANES) {
-                dx.put_vector(isa, self.gradient(isa, row + column, column, I::LANES));
+                dx.put_vector(isa, self.gradient.of(isa, &x[column..], &dy[column..], column, I::LANES));
             }
-            let tail = length - whole;
+            let tail = x.len() - whole;
             if tail > 0 {
-                dx.put(isa, self.gradient(isa, row + whole, whole, tail), tail);
+                dx.put(isa, self.gradient.of(isa, &x[whole..], &dy[whole..], whole, tail), tail);
             }
+        }
+    }
+}
+
+struct DataInPlace<'a> {
+    gradient: Gradient<'a>,
+    x: &'a [f32],
+    dx: &'a mut [f32],
+}
+
+impl Kernel for DataInPlace<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        let width = self.gradient.statistics.width();
+        for (x, dx) in self.x.chunks(width).zip(self.dx.chunks_mut(width)) {
+            let whole = x.len() - x.len() % I::LANES;
+            for column in (0..whole).step_by(I::LANES) {
+                let dx = &mut dx[column..];
+                isa.store(self.gradient.of(isa, &x[column..], dx, column, I::LANES), dx);
+            }
+            let tail = &mut dx[whole..];
+            isa.store_partial(self.gradient.of(isa, &x[whole..], tail, whole, tail.len()), tail);
         }
     }
 }

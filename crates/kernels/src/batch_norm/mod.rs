@@ -4,13 +4,14 @@
 //! and writes the output, activation included; [`batch_norm_backward_parameters`] reads the input and the gradient;
 //! [`batch_norm_backward_data`] reads both again and writes the input's gradient. Nothing is kept but the input and two
 //! numbers for each channel: where the activation was passed through is found by computing its argument again,
-//! without another tensor to read.
+//! without another tensor to read. [`batch_norm_add_forward`] also adds a residual before the activation.
 //!
 //! In inference a normalisation that follows a product is part of it: [`fold_filter`] and [`fold_bias`] make the weights.
 
 mod backward;
 mod fold;
 mod forward;
+mod residual;
 mod statistics;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ mod tests;
 pub use backward::{Through, batch_norm_backward_data, batch_norm_backward_parameters};
 pub use fold::{fold_bias, fold_filter};
 pub use forward::batch_norm_forward;
+pub use residual::{batch_norm_add_backward_parameters, batch_norm_add_forward};
 pub use statistics::batch_norm_statistics;
 
 use ocelli_simd::Isa;

@@ -57,13 +57,13 @@ struct Deviations<'a> {
 }
 
 impl Terms<2> for Deviations<'_> {
-    fn assert_fit(self, length: usize, width: usize) {
+    fn assert_fit(&self, length: usize, width: usize) {
         assert_eq!(self.x.len(), length, "the table has so many numbers");
         self.guess.assert_width(width);
     }
 
     #[inline(always)]
-    unsafe fn at<I: Isa>(self, isa: I, place: usize, column: usize, count: usize) -> [I::Vector; 2] {
+    unsafe fn at<I: Isa>(&mut self, isa: I, place: usize, column: usize, count: usize) -> [I::Vector; 2] {
         // SAFETY: the caller, and `assert_fit`.
         let (x, [guess]) = unsafe { (load_at(isa, self.x, place, count), self.guess.at_column(isa, column, count)) };
         let deviation = isa.sub(x, guess);
@@ -71,7 +71,7 @@ impl Terms<2> for Deviations<'_> {
     }
 
     #[inline(always)]
-    fn prefetch<I: Isa>(self, isa: I, place: usize) {
+    fn prefetch<I: Isa>(&self, isa: I, place: usize) {
         prefetch(isa, self.x, place);
     }
 }

@@ -1,6 +1,7 @@
 //! Batch normalisation against its definition in `f64`, and its gradients against differences.
 
 use super::*;
+use crate::Accumulate;
 use crate::elementwise::Source;
 use crate::elementwise::testing::{assert_near, assert_same_bits_on_any_threads, numbers, on_every_set};
 
@@ -49,8 +50,14 @@ fn statistics_of_no_rows_and_of_nan_are_nan() {
     batch_norm_statistics(&[], &mut [], &mut []);
 }
 
-/// `activation(γ (x - μ) / √(σ² + ε) + β)` in `f64`, with the statistics of the batch.
-fn exact_forward(x: &[f64], gamma: &[f32], beta: &[f32], activation: Activation) -> Vec<f64> {
+/// `activation(γ (x - μ) / √(σ² + ε) + β + residual)` in `f64`, with the statistics of the batch.
+fn exact_forward(
+    x: &[f64],
+    gamma: &[f32],
+    beta: &[f32],
+    residual: impl Fn(usize) -> f32,
+    activation: Activation,
+) -> Vec<f64> {
     let channels = gamma.len();
     let rows = (x.len() / channels) as f64;
     let mut y = vec![0.0; x.len()];
@@ -61,6 +68,7 @@ fn exact_forward(x: &[f64], gamma: &[f32], beta: &[f32], activation: Activation)
         for i in (c..x.len()).step_by(channels) {
             let value =
                 (x[i] - mean) / (variance + f64::from(EPSILON)).sqrt() * f64::from(gamma[c]) + f64::from(beta[c]);
+            let value = value + f64::from(residual(i));
             y[i] = match activation {
                 Activation::Identity => value,
                 Activation::Relu => value.max(0.0),
@@ -99,6 +107,10 @@ impl Case {
             activation: self.activation,
         }
     }
+
+    fn exact(&self, x: &[f64], residual: impl Fn(usize) -> f32) -> Vec<f64> {
+        exact_forward(x, &self.gamma, &self.beta, residual, self.activation)
+    }
 }
 
 #[test]
@@ -110,7 +122,7 @@ fn forward_is_the_definition() {
                 let mut y = vec![f32::NAN; case.x.len()];
                 batch_norm_forward(&case.norm(), Source::Slice(&case.x), &mut y);
                 let x: Vec<f64> = case.x.iter().map(|&x| f64::from(x)).collect();
-                for (i, exact) in exact_forward(&x, &case.gamma, &case.beta, activation).into_iter().enumerate() {
+                for (i, exact) in case.exact(&x, |_| 0.0).into_iter().enumerate() {
                     assert_near(y[i], exact, 3e-6, (set, channels, activation, i));
                 }
                 let mut in_place = case.x.clone();
@@ -134,14 +146,14 @@ fn backward_is_the_derivative() {
                 batch_norm_backward_parameters(&case.norm(), &case.x, &dy, &mut dgamma, &mut dbeta);
                 let mut dx = vec![f32::NAN; case.x.len()];
                 let through = Through::Batch { dgamma: &dgamma, dbeta: &dbeta };
-                batch_norm_backward_data(&case.norm(), &case.x, &dy, through, &mut dx);
+                batch_norm_backward_data(&case.norm(), &case.x, Source::Slice(&dy), through, &mut dx, Accumulate::Set);
 
                 // One row of differences is enough: each moves the statistics of its own channel only.
                 let row = 3;
                 let moved = |by: f64| {
                     let mut x: Vec<f64> = case.x.iter().map(|&x| f64::from(x)).collect();
                     x[row * channels..][..channels].iter_mut().for_each(|x| *x += by);
-                    exact_forward(&x, &case.gamma, &case.beta, activation)
+                    case.exact(&x, |_| 0.0)
                 };
                 let (up, down, here) = (moved(step), moved(-step), moved(0.0));
                 for c in 0..channels {
@@ -180,7 +192,8 @@ fn constant_statistics_pass_elements_only() {
         let dy = numbers(100, 7);
         let (mut y, mut dx) = (vec![0.0; 100], vec![f32::NAN; 100]);
         batch_norm_forward(&case.norm(), Source::Slice(&case.x), &mut y);
-        batch_norm_backward_data(&case.norm(), &case.x, &dy, Through::Elements, &mut dx);
+        let (x, through) = (&case.x, Through::Elements);
+        batch_norm_backward_data(&case.norm(), x, Source::Slice(&dy), through, &mut dx, Accumulate::Set);
         for i in 0..100 {
             let exact = if y[i] > 0.0 { f64::from(dy[i]) * case.norm().scale(i % 20) } else { 0.0 };
             assert_near(dx[i], exact, 1e-6 * exact.abs(), (set, i));
@@ -207,7 +220,108 @@ fn threads_change_no_bit() {
         assert_same_bits_on_any_threads(case.x.len(), |y| batch_norm_forward(&norm, Source::Slice(&case.x), y));
         assert_same_bits_on_any_threads(case.x.len(), |dx| {
             let through = Through::Batch { dgamma: &dgamma, dbeta: &dbeta };
-            batch_norm_backward_data(&norm, &case.x, &dy, through, dx);
+            batch_norm_backward_data(&norm, &case.x, Source::Slice(&dy), through, dx, Accumulate::Set);
+        });
+    }
+}
+
+/// `dx` into another tensor, added to it, and in the place of `dy`.
+#[test]
+fn the_input_gradient_goes_anywhere() {
+    on_every_set(|set| {
+        for channels in CHANNELS {
+            let case = Case::new(23, channels, Activation::Relu);
+            let (dy, before) = (numbers(case.x.len(), 7), numbers(case.x.len(), 8));
+            let (dgamma, dbeta) = (numbers(channels, 9), numbers(channels, 10));
+            let gradient = |dy: Source<'_>, dx: &mut [f32], accumulate: Accumulate| {
+                let through = Through::Batch { dgamma: &dgamma, dbeta: &dbeta };
+                batch_norm_backward_data(&case.norm(), &case.x, dy, through, dx, accumulate);
+            };
+            let (mut dx, mut added, mut in_place) = (vec![f32::NAN; dy.len()], before.clone(), dy.clone());
+            gradient(Source::Slice(&dy), &mut dx, Accumulate::Set);
+            gradient(Source::Slice(&dy), &mut added, Accumulate::Add);
+            gradient(Source::InPlace, &mut in_place, Accumulate::Set);
+            assert_eq!(in_place, dx, "{set} {channels}");
+            let sum: Vec<f32> = before.iter().zip(&dx).map(|(before, dx)| before + dx).collect();
+            assert_eq!(added, sum, "{set} {channels}");
+        }
+    });
+}
+
+#[test]
+fn a_residual_is_added_before_the_activation() {
+    on_every_set(|set| {
+        for channels in CHANNELS {
+            for activation in ACTIVATIONS {
+                let case = Case::new(37, channels, activation);
+                let residual = numbers(case.x.len(), 11);
+                let mut y = vec![f32::NAN; case.x.len()];
+                batch_norm_add_forward(&case.norm(), &case.x, Source::Slice(&residual), &mut y);
+                let x: Vec<f64> = case.x.iter().map(|&x| f64::from(x)).collect();
+                for (i, exact) in case.exact(&x, |i| residual[i]).into_iter().enumerate() {
+                    assert_near(y[i], exact, 4e-6, (set, channels, activation, i));
+                }
+                let mut in_place = residual.clone();
+                batch_norm_add_forward(&case.norm(), &case.x, Source::InPlace, &mut in_place);
+                assert_eq!(in_place, y, "{set} {channels} {activation:?}");
+            }
+        }
+    });
+}
+
+/// The gradients of a sum with a residual are those without, of `dy` where the activation passed the sum through.
+#[test]
+fn a_residual_takes_the_masked_gradient() {
+    on_every_set(|set| {
+        for (rows, channels) in CHANNELS.into_iter().flat_map(|channels| [(1, channels), (150, channels)]) {
+            for activation in ACTIVATIONS {
+                let case = Case::new(rows, channels, activation);
+                let (residual, dy) = (numbers(case.x.len(), 11), numbers(case.x.len(), 7));
+                let mut y = vec![f32::NAN; case.x.len()];
+                batch_norm_add_forward(&case.norm(), &case.x, Source::Slice(&residual), &mut y);
+                let Bounds { low, high } = Bounds::of(activation);
+                let pass = |(&dy, &y): (&f32, &f32)| if low < y && y < high { dy } else { 0.0 };
+                let masked: Vec<f32> = dy.iter().zip(&y).map(pass).collect();
+
+                let (mut g, mut dgamma, mut dbeta) = (dy, vec![f32::NAN; channels], vec![f32::NAN; channels]);
+                batch_norm_add_backward_parameters(&case.norm(), &case.x, &y, &mut g, &mut dgamma, &mut dbeta);
+                assert_eq!(g, masked, "{set} {rows} {channels} {activation:?}");
+                let linear = BatchNorm { activation: Activation::Identity, ..case.norm() };
+                let (mut expected_dgamma, mut expected_dbeta) = (vec![f32::NAN; channels], vec![f32::NAN; channels]);
+                batch_norm_backward_parameters(&linear, &case.x, &g, &mut expected_dgamma, &mut expected_dbeta);
+                assert_eq!((dgamma, dbeta), (expected_dgamma, expected_dbeta), "{set} {rows} {channels}");
+            }
+        }
+    });
+}
+
+#[test]
+fn sums_of_no_rows_are_zero() {
+    let norm = Case::new(1, 2, Activation::Relu);
+    let (mut dgamma, mut dbeta) = ([f32::NAN; 2], [f32::NAN; 2]);
+    batch_norm_add_backward_parameters(&norm.norm(), &[], &[], &mut [], &mut dgamma, &mut dbeta);
+    assert_eq!((dgamma, dbeta), ([0.0; 2], [0.0; 2]));
+}
+
+#[test]
+fn threads_change_no_bit_of_a_residual() {
+    for (rows, channels) in [(30_011, 7), (5_003, 64), (701, 300)] {
+        let case = Case::new(rows, channels, Activation::Relu);
+        let (residual, y) = (numbers(case.x.len(), 11), numbers(case.x.len(), 12));
+        let norm = case.norm();
+        assert_same_bits_on_any_threads(case.x.len(), |out| {
+            batch_norm_add_forward(&norm, &case.x, Source::Slice(&residual), out);
+        });
+        assert_same_bits_on_any_threads(case.x.len(), |y| {
+            batch_norm_add_forward(&norm, &case.x, Source::InPlace, y);
+        });
+        assert_same_bits_on_any_threads(case.x.len() + 2 * channels, |out| {
+            let (g, sums) = out.split_at_mut(case.x.len());
+            let (dgamma, dbeta) = sums.split_at_mut(channels);
+            batch_norm_add_backward_parameters(&norm, &case.x, &y, g, dgamma, dbeta);
+        });
+        assert_same_bits_on_any_threads(case.x.len(), |dx| {
+            batch_norm_backward_data(&norm, &case.x, Source::InPlace, Through::Elements, dx, Accumulate::Set);
         });
     }
 }

@@ -10,7 +10,6 @@ mod tests;
 
 use ocelli_simd::InstructionSet;
 
-use crate::Activation;
 use crate::batch_norm::{
     BatchNorm, Through, batch_norm_backward_data, batch_norm_backward_parameters, batch_norm_forward,
     batch_norm_statistics,
@@ -18,6 +17,7 @@ use crate::batch_norm::{
 use crate::elementwise::Source;
 use crate::elementwise::chunks::{CHUNK, in_paired_pieces, in_pieces};
 use crate::scratch;
+use crate::{Accumulate, Activation};
 
 /// `y = γ (x - μ) / √(σ² + ε) + β`, with one `γ` and `β` for each channel.
 #[derive(Clone, Copy, Debug)]
@@ -195,7 +195,8 @@ pub fn group_norm_backward_data(
             let through = Through::Statistics { slope, constant };
             let part = number * dx.len()..(number + 1) * dx.len();
             let of_sample = norm.of_sample(statistics, number);
-            batch_norm_backward_data(&of_sample, &x[part.clone()], &dy[part], through, dx);
+            let dy = Source::Slice(&dy[part.clone()]);
+            batch_norm_backward_data(&of_sample, &x[part], dy, through, dx, Accumulate::Set);
         });
     });
 }

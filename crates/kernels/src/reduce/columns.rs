@@ -49,18 +49,18 @@ pub(super) fn sum(outer: &Outer, table: Table, x: &[f32], y: &mut [f32], finish:
 struct Elements<'a>(&'a [f32]);
 
 impl Terms<1> for Elements<'_> {
-    fn assert_fit(self, length: usize, _: usize) {
+    fn assert_fit(&self, length: usize, _: usize) {
         assert_eq!(self.0.len(), length, "the table has so many numbers");
     }
 
     #[inline(always)]
-    unsafe fn at<I: Isa>(self, isa: I, place: usize, _: usize, count: usize) -> [I::Vector; 1] {
+    unsafe fn at<I: Isa>(&mut self, isa: I, place: usize, _: usize, count: usize) -> [I::Vector; 1] {
         // SAFETY: the caller, and `assert_fit`.
         [unsafe { load_at(isa, self.0, place, count) }]
     }
 
     #[inline(always)]
-    fn prefetch<I: Isa>(self, isa: I, place: usize) {
+    fn prefetch<I: Isa>(&self, isa: I, place: usize) {
         prefetch(isa, self.0, place);
     }
 }

@@ -26,9 +26,9 @@ const LINE: usize = 16;
 const NARROW: usize = 128;
 
 /// `K` numbers for each place of a table, whose sums over the rows are wanted.
-pub(crate) trait Terms<const K: usize>: Copy + Sync {
+pub(crate) trait Terms<const K: usize> {
     /// Asserts that a table of `length` numbers, `width` in a [widened](widened) row, can be read.
-    fn assert_fit(self, length: usize, width: usize);
+    fn assert_fit(&self, length: usize, width: usize);
 
     /// The terms of `count` places from number `place` of the table on, of which the first is in `column` of the
     /// [widened](widened) table. Implementations must be `#[inline(always)]`.
@@ -36,10 +36,65 @@ pub(crate) trait Terms<const K: usize>: Copy + Sync {
     /// # Safety
     /// [`assert_fit`](Self::assert_fit) passed for a table that has `count` places from `place` on and as many columns
     /// from `column` on; `count` is at most [`I::LANES`](Isa::LANES).
-    unsafe fn at<I: Isa>(self, isa: I, place: usize, column: usize, count: usize) -> [I::Vector; K];
+    unsafe fn at<I: Isa>(&mut self, isa: I, place: usize, column: usize, count: usize) -> [I::Vector; K];
 
     /// Asks for the cache line that holds what is read for `place`, which may be beyond the table.
-    fn prefetch<I: Isa>(self, isa: I, place: usize);
+    fn prefetch<I: Isa>(&self, isa: I, place: usize);
+}
+
+/// What the numbers of a table become, and `K` numbers for each of its places, whose sums over the rows are wanted.
+pub(crate) trait Rewrite<const K: usize>: Copy + Sync {
+    /// As [`Terms::assert_fit`], of what is read beside the table.
+    fn assert_fit(&self, length: usize, width: usize);
+
+    /// The numbers that take the place of `old`, and the terms. Implementations must be `#[inline(always)]`.
+    ///
+    /// # Safety
+    /// As [`Terms::at`].
+    unsafe fn at<I: Isa>(
+        &self,
+        isa: I,
+        old: I::Vector,
+        place: usize,
+        column: usize,
+        count: usize,
+    ) -> (I::Vector, [I::Vector; K]);
+
+    /// As [`Terms::prefetch`], of what is read beside the table.
+    fn prefetch<I: Isa>(&self, isa: I, place: usize);
+}
+
+/// The terms of a part of a table that is rewritten.
+struct Rewritten<'a, R> {
+    rewrite: R,
+    /// The place of the part's first number.
+    first: usize,
+    y: &'a mut [f32],
+}
+
+impl<R: Rewrite<K>, const K: usize> Terms<K> for Rewritten<'_, R> {
+    fn assert_fit(&self, length: usize, width: usize) {
+        self.rewrite.assert_fit(length, width);
+    }
+
+    #[inline(always)]
+    unsafe fn at<I: Isa>(&mut self, isa: I, place: usize, column: usize, count: usize) -> [I::Vector; K] {
+        let y = &mut self.y[place - self.first..][..count];
+        // SAFETY: the caller's.
+        let (new, terms) = unsafe { self.rewrite.at(isa, load(isa, y, count), place, column, count) };
+        if count == I::LANES {
+            isa.store(new, y)
+        } else {
+            isa.store_partial(new, y)
+        }
+        terms
+    }
+
+    #[inline(always)]
+    fn prefetch<I: Isa>(&self, isa: I, place: usize) {
+        prefetch(isa, self.y, place - self.first);
+        self.rewrite.prefetch(isa, place);
+    }
 }
 
 /// The `count` numbers of `x` from `place` on, no more than a vector.
@@ -82,47 +137,107 @@ pub(crate) fn widened(columns: usize) -> usize {
 }
 
 /// Calls `store(column, sums)` for every column of a table of `length` numbers.
-pub(crate) fn column_sums<T: Terms<K>, const K: usize>(
+pub(crate) fn column_sums<T: Terms<K> + Copy + Sync, const K: usize>(
     terms: T,
     length: usize,
     columns: usize,
-    mut store: impl FnMut(usize, [f64; K]),
+    store: impl FnMut(usize, [f64; K]),
 ) {
-    let set = InstructionSet::current();
-    let width = widened(columns);
-    terms.assert_fit(length, width);
-    let rows = length.div_ceil(width);
-    let part_rows = (CHUNK / width).max(rows.div_ceil(MOST_PARTS)).next_multiple_of(BLOCK);
-    let part = part_rows * width;
-    let sums_of_part = 3 * K * width;
-    scratch::with(length.div_ceil(part).max(1) * sums_of_part, |sums| {
+    let (set, cut) = (InstructionSet::current(), Cut::<K>::new(length, columns));
+    terms.assert_fit(length, cut.width);
+    scratch::with(cut.parts() * cut.sums_of_part(), |sums| {
         let sum_part = |(i, sums): (usize, &mut [f32])| {
-            let places = i * part..length.min((i + 1) * part);
-            dispatch_on(set, Part::<_, K> { terms, places, width, sums });
+            dispatch_on(set, Part::<_, K> { terms, places: cut.places(i), width: cut.width, sums });
         };
         if length <= CHUNK {
-            sums.chunks_exact_mut(sums_of_part).enumerate().for_each(sum_part);
+            sums.chunks_exact_mut(cut.sums_of_part()).enumerate().for_each(sum_part);
         } else {
-            sums.par_chunks_exact_mut(sums_of_part).enumerate().for_each(sum_part);
+            sums.par_chunks_exact_mut(cut.sums_of_part()).enumerate().for_each(sum_part);
         }
-        let (sums, others) = sums.split_at_mut(sums_of_part);
+        cut.add_up(set, sums, store);
+    });
+}
+
+/// The same of a table whose numbers are replaced in the same pass.
+pub(crate) fn column_sums_rewriting<R: Rewrite<K>, const K: usize>(
+    rewrite: R,
+    y: &mut [f32],
+    columns: usize,
+    mut store: impl FnMut(usize, [f64; K]),
+) {
+    if y.is_empty() {
+        return (0..columns).for_each(|column| store(column, [0.0; K]));
+    }
+    let (set, length) = (InstructionSet::current(), y.len());
+    let cut = Cut::<K>::new(length, columns);
+    rewrite.assert_fit(length, cut.width);
+    scratch::with(cut.parts() * cut.sums_of_part(), |sums| {
+        let sum_part = |(i, (sums, y)): (usize, (&mut [f32], &mut [f32]))| {
+            let places = cut.places(i);
+            let terms = Rewritten { rewrite, first: places.start, y };
+            dispatch_on(set, Part::<_, K> { terms, places, width: cut.width, sums });
+        };
+        if length <= CHUNK {
+            sums.chunks_exact_mut(cut.sums_of_part()).zip(y.chunks_mut(cut.part)).enumerate().for_each(sum_part);
+        } else {
+            let parts = sums.par_chunks_exact_mut(cut.sums_of_part()).zip(y.par_chunks_mut(cut.part));
+            parts.enumerate().for_each(sum_part);
+        }
+        cut.add_up(set, sums, store);
+    });
+}
+
+/// How a table is cut into parts with sums of their own, and those put together.
+#[derive(Clone, Copy)]
+struct Cut<const K: usize> {
+    length: usize,
+    columns: usize,
+    width: usize,
+    /// Numbers of a part.
+    part: usize,
+}
+
+impl<const K: usize> Cut<K> {
+    fn new(length: usize, columns: usize) -> Self {
+        let width = widened(columns);
+        let rows = length.div_ceil(width);
+        let part_rows = (CHUNK / width).max(rows.div_ceil(MOST_PARTS)).next_multiple_of(BLOCK);
+        Self { length, columns, width, part: part_rows * width }
+    }
+
+    fn parts(self) -> usize {
+        self.length.div_ceil(self.part).max(1)
+    }
+
+    fn sums_of_part(self) -> usize {
+        3 * K * self.width
+    }
+
+    fn places(self, i: usize) -> Range<usize> {
+        i * self.part..self.length.min((i + 1) * self.part)
+    }
+
+    /// Adds the sums of the parts, in their order.
+    fn add_up(self, set: InstructionSet, sums: &mut [f32], mut store: impl FnMut(usize, [f64; K])) {
+        let width = self.width;
+        let (sums, others) = sums.split_at_mut(self.sums_of_part());
         let (high, rest) = sums.split_at_mut(K * width);
         let low = &mut rest[..K * width];
-        for other in others.chunks_exact(sums_of_part) {
+        for other in others.chunks_exact(self.sums_of_part()) {
             for x in other.chunks_exact(K * width).take(2) {
                 dispatch_on(set, AddToPairs { x, high, low });
             }
         }
-        for column in 0..columns {
+        for column in 0..self.columns {
             let mut totals = [0.0; K];
             for (k, total) in totals.iter_mut().enumerate() {
-                for place in (k * width + column..(k + 1) * width).step_by(columns) {
+                for place in (k * width + column..(k + 1) * width).step_by(self.columns) {
                     *total += f64::from(high[place]) + f64::from(low[place]);
                 }
             }
             store(column, totals);
         }
-    });
+    }
 }
 
 /// The sums over some rows: high and low halves of the totals, and sums of a block, each `[K, width]`.
@@ -138,7 +253,7 @@ impl<T: Terms<K>, const K: usize> Kernel for Part<'_, T, K> {
 
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) {
-        let Self { terms, places, width, sums } = self;
+        let Self { mut terms, places, width, sums } = self;
         let (high, rest) = sums.split_at_mut(K * width);
         let (low, block) = rest.split_at_mut(K * width);
         high.fill(0.0);
@@ -150,7 +265,7 @@ impl<T: Terms<K>, const K: usize> Kernel for Part<'_, T, K> {
                 // The last row of a widened table may be short.
                 let length = width.min(end - place);
                 // SAFETY: the table has `length` places from `place` on, in the first columns; `block` is `[K, width]`.
-                unsafe { add_row(isa, terms, place, length, width, block) };
+                unsafe { add_row(isa, &mut terms, place, length, width, block) };
             }
             add_to_pairs(isa, block, high, low);
         }
@@ -165,7 +280,7 @@ impl<T: Terms<K>, const K: usize> Kernel for Part<'_, T, K> {
 #[inline(always)]
 unsafe fn add_row<I: Isa, T: Terms<K>, const K: usize>(
     isa: I,
-    terms: T,
+    terms: &mut T,
     place: usize,
     length: usize,
     width: usize,

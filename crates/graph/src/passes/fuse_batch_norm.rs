@@ -1,0 +1,127 @@
+//! Batch normalisation and what follows it in one operation, before differentiation, so that backward follows.
+
+use crate::{
+    Call, Graph, ValueId,
+    ops::{Activation, Arithmetic, BatchNormOp, FollowedBy},
+};
+use ocelli_kernels::elementwise::Unary;
+use std::{any::Any, collections::HashSet, sync::Arc};
+
+/// What becomes one operation: a normalisation, perhaps the addition of a residual, perhaps a ReLU.
+struct Chain {
+    norm: usize,
+    /// The addition, and the operand of it that is not the normalisation.
+    add: Option<(usize, ValueId)>,
+    relu: Option<usize>,
+}
+
+/// A batch normalisation whose result only a ReLU, or only the addition of a residual and perhaps a ReLU behind that, reads
+/// becomes one operation with them. `asked` are values that a gradient or the end of the step asks for, and that must stay what
+/// they are.
+///
+/// Values between them lose their producer, but not their place in the graph: behind the new operation stand calls that compute
+/// them, by the statistics that it wrote. Pruning drops these, unless somebody watches such a value.
+pub(crate) fn fuse_batch_norm(graph: &mut Graph, asked: &[ValueId]) {
+    let asked: HashSet<ValueId> = asked.iter().copied().collect();
+    // From the end: of two normalisations that are added, the later one takes the sum, and waits for nothing.
+    for at in (0..graph.calls.len()).rev() {
+        if let Some(chain) = chain_at(graph, at, &asked) {
+            fuse(graph, chain);
+        }
+    }
+}
+
+fn norm_of(call: &Call) -> Option<&BatchNormOp> {
+    let op: &dyn Any = &*call.op;
+    op.downcast_ref().filter(|op: &&BatchNormOp| op.is_alone())
+}
+
+fn chain_at(graph: &Graph, norm: usize, asked: &HashSet<ValueId>) -> Option<Chain> {
+    norm_of(&graph.calls[norm])?;
+    let y = graph.calls[norm].outputs[0];
+    // The only call that reads a value, and that once.
+    let sole_reader = |id: ValueId| {
+        let mut readers = graph.calls.iter().enumerate().filter(|(_, call)| call.inputs.contains(&id));
+        let (at, call) = readers.next().filter(|_| !asked.contains(&id))?;
+        let once = call.inputs.iter().filter(|input| **input == id).count() == 1;
+        (once && readers.next().is_none()).then_some(at)
+    };
+    let is_relu = |&at: &usize| {
+        let op: &dyn Any = &*graph.calls[at].op;
+        op.downcast_ref::<Activation>() == Some(&Activation(Unary::Relu))
+    };
+    let residual_of = |at: usize| {
+        let call = &graph.calls[at];
+        let op: &dyn Any = &*call.op;
+        let same = |id: &ValueId| graph.values[*id].shape == graph.values[y].shape;
+        let adds = op.downcast_ref() == Some(&Arithmetic::Add) && call.inputs.iter().all(same);
+        call.inputs.iter().copied().find(|id| adds && *id != y)
+    };
+    let reader = sole_reader(y)?;
+    let chain = match residual_of(reader) {
+        Some(residual) => {
+            let relu = sole_reader(graph.calls[reader].outputs[0]).filter(is_relu);
+            Chain { norm, add: Some((reader, residual)), relu }
+        }
+        None => Chain { norm, add: None, relu: Some(reader).filter(is_relu) },
+    };
+    let last = chain.last()?;
+    // Its statistics are written later than before; who reads them must still come behind.
+    let statistics = &graph.calls[norm].outputs[1..];
+    let waits = |call: &Call| call.inputs.iter().any(|id| statistics.contains(id));
+    (!graph.calls[norm..last].iter().any(waits)).then_some(chain)
+}
+
+impl Chain {
+    /// The last call of it, if there is one behind the normalisation.
+    fn last(&self) -> Option<usize> {
+        self.relu.or(self.add.map(|(at, _)| at))
+    }
+}
+
+fn fuse(graph: &mut Graph, chain: Chain) {
+    let Some(last) = chain.last() else { return };
+    let norm = graph.calls[chain.norm].clone();
+    let Some(&op) = norm_of(&norm) else { return };
+    let followed_by = match (chain.add, chain.relu) {
+        (None, _) => FollowedBy::Relu,
+        (Some(_), None) => FollowedBy::Add,
+        (Some(_), Some(_)) => FollowedBy::AddRelu,
+    };
+    let mut outputs = norm.outputs.clone();
+    outputs[0] = graph.calls[last].outputs[0];
+    let residual = chain.add.map(|(_, residual)| residual);
+    let fused = Call {
+        op: Arc::new(op.followed_by(followed_by)),
+        inputs: norm.inputs.iter().copied().chain(residual).collect(),
+        outputs,
+        ..norm.clone()
+    };
+    let mut spare = vec![recalled(&norm)];
+    if let (Some((add, _)), Some(_)) = (chain.add, chain.relu) {
+        spare.push(graph.calls[add].clone());
+    }
+    let gone: HashSet<usize> = chain.add.iter().map(|(at, _)| *at).chain([chain.norm]).collect();
+    let mut calls = Vec::with_capacity(graph.calls.len() + 1);
+    for (at, call) in std::mem::take(&mut graph.calls).into_iter().enumerate() {
+        if at == last {
+            calls.push(fused.clone());
+            calls.append(&mut spare);
+        } else if !gone.contains(&at) {
+            calls.push(call);
+        }
+    }
+    graph.calls = calls;
+}
+
+/// The same normalisation once more, by statistics that the call wrote or was given: its first result.
+pub(super) fn recalled(call: &Call) -> Call {
+    let op: &dyn Any = &*call.op;
+    let Some(op) = op.downcast_ref::<BatchNormOp>() else { return call.clone() };
+    let mut again = Call { op: Arc::new(op.with_statistics_given()), ..call.clone() };
+    if let &[y, mean, variance, ..] = &call.outputs[..] {
+        again.inputs[3..5].copy_from_slice(&[mean, variance]);
+        again.outputs = vec![y];
+    }
+    again
+}

@@ -1,0 +1,79 @@
+//! Activations that are computed again for backward in place of being kept (Chen, Xu, Zhang and Guestrin 2016).
+
+use super::fuse_batch_norm::recalled;
+use crate::{Call, Graph, ValueId, ops::BatchNormOp};
+use std::{
+    any::Any,
+    collections::{HashMap, HashSet},
+};
+
+/// Within each layer whose path is in [`Graph::recomputed`], backward reads what copies of the layer's calls compute, right
+/// before it begins there, from what comes into the layer. So the first values are not needed after forward. Those that other
+/// layers or the end of the step read are kept and not computed again, and so are the statistics of a batch, by which a batch
+/// normalisation is repeated: running statistics move once, and all numbers have the same bits.
+///
+/// Values from number `first_gradient` on were made by differentiation. What no root needs must have been pruned.
+pub(crate) fn recompute(graph: &mut Graph, first_gradient: ValueId, roots: &[ValueId]) {
+    let recomputed = std::mem::take(&mut graph.recomputed);
+    let is_within_another = |path: &str| recomputed.iter().any(|outer| outer != path && is_within(path, outer));
+    for path in recomputed.iter().filter(|path| !is_within_another(path)) {
+        recompute_layer(graph, path, first_gradient, roots);
+    }
+    graph.recomputed = recomputed;
+}
+
+/// Whether a call at `path` belongs to the layer at `layer`, by whole segments.
+pub(crate) fn is_within(path: &str, layer: &str) -> bool {
+    let rest = path.strip_prefix(layer);
+    layer.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+fn recompute_layer(graph: &mut Graph, layer: &str, first_gradient: ValueId, roots: &[ValueId]) {
+    let is_forward = |call: &Call| call.outputs[0] < first_gradient;
+    let is_inner = |call: &Call| is_forward(call) && is_within(&call.path, layer);
+    let mut lost: HashSet<ValueId> = HashSet::new();
+    for call in graph.calls.iter().filter(|call| is_inner(call)) {
+        let op: &dyn Any = &*call.op;
+        let again = if op.is::<BatchNormOp>() { &call.outputs[..1] } else { &call.outputs };
+        lost.extend(again);
+    }
+    let outside = graph.calls.iter().filter(|call| is_forward(call) && !is_inner(call));
+    for id in outside.flat_map(|call| &call.inputs).chain(roots) {
+        lost.remove(id);
+    }
+    let reads_lost = |call: &Call| !is_forward(call) && call.inputs.iter().any(|id| lost.contains(id));
+    let Some(backward) = graph.calls.iter().position(reads_lost) else { return };
+
+    let mut needed: HashSet<ValueId> = HashSet::new();
+    needed.extend(graph.calls.iter().filter(|call| reads_lost(call)).flat_map(|call| &call.inputs));
+    let mut again: Vec<Call> = Vec::new();
+    for call in graph.calls.iter().filter(|call| is_inner(call)).rev() {
+        if call.outputs.iter().any(|id| lost.contains(id) && needed.contains(id)) {
+            needed.extend(&call.inputs);
+            again.push(recalled(call));
+        }
+    }
+    again.reverse();
+    let mut copies: HashMap<ValueId, ValueId> = HashMap::new();
+    for call in &mut again {
+        rewire(call, &copies);
+        for id in &mut call.outputs {
+            let copy = graph.values.len();
+            graph.values.push(graph.values[*id].clone());
+            if lost.contains(id) {
+                copies.insert(*id, copy);
+            }
+            *id = copy;
+        }
+    }
+    for call in graph.calls.iter_mut().filter(|call| call.outputs[0] >= first_gradient) {
+        rewire(call, &copies);
+    }
+    graph.calls.splice(backward..backward, again);
+}
+
+fn rewire(call: &mut Call, copies: &HashMap<ValueId, ValueId>) {
+    for id in &mut call.inputs {
+        *id = copies.get(id).copied().unwrap_or(*id);
+    }
+}
