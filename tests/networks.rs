@@ -24,16 +24,18 @@ struct Tolerance {
     results: f64,
     /// Errors of gradients as multiples of PyTorch's own in float32.
     gradients: f64,
+    /// The error of the gradient of the last matrix, as a part of its norm.
+    last: f64,
 }
 
-/// What a gradient may be off in any case, as a part of its norm. Where a number is rounded to the other side of a ReLU's kink,
-/// or another of two nearly equal ones becomes the maximum, everything below gets another gradient. PyTorch's float32 met
-/// such a place in some of the networks and in others did not; so do other orders of summation. One pair of pixels in the last
-/// pooling of AlexNet shows as 2e-3 in the layers below it; without it they are 2e-6 off.
-const KINK: f64 = 1e-2;
+/// Where a number is rounded to the other side of a ReLU's kink, or another of two nearly equal ones becomes the maximum,
+/// everything below gets another gradient. PyTorch's float32 met such places in most of these networks, and its errors of 1e-2
+/// say so. In AlexNet it met none (its error is 2e-6), as we do not at the default precision; at the strict one, a pair of
+/// pixels in the last pooling changes places, and all below is 2e-3 off.
+const AT_A_KINK: (&str, f64) = ("alexnet", 1e-2);
 
-const STRICT: Tolerance = Tolerance { results: 5e-6, gradients: 3.0 };
-const FAST: Tolerance = Tolerance { results: 5e-5, gradients: 10.0 };
+const STRICT: Tolerance = Tolerance { results: 5e-6, gradients: 3.0, last: 2e-5 };
+const FAST: Tolerance = Tolerance { results: 5e-5, gradients: 10.0, last: 1e-4 };
 
 /// Where number `at` of a parameter lies in PyTorch's layout. A dense layer's rows are those of the flattened picture, which
 /// PyTorch flattens with the channels first.
@@ -138,7 +140,8 @@ impl Case {
         let theirs = |key: &str| number(&json["torch_f32_relative_error"][key]);
         let [of_parameters, of_input] = ["grad_parameters_worst", "grad_input"].map(theirs);
         let within = |path: &str, error: f64, theirs: f64| {
-            let allowed = (tolerance.gradients * theirs).max(KINK);
+            let kink = if *name == AT_A_KINK.0 { AT_A_KINK.1 } else { 0.0 };
+            let allowed = (tolerance.gradients * theirs).max(kink);
             assert!(
                 error <= allowed,
                 "{name}: the gradient of {path} is off by {error:.2e}, allowed are {allowed:.1e}"
@@ -153,7 +156,7 @@ impl Case {
             within(path, error, of_parameters);
             // No kink is between the loss and the last matrix, and its input depends on all before.
             if LAST.contains(&path) {
-                assert!(error <= tolerance.results, "{name}: the gradient of {path} is off by {error:.2e}");
+                assert!(error <= tolerance.last, "{name}: the gradient of {path} is off by {error:.2e}");
             }
             if error >= worst.0 {
                 worst = (error, path);

@@ -32,6 +32,8 @@ mod squeezenet;
 #[cfg(test)]
 mod testing;
 mod top;
+#[cfg(test)]
+mod training_plans;
 mod vgg;
 mod weights;
 

@@ -137,6 +137,6 @@ mod tests {
     #[test]
     fn other_names_are_refused_with_the_list() {
         let refused = by_name("lenet", 10).err().unwrap().to_string();
-        assert!(refused.starts_with("no network is called \"lenet\"; there are: lenet5, alexnet, "), "{refused}");
+        assert!(refused.starts_with("no network is called \"lenet\"; there are: lenet5, lenet5_1998, "), "{refused}");
     }
 }
