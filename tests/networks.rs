@@ -30,9 +30,9 @@ struct Tolerance {
 
 /// Where a number is rounded to the other side of a ReLU's kink, or another of two nearly equal ones becomes the maximum,
 /// everything below gets another gradient. PyTorch's float32 met such places in most of these networks, and its errors of 1e-2
-/// say so. In AlexNet it met none (its error is 2e-6), as we do not at the default precision; at the strict one, a pair of
-/// pixels in the last pooling changes places, and all below is 2e-3 off.
-const AT_A_KINK: (&str, f64) = ("alexnet", 1e-2);
+/// say so. In these two it met none (its errors are 2e-6), and we do at one of the precisions: a pair of pixels in AlexNet's
+/// last pooling changes places at the strict one, which shows as 2e-3 in all layers below. At the other we are as near as PyTorch.
+const AT_A_KINK: [(&str, f64); 2] = [("alexnet", 1e-2), ("squeezenet1_1", 1e-3)];
 
 const STRICT: Tolerance = Tolerance { results: 5e-6, gradients: 3.0, last: 2e-5 };
 const FAST: Tolerance = Tolerance { results: 5e-5, gradients: 10.0, last: 1e-4 };
@@ -140,7 +140,7 @@ impl Case {
         let theirs = |key: &str| number(&json["torch_f32_relative_error"][key]);
         let [of_parameters, of_input] = ["grad_parameters_worst", "grad_input"].map(theirs);
         let within = |path: &str, error: f64, theirs: f64| {
-            let kink = if *name == AT_A_KINK.0 { AT_A_KINK.1 } else { 0.0 };
+            let kink = AT_A_KINK.iter().find(|(known, _)| known == name).map_or(0.0, |(_, part)| *part);
             let allowed = (tolerance.gradients * theirs).max(kink);
             assert!(
                 error <= allowed,
