@@ -4,11 +4,9 @@
 
 use ocelli_simd::Isa;
 
+use super::LINE;
 use super::matrix::Matrix;
 use super::panels::Contiguous;
-
-/// Numbers of a cache line.
-const LINE: usize = 16;
 
 /// The cache lines of a matrix that are still to be fetched, in the order in which they lie.
 pub(super) struct Ahead {

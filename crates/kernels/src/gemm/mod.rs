@@ -39,3 +39,23 @@ pub use product::{PackedMatrix, gemm, gemm_packed, packed_len};
 /// Products below this many floating-point operations are not cut: at 2 MFLOP one thread needs some 10 to 20 µs, as much
 /// as waking a worker and packing an operand twice.
 pub const PARALLEL_FLOPS: usize = 2_000_000;
+
+/// So many pieces balance the load of a workstation.
+const PIECES: usize = 16;
+
+/// Floating-point operations of a piece at least: some 5 µs, against one or two for handing it out.
+const PIECE_FLOPS: usize = 500_000;
+
+/// Into how many pieces work of so many floating-point operations is to be cut, if its sizes allow.
+pub(crate) fn wanted_pieces(flops: usize) -> usize {
+    if flops < PARALLEL_FLOPS { 1 } else { (flops / PIECE_FLOPS).min(PIECES) }
+}
+
+/// Numbers of a cache line.
+pub(crate) const LINE: usize = 16;
+
+/// The odd number of cache lines that holds so many numbers. Rows that are read across lie so far apart: an even one would
+/// leave some sets of the first-level cache empty and fill others twice.
+pub(crate) fn odd_lines(numbers: usize) -> usize {
+    (numbers.div_ceil(LINE) | 1) * LINE
+}

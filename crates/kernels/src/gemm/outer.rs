@@ -10,11 +10,11 @@ use std::ops::Range;
 use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
 use rayon::prelude::*;
 
-use super::PARALLEL_FLOPS;
 use super::ahead::Ahead;
 use super::matrix::Matrix;
 use super::panels::{Panels, pack_panel};
 use super::tile::{Destination, Product, Rows, RowsContiguous, Segment, even_tiles, most_rows, tile};
+use super::{odd_lines, wanted_pieces};
 use crate::{Accumulate, scratch};
 
 /// Rows of a band at most: its panel of the right operand is then half of the first-level cache.
@@ -28,12 +28,6 @@ const RESULT_ROWS: usize = 256;
 
 /// And at least, where there are as many: they use what the task packs.
 const LEAST_RESULT_ROWS: usize = 128;
-
-/// So many tasks balance the load of a workstation.
-const TASKS: usize = 16;
-
-/// Floating-point operations of a task at least.
-const TASK_FLOPS: usize = 500_000;
 
 /// The sums of all pieces have at most this part of the numbers of the operands, if there is more than one piece.
 const SUMS_PART: usize = 2;
@@ -59,8 +53,7 @@ impl OuterProducts {
     /// Of `[rows, m]` and `[rows, n]`, none of them empty.
     pub fn new(rows: usize, m: usize, n: usize) -> Self {
         let result = m.saturating_mul(n);
-        let flops = rows.saturating_mul(result).saturating_mul(2);
-        let wanted = if flops < PARALLEL_FLOPS { 1 } else { (flops / TASK_FLOPS).min(TASKS) };
+        let wanted = wanted_pieces(rows.saturating_mul(result).saturating_mul(2));
         let most = rows.saturating_mul(m.saturating_add(n)) / result.saturating_mul(SUMS_PART);
         let pieces = wanted.div_ceil(m.div_ceil(RESULT_ROWS)).min(most).max(1);
         let blocks = wanted.div_ceil(pieces).min(m / LEAST_RESULT_ROWS).max(m.div_ceil(RESULT_ROWS));
@@ -90,7 +83,7 @@ impl OuterProducts {
             let rows = piece * self.piece..rows.min((piece + 1) * self.piece);
             let columns = index * block..m.min((index + 1) * block);
             let a = a.rows(rows.clone()).columns(columns);
-            let (left, right) = (self.band * apart(a.column_count()), Panels::new(set, self.band, n).packed_len());
+            let (left, right) = (self.band * odd_lines(a.column_count()), Panels::new(set, self.band, n).packed_len());
             // Outside of the kernel: the instruction set does not reach into a closure.
             scratch::with(left + right, |scratch| {
                 let (left, right) = scratch.split_at_mut(left);
@@ -105,15 +98,6 @@ impl OuterProducts {
         });
     }
 }
-
-/// Rows of the left operand are copied this far apart, an odd number of cache lines: an even one would leave some sets of the
-/// first-level cache empty and fill others twice.
-fn apart(m: usize) -> usize {
-    (m.div_ceil(LINE) | 1) * LINE
-}
-
-/// Numbers of a cache line.
-const LINE: usize = 16;
 
 /// Some rows of both operands and some rows of the result.
 struct Task<'a> {
@@ -150,7 +134,7 @@ impl Task<'_> {
     #[inline(always)]
     fn pack<I: Isa>(&mut self, isa: I, band: &Range<usize>, panels: &Panels) {
         let m = self.a.column_count();
-        for (row, to) in band.clone().zip(self.left.chunks_exact_mut(apart(m))) {
+        for (row, to) in band.clone().zip(self.left.chunks_exact_mut(odd_lines(m))) {
             to[..m].copy_from_slice(self.a.row(row, 0..m));
         }
         for index in 0..panels.count() {
@@ -169,7 +153,7 @@ impl Task<'_> {
         let mut ahead = [Ahead::of(&self.a.rows(next.clone())), Ahead::of(&self.b.rows(next))];
         let tiles = panels.count() * m.div_ceil(most_rows::<I>(2));
         let share = ahead.each_ref().map(|ahead| ahead.lines().div_ceil(tiles));
-        let (data, step) = (&*self.left, apart(m));
+        let (data, step) = (&*self.left, odd_lines(m));
         assert!((band.len() - 1) * step + m <= data.len(), "a band lies in its scratch");
         assert_eq!(self.c.len(), m * n, "a task has its rows of the result");
         for panel in 0..panels.count() {

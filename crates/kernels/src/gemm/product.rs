@@ -5,7 +5,6 @@ use std::ops::Range;
 use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
 use rayon::prelude::*;
 
-use super::PARALLEL_FLOPS;
 use super::ahead::Ahead;
 use super::matrix::{Block, Matrix, MatrixMut, assert_sizes};
 use super::panels::{Contiguous, PackPanels, Panels};
@@ -14,6 +13,7 @@ use super::tile::{
     DepthContiguous, Finish, Left, Product, Rows, RowsContiguous, Segment, even_tiles, narrow_tile_rows, tile,
     tile_rows,
 };
+use super::{PARALLEL_FLOPS, PIECES};
 use crate::{Accumulate, Epilogue, scratch};
 
 /// Depth of a block. A panel of 16 columns then has 16 KiB (32 columns: 32 KiB), half of the first-level cache, and adding
@@ -29,9 +29,6 @@ const COLUMNS: usize = 4096;
 /// Numbers that are packed at a time (4 MiB), or blocks of [`DEPTH`] and [`COLUMNS`] where that is more: they stay in the
 /// last-level cache while all rows of the left operand pass by.
 const PACKED: usize = 1 << 20;
-
-/// So many pieces or more balance the load of a few threads.
-const PIECES: usize = 16;
 
 /// A piece has at least so many panels (if there are), so that a copied block of the left operand is used as often.
 const PIECE_PANELS: usize = 4;

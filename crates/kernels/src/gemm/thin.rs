@@ -6,6 +6,7 @@ use std::ops::Range;
 use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
 use rayon::prelude::*;
 
+use super::PIECES;
 use super::matrix::{Matrix, MatrixMut};
 use super::panels::{Contiguous, PackPanels, Panels};
 use super::product::{Piece, Right, Task, blocks, gemm};
@@ -19,9 +20,6 @@ const LARGE: usize = 1 << 18;
 
 /// Columns of a strip, which one task multiplies: at least half a kilobyte of each row is read at once.
 const COLUMNS: Range<usize> = 128..512;
-
-/// So many strips balance the load of a workstation.
-const STRIPS: usize = 16;
 
 /// Depth of a block: with 512 columns 128 KiB, a quarter of the second-level cache.
 const DEPTH: usize = 64;
@@ -63,7 +61,7 @@ fn in_strips(a: Matrix<'_>, b: Matrix<'_>, c: &mut MatrixMut<'_>, epilogue: &Epi
     let set = InstructionSet::current();
     let c = MatrixMut::new(&mut c.data[..rows * columns], rows, columns);
     let Some(task) = Task::new(a, c, epilogue) else { return };
-    let most = (columns / STRIPS).clamp(COLUMNS.start, COLUMNS.end).next_multiple_of(COLUMNS.start);
+    let most = (columns / PIECES).clamp(COLUMNS.start, COLUMNS.end).next_multiple_of(COLUMNS.start);
     (0..columns.div_ceil(most)).into_par_iter().for_each(|index| {
         let strip = index * most..columns.min((index + 1) * most);
         let task = task.columns(strip.clone());

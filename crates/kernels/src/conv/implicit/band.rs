@@ -12,6 +12,7 @@ use std::ops::Range;
 
 use super::problem::{Axis, Problem};
 use crate::gemm::tile::Segment;
+use crate::gemm::{LINE, odd_lines};
 
 /// Outputs that are computed together: some columns of some rows of some pictures.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,8 +103,7 @@ pub(super) enum Spacing {
     Dense,
     /// By what they step over, so that neighbours share the columns which both read; the ends of lines lie further apart.
     Shared,
-    /// By an odd number of cache lines, for reading across all: an even one would leave some sets of the first-level cache
-    /// empty and fill others twice.
+    /// By an odd number of cache lines ([`odd_lines`]), for reading across all.
     OddLines,
 }
 
@@ -118,15 +118,12 @@ impl Spacing {
     pub fn apart(self, problem: &Problem, channels: usize) -> usize {
         let run = problem.columns.taps * channels;
         match self {
-            Self::OddLines if run >= LINE => (run.div_ceil(LINE) | 1) * LINE,
+            Self::OddLines if run >= LINE => odd_lines(run),
             Self::Dense | Self::OddLines => run,
             Self::Shared => problem.columns.step * channels,
         }
     }
 }
-
-/// Numbers of a cache line.
-const LINE: usize = 16;
 
 /// Where things lie in the scratch of a band.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::band::{Band, Channels, Layout, MOST_SEGMENTS, Spacing};
 use super::problem::Problem;
-use crate::gemm::PARALLEL_FLOPS;
+use crate::gemm::wanted_pieces;
 
 /// Depth of a block: 64 channels of 3 × 3 taps. Its panel of 16 columns, 36 KiB, is a little more than the first-level
 /// cache, yet shorter blocks are slower, because each passes over the destination again: 3 × 3 on 64 channels at 224 px
@@ -19,12 +19,6 @@ const CHANNELS_STEP: usize = 8;
 
 /// Numbers of the scratch of a band (256 KiB): half of the second-level cache.
 const SCRATCH: usize = 64 << 10;
-
-/// So many pieces balance the load of a workstation.
-const PIECES: usize = 16;
-
-/// Floating-point operations of a piece at least: some 5 µs, against one or two for handing it out.
-const PIECE_FLOPS: usize = 500_000;
 
 /// A band is so many times as high as what it shares with the next, which both copy. It is cut in width for that, where
 /// neighbours share nothing.
@@ -173,8 +167,7 @@ impl Tasks {
         let blocks = Blocks::new(problem);
         let pixel = Spacing::of(problem).apart(problem, blocks.channels).max(1);
         let mut bands = Bands::new(problem, pixel, usize::MAX);
-        let flops = problem.flops();
-        let wanted = if flops < PARALLEL_FLOPS { 1 } else { (flops / PIECE_FLOPS).min(PIECES) };
+        let wanted = wanted_pieces(problem.flops());
         let pieces = |bands: &Bands| bands.count() * problem.groups;
         while pieces(&bands) < wanted {
             let Some(smaller) = bands.smaller(problem, BAND_PIXELS) else { break };
@@ -221,7 +214,7 @@ impl FilterTasks {
         let channel_blocks = problem.depth.div_ceil(channels);
         let pixel = Spacing::OddLines.apart(problem, channels);
         let bands = Bands::new(problem, pixel, FILTER_PIXELS);
-        let wanted = if problem.flops() < PARALLEL_FLOPS { 1 } else { (problem.flops() / PIECE_FLOPS).min(PIECES) };
+        let wanted = wanted_pieces(problem.flops());
         let pieces = wanted.div_ceil(channel_blocks * problem.groups).min(PARTIAL_SUMS / problem.filter_len()).max(1);
         let bands_of_piece = bands.count().div_ceil(pieces).max(1);
         Self { channels, channel_blocks, bands, bands_of_piece, pieces: bands.count().div_ceil(bands_of_piece) }
