@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Whole networks: steps of training and inference in PyTorch, and inference in ONNX Runtime and OpenVINO, in turns with the
-example `bench_models`.
+"""Whole networks: steps of training and inference in PyTorch, and inference in ONNX Runtime, OpenVINO and ncnn, in turns with
+the example `bench_models`.
 
 Each library is timed in all its ways and its best one counts.
 """
 
 import argparse
+import contextlib
+import io
 import json
 import os
 import pathlib
@@ -52,6 +54,7 @@ def arguments():
     parser.add_argument("--batch", type=int, help="only this batch size")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--seconds", type=float, default=6.0, help="of measuring for each number")
+    parser.add_argument("--compile", action="store_true", help="PyTorch also compiled, which takes minutes for each row")
     parser.add_argument("--bench", default=ROOT / "target/release/examples/bench_models", help="the built example")
     parser.add_argument("--json", type=pathlib.Path, help="where to write the rows")
     return parser.parse_args()
@@ -119,11 +122,15 @@ def sample(net, batch):
     return batch, channels, size, size
 
 
-def torch_ways(torch, net, mode, batch):
-    """A step in each memory format, by name."""
+def torch_ways(torch, net, mode, batch, compiled, only=None):
+    """A step in each memory format, by name, and one compiled; or in only one of them."""
     ways = {}
-    for name, memory_format in (("NCHW", torch.contiguous_format), ("channels last", torch.channels_last)):
+    formats = [("NCHW", torch.contiguous_format), ("channels last", torch.channels_last)]
+    for name, memory_format in formats + ([("compiled", torch.contiguous_format)] if compiled else []):
+        if only not in (None, name):
+            continue
         model = torch_model(torch, net).to(memory_format=memory_format)
+        model = torch.compile(model) if name == "compiled" else model
         x = torch.rand(*sample(net, batch)).to(memory_format=memory_format)
         if mode == "infer":
             model.eval()
@@ -175,7 +182,37 @@ def other_ways(torch, net, batch, threads):
             ways[f"OpenVINO {openvino.__version__.split('-')[0]}"] = lambda: request.infer([data])
         except (ImportError, RuntimeError):
             pass
+        # Runs picture by picture.
+        if batch == 1:
+            try:
+                ways |= ncnn_ways(torch, model, x, folder, threads)
+            except ImportError:
+                pass
     return ways
+
+
+def ncnn_ways(torch, model, x, folder, threads):
+    """A step of inference in ncnn, converted by pnnx."""
+    import ncnn
+    import pnnx
+
+    file = pathlib.Path(folder) / "ncnn_model.pt"
+    with contextlib.redirect_stdout(io.StringIO()):
+        pnnx.export(model, str(file), (x,))
+    net = ncnn.Net()
+    net.opt.num_threads = threads
+    for option in ("fp16_packed", "fp16_storage", "fp16_arithmetic", "bf16_storage"):
+        setattr(net.opt, f"use_{option}", False)
+    net.load_param(str(file.with_suffix(".ncnn.param")))
+    net.load_model(str(file.with_suffix(".ncnn.bin")))
+    picture = ncnn.Mat(x[0].numpy().copy())
+
+    def step():
+        extractor = net.create_extractor()
+        extractor.input("in0", picture)
+        extractor.extract("out0")
+
+    return {f"ncnn {ncnn.__version__}": step}
 
 
 def median(step, seconds):
@@ -190,7 +227,7 @@ def median(step, seconds):
 
 
 def side_by_side(options, torch, net, mode, batch):
-    ways = torch_ways(torch, net, mode, batch)
+    ways = torch_ways(torch, net, mode, batch, options.compile)
     if mode == "infer":
         ways |= other_ways(torch, net, batch, options.threads)
     seconds = options.seconds / ROUNDS

@@ -61,7 +61,19 @@ pub(crate) fn execute(plan: &Plan, arena: &mut Arena, feed: Feed<'_>) -> Result<
     run(&plan.steps, arena.as_mut_slice(), feed)
 }
 
+/// Numbers of an arena from which on some of a plan's kernels use several threads.
+const THREADED: usize = 1 << 16;
+
 fn run(steps: &[PlanStep], memory: &mut [f32], feed: Feed<'_>) -> Result<()> {
+    if memory.len() < THREADED {
+        return run_here(steps, memory, feed);
+    }
+    // Enters the pool once: a kernel that is called outside wakes one of its threads and sleeps until that is done, which
+    // took a quarter of LeNet-5's training step.
+    rayon::scope(|_| run_here(steps, memory, feed))
+}
+
+fn run_here(steps: &[PlanStep], memory: &mut [f32], feed: Feed<'_>) -> Result<()> {
     for step in steps {
         run_step(step, memory, feed).map_err(|fault| Error::Kernel {
             path: if step.path.is_empty() { String::new() } else { format!("{} ", step.path) },

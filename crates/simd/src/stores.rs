@@ -135,6 +135,20 @@ impl<S: Store> Destination<'_, S> {
         self.store.store_partial(isa, value, y);
         self.rest = rest;
     }
+
+    /// The same for what is followed by more: places behind the `count` may hold anything until they are written
+    /// themselves, so that mostly a whole vector is stored, which is quicker than a part of one.
+    ///
+    /// # Panics
+    /// If less than `min(count, LANES)` is left.
+    #[inline(always)]
+    pub fn put_over<I: Isa>(&mut self, isa: I, value: I::Vector, count: usize) {
+        if self.rest.len() < I::LANES {
+            return self.put(isa, value, count);
+        }
+        self.store.store_over(isa, value, self.rest, count);
+        self.rest = &mut std::mem::take(&mut self.rest)[count..];
+    }
 }
 
 mod sealed {
@@ -149,6 +163,13 @@ mod sealed {
         fn store_partial<I: Isa>(self, isa: I, value: I::Vector, y: &mut [f32]) {
             isa.store_partial(value, y);
         }
+
+        /// Writes the first `count` lanes of `value`, and anything to the places behind them, of which there are `LANES` in
+        /// all.
+        #[inline(always)]
+        fn store_over<I: Isa>(self, isa: I, value: I::Vector, y: &mut [f32], count: usize) {
+            self.store_partial(isa, value, &mut y[..count]);
+        }
     }
 }
 
@@ -161,6 +182,11 @@ struct Regular;
 impl sealed::Store for Regular {
     #[inline(always)]
     fn store<I: Isa>(self, isa: I, value: I::Vector, y: &mut [f32]) {
+        isa.store(value, y);
+    }
+
+    #[inline(always)]
+    fn store_over<I: Isa>(self, isa: I, value: I::Vector, y: &mut [f32], _: usize) {
         isa.store(value, y);
     }
 }
@@ -221,6 +247,38 @@ mod tests {
                 z.put(isa, isa.add(value, value), x.len());
             }
             assert_eq!((y.left(), z.left()), (0, 0));
+        }
+    }
+
+    /// `x[i]` again, in pieces of `.1`
+    struct Pieces<'a>(&'a [f32], usize);
+
+    impl Writer<1> for Pieces<'_> {
+        #[inline(always)]
+        fn run<I: Isa, S: Store>(self, isa: I, [mut y]: [Destination<'_, S>; 1]) {
+            let count = self.1.min(I::LANES);
+            for start in (0..self.0.len()).step_by(count) {
+                y.put_over(isa, isa.load_partial(&self.0[start..]), count.min(y.left()));
+            }
+            assert_eq!(y.left(), 0);
+        }
+    }
+
+    #[test]
+    fn what_is_written_over_is_what_was_put_last() {
+        let x: Vec<f32> = (0..70).map(|i| i as f32 + 1.0).collect();
+        for set in InstructionSet::available() {
+            for (count, length) in (1..=16).flat_map(|count| [1, 7, 8, 15, 33, 70].map(|length| (count, length))) {
+                for stores in [Stores::Regular, Stores::NonTemporal] {
+                    let mut y = vec![0.0; 72];
+                    let work = Pieces(&x[..length], count);
+                    dispatch_on(set, Write { work, stores, y: [&mut y[1..1 + length]] });
+                    assert_eq!(y[1..1 + length], x[..length], "{set} {stores:?} {count} {length}");
+                    assert_eq!((y[0], y[1 + length]), (0.0, 0.0), "{set} {stores:?} {count} {length}");
+                    dispatch_on(set, AddTo { work: Pieces(&x[..length], count), y: [&mut y[1..1 + length]] });
+                    assert!(y[1..1 + length].iter().zip(&x).all(|(y, x)| *y == 2.0 * x), "{set} {count} {length}");
+                }
+            }
         }
     }
 

@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use ocelli_simd::{Destination, Isa, Store, Writer};
+use ocelli_simd::{Destination, Isa, Kernel, Store, Writer};
 
 use super::PoolGeometry;
 use super::axis::Axis;
-use super::pixels::{Ahead, Any, Channels, Fixed, Image, Pixel, Results, Size, fill_rows};
+use super::pixels::{Ahead, Any, Channels, Fixed, Image, Pixel, Results, Size, Uncovered, fill_rows};
 use crate::Accumulate;
 use crate::elementwise::chunks::CHUNK;
 
@@ -85,13 +85,13 @@ impl Averaging {
 pub(super) fn forward(g: &Averaging, x: &[f32], y: &mut [f32]) {
     g.assert_lengths(x.len(), y.len());
     let [out_h, out_w, channels] = g.output;
-    fill_rows(y, out_w * channels, g.work(out_h), Accumulate::Set, |first| Forward { g, x, first });
+    fill_rows(y, [out_w, channels], g.work(out_h), Accumulate::Set, |first| Forward { g, x, first });
 }
 
 pub(super) fn backward(g: &Averaging, dy: &[f32], dx: &mut [f32], accumulate: Accumulate) {
     g.assert_lengths(dx.len(), dy.len());
     let [in_h, in_w, channels] = g.input;
-    fill_rows(dx, in_w * channels, g.work(in_h), accumulate, |first| Backward { g, dy, first });
+    fill_rows(dx, [in_w, channels], g.work(in_h), accumulate, |first| Backward { g, dy, first });
 }
 
 /// Output rows from the one with number `first` on.
@@ -136,7 +136,6 @@ impl Writer<1> for Forward<'_> {
                 ox += count;
             }
         }
-        results.finish(isa);
     }
 }
 
@@ -200,41 +199,137 @@ impl Writer<1> for Backward<'_> {
     fn run<I: Isa, S: Store>(self, isa: I, dx: [Destination<'_, S>; 1]) {
         let Self { g, dy, first } = self;
         let [in_h, in_w, channels] = g.input;
+        let [out_h, out_w, _] = g.output;
         let rows = first..first + dx[0].left() / (in_w * channels);
         let mut results = Results::new(dx, channels);
         for row in rows {
-            let dy = Image::of_batch(dy, row / in_h, g.output);
-            let rows = g.vertical.windows(row % in_h);
-            for ix in 0..in_w {
-                let windows = Windows { g, dy, rows: rows.clone(), columns: g.horizontal.windows(ix) };
-                results.put(isa, &windows, 0);
-            }
+            let windows = g.vertical.windows(row % in_h);
+            let dy = &dy[(row / in_h * out_h + windows.start) * out_w * channels..];
+            isa.call(BackwardRow { g, dy, windows, results: &mut results });
         }
-        results.finish(isa);
     }
 }
 
-/// What the windows that cover a pixel send to it.
-struct Windows<'a> {
-    g: &'a Averaging,
-    dy: Image<'a>,
-    rows: Range<usize>,
-    columns: Range<usize>,
+/// A row of the input.
+struct BackwardRow<'r, 'a, S> {
+    g: &'r Averaging,
+    /// From the first row of windows on that cover it.
+    dy: &'r [f32],
+    /// Those rows.
+    windows: Range<usize>,
+    results: &'r mut Results<'a, S, 1>,
 }
 
-impl Pixel<1> for Windows<'_> {
+impl<S: Store> Kernel for BackwardRow<'_, '_, S> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        let Self { g, dy, windows: rows, results } = self;
+        let [_, in_w, channels] = g.input;
+        let distances = [g.output[1] * channels, channels];
+        let interior = g.horizontal.interior();
+        let even = within(&rows, &g.vertical.interior()) && !interior.is_empty();
+        let scale = if even { g.factor([rows.start, interior.start]) } else { 0.0 };
+        if g.vertical.is_disjoint() && g.horizontal.is_disjoint() {
+            for columns in g.horizontal.all_windows().take(in_w) {
+                if rows.is_empty() || columns.is_empty() {
+                    results.put(isa, &Uncovered, 0);
+                } else {
+                    let even = even && interior.contains(&columns.start);
+                    let scale = if even { scale } else { g.factor([rows.start, columns.start]) };
+                    results.put(isa, &Share { dy, scale }, columns.start * channels);
+                }
+            }
+            return;
+        }
+        for columns in g.horizontal.all_windows().take(in_w) {
+            let dy = &dy[(columns.start * channels).min(dy.len())..];
+            let even = even && within(&columns, &interior);
+            let windows = Windows { dy, size: [rows.len(), columns.len()], distances };
+            if even {
+                results.put(isa, &Scaled { windows, scale }, 0);
+            } else {
+                results.put(isa, &EachScaled { windows, g, first: [rows.start, columns.start] }, 0);
+            }
+        }
+    }
+}
+
+/// What the one window that covers a pixel sends to it.
+struct Share<'a> {
+    dy: &'a [f32],
+    scale: f32,
+}
+
+impl Pixel<1> for Share<'_> {
     #[inline(always)]
     fn at<I: Isa, const V: usize>(&self, isa: I, channels: Channels<V>) -> [[I::Vector; V]; 1] {
+        [channels.load(isa, self.dy, 0).map(|dy| isa.mul(dy, isa.splat(self.scale)))]
+    }
+}
+
+/// Whether `range` is in `all` and not empty.
+fn within(range: &Range<usize>, all: &Range<usize>) -> bool {
+    all.start <= range.start && range.start < range.end && range.end <= all.end
+}
+
+/// The windows that cover a pixel of the input: rows and columns of them.
+struct Windows<'a> {
+    /// From the first of them on.
+    dy: &'a [f32],
+    size: [usize; 2],
+    /// From one to the next.
+    distances: [usize; 2],
+}
+
+impl Windows<'_> {
+    /// The sum of their gradients, each times what `scale` says of its row and column.
+    #[inline(always)]
+    fn sum<I: Isa, const V: usize>(
+        &self,
+        isa: I,
+        channels: Channels<V>,
+        scale: impl Fn(usize, usize) -> f32,
+    ) -> [[I::Vector; V]; 1] {
         let mut sums = [isa.zero(); V];
-        for oy in self.rows.clone() {
-            for ox in self.columns.clone() {
-                let scale = isa.splat(self.g.factor([oy, ox]));
-                let dy = channels.load(isa, self.dy.pixels, self.dy.place(oy, ox));
+        for row in 0..self.size[0] {
+            for column in 0..self.size[1] {
+                let dy = channels.load(isa, self.dy, row * self.distances[0] + column * self.distances[1]);
+                let scale = isa.splat(scale(row, column));
                 for v in 0..V {
                     sums[v] = isa.mul_add(dy[v], scale, sums[v]);
                 }
             }
         }
         [sums]
+    }
+}
+
+/// What windows of one size send to a pixel.
+struct Scaled<'a> {
+    windows: Windows<'a>,
+    scale: f32,
+}
+
+impl Pixel<1> for Scaled<'_> {
+    #[inline(always)]
+    fn at<I: Isa, const V: usize>(&self, isa: I, channels: Channels<V>) -> [[I::Vector; V]; 1] {
+        self.windows.sum(isa, channels, |_, _| self.scale)
+    }
+}
+
+/// What windows of any sizes send to a pixel.
+struct EachScaled<'a> {
+    windows: Windows<'a>,
+    g: &'a Averaging,
+    /// The first window's row and column.
+    first: [usize; 2],
+}
+
+impl Pixel<1> for EachScaled<'_> {
+    #[inline(always)]
+    fn at<I: Isa, const V: usize>(&self, isa: I, channels: Channels<V>) -> [[I::Vector; V]; 1] {
+        self.windows.sum(isa, channels, |row, column| self.g.factor([self.first[0] + row, self.first[1] + column]))
     }
 }

@@ -35,6 +35,13 @@ impl Axis {
         }
     }
 
+    /// What [`Axis::windows`] says of one input after the other, from the first on: by counting, because a division takes
+    /// longer than computing a pixel. Without an end.
+    #[inline(always)]
+    pub(super) fn all_windows(self) -> AllWindows {
+        AllWindows { axis: self, input: 0, windows: self.windows(0) }
+    }
+
     /// The windows that no edge cuts off: each is a step further than the one before it.
     pub(super) fn interior(self) -> Range<usize> {
         match self {
@@ -45,6 +52,11 @@ impl Axis {
             }
             Self::Adaptive { .. } => 0..0,
         }
+    }
+
+    /// Whether no input is in two windows.
+    pub(super) fn is_disjoint(self) -> bool {
+        matches!(self, Self::Sliding { kernel, stride, .. } if kernel <= stride)
     }
 
     /// The distance of windows where it is known.
@@ -74,6 +86,58 @@ impl Axis {
         match self {
             Self::Sliding { stride, before, .. } => i + before - o * stride,
             Self::Adaptive { .. } => i - self.inputs(o).start,
+        }
+    }
+}
+
+/// See [`Axis::all_windows`].
+pub(super) struct AllWindows {
+    axis: Axis,
+    input: usize,
+    /// Those that cover the input.
+    windows: Range<usize>,
+}
+
+impl Iterator for AllWindows {
+    type Item = Range<usize>;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Range<usize>> {
+        let covering = self.windows.clone();
+        self.input += 1;
+        match self.axis {
+            Axis::Sliding { output, kernel, stride, before, .. } => {
+                // From one input to the next, no more than one window ends and no more than one begins.
+                let (place, Range { start, end }) = (self.input + before, &mut self.windows);
+                *start += usize::from(*start < output && place == *start * stride + kernel);
+                *end += usize::from(*end < output && place == *end * stride);
+            }
+            Axis::Adaptive { .. } => self.windows = self.axis.windows(self.input),
+        }
+        Some(covering)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_are_counted_as_they_are_computed() {
+        for (input, kernel, stride) in
+            (1..12usize).flat_map(|i| (1..=5).flat_map(move |k| (1..7).map(move |s| (i, k, s))))
+        {
+            for (before, after) in (0..=kernel / 2).flat_map(|b| [(b, 0), (b, b)]) {
+                let Some(steps) = (input + before + after).checked_sub(kernel) else { continue };
+                for output in [steps / stride + 1, steps.div_ceil(stride) + 1] {
+                    let axis = Axis::Sliding { input, output, kernel, stride, before, after };
+                    let counted: Vec<_> = axis.all_windows().take(input).collect();
+                    let computed: Vec<_> = (0..input).map(|i| axis.windows(i)).collect();
+                    assert_eq!(counted, computed, "{axis:?}");
+                }
+            }
+            let axis = Axis::Adaptive { input, output: kernel };
+            assert!(axis.all_windows().take(input).eq((0..input).map(|i| axis.windows(i))), "{axis:?}");
         }
     }
 }

@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
-use ocelli_simd::{Destination, InstructionSet, Isa, Store, Write, Writer, dispatch_on};
+use ocelli_simd::{Destination, InstructionSet, Isa, Kernel, Store, Write, Writer, dispatch_on};
 
 use super::PoolGeometry;
-use super::pixels::{Ahead, Any, Channels, Fixed, Image, Pixel, Results, Size, fill_rows, piece};
+use super::pixels::{Ahead, Any, Channels, Fixed, Image, Pixel, Results, Size, Uncovered, fill_rows};
 use crate::Accumulate;
-use crate::elementwise::chunks::{CHUNK, in_paired_pieces};
+use crate::elementwise::chunks::{CHUNK, in_paired_pieces, rows_piece};
 use crate::elementwise::stores::stores_for;
 
 /// `y` = the maximum of each window, padding left out.
@@ -21,12 +21,12 @@ pub fn max_forward(g: &PoolGeometry, x: &[f32], y: &mut [f32], indices: Option<&
     let row = g.out_w * g.channels;
     let time = row * g.kernel_h * g.kernel_w;
     match indices {
-        None => fill_rows(y, row, time, Accumulate::Set, |first| Maxima { g, x, first }),
+        None => fill_rows(y, [g.out_w, g.channels], time, Accumulate::Set, |first| Maxima { g, x, first }),
         Some(indices) => {
             assert_eq!(indices.len(), y.len(), "there is an index for each output");
             let set = InstructionSet::current();
-            let piece = piece(row, time);
-            let stores = stores_for(y, piece);
+            let piece = rows_piece(row, time);
+            let stores = stores_for(y, g.channels);
             in_paired_pieces(y, indices, piece, |start, y, indices| {
                 let work = Maxima { g, x, first: start / row };
                 dispatch_on(set, Write { work, stores, y: [y, indices] });
@@ -83,7 +83,6 @@ where
                 ox += count;
             }
         }
-        results.finish(isa);
     }
 }
 
@@ -174,7 +173,7 @@ pub fn max_backward(g: &PoolGeometry, dy: &[f32], indices: &[f32], dx: &mut [f32
     let row = g.in_w * g.channels;
     // The time is that of reading each output once for each pixel of its window.
     let time = (g.out_h * g.out_w * g.kernel_h * g.kernel_w * g.channels / g.in_h).clamp(row, CHUNK.max(row));
-    fill_rows(dx, row, time, accumulate, |first| MaxBackward { g, dy, indices, first });
+    fill_rows(dx, [g.in_w, g.channels], time, accumulate, |first| MaxBackward { g, dy, indices, first });
 }
 
 /// Input rows from the one with number `first` on.
@@ -189,51 +188,150 @@ impl Writer<1> for MaxBackward<'_> {
     #[inline(always)]
     fn run<I: Isa, S: Store>(self, isa: I, dx: [Destination<'_, S>; 1]) {
         let Self { g, dy, indices, first } = self;
-        let (vertical, horizontal) = (g.vertical(), g.horizontal());
-        let output = [g.out_h, g.out_w, g.channels];
+        let vertical = g.vertical();
+        let output_row = g.out_w * g.channels;
         let rows = first..first + dx[0].left() / (g.in_w * g.channels);
         let mut results = Results::new(dx, g.channels);
         for row in rows {
             let (image, iy) = (row / g.in_h, row % g.in_h);
-            let (dy, indices) = (Image::of_batch(dy, image, output), Image::of_batch(indices, image, output));
-            let rows = vertical.windows(iy);
-            for ix in 0..g.in_w {
-                let columns = horizontal.windows(ix);
-                let windows = Windows { g, dy, indices, input: [iy, ix], rows: rows.clone(), columns };
-                results.put(isa, &windows, 0);
+            let windows = vertical.windows(iy);
+            let from = (image * g.out_h + windows.start) * output_row;
+            let row = Row {
+                g,
+                dy: &dy[from..],
+                indices: &indices[from..],
+                windows: windows.len(),
+                place: if windows.is_empty() { 0 } else { vertical.place_in_window(windows.start, iy) },
+            };
+            if vertical.is_disjoint() && g.pad_left == 0 && g.horizontal().is_disjoint() {
+                isa.call(DisjointRow { row, results: &mut results });
+            } else {
+                isa.call(OverlappingRow { row, results: &mut results });
             }
         }
-        results.finish(isa);
     }
 }
 
-/// The windows that cover a pixel of the input.
-struct Windows<'a> {
+/// A row of the input.
+struct Row<'a> {
     g: &'a PoolGeometry,
-    dy: Image<'a>,
-    indices: Image<'a>,
-    input: [usize; 2],
-    rows: Range<usize>,
-    columns: Range<usize>,
+    /// From the first row of windows on that cover it.
+    dy: &'a [f32],
+    indices: &'a [f32],
+    /// How many rows of windows cover it.
+    windows: usize,
+    /// Its place in the windows of the first.
+    place: usize,
+}
+
+/// A row whose pixels are in one window each, or in none.
+struct DisjointRow<'r, 'a, S> {
+    row: Row<'r>,
+    results: &'r mut Results<'a, S, 1>,
+}
+
+impl<S: Store> Kernel for DisjointRow<'_, '_, S> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        let Row { g, dy, indices, windows, place } = self.row;
+        let covered = if windows == 0 { 0 } else { g.out_w };
+        let (mut ox, mut column) = (0, 0);
+        for _ in 0..g.in_w {
+            if ox < covered && column < g.kernel_w {
+                let here = (place * g.kernel_w + column) as f32;
+                self.results.put(isa, &Chosen { dy, indices, here }, ox * g.channels);
+            } else {
+                self.results.put(isa, &Uncovered, 0);
+            }
+            column += 1;
+            if column == g.stride_w {
+                (ox, column) = (ox + 1, 0);
+            }
+        }
+    }
+}
+
+/// The gradient of a window where its maximum lay `here`.
+struct Chosen<'a> {
+    dy: &'a [f32],
+    indices: &'a [f32],
+    here: f32,
+}
+
+impl Pixel<1> for Chosen<'_> {
+    #[inline(always)]
+    fn at<I: Isa, const V: usize>(&self, isa: I, channels: Channels<V>) -> [[I::Vector; V]; 1] {
+        let (mut gradient, indices) = (channels.load(isa, self.dy, 0), channels.load(isa, self.indices, 0));
+        for v in 0..V {
+            let chosen = isa.equal(indices[v], isa.splat(self.here));
+            gradient[v] = isa.select(chosen, gradient[v], isa.zero());
+        }
+        [gradient]
+    }
+}
+
+/// A row whose pixels are in several windows.
+struct OverlappingRow<'r, 'a, S> {
+    row: Row<'r>,
+    results: &'r mut Results<'a, S, 1>,
+}
+
+impl<S: Store> Kernel for OverlappingRow<'_, '_, S> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        let Row { g, dy, indices, windows, place } = self.row;
+        let horizontal = g.horizontal();
+        for (ix, columns) in (0..g.in_w).zip(horizontal.all_windows()) {
+            let column = if columns.is_empty() { 0 } else { horizontal.place_in_window(columns.start, ix) };
+            let from = (columns.start * g.channels).min(dy.len());
+            let windows = Windows {
+                dy: &dy[from..],
+                indices: &indices[from..],
+                size: [windows, columns.len()],
+                distances: [g.out_w * g.channels, g.channels],
+                here: (place * g.kernel_w + column) as f32,
+                steps: [(g.stride_h * g.kernel_w) as f32, g.stride_w as f32],
+            };
+            self.results.put(isa, &windows, 0);
+        }
+    }
+}
+
+/// The windows that cover a pixel of the input: rows and columns of them.
+struct Windows<'a> {
+    /// From the first of them on.
+    dy: &'a [f32],
+    indices: &'a [f32],
+    size: [usize; 2],
+    /// From one to the next.
+    distances: [usize; 2],
+    /// The pixel's place in the first; it lies a step further up or left in the next.
+    here: f32,
+    steps: [f32; 2],
 }
 
 impl Pixel<1> for Windows<'_> {
     #[inline(always)]
     fn at<I: Isa, const V: usize>(&self, isa: I, channels: Channels<V>) -> [[I::Vector; V]; 1] {
-        let (vertical, horizontal) = (self.g.vertical(), self.g.horizontal());
-        let [iy, ix] = self.input;
         let mut sums = [isa.zero(); V];
-        for oy in self.rows.clone() {
-            let row = vertical.place_in_window(oy, iy) * self.g.kernel_w;
-            for ox in self.columns.clone() {
-                let here = isa.splat((row + horizontal.place_in_window(ox, ix)) as f32);
-                let gradient = channels.load(isa, self.dy.pixels, self.dy.place(oy, ox));
-                let indices = channels.load(isa, self.indices.pixels, self.indices.place(oy, ox));
+        let (mut row, mut first) = (0, self.here);
+        for _ in 0..self.size[0] {
+            let (mut at, mut here) = (row, first);
+            for _ in 0..self.size[1] {
+                let (gradient, indices) = (channels.load(isa, self.dy, at), channels.load(isa, self.indices, at));
                 for v in 0..V {
-                    let chosen = isa.equal(indices[v], here);
+                    let chosen = isa.equal(indices[v], isa.splat(here));
                     sums[v] = isa.add(sums[v], isa.select(chosen, gradient[v], isa.zero()));
                 }
+                at += self.distances[1];
+                here -= self.steps[1];
             }
+            row += self.distances[0];
+            first -= self.steps[0];
         }
         [sums]
     }

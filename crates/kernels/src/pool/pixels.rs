@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use ocelli_simd::{AddTo, Destination, InstructionSet, Isa, Store, Write, Writer, dispatch_on};
+use ocelli_simd::{AddTo, Destination, InstructionSet, Isa, Kernel, Store, Write, Writer, dispatch_on};
 
 use crate::Accumulate;
 use crate::elementwise::chunks::{in_pieces, rows_piece};
-use crate::elementwise::stores::{ALIGNED, stores_for};
+use crate::elementwise::stores::stores_for;
 
 /// Vectors of channels that are computed together: the loops over a window's pixels, whose bounds are not always known
 /// when compiling, cost as much as the arithmetic of one.
@@ -54,35 +54,34 @@ pub(super) trait Pixel<const N: usize> {
     fn prefetch<I: Isa>(&self, _isa: I, _shift: usize, _channels: Range<usize>) {}
 }
 
+/// A pixel that no window covers.
+pub(super) struct Uncovered;
+
+impl Pixel<1> for Uncovered {
+    #[inline(always)]
+    fn at<I: Isa, const V: usize>(&self, isa: I, _: Channels<V>) -> [[I::Vector; V]; 1] {
+        [[isa.zero(); V]]
+    }
+}
+
 /// The results of pixels, which go to `N` slices.
 ///
-/// Where a pixel's channels are no whole vectors, vectors are written to a buffer, each over what the last one had too
-/// much, and go on from there as whole ones.
+/// Where a pixel's channels are no whole vectors, whole ones are stored all the same, each over what the last one had too
+/// much.
 pub(super) struct Results<'a, S, const N: usize> {
     y: [Destination<'a, S>; N],
     channels: usize,
-    buffer: [[f32; Results::<(), 0>::ROOM]; N],
-    held: usize,
-}
-
-impl Results<'_, (), 0> {
-    /// Numbers with which a buffer is emptied.
-    const FULL: usize = 512;
-    /// Room for a vector that begins before that, and for one behind it.
-    const ROOM: usize = Self::FULL + 2 * ALIGNED;
 }
 
 impl<'a, S: Store, const N: usize> Results<'a, S, N> {
     pub(super) fn new(y: [Destination<'a, S>; N], channels: usize) -> Self {
-        Self { y, channels, buffer: [[0.0; Results::<(), 0>::ROOM]; N], held: 0 }
+        Self { y, channels }
     }
 
     /// Puts `count` pixels, of which each reads what the one before it does, `step` numbers further on.
     #[inline(always)]
     pub(super) fn put_run<I: Isa, P: Pixel<N>>(&mut self, isa: I, pixel: &P, count: usize, step: usize) {
-        for i in 0..count {
-            self.put(isa, pixel, i * step);
-        }
+        isa.call(Run { results: self, pixel, count, step });
     }
 
     /// Puts all channels of the pixel that reads `shift` numbers further on than the given one.
@@ -113,42 +112,31 @@ impl<'a, S: Store, const N: usize> Results<'a, S, N> {
         } else {
             while first < self.channels {
                 let next = self.channels.min(first + I::LANES);
-                pixel.prefetch(isa, shift, first..next);
                 let results = pixel.at(isa, Channels::<1> { first: shift + first });
-                for (buffer, [result]) in self.buffer.iter_mut().zip(results) {
-                    isa.store(result, &mut buffer[self.held..]);
+                for (y, [result]) in self.y.iter_mut().zip(results) {
+                    y.put_over(isa, result, next - first);
                 }
-                self.held += next - first;
-                self.pass_on(isa);
                 first = next;
             }
         }
     }
+}
 
-    /// Empties the buffer if it is full, but for the beginning of a vector.
-    #[inline(always)]
-    fn pass_on<I: Isa>(&mut self, isa: I) {
-        if self.held < Results::<(), 0>::FULL {
-            return;
-        }
-        let whole = self.held - self.held % I::LANES;
-        for (y, buffer) in self.y.iter_mut().zip(&mut self.buffer) {
-            for x in buffer[..whole].chunks_exact(I::LANES) {
-                y.put_vector(isa, isa.load(x));
-            }
-            let rest = isa.load(&buffer[whole..]);
-            isa.store(rest, buffer);
-        }
-        self.held -= whole;
-    }
+/// See [`Results::put_run`].
+struct Run<'r, 'a, S, P, const N: usize> {
+    results: &'r mut Results<'a, S, N>,
+    pixel: &'r P,
+    count: usize,
+    step: usize,
+}
 
-    /// Empties the buffer.
+impl<S: Store, P: Pixel<N>, const N: usize> Kernel for Run<'_, '_, S, P, N> {
+    type Output = ();
+
     #[inline(always)]
-    pub(super) fn finish<I: Isa>(mut self, isa: I) {
-        for (y, buffer) in self.y.iter_mut().zip(&self.buffer) {
-            for x in buffer[..self.held].chunks(I::LANES) {
-                y.put(isa, isa.load_partial(x), x.len());
-            }
+    fn run<I: Isa>(self, isa: I) {
+        for i in 0..self.count {
+            self.results.put(isa, self.pixel, i * self.step);
         }
     }
 }
@@ -266,24 +254,19 @@ impl<'a> Ahead<'a> {
     }
 }
 
-/// Elements of a piece made of whole rows of `row` elements, each of which costs `time`; made of whole vectors, too.
-pub(super) fn piece(row: usize, time: usize) -> usize {
-    let piece = rows_piece(row, time);
-    (1..=ALIGNED).map(|times| times * piece).find(|piece| piece.is_multiple_of(ALIGNED)).unwrap_or(piece)
-}
-
 /// Fills `y`, or adds to it, with what `work` makes of the rows from a given number on, counted over the whole batch.
-/// Rows have `row` elements; `time` is that of a row, in elements.
+/// Rows are some `pixels` of some channels; `time` is that of a row, in elements.
 pub(super) fn fill_rows<W: Writer<1>>(
     y: &mut [f32],
-    row: usize,
+    [pixels, channels]: [usize; 2],
     time: usize,
     accumulate: Accumulate,
     work: impl Fn(usize) -> W + Sync,
 ) {
     let set = InstructionSet::current();
-    let piece = piece(row, time);
-    let stores = stores_for(y, piece);
+    let row = pixels * channels;
+    let piece = rows_piece(row, time);
+    let stores = stores_for(y, channels);
     in_pieces(y, piece, |start, y| {
         let work = work(start / row);
         match accumulate {

@@ -43,6 +43,15 @@ impl Band {
         columns.every == 1 && (one_line || whole_lines && (self.images.len() == 1 || rows.positions == 1))
     }
 
+    /// The pixels of the tensor that is written with which the lines of the band begin, in the order of the scratch; the
+    /// others of a line follow, if no output is left out ([`Axis::every`]).
+    pub fn lines(&self, problem: &Problem) -> impl Iterator<Item = usize> + use<> {
+        let (images, first_column) = (self.images.clone(), self.columns.start);
+        let (rows, columns) = (problem.rows.positions, problem.columns.positions);
+        let lines = self.rows.clone().flat_map(move |row| images.clone().map(move |image| (image, row)));
+        lines.map(move |(image, row)| (image * rows + row) * columns + first_column)
+    }
+
     /// The pixels of the tensor that is written, from output `first` of the band on, in the order of the scratch.
     #[inline(always)]
     pub fn positions(&self, problem: &Problem, first: usize) -> Positions<'_> {

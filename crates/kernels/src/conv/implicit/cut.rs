@@ -28,6 +28,10 @@ const BAND_OVER_HALO: usize = 4;
 /// is brought to the first-level cache.
 const BAND_PIXELS: usize = 192;
 
+/// Outputs from which on a picture is a band of its own, whose outputs then lie one behind the other. Not where rows reach
+/// the border: rows of several pictures are then long enough to leave out the taps that see nothing else.
+const PICTURE: usize = 64;
+
 /// Panels of a task at least, for the same reason: they use the scratch that the task fills.
 const TASK_PANELS: usize = 4;
 
@@ -94,7 +98,8 @@ impl Bands {
         let height = even(rows.outputs, height);
         let images = (SCRATCH / (lines(height) * width * pixel)).min(most_pixels / (width * height)).max(1);
         let whole = height == rows.outputs && width == columns.outputs;
-        let images = if whole { even(problem.batch, images) } else { 1 };
+        let alone = height * width >= PICTURE && !rows.reaches_border();
+        let images = if whole && !alone { even(problem.batch, images) } else { 1 };
         Self::of(problem, images.max(1), height, width)
     }
 

@@ -139,14 +139,17 @@ impl Task<'_> {
     #[inline(always)]
     fn pack<I: Isa>(&mut self, isa: I, band: &Band, panels: &Panels) {
         let problem = self.problem;
-        for (pixel, position) in band.positions(problem, 0).take(band.pixels()).enumerate() {
-            let first = position * problem.output_pixel() + self.channels.group * problem.width;
-            let dy = &self.dy[first..first + problem.width];
+        let distance = problem.output_pixel();
+        let mut pixels = 0..0;
+        for position in band.lines(problem) {
+            pixels = pixels.end..pixels.end + band.columns.len();
+            let dy = &self.dy[position * distance + self.channels.group * problem.width..];
             for panel in 0..panels.count() {
                 let panel = panels.panel(panel);
-                let to = &mut self.outputs[panel.start + pixel * panel.width..][..panel.width];
-                let from = &dy[panel.column..panel.column + panel.columns];
-                pack_row(isa, from, to);
+                let to = &mut self.outputs[panel.start..][pixels.start * panel.width..pixels.end * panel.width];
+                for (to, dy) in to.chunks_exact_mut(panel.width).zip(dy.chunks(distance)) {
+                    pack_row(isa, &dy[panel.column..panel.column + panel.columns], to);
+                }
             }
         }
     }

@@ -194,6 +194,11 @@ impl Axis {
         self.origin + (output * self.step) as isize
     }
 
+    /// Whether some output sees the border.
+    pub fn reaches_border(&self) -> bool {
+        self.outputs_inside(0..self.outputs).len() < self.outputs
+    }
+
     /// The taps through which an output that reads from `from` on sees the tensor and not its border.
     pub fn taps_inside(&self, from: isize) -> Range<usize> {
         let before = |bound: isize| ((bound - from).max(0) as usize).div_ceil(self.dilation).min(self.taps);
