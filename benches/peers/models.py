@@ -192,27 +192,37 @@ def other_ways(torch, net, batch, threads):
 
 
 def ncnn_ways(torch, model, x, folder, threads):
-    """A step of inference in ncnn, converted by pnnx."""
+    """A step of inference in ncnn, converted by pnnx; none where that gives other answers."""
     import ncnn
+    import numpy
     import pnnx
 
     file = pathlib.Path(folder) / "ncnn_model.pt"
-    with contextlib.redirect_stdout(io.StringIO()):
+    # What it writes for PyTorch, and then reads, names the parts of a `Sequential` by numbers; ncnn's files are there by then.
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SyntaxError):
         pnnx.export(model, str(file), (x,))
     net = ncnn.Net()
     net.opt.num_threads = threads
     for option in ("fp16_packed", "fp16_storage", "fp16_arithmetic", "bf16_storage"):
         setattr(net.opt, f"use_{option}", False)
-    net.load_param(str(file.with_suffix(".ncnn.param")))
-    net.load_model(str(file.with_suffix(".ncnn.bin")))
+    files = [file.with_suffix(suffix) for suffix in (".ncnn.param", ".ncnn.bin")]
+    if not all(map(pathlib.Path.exists, files)) or net.load_param(str(files[0])) or net.load_model(str(files[1])):
+        return {}
+    if list(net.input_names()) != ["in0"] or list(net.output_names()) != ["out0"]:
+        return {}
     picture = ncnn.Mat(x[0].numpy().copy())
 
     def step():
         extractor = net.create_extractor()
         extractor.input("in0", picture)
-        extractor.extract("out0")
+        return extractor.extract("out0")
 
-    return {f"ncnn {ncnn.__version__}": step}
+    with torch.inference_mode():
+        expected = model(x).numpy().ravel()
+    status, answer = step()
+    answer = numpy.array(answer).ravel()
+    same = status == 0 and answer.shape == expected.shape and numpy.allclose(answer, expected, rtol=0.01, atol=0.01)
+    return {f"ncnn {ncnn.__version__}": step} if same else {}
 
 
 def median(step, seconds):

@@ -133,7 +133,9 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let bandwidth = Bandwidth::measure(set, threads)?;
     println!("\n{bandwidth}");
 
-    let rows = rows(arguments, &network, choice, &Ceilings { set, threads, copy: bandwidth.copy() });
+    // On one of the pool's threads, as a plan runs its steps: from outside, each call would wake one first.
+    let ceilings = Ceilings { set, threads, copy: bandwidth.copy() };
+    let rows = rayon::scope(|_| rows(arguments, &network, choice, &ceilings));
     let after = peak(set, threads)?;
     println!("peak afterwards: {after:.1} GFLOP/s");
     if (after / before - 1.0).abs() > STEADY {

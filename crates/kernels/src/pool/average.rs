@@ -265,7 +265,11 @@ struct Share<'a> {
 impl Pixel<1> for Share<'_> {
     #[inline(always)]
     fn at<I: Isa, const V: usize>(&self, isa: I, channels: Channels<V>) -> [[I::Vector; V]; 1] {
-        [channels.load(isa, self.dy, 0).map(|dy| isa.mul(dy, isa.splat(self.scale)))]
+        let mut share = channels.load(isa, self.dy, 0);
+        for share in &mut share {
+            *share = isa.mul(*share, isa.splat(self.scale));
+        }
+        [share]
     }
 }
 
