@@ -82,6 +82,12 @@ impl Parameters {
         self.list.iter().zip(&self.values)
     }
 
+    /// The same, with the values to write.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (&Parameter, &mut Tensor)> {
+        self.version = new_version();
+        self.list.iter().zip(&mut self.values)
+    }
+
     /// The value of the parameter at `path`.
     pub fn value(&self, path: &str) -> Option<&Tensor> {
         self.index.get(path).map(|&i| &self.values[i])
