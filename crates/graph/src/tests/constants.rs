@@ -74,6 +74,22 @@ fn what_is_kept_is_bounded_and_goes_with_the_parameters() {
     assert_ne!(model.predict(&pictures(12)).unwrap(), before);
 }
 
+/// Filters of several pieces, which threads fold side by side.
+#[test]
+fn constants_have_the_same_bits_on_any_number_of_threads() {
+    let network = |x: &Node| x.scope("conv", |x| conv(x, Convolution::new(259, 3))).scope("bn", batch_norm);
+    let model = build(network, &[5, 5, 129]);
+    let x = input(&[1, 5, 5, 129]);
+    let on = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| model.clone().inference(1).unwrap().session().predict(&x).unwrap().to_vec())
+    };
+    let one = on(1);
+    assert!([2, 3, 8].into_iter().all(|threads| on(threads) == one));
+    let filter = model.parameters().value("conv.weight").unwrap();
+    assert!(filter.len() > 2 << 17, "{} numbers are one piece", filter.len());
+}
+
 /// That forms of one name are the same for any number of samples is what sharing relies on.
 #[test]
 fn forms_do_not_depend_on_the_number_of_samples() {
