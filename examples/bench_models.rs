@@ -74,45 +74,49 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let [height, width, channels] = network.sample;
     let size = |usual| arguments.size.unwrap_or(usual);
     let sample = [size(height), size(width), channels];
+    let pictures = Tensor::uniform([n, sample[0], sample[1], sample[2]], Key::new(arguments.common.seed));
     let base = resident("VmRSS");
-    let start = Instant::now();
+    let mut cold = ColdStart::begin();
     let mut model = match &arguments.weights {
         Some(_) => Model::zeroed(network.layer, sample)?,
         None => Model::of(network.layer, sample, arguments.common.seed)?,
     };
+    cold.done("building");
     if let Some(file) = &arguments.weights {
         load_weights(&mut model, file)?;
+        cold.done("loading");
     }
-    let pictures = Tensor::uniform([n, sample[0], sample[1], sample[2]], Key::new(arguments.common.seed));
-    let macs = model.summary().macs;
-    let (times, peak, cold) = match arguments.mode {
+    let (times, peak) = match arguments.mode {
         What::Train => {
             let labels: Vec<u32> = (0..n as u32).map(|i| i % LEAST_CLASSES).collect();
             let batch = Batch::new().with("input", pictures).with("labels", Tensor::from(labels));
             let mut objective = model.objective(|t| softmax_cross_entropy(&t.output(), &t.labels("labels")))?;
             let mut sgd = Sgd::new(LEARNING_RATE).momentum(0.9).weight_decay(1e-4);
             let peak = objective.plan(&model, n)?.peak_bytes() + 3 * model.parameters().bytes();
+            cold.done("planning");
             let mut step = || -> Result<(), Box<dyn Error>> {
                 let step = objective.step(&mut model, &batch)?;
                 Ok(sgd.step(&mut model, &step)?)
             };
             step()?;
-            let cold = start.elapsed();
-            (timed(arguments.steps, step)?, peak, cold)
+            cold.done("the first step");
+            (timed(arguments.steps, step)?, peak)
         }
         What::Infer => {
             let inference = model.inference(n)?;
             let peak = inference.plan().peak_bytes() + model.parameters().bytes();
+            cold.done("preparing weights");
             let mut session = inference.session();
             let mut step = || Ok(session.predict(&pictures).map(|_| ())?);
             step()?;
-            let cold = start.elapsed();
-            (timed(arguments.steps, step)?, peak, cold)
+            cold.done("the first step");
+            (timed(arguments.steps, step)?, peak)
         }
     };
+    let macs = model.summary().macs;
     let passes = if arguments.mode == What::Train { 3 } else { 1 };
     let operations = 2.0 * (macs as f64) * n as f64 * passes as f64;
-    report(arguments, sample[0], &times, operations, Memory { peak, base }, cold)
+    report(arguments, sample[0], &times, operations, Memory { peak, base }, &cold)
 }
 
 /// Sorted times of steps, after one that is not counted.
@@ -134,6 +138,28 @@ fn timed(
     Ok(times)
 }
 
+/// What happens until the first step is done, and how long each part takes.
+struct ColdStart {
+    last: Instant,
+    phases: Vec<(&'static str, Duration)>,
+}
+
+impl ColdStart {
+    fn begin() -> ColdStart {
+        ColdStart { last: Instant::now(), phases: Vec::new() }
+    }
+
+    /// A part has ended.
+    fn done(&mut self, what: &'static str) {
+        self.phases.push((what, self.last.elapsed()));
+        self.last = Instant::now();
+    }
+
+    fn total(&self) -> Duration {
+        self.phases.iter().map(|(_, time)| *time).sum()
+    }
+}
+
 /// What the process was to take, and what it had taken before the network was built.
 struct Memory {
     peak: usize,
@@ -146,7 +172,7 @@ fn report(
     times: &[Duration],
     operations: f64,
     memory: Memory,
-    cold: Duration,
+    cold: &ColdStart,
 ) -> Result<(), Box<dyn Error>> {
     let milliseconds = |time: Duration| 1e3 * time.as_secs_f64();
     let (median, best) = (milliseconds(times[times.len() / 2]), milliseconds(times[0]));
@@ -161,12 +187,13 @@ fn report(
     let megabytes = |bytes: usize| bytes as f64 / 1e6;
     print!("memory: {:.0} MB predicted", megabytes(memory.peak));
     println!("{}", measured.map_or(String::new(), |bytes| format!(", {:.0} MB measured", megabytes(bytes))));
-    println!("cold start: {:.0} ms to the end of the first step", milliseconds(cold));
+    let phases: Vec<String> = cold.phases.iter().map(|(what, t)| format!("{what} {:.0}", milliseconds(*t))).collect();
+    println!("cold start: {:.0} ms: {}", milliseconds(cold.total()), phases.join(", "));
     if let Some(file) = &arguments.json {
         let row = serde_json::json!({
             "net": net, "mode": mode, "batch": n, "size": size, "threads": threads,
             "ms": median, "ms_best": best, "images_s": images, "gflops": gflops,
-            "peak_bytes_predicted": memory.peak, "rss_bytes": measured, "cold_start_ms": milliseconds(cold),
+            "peak_bytes_predicted": memory.peak, "rss_bytes": measured, "cold_start_ms": milliseconds(cold.total()),
         });
         std::fs::write(file, format!("{row}\n"))?;
     }

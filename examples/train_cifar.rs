@@ -6,14 +6,19 @@
 //! ```
 //!
 //! `DIR` holds `data_batch_1.bin` and its fellows, or has them in `cifar-10-batches-bin`; files with some of the records do
-//! too. Weights, checkpoint, log and curves are written into `--out`; a run that was stopped goes on with `--resume`.
+//! too. Or it holds pictures of any kind, as PNG or JPEG files with a folder for each class: `train/cat/1.png` and
+//! `test/cat/1.png`, or `val` in the place of `test`. Weights, checkpoint, log and curves are written into `--out`; a run that was stopped goes on with
+//! `--resume`.
 
 mod common;
 
 use clap::{Parser, ValueEnum};
 use common::{Common, exit_on_error};
 use ocelli::{
-    data::{Images, Part, RandomCrop, RandomMirror, Statistics, cifar10, find, images::load_archive},
+    data::{
+        Images, Part, RandomCrop, RandomMirror, Statistics, cifar10, find,
+        images::{ImageFolder, Preprocess, load_archive},
+    },
     models::Metadata,
     prelude::*,
     tensor::Key,
@@ -32,7 +37,8 @@ use std::{
 struct Arguments {
     #[command(flatten)]
     common: Common,
-    /// Where the files of CIFAR-10 are; then $OCELLI_DATA and ./data are looked into.
+    /// Where the files of CIFAR-10 are, or folders train and test with a folder of pictures for each class; $OCELLI_DATA and
+    /// ./data are looked into for the former too.
     #[arg(long)]
     data: Option<PathBuf>,
     /// How many layers: 20, 32, 44, 56 or 110.
@@ -75,13 +81,13 @@ enum Kind {
 }
 
 impl Arguments {
-    fn network(&self) -> Result<CifarResNet, String> {
+    fn network(&self, classes: usize) -> Result<CifarResNet, String> {
         let network = match self.depth {
-            20 => CifarResNet::resnet20(10),
-            32 => CifarResNet::resnet32(10),
-            44 => CifarResNet::resnet44(10),
-            56 => CifarResNet::resnet56(10),
-            110 => CifarResNet::resnet110(10),
+            20 => CifarResNet::resnet20(classes),
+            32 => CifarResNet::resnet32(classes),
+            44 => CifarResNet::resnet44(classes),
+            56 => CifarResNet::resnet56(classes),
+            110 => CifarResNet::resnet110(classes),
             other => return Err(format!("no network of {other} layers; there are 20, 32, 44, 56 and 110")),
         };
         Ok(match self.shortcut {
@@ -126,21 +132,43 @@ fn jpegs(folder: &Path, part: Part) -> Result<Option<Images>, ocelli::data::Erro
     path.is_file().then(|| load_archive(path, cifar10::CLASS_NAMES.map(String::from).into())).transpose()
 }
 
-/// The pictures in a folder. Those to watch with are the JPEG pictures for the test, if there are any; else a tenth of
-/// those for training, as in the paper.
-fn pictures(arguments: &Arguments) -> Result<Pictures, Box<dyn Error>> {
-    let key = Key::new(arguments.common.seed);
-    let folder = find("cifar-10", arguments.data.as_deref())?;
+/// What there is to train on, to watch with if that is apart, and to test on.
+type Parts = (Arc<dyn Dataset>, Option<Arc<dyn Dataset>>, Arc<dyn Dataset>);
+
+/// CIFAR-10, or folders with a folder of pictures for each class.
+fn parts(data: Option<&Path>) -> Result<Parts, Box<dyn Error>> {
+    if let Some(folder) = data.filter(|folder| folder.join("train").is_dir()) {
+        let open = |part| ImageFolder::open(folder.join(part), Preprocess::plain([32, 32]));
+        let test = if folder.join("test").is_dir() { "test" } else { "val" };
+        let (train, test) = (open("train")?, open(test)?);
+        if train.class_names() != test.class_names() {
+            let [train, test] = [train, test].map(|part| part.class_names().join(", "));
+            return Err(format!("{}: classes differ: {train} in train, then {test}", folder.display()).into());
+        }
+        return Ok((Arc::new(train), None, Arc::new(test)));
+    }
+    let folder = find("cifar-10", data).map_err(|error| {
+        format!("{error}; or name a folder with pictures of one's own as train/CLASS/*.png and test/CLASS/*.png")
+    })?;
     let (train, test) = (cifar10::load(&folder, Part::Train)?, cifar10::load(&folder, Part::Test)?);
     let train: Arc<dyn Dataset> = match jpegs(&folder, Part::Train)? {
         Some(more) => Arc::new(train.chain(more)?),
         None => Arc::new(train),
     };
+    let watch = jpegs(&folder, Part::Test)?.map(|watch| Arc::new(watch) as Arc<dyn Dataset>);
+    Ok((train, watch, Arc::new(test)))
+}
+
+/// The pictures in a folder. Those to watch with are the JPEG pictures for the test, if there are any; else a tenth of
+/// those for training, as in the paper.
+fn pictures(arguments: &Arguments) -> Result<Pictures, Box<dyn Error>> {
+    let key = Key::new(arguments.common.seed);
+    let (train, watch, test) = parts(arguments.data.as_deref())?;
     // Drawn, because archives have their classes one after the other.
     let samples = arguments.samples.unwrap_or(train.len()).min(train.len());
     let (_, train) = train.split(samples, key.with("samples"))?;
-    let (train, watch): (Arc<dyn Dataset>, Arc<dyn Dataset>) = match jpegs(&folder, Part::Test)? {
-        Some(watch) => (Arc::new(train), Arc::new(watch)),
+    let (train, watch): (Arc<dyn Dataset>, Arc<dyn Dataset>) = match watch {
+        Some(watch) => (Arc::new(train), watch),
         None => {
             let (train, watch) = train.split(samples / 10, key.with("watch"))?;
             (Arc::new(train), Arc::new(watch))
@@ -162,10 +190,10 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     arguments.common.start()?;
     let (started, seed, out) = (Instant::now(), arguments.common.seed, &arguments.out);
-    let network = arguments.network()?;
     let Pictures { train, watch, test, statistics } = pictures(arguments)?;
     println!("{} pictures to learn from, {} to watch with, {} to test", train.len(), watch.len(), test.len());
     let names = test.class_names().to_vec();
+    let network = arguments.network(names.len())?;
     let train = Loader::new(train, arguments.batch)?.shuffle(seed);
     let (watch, test) = (Loader::new(watch, 250)?, Loader::new(test, 250)?);
 

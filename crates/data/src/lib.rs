@@ -21,8 +21,8 @@
 //!
 //! Where samples come from: [`mnist`], [`fashion_mnist`] and [`cifar10`] read the published files, which [`find`] looks for;
 //! [`idx`] reads any file of that format; [`synthetic`] draws digits and needs no file at all; [`Images`] takes bytes
-//! that are already in memory. With the feature `images`, the module `images` decodes PNG and JPEG files, single ones and
-//! archives with a folder for each class, and its `Preprocess` makes of them what a network reads.
+//! that are already in memory. With the feature `images`, the module `images` decodes PNG and JPEG files: single ones, folders
+//! and archives with a folder for each class. Its `Preprocess` makes of them what a network reads.
 
 #![forbid(unsafe_code)]
 

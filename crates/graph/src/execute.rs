@@ -7,7 +7,7 @@ use crate::{
 };
 use ocelli_tensor::{Arena, Tensor};
 use smallvec::SmallVec;
-use std::{ops::Range, sync::Arc};
+use std::{collections::HashMap, ops::Range, sync::Arc};
 
 /// A step that reads up to this number of pieces needs no allocation.
 const INLINE_READS: usize = 32;
@@ -19,40 +19,59 @@ pub(crate) struct Feed<'a> {
     /// In the order of [`Plan::inputs`].
     pub(crate) inputs: &'a [&'a Value],
     /// What the plan computed ahead.
-    pub(crate) constants: &'a [f32],
+    pub(crate) constants: &'a Constants,
     pub(crate) key: Key,
 }
 
 /// What a plan computes ahead, of parameters only.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Constants {
-    memory: Arena,
-    /// The plan, and the version of the parameters.
-    of: (u64, u64),
+    /// By number.
+    list: Vec<Shared>,
+    /// The plan's number.
+    plan: u64,
+}
+
+/// A constant where it lies in memory that several plans may read.
+#[derive(Clone, Debug)]
+struct Shared {
+    recipe: Arc<str>,
+    memory: Arc<Arena>,
+    place: Range<usize>,
 }
 
 impl Constants {
-    /// Computes them, into the memory of earlier ones where nobody else uses it.
-    pub(crate) fn new(
-        plan: &Plan,
-        parameters: &Parameters,
-        key: Key,
-        earlier: Option<Arc<Constants>>,
-    ) -> Result<Constants> {
-        let earlier = earlier.and_then(Arc::into_inner).filter(|earlier| earlier.memory.len() == plan.constants_len());
-        let mut memory = earlier.map_or_else(|| Arena::new(plan.constants_len()), |earlier| earlier.memory);
-        let feed = Feed { parameters: parameters.values(), inputs: &[], constants: &[], key };
-        run(&plan.constants, memory.as_mut_slice(), feed)?;
-        Ok(Constants { memory, of: (plan.id(), parameters.version()) })
+    /// Takes those that `others`, of the same parameters, have already, and computes the rest into memory of its own.
+    pub(crate) fn new(plan: &Plan, parameters: &Parameters, key: Key, others: &[Arc<Constants>]) -> Result<Constants> {
+        let known: HashMap<&str, &Shared> =
+            others.iter().flat_map(|other| &other.list).map(|shared| (&*shared.recipe, shared)).collect();
+        let wanted = plan.ahead.constants();
+        let mut list: Vec<Option<Shared>> =
+            wanted.iter().map(|constant| known.get(&*constant.recipe).map(|&shared| shared.clone())).collect();
+        let missing: Vec<usize> = (0..list.len()).filter(|&number| list[number].is_none()).collect();
+        if !missing.is_empty() {
+            let part = plan.ahead.some(&missing);
+            let mut memory = Arena::new(part.len);
+            let feed = Feed { parameters: parameters.values(), inputs: &[], constants: &Constants::default(), key };
+            run(&part.steps, memory.as_mut_slice(), feed)?;
+            let memory = Arc::new(memory);
+            for (&number, place) in missing.iter().zip(&part.places) {
+                let recipe = wanted[number].recipe.clone();
+                list[number] = Some(Shared { recipe, memory: memory.clone(), place: place.clone() });
+            }
+        }
+        Ok(Constants { list: list.into_iter().flatten().collect(), plan: plan.id() })
     }
 
-    /// Whether they are those of this plan and these parameters.
-    pub(crate) fn fit(&self, plan: &Plan, parameters: &Parameters) -> bool {
-        self.of == (plan.id(), parameters.version())
+    /// Whether they are those of this plan.
+    pub(crate) fn fit(&self, plan: &Plan) -> bool {
+        self.plan == plan.id()
     }
 
-    pub(crate) fn as_slice(&self) -> &[f32] {
-        self.memory.as_slice()
+    /// The numbers of a constant.
+    pub(crate) fn get(&self, number: usize) -> &[f32] {
+        let Shared { memory, place, .. } = &self.list[number];
+        &memory.as_slice()[place.clone()]
     }
 }
 
@@ -137,8 +156,8 @@ fn call<'a>(
             data: match &operand.place {
                 Place::Piece(piece) => Data::F32(reads[piece - skipped]),
                 Place::FirstResult => Data::InPlace,
-                Place::Constant(range) => Data::F32(&feed.constants[range.clone()]),
-                Place::Prepared(range) => Data::Prepared(&feed.constants[range.clone()]),
+                Place::Constant(number) => Data::F32(feed.constants.get(*number)),
+                Place::Prepared(number) => Data::Prepared(feed.constants.get(*number)),
                 Place::Parameter(number) => Data::F32(feed.parameters[*number].data()),
                 Place::Input(number) => match feed.inputs[*number] {
                     Value::F32(tensor) => Data::F32(tensor.data()),

@@ -137,7 +137,7 @@ impl Session {
 
     fn run_on(&mut self, inputs: &[&Value]) -> Result<()> {
         let Shared { plan, constants, parameters, key, .. } = &*self.shared;
-        let feed = Feed { parameters, inputs, constants: constants.as_slice(), key: *key };
+        let feed = Feed { parameters, inputs, constants, key: *key };
         execute(plan, &mut self.arena, feed)
     }
 }
@@ -172,7 +172,7 @@ impl<'s> Outputs<'s> {
 fn read<'s>(shared: &'s Shared, arena: &'s [f32], id: ValueId) -> Option<&'s [f32]> {
     match &shared.plan.roots[&id].location {
         Location::Arena(range) => Some(&arena[range.clone()]),
-        Location::Constant(range) => Some(&shared.constants.as_slice()[range.clone()]),
+        Location::Constant(number) => Some(shared.constants.get(*number)),
         Location::Parameter(number) => Some(shared.parameters[*number].data()),
         Location::Input(_) => None,
     }

@@ -16,6 +16,8 @@ use std::{
 
 /// Plans are kept for this many combinations of batch size and wanted values; then all are dropped.
 const KEPT_PLANS: usize = 16;
+/// Constants are kept for this many plans, those that ran last. Equal ones are there once.
+const KEPT_CONSTANTS: usize = 8;
 /// Arenas of threads that share a model are kept up to this number.
 const KEPT_ARENAS: usize = 8;
 
@@ -43,8 +45,8 @@ pub struct Model {
     seed: u64,
     plans: Mutex<HashMap<PlanKey, Arc<Plan>>>,
     arenas: Mutex<Vec<Arena>>,
-    /// Of the plan that ran last.
-    constants: Mutex<Option<Arc<Constants>>>,
+    /// Of the present parameters, for the plans that ran last; the last one at the end.
+    constants: Mutex<Vec<Arc<Constants>>>,
     precision: Precision,
 }
 
@@ -114,6 +116,7 @@ impl Model {
     pub fn with_precision(mut self, precision: Precision) -> Model {
         self.precision = precision;
         lock(&self.plans).clear();
+        lock(&self.constants).clear();
         self
     }
 
@@ -132,8 +135,9 @@ impl Model {
         &self.parameters
     }
 
-    /// The parameters, to write.
+    /// The parameters, to write. What was computed of them for inference is given up.
     pub fn parameters_mut(&mut self) -> &mut Parameters {
+        lock(&self.constants).clear();
         &mut self.parameters
     }
 
@@ -235,7 +239,7 @@ impl Model {
         let feed = Feed {
             parameters: self.parameters.values(),
             inputs: &inputs,
-            constants: constants.as_slice(),
+            constants: &constants,
             key: Key::new(self.seed),
         };
         let outcome = execute(&plan, &mut arena, feed);
@@ -246,7 +250,7 @@ impl Model {
         };
         let read = |id: &ValueId| match &plan.roots[id] {
             Slot { location: Location::Arena(range), shape } => copied(&arena.as_slice()[range.clone()], shape),
-            Slot { location: Location::Constant(range), shape } => copied(&constants.as_slice()[range.clone()], shape),
+            Slot { location: Location::Constant(number), shape } => copied(constants.get(*number), shape),
             Slot { location: Location::Parameter(number), shape } => {
                 reshaped(&self.parameters.values()[*number], shape)
             }
@@ -323,17 +327,23 @@ impl Model {
         self.summary_for(1).expect("one sample of a network that was built can be planned")
     }
 
-    /// What the plan computes of the parameters: the last ones if they are still true.
+    /// What the plan computes of the parameters: what there is already, and the rest.
     pub(crate) fn constants_of(&self, plan: &Plan) -> Result<Arc<Constants>> {
         let mut kept = lock(&self.constants);
-        if let Some(constants) = kept.as_ref().filter(|constants| constants.fit(plan, &self.parameters)) {
-            return Ok(constants.clone());
+        if let Some(at) = kept.iter().position(|constants| constants.fit(plan)) {
+            kept[at..].rotate_left(1);
+            return Ok(kept[kept.len() - 1].clone());
         }
-        let earlier = kept.take();
+        let others = kept.clone();
         // Not while others wait: kernels run other people's work on this thread, which may come here again.
         drop(kept);
-        let constants = Arc::new(Constants::new(plan, &self.parameters, Key::new(self.seed), earlier)?);
-        *lock(&self.constants) = Some(constants.clone());
+        let constants = Arc::new(Constants::new(plan, &self.parameters, Key::new(self.seed), &others)?);
+        let mut kept = lock(&self.constants);
+        kept.retain(|other| !other.fit(plan));
+        if kept.len() >= KEPT_CONSTANTS {
+            kept.remove(0);
+        }
+        kept.push(constants.clone());
         Ok(constants)
     }
 

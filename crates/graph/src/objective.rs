@@ -3,7 +3,7 @@
 use crate::{
     Batch, Error, Graph, Mode, Model, Node, Plan, Precision, Result, Trace, ValueId,
     differentiate::differentiate,
-    execute::{Feed, execute},
+    execute::{Constants, Feed, execute},
     model::{batch_size, bind, find_all, is_differentiable},
     passes,
     plan::{Location, Planning, Weights},
@@ -198,7 +198,7 @@ impl Objective {
         let feed = Feed {
             parameters: model.parameters().values(),
             inputs: &inputs,
-            constants: &[],
+            constants: &Constants::default(),
             key: self.key.at(self.steps),
         };
         execute(plan, &mut self.arena, feed)?;

@@ -37,6 +37,9 @@ pub struct Preparation {
     pub operand: usize,
     /// How many numbers the form has.
     pub len: usize,
+    /// What the form is called. Under one name, the same operand has the same form in a call for any number of samples, so
+    /// that plans for several can share it.
+    pub form: &'static str,
     /// When the planner is to provide it.
     pub needed: Needed,
 }

@@ -2,10 +2,7 @@
 
 use crate::{Error, FeatureLayout, Graph, Key, ParameterRole, Result};
 use ocelli_tensor::{ShapeText, Tensor};
-use std::{
-    collections::HashMap,
-    sync::atomic::{AtomicU64, Ordering},
-};
+use std::collections::HashMap;
 
 /// A parameter of a model; its numbers are [`Parameters::value`].
 #[derive(Clone, Debug, PartialEq)]
@@ -33,13 +30,6 @@ pub struct Parameters {
     list: Vec<Parameter>,
     values: Vec<Tensor>,
     index: HashMap<String, usize>,
-    version: u64,
-}
-
-/// A number that was never given before.
-fn new_version() -> u64 {
-    static LAST: AtomicU64 = AtomicU64::new(0);
-    LAST.fetch_add(1, Ordering::Relaxed) + 1
 }
 
 impl Parameters {
@@ -56,7 +46,7 @@ impl Parameters {
 
     /// Zeros: memory that is not touched until it is written.
     pub(crate) fn zeros(graph: &Graph) -> Parameters {
-        let mut parameters = Parameters { version: new_version(), ..Parameters::default() };
+        let mut parameters = Parameters::default();
         for (path, spec) in &graph.parameters {
             let value = Tensor::zeros(graph.values[spec.value].shape.at(1));
             parameters.index.insert(path.clone(), parameters.list.len());
@@ -82,6 +72,11 @@ impl Parameters {
         self.list.iter().zip(&self.values)
     }
 
+    /// The same, with the values to write.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (&Parameter, &mut Tensor)> {
+        self.list.iter().zip(&mut self.values)
+    }
+
     /// The value of the parameter at `path`.
     pub fn value(&self, path: &str) -> Option<&Tensor> {
         self.index.get(path).map(|&i| &self.values[i])
@@ -89,7 +84,6 @@ impl Parameters {
 
     /// The same, to write.
     pub fn value_mut(&mut self, path: &str) -> Option<&mut Tensor> {
-        self.version = new_version();
         self.index.get(path).map(|&i| &mut self.values[i])
     }
 
@@ -112,7 +106,6 @@ impl Parameters {
             });
         }
         self.values[slot] = value;
-        self.version = new_version();
         Ok(())
     }
 
@@ -157,11 +150,6 @@ impl Parameters {
                 value.shape().iter().fold(key.with(&parameter.path), |key, &size| key.at(size as u64))
             })
             .value()
-    }
-
-    /// A number that changes whenever a value may have changed, and that no other values ever had.
-    pub(crate) fn version(&self) -> u64 {
-        self.version
     }
 
     pub(crate) fn values(&self) -> &[Tensor] {

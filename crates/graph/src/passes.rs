@@ -5,7 +5,7 @@ mod fuse_batch_norm;
 mod fuse_inference;
 mod recompute;
 
-pub(crate) use constants::{Constants, constants, separate_constants};
+pub(crate) use constants::{Constants, constants, recipes, separate_constants};
 pub(crate) use fuse_batch_norm::fuse_batch_norm;
 pub(crate) use fuse_inference::fuse_for_inference;
 pub(crate) use recompute::{is_within, recompute};

@@ -2,6 +2,7 @@
 
 mod batch_norm;
 mod building;
+mod constants;
 mod gradients;
 mod inference;
 mod inference_fusion;

@@ -59,6 +59,8 @@ const NETWORKS: &[(&str, Task, Make)] = networks! {
     "vgg16_bn" IMAGENET => |classes| Vgg::vgg16(classes).batch_norm();
     "vgg19" IMAGENET => Vgg::vgg19;
     "vgg19_bn" IMAGENET => |classes| Vgg::vgg19(classes).batch_norm();
+    "vgg16_average_pooling" IMAGENET => |classes| Vgg::vgg16(classes).average_pooling();
+    "vgg19_average_pooling" IMAGENET => |classes| Vgg::vgg19(classes).average_pooling();
     "googlenet" IMAGENET => GoogLeNet::new;
     "googlenet_2014" IMAGENET => GoogLeNet::of_2014;
     "squeezenet1_0" IMAGENET => SqueezeNet::v1_0;
@@ -69,6 +71,12 @@ const NETWORKS: &[(&str, Task, Make)] = networks! {
     "resnet50_v1" IMAGENET => |classes| ResNet::resnet50(classes).v1();
     "resnet101" IMAGENET => ResNet::resnet101;
     "resnet152" IMAGENET => ResNet::resnet152;
+    "resnet18_folded" IMAGENET => |classes| ResNet::resnet18(classes).folded();
+    "resnet34_folded" IMAGENET => |classes| ResNet::resnet34(classes).folded();
+    "resnet50_folded" IMAGENET => |classes| ResNet::resnet50(classes).folded();
+    "resnet50_v1_folded" IMAGENET => |classes| ResNet::resnet50(classes).v1().folded();
+    "plain18" IMAGENET => |classes| ResNet::resnet18(classes).plain();
+    "plain34" IMAGENET => |classes| ResNet::resnet34(classes).plain();
     "wide_resnet50_2" IMAGENET => ResNet::wide_resnet50_2;
     "resnext50_32x4d" IMAGENET => ResNet::resnext50_32x4d;
     "cifar_resnet20" CIFAR => CifarResNet::resnet20;
@@ -87,6 +95,9 @@ pub fn network_names() -> impl Iterator<Item = &'static str> {
 }
 
 /// The network called `name`, for so many classes; `None` for as many as it was published for.
+///
+/// Variants go by names of their own: `vgg19_average_pooling` for style transfer, `resnet50_folded` for weights without batch
+/// normalisations, `plain34` for the network without shortcuts.
 ///
 /// # Errors
 /// [`UnknownNetwork`], whose text lists the names.
@@ -132,6 +143,21 @@ mod tests {
         let network = by_name("lenet5_1998", 7).unwrap();
         let refused = Model::zeroed(network.layer, network.sample).unwrap_err().to_string();
         assert_eq!(refused, "(LeNet5Of1998): there are codes for 10 digits, not for 7 classes");
+    }
+
+    #[test]
+    fn variants_have_names() {
+        let of = |name: &str| {
+            let Network { layer, sample, .. } = by_name(name, None).unwrap();
+            let graph = ocelli_graph::Graph::of(layer, sample).unwrap();
+            let kinds: Vec<String> = graph.calls.iter().map(|call| call.kind.clone()).collect();
+            move |kind: &str| kinds.iter().filter(|known| *known == kind).count()
+        };
+        let style = of("vgg19_average_pooling");
+        assert_eq!((style("MaxPool2d"), style("AvgPool2d")), (0, 5));
+        let (usual, folded, plain) = (of("resnet18"), of("resnet18_folded"), of("plain18"));
+        assert_eq!([&usual, &folded, &plain].map(|of| of("BatchNorm")), [20, 0, 17]);
+        assert_eq!([&usual, &folded, &plain].map(|of| of("Conv2d")), [20, 20, 17]);
     }
 
     #[test]

@@ -96,6 +96,16 @@ impl Preprocess {
         }
     }
 
+    /// Pictures stretched to `size` = `[H, W]`, red, green and blue from 0 to 1.
+    pub fn plain(size: [usize; 2]) -> Preprocess {
+        Preprocess {
+            resize: Resize::Stretch(size),
+            frame: Frame::Whole,
+            channels: Channels::Rgb,
+            normalisation: Statistics { mean: vec![0.0; 3], deviation: vec![1.0; 3] },
+        }
+    }
+
     /// Reads a PNG or JPEG file: `[1, H, W, C]`, with `C` as [`Preprocess::channels`] say.
     ///
     /// # Errors

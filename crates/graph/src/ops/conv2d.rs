@@ -68,8 +68,9 @@ impl Conv2dOp {
     /// The filter as the algorithm wants it, if that is not how it lies.
     pub(super) fn preparation_of(&self, pass: Pass, x: &[usize], w: &[usize], operand: usize) -> Option<Preparation> {
         let g = self.geometry(x, w).ok()?;
-        let len = self.choice(&g, pass).algorithm.prepared_len(&g, pass);
-        (len > 0).then_some(Preparation { operand, len, needed: Needed::Always })
+        let algorithm = self.choice(&g, pass).algorithm;
+        let (len, form) = (algorithm.prepared_len(&g, pass), algorithm.name());
+        (len > 0).then_some(Preparation { operand, len, form, needed: Needed::Always })
     }
 
     /// The first result `(+)=` the gradient of the convolution's input, from the filter and the gradient of its output, which

@@ -4,6 +4,10 @@
 use crate::{Fault, Op, Operands, Shape};
 use ocelli_kernels::Activation;
 use ocelli_kernels::batch_norm::{BatchNorm, fold_bias, fold_filter};
+use rayon::prelude::*;
+
+/// Numbers of a filter that are folded at a time: beside them, finding the scales anew takes little.
+const PIECE: usize = 1 << 17;
 
 /// The filter. Operands: the filter `[…, C]`; then weight, bias, running mean and running variance of the normalisation, each
 /// `[C]`.
@@ -33,8 +37,15 @@ impl Op for FoldedFilter {
     }
 
     fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let w = k.input(0);
-        fold_filter(&norm(k, 1, self.epsilon), w, k.output(0));
+        let (w, norm) = (k.input(0), norm(k, 1, self.epsilon));
+        let piece = (PIECE / norm.gamma.len().max(1)).max(1) * norm.gamma.len().max(1);
+        let folded = k.output(0);
+        if w.len() <= piece {
+            fold_filter(&norm, w, folded);
+        } else {
+            let pieces = w.par_chunks(piece).zip(folded.par_chunks_mut(piece));
+            pieces.for_each(|(w, folded)| fold_filter(&norm, w, folded));
+        }
         Ok(())
     }
 }

@@ -117,7 +117,7 @@ impl Op for LinearOp {
 
     fn preparation(&self, x: &[Vec<usize>], _: &[Vec<usize>]) -> Option<Preparation> {
         let len = packed_len(x[1][0], x[1][1]);
-        Some(Preparation { operand: 1, len, needed: Needed::WhereKept })
+        Some(Preparation { operand: 1, len, form: "panels", needed: Needed::WhereKept })
     }
 
     fn prepare(&self, k: &mut Operands<'_>) -> Result<(), Fault> {

@@ -4,7 +4,7 @@ use crate::{
     Accumulate, Call, ElementKind, Fault, Graph, Op, Operands, Shape, Source, ValueId, ValueInfo,
     operands::{Data, Operand, Output},
 };
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, fmt, sync::Arc};
 
 /// The part of a graph that only parameters go into.
 #[derive(Debug, Default)]
@@ -16,6 +16,23 @@ pub(crate) struct Constants {
     /// For calls of the other part, by their first results: the operand that the kernel reads in a form of its own, and
     /// the constant that has this form.
     pub(crate) prepared: HashMap<ValueId, (usize, ValueId)>,
+}
+
+/// How each result of `calls` is computed of parameters, in words. Those of the network's `known` first values go by their
+/// numbers, which all its plans share; what passes added goes by its operation, because they number it anew for each plan.
+/// Equal recipes are equal numbers in all plans of a network.
+pub(crate) fn recipes(calls: &[Call], known: usize) -> HashMap<ValueId, String> {
+    let mut recipes: HashMap<ValueId, String> = HashMap::new();
+    for call in calls {
+        let recipe_of = |id: &ValueId| recipes.get(id).cloned().unwrap_or_else(|| format!("#{id}"));
+        let operands: Vec<String> = call.inputs.iter().map(recipe_of).collect();
+        let made = format!("{:?}({})", call.op, operands.join(", "));
+        let kind = call.op.kind();
+        let recipe = |id: ValueId| if id < known { format!("#{id} by {kind}") } else { made.clone() };
+        let results: Vec<_> = call.outputs.iter().map(|&id| (id, recipe(id))).collect();
+        recipes.extend(results);
+    }
+    recipes
 }
 
 /// Which values are parameters or computed of parameters only.
@@ -79,18 +96,28 @@ fn prepared(graph: &Graph, call: &Call, batch: usize) -> Option<Prepare> {
     let shapes = |ids: &[ValueId]| ids.iter().map(|&id| graph.values[id].shape.at(batch)).collect::<Vec<_>>();
     let (x, y) = (shapes(&call.inputs), shapes(&call.outputs));
     let wish = call.op.preparation(&x, &y)?;
-    Some(Prepare { op: call.op.clone(), operand: wish.operand, len: wish.len, x, y })
+    let of = call.outputs[0];
+    Some(Prepare { op: call.op.clone(), of, form: wish.form, operand: wish.operand, len: wish.len, x, y })
 }
 
 /// [`Op::prepare`] as an operation of its own: its operand is the one that is prepared.
-#[derive(Debug)]
 struct Prepare {
     op: Arc<dyn Op>,
+    /// The first result of the call that it is for.
+    of: ValueId,
+    form: &'static str,
     operand: usize,
     len: usize,
     /// The sizes of the operands and results of `op`.
     x: Vec<Vec<usize>>,
     y: Vec<Vec<usize>>,
+}
+
+/// What tells it apart in a recipe; sizes that change with the number of samples are left out.
+impl fmt::Debug for Prepare {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} for #{}", self.form, self.of)
+    }
 }
 
 impl Op for Prepare {

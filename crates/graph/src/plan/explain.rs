@@ -19,10 +19,10 @@ impl Plan {
         let (bytes, steps) = (self.peak_bytes(), self.steps.len());
         let mut text = format!("{} samples, {steps} steps, {bytes} bytes of memory\n", self.batch);
         table(&mut text, &self.steps);
-        if !self.constants.is_empty() {
+        if !self.ahead.all().steps.is_empty() {
             let _ =
                 writeln!(text, "once for each version of the parameters, {} bytes of these:", self.constant_bytes());
-            table(&mut text, &self.constants);
+            table(&mut text, &self.ahead.all().steps);
         }
         text
     }

@@ -1,5 +1,6 @@
 //! Plans: a graph for one batch size, laid out in memory, ready to run.
 
+mod ahead;
 mod buffers;
 mod dot;
 mod explain;
@@ -7,6 +8,7 @@ mod offsets;
 mod steps;
 
 use crate::{Error, Graph, Op, Precision, Result, ValueId, passes};
+pub(crate) use ahead::Ahead;
 use buffers::{Layout, Sequence, storages};
 use std::{
     collections::HashMap,
@@ -26,8 +28,8 @@ const LINE: usize = 16;
 pub(crate) enum Location {
     /// Numbers of the arena.
     Arena(Range<usize>),
-    /// Numbers of the constants.
-    Constant(Range<usize>),
+    /// A constant, by its number in the plan.
+    Constant(usize),
     /// A parameter, by its number in the model.
     Parameter(usize),
     /// An input, by its number in the plan.
@@ -41,10 +43,10 @@ pub(crate) enum Place {
     Piece(usize),
     /// The storage of the step's first result.
     FirstResult,
-    /// Numbers of the constants.
-    Constant(Range<usize>),
-    /// Numbers of the constants, in the form that the kernel asked for.
-    Prepared(Range<usize>),
+    /// A constant.
+    Constant(usize),
+    /// A constant, in the form that the kernel asked for.
+    Prepared(usize),
     Parameter(usize),
     Input(usize),
 }
@@ -108,17 +110,16 @@ impl PlanStep {
 ///
 /// In inference, what is computed of parameters only (weights that a normalisation is folded into, and weights packed or
 /// transformed as a kernel wants them) is not part of the steps: such *constants* are computed once, until a parameter
-/// changes, into memory of their own.
+/// changes, into memory of their own. Plans of one model share those that are the same in them.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The steps that compute the constants.
-    pub(crate) constants: Vec<PlanStep>,
+    /// What computes the constants.
+    pub(crate) ahead: Ahead,
     pub(crate) steps: Vec<PlanStep>,
     /// Names of the inputs that are read, by number.
     pub(crate) inputs: Vec<String>,
     pub(crate) roots: HashMap<ValueId, Slot>,
     pub(crate) batch: usize,
-    constants_len: usize,
     arena_len: usize,
     bound: usize,
     id: u64,
@@ -147,6 +148,7 @@ impl Plan {
     /// Lays out what `roots` need of a graph.
     pub(crate) fn new(mut graph: Graph, roots: &[ValueId], planning: Planning<'_>) -> Result<Plan> {
         let Planning { batch, parameters, precision, weights } = planning;
+        let known = graph.values.len();
         passes::prune(&mut graph, roots);
         passes::set_precision(&mut graph, precision);
         let (accumulated, constants) = match weights {
@@ -161,33 +163,29 @@ impl Plan {
         };
         let views = [&constants.calls[..], &graph.calls].concat();
         let storage = storages(graph.values.len(), &views);
-        let none = (HashMap::new(), HashMap::new());
-        let ahead = Sequence {
+        let too_large = || Error::TooLarge(batch);
+        let ahead = Ahead::new(&graph.values, &constants, &storage, known, planning).ok_or_else(too_large)?;
+        let each_run = Sequence {
             values: &graph.values,
-            calls: &constants.calls,
+            calls: &graph.calls,
             storage: &storage,
-            roots: &constants.kept,
-            accumulated: &none.0,
-            prepared: &none.1,
+            roots,
+            accumulated: &accumulated,
+            prepared: &constants.prepared,
             batch,
         };
-        let each_run =
-            Sequence { calls: &graph.calls, roots, accumulated: &accumulated, prepared: &constants.prepared, ..ahead };
-        let too_large = || Error::TooLarge(batch);
-        let constants_layout = Layout::new(ahead).ok_or_else(too_large)?;
         let layout = Layout::new(each_run).ok_or_else(too_large)?;
-        let mut steps_ahead = Steps::new(ahead, &constants_layout, None, parameters);
-        let mut steps = Steps::new(each_run, &layout, Some(&constants_layout), parameters);
+        let numbers = ahead.numbers();
+        let mut steps = Steps::new(each_run, &layout, &numbers, parameters);
         static LAST: AtomicU64 = AtomicU64::new(0);
         Ok(Plan {
-            constants: steps_ahead.all(),
             steps: steps.all(),
             roots: roots.iter().map(|&id| (id, steps.slot(id))).collect(),
             inputs: steps.inputs,
             batch,
-            constants_len: constants_layout.len(),
             arena_len: layout.len(),
-            bound: constants_layout.bound() + layout.bound(),
+            bound: ahead.all().bound + layout.bound(),
+            ahead,
             id: LAST.fetch_add(1, Ordering::Relaxed),
         })
     }
@@ -212,13 +210,9 @@ impl Plan {
         self.arena_len
     }
 
-    /// How many numbers the constants are.
-    pub(crate) fn constants_len(&self) -> usize {
-        self.constants_len
-    }
-
     /// Bytes that running this plan allocates: the arena with activations, gradients and workspace, and the constants. Known
-    /// before anything is run, and exactly what is then allocated. Parameters and inputs are there already and not counted.
+    /// before anything is run, and exactly what is then allocated, unless other plans of the model have constants to share.
+    /// Parameters and inputs are there already and not counted.
     pub fn peak_bytes(&self) -> usize {
         self.arena_bytes() + self.constant_bytes()
     }
@@ -231,7 +225,7 @@ impl Plan {
     /// The part of [`Plan::peak_bytes`] that holds what was computed once of the parameters; concurrent runs of an
     /// [`Inference`](crate::Inference) share it.
     pub fn constant_bytes(&self) -> usize {
-        self.constants_len * size_of::<f32>()
+        self.ahead.all().len * size_of::<f32>()
     }
 
     /// The most bytes that are alive at one step: no layout can need less. [`Plan::peak_bytes`] is within a few per cent.

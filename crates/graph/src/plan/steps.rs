@@ -12,8 +12,8 @@ use std::{collections::HashMap, ops::Range};
 pub(super) struct Steps<'a> {
     sequence: Sequence<'a>,
     layout: &'a Layout,
-    /// Where constants are that the sequence reads.
-    constants: Option<&'a Layout>,
+    /// The numbers of the constants that the sequence reads.
+    constants: &'a HashMap<ValueId, usize>,
     /// The number of each parameter.
     parameters: &'a HashMap<String, usize>,
     /// The inputs that were read so far.
@@ -24,7 +24,7 @@ impl<'a> Steps<'a> {
     pub(super) fn new(
         sequence: Sequence<'a>,
         layout: &'a Layout,
-        constants: Option<&'a Layout>,
+        constants: &'a HashMap<ValueId, usize>,
         parameters: &'a HashMap<String, usize>,
     ) -> Steps<'a> {
         Steps { sequence, layout, constants, parameters, inputs: Vec::new() }
@@ -59,15 +59,14 @@ impl<'a> Steps<'a> {
                 let len = self.sequence.values[id].shape.len(self.sequence.batch);
                 match self.layout.range(storage, len) {
                     Some(range) => Location::Arena(range),
-                    None => Location::Constant(self.constant(storage, len)),
+                    None => Location::Constant(self.constant(storage)),
                 }
             }
         }
     }
 
-    fn constant(&self, storage: ValueId, len: usize) -> Range<usize> {
-        let range = self.constants.and_then(|constants| constants.range(storage, len));
-        range.expect("operands come before results, among the constants or here")
+    fn constant(&self, storage: ValueId) -> usize {
+        *self.constants.get(&storage).expect("operands come before results, among the constants or here")
     }
 
     fn step(&mut self, at: usize) -> PlanStep {
@@ -84,11 +83,11 @@ impl<'a> Steps<'a> {
         let mut operands = Vec::with_capacity(call.inputs.len());
         for (i, &id) in call.inputs.iter().enumerate() {
             let place = match prepared.get(&call.outputs[0]) {
-                Some(&(operand, form)) if operand == i => Place::Prepared(self.constant(form, len(form))),
+                Some(&(operand, form)) if operand == i => Place::Prepared(self.constant(form)),
                 _ => match self.locate(id) {
                     Location::Parameter(number) => Place::Parameter(number),
                     Location::Input(number) => Place::Input(number),
-                    Location::Constant(range) => Place::Constant(range),
+                    Location::Constant(number) => Place::Constant(number),
                     Location::Arena(range) if range == pieces[0] => Place::FirstResult,
                     Location::Arena(range) => {
                         let known = pieces.iter().position(|piece| *piece == range);

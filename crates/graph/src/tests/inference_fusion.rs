@@ -21,7 +21,7 @@ impl Initializer for Positive {
 
 /// A convolution, by what matters here.
 #[derive(Clone, Copy, Debug)]
-struct Convolution {
+pub(super) struct Convolution {
     channels: usize,
     kernel: usize,
     stride: usize,
@@ -29,7 +29,7 @@ struct Convolution {
 }
 
 impl Convolution {
-    fn new(channels: usize, kernel: usize) -> Convolution {
+    pub(super) fn new(channels: usize, kernel: usize) -> Convolution {
         Convolution { channels, kernel, stride: 1, groups: 1 }
     }
 
@@ -40,7 +40,7 @@ impl Convolution {
     }
 }
 
-fn conv(x: &Node, c: Convolution) -> Node {
+pub(super) fn conv(x: &Node, c: Convolution) -> Node {
     let w = x.trace().parameter("weight", [c.kernel, c.kernel, x.channels() / c.groups, c.channels], Ramp);
     x.conv2d(c.settings(), &w, None)
 }
@@ -51,7 +51,7 @@ fn conv_with_bias(x: &Node, c: Convolution) -> Node {
     x.conv2d(c.settings(), &w, Some(&bias))
 }
 
-fn batch_norm(x: &Node) -> Node {
+pub(super) fn batch_norm(x: &Node) -> Node {
     let (trace, channels) = (x.trace(), [x.channels()]);
     let parameters = BatchNormParameters {
         weight: &trace.parameter("weight", channels, Positive),

@@ -65,6 +65,11 @@ impl DType {
         }
     }
 
+    /// Whether bytes in that order are what this machine has in memory for an `f32`.
+    pub(super) fn is_memory(self, order: ByteOrder) -> bool {
+        self == DType::F32 && order == if cfg!(target_endian = "little") { ByteOrder::Little } else { ByteOrder::Big }
+    }
+
     /// Writes the numbers that `bytes` hold to `values`, which has as many.
     pub(super) fn decode(self, bytes: &[u8], order: ByteOrder, values: &mut [f32]) {
         match self {

@@ -4,7 +4,7 @@ use super::{
     DType, Metadata, WeightsError,
     error::Failure,
     safetensors,
-    stored::{Source, Stored, is_readable},
+    stored::{SharedSource, Source, Stored, is_readable},
     torch,
 };
 use ocelli_tensor::Tensor;
@@ -64,7 +64,7 @@ pub(super) struct Contents {
 /// ```
 pub struct WeightFile {
     name: String,
-    source: Box<dyn Source>,
+    source: SharedSource,
     format: WeightFormat,
     contents: Contents,
 }
@@ -117,7 +117,7 @@ impl WeightFile {
 
     fn new(name: &str, mut source: Box<dyn Source>, len: u64, entry: Option<&str>) -> Result<WeightFile, WeightsError> {
         let (format, contents) = read(&mut *source, len, entry).map_err(|failure| failure.at(name))?;
-        Ok(WeightFile { name: name.into(), source, format, contents })
+        Ok(WeightFile { name: name.into(), source: SharedSource::new(source), format, contents })
     }
 
     /// The file's name, for messages.
@@ -150,6 +150,21 @@ impl WeightFile {
     /// # Errors
     /// [`WeightsError::Unknown`], [`WeightsError::Format`] for a kind of number that is not known, or [`WeightsError::Io`].
     pub fn read(&mut self, name: &str) -> Result<Tensor, WeightsError> {
+        let stored = self.stored(name)?;
+        stored.read(&self.source).map_err(|error| self.failed(name, error))
+    }
+
+    /// Calls `take` with one piece of `len` numbers of a tensor after the other, and with how many were before.
+    pub(super) fn read_pieces(
+        &self,
+        name: &str,
+        len: usize,
+        take: impl FnMut(usize, &[f32]),
+    ) -> Result<(), WeightsError> {
+        self.stored(name)?.read_pieces(&self.source, len, take).map_err(|error| self.failed(name, error))
+    }
+
+    fn stored(&self, name: &str) -> Result<&Stored, WeightsError> {
         let Some(stored) = self.contents.tensors.get(name) else {
             return Err(WeightsError::Unknown { path: self.name.clone(), name: name.into() });
         };
@@ -157,13 +172,17 @@ impl WeightFile {
         if !is_readable(dtype) {
             return Err(Failure::Broken(format!("{name} holds {dtype}, which cannot be read")).at(&self.name));
         }
-        stored.read(&mut *self.source).map_err(|error| match error.kind() {
+        Ok(stored)
+    }
+
+    fn failed(&self, name: &str, error: io::Error) -> WeightsError {
+        match error.kind() {
             // Of deflate.
             io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
                 Failure::Broken(format!("{name}: {error}")).at(&self.name)
             }
             _ => Failure::from(error).at(&self.name),
-        })
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The order of numbers in files: the one place that knows PyTorch's layouts and ours.
 
-use super::strided::{copy_strided, row_major};
+use super::strided::{copy_between, copy_strided, row_major};
 use ocelli_graph::{FeatureLayout, Parameter, Tensor};
 
 /// A tensor that lies as the parameter does, such as its gradient, in the layout of files: PyTorch's.
@@ -29,6 +29,9 @@ pub fn channels_first(tensor: &Tensor) -> Tensor {
 pub fn channels_last(tensor: &Tensor) -> Tensor {
     permuted(tensor, [0, 2, 3, 1])
 }
+
+/// Numbers of a cache line.
+const LINE: usize = 16;
 
 fn permuted(tensor: &Tensor, axes: [usize; 4]) -> Tensor {
     let Ok(shape) = <[usize; 4]>::try_from(tensor.shape()) else { return tensor.clone() };
@@ -99,12 +102,39 @@ impl FileLayout {
         copy_strided(model, &self.in_file_order(&self.sizes), &strides, file);
     }
 
+    /// How many numbers of a file are best put into the model at a time, at least `least`: whole entries of the file's first
+    /// axis, which are neighbours in the model, by cache lines.
+    pub(super) fn piece(&self, least: usize) -> usize {
+        if self.is_same() {
+            return least;
+        }
+        let entry = self.entry().max(1);
+        least.div_ceil(entry).next_multiple_of(LINE).saturating_mul(entry)
+    }
+
+    /// Numbers of one entry of the file's first axis.
+    fn entry(&self) -> usize {
+        self.in_file_order(&self.sizes).iter().skip(1).product()
+    }
+
+    /// Puts a piece of the file's numbers into the model's order: as many as [`FileLayout::piece`] says, or the last ones,
+    /// with `first` others before them.
+    pub(super) fn piece_to_model(&self, first: usize, piece: &[f32], model: &mut [f32]) {
+        if self.is_same() {
+            return model[first..first + piece.len()].copy_from_slice(piece);
+        }
+        let (to, in_file) = (row_major(&self.sizes), row_major(&self.in_file_order(&self.sizes)));
+        let mut from = vec![0; self.axes.len()];
+        self.axes.iter().zip(in_file).for_each(|(&axis, stride)| from[axis] = stride);
+        let (mut sizes, entry, axis) = (self.sizes.clone(), self.entry().max(1), self.axes[0]);
+        sizes[axis] = piece.len() / entry;
+        copy_between(&sizes, piece, &from, &mut model[first / entry * to[axis]..], &to);
+    }
+
     /// The file's numbers in the model's order.
-    pub(super) fn to_model(&self, file: &[f32], model: &mut [f32]) {
-        let in_file = row_major(&self.in_file_order(&self.sizes));
-        let mut strides = vec![0; self.axes.len()];
-        self.axes.iter().zip(in_file).for_each(|(&axis, stride)| strides[axis] = stride);
-        copy_strided(file, &self.sizes, &strides, model);
+    #[cfg(test)]
+    fn to_model(&self, file: &[f32], model: &mut [f32]) {
+        self.piece_to_model(0, file, model);
     }
 }
 
@@ -145,6 +175,32 @@ mod tests {
             layout.to_model(&file, &mut back);
             assert_eq!(back, model, "{layout:?}");
             assert_eq!(layout.is_same(), file == model);
+        }
+    }
+
+    #[test]
+    fn pieces_come_to_the_same() {
+        let picture = FeatureLayout::Picture { height: 2, width: 3, channels: 4 };
+        for layout in [
+            layout("c.weight", &[3, 3, 2, 37], FeatureLayout::Plain),
+            layout("c.weight", &[1, 1, 5, 33], FeatureLayout::Plain),
+            layout("c.weight", &[3, 2, 20], FeatureLayout::Plain),
+            layout("fc.weight", &[24, 17], picture),
+            layout("fc.weight", &[1, 1], FeatureLayout::Plain),
+            layout("c.bias", &[120], FeatureLayout::Plain),
+        ] {
+            let file: Vec<f32> = (0..layout.sizes.iter().product()).map(|i| i as f32).collect();
+            let (mut whole, mut pieces) = (vec![0.0; file.len()], vec![0.0; file.len()]);
+            layout.to_model(&file, &mut whole);
+            for least in [1, 30, 1000] {
+                let len = layout.piece(least);
+                assert!(len >= least);
+                pieces.fill(-1.0);
+                for (i, piece) in file.chunks(len).enumerate() {
+                    layout.piece_to_model(i * len, piece, &mut pieces);
+                }
+                assert_eq!(pieces, whole, "{layout:?} by {len}");
+            }
         }
     }
 

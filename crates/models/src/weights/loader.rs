@@ -1,11 +1,16 @@
 //! Which tensors of a file go to which parameters of a model.
 
 use super::{
-    LoadReport, WeightFile, WeightsError, WrongShape, layout::FileLayout, names::Names, names::is_below,
-    stored::is_readable,
+    LoadReport, WeightFile, WeightsError, WrongShape,
+    layout::FileLayout,
+    names::Names,
+    names::is_below,
+    stored::{PIECE, is_readable},
 };
 use ocelli_graph::Model;
-use std::{collections::BTreeSet, path::Path};
+use ocelli_tensor::Tensor;
+use rayon::prelude::*;
+use std::{cmp::Reverse, collections::BTreeSet, path::Path};
 
 /// Loads weights into models: all of them, or a part under other names.
 ///
@@ -87,8 +92,8 @@ impl WeightLoader {
     }
 
     /// Loads from a file that is open. Names and shapes are all compared before the first number is read, and nothing is
-    /// changed unless they fit. Beside the model, one tensor at a time is in memory; should a read fail, those before it are
-    /// loaded.
+    /// changed unless they fit. Tensors are then read in pieces, each to its place in the model, on all threads; should a read
+    /// fail, some of the numbers are loaded.
     ///
     /// # Errors
     /// [`WeightsError::Mismatch`] with all that is missing, unexpected or of another shape, [`WeightsError::Nothing`] if a
@@ -100,14 +105,23 @@ impl WeightLoader {
         if !self.lenient && !report.is_complete() {
             return Err(WeightsError::Mismatch { path: file.name().into(), report: Box::new(report) });
         }
-        for (path, name, layout) in planned {
-            let numbers = file.read(&name)?;
-            if layout.is_same() {
-                model.parameters_mut().set(&path, numbers).expect("names and shapes were compared above");
-            } else if let Some(value) = model.parameters_mut().value_mut(&path) {
-                layout.to_model(numbers.data(), value.data_mut());
-            }
-        }
+        let mut planned = planned.into_iter().peekable();
+        let parameters = model.parameters_mut().iter_mut();
+        let mut reads: Vec<(String, FileLayout, &mut Tensor)> = parameters
+            .filter_map(|(parameter, value)| {
+                let (_, name, layout) = planned.next_if(|(path, ..)| *path == parameter.path)?;
+                Some((name, layout, value))
+            })
+            .collect();
+        // The largest first, and each for itself, so that threads are done at the same time.
+        reads.sort_by_key(|(.., value)| Reverse(value.len()));
+        let file = &*file;
+        let read = |(name, layout, value): (String, FileLayout, &mut Tensor)| {
+            let value = value.data_mut();
+            file.read_pieces(&name, layout.piece(PIECE), |first, piece| layout.piece_to_model(first, piece, value))
+        };
+        let outcomes: Vec<_> = reads.into_par_iter().with_max_len(1).map(read).collect();
+        outcomes.into_iter().collect::<Result<(), _>>()?;
         Ok(report)
     }
 

@@ -7,15 +7,33 @@ use super::{
 };
 use flate2::read::DeflateDecoder;
 use ocelli_tensor::{ShapeText, Tensor};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::{
+    io::{self, Read, Seek, SeekFrom},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 /// What a weight file is read from.
 pub(super) trait Source: Read + Seek + Send {}
 
 impl<R: Read + Seek + Send> Source for R {}
 
-/// Bytes read and converted at a time: they stay in the second-level cache. A multiple of every kind's size.
-const PIECE: usize = 256 << 10;
+/// A source that threads read in turns, a piece at a time. What the system has in memory, it copies faster than numbers are
+/// converted and permuted, which threads do side by side.
+pub(super) struct SharedSource(Mutex<Box<dyn Source>>);
+
+impl SharedSource {
+    pub(super) fn new(source: Box<dyn Source>) -> SharedSource {
+        SharedSource(Mutex::new(source))
+    }
+
+    /// A panic elsewhere leaves a source whole: every read says where it begins.
+    fn lock(&self) -> MutexGuard<'_, Box<dyn Source>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Numbers read and converted at a time: they stay in the second-level cache.
+pub(super) const PIECE: usize = 64 << 10;
 /// Deflate makes at most 1032 bytes of one (a block of the longest matches, two bits each).
 const MAX_RATIO: u64 = 1032;
 
@@ -137,27 +155,75 @@ impl Stored {
     }
 
     /// The numbers, in row-major order of the shape.
-    pub(super) fn read(&self, source: &mut dyn Source) -> io::Result<Tensor> {
-        let TensorInfo { shape, dtype } = &self.info;
-        let in_order = is_row_major(shape, &self.strides);
-        let count = if in_order { shape.iter().product() } else { span(shape, &self.strides).unwrap_or(0) };
+    pub(super) fn read(&self, source: &SharedSource) -> io::Result<Tensor> {
+        let mut numbers = Tensor::zeros(self.info.shape.clone());
+        let values = numbers.data_mut();
+        self.read_pieces(source, PIECE, |first, piece| values[first..first + piece.len()].copy_from_slice(piece))?;
+        Ok(numbers)
+    }
+
+    /// Calls `take` with one piece of `len` numbers after the other, in row-major order of the shape, and with how many were
+    /// before; the last one may have fewer.
+    pub(super) fn read_pieces(
+        &self,
+        source: &SharedSource,
+        len: usize,
+        mut take: impl FnMut(usize, &[f32]),
+    ) -> io::Result<()> {
+        let TensorInfo { shape, .. } = &self.info;
         if shape.contains(&0) {
-            return Ok(Tensor::zeros(shape.clone()));
+            return Ok(());
         }
-        let mut numbers = Tensor::zeros(if in_order { shape.clone() } else { vec![count] });
-        let mut reader = self.block.reader(source, (self.offset * dtype.bytes()) as u64)?;
-        let mut bytes = vec![0; PIECE.min(count * dtype.bytes())];
-        for values in numbers.data_mut().chunks_mut(PIECE / dtype.bytes()) {
-            let bytes = &mut bytes[..values.len() * dtype.bytes()];
-            reader.read_exact(bytes)?;
-            dtype.decode(bytes, self.order, values);
+        if is_row_major(shape, &self.strides) {
+            return self.read_stored(source, shape.iter().product(), len, take);
         }
-        if in_order {
-            return Ok(numbers);
+        let mut stored = vec![0.0; span(shape, &self.strides).unwrap_or(0)];
+        let whole = stored.len();
+        self.read_stored(source, whole, PIECE, |first, piece| {
+            stored[first..first + piece.len()].copy_from_slice(piece);
+        })?;
+        let mut result = vec![0.0; shape.iter().product()];
+        copy_strided(&stored, shape, &self.strides, &mut result);
+        result.chunks(len).enumerate().for_each(|(i, piece)| take(i * len, piece));
+        Ok(())
+    }
+
+    /// The same for `count` numbers as they are stored.
+    fn read_stored(
+        &self,
+        source: &SharedSource,
+        count: usize,
+        len: usize,
+        mut take: impl FnMut(usize, &[f32]),
+    ) -> io::Result<()> {
+        let (size, dtype, order) = (self.info.dtype.bytes(), self.info.dtype, self.order);
+        let mut numbers = vec![0.0; len.min(count)];
+        let mut bytes = vec![0; if dtype.is_memory(order) { 0 } else { numbers.len() * size }];
+        let mut piece = |first: usize, read: &mut dyn FnMut(&mut [u8]) -> io::Result<()>| {
+            let numbers = &mut numbers[..len.min(count - first)];
+            if dtype.is_memory(order) {
+                read(bytemuck::cast_slice_mut(numbers))?;
+            } else {
+                let bytes = &mut bytes[..numbers.len() * size];
+                read(bytes)?;
+                dtype.decode(bytes, order, numbers);
+            }
+            take(first, numbers);
+            Ok(())
+        };
+        let mut starts = (0..count).step_by(len);
+        match self.block.packing {
+            Packing::AsIs => starts.try_for_each(|first| {
+                let start = ((self.offset + first) * size) as u64;
+                piece(first, &mut |bytes| self.block.reader(&mut **source.lock(), start)?.read_exact(bytes))
+            }),
+            // What is deflated is read from its beginning.
+            Packing::Deflated(_) => {
+                let mut source = source.lock();
+                let mut reader = self.block.reader(&mut **source, (self.offset * size) as u64)?;
+                starts.try_for_each(|first| piece(first, &mut |bytes| reader.read_exact(bytes)))
+            }
         }
-        let mut result = Tensor::zeros(shape.clone());
-        copy_strided(numbers.data(), shape, &self.strides, result.data_mut());
-        Ok(result)
     }
 }
 

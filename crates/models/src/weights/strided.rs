@@ -47,18 +47,27 @@ pub(super) fn is_row_major(sizes: &[usize], strides: &[usize]) -> bool {
 
 /// Writes to `y`, in row-major order of `sizes`, the number at each index of `x` with the given strides.
 ///
+/// # Panics
+/// If `x` does not hold every index or `y` not exactly as many numbers as there are.
+pub(super) fn copy_strided(x: &[f32], sizes: &[usize], strides: &[usize], y: &mut [f32]) {
+    assert_eq!(sizes.iter().product::<usize>(), y.len(), "the sizes are those of the result");
+    copy_between(sizes, x, strides, y, &row_major(sizes));
+}
+
+/// Writes the number at each index of `x` to the same index of `y`, both with strides of their own; those of `y` descend.
+///
 /// Numbers go through tiles of 16 × 16 on the stack, over the axis that is nearest in `x` and the one that is nearest in
 /// `y`: whole cache lines are read and written, whatever the strides are.
 ///
 /// # Panics
-/// If `x` does not hold every index or `y` not exactly as many numbers as there are.
-pub(super) fn copy_strided(x: &[f32], sizes: &[usize], strides: &[usize], y: &mut [f32]) {
-    assert!(span(sizes, strides).is_some_and(|span| span <= x.len()), "the strides stay within the numbers");
-    assert_eq!(sizes.iter().product::<usize>(), y.len(), "the sizes are those of the result");
-    if y.is_empty() {
+/// If `x` or `y` does not hold every index.
+pub(super) fn copy_between(sizes: &[usize], x: &[f32], from: &[usize], y: &mut [f32], to: &[usize]) {
+    let fits = |strides, len| span(sizes, strides).is_some_and(|span| span <= len);
+    assert!(fits(from, x.len()) && fits(to, y.len()), "the strides stay within the numbers");
+    if sizes.contains(&0) {
         return;
     }
-    let mut axes = merged(sizes, strides);
+    let mut axes = merged(sizes, from, to);
     let Some(nearest_in_y) = axes.pop() else {
         y[0] = x[0];
         return;
@@ -76,17 +85,16 @@ pub(super) fn copy_strided(x: &[f32], sizes: &[usize], strides: &[usize], y: &mu
                 });
             }
         }
-        None if nearest_in_y.from == 1 => for_each_offset(&axes, |from, to| {
+        None if (nearest_in_y.from, nearest_in_y.to) == (1, 1) => for_each_offset(&axes, |from, to| {
             y[to..to + nearest_in_y.size].copy_from_slice(&x[from..from + nearest_in_y.size]);
         }),
         None => for_each_offset(&axes, |from, to| {
-            let y = y[to..to + nearest_in_y.size].iter_mut();
-            y.enumerate().for_each(|(i, value)| *value = x[from + i * nearest_in_y.from]);
+            (0..nearest_in_y.size).for_each(|i| y[to + i * nearest_in_y.to] = x[from + i * nearest_in_y.from]);
         }),
     }
 }
 
-/// Two axes of `x`: rows, which are contiguous in `y`, and at most 16 columns, which are near each other in `x`.
+/// Two axes of `x`: rows, which are near each other in `y`, and at most 16 columns, which are so in `x`.
 fn copy_in_tiles(x: &[f32], rows: Axis, columns: Axis, y: &mut [f32]) {
     let mut tile = [[0.0; TILE]; TILE];
     for start in (0..rows.size).step_by(TILE) {
@@ -95,23 +103,31 @@ fn copy_in_tiles(x: &[f32], rows: Axis, columns: Axis, y: &mut [f32]) {
             let x = &x[(start + i) * rows.from..];
             if columns.from == 1 && columns.size == TILE {
                 line.copy_from_slice(&x[..TILE]);
+            } else if columns.from == 1 {
+                line.iter_mut().zip(&x[..columns.size]).for_each(|(value, x)| *value = *x);
             } else {
                 line[..columns.size].iter_mut().enumerate().for_each(|(j, value)| *value = x[j * columns.from]);
             }
         }
         for j in 0..columns.size {
-            let y = &mut y[j * columns.to + start..];
-            y[..height].iter_mut().zip(&tile).for_each(|(y, line)| *y = line[j]);
+            let y = &mut y[j * columns.to + start * rows.to..];
+            if rows.to == 1 {
+                y[..height].iter_mut().zip(&tile).for_each(|(y, line)| *y = line[j]);
+            } else {
+                tile[..height].iter().enumerate().for_each(|(i, line)| y[i * rows.to] = line[j]);
+            }
         }
     }
 }
 
 /// The axes without those of size 1, and with neighbours that lie side by side on both sides made one.
-fn merged(sizes: &[usize], strides: &[usize]) -> Vec<Axis> {
+fn merged(sizes: &[usize], from: &[usize], to: &[usize]) -> Vec<Axis> {
     let mut axes: Vec<Axis> = Vec::with_capacity(sizes.len());
-    for ((&size, &from), to) in sizes.iter().zip(strides).zip(row_major(sizes)).filter(|((size, _), _)| **size != 1) {
+    for ((&size, &from), &to) in sizes.iter().zip(from).zip(to).filter(|((size, _), _)| **size != 1) {
         match axes.last_mut() {
-            Some(last) if last.from == from * size => *last = Axis { size: last.size * size, from, to },
+            Some(last) if last.from == from * size && last.to == to * size => {
+                *last = Axis { size: last.size * size, from, to };
+            }
             _ => axes.push(Axis { size, from, to }),
         }
     }

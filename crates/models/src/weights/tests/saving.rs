@@ -14,6 +14,37 @@ fn model(channels: usize, seed: u64) -> Model {
     Model::build(network, [5, 5, 2], seed).unwrap()
 }
 
+/// Tensors of several pieces, whose last is a part of one, and small ones.
+#[test]
+fn large_tensors_come_back_on_any_number_of_threads() {
+    let network = |seed| {
+        let layers = |x: &ocelli_graph::Node| {
+            let x = x.apply("a", Conv2d::new(131, 3)).apply("b", Conv2d::new(1, 1));
+            x.apply("flatten", ocelli_layers::Flatten).apply("fc", Dense::new(1050)).apply("head", Dense::new(5))
+        };
+        Model::build(layers, [12, 12, 70], seed).unwrap()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("w.safetensors");
+    let saved = network(1);
+    save_weights(&saved, &path, &Metadata::new()).unwrap();
+    for threads in [1, 2, 3, 8] {
+        let mut loaded = network(2);
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| load_weights(&mut loaded, &path)).unwrap();
+        for (parameter, value) in saved.parameters().iter() {
+            let loaded = loaded.parameters().value(&parameter.path);
+            assert!(loaded == Some(value), "{} on {threads} threads", parameter.path);
+        }
+    }
+    // A model whose parameters another one shares keeps them apart.
+    let mut loaded = network(2);
+    let (shared, before) = (loaded.clone(), network(2));
+    load_weights(&mut loaded, &path).unwrap();
+    assert!(shared.parameters().value("a.weight") == before.parameters().value("a.weight"));
+    assert!(loaded.parameters().value("a.weight") == saved.parameters().value("a.weight"));
+}
+
 #[test]
 fn weights_and_metadata_come_back() {
     let folder = tempfile::tempdir().unwrap();
