@@ -92,7 +92,8 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
             let batch = Batch::new().with("input", pictures).with("labels", Tensor::from(labels));
             let mut objective = model.objective(|t| softmax_cross_entropy(&t.output(), &t.labels("labels")))?;
             let mut sgd = Sgd::new(LEARNING_RATE).momentum(0.9).weight_decay(1e-4);
-            let peak = objective.plan(&model, n)?.peak_bytes() + 3 * model.parameters().bytes();
+            // With the momentum of each parameter; gradients are the plan's.
+            let peak = objective.plan(&model, n)?.peak_bytes() + 2 * model.parameters().bytes();
             cold.done("planning");
             let mut step = || -> Result<(), Box<dyn Error>> {
                 let step = objective.step(&mut model, &batch)?;
