@@ -7,8 +7,8 @@
 //!
 //! `DIR` holds `data_batch_1.bin` and its fellows, or has them in `cifar-10-batches-bin`; files with some of the records do
 //! too. Or it holds pictures of any kind, as PNG or JPEG files with a folder for each class: `train/cat/1.png` and
-//! `test/cat/1.png`, or `val` in the place of `test`. Weights, checkpoint, log and curves are written into `--out`; a run that was stopped goes on with
-//! `--resume`.
+//! `test/cat/1.png`, or `val` in the place of `test`. Weights, checkpoint, log and curves are written into `--out`; a run that
+//! was stopped goes on with `--resume`.
 
 mod common;
 

@@ -122,6 +122,8 @@ impl Objective {
                 let roots: Vec<ValueId> = loss_and_gradients.chain(watched).chain(updates).collect();
                 let mut graph = self.graph.clone();
                 passes::prune(&mut graph, &roots);
+                // Before some are computed again on purpose.
+                passes::share(&mut graph, &roots);
                 passes::recompute(&mut graph, self.first_gradient, &roots);
                 Ok(entry.insert(Plan::new(graph, &roots, planning)?))
             }

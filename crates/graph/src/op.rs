@@ -97,6 +97,12 @@ pub trait Op: Any + Debug + Send + Sync {
         0
     }
 
+    /// Whether `other` always gives the same results of the same operands: of two such calls on the same values one is made.
+    /// Operations that are data compare themselves; those that hold a function of the user's are left alone.
+    fn is_same(&self, _other: &dyn Op) -> bool {
+        false
+    }
+
     /// Which part of its first operand one element of the result sees.
     fn reach(&self, _x: &[&Shape]) -> Reach {
         Reach::Point

@@ -4,11 +4,13 @@ mod constants;
 mod fuse_batch_norm;
 mod fuse_inference;
 mod recompute;
+mod share;
 
 pub(crate) use constants::{Constants, constants, recipes, separate_constants};
 pub(crate) use fuse_batch_norm::fuse_batch_norm;
 pub(crate) use fuse_inference::fuse_for_inference;
 pub(crate) use recompute::{is_within, recompute};
+pub(crate) use share::share;
 
 use crate::{Call, Graph, Mode, Precision, ValueId, ops::Arithmetic};
 use std::{

@@ -9,6 +9,7 @@ mod inference_fusion;
 mod planning;
 mod recomputing;
 mod running;
+mod sharing;
 mod training_fusion;
 
 use crate::{Batch, Key, Model, Node, Tensor};

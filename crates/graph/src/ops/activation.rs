@@ -1,6 +1,6 @@
 //! Elementwise functions with a vector kernel.
 
-use super::same_shape;
+use super::{equal, same_shape};
 use crate::{Fault, Grads, Node, Op, Operands, Shape};
 use ocelli_kernels::elementwise::{Keeps, Unary, unary, unary_backward};
 
@@ -23,6 +23,10 @@ impl ActivationBackward {
 }
 
 impl Op for Activation {
+    fn is_same(&self, other: &dyn Op) -> bool {
+        equal(self, other)
+    }
+
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         same_shape(x)
     }

@@ -1,5 +1,6 @@
 //! Addition, subtraction, multiplication, division, with broadcasting.
 
+use super::equal;
 use crate::{Dim, Fault, Grads, Node, Op, Operands, Shape};
 use ocelli_kernels::broadcast::{Binary, Broadcast, binary};
 use std::ops::{Add, Div, Mul, Neg, Sub};
@@ -35,6 +36,10 @@ fn joined(a: &Shape, b: &Shape) -> Option<Shape> {
 }
 
 impl Op for Arithmetic {
+    fn is_same(&self, other: &dyn Op) -> bool {
+        equal(self, other)
+    }
+
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         joined(x[0], x[1]).map(|shape| vec![shape]).ok_or(Fault::Unequal { left: 0, right: 1 })
     }

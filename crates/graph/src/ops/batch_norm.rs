@@ -1,5 +1,6 @@
 //! Batch normalisation, alone or with what follows it.
 
+use super::equal;
 use crate::{Axis, Dim, Fault, Grads, Mode, Node, Op, Operands, Shape, ops::ActivationBackward};
 use ocelli_kernels::Activation;
 use ocelli_kernels::batch_norm::{
@@ -140,6 +141,10 @@ impl BatchNormOp {
 }
 
 impl Op for BatchNormOp {
+    fn is_same(&self, other: &dyn Op) -> bool {
+        equal(self, other)
+    }
+
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         let of_channels = check_normalised(&x[..RESIDUAL], self.epsilon)?;
         if !(0.0..=1.0).contains(&self.momentum) {

@@ -1,5 +1,6 @@
 //! Values side by side along an axis.
 
+use super::equal;
 use crate::{Axis, Dim, Fault, Grads, Node, Op, Operands, Shape, ops::Slice};
 use ocelli_kernels::Accumulate;
 use ocelli_kernels::copy::{BlockCopy, copy_blocks};
@@ -11,6 +12,10 @@ pub struct Concat {
 }
 
 impl Op for Concat {
+    fn is_same(&self, other: &dyn Op) -> bool {
+        equal(self, other)
+    }
+
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         let mut dims = x[0].dims().to_vec();
         if self.axis >= dims.len() {

@@ -1,6 +1,6 @@
 //! Two-dimensional convolution.
 
-use super::{Product, expect_rank, four};
+use super::{Product, equal, expect_rank, four};
 use crate::{Axis, Dim, Fault, Grads, Needed, Node, Op, Operands, Preparation, Reach, Shape};
 use std::sync::Arc;
 
@@ -121,6 +121,10 @@ impl Conv2dOp {
 }
 
 impl Op for Conv2dOp {
+    fn is_same(&self, other: &dyn Op) -> bool {
+        equal(self, other)
+    }
+
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         expect_rank(x, 0, 4, "[N, H, W, C]")?;
         expect_rank(x, 1, 4, "a filter [kernel_h, kernel_w, in / groups, out]")?;

@@ -1,7 +1,7 @@
 //! Transposed convolution.
 
 use super::conv2d::Conv2dBackwardFilter;
-use super::{Conv2dOp, expect_rank};
+use super::{Conv2dOp, equal, expect_rank};
 use crate::{Axis, Dim, Fault, Grads, Node, Op, Operands, Preparation, Reach, Shape};
 use ocelli_kernels::conv::{Conv2dSettings, Padding, Pass, Precision, geometry::span};
 use std::sync::Arc;
@@ -92,6 +92,10 @@ impl ConvTranspose2dOp {
 }
 
 impl Op for ConvTranspose2dOp {
+    fn is_same(&self, other: &dyn Op) -> bool {
+        equal(self, other)
+    }
+
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         expect_rank(x, 0, 4, "[N, H, W, C]")?;
         expect_rank(x, 1, 4, "a filter [kernel_h, kernel_w, out / groups, in]")?;

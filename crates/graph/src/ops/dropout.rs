@@ -1,6 +1,6 @@
 //! Dropout.
 
-use super::{Identity, same_shape};
+use super::{Identity, equal, same_shape};
 use crate::{Fault, Grads, Key, Mode, Node, Op, Operands, Shape};
 use ocelli_kernels::dropout::dropout;
 use std::sync::Arc;
@@ -16,6 +16,10 @@ pub struct DropoutOp {
 }
 
 impl Op for DropoutOp {
+    fn is_same(&self, other: &dyn Op) -> bool {
+        equal(self, other)
+    }
+
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         if !(0.0..1.0).contains(&self.probability) {
             return Err(Fault::Setting(format!("the probability {} is not in [0, 1)", self.probability)));

@@ -1,6 +1,7 @@
 //! Group and instance normalisation.
 
 use super::batch_norm::check_normalised;
+use super::equal;
 use crate::{Axis, Dim, Fault, Grads, Node, Op, Operands, Shape};
 use ocelli_kernels::group_norm::{
     GroupNorm, GroupStatistics, GroupSums, group_norm_backward_data, group_norm_backward_sums, group_norm_forward,
@@ -39,6 +40,10 @@ impl GroupNormOp {
 }
 
 impl Op for GroupNormOp {
+    fn is_same(&self, other: &dyn Op) -> bool {
+        equal(self, other)
+    }
+
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         check_normalised(x, self.epsilon)?;
         let (dims, channels, groups) = (x[0].dims(), x[0].channels(), self.groups);

@@ -1,6 +1,7 @@
 //! Layer normalisation.
 
 use super::batch_norm::check_normalised;
+use super::equal;
 use crate::{Fault, Grads, Node, Op, Operands, Shape};
 use ocelli_kernels::layer_norm::{
     LayerNorm, layer_norm_backward_data, layer_norm_backward_parameters, layer_norm_forward,
@@ -34,6 +35,10 @@ impl LayerNormOp {
 }
 
 impl Op for LayerNormOp {
+    fn is_same(&self, other: &dyn Op) -> bool {
+        equal(self, other)
+    }
+
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         check_normalised(x, self.epsilon)?;
         Ok(vec![x[0].clone()])

@@ -1,6 +1,6 @@
 //! Products of matrices.
 
-use super::{Product, expect_rank};
+use super::{Product, equal, expect_rank};
 use crate::{Axis, Dim, Fault, Grads, Needed, Node, Op, Operands, Preparation, Reach, Shape};
 use ocelli_kernels::Epilogue;
 use ocelli_kernels::gemm::{Matrix, MatrixMut, PackedMatrix, gemm, gemm_packed, packed_len};
@@ -39,6 +39,10 @@ impl Orientation {
 }
 
 impl Op for MatMul {
+    fn is_same(&self, other: &dyn Op) -> bool {
+        equal(self, other)
+    }
+
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         expect_rank(x, 0, 2, "[N, features] (flatten or pool first)")?;
         expect_rank(x, 1, 2, "a matrix of two axes")?;
@@ -100,6 +104,10 @@ impl Op for MatMul {
 pub struct LinearOp;
 
 impl Op for LinearOp {
+    fn is_same(&self, other: &dyn Op) -> bool {
+        equal(self, other)
+    }
+
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         expect_rank(x, 0, 2, "[N, features] (flatten or pool first)")?;
         let expected = x[1].at(1)[0];

@@ -1,6 +1,6 @@
 //! Local response normalisation.
 
-use super::same_shape;
+use super::{equal, same_shape};
 use crate::{Fault, Grads, Node, Op, Operands, Shape};
 use ocelli_kernels::local_response::{LocalResponse, local_response_backward, local_response_forward};
 
@@ -21,6 +21,10 @@ pub struct LocalResponseNormOp(
 struct LocalResponseNormBackward(LocalResponse);
 
 impl Op for LocalResponseNormOp {
+    fn is_same(&self, other: &dyn Op) -> bool {
+        equal(self, other)
+    }
+
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         let LocalResponse { size, alpha, beta, k } = self.0;
         let refuse = |sentence: String| Err(Fault::Setting(sentence));

@@ -48,7 +48,14 @@ pub use reshape::{Identity, Reshape};
 pub use slice::Slice;
 pub use softmax::SoftmaxOp;
 
-use crate::{Fault, Shape};
+use crate::{Fault, Op, Shape};
+use std::any::Any;
+
+/// [`Op::is_same`] of an operation that is data.
+fn equal<T: Op + PartialEq>(op: &T, other: &dyn Op) -> bool {
+    let other: &dyn Any = other;
+    other.downcast_ref() == Some(op)
+}
 
 /// The shape of the first operand: elementwise operations.
 fn same_shape(x: &[&Shape]) -> Result<Vec<Shape>, Fault> {

@@ -1,6 +1,6 @@
 //! Pictures continued beyond their edges.
 
-use super::{expect_rank, four};
+use super::{equal, expect_rank, four};
 use crate::{Dim, Fault, Grads, Node, Op, Operands, Reach, Shape};
 use ocelli_kernels::pad::{PadError, PadGeometry, PadMode, PadSettings, pad_backward, pad_forward};
 
@@ -40,6 +40,10 @@ impl PadOp {
 }
 
 impl Op for PadOp {
+    fn is_same(&self, other: &dyn Op) -> bool {
+        equal(self, other)
+    }
+
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         expect_rank(x, 0, 4, "[N, H, W, C]")?;
         let [_, height, width, _] = self.geometry(&x[0].at(1))?.output_shape();

@@ -1,6 +1,6 @@
 //! Pooling.
 
-use super::{expect_rank, four};
+use super::{equal, expect_rank, four};
 use crate::{Axis, Dim, Fault, Grads, Mode, Node, Op, Operands, Reach, Shape};
 use ocelli_kernels::pool::{
     AdaptiveGeometry, CountPadding, PoolError, PoolGeometry, PoolSettings, adaptive_backward, adaptive_forward,
@@ -91,6 +91,10 @@ fn window(settings: &PoolSettings) -> Reach {
 }
 
 impl Op for MaxPoolOp {
+    fn is_same(&self, other: &dyn Op) -> bool {
+        equal(self, other)
+    }
+
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         let shape = infer(&self.settings, x)?;
         Ok(vec![shape; self.outputs()])
@@ -152,6 +156,10 @@ impl Op for MaxPoolBackward {
 }
 
 impl Op for AvgPoolOp {
+    fn is_same(&self, other: &dyn Op) -> bool {
+        equal(self, other)
+    }
+
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         infer(&self.settings, x).map(|shape| vec![shape])
     }
@@ -190,6 +198,10 @@ impl Op for AvgPoolBackward {
 }
 
 impl Op for AdaptiveAvgPoolOp {
+    fn is_same(&self, other: &dyn Op) -> bool {
+        equal(self, other)
+    }
+
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         expect_rank(x, 0, 4, "[N, H, W, C]")?;
         adaptive_geometry([self.out_h, self.out_w], &x[0].at(1))?;

@@ -1,5 +1,6 @@
 //! Sums and means over axes, and their adjoint.
 
+use super::equal;
 use crate::{Axis, Dim, Fault, Grads, Node, Op, Operands, Shape};
 use ocelli_kernels::reduce::{Reduction, spread, sum};
 
@@ -44,6 +45,10 @@ impl Reduce {
 }
 
 impl Op for Reduce {
+    fn is_same(&self, other: &dyn Op) -> bool {
+        equal(self, other)
+    }
+
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         let dims = x[0].dims();
         if let Some(&axis) = self.axes.iter().find(|&&axis| axis >= dims.len()) {
@@ -79,6 +84,10 @@ impl Op for Reduce {
 }
 
 impl Op for Spread {
+    fn is_same(&self, other: &dyn Op) -> bool {
+        equal(self, other)
+    }
+
     fn infer(&self, _: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         Ok(vec![self.shape.clone()])
     }

@@ -1,6 +1,6 @@
 //! The same numbers under another shape: no kernel is run.
 
-use super::same_shape;
+use super::{equal, same_shape};
 use crate::{Dim, Fault, Grads, Node, Op, Operands, Shape};
 
 /// The same numbers under another shape.
@@ -15,6 +15,10 @@ pub struct Reshape {
 pub struct Identity;
 
 impl Op for Reshape {
+    fn is_same(&self, other: &dyn Op) -> bool {
+        equal(self, other)
+    }
+
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         // Equal for two batch sizes is equal for all: both lengths are linear in N, or would be refused here.
         if [1, 2].iter().any(|&n| x[0].len(n) != self.shape.len(n)) {
@@ -38,6 +42,10 @@ impl Op for Reshape {
 }
 
 impl Op for Identity {
+    fn is_same(&self, other: &dyn Op) -> bool {
+        equal(self, other)
+    }
+
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         same_shape(x)
     }

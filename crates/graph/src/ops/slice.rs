@@ -1,5 +1,6 @@
 //! A part of a value along an axis.
 
+use super::equal;
 use crate::{Axis, Dim, Fault, Grads, Node, Op, Operands, Shape};
 use ocelli_kernels::Accumulate;
 use ocelli_kernels::copy::{BlockCopy, copy_blocks};
@@ -46,6 +47,10 @@ impl Slice {
 }
 
 impl Op for Slice {
+    fn is_same(&self, other: &dyn Op) -> bool {
+        equal(self, other)
+    }
+
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         let mut dims = x[0].dims().to_vec();
         let whole = dims.get(self.axis).copied();

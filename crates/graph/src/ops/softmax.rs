@@ -1,6 +1,6 @@
 //! Softmax and its logarithm over the last axis.
 
-use super::same_shape;
+use super::{equal, same_shape};
 use crate::{Fault, Grads, Node, Op, Operands, Shape};
 use ocelli_kernels::softmax::{log_softmax, log_softmax_backward, softmax, softmax_backward};
 
@@ -18,6 +18,10 @@ pub enum SoftmaxOp {
 struct SoftmaxBackward(SoftmaxOp);
 
 impl Op for SoftmaxOp {
+    fn is_same(&self, other: &dyn Op) -> bool {
+        equal(self, other)
+    }
+
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         if x[0].rank() == 0 { Err(Fault::Rank { input: 0, expected: "[…, classes]" }) } else { same_shape(x) }
     }

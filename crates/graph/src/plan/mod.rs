@@ -154,6 +154,7 @@ impl Plan {
         let (accumulated, constants) = match weights {
             Weights::Changing => (passes::fold_accumulation(&mut graph, roots), passes::Constants::default()),
             Weights::Steady => {
+                passes::share(&mut graph, roots);
                 passes::fuse_for_inference(&mut graph, roots);
                 // Nothing is added to a constant: it stays for the next run.
                 let untouched = [roots, &passes::constants(&graph)].concat();

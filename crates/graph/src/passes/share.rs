@@ -1,0 +1,28 @@
+//! Common subexpressions: what is computed twice is computed once.
+
+use crate::{Call, Graph, ValueId};
+use std::collections::HashMap;
+
+/// Of calls of the same operation on the same values, keeps the first, whose results are read in the places of the others'.
+/// Roots stay: each is read from its own place.
+pub(crate) fn share(graph: &mut Graph, roots: &[ValueId]) {
+    let mut kept: Vec<Call> = Vec::with_capacity(graph.calls.len());
+    let mut by_operands: HashMap<Vec<ValueId>, Vec<usize>> = HashMap::new();
+    let mut twins: HashMap<ValueId, ValueId> = HashMap::new();
+    for mut call in std::mem::take(&mut graph.calls) {
+        for input in &mut call.inputs {
+            *input = twins.get(input).copied().unwrap_or(*input);
+        }
+        let alike = by_operands.entry(call.inputs.clone()).or_default();
+        let is_twin = |&&at: &&usize| kept[at].outputs.len() == call.outputs.len() && kept[at].op.is_same(&*call.op);
+        let first = alike.iter().find(is_twin).filter(|_| !call.outputs.iter().any(|id| roots.contains(id)));
+        match first {
+            Some(&at) => twins.extend(call.outputs.iter().copied().zip(kept[at].outputs.iter().copied())),
+            None => {
+                alike.push(kept.len());
+                kept.push(call);
+            }
+        }
+    }
+    graph.calls = kept;
+}

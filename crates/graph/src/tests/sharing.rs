@@ -1,0 +1,55 @@
+//! Common subexpressions: fewer steps, the same numbers.
+
+use super::{batch_of, build};
+use crate::{Mode, Model, Node, Plan, Trace, Wrt, initial::tests::Ramp};
+use ocelli_kernels::conv::{Conv2dSettings, Padding};
+
+const SAMPLE: [usize; 3] = [6, 6, 4];
+
+/// One convolution and its ReLU written twice, `twin1` and `twin2`, and one that differs by its stride.
+fn network(x: &Node) -> Node {
+    let w = x.trace().parameter("weight", [3, 3, 4, 4], Ramp);
+    let settings = Conv2dSettings { padding: Padding::Same, ..Conv2dSettings::default() };
+    let strided = Conv2dSettings { stride_h: 2, stride_w: 2, ..settings };
+    let twin = |name: &str| x.conv2d(settings, &w, None).relu().named(name);
+    let other = x.conv2d(strided, &w, None).mean();
+    (twin("twin1").tanh() * twin("twin2").sigmoid()) + other
+}
+
+/// How many convolutions and how many ReLUs a plan has, forward.
+fn counts(plan: &Plan) -> [usize; 2] {
+    let kinds: Vec<String> = plan.steps().iter().map(|step| step.op().kind()).collect();
+    let forward = kinds.iter().filter(|kind| !kind.contains("Backward"));
+    ["Conv2d", "Relu"].map(|name| forward.clone().filter(|kind| kind.contains(name)).count())
+}
+
+#[test]
+fn what_is_written_twice_is_computed_once() {
+    let model = build(network, &SAMPLE);
+    let batch = batch_of(&[3, 6, 6, 4]);
+    let once = ["output"];
+    let twice = ["output", "twin1", "twin2"];
+    assert_eq!(counts(&model.plan(3, &once).unwrap()), [2, 1]);
+    assert_eq!(counts(&model.plan(3, &twice).unwrap()), [2, 2], "each root has a place of its own");
+    let (shared, both) = (model.run(&batch, &once).unwrap(), model.run(&batch, &twice).unwrap());
+    assert_eq!(shared[0].data(), both[0].data());
+    assert_eq!(both[1].data(), both[2].data());
+}
+
+#[test]
+fn training_has_the_same_numbers() {
+    let train = |watched: &[&str]| -> ([usize; 2], f32, Vec<Vec<f32>>) {
+        let mut model: Model = build(network, &SAMPLE);
+        let loss = |t: &Trace| t.output().square().mean();
+        let objective = model.objective_of(Mode::Train, Wrt::ParametersAnd(&["input"]), loss).unwrap();
+        let mut objective = objective.watching(watched).unwrap();
+        let count = counts(objective.plan(&model, 3).unwrap());
+        let step = objective.step(&mut model, &batch_of(&[3, 6, 6, 4])).unwrap();
+        (count, step.loss(), step.gradients().map(|(_, gradient)| gradient.to_vec()).collect())
+    };
+    let (once, loss, gradients) = train(&[]);
+    let (twice, same_loss, same_gradients) = train(&["twin1", "twin2"]);
+    assert_eq!((once, twice), ([2, 1], [2, 2]));
+    assert_eq!(loss, same_loss);
+    assert!(gradients == same_gradients);
+}
