@@ -17,6 +17,8 @@ const ENDINGS: [&str; 3] = ["png", "jpg", "jpeg"];
 /// Classes and the pictures in each are in the order of their names. Files that do not end with `.png`, `.jpg` or `.jpeg`,
 /// and what begins with a dot, are left alone.
 ///
+/// Not run here, because there is no such folder:
+///
 /// ```no_run
 /// use ocelli_data::{Dataset, Loader, images::{ImageFolder, Preprocess}};
 /// let pictures = ImageFolder::open("animals/train", Preprocess::imagenet([224, 224]))?;
