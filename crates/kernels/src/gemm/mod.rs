@@ -27,6 +27,7 @@ mod naive;
 pub(crate) mod outer;
 pub(crate) mod panels;
 mod product;
+pub(crate) mod stream;
 #[cfg(test)]
 mod tests;
 mod thin;
@@ -50,6 +51,9 @@ const PIECE_FLOPS: usize = 500_000;
 pub(crate) fn wanted_pieces(flops: usize) -> usize {
     if flops < PARALLEL_FLOPS { 1 } else { (flops / PIECE_FLOPS).min(PIECES) }
 }
+
+/// A right operand of more numbers (1 MiB) does not stay in the second-level cache, and is brought near before it is used.
+pub(crate) const FAR: usize = 1 << 18;
 
 /// Numbers of a cache line.
 pub(crate) const LINE: usize = 16;

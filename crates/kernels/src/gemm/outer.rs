@@ -165,7 +165,8 @@ impl Task<'_> {
                 }
                 let c = self.c[first * n + panel.column..].as_mut_ptr();
                 let to = Destination::plain(c, Rows::Apart(n), panel.columns, accumulate);
-                let product = Product { a: data[first..].as_ptr(), step, segments: &segments, b: b.as_ptr() };
+                let product =
+                    Product { a: data[first..].as_ptr(), step, segments: &segments, b: b.as_ptr(), streams: None };
                 // SAFETY: the first assertion covers columns `first..first + count` of all rows of the band, and `b` has as
                 // many; the second covers the rows of the result, which is borrowed for this task alone.
                 unsafe { tile::<I, RowsContiguous>(isa, count, panel.vectors, product, to) };

@@ -7,13 +7,14 @@ use rayon::prelude::*;
 
 use super::ahead::Ahead;
 use super::matrix::{Block, Matrix, MatrixMut, assert_sizes};
-use super::panels::{Contiguous, PackPanels, Panels};
+use super::panels::{Contiguous, PackPanels, Panel, Panels};
+use super::stream::Stream;
 use super::thin::gemm_thin;
 use super::tile::{
     DepthContiguous, Finish, Left, Product, Rows, RowsContiguous, Segment, even_tiles, narrow_tile_rows, tile,
     tile_rows,
 };
-use super::{PARALLEL_FLOPS, PIECES};
+use super::{FAR, PARALLEL_FLOPS, PIECES};
 use crate::{Accumulate, Epilogue, scratch};
 
 /// Depth of a block. A panel of 16 columns then has 16 KiB (32 columns: 32 KiB), half of the first-level cache, and adding
@@ -42,7 +43,7 @@ const COPIED_STEP: usize = DEPTH + 16;
 
 /// A left operand whose rows lie further apart than this is copied block by block: its rows would fall into few sets of
 /// the first-level cache and each on a page of its own.
-const FAR: usize = 512;
+const FAR_ROWS: usize = 512;
 
 /// A matrix packed for the right side of products, for the instruction set that was current when it was made.
 #[derive(Clone, Copy, Debug)]
@@ -167,6 +168,27 @@ pub(super) struct Right<'a> {
     pub packed: &'a [f32],
 }
 
+impl Right<'_> {
+    /// A panel, and some depth of it.
+    #[inline(always)]
+    fn chunk(&self, index: usize, depth: &Range<usize>) -> (Panel, &[f32]) {
+        let panel = self.panels.panel(index);
+        let first = panel.start + (depth.start - self.first) * panel.width;
+        (panel, &self.packed[first..first + depth.len() * panel.width])
+    }
+
+    /// What is read after [`Self::chunk`]: as deep a part of the next panel or, after the last one, what is deeper in the
+    /// first.
+    #[inline(always)]
+    fn chunk_after(&self, index: usize, panels: &Range<usize>, depth: &Range<usize>) -> &[f32] {
+        if index + 1 < panels.end {
+            return self.chunk(index + 1, depth).1;
+        }
+        let end = self.first + self.panels.depth;
+        self.chunk(panels.start, &(depth.end..end.min(depth.end + depth.len()))).1
+    }
+}
+
 /// A product without its right operand.
 #[derive(Clone, Copy)]
 pub(super) struct Task<'a> {
@@ -286,7 +308,7 @@ impl Piece<'_> {
     fn block<I: Isa>(&self, isa: I, block: Range<usize>) {
         let (rows, depth) = (self.rows.len(), block.len());
         let a = self.task.a.rows(self.rows.clone()).columns(block.clone());
-        let far = a.row_stride > FAR && self.panels.len() >= COPIED_PANELS;
+        let far = a.row_stride > FAR_ROWS && self.panels.len() >= COPIED_PANELS;
         match a.contiguous() {
             Contiguous::Rows if !far => {
                 self.multiply::<I, DepthContiguous>(isa, block, &LeftBlock::rows::<I>(a.data, a.row_stride));
@@ -318,24 +340,26 @@ impl Piece<'_> {
         let c = task.c.rows(self.rows.clone());
         let mut ahead = Ahead::of(&self.next(&block));
         let tiles = self.panels.len() * rows.div_ceil(left.rows);
-        let share = ahead.lines().div_ceil(tiles);
-        for panel in self.panels.clone() {
-            let panel = right.panels.panel(panel);
-            let b = &right.packed[panel.start + (block.start - right.first) * panel.width..][..depth * panel.width];
+        let lines = ahead.lines().div_ceil(tiles);
+        let far = right.packed.len() > FAR;
+        for index in self.panels.clone() {
+            let (panel, b) = right.chunk(index, &block);
+            let next = far.then(|| right.chunk_after(index, &self.panels, &block));
             let most = if panel.vectors == 1 { left.narrow_rows } else { left.rows };
             let column = task.column + panel.column;
             for (index, (first, count)) in even_tiles(rows, most).enumerate() {
-                ahead.prefetch(isa, share);
+                ahead.prefetch(isa, lines);
                 let a = &left.data[first * left.row + index * left.tile..];
                 let (row_stride, column_stride) = L::strides(left.step);
                 assert!((count - 1) * row_stride + (depth - 1) * column_stride < a.len(), "a tile lies in its operand");
                 let place = (self.rows.start + first) * c.row_stride + column;
                 // SAFETY: `c` lies in the matrix that is borrowed for the whole product and shared among tasks by disjoint
                 // rows and panels; this row and column are inside the block.
-                let first = unsafe { c.first.add(first * c.row_stride + panel.column) };
-                let rows = Rows::Apart(c.row_stride);
-                let to = finish.at(first, place, column, rows, panel.columns, accumulate);
-                let product = Product { a: a.as_ptr(), step: left.step, segments: &segments, b: b.as_ptr() };
+                let start = unsafe { c.first.add(first * c.row_stride + panel.column) };
+                let apart = Rows::Apart(c.row_stride);
+                let to = finish.at(start, place, column, apart, panel.columns, accumulate);
+                let streams = next.map(|next| Stream::part(next, (first, count, rows), depth));
+                let product = Product { a: a.as_ptr(), step: left.step, segments: &segments, b: b.as_ptr(), streams };
                 // SAFETY: the assertion above covers the last number of the left operand; `b` holds `depth` rows of the
                 // panel; the destination is explained above, and bias and residual fit it (`Epilogue::assert_fits`).
                 unsafe { tile::<I, L>(isa, count, panel.vectors, product, to) };

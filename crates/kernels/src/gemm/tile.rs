@@ -11,6 +11,7 @@
 
 use ocelli_simd::{Isa, Kernel, Stores};
 
+use super::stream::{Fetch, Nothing, Streams, UNROLL};
 use crate::{Accumulate, Activation, Epilogue};
 
 /// Vectors in a row of a full panel.
@@ -92,6 +93,9 @@ pub(crate) struct Product<'a> {
     pub segments: &'a [Segment],
     /// A panel, `[depth, 1 or 2 vectors]`, of which only the depth of the segments is read.
     pub b: *const f32,
+    /// What is brought near meanwhile by a tile on a full panel; else nothing, as where all is near: asking takes 3 % of the
+    /// time of a tile.
+    pub streams: Option<Streams>,
 }
 
 /// Where the rows of a tile go.
@@ -202,29 +206,33 @@ pub(crate) unsafe fn tile<I: Isa, L: Left>(
     to: Destination<'_>,
 ) {
     macro_rules! call {
-        ($vectors:literal, $most:expr, $($rows:literal)*) => {
+        ($vectors:literal, $most:expr, $fetch:expr, $($rows:literal)*) => {
             match rows {
-                $($rows if $rows <= $most => isa.call(Tile::<L, $rows, $vectors> { product, to, left: PhantomData }),)*
+                $($rows if $rows <= $most => {
+                    isa.call(Tile::<L, _, $rows, $vectors> { product, to, fetch: $fetch, left: PhantomData })
+                })*
                 _ => unreachable!("a tile of {rows} rows and {vectors} vectors"),
             }
         };
     }
-    match vectors {
-        1 => call!(1, const { narrow_tile_rows::<I>() }, 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
-        _ => call!(2, const { tile_rows::<I>() }, 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
+    match (vectors, product.streams) {
+        (1, _) => call!(1, const { narrow_tile_rows::<I>() }, Nothing, 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
+        (_, None) => call!(2, const { tile_rows::<I>() }, Nothing, 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
+        (_, Some(streams)) => call!(2, const { tile_rows::<I>() }, streams, 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
     }
 }
 
 use std::marker::PhantomData;
 
 /// [`tile`] with its size fixed; made there only, with what it asks for.
-struct Tile<'a, L, const ROWS: usize, const N: usize> {
+struct Tile<'a, L, F, const ROWS: usize, const N: usize> {
     product: Product<'a>,
     to: Destination<'a>,
+    fetch: F,
     left: PhantomData<L>,
 }
 
-impl<L: Left, const ROWS: usize, const N: usize> Kernel for Tile<'_, L, ROWS, N> {
+impl<L: Left, F: Fetch, const ROWS: usize, const N: usize> Kernel for Tile<'_, L, F, ROWS, N> {
     type Output = ();
 
     #[inline(always)]
@@ -237,21 +245,19 @@ impl<L: Left, const ROWS: usize, const N: usize> Kernel for Tile<'_, L, ROWS, N>
         }
         // SAFETY: made in `tile` only, whose caller vouches for all addresses.
         unsafe {
-            let sums = sums::<I, L, ROWS, N>(isa, &self.product);
+            let sums = sums::<I, L, F, ROWS, N>(isa, &self.product, self.fetch);
             store(isa, sums, &self.to);
         }
     }
 }
 
-/// Steps of the depth between two tests of the loop.
-const UNROLL: usize = 4;
-
 /// # Safety
 /// As [`tile`] asks of the product.
 #[inline(always)]
-unsafe fn sums<I: Isa, L: Left, const ROWS: usize, const N: usize>(
+unsafe fn sums<I: Isa, L: Left, F: Fetch, const ROWS: usize, const N: usize>(
     isa: I,
     product: &Product<'_>,
+    mut fetch: F,
 ) -> [[I::Vector; N]; ROWS] {
     let mut sums = [[isa.zero(); N]; ROWS];
     let (row, next) = L::strides(product.step);
@@ -261,6 +267,7 @@ unsafe fn sums<I: Isa, L: Left, const ROWS: usize, const N: usize>(
         unsafe {
             let mut a = product.a.add(segment.offset);
             for _ in 0..segment.depth / UNROLL {
+                fetch.fetch(isa);
                 for step in 0..UNROLL {
                     multiply_add::<I, ROWS, N>(isa, &mut sums, a.add(step * next), row, b.add(step * N * I::LANES));
                 }

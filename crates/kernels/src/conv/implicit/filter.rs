@@ -181,7 +181,8 @@ impl Task<'_> {
                         let rows = Rows::Apart(problem.output_pixel());
                         let to = Destination::plain(to, rows, panel.columns, accumulate);
                         let a = a[run + first..].as_ptr();
-                        let product = Product { a, step: layout.pixel, segments: &segments, b: b.as_ptr() };
+                        let product =
+                            Product { a, step: layout.pixel, segments: &segments, b: b.as_ptr(), streams: None };
                         // SAFETY: the first assertion covers all outputs of this row of taps, and `b` has as many rows; the
                         // second covers the rows of `dw`, which in the sums of this piece are this task's alone.
                         unsafe { tile::<I, RowsContiguous>(isa, count, panel.vectors, product, to) };

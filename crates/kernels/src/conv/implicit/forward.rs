@@ -13,8 +13,10 @@ use super::problem::{MOST_MERGED_COLUMNS, Problem};
 use crate::conv::algorithm::Pass;
 use crate::conv::geometry::Conv2dGeometry;
 use crate::conv::shared::Shared;
+use crate::gemm::FAR;
 use crate::gemm::dots::{DotProducts, dot_rows, dots};
 use crate::gemm::panels::{Panel, Panels};
+use crate::gemm::stream::{Stream, Streams};
 use crate::gemm::tile::{
     DepthContiguous, Destination, Finish, MOST_ROWS, Product, Rows, Segment, even_tiles, most_rows, tile,
 };
@@ -167,14 +169,17 @@ impl Task<'_> {
         let reach = segments.iter().map(|segment| segment.offset + segment.depth).max().unwrap_or(0);
         let stores = self.stores(&depth);
         let contiguous = self.band.is_contiguous(problem);
-        let pixels = self.band.pixels();
+        let band_pixels = self.band.pixels();
         let line_pixels = self.band.columns.len();
         let output = |index: usize| index * layout.pixel + index / line_pixels * layout.gap;
-        assert!(output(pixels - 1) + reach <= self.scratch.len(), "the outputs of a band read its scratch");
+        assert!(output(band_pixels - 1) + reach <= self.scratch.len(), "the outputs of a band read its scratch");
         let output_pixel = problem.output_pixel();
-        for panel in self.columns.clone() {
-            let panel = self.panels.panel(panel);
+        let far = self.filters.len() > FAR;
+        for index in self.columns.clone() {
+            let panel = self.panels.panel(index);
             let filters = Filters::new(problem, &panel, self.filters, &depth);
+            let next = (far && index + 1 < self.columns.end).then(|| self.panels.panel(index + 1));
+            let next = next.and_then(|next| Filters::new(problem, &next, self.filters, &depth).panel());
             let column = self.group * problem.width + panel.column;
             let most = filters.most_rows::<I>(&panel);
             let mut positions = self.band.positions(problem, 0);
@@ -196,11 +201,12 @@ impl Task<'_> {
                     };
                     let to = finish.at(self.y.at(start), start, column, rows, panel.columns, accumulate);
                     let to = Destination { stores, ..to };
+                    let streams = next.map(|next| Stream::part(next, (first, count, band_pixels), depth.len()));
                     let a = self.scratch[output(first)..].as_ptr();
                     // SAFETY: the assertion above covers the last number of the left operand; the filters go on for the depth
                     // of the segments; the outputs of this task are its own (bands, groups and panels are disjoint) and
                     // inside `y`, which has the size of the geometry, as have bias and residual (`Epilogue::assert_fits`).
-                    unsafe { filters.multiply(isa, count, (a, layout.pixel), segments, to) };
+                    unsafe { filters.multiply(isa, count, (a, layout.pixel), segments, streams, to) };
                 }
             }
         }
@@ -257,6 +263,14 @@ impl<'a> Filters<'a> {
         Self::Panel { packed, vectors: panel.vectors, width: panel.width }
     }
 
+    /// The packed numbers, if they are a panel's.
+    fn panel(&self) -> Option<&'a [f32]> {
+        match self {
+            Self::Panel { packed, .. } => Some(packed),
+            Self::Columns { .. } => None,
+        }
+    }
+
     fn from(self, depth: usize) -> Self {
         match self {
             Self::Panel { packed, vectors, width } => Self::Panel { packed: &packed[depth * width..], vectors, width },
@@ -283,13 +297,14 @@ impl<'a> Filters<'a> {
         rows: usize,
         (a, row): (*const f32, usize),
         segments: &[Segment],
+        streams: Option<Streams>,
         to: Destination<'_>,
     ) {
         // SAFETY: the caller's.
         unsafe {
             match self {
                 Self::Panel { packed, vectors, .. } => {
-                    let product = Product { a, step: row, segments, b: packed.as_ptr() };
+                    let product = Product { a, step: row, segments, b: packed.as_ptr(), streams };
                     tile::<I, DepthContiguous>(isa, rows, vectors, product, to);
                 }
                 Self::Columns { packed, apart } => {

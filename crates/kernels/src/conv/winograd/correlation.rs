@@ -9,16 +9,17 @@ use rayon::prelude::*;
 use super::cut::{flops, part};
 use super::filters::Filters;
 use super::pictures::{Origin, Picture, Tiles};
-use super::planes::{LINE, Planes, TransformTiles};
+use super::planes::{Planes, TransformTiles};
 use super::transform::{Linear, Minimal, Square, map_columns};
 use crate::conv::shared::Shared;
 use crate::conv::{Conv2dGeometry, Pass};
-use crate::gemm::PARALLEL_FLOPS;
 use crate::gemm::panels::lanes;
+use crate::gemm::stream::Stream;
 use crate::gemm::tile::{
     DepthContiguous, Destination, Finish, Product, Rows, Segment, VECTORS, even_tiles, most_rows, store, store_vector,
     tile,
 };
+use crate::gemm::{FAR, PARALLEL_FLOPS};
 use crate::{Accumulate, Epilogue, scratch};
 
 /// `y[p] = Σ x[p + k − before] · w[k]` with 3×3 taps `k`: a forward pass, or a backward-data pass with `y` for the
@@ -45,10 +46,6 @@ impl Correlation {
         }
     }
 }
-
-/// Filters of more numbers (1 MiB) are brought near before they are used: where they do not stay in the second-level
-/// cache, that takes a tenth off the products; where they do, it adds a twentieth.
-const FAR: usize = 1 << 18;
 
 /// Channels whose products are summed in registers; beyond, sums are added in memory. Rounding errors grow with the
 /// length of such a chain, and with 128 the panel of a filter (8 KiB) and the tiles (24 KiB) fit the first-level cache.
@@ -266,29 +263,28 @@ impl Kernel for MultiplyPlanes<'_> {
         let steps = self.planes * self.panels.len() * chunks;
         for index in 0..steps {
             let (plane, panel, channel, b) = step(index);
-            let next = u.as_ptr().wrapping_add(step((index + 1) % steps).3);
             let width = inputs.chunk.min(inputs.channels - channel);
             let depth = width.min(depth - channel);
+            let b = &u[b..b + depth * panel.width];
+            // Nearly always as long.
+            let next = far.then(|| &u[step((index + 1) % steps).3..]).map(|next| &next[..next.len().min(b.len())]);
             let segments = [Segment { offset: 0, depth }];
             let accumulate = if channel == 0 { Accumulate::Set } else { Accumulate::Add };
             let column = panel.column - first_column;
             assert!(column + panel.width <= products.channels, "products have room for the panels");
             let most = most_rows::<I>(panel.vectors);
             for (first, count) in even_tiles(inputs.tiles, most) {
-                if far {
-                    // Each tile of the result brings its share of the panel that follows.
-                    let share = |row: usize| row * depth * panel.width / inputs.tiles / LINE;
-                    (share(first)..share(first + count)).for_each(|line| isa.prefetch(next.wrapping_add(line * LINE)));
-                }
+                // Each tile of the result brings its share of the panel that follows.
+                let streams = next.map(|next| Stream::part(next, (first, count, inputs.tiles), depth));
                 // SAFETY: by the assertions, plane `plane` of the inputs holds `tiles` rows of this chunk's `width`
-                // channels from `channel · tiles` on, plane `plane` of the panel as many rows from `channel` on, and that
-                // of the products `tiles` rows with room for the panel's columns. The products are borrowed here alone.
+                // channels from `channel · tiles` on, `b` as many rows, and plane `plane` of the
+                // products `tiles` rows with room for the panel's columns. The products are borrowed here alone.
                 unsafe {
                     let a = v.as_ptr().add(plane * inputs.step() + channel * inputs.tiles + first * width);
                     let to = plane * products.step() + first * products.channels + column;
                     let rows = Rows::Apart(products.channels);
                     let to = Destination::plain(m.as_mut_ptr().add(to), rows, panel.width, accumulate);
-                    let product = Product { a, step: width, segments: &segments, b: u.as_ptr().add(b) };
+                    let product = Product { a, step: width, segments: &segments, b: b.as_ptr(), streams };
                     tile::<I, DepthContiguous>(isa, count, panel.vectors, product, to);
                 }
             }

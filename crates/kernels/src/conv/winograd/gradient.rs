@@ -284,7 +284,7 @@ impl Kernel for MultiplyTiles<'_> {
                         let to = plane * plan.sums_step() + column * plan.in_c + first * width;
                         let rows = Rows::Apart(width);
                         let to = Destination::plain(sums.as_mut_ptr().add(to), rows, width, accumulate);
-                        let product = Product { a, step: inputs.channels, segments: &segments, b };
+                        let product = Product { a, step: inputs.channels, segments: &segments, b, streams: None };
                         tile::<I, RowsContiguous>(isa, count, vectors, product, to);
                     }
                 }
