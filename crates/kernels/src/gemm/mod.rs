@@ -52,8 +52,9 @@ pub(crate) fn wanted_pieces(flops: usize) -> usize {
     if flops < PARALLEL_FLOPS { 1 } else { (flops / PIECE_FLOPS).min(PIECES) }
 }
 
-/// A right operand of more numbers (1 MiB) does not stay in the second-level cache, and is brought near before it is used.
-pub(crate) const FAR: usize = 1 << 18;
+/// A right operand of more numbers (256 KiB) is brought near before it is used: it does not stay in the second-level cache
+/// beside the left one, and between two pictures of an inference the weights of a network leave all caches.
+pub(crate) const FAR: usize = 1 << 16;
 
 /// Numbers of a cache line.
 pub(crate) const LINE: usize = 16;
