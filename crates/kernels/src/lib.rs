@@ -2,6 +2,7 @@
 
 pub mod batch_norm;
 pub mod broadcast;
+mod cache;
 pub mod conv;
 pub mod copy;
 pub mod dropout;

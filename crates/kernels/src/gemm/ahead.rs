@@ -4,9 +4,9 @@
 
 use ocelli_simd::Isa;
 
-use super::LINE;
 use super::matrix::Matrix;
 use super::panels::Contiguous;
+use crate::cache::LINE;
 
 /// The cache lines of a matrix that are still to be fetched, in the order in which they lie.
 pub(super) struct Ahead {

@@ -55,12 +55,3 @@ pub(crate) fn wanted_pieces(flops: usize) -> usize {
 /// A right operand of more numbers (256 KiB) is brought near before it is used: it does not stay in the second-level cache
 /// beside the left one, and between two pictures of an inference the weights of a network leave all caches.
 pub(crate) const FAR: usize = 1 << 16;
-
-/// Numbers of a cache line.
-pub(crate) const LINE: usize = 16;
-
-/// The odd number of cache lines that holds so many numbers. Rows that are read across lie so far apart: an even one would
-/// leave some sets of the first-level cache empty and fill others twice.
-pub(crate) fn odd_lines(numbers: usize) -> usize {
-    (numbers.div_ceil(LINE) | 1) * LINE
-}

@@ -14,7 +14,8 @@ use super::ahead::Ahead;
 use super::matrix::Matrix;
 use super::panels::{Panels, pack_panel};
 use super::tile::{Destination, Product, Rows, RowsContiguous, Segment, even_tiles, most_rows, tile};
-use super::{odd_lines, wanted_pieces};
+use super::wanted_pieces;
+use crate::cache::odd_lines;
 use crate::{Accumulate, scratch};
 
 /// Rows of a band at most: its panel of the right operand is then half of the first-level cache.

@@ -2,7 +2,7 @@
 
 use ocelli_simd::Isa;
 
-use super::LINE;
+use crate::cache::LINE;
 
 /// Steps of the depth between two cache lines of a stream.
 pub(crate) const UNROLL: usize = 4;

@@ -5,18 +5,13 @@ use std::ops::Range;
 use ocelli_simd::{AddTo, Destination, InstructionSet, Isa, Kernel, Store, Write, Writer, dispatch_on};
 
 use crate::Accumulate;
+use crate::cache::{AHEAD, LINE};
 use crate::elementwise::chunks::{in_pieces, rows_piece};
 use crate::elementwise::stores::stores_for;
 
 /// Vectors of channels that are computed together: the loops over a window's pixels, whose bounds are not always known
 /// when compiling, cost as much as the arithmetic of one.
 const TOGETHER: usize = 4;
-
-/// How far ahead numbers are asked for (8 KiB): some 300 ns at the speed of memory, three of its latencies.
-const AHEAD: usize = 2048;
-
-/// Numbers of a cache line.
-const LINE: usize = 16;
 
 /// `V` vectors of channels, counted from the first channel of the first pixel of a run.
 #[derive(Clone, Copy)]

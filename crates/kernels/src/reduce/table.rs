@@ -9,6 +9,7 @@ use std::ops::Range;
 use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
 use rayon::prelude::*;
 
+use crate::cache::LINE;
 use crate::elementwise::chunks::CHUNK;
 use crate::scratch;
 
@@ -19,8 +20,6 @@ const BLOCK: usize = 64;
 const AHEAD: usize = 4096;
 /// The most parts with sums of their own: at 2048 columns those of 64 MB are 2 % of what is read.
 const MOST_PARTS: usize = 32;
-/// Numbers of a cache line, at whose multiples every vector is whole.
-const LINE: usize = 16;
 /// Up to this many columns, several rows are taken as one that is made of whole vectors, and of enough of them for a sum
 /// to be back in memory before it is needed again.
 const NARROW: usize = 128;

@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use ocelli_simd::{Destination, InstructionSet, Isa, Kernel, Store, Write, Writer, dispatch_on};
 
+use crate::cache::AHEAD;
 use crate::elementwise::Source;
 use crate::elementwise::chunks::{in_pieces, rows_piece};
 use crate::elementwise::stores::{ALIGNED, stores_for};
@@ -15,10 +16,6 @@ use crate::scratch;
 
 /// Numbers of rows that are buffered together (8 KiB), if they are no longer than that.
 const BUFFER: usize = 2048;
-
-/// How far ahead numbers are asked for (8 KiB), spread over the longest loop of a row: the first one to read them would wait
-/// for memory, and memory then for the arithmetic of the others.
-const AHEAD: usize = 2048;
 
 /// A function of a row of `x` and one of `y`.
 pub(crate) trait RowFunction: Copy + Sync {
@@ -89,7 +86,8 @@ pub(crate) fn load<I: Isa>(isa: I, x: &[f32]) -> I::Vector {
     if x.len() >= I::LANES { isa.load(x) } else { isa.load_partial(x) }
 }
 
-/// Asks for what is read some time after the beginning of `x`.
+/// Asks for what is read some time after the beginning of `x`; in the longest loop of a row, because the first loop to read
+/// them would wait for memory, and memory then for the arithmetic of the others.
 #[inline(always)]
 pub(crate) fn prefetch<I: Isa>(isa: I, x: &[f32]) {
     isa.prefetch(x.as_ptr().wrapping_add(AHEAD));

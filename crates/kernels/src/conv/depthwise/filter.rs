@@ -8,7 +8,7 @@ use ocelli_simd::{Isa, Kernel};
 
 use super::super::geometry::{Axis, Conv2dGeometry};
 use super::axis::{Direction, Phase};
-use crate::gemm::LINE;
+use crate::cache::{AHEAD, LINE};
 use crate::gemm::tile::read;
 
 /// Pixels of a step. Four rows of so many pixels (three of `x`, one of `dy`) at 128 channels fill half a first-level
@@ -17,10 +17,6 @@ const PIXELS: usize = 8;
 
 /// Rows and columns of taps of a step: 9 sums and a vector of `dy` fit the 16 registers of AVX2.
 const TAPS: usize = 3;
-
-/// How far ahead numbers are asked for (8 KiB): in loops that go from pixel to pixel within a few lines, hardware sees no
-/// streams.
-const AHEAD: usize = 2048;
 
 /// Some whole rows of `dy`, which are numbered through the batch, and the sums `[kernel_h, kernel_w, channels]` over
 /// them, which are written.
@@ -128,6 +124,7 @@ impl<const R: usize, const C: usize> Kernel for Fixed<'_, R, C> {
             }
             let mut x = taps.x.wrapping_add(channel);
             for dy in taps.dy.chunks_exact(taps.channels) {
+                // In loops that go from pixel to pixel within a few lines, hardware sees no streams.
                 if channel.is_multiple_of(LINE) {
                     isa.prefetch(dy.as_ptr().wrapping_add(channel + AHEAD));
                     isa.prefetch(x.wrapping_offset((R - 1) as isize * taps.x_tap.0).wrapping_add(AHEAD));

@@ -11,6 +11,7 @@ use ocelli_simd::{Isa, Kernel, Stores};
 use super::super::geometry::{Axis, Conv2dGeometry};
 use super::axis::{Direction, Phase};
 use crate::Accumulate;
+use crate::cache::{AHEAD, LINE};
 use crate::gemm::tile::{Destination, Finish, Rows, read, store};
 
 /// Destinations of a step; with 2 vectors each, 8 sums cover the latency of the multiply-adds (4 cycles on 2 ports).
@@ -24,12 +25,6 @@ const TAPS: usize = 3;
 
 /// Runs that are summed before the sums go to memory: 11 × 11 taps have 44.
 pub(super) const RUNS: usize = 64;
-
-/// How far ahead the source is asked for (8 KiB): some 300 ns at the speed of memory, three of its latencies.
-const AHEAD: usize = 2048;
-
-/// Numbers of a cache line.
-const LINE: usize = 16;
 
 /// Some whole rows of the destination, which are numbered through the batch, with all their channels.
 pub(super) struct Band<'a> {

@@ -11,8 +11,8 @@
 use std::ops::Range;
 
 use super::problem::{Axis, Problem};
+use crate::cache::{LINE, odd_lines};
 use crate::gemm::tile::Segment;
-use crate::gemm::{LINE, odd_lines};
 
 /// Outputs that are computed together: some columns of some rows of some pictures.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,13 +7,11 @@ use ocelli_simd::{Isa, Kernel};
 
 use super::pictures::{Origin, Picture, Tiles};
 use super::transform::{Linear, map_square};
+use crate::cache::LINE;
 
 /// Numbers between two planes. Distances between planes are often multiples of 4 KiB, which would put the same place of
 /// all of them into one set of the first-level cache; a cache line between them spreads them.
 pub(super) const PAD: usize = 16;
-
-/// Numbers of a cache line.
-pub(super) const LINE: usize = 16;
 
 /// How the transform of a block of tiles lies: `[plane][chunk][tile][channel of the chunk]`. All chunks of channels are
 /// equally wide but the last, which may be narrower.
