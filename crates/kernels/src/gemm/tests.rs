@@ -51,7 +51,9 @@ fn check(product: Product, (m, k, n): (usize, usize, usize), accumulate: Accumul
     assert_close(m, k, n, &a, &b, &got, &exact);
 }
 
-const SIZES: [(usize, usize, usize); 16] = [
+const SIZES: [(usize, usize, usize); 17] = [
+    // So large a right operand is brought near panel by panel.
+    (20, 701, 100),
     (1, 1000, 700),
     (5, 300, 129),
     (250, 520, 47),
