@@ -75,7 +75,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let size = |usual| arguments.size.unwrap_or(usual);
     let sample = [size(height), size(width), channels];
     let pictures = Tensor::uniform([n, sample[0], sample[1], sample[2]], Key::new(arguments.common.seed));
-    let base = resident("VmRSS");
+    let base = status("RssAnon");
     let mut cold = ColdStart::begin();
     let mut model = match &arguments.weights {
         Some(_) => Model::zeroed(network.layer, sample)?,
@@ -182,7 +182,7 @@ fn report(
     let threads = rayon::current_num_threads();
     let images = 1e3 * n as f64 / median;
     let gflops = operations / median / 1e6;
-    let measured = resident("VmHWM").zip(memory.base).map(|(most, base)| most.saturating_sub(base));
+    let measured = most_anonymous().zip(memory.base).map(|(most, base)| most.saturating_sub(base));
     println!("{net}, {mode}, batch {n} at {size} px, {threads} threads, {} steps", times.len());
     println!("median {median:.2} ms, best {best:.2} ms: {images:.1} pictures/s, {gflops:.0} effective GFLOP/s");
     let megabytes = |bytes: usize| bytes as f64 / 1e6;
@@ -201,8 +201,14 @@ fn report(
     Ok(())
 }
 
+/// The most bytes that this process had in memory, less pages of files: those of the program itself are read from its file as
+/// its code runs, and can be dropped at any time.
+fn most_anonymous() -> Option<usize> {
+    Some(status("VmHWM")?.saturating_sub(status("RssFile")?))
+}
+
 /// Bytes of this process by the operating system's count, where it tells.
-fn resident(key: &str) -> Option<usize> {
+fn status(key: &str) -> Option<usize> {
     let text = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = text.lines().find(|line| line.starts_with(key))?;
     Some(1024 * line.split_whitespace().nth(1)?.parse::<usize>().ok()?)

@@ -1,17 +1,19 @@
 //! What most programs need: `use ocelli::prelude::*`.
 
+#[cfg(feature = "images")]
+pub use ocelli_data::images::Preprocess;
 pub use ocelli_data::{Dataset, Loader};
 pub use ocelli_graph::{
-    Batch, Layer, Mode, Model, Node, Objective, Recomputed, Shared, Step, Tensor, Trace, Wrt, func,
+    Batch, Layer, Mode, Model, Node, Objective, Precision, Recomputed, Shared, Step, Tensor, Trace, Wrt, func,
 };
 pub use ocelli_layers::{
-    Activation, AvgPool2d, BatchNorm, Branches, Conv2d, ConvTranspose2d, Dense, Distribution, Dropout, Flatten,
-    GlobalAvgPool, GroupNorm, Inception, Init, InstanceNorm, LayerNorm, LocalResponseNorm, MaxPool2d, Pad2d, Padding,
-    Residual, Sequential, Shortcut,
+    Activation, AdaptiveAvgPool2d, AvgPool2d, BatchNorm, Branches, Conv2d, ConvTranspose2d, Dense, Distribution,
+    Dropout, Flatten, GlobalAvgPool, GroupNorm, Inception, Init, InstanceNorm, LayerNorm, LocalResponseNorm, MaxPool2d,
+    Pad2d, Padding, Residual, Sequential, Shortcut,
 };
 pub use ocelli_losses::{CrossEntropy, huber, logistic_cross_entropy, mse, softmax_cross_entropy};
 pub use ocelli_models::{
     AlexNet, CifarResNet, GoogLeNet, LeNet5, NetworkDescription, ResNet, SqueezeNet, Vgg, WeightFile, WeightLoader,
-    load_network, load_weights, save_network, save_weights, top_k,
+    by_name, load_network, load_weights, save_network, save_weights, top_k,
 };
 pub use ocelli_train::{Adam, AdamW, Optimizer, Schedule, Sgd, Trainer};

@@ -7,7 +7,7 @@ use ocelli::{
         Images, Statistics, cifar10,
         images::{Channels, Frame, Preprocess, Resize, load_archive},
     },
-    graph::{Axis, Shape},
+    graph::Axis,
     kernels::pool::{CountPadding, PoolSettings},
     models::{by_name, channels_last, top_k},
     prelude::*,
@@ -254,17 +254,8 @@ fn unit(x: &Node, conv: &str, norm: &str, layer: Conv2d) -> Node {
     x.apply(conv, layer).apply(norm, BatchNorm::new()).relu()
 }
 
-/// Zeros around a picture.
-fn with_zeros(x: &Node, before: usize, after: usize) -> Node {
-    let zeros = |sample: [usize; 3]| x.trace().filled(0.0, Shape::batch(&sample));
-    let (h, w, c) = (x.height(), x.width(), x.channels());
-    let x = Node::concat(&[&zeros([before, w, c]), x, &zeros([after, w, c])], Axis::H);
-    let h = before + h + after;
-    Node::concat(&[&zeros([h, before, c]), &x, &zeros([h, after, c])], Axis::W)
-}
-
 /// A block of OpenFace: two convolutions with a 3×3 filter, two with a 5×5 filter, what was pooled, and one of 1×1.
-fn openface_block(x: &Node, name: &str, widths: [[usize; 2]; 2], pooled: Node, zeros: [usize; 2]) -> Node {
+fn openface_block(x: &Node, name: &str, widths: [[usize; 2]; 2], pooled: Node, zeros: [usize; 4]) -> Node {
     let unit = |x: &Node, step: &str, number: &str, layer| {
         unit(x, &format!("{name}_{step}_conv{number}"), &format!("{name}_{step}_bn{number}"), layer)
     };
@@ -273,7 +264,8 @@ fn openface_block(x: &Node, name: &str, widths: [[usize; 2]; 2], pooled: Node, z
         unit(&x, step, "2", Conv2d::new(wide, kernel).same())
     };
     let projection = if name.ends_with('a') { 32 } else { 64 };
-    let pooled = with_zeros(&unit(&pooled, "pool", "", Conv2d::new(projection, 1)), zeros[0], zeros[1]);
+    let pooled = unit(&pooled, "pool", "", Conv2d::new(projection, 1));
+    let pooled = pooled.apply(format!("{name}_pool_pad"), Pad2d::zeros(zeros));
     let small = unit(x, "1x1", "", Conv2d::new(64, 1));
     Node::concat(&[&large("3x3", widths[0], 3), &large("5x5", widths[1], 5), &pooled, &small], Axis::C).named(name)
 }
@@ -286,9 +278,9 @@ fn openface(x: &Node) -> Node {
     let x = unit(&pool(&x, "pool1").apply("lrn1", norm), "conv2", "bn2", Conv2d::new(64, 1));
     let x = pool(&unit(&x, "conv3", "bn3", Conv2d::new(192, 3).same()).apply("lrn2", norm), "pool2");
     let pooled = x.max_pool(PoolSettings::square(3).stride(2));
-    let x = openface_block(&x, "inception_3a", [[96, 128], [16, 32]], pooled, [3, 4]);
+    let x = openface_block(&x, "inception_3a", [[96, 128], [16, 32]], pooled, [3, 4, 3, 4]);
     let pooled = (x.square().avg_pool(PoolSettings::square(3), CountPadding::Include) * 9.0).sqrt();
-    openface_block(&x, "inception_3b", [[96, 128], [32, 64]], pooled, [4, 4])
+    openface_block(&x, "inception_3b", [[96, 128], [32, 64]], pooled, [4; 4])
 }
 
 #[test]

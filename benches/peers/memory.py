@@ -1,12 +1,11 @@
 #!/usr/bin/env python3
 """Peak memory of training steps: PyTorch's, less what it holds before it has a model, beside the example `bench_models`.
 
-Both are what the operating system counts (the largest resident set), each in a process of its own, with PyTorch's usual
-`malloc`.
+Both are what the operating system counts (the largest resident set, less pages of the program's own files), each in a
+process of its own, with PyTorch's usual `malloc`.
 """
 
 import json
-import resource
 import subprocess
 import sys
 
@@ -16,7 +15,9 @@ STEPS = 3
 
 
 def peak_bytes():
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with open("/proc/self/status") as file:
+        status = dict(line.split(":", 1) for line in file)
+    return 1024 * (int(status["VmHWM"].split()[0]) - int(status["RssFile"].split()[0]))
 
 
 def measure(net, batch, way, threads):

@@ -81,7 +81,7 @@ pub(crate) fn execute(plan: &Plan, arena: &mut Arena, feed: Feed<'_>) -> Result<
 }
 
 /// Numbers of an arena from which on some of a plan's kernels use several threads.
-const THREADED: usize = 1 << 16;
+pub(crate) const THREADED: usize = 1 << 16;
 
 fn run(steps: &[PlanStep], memory: &mut [f32], feed: Feed<'_>) -> Result<()> {
     if memory.len() < THREADED {

@@ -59,7 +59,7 @@ pub use layer::{Func, Layer, Recomputed, Shared, func};
 pub use model::Model;
 pub use node::Node;
 pub use objective::{Objective, Step, Wrt};
-pub use ocelli_kernels::{Accumulate, conv::Precision};
+pub use ocelli_kernels::{Accumulate, Scratch, conv::Precision};
 pub use ocelli_tensor::{Axis, Batch, ElementKind, Key, Tensor, Value};
 pub use op::{Mode, Needed, Op, Preparation, Reach};
 pub use operands::Operands;

@@ -1,6 +1,6 @@
 //! What an operation is.
 
-use crate::{ElementKind, Fault, Grads, Node, Operands, Precision, Shape};
+use crate::{ElementKind, Fault, Grads, Node, Operands, Precision, Scratch, Shape};
 use std::{any::Any, fmt::Debug, sync::Arc};
 
 /// What a plan is for. It is an argument of planning, in no global and no layer.
@@ -156,9 +156,14 @@ pub trait Op: Any + Debug + Send + Sync {
         None
     }
 
-    /// How many numbers of scratch memory the kernel needs.
+    /// How many numbers of memory of its own the kernel needs in the arena.
     fn workspace(&self, _x: &[Vec<usize>], _y: &[Vec<usize>]) -> usize {
         0
+    }
+
+    /// What the kernel takes, beside that, of the memory that each thread keeps for blocks of its work.
+    fn scratch(&self, _x: &[Vec<usize>], _y: &[Vec<usize>]) -> Scratch {
+        Scratch::NONE
     }
 }
 

@@ -21,6 +21,7 @@ mod scratch;
 pub mod softmax;
 
 pub use epilogue::{Activation, Epilogue};
+pub use scratch::Scratch;
 
 /// Whether a kernel replaces what its destination holds or adds to it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -11,8 +11,9 @@ pub(crate) mod table;
 #[cfg(test)]
 mod tests;
 
-use crate::Accumulate;
 use crate::broadcast::MAX_RANK;
+use crate::elementwise::chunks::CHUNK;
+use crate::{Accumulate, Scratch};
 pub use spread::spread;
 
 /// Which axes of a tensor are summed.
@@ -74,6 +75,17 @@ impl Reduction {
     /// The number of elements of the result.
     pub fn reduced_length(&self) -> usize {
         self.reduced_length
+    }
+
+    /// What [`sum`] takes of the scratch memory of a thread.
+    pub fn scratch(&self) -> Scratch {
+        match self.axes() {
+            // One large table: a bias gradient.
+            [Axis { kept: None, .. }, columns] | [columns @ Axis { kept: Some(_), .. }] if self.length > CHUNK => {
+                table::column_sums_scratch::<1>(self.length, columns.size)
+            }
+            _ => Scratch::NONE,
+        }
     }
 
     fn axes(&self) -> &[Axis] {

@@ -1,30 +1,140 @@
 //! Scratch memory of a thread: blocks of operands that are packed, used and forgotten within one task.
 //!
 //! A thread keeps its buffers from call to call, so that nothing is allocated once they are as large as the largest
-//! blocks. They are bounded: a kernel cuts its work so that a block fits a cache, not a tensor.
+//! blocks. They are bounded: a kernel cuts its work so that a block fits a cache, not a tensor. How much a kernel takes is
+//! known before it runs: [`Scratch`].
 
 use std::cell::RefCell;
 
 use ocelli_tensor::Arena;
 
-/// A buffer has at least so many numbers (4 MiB): an arena of that size lies on huge pages, where blocks of a few hundred
-/// KiB need no more than one entry of the first-level TLB.
-const LEAST: usize = 1 << 20;
+/// Numbers of a buffer beyond which it lies on huge pages (128 KiB): blocks of a few hundred KiB then need no more than one
+/// entry of the first-level TLB. A page is 2 MiB, so smaller buffers would waste most of it.
+const SMALL: usize = 1 << 15;
+
+/// Numbers of a huge page.
+const HUGE_PAGE: usize = (2 << 20) / size_of::<f32>();
+
+/// What is reserved for a large buffer at least: an arena of that size lies on huge pages. What is not touched costs
+/// addresses only.
+const LEAST_LARGE: usize = 2 * HUGE_PAGE;
+
+/// Numbers of a small buffer at least: a page.
+const LEAST_SMALL: usize = (4 << 10) / size_of::<f32>();
+
+/// So many buffers of one kind are in use at once, at most.
+const NESTED: usize = 4;
 
 thread_local! {
-    /// The buffers that nobody uses now, that of the outermost call on top.
-    static BUFFERS: RefCell<Vec<Arena>> = const { RefCell::new(Vec::new()) };
+    /// The buffers that nobody uses now, small and large ones; those of the outermost call on top.
+    static BUFFERS: [RefCell<Vec<Arena>>; 2] = const { [RefCell::new(Vec::new()), RefCell::new(Vec::new())] };
+}
+
+/// Scratch memory that a kernel takes on a thread, beside its operands: the sizes of the buffers that are in use at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Scratch {
+    /// Numbers of the buffers, the outermost first; 0 where there is none.
+    small: [usize; NESTED],
+    large: [usize; NESTED],
+}
+
+impl Scratch {
+    /// None at all.
+    pub const NONE: Self = Self { small: [0; NESTED], large: [0; NESTED] };
+
+    /// A buffer of `len` numbers.
+    pub(crate) fn of(len: usize) -> Self {
+        let mut scratch = Self::NONE;
+        let list = if len <= SMALL { &mut scratch.small } else { &mut scratch.large };
+        list[0] = len;
+        scratch
+    }
+
+    /// This, and within it what another kernel takes.
+    pub(crate) fn around(self, inner: Self) -> Self {
+        let nested = |outer: [usize; NESTED], inner: [usize; NESTED]| {
+            let mut list = [0; NESTED];
+            let lens = outer.into_iter().chain(inner).filter(|&len| len > 0);
+            list.iter_mut().zip(lens).for_each(|(to, len)| *to = len);
+            list
+        };
+        Self { small: nested(self.small, inner.small), large: nested(self.large, inner.large) }
+    }
+
+    /// What a thread holds after both, since it keeps its buffers.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        let longest = |a: [usize; NESTED], b: [usize; NESTED]| std::array::from_fn(|i| a[i].max(b[i]));
+        Self { small: longest(self.small, other.small), large: longest(self.large, other.large) }
+    }
+
+    /// The bytes that the operating system counts for it, where it gives huge pages.
+    #[must_use]
+    pub fn bytes(self) -> usize {
+        let small = self.small.into_iter().filter(|&len| len > 0).map(small_len);
+        let large = self.large.into_iter().map(large_len);
+        small.chain(large).sum::<usize>() * size_of::<f32>()
+    }
+}
+
+/// The length of a small buffer: few different ones, so that a thread soon has the longest.
+fn small_len(len: usize) -> usize {
+    len.next_power_of_two().max(LEAST_SMALL)
+}
+
+/// Whole huge pages.
+fn large_len(len: usize) -> usize {
+    len.next_multiple_of(HUGE_PAGE)
 }
 
 /// Calls `f` with `len` numbers of any content, aligned to 64 bytes.
 ///
-/// Calls may be nested: within a kernel, or because rayon hands this thread another task while it waits inside `f`.
+/// Calls may be nested: within a kernel, or because rayon hands this thread another task while it waits inside `f`. A
+/// kernel whose tasks both take scratch memory and wait for others would take more than it can promise.
 pub(crate) fn with<T>(len: usize, f: impl FnOnce(&mut [f32]) -> T) -> T {
-    let kept = BUFFERS.with_borrow_mut(Vec::pop).filter(|arena| arena.len() >= len);
-    let mut arena = kept.unwrap_or_else(|| Arena::new(len.max(LEAST)));
+    let (kind, reserved) = if len <= SMALL { (0, small_len(len)) } else { (1, large_len(len).max(LEAST_LARGE)) };
+    let kept = BUFFERS.with(|buffers| buffers[kind].borrow_mut().pop()).filter(|arena| arena.len() >= len);
+    let mut arena = kept.unwrap_or_else(|| Arena::new(reserved));
+    #[cfg(test)]
+    recorder::enter(len);
     let result = f(&mut arena.as_mut_slice()[..len]);
-    BUFFERS.with_borrow_mut(|buffers| buffers.push(arena));
+    #[cfg(test)]
+    recorder::leave();
+    BUFFERS.with(|buffers| buffers[kind].borrow_mut().push(arena));
     result
+}
+
+/// What the kernels of a test took.
+#[cfg(test)]
+pub(crate) mod recorder {
+    use super::Scratch;
+    use std::cell::RefCell;
+
+    thread_local! {
+        /// The buffers in use, and the most of each.
+        static STATE: RefCell<(Vec<usize>, Scratch)> = const { RefCell::new((Vec::new(), Scratch::NONE)) };
+    }
+
+    pub(super) fn enter(len: usize) {
+        STATE.with_borrow_mut(|(used, most)| {
+            used.push(len);
+            let now = used.iter().rev().fold(Scratch::NONE, |inner, &len| Scratch::of(len).around(inner));
+            *most = most.or(now);
+        });
+    }
+
+    pub(super) fn leave() {
+        STATE.with_borrow_mut(|(used, _)| used.pop());
+    }
+
+    /// What `f` took of this thread, on which all its tasks run.
+    pub(crate) fn taken(f: impl FnOnce() + Send) -> Scratch {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        pool.install(|| {
+            f();
+            STATE.with_borrow(|(_, most)| *most)
+        })
+    }
 }
 
 #[cfg(test)]
@@ -33,12 +143,26 @@ mod tests {
 
     #[test]
     fn nested_buffers_are_apart_and_aligned() {
-        with(100, |outer| {
-            outer.fill(1.0);
-            with(200, |inner| inner.fill(2.0));
-            assert!(outer.iter().all(|x| *x == 1.0));
-            assert_eq!(outer.as_ptr().align_offset(64), 0);
-        });
-        with(200, |again| assert_eq!(again.len(), 200));
+        for (outside, inside) in [(100, 200), (2 * SMALL, 3 * SMALL), (100, 2 * SMALL)] {
+            with(outside, |outer| {
+                outer.fill(1.0);
+                with(inside, |inner| inner.fill(2.0));
+                assert!(outer.iter().all(|x| *x == 1.0));
+                assert_eq!(outer.as_ptr().align_offset(64), 0);
+            });
+            with(inside, |again| assert_eq!(again.len(), inside));
+        }
+    }
+
+    #[test]
+    fn a_thread_holds_the_longest_buffers() {
+        let (page, huge) = (4 << 10, 2 << 20);
+        assert_eq!(Scratch::NONE.bytes(), 0);
+        assert_eq!(Scratch::of(1).bytes(), page);
+        assert_eq!(Scratch::of(SMALL).bytes(), SMALL * size_of::<f32>());
+        assert_eq!(Scratch::of(SMALL + 1).bytes(), huge);
+        let nested = Scratch::of(HUGE_PAGE + 1).around(Scratch::of(2000).around(Scratch::of(2 * SMALL)));
+        assert_eq!(nested.bytes(), 3 * huge + 2 * page);
+        assert_eq!(nested.or(Scratch::of(3 * HUGE_PAGE)).bytes(), 4 * huge + 2 * page);
     }
 }

@@ -65,7 +65,7 @@ pub use local_response_norm::LocalResponseNorm;
 pub use ocelli_graph::ops::{ConnectionError, ConnectionTable};
 pub use ocelli_kernels::conv::{ConvMode, Padding};
 pub use ocelli_kernels::pool::CountPadding;
-pub use pad2d::Pad2d;
+pub use pad2d::{Pad2d, Sides};
 pub use pair::Pair;
 pub use pool::{AdaptiveAvgPool2d, AvgPool2d, GlobalAvgPool, MaxPool2d};
 pub use radial_basis::RadialBasis;

@@ -1,14 +1,13 @@
-//! Padding by what a picture shows.
+//! Padding by what a picture shows, or by zeros.
 
-use crate::Pair;
 use ocelli_graph::{Layer, Node};
 use ocelli_kernels::pad::{PadMode, PadSettings};
 use serde::{Deserialize, Serialize};
 
-/// Continues pictures beyond their edges, before a convolution without padding of its own.
+/// Continues pictures beyond their edges, before a convolution or a pooling without padding of its own.
 ///
 /// # Shapes
-/// `[N, H, W, C]` → `[N, H + 2·rows, W + 2·columns, C]`.
+/// `[N, H, W, C]` → `[N, top + H + bottom, left + W + right, C]`.
 ///
 /// ```
 /// use ocelli_graph::Model;
@@ -20,19 +19,62 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pad2d(PadSettings);
 
+/// How many pixels are added on each side of a picture: one number for all four, `[rows, columns]` for both sides of an axis,
+/// or `[left, right, top, bottom]`, the order of PyTorch's padding layers.
+///
+/// ```
+/// use ocelli_layers::Sides;
+/// assert_eq!(Sides::from([0, 1, 2, 3]), Sides { left: 0, right: 1, top: 2, bottom: 3 });
+/// assert_eq!(Sides::from([2, 1]), Sides { left: 1, right: 1, top: 2, bottom: 2 });
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sides {
+    /// Columns to the left.
+    pub left: usize,
+    /// Columns to the right.
+    pub right: usize,
+    /// Rows above.
+    pub top: usize,
+    /// Rows below.
+    pub bottom: usize,
+}
+
+impl From<usize> for Sides {
+    fn from(pixels: usize) -> Sides {
+        Sides::from([pixels; 4])
+    }
+}
+
+impl From<[usize; 2]> for Sides {
+    fn from([rows, columns]: [usize; 2]) -> Sides {
+        Sides { left: columns, right: columns, top: rows, bottom: rows }
+    }
+}
+
+impl From<[usize; 4]> for Sides {
+    fn from([left, right, top, bottom]: [usize; 4]) -> Sides {
+        Sides { left, right, top, bottom }
+    }
+}
+
 impl Pad2d {
     /// By the mirror image, in which the edge is not repeated; fewer pixels on each side than the picture has.
-    pub fn reflect(pixels: impl Into<Pair>) -> Pad2d {
+    pub fn reflect(pixels: impl Into<Sides>) -> Pad2d {
         Pad2d::by(PadMode::Reflect, pixels.into())
     }
 
     /// By the edge.
-    pub fn replicate(pixels: impl Into<Pair>) -> Pad2d {
+    pub fn replicate(pixels: impl Into<Sides>) -> Pad2d {
         Pad2d::by(PadMode::Replicate, pixels.into())
     }
 
-    fn by(mode: PadMode, Pair { h, w }: Pair) -> Pad2d {
-        Pad2d(PadSettings { mode, top: h, bottom: h, left: w, right: w })
+    /// By zeros. [`Conv2d`](crate::Conv2d) has its own, which cost nothing.
+    pub fn zeros(pixels: impl Into<Sides>) -> Pad2d {
+        Pad2d::by(PadMode::Zero, pixels.into())
+    }
+
+    fn by(mode: PadMode, Sides { left, right, top, bottom }: Sides) -> Pad2d {
+        Pad2d(PadSettings { mode, top, bottom, left, right })
     }
 }
 

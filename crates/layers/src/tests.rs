@@ -32,6 +32,7 @@ fn shapes() {
     assert_eq!(output_of(InstanceNorm::new(), &[10, 9, 5]), "[N, 10, 9, 5]");
     assert_eq!(output_of(Pad2d::reflect([1, 2]), &[10, 9, 5]), "[N, 12, 13, 5]");
     assert_eq!(output_of(Pad2d::replicate(20), &[10, 9, 5]), "[N, 50, 49, 5]");
+    assert_eq!(output_of(Pad2d::zeros([1, 2, 3, 4]), &[10, 9, 5]), "[N, 17, 12, 5]");
     assert_eq!(output_of(ConvTranspose2d::new(6, 3), &[10, 9, 5]), "[N, 12, 11, 6]");
     let twice = ConvTranspose2d::new(6, 3).stride(2).padding(Padding::uniform(1)).output_padding(1);
     assert_eq!(output_of(twice.groups(3), &[10, 9, 9]), "[N, 20, 18, 6]");

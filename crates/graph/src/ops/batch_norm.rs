@@ -1,10 +1,10 @@
 //! Batch normalisation, alone or with what follows it.
 
 use super::equal;
-use crate::{Axis, Dim, Fault, Grads, Mode, Node, Op, Operands, Shape, ops::ActivationBackward};
+use crate::{Axis, Dim, Fault, Grads, Mode, Node, Op, Operands, Scratch, Shape, ops::ActivationBackward};
 use ocelli_kernels::Activation;
 use ocelli_kernels::batch_norm::{
-    BatchNorm, Through, batch_norm_add_backward_parameters, batch_norm_add_forward, batch_norm_backward_data,
+    self, BatchNorm, Through, batch_norm_add_backward_parameters, batch_norm_add_forward, batch_norm_backward_data,
     batch_norm_backward_parameters, batch_norm_forward, batch_norm_statistics,
 };
 use ocelli_kernels::elementwise::{Source, Unary, unary_backward};
@@ -244,6 +244,10 @@ impl Op for BatchNormOp {
         };
         format!("BatchNorm{followed_by}")
     }
+
+    fn scratch(&self, x: &[Vec<usize>], _: &[Vec<usize>]) -> Scratch {
+        batch_norm_scratch(&x[0])
+    }
 }
 
 impl Op for BatchNormBackwardParameters {
@@ -261,6 +265,10 @@ impl Op for BatchNormBackwardParameters {
         let [dw, db] = k.outputs();
         batch_norm_backward_parameters(&norm, x, dy, dw, db);
         Ok(())
+    }
+
+    fn scratch(&self, x: &[Vec<usize>], _: &[Vec<usize>]) -> Scratch {
+        batch_norm_scratch(&x[0])
     }
 }
 
@@ -296,6 +304,10 @@ impl Op for BatchNormAddBackwardParameters {
     fn in_place(&self) -> Option<usize> {
         Some(1)
     }
+
+    fn scratch(&self, x: &[Vec<usize>], _: &[Vec<usize>]) -> Scratch {
+        batch_norm_scratch(&x[0])
+    }
 }
 
 impl Op for BatchNormBackwardData {
@@ -321,6 +333,15 @@ impl Op for BatchNormBackwardData {
     fn accumulates(&self) -> bool {
         true
     }
+
+    fn scratch(&self, x: &[Vec<usize>], _: &[Vec<usize>]) -> Scratch {
+        batch_norm_scratch(&x[0])
+    }
+}
+
+/// Of each of these operations, for an input of this shape.
+pub(super) fn batch_norm_scratch(x: &[usize]) -> Scratch {
+    batch_norm::scratch(x.iter().product(), x.last().copied().unwrap_or(0))
 }
 
 /// What every normalisation asks for: channels, a number of each other operand for each of them, and a positive ε. Answers

@@ -1,7 +1,7 @@
 //! Two-dimensional convolution.
 
 use super::{Product, equal, expect_rank, four};
-use crate::{Axis, Dim, Fault, Grads, Needed, Node, Op, Operands, Preparation, Reach, Shape};
+use crate::{Axis, Dim, Fault, Grads, Needed, Node, Op, Operands, Preparation, Reach, Scratch, Shape};
 use std::sync::Arc;
 
 use ocelli_kernels::Epilogue;
@@ -63,6 +63,10 @@ impl Conv2dOp {
 
     pub(super) fn workspace_of(&self, pass: Pass, x: &[usize], w: &[usize]) -> usize {
         self.geometry(x, w).map_or(0, |g| self.choice(&g, pass).algorithm.workspace(&g, pass))
+    }
+
+    pub(super) fn scratch_of(&self, pass: Pass, x: &[usize], w: &[usize]) -> Scratch {
+        self.geometry(x, w).map_or(Scratch::NONE, |g| self.choice(&g, pass).algorithm.scratch(&g, pass))
     }
 
     /// The filter as the algorithm wants it, if that is not how it lies.
@@ -166,6 +170,10 @@ impl Op for Conv2dOp {
         self.workspace_of(Pass::Forward, &x[0], &x[1])
     }
 
+    fn scratch(&self, x: &[Vec<usize>], _: &[Vec<usize>]) -> Scratch {
+        self.scratch_of(Pass::Forward, &x[0], &x[1])
+    }
+
     fn macs(&self, x: &[&Shape], y: &[&Shape]) -> u64 {
         let w = x[1].at(1);
         let connected = self.connected.unwrap_or(w[2] * w[3]);
@@ -236,6 +244,10 @@ impl Op for Conv2dBackwardData {
     fn workspace(&self, x: &[Vec<usize>], y: &[Vec<usize>]) -> usize {
         self.conv.workspace_of(Pass::BackwardData, &y[0], &x[0])
     }
+
+    fn scratch(&self, x: &[Vec<usize>], y: &[Vec<usize>]) -> Scratch {
+        self.conv.scratch_of(Pass::BackwardData, &y[0], &x[0])
+    }
 }
 
 impl Op for Conv2dBackwardFilter {
@@ -266,6 +278,10 @@ impl Op for Conv2dBackwardFilter {
 
     fn workspace(&self, x: &[Vec<usize>], y: &[Vec<usize>]) -> usize {
         self.conv.workspace_of(Pass::BackwardFilter, &x[0], &y[0])
+    }
+
+    fn scratch(&self, x: &[Vec<usize>], y: &[Vec<usize>]) -> Scratch {
+        self.conv.scratch_of(Pass::BackwardFilter, &x[0], &y[0])
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::conv2d::Conv2dBackwardFilter;
 use super::{Conv2dOp, equal, expect_rank};
-use crate::{Axis, Dim, Fault, Grads, Node, Op, Operands, Preparation, Reach, Shape};
+use crate::{Axis, Dim, Fault, Grads, Node, Op, Operands, Preparation, Reach, Scratch, Shape};
 use ocelli_kernels::conv::{Conv2dSettings, Padding, Pass, Precision, geometry::span};
 use std::sync::Arc;
 
@@ -139,6 +139,10 @@ impl Op for ConvTranspose2dOp {
 
     fn workspace(&self, x: &[Vec<usize>], y: &[Vec<usize>]) -> usize {
         self.convolution.workspace_of(Pass::BackwardData, &y[0], &x[1])
+    }
+
+    fn scratch(&self, x: &[Vec<usize>], y: &[Vec<usize>]) -> Scratch {
+        self.convolution.scratch_of(Pass::BackwardData, &y[0], &x[1])
     }
 
     fn macs(&self, x: &[&Shape], _: &[&Shape]) -> u64 {

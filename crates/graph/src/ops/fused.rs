@@ -1,6 +1,7 @@
 //! Operations with what follows them, in one step of a plan for inference.
 
-use crate::{Fault, Op, Operands, Preparation, Reach, Shape};
+use super::batch_norm::batch_norm_scratch;
+use crate::{Fault, Op, Operands, Preparation, Reach, Scratch, Shape};
 use ocelli_kernels::{
     Accumulate, Activation, Epilogue,
     batch_norm::{BatchNorm, batch_norm_forward},
@@ -81,6 +82,10 @@ impl<P: Product> Op for Fused<P> {
     fn workspace(&self, x: &[Vec<usize>], y: &[Vec<usize>]) -> usize {
         self.product.workspace(x, y)
     }
+
+    fn scratch(&self, x: &[Vec<usize>], y: &[Vec<usize>]) -> Scratch {
+        self.product.scratch(x, y)
+    }
 }
 
 /// Batch normalisation by running statistics, and the activation after it. Operands: as
@@ -112,5 +117,9 @@ impl Op for FusedBatchNorm {
 
     fn in_place(&self) -> Option<usize> {
         Some(0)
+    }
+
+    fn scratch(&self, x: &[Vec<usize>], _: &[Vec<usize>]) -> Scratch {
+        batch_norm_scratch(&x[0])
     }
 }

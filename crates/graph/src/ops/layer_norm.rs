@@ -2,9 +2,9 @@
 
 use super::batch_norm::check_normalised;
 use super::equal;
-use crate::{Fault, Grads, Node, Op, Operands, Shape};
+use crate::{Fault, Grads, Node, Op, Operands, Scratch, Shape};
 use ocelli_kernels::layer_norm::{
-    LayerNorm, layer_norm_backward_data, layer_norm_backward_parameters, layer_norm_forward,
+    LayerNorm, layer_norm_backward_data, layer_norm_backward_parameters, layer_norm_forward, layer_norm_scratch,
 };
 use std::sync::Arc;
 
@@ -95,6 +95,10 @@ impl Op for LayerNormBackwardParameters {
         let [dw, db] = k.outputs();
         layer_norm_backward_parameters(&norm, x, dy, dw, db);
         Ok(())
+    }
+
+    fn scratch(&self, x: &[Vec<usize>], _: &[Vec<usize>]) -> Scratch {
+        x[0].split_last().map_or(Scratch::NONE, |(&columns, rows)| layer_norm_scratch(rows.iter().product(), columns))
     }
 }
 

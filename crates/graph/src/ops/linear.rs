@@ -1,9 +1,9 @@
 //! Products of matrices.
 
 use super::{Product, equal, expect_rank};
-use crate::{Axis, Dim, Fault, Grads, Needed, Node, Op, Operands, Preparation, Reach, Shape};
+use crate::{Axis, Dim, Fault, Grads, Needed, Node, Op, Operands, Preparation, Reach, Scratch, Shape};
 use ocelli_kernels::Epilogue;
-use ocelli_kernels::gemm::{Matrix, MatrixMut, PackedMatrix, gemm, gemm_packed, packed_len};
+use ocelli_kernels::gemm::{Matrix, MatrixMut, Order, PackedMatrix, gemm, gemm_packed, gemm_scratch, packed_len};
 
 /// `a·b`, with either operand transposed.
 ///
@@ -36,6 +36,10 @@ impl Orientation {
         let matrix = Matrix::new(data, sizes[0], sizes[1]);
         if self == AsIs { matrix } else { matrix.transposed() }
     }
+
+    fn order(self) -> Order {
+        if self == AsIs { Order::RowMajor } else { Order::ColumnMajor }
+    }
 }
 
 impl Op for MatMul {
@@ -66,6 +70,11 @@ impl Op for MatMul {
 
     fn accumulates(&self) -> bool {
         true
+    }
+
+    fn scratch(&self, x: &[Vec<usize>], y: &[Vec<usize>]) -> Scratch {
+        let depth = if self.a == AsIs { x[0][1] } else { x[0][0] };
+        gemm_scratch([y[0][0], depth, y[0][1]], self.a.order(), self.b.order())
     }
 
     fn macs(&self, x: &[&Shape], y: &[&Shape]) -> u64 {
@@ -132,6 +141,10 @@ impl Op for LinearOp {
         let w = AsIs.view(k.input(1), k.shape(1));
         let _ = PackedMatrix::pack(w, k.to_prepare());
         Ok(())
+    }
+
+    fn scratch(&self, x: &[Vec<usize>], y: &[Vec<usize>]) -> Scratch {
+        gemm_scratch([y[0][0], x[0][1], y[0][1]], Order::RowMajor, Order::RowMajor)
     }
 
     fn macs(&self, x: &[&Shape], _: &[&Shape]) -> u64 {

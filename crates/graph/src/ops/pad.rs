@@ -4,8 +4,8 @@ use super::{equal, expect_rank, four};
 use crate::{Dim, Fault, Grads, Node, Op, Operands, Reach, Shape};
 use ocelli_kernels::pad::{PadError, PadGeometry, PadMode, PadSettings, pad_backward, pad_forward};
 
-/// A picture, continued by its mirror image or by its edge: before a convolution that is not to see zeros. (Zeros are part of
-/// the convolution.)
+/// A picture, continued by its mirror image, by its edge or by zeros: before a convolution that is not to see zeros, or before
+/// a step that brings none of its own, as a convolution and pooling do.
 ///
 /// # Shapes
 /// `[N, H, W, C]` → `[N, top + H + bottom, left + W + right, C]`.
@@ -30,7 +30,8 @@ impl PadOp {
             PadError::TooFew { axis, pixels, padding } => {
                 let least = match self.0.mode {
                     PadMode::Reflect => format!("{} or more pixels (to reflect them)", padding.saturating_add(1)),
-                    PadMode::Replicate => "1 or more pixels (to repeat them)".into(),
+                    // There are always enough for zeros.
+                    PadMode::Replicate | PadMode::Zero => "1 or more pixels (to repeat them)".into(),
                 };
                 Fault::Operand { input: 0, expected: format!("{least} on axis {axis}"), got: pixels.to_string() }
             }

@@ -1,7 +1,7 @@
 //! Sums and means over axes, and their adjoint.
 
 use super::equal;
-use crate::{Axis, Dim, Fault, Grads, Node, Op, Operands, Shape};
+use crate::{Axis, Dim, Fault, Grads, Node, Op, Operands, Scratch, Shape};
 use ocelli_kernels::reduce::{Reduction, spread, sum};
 
 /// A sum or a mean over axes, which fall away. The number that a mean divides by may depend on the batch size and is
@@ -80,6 +80,13 @@ impl Op for Reduce {
 
     fn kind(&self) -> String {
         format!("{:?}", self.kind)
+    }
+
+    fn scratch(&self, x: &[Vec<usize>], _: &[Vec<usize>]) -> Scratch {
+        // An input may be larger than any memory; running is refused later.
+        let fits = x[0].iter().try_fold(1usize, |length, &size| length.checked_mul(size)).is_some();
+        let geometry = if fits { self.geometry(&x[0]).ok() } else { None };
+        geometry.map_or(Scratch::NONE, |geometry| geometry.scratch())
     }
 }
 

@@ -7,7 +7,7 @@ mod explain;
 mod offsets;
 mod steps;
 
-use crate::{Error, Graph, Op, Precision, Result, ValueId, passes};
+use crate::{Error, Graph, Op, Precision, Result, Scratch, ValueId, execute::THREADED, passes};
 pub(crate) use ahead::Ahead;
 use buffers::{Layout, Sequence, storages};
 use std::{
@@ -100,6 +100,12 @@ impl PlanStep {
         self.operands.iter().any(|operand| operand.place == Place::FirstResult)
     }
 
+    /// What its kernel takes on each thread.
+    fn scratch(&self) -> Scratch {
+        let x: Vec<Vec<usize>> = self.operands.iter().map(|operand| operand.shape.clone()).collect();
+        self.op.scratch(&x, &self.output_shapes)
+    }
+
     /// Whether its first result is added to what is there.
     pub fn accumulates(&self) -> bool {
         self.sum.is_some()
@@ -122,6 +128,8 @@ pub struct Plan {
     pub(crate) batch: usize,
     arena_len: usize,
     bound: usize,
+    /// What its kernels take on each thread.
+    scratch: Scratch,
     id: u64,
 }
 
@@ -178,15 +186,18 @@ impl Plan {
         let layout = Layout::new(each_run).ok_or_else(too_large)?;
         let numbers = ahead.numbers();
         let mut steps = Steps::new(each_run, &layout, &numbers, parameters);
+        let all = steps.all();
+        let scratch = all.iter().chain(&ahead.all().steps).map(PlanStep::scratch).fold(Scratch::NONE, Scratch::or);
         static LAST: AtomicU64 = AtomicU64::new(0);
         Ok(Plan {
-            steps: steps.all(),
+            steps: all,
             roots: roots.iter().map(|&id| (id, steps.slot(id))).collect(),
             inputs: steps.inputs,
             batch,
             arena_len: layout.len(),
             bound: ahead.all().bound + layout.bound(),
             ahead,
+            scratch,
             id: LAST.fetch_add(1, Ordering::Relaxed),
         })
     }
@@ -211,11 +222,11 @@ impl Plan {
         self.arena_len
     }
 
-    /// Bytes that running this plan allocates: the arena with activations, gradients and workspace, and the constants. Known
-    /// before anything is run, and exactly what is then allocated, unless other plans of the model have constants to share.
-    /// Parameters and inputs are there already and not counted.
+    /// Bytes that running this plan takes: the arena with activations, gradients and workspace, the constants, and the scratch
+    /// memory of the threads. Known before anything is run, and what is then allocated, unless other plans have constants or
+    /// scratch memory to share. Parameters and inputs are there already and not counted.
     pub fn peak_bytes(&self) -> usize {
-        self.arena_bytes() + self.constant_bytes()
+        self.arena_bytes() + self.constant_bytes() + self.scratch_bytes()
     }
 
     /// The part of [`Plan::peak_bytes`] that each concurrent run needs for itself.
@@ -229,7 +240,15 @@ impl Plan {
         self.ahead.all().len * size_of::<f32>()
     }
 
-    /// The most bytes that are alive at one step: no layout can need less. [`Plan::peak_bytes`] is within a few per cent.
+    /// The part of [`Plan::peak_bytes`] in which kernels pack blocks of their work, on all threads of the current pool, with
+    /// huge pages. Threads keep it for whatever they run next.
+    pub fn scratch_bytes(&self) -> usize {
+        let threads = if self.arena_len < THREADED { 1 } else { rayon::current_num_threads() };
+        threads * self.scratch.bytes()
+    }
+
+    /// The most bytes that are alive at one step, beside scratch memory: no layout can need less. That of the plan is within
+    /// a few per cent.
     pub fn bound_bytes(&self) -> usize {
         self.bound * size_of::<f32>()
     }

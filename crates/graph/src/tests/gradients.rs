@@ -170,6 +170,7 @@ fn convolutions_and_pools() {
     let pads = |mode| PadSettings { mode, top: 2, bottom: 1, left: 0, right: 2 };
     check("pad by reflection", move |x| x.pad(pads(PadMode::Reflect)).square(), &[2, 3, 4, 2]);
     check("pad by the edge", move |x| x.pad(pads(PadMode::Replicate)).square(), &[2, 3, 4, 2]);
+    check("pad by zeros", move |x| x.pad(pads(PadMode::Zero)).square(), &[2, 3, 4, 2]);
     check(
         "conv_transpose2d",
         |x| {

@@ -61,7 +61,7 @@ fn the_promise_is_what_is_allocated() {
     let mut objective = model.objective(|t| t.output().square().mean()).unwrap();
     for n in [3, 8] {
         let plan = objective.plan(&model, n).unwrap();
-        let (promised, bound) = (plan.peak_bytes(), plan.bound_bytes());
+        let (promised, bound) = (plan.arena_bytes(), plan.bound_bytes());
         assert!(bound <= promised && promised * 100 <= bound * 120, "{promised} bytes, {bound} are needed at least");
         objective.step(&mut model, &batch_of(&[n, 14, 14, 2])).unwrap();
         assert_eq!(objective.allocated_bytes(), promised);

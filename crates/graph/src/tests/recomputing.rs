@@ -60,7 +60,7 @@ type Numbers = (f32, Vec<(String, Vec<f32>)>);
 /// Loss, gradients and states after two steps, and the bytes of the plan and what no plan could do without.
 fn train(mut model: Model) -> (Numbers, usize) {
     let mut objective = model.objective_of(Mode::Train, Wrt::ParametersAnd(&["input"]), loss).unwrap();
-    let peak = objective.plan(&model, 3).unwrap().peak_bytes();
+    let peak = objective.plan(&model, 3).unwrap().arena_bytes();
     let batch = batch_of(&[3, 12, 12, 4]);
     objective.step(&mut model, &batch).unwrap();
     let step = objective.step(&mut model, &batch).unwrap();

@@ -24,8 +24,8 @@ pub use statistics::batch_norm_statistics;
 
 use ocelli_simd::Isa;
 
-use crate::Activation;
-use crate::reduce::table::{load, load_at};
+use crate::reduce::table::{column_sums_scratch, load, load_at, widened};
+use crate::{Activation, Scratch};
 
 /// `y = activation(γ (x - μ) / √(σ² + ε) + β)`, with one of each for every channel.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +42,15 @@ pub struct BatchNorm<'a> {
     pub epsilon: f32,
     /// What is done to the normalised values in the same pass.
     pub activation: Activation,
+}
+
+/// What each of these kernels takes of the scratch memory of a thread, at most, for an input of `length` numbers.
+pub fn scratch(length: usize, channels: usize) -> Scratch {
+    if length == 0 || channels == 0 {
+        return Scratch::NONE;
+    }
+    let per_channel = |numbers: usize| Scratch::of(numbers * widened(channels));
+    per_channel(5).or(per_channel(3).around(column_sums_scratch::<2>(length, channels)))
 }
 
 impl BatchNorm<'_> {

@@ -325,3 +325,25 @@ fn threads_change_no_bit_of_a_residual() {
         });
     }
 }
+
+#[test]
+fn scratch_memory_is_what_was_promised() {
+    for (rows, channels) in [(3, 5), (700, 3), (5000, 64), (900, 300), (3000, 2048)] {
+        let (x, dy) = (numbers(rows * channels, 1), numbers(rows * channels, 2));
+        let [mut mean, mut variance, mut dgamma, mut dbeta] = [(); 4].map(|()| vec![0.5; channels]);
+        let mut y = x.clone();
+        let taken = crate::scratch::recorder::taken(|| {
+            batch_norm_statistics(&x, &mut mean, &mut variance);
+            let (gamma, beta) = (&vec![1.0; channels], &vec![0.0; channels]);
+            let (mean, variance) = (&mean, &variance);
+            let norm = BatchNorm { mean, variance, gamma, beta, epsilon: EPSILON, activation: Activation::Relu };
+            batch_norm_forward(&norm, Source::Slice(&x), &mut y);
+            batch_norm_backward_parameters(&norm, &x, &dy, &mut dgamma, &mut dbeta);
+            let mut gradient = dy.clone();
+            batch_norm_add_backward_parameters(&norm, &x, &y, &mut gradient, &mut dgamma, &mut dbeta);
+            let through = Through::Batch { dgamma: &dgamma, dbeta: &dbeta };
+            batch_norm_backward_data(&norm, &x, Source::Slice(&dy), through, &mut y, Accumulate::Set);
+        });
+        assert_eq!(taken, scratch(rows * channels, channels), "{rows} rows of {channels}");
+    }
+}

@@ -8,7 +8,7 @@ use super::implicit::Implicit;
 use super::naive::Naive;
 use super::pointwise::Pointwise;
 use super::winograd::{Winograd2, Winograd4};
-use crate::{Accumulate, Epilogue};
+use crate::{Accumulate, Epilogue, Scratch};
 
 /// One of the three kernels that a convolution needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -61,6 +61,11 @@ pub trait Algorithm: Sync {
 
     /// Elements of scratch memory, shared by all threads, that the pass needs: a function of the geometry alone.
     fn workspace(&self, g: &Conv2dGeometry, pass: Pass) -> usize;
+
+    /// Scratch memory that the pass takes on each thread, at most.
+    fn scratch(&self, _g: &Conv2dGeometry, _pass: Pass) -> Scratch {
+        Scratch::NONE
+    }
 
     /// `y = activation(conv(x, w) + bias + residual)`, as the epilogue says. `filter` is what [`Algorithm::prepare`]
     /// wrote, or `w` itself where [`Algorithm::prepared_len`] is 0.

@@ -10,8 +10,8 @@ use super::geometry::{Conv2dGeometry, ConvMode};
 use super::implicit::Implicit;
 use super::partial::{add_pieces, add_transposed_pieces};
 use crate::gemm::outer::OuterProducts;
-use crate::gemm::{Matrix, MatrixMut, PackedMatrix, gemm_packed, packed_len};
-use crate::{Accumulate, Epilogue};
+use crate::gemm::{Matrix, MatrixMut, Order, PackedMatrix, gemm_packed, gemm_packed_scratch, packed_len};
+use crate::{Accumulate, Epilogue, Scratch};
 
 /// Products on the tensors as they lie; for 1×1 filters of stride 1 and filters of the picture's size, without padding and
 /// groups.
@@ -114,6 +114,17 @@ impl Algorithm for Pointwise {
                 None => Implicit.workspace(&as_one_pixel(g), pass),
             },
             Pass::Forward | Pass::BackwardData => 0,
+        }
+    }
+
+    fn scratch(&self, g: &Conv2dGeometry, pass: Pass) -> Scratch {
+        match pass {
+            Pass::Forward => gemm_packed_scratch(g.output_pixels(), g.patch_len(), Order::RowMajor),
+            Pass::BackwardData => gemm_packed_scratch(g.output_pixels(), g.out_c, Order::RowMajor),
+            Pass::BackwardFilter => match FilterGradient::of(g) {
+                Some(gradient) => gradient.products.scratch(),
+                None => Implicit.scratch(&as_one_pixel(g), pass),
+            },
         }
     }
 

@@ -8,7 +8,7 @@ use super::naive::{Naive, conv2d_backward_data, conv2d_backward_filter, conv2d_f
 use super::*;
 use ocelli_simd::InstructionSet;
 
-use crate::{Accumulate, Activation, Epilogue};
+use crate::{Accumulate, Activation, Epilogue, scratch};
 
 /// Numbers in [-1, 1) that depend on `seed` alone.
 fn numbers(seed: u64, len: usize) -> Vec<f32> {
@@ -371,6 +371,52 @@ fn workspaces_stay_bounded() {
     }
 }
 
+/// What a pass takes on its thread is known before, and hardly more is promised: copies that few columns do not pay for.
+#[test]
+fn scratch_memory_is_what_was_promised() {
+    let same = Conv2dSettings { padding: Padding::Same, ..Default::default() };
+    let strided = Conv2dSettings { stride_h: 2, stride_w: 2, ..same };
+    for (settings, input, filter) in [
+        (same, [2, 13, 17, 3], [3, 3, 3, 20]),
+        (same, [3, 14, 14, 256], [3, 3, 256, 72]),
+        (same, [2, 28, 20, 300], [3, 3, 300, 270]),
+        (strided, [2, 56, 40, 3], [7, 7, 3, 64]),
+        (strided, [4, 15, 15, 64], [3, 3, 64, 128]),
+        (same, [3, 14, 14, 600], [1, 1, 600, 200]),
+        (same, [3, 30, 30, 24], [1, 1, 24, 80]),
+        (Conv2dSettings::default(), [6, 6, 6, 64], [6, 6, 64, 130]),
+        (Conv2dSettings { groups: 4, ..same }, [2, 20, 20, 16], [5, 5, 4, 24]),
+    ] {
+        let case = Case::new(geometry(settings, input, filter), 1);
+        for set in InstructionSet::available() {
+            let taken_and_promised = |algorithm: &dyn Algorithm, pass: Pass| {
+                // The current instruction set is a thread's.
+                let taken = scratch::recorder::taken(|| {
+                    set.scoped(|| match pass {
+                        Pass::Forward => drop(case.bare(algorithm)),
+                        Pass::BackwardData => {
+                            drop(case.backward_data(algorithm, vec![0.0; case.g.input_len()], Accumulate::Set));
+                        }
+                        Pass::BackwardFilter => {
+                            drop(case.backward_filter(algorithm, vec![0.0; case.g.filter_len()], Accumulate::Set));
+                        }
+                    });
+                });
+                (taken, set.scoped(|| algorithm.scratch(&case.g, pass)))
+            };
+            for pass in Pass::ALL {
+                let fast = ALGORITHMS.iter().filter(|algorithm| algorithm.name() != "naive");
+                for &algorithm in fast.filter(|algorithm| algorithm.supports(&case.g, pass)) {
+                    let (taken, promised) = taken_and_promised(algorithm, pass);
+                    let what = format!("{set}, {}, {pass:?} of {input:?} x {filter:?}", algorithm.name());
+                    assert_eq!(promised.or(taken), promised, "{what}: {taken:?}");
+                    assert!(promised.bytes() <= taken.bytes() + (128 << 10), "{what}: {taken:?} of {promised:?}");
+                }
+            }
+        }
+    }
+}
+
 /// Plans are made before memory is asked for: a batch that no machine holds is refused there, and not by an overflow here.
 #[test]
 fn costs_and_workspaces_of_the_largest_shapes_do_not_overflow() {
@@ -384,7 +430,8 @@ fn costs_and_workspaces_of_the_largest_shapes_do_not_overflow() {
         let g = geometry(settings, input, filter);
         for pass in Pass::ALL {
             for algorithm in ALGORITHMS.iter().filter(|algorithm| algorithm.supports(&g, pass)) {
-                let sizes = (algorithm.workspace(&g, pass), algorithm.prepared_len(&g, pass));
+                let scratch = algorithm.scratch(&g, pass).bytes();
+                let sizes = (algorithm.workspace(&g, pass), algorithm.prepared_len(&g, pass), scratch);
                 let cost = algorithm.cost(&g, pass).total();
                 assert!(cost.is_finite() && cost > 0.0, "{}: {cost}, {sizes:?}", algorithm.name());
             }

@@ -23,6 +23,7 @@ mod ahead;
 pub mod baseline;
 pub(crate) mod dots;
 mod matrix;
+mod memory;
 mod naive;
 pub(crate) mod outer;
 pub(crate) mod panels;
@@ -34,6 +35,7 @@ mod thin;
 pub(crate) mod tile;
 
 pub use matrix::{Matrix, MatrixMut};
+pub use memory::{Order, gemm_packed_scratch, gemm_scratch};
 pub use naive::naive;
 pub use product::{PackedMatrix, gemm, gemm_packed, packed_len};
 

@@ -16,7 +16,7 @@ use super::panels::{Panels, pack_panel};
 use super::tile::{Destination, Product, Rows, RowsContiguous, Segment, even_tiles, most_rows, tile};
 use super::wanted_pieces;
 use crate::cache::odd_lines;
-use crate::{Accumulate, scratch};
+use crate::{Accumulate, Scratch, scratch};
 
 /// Rows of a band at most: its panel of the right operand is then half of the first-level cache.
 const BAND: usize = 192;
@@ -68,6 +68,12 @@ impl OuterProducts {
     /// Into how many pieces the rows are cut.
     pub fn pieces(&self) -> usize {
         self.rows.div_ceil(self.piece)
+    }
+
+    /// What a task takes of its thread.
+    pub fn scratch(&self) -> Scratch {
+        let left = self.band * odd_lines(self.block.min(self.m));
+        Scratch::of(left + Panels::new(InstructionSet::current(), self.band, self.n).packed_len())
     }
 
     /// The sums `[m, n]` of the pieces, one behind the other in `c`; or these added to `c`.

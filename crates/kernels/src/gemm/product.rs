@@ -19,17 +19,17 @@ use crate::{Accumulate, Epilogue, scratch};
 
 /// Depth of a block. A panel of 16 columns then has 16 KiB (32 columns: 32 KiB), half of the first-level cache, and adding
 /// a tile to memory costs some 1 % of computing it.
-const DEPTH: usize = 256;
+pub(super) const DEPTH: usize = 256;
 
 /// Rows of a block: with [`DEPTH`] 240 KiB of the left operand, half of the second-level cache.
-const ROWS: usize = 120;
+pub(super) const ROWS: usize = 120;
 
 /// Columns that are packed at a time.
-const COLUMNS: usize = 4096;
+pub(super) const COLUMNS: usize = 4096;
 
 /// Numbers that are packed at a time (4 MiB), or blocks of [`DEPTH`] and [`COLUMNS`] where that is more: they stay in the
 /// last-level cache while all rows of the left operand pass by.
-const PACKED: usize = 1 << 20;
+pub(super) const PACKED: usize = 1 << 20;
 
 /// A piece has at least so many panels (if there are), so that a copied block of the left operand is used as often.
 const PIECE_PANELS: usize = 4;
@@ -39,11 +39,11 @@ const COPIED_PANELS: usize = 8;
 
 /// Rows of the left operand that are copied lie so far apart: a little more than a block's depth, so that they do not
 /// fall into the same sets of a cache.
-const COPIED_STEP: usize = DEPTH + 16;
+pub(super) const COPIED_STEP: usize = DEPTH + 16;
 
 /// A left operand whose rows lie further apart than this is copied block by block: its rows would fall into few sets of
 /// the first-level cache and each on a page of its own.
-const FAR_ROWS: usize = 512;
+pub(super) const FAR_ROWS: usize = 512;
 
 /// A matrix packed for the right side of products, for the instruction set that was current when it was made.
 #[derive(Clone, Copy, Debug)]

@@ -8,9 +8,10 @@ use rayon::prelude::*;
 
 use super::PIECES;
 use super::matrix::{Matrix, MatrixMut};
+use super::memory::{Order, gemm_scratch, left_scratch};
 use super::panels::{Contiguous, PackPanels, Panels};
 use super::product::{Piece, Right, Task, blocks, gemm};
-use crate::{Accumulate, Epilogue, scratch};
+use crate::{Accumulate, Epilogue, Scratch, scratch};
 
 /// Rows of a thin product at most. For more, packing costs little beside the multiplications.
 const ROWS: usize = 32;
@@ -27,7 +28,7 @@ const DEPTH: usize = 64;
 /// Multiplies if the product is thin; answers whether it did.
 pub(super) fn gemm_thin(a: Matrix<'_>, b: Matrix<'_>, c: &mut MatrixMut<'_>, epilogue: &Epilogue<'_>) -> bool {
     let (rows, depth, columns) = (a.row_count(), b.row_count(), b.column_count());
-    if rows == 0 || rows > ROWS || depth.saturating_mul(columns) < LARGE || !c.is_contiguous() {
+    if !is_thin(rows, depth, columns) || !c.is_contiguous() {
         return false;
     }
     match b.contiguous() {
@@ -36,6 +37,33 @@ pub(super) fn gemm_thin(a: Matrix<'_>, b: Matrix<'_>, c: &mut MatrixMut<'_>, epi
         Contiguous::Columns | Contiguous::Neither => return false,
     }
     true
+}
+
+fn is_thin(rows: usize, depth: usize, columns: usize) -> bool {
+    (1..=ROWS).contains(&rows) && depth.saturating_mul(columns) >= LARGE
+}
+
+/// What a thin product takes on a thread; `None` for others.
+pub(super) fn thin_scratch([rows, depth, columns]: [usize; 3], left: Order, right: Order) -> Option<Scratch> {
+    if !is_thin(rows, depth, columns) {
+        return None;
+    }
+    match right {
+        Order::RowMajor => {
+            let strip = Panels::new(InstructionSet::current(), DEPTH, most_columns(columns).min(columns));
+            Some(Scratch::of(strip.packed_len()).around(left_scratch(rows, depth, left)))
+        }
+        Order::ColumnMajor if columns > ROWS => {
+            let product = gemm_scratch([columns, depth, rows], Order::RowMajor, left.transposed());
+            Some(Scratch::of(rows * columns).around(product))
+        }
+        Order::ColumnMajor => None,
+    }
+}
+
+/// Columns of a strip, at most.
+fn most_columns(columns: usize) -> usize {
+    (columns / PIECES).clamp(COLUMNS.start, COLUMNS.end).next_multiple_of(COLUMNS.start)
 }
 
 /// `cᵀ = bᵀ·aᵀ`: the large operand is on the left, where it is read along its rows.
@@ -61,7 +89,7 @@ fn in_strips(a: Matrix<'_>, b: Matrix<'_>, c: &mut MatrixMut<'_>, epilogue: &Epi
     let set = InstructionSet::current();
     let c = MatrixMut::new(&mut c.data[..rows * columns], rows, columns);
     let Some(task) = Task::new(a, c, epilogue) else { return };
-    let most = (columns / PIECES).clamp(COLUMNS.start, COLUMNS.end).next_multiple_of(COLUMNS.start);
+    let most = most_columns(columns);
     (0..columns.div_ceil(most)).into_par_iter().for_each(|index| {
         let strip = index * most..columns.min((index + 1) * most);
         let task = task.columns(strip.clone());

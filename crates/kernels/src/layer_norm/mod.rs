@@ -8,7 +8,7 @@ mod parameters;
 #[cfg(test)]
 mod tests;
 
-pub use parameters::layer_norm_backward_parameters;
+pub use parameters::{layer_norm_backward_parameters, layer_norm_scratch};
 
 use ocelli_simd::Isa;
 

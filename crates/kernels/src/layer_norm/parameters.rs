@@ -6,8 +6,8 @@ use rayon::prelude::*;
 use super::{LayerNorm, Statistics};
 use crate::elementwise::chunks::{CHUNK, MOST_PARTS, part_length};
 use crate::reduce::table::{add_to_pairs, load};
-use crate::scratch;
 use crate::softmax::rows::Row;
+use crate::{Scratch, scratch};
 
 /// Rows that are added in `f32`; blocks are added in pairs of `f32`.
 const BLOCK: usize = 64;
@@ -32,7 +32,7 @@ pub fn layer_norm_backward_parameters(
     let rows = x.len() / columns;
     let part = part_length(rows, columns);
     debug_assert!(rows.div_ceil(part) <= MOST_PARTS);
-    let sums_of_part = 6 * columns;
+    let sums_of_part = sums_of_part(columns);
     scratch::with(rows.div_ceil(part) * sums_of_part, |sums| {
         let sum_part = |(i, sums): (usize, &mut [f32])| {
             let places = i * part * columns..x.len().min((i + 1) * part * columns);
@@ -53,6 +53,15 @@ pub fn layer_norm_backward_parameters(
             dgamma[column] = total(columns + column) as f32;
         }
     });
+}
+
+/// What [`layer_norm_backward_parameters`] takes of the scratch memory of a thread, for `[rows, columns]`.
+pub fn layer_norm_scratch(rows: usize, columns: usize) -> Scratch {
+    Scratch::of(rows.div_ceil(part_length(rows, columns)) * sums_of_part(columns))
+}
+
+fn sums_of_part(columns: usize) -> usize {
+    6 * columns
 }
 
 /// The sums over some rows: high and low halves of the totals, and sums of a block, each `[2, columns]`.

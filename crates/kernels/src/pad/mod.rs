@@ -18,6 +18,8 @@ pub enum PadMode {
     Reflect,
     /// Its edge: `a a | a b c | c c`.
     Replicate,
+    /// Zeros: `0 0 | a b c | 0 0`.
+    Zero,
 }
 
 /// What a user chooses.
@@ -67,8 +69,8 @@ impl Axis {
         let padding = before.max(after);
         let most = match mode {
             PadMode::Reflect => size.saturating_sub(1),
-            PadMode::Replicate if size > 0 => usize::MAX,
-            PadMode::Replicate => 0,
+            PadMode::Replicate if size == 0 => 0,
+            PadMode::Replicate | PadMode::Zero => usize::MAX,
         };
         if padding > most {
             return Err(PadError::TooFew { axis: name, pixels: size, padding });
@@ -77,15 +79,16 @@ impl Axis {
         Ok(Self { mode, before, size, padded })
     }
 
-    /// The pixel that is at `place` of the padded axis.
-    fn source(&self, place: usize) -> usize {
-        let last = self.size - 1;
+    /// The pixel that is at `place` of the padded axis; `None` where that is zero.
+    fn source(&self, place: usize) -> Option<usize> {
+        let last = self.size.checked_sub(1)?;
         match (self.mode, place.checked_sub(self.before)) {
-            (_, Some(inside)) if inside <= last => inside,
-            (PadMode::Reflect, Some(after)) => 2 * last - after,
-            (PadMode::Reflect, None) => self.before - place,
-            (PadMode::Replicate, Some(_)) => last,
-            (PadMode::Replicate, None) => 0,
+            (_, Some(inside)) if inside <= last => Some(inside),
+            (PadMode::Reflect, Some(after)) => Some(2 * last - after),
+            (PadMode::Reflect, None) => Some(self.before - place),
+            (PadMode::Replicate, Some(_)) => Some(last),
+            (PadMode::Replicate, None) => Some(0),
+            (PadMode::Zero, _) => None,
         }
     }
 
@@ -156,11 +159,19 @@ pub fn pad_forward(g: &PadGeometry, x: &[f32], y: &mut [f32]) {
     in_pieces(y, rows_piece(to, to), |start, y| {
         for (i, y) in y.chunks_exact_mut(to).enumerate() {
             let row = start / to + i;
-            let row = row / g.rows.padded * g.rows.size + g.rows.source(row % g.rows.padded);
+            let Some(source) = g.rows.source(row % g.rows.padded) else {
+                y.fill(0.0);
+                continue;
+            };
+            let row = row / g.rows.padded * g.rows.size + source;
             let x = &x[row * from..][..from];
             y[g.inside()].copy_from_slice(x);
             for column in g.columns.outside() {
-                y[g.pixel(column)].copy_from_slice(&x[g.pixel(g.columns.source(column))]);
+                let y = &mut y[g.pixel(column)];
+                match g.columns.source(column) {
+                    Some(source) => y.copy_from_slice(&x[g.pixel(source)]),
+                    None => y.fill(0.0),
+                }
             }
         }
     });
@@ -176,7 +187,7 @@ pub fn pad_backward(g: &PadGeometry, dy: &[f32], dx: &mut [f32]) {
             let (picture, row) = ((start / to + i) / g.rows.size, (start / to + i) % g.rows.size);
             let of_row = |place: usize| &dy[(picture * g.rows.padded + place) * from..][..from];
             dispatch_on(set, Row { g, dy: of_row(g.rows.before + row), accumulate: Accumulate::Set, dx });
-            for place in g.rows.outside().filter(|&place| g.rows.source(place) == row) {
+            for place in g.rows.outside().filter(|&place| g.rows.source(place) == Some(row)) {
                 dispatch_on(set, Row { g, dy: of_row(place), accumulate: Accumulate::Add, dx });
             }
         }
@@ -199,7 +210,8 @@ impl Kernel for Row<'_> {
         let Self { g, dy, accumulate, dx } = self;
         Block { x: &dy[g.inside()], y: dx, accumulate }.run(isa);
         for column in g.columns.outside() {
-            let y = &mut dx[g.pixel(g.columns.source(column))];
+            let Some(source) = g.columns.source(column) else { continue };
+            let y = &mut dx[g.pixel(source)];
             Block { x: &dy[g.pixel(column)], y, accumulate: Accumulate::Add }.run(isa);
         }
     }

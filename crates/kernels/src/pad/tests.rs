@@ -3,7 +3,7 @@
 use super::*;
 use crate::elementwise::testing::{assert_near, assert_same_bits_on_any_threads, dot, numbers, on_every_set};
 
-const MODES: [PadMode; 2] = [PadMode::Reflect, PadMode::Replicate];
+const MODES: [PadMode; 3] = [PadMode::Reflect, PadMode::Replicate, PadMode::Zero];
 
 fn settings(mode: PadMode, [top, bottom, left, right]: [usize; 4]) -> PadSettings {
     PadSettings { mode, top, bottom, left, right }
@@ -20,6 +20,7 @@ fn row(mode: PadMode, left: usize, right: usize) -> Vec<f32> {
 fn rows_are_continued() {
     assert_eq!(row(PadMode::Reflect, 2, 1), [3.0, 2.0, 1.0, 2.0, 3.0, 2.0]);
     assert_eq!(row(PadMode::Replicate, 2, 4), [1.0, 1.0, 1.0, 2.0, 3.0, 3.0, 3.0, 3.0, 3.0]);
+    assert_eq!(row(PadMode::Zero, 2, 4), [0.0, 0.0, 1.0, 2.0, 3.0, 0.0, 0.0, 0.0, 0.0]);
 }
 
 #[test]
@@ -44,20 +45,24 @@ fn both_passes_are_adjoint() {
                     let inside = match mode {
                         PadMode::Reflect if place < 0 => -place,
                         PadMode::Reflect if place > last => 2 * last - place,
+                        PadMode::Zero if !(0..=last).contains(&place) => return None,
                         _ => place.clamp(0, last),
                     };
-                    inside as usize
+                    Some(inside as usize)
                 };
                 for (i, &y) in y.iter().enumerate() {
                     let (pixel, channel) = (i / c, i % c);
                     let (picture, row, column) = (pixel / out_w / out_h, pixel / out_w % out_h, pixel % out_w);
-                    let (row, column) = (source(row, pads[0], h), source(column, pads[2], w));
-                    assert_eq!(y, x[((picture * h + row) * w + column) * c + channel], "{set} {mode:?} {i}");
+                    let source = source(row, pads[0], h).zip(source(column, pads[2], w));
+                    let expected = source.map(|(row, column)| x[((picture * h + row) * w + column) * c + channel]);
+                    assert_eq!(y, expected.unwrap_or(0.0), "{set} {mode:?} {i}");
                 }
                 assert_near(dot(&x, &dx) as f32, dot(&y, &dy), 1e-5 * dy.len() as f64, (set, mode, pads));
-                // Nothing is lost or counted twice.
+                // Nothing is lost or counted twice, but what is a gradient of zeros.
                 let sum = |numbers: &[f32]| numbers.iter().map(|&x| f64::from(x)).sum::<f64>();
-                assert_near(sum(&dx) as f32, sum(&dy), 1e-5 * dy.len() as f64, (set, mode, pads));
+                if mode != PadMode::Zero {
+                    assert_near(sum(&dx) as f32, sum(&dy), 1e-5 * dy.len() as f64, (set, mode, pads));
+                }
             }
         }
     });
@@ -74,6 +79,16 @@ fn pictures_that_are_too_small_are_refused() {
     );
     let large = PadGeometry::new(&settings(PadMode::Replicate, [1 << 40, 0, 1 << 40, 0]), [1, 2, 3, 1]);
     assert_eq!(large, Err(PadError::Overflow));
+}
+
+#[test]
+fn zeros_surround_even_nothing() {
+    let g = PadGeometry::new(&settings(PadMode::Zero, [1, 0, 2, 1]), [2, 0, 3, 2]).unwrap();
+    assert_eq!(g.output_shape(), [2, 1, 6, 2]);
+    let mut y = [f32::NAN; 24];
+    pad_forward(&g, &[], &mut y);
+    assert_eq!(y, [0.0; 24]);
+    pad_backward(&g, &y, &mut []);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use crate::cache::LINE;
 use crate::elementwise::chunks::CHUNK;
-use crate::scratch;
+use crate::{Scratch, scratch};
 
 /// Rows that are added in `f32`.
 const BLOCK: usize = 64;
@@ -155,6 +155,15 @@ pub(crate) fn column_sums<T: Terms<K> + Copy + Sync, const K: usize>(
         }
         cut.add_up(set, sums, store);
     });
+}
+
+/// What such sums take of the scratch memory of the thread that asks for them.
+pub(crate) fn column_sums_scratch<const K: usize>(length: usize, columns: usize) -> Scratch {
+    if length == 0 || columns == 0 {
+        return Scratch::NONE;
+    }
+    let cut = Cut::<K>::new(length, columns);
+    Scratch::of(cut.parts() * cut.sums_of_part())
 }
 
 /// The same of a table whose numbers are replaced in the same pass.

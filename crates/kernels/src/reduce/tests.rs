@@ -144,3 +144,20 @@ fn large_sums_over_several_axes() {
         assert_same_bits_on_any_threads(g.length(), |y| spread(&g, &small, y, 1.0, Accumulate::Add));
     }
 }
+
+#[test]
+fn scratch_memory_is_what_was_promised() {
+    for (dims, summed) in [
+        (&[2, 3, 5, 7][..], &[0, 1, 2][..]),
+        (&[8, 20, 20, 64], &[0, 1, 2]),
+        (&[8, 20, 20, 64], &[1, 2]),
+        (&[300, 5000], &[0]),
+        (&[300_000], &[0]),
+        (&[300_000], &[]),
+    ] {
+        let g = Reduction::new(dims, summed).expect("the axes are the shape's");
+        let (x, mut y) = (numbers(g.length(), 1), vec![0.0; g.reduced_length()]);
+        let taken = crate::scratch::recorder::taken(|| sum(&g, &x, &mut y, 1.0, Accumulate::Set));
+        assert_eq!(taken, g.scratch(), "{dims:?} over {summed:?}");
+    }
+}

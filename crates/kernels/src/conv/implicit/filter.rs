@@ -18,7 +18,7 @@ use crate::conv::partial::add_pieces;
 use crate::conv::shared::Shared;
 use crate::gemm::panels::{Panels, pack_row};
 use crate::gemm::tile::{Destination, Product, Rows, RowsContiguous, Segment, even_tiles, most_rows, tile};
-use crate::{Accumulate, scratch};
+use crate::{Accumulate, Scratch, scratch};
 
 /// `dw = Σ xᵀ·dy`, or added to `dw`.
 pub(super) fn run(
@@ -50,8 +50,7 @@ pub(super) fn run(
         let start = block * tasks.channels;
         let channels = Channels { group, range: start..problem.depth.min(start + tasks.channels) };
         let offset = if partial { piece * len } else { 0 };
-        let inputs = tasks.bands.scratch_len(problem, tasks.channels, Spacing::OddLines);
-        let outputs = Panels::new(set, tasks.bands.most_pixels(), problem.width).packed_len();
+        let [inputs, outputs] = scratch_lens(set, problem, tasks);
         // Outside of the kernel: the instruction set does not reach into a closure.
         scratch::with(inputs + outputs, |scratch| {
             let (inputs, outputs) = scratch.split_at_mut(inputs);
@@ -74,6 +73,17 @@ pub(super) fn run(
     } else if partial {
         add_pieces(&workspace[..tasks.pieces * len], dw, accumulate);
     }
+}
+
+/// Numbers of a band of inputs and of its outputs, packed.
+fn scratch_lens(set: InstructionSet, problem: &Problem, tasks: &FilterTasks) -> [usize; 2] {
+    let inputs = tasks.bands.scratch_len(problem, tasks.channels, Spacing::OddLines);
+    [inputs, Panels::new(set, tasks.bands.most_pixels(), problem.width).packed_len()]
+}
+
+/// What a task takes of its thread.
+pub(super) fn scratch(set: InstructionSet, problem: &Problem) -> Scratch {
+    Scratch::of(scratch_lens(set, problem, &FilterTasks::new(problem)).into_iter().sum())
 }
 
 /// Adds the sums of merged pixels, each of which has seen all taps.

@@ -26,12 +26,13 @@ mod tests;
 
 use ocelli_simd::InstructionSet;
 
-use self::cut::FilterTasks;
+use self::band::Spacing;
+use self::cut::{FilterTasks, Tasks};
 use self::problem::Problem;
 use super::algorithm::{Algorithm, Pass, assert_operands};
 use super::choice::Cost;
 use super::geometry::Conv2dGeometry;
-use crate::{Accumulate, Epilogue};
+use crate::{Accumulate, Epilogue, Scratch};
 
 /// Columns that a vector holds, as far as costs go.
 const COST_LANES: usize = 8;
@@ -98,6 +99,19 @@ impl Algorithm for Implicit {
                 FilterTasks::new(&problem).workspace(&problem)
             }
             Pass::Forward | Pass::BackwardData => 0,
+        }
+    }
+
+    fn scratch(&self, g: &Conv2dGeometry, pass: Pass) -> Scratch {
+        let set = InstructionSet::current();
+        match pass {
+            Pass::BackwardFilter => filter::scratch(set, &Problem::forward(g, pass)),
+            Pass::Forward | Pass::BackwardData => Problem::all(g, pass)
+                .map(|problem| {
+                    let Tasks { blocks, bands, .. } = Tasks::new(&problem, prepare::panels(set, &problem).count());
+                    Scratch::of(bands.scratch_len(&problem, blocks.channels, Spacing::of(&problem)))
+                })
+                .fold(Scratch::NONE, Scratch::or),
         }
     }
 

@@ -20,7 +20,7 @@ use crate::gemm::tile::{
     tile,
 };
 use crate::gemm::{FAR, PARALLEL_FLOPS};
-use crate::{Accumulate, Epilogue, scratch};
+use crate::{Accumulate, Epilogue, Scratch, scratch};
 
 /// `y[p] = Σ x[p + k − before] · w[k]` with 3×3 taps `k`: a forward pass, or a backward-data pass with `y` for the
 /// gradient of the input, which is such a sum over the turned filter.
@@ -358,5 +358,17 @@ unsafe fn store_row<I: Isa, const M: usize>(isa: I, y: [I::Vector; M], width: us
     for (j, y) in y.into_iter().enumerate().take(width) {
         // SAFETY: the caller.
         unsafe { store_vector(isa, y, to, to.rows.offset(j), to.columns) };
+    }
+}
+
+impl Correlation {
+    /// What a task takes of its thread, with tiles of `side × side` outputs.
+    pub fn scratch(&self, set: InstructionSet, side: usize) -> Scratch {
+        let (plan, planes) = (Plan::new(self, set, side), (side + 2).pow(2));
+        let tiles = plan.tiles.count.div_ceil(plan.blocks.max(1));
+        let channels = self.input.channels.next_multiple_of(plan.lanes);
+        let columns = COLUMNS.next_multiple_of(VECTORS * plan.lanes);
+        let numbers = |channels| Planes { tiles, channels, chunk: channels }.len(planes);
+        Scratch::of(numbers(channels) + numbers(columns) + planes * channels)
     }
 }

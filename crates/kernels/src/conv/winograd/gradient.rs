@@ -23,7 +23,7 @@ use crate::gemm::panels::lanes;
 use crate::gemm::tile::{
     Destination, Product, Rows, RowsContiguous, Segment, VECTORS, even_tiles, most_rows, store_vector, tile,
 };
-use crate::{Accumulate, scratch};
+use crate::{Accumulate, Scratch, scratch};
 
 /// Channels of a task, at most, on either side. The more there are, the less is each transform done again by other
 /// tasks: with 128 that is a twelfth of the work.
@@ -107,6 +107,16 @@ impl Plan {
         if self.pieces == 1 { 0 } else { self.blocks() * self.pieces * self.sums_len() }
     }
 
+    /// What a task takes of its thread.
+    pub fn scratch(&self) -> Scratch {
+        let padded = |channels: usize, of_task: usize| channels.min(of_task).next_multiple_of(self.lanes);
+        let tiles = BLOCK.min(self.tiles.count.div_ceil(self.pieces));
+        let [inputs, outputs] = [padded(self.x.channels, self.in_c), padded(self.dy.channels, self.out_c)];
+        let numbers = |channels| Planes { tiles, channels, chunk: channels }.len(self.planes);
+        let tiles = Scratch::of(numbers(inputs) + numbers(outputs) + self.planes * inputs.max(outputs));
+        if self.pieces == 1 { Scratch::of(self.sums_len()).around(tiles) } else { tiles }
+    }
+
     /// The input and the output channels of a block.
     fn channels(&self, block: usize) -> [Range<usize>; 2] {
         let (inputs, outputs) = (block % self.in_blocks() * self.in_c, block / self.in_blocks() * self.out_c);
@@ -136,30 +146,31 @@ pub(super) fn filter_gradient<F: Minimal<M, T>, const M: usize, const T: usize>(
         let tiles = part(plan.tiles.count, piece, plan.pieces);
         Task::<F, M, T> { plan, x, dy, channels: plan.channels(block), minimal: PhantomData }.sum(tiles, sums);
     };
-    let finish = |block: usize, sums: &[f32]| {
+    let transform = |block: usize, channel: usize, sums: &[f32]| {
         let [inputs, outputs] = plan.channels(block);
-        (0..inputs.len()).into_par_iter().with_min_len(FINISHED_CHANNELS).for_each(|channel| {
-            let outputs = outputs.clone();
-            let (input, minimal) = (inputs.start + channel, PhantomData);
-            dispatch_on(
-                plan.set,
-                TransformSums::<F, M, T> { plan, sums, channel, input, outputs, dw, accumulate, minimal },
-            );
-        });
+        let (input, minimal) = (inputs.start + channel, PhantomData);
+        let work = TransformSums::<F, M, T> { plan, sums, channel, input, outputs, dw, accumulate, minimal };
+        dispatch_on(plan.set, work);
+    };
+    let finish = |block: usize, sums: &[f32]| {
+        let channels = (0..plan.channels(block)[0].len()).into_par_iter();
+        channels.with_min_len(FINISHED_CHANNELS).for_each(|channel| transform(block, channel, sums));
     };
     let len = plan.sums_len();
     if plan.pieces == 1 {
-        let block = |block: usize| {
-            scratch::with(len, |sums| {
-                sum(block, 0, sums);
-                finish(block, sums);
-            });
+        return match plan.blocks() {
+            1 => scratch::with(len, |sums| {
+                sum(0, 0, sums);
+                finish(0, sums);
+            }),
+            // Each finishes its own: a thread that waited for others would begin another block, with sums of its own.
+            blocks => (0..blocks).into_par_iter().with_max_len(1).for_each(|block| {
+                scratch::with(len, |sums| {
+                    sum(block, 0, sums);
+                    (0..plan.channels(block)[0].len()).for_each(|channel| transform(block, channel, sums));
+                });
+            }),
         };
-        match plan.blocks() {
-            1 => block(0),
-            blocks => (0..blocks).into_par_iter().with_max_len(1).for_each(block),
-        }
-        return;
     }
     let workspace = &mut workspace[..plan.workspace()];
     workspace.par_chunks_mut(plan.pieces * len).with_max_len(1).enumerate().for_each(|(block, pieces)| {

@@ -32,7 +32,7 @@ use super::algorithm::{Algorithm, Pass, assert_operands};
 use super::choice::{Cost, Precision};
 use super::geometry::Conv2dGeometry;
 use crate::gemm::dots::DOT_COLUMNS;
-use crate::{Accumulate, Epilogue};
+use crate::{Accumulate, Epilogue, Scratch};
 
 /// Multiply-adds in the time in which one number of a plane is transformed, or in which the products of a shallow depth
 /// are started and stored: measured on layers of 16 to 512 channels.
@@ -104,6 +104,14 @@ impl<F: Minimal<M, T>, const M: usize, const T: usize> Algorithm for Winograd<F,
         match pass {
             Pass::BackwardFilter => gradient::Plan::new(InstructionSet::current(), g, M).workspace(),
             _ => 0,
+        }
+    }
+
+    fn scratch(&self, g: &Conv2dGeometry, pass: Pass) -> Scratch {
+        let set = InstructionSet::current();
+        match pass {
+            Pass::BackwardFilter => gradient::Plan::new(set, g, M).scratch(),
+            _ => Correlation::new(g, pass).scratch(set, M),
         }
     }
 

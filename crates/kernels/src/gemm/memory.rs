@@ -1,0 +1,114 @@
+//! What products take of the scratch memory of a thread.
+
+use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
+
+use super::panels::Panels;
+use super::product::{COLUMNS, COPIED_STEP, DEPTH, FAR_ROWS, PACKED, ROWS};
+use super::thin::thin_scratch;
+use super::tile::tile_rows;
+use crate::Scratch;
+
+/// How a matrix without gaps lies in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Row after row, as [`Matrix::new`](super::Matrix::new) has it.
+    RowMajor,
+    /// Column after column: such a matrix [transposed](super::Matrix::transposed).
+    ColumnMajor,
+}
+
+impl Order {
+    /// That of the transposed matrix.
+    #[must_use]
+    pub fn transposed(self) -> Self {
+        match self {
+            Self::RowMajor => Self::ColumnMajor,
+            Self::ColumnMajor => Self::RowMajor,
+        }
+    }
+}
+
+/// What [`gemm`](super::gemm) takes on each thread, at most, for `[m, k]·[k, n]` with sizes `[m, k, n]` and a result
+/// without gaps.
+#[must_use]
+pub fn gemm_scratch([rows, depth, columns]: [usize; 3], left: Order, right: Order) -> Scratch {
+    if rows == 0 || depth == 0 || columns == 0 {
+        return Scratch::NONE;
+    }
+    thin_scratch([rows, depth, columns], left, right).unwrap_or_else(|| {
+        let columns = columns.min(COLUMNS);
+        let packed = Panels::new(InstructionSet::current(), depth.min((PACKED / columns).max(DEPTH)), columns);
+        Scratch::of(packed.packed_len()).around(left_scratch(rows, depth, left))
+    })
+}
+
+/// What [`gemm_packed`](super::gemm_packed) takes on each thread, at most, for a left operand of `rows × depth`.
+#[must_use]
+pub fn gemm_packed_scratch(rows: usize, depth: usize, left: Order) -> Scratch {
+    left_scratch(rows, depth, left)
+}
+
+/// A block of the left operand, where it is copied.
+pub(super) fn left_scratch(rows: usize, depth: usize, left: Order) -> Scratch {
+    let rows = rows.min(ROWS);
+    match left {
+        Order::RowMajor if depth <= FAR_ROWS => Scratch::NONE,
+        Order::RowMajor => Scratch::of(rows * COPIED_STEP),
+        Order::ColumnMajor => {
+            let tile = dispatch_on(InstructionSet::current(), TileRows);
+            Scratch::of(rows.next_multiple_of(tile) * depth.min(DEPTH))
+        }
+    }
+}
+
+/// The most rows of a tile.
+struct TileRows;
+
+impl Kernel for TileRows {
+    type Output = usize;
+
+    #[inline(always)]
+    fn run<I: Isa>(self, _: I) -> usize {
+        tile_rows::<I>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Epilogue;
+    use crate::elementwise::testing::{numbers, on_every_set};
+    use crate::gemm::{Matrix, MatrixMut, gemm};
+    use crate::scratch::recorder::taken;
+
+    fn view(data: &[f32], rows: usize, columns: usize, order: Order) -> Matrix<'_> {
+        match order {
+            Order::RowMajor => Matrix::new(data, rows, columns),
+            Order::ColumnMajor => Matrix::new(data, columns, rows).transposed(),
+        }
+    }
+
+    #[test]
+    fn products_take_what_was_promised() {
+        use Order::{ColumnMajor, RowMajor};
+        for sizes @ [m, k, n] in
+            [[1, 1, 1], [8, 700, 600], [8, 600, 700], [130, 300, 70], [33, 1100, 260], [400, 7, 5000]]
+        {
+            let (a, b) = (numbers(m * k, 1), numbers(k * n, 2));
+            for (left, right) in [(RowMajor, RowMajor), (RowMajor, ColumnMajor), (ColumnMajor, RowMajor)] {
+                on_every_set(|set| {
+                    let promised = gemm_scratch(sizes, left, right);
+                    let taken = taken(|| {
+                        let mut c = vec![0.0; m * n];
+                        let (a, b) = (view(&a, m, k, left), view(&b, k, n, right));
+                        set.scoped(|| gemm(a, b, MatrixMut::new(&mut c, m, n), &Epilogue::default()));
+                    });
+                    let what = format!("{set}, {sizes:?}, {left:?}, {right:?}");
+                    assert_eq!(promised.or(taken), promised, "{what}: {taken:?}");
+                    // Few panels do not pay for a copy of the left operand.
+                    assert!(promised.bytes() <= taken.bytes() + (128 << 10), "{what}: {taken:?} of {promised:?}");
+                });
+            }
+        }
+    }
+}
