@@ -49,6 +49,11 @@ const BLOCKS: [(&str, Widths); 9] = [
 impl GoogLeNet {
     /// Torchvision's: 6,624,904 parameters with 1000 classes. Its large filters are 3×3, a mistake that its authors keep
     /// because the published weights have it.
+    ///
+    /// These weights expect pixels from −1 to 1, `(x − 0.5) / 0.5`, and not the statistics of ImageNet, which torchvision's
+    /// `transform_input` undoes inside of its network: `by_name("googlenet")` says so in
+    /// [`Network::pixels`](crate::Network::pixels), and the [`loader`](crate::Network::loader) of that network leaves out
+    /// the auxiliary heads, which the file has.
     pub fn new(classes: usize) -> GoogLeNet {
         GoogLeNet { classes, form: Form::Torchvision, heads: Heads::Main }
     }

@@ -89,6 +89,11 @@ impl ResNet {
         ResNet::bottleneck([3, 4, 6, 3], classes, [1, 128])
     }
 
+    /// ResNet-101 with 3×3 convolutions of twice the channels: 126,886,696 parameters with 1000 classes.
+    pub fn wide_resnet101_2(classes: usize) -> ResNet {
+        ResNet::bottleneck([3, 4, 23, 3], classes, [1, 128])
+    }
+
     /// ResNet-50 with 3×3 convolutions in 32 groups (Xie et al. 2016): 25,028,904 parameters with 1000 classes.
     pub fn resnext50_32x4d(classes: usize) -> ResNet {
         ResNet::bottleneck([3, 4, 6, 3], classes, [32, 4])

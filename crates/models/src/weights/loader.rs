@@ -40,7 +40,12 @@ pub struct WeightLoader {
     rules: Vec<(String, String)>,
     only: Vec<String>,
     except: Vec<String>,
+    ignored: Vec<String>,
     lenient: bool,
+}
+
+fn is_below_any(path: &str, list: &[String]) -> bool {
+    list.iter().any(|above| is_below(path, above))
 }
 
 fn segments(path: impl Into<String>) -> String {
@@ -74,6 +79,13 @@ impl WeightLoader {
     /// Leaves out what is at or below `path`: the head, to train another one.
     pub fn except(mut self, path: impl Into<String>) -> WeightLoader {
         self.except.push(segments(path));
+        self
+    }
+
+    /// Leaves out tensors at or below `path` that the model does not have. Unlike [`except`](WeightLoader::except) it leaves
+    /// out no parameter, and there need not be any: what files have for training only, such as auxiliary heads.
+    pub fn ignore(mut self, path: impl Into<String>) -> WeightLoader {
+        self.ignored.push(segments(path));
         self
     }
 
@@ -127,8 +139,7 @@ impl WeightLoader {
 
     /// Whether the parameter or tensor at `path` counts.
     fn selects(&self, path: &str) -> bool {
-        let below = |list: &[String]| list.iter().any(|above| is_below(path, above));
-        (self.only.is_empty() || below(&self.only)) && !below(&self.except)
+        (self.only.is_empty() || is_below_any(path, &self.only)) && !is_below_any(path, &self.except)
     }
 
     fn check_paths(&self, model: &Model, names: &Names, file: &str) -> Result<(), WeightsError> {
@@ -182,7 +193,7 @@ impl WeightLoader {
             }
         }
         for path in names.paths().filter(|path| model.parameters().get(path).is_none()) {
-            if !self.selects(path) || is_counter(path) {
+            if !self.selects(path) || is_counter(path) || is_below_any(path, &self.ignored) {
                 left_out.insert(path.clone());
             } else {
                 report.unexpected.push(path.clone());

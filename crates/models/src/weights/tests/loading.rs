@@ -112,6 +112,19 @@ fn a_part_of_the_model() {
 }
 
 #[test]
+fn what_only_files_have_can_be_ignored() {
+    let heads = [("aux1.fc.weight", &[4i64, 3][..]), ("aux1.fc.bias", &[4]), ("aux10.bias", &[4])];
+    let loader = WeightLoader::new().ignore("aux1").ignore("aux2").ignore("fc");
+    let report = loader.load_from(&mut model(4), &mut file(&[&whole()[..], &heads[..2]].concat())).unwrap();
+    assert_eq!(report.left_out, ["aux1.fc.bias", "aux1.fc.weight"]);
+    assert_eq!(report.loaded.len(), 6, "what the model has is loaded");
+    let other = loader.load_from(&mut model(4), &mut file(&[&whole()[..], &heads].concat())).unwrap_err();
+    assert_eq!(other.to_string(), "w.pth does not fit the model: aux10.bias is unexpected");
+    let missing = loader.load_from(&mut model(4), &mut file(&FEATURES)).unwrap_err();
+    assert_eq!(missing.to_string(), "w.pth does not fit the model: fc.bias is missing; fc.weight is missing");
+}
+
+#[test]
 fn normalisations_lie_as_they_are() {
     let mut model = Model::build(|x| x.apply("bn", BatchNorm::new()), [2, 2, 3], 0).unwrap();
     let names = ["bn.weight", "bn.bias", "bn.running_mean", "bn.running_var"];
