@@ -43,7 +43,10 @@ impl NetworkArguments {
         let network = by_name(&description.network, description.classes)?;
         let loader = self.rename.iter().fold(network.loader(), |loader, (from, to)| loader.rename(from, to));
         let mut model = Model::zeroed(network.layer, description.sample)?;
-        loader.load(&mut model, &self.weights)?;
+        let report = loader.load(&mut model, &self.weights)?;
+        for from in report.unused {
+            eprintln!("note: --rename {from}=…: no name in {} begins with it", self.weights.display());
+        }
         Ok(model)
     }
 }

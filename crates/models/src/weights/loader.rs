@@ -8,6 +8,7 @@ use super::{
     stored::{PIECE, is_readable},
 };
 use ocelli_graph::Model;
+use ocelli_kernels::finite::first_non_finite;
 use ocelli_tensor::Tensor;
 use rayon::prelude::*;
 use std::{cmp::Reverse, collections::BTreeSet, path::Path};
@@ -19,7 +20,8 @@ use std::{cmp::Reverse, collections::BTreeSet, path::Path};
 /// in which they were given, each to whole segments between dots. Then [`only`](WeightLoader::only) and
 /// [`except`](WeightLoader::except) say which of the resulting paths count.
 ///
-/// Of what counts, everything must fit unless [`lenient`](WeightLoader::lenient) was said.
+/// Of what counts, everything must fit and every number must be finite unless [`lenient`](WeightLoader::lenient) was said. A
+/// rule that changes no name is reported ([`LoadReport::unused`]) and no mistake.
 ///
 /// ```
 /// use ocelli_graph::Model;
@@ -109,31 +111,38 @@ impl WeightLoader {
     ///
     /// # Errors
     /// [`WeightsError::Mismatch`] with all that is missing, unexpected or of another shape, [`WeightsError::Nothing`] if a
-    /// path to load or to leave out does not exist, and those of [`WeightFile::read`].
+    /// path to load or to leave out does not exist, those of [`WeightFile::read`], and [`WeightsError::NotFinite`], which is
+    /// known when the numbers are loaded.
     pub fn load_from(&self, model: &mut Model, file: &mut WeightFile) -> Result<LoadReport, WeightsError> {
         let names = Names::of(file, model, &self.rules);
         self.check_paths(model, &names, file.name())?;
-        let (report, planned) = self.compare(model, file, &names);
+        let (mut report, planned) = self.compare(model, file, &names);
         if !self.lenient && !report.is_complete() {
             return Err(WeightsError::Mismatch { path: file.name().into(), report: Box::new(report) });
         }
         let mut planned = planned.into_iter().peekable();
         let parameters = model.parameters_mut().iter_mut();
-        let mut reads: Vec<(String, FileLayout, &mut Tensor)> = parameters
-            .filter_map(|(parameter, value)| {
-                let (_, name, layout) = planned.next_if(|(path, ..)| *path == parameter.path)?;
-                Some((name, layout, value))
-            })
+        let mut reads: Vec<(Planned, &mut Tensor)> = parameters
+            .filter_map(|(parameter, value)| Some((planned.next_if(|planned| planned.path == parameter.path)?, value)))
             .collect();
         // The largest first, and each for itself, so that threads are done at the same time.
         reads.sort_by_key(|(.., value)| Reverse(value.len()));
         let file = &*file;
-        let read = |(name, layout, value): (String, FileLayout, &mut Tensor)| {
-            let value = value.data_mut();
-            file.read_pieces(&name, layout.piece(PIECE), |first, piece| layout.piece_to_model(first, piece, value))
+        let read = |(Planned { path, name, layout }, value): (Planned, &mut Tensor)| {
+            let (value, mut finite) = (value.data_mut(), true);
+            file.read_pieces(&name, layout.piece(PIECE), |first, piece| {
+                finite &= first_non_finite(piece).is_none();
+                layout.piece_to_model(first, piece, value);
+            })?;
+            Ok((!finite).then_some(path))
         };
-        let outcomes: Vec<_> = reads.into_par_iter().with_max_len(1).map(read).collect();
-        outcomes.into_iter().collect::<Result<(), _>>()?;
+        let outcomes: Vec<Result<Option<String>, WeightsError>> =
+            reads.into_par_iter().with_max_len(1).map(read).collect();
+        report.not_finite = outcomes.into_iter().filter_map(Result::transpose).collect::<Result<_, _>>()?;
+        report.not_finite.sort();
+        if !self.lenient && !report.not_finite.is_empty() {
+            return Err(WeightsError::NotFinite { path: file.name().into(), report: Box::new(report) });
+        }
         Ok(report)
     }
 
@@ -152,15 +161,10 @@ impl WeightLoader {
         Ok(())
     }
 
-    /// What is to become of each name, and for each parameter that is to be loaded its path, its name in the file, and how
-    /// it lies there.
-    fn compare(
-        &self,
-        model: &Model,
-        file: &WeightFile,
-        names: &Names,
-    ) -> (LoadReport, Vec<(String, String, FileLayout)>) {
-        let mut report = LoadReport { metadata: file.metadata().clone(), ..LoadReport::default() };
+    /// What is to become of each name, and the parameters that are to be loaded.
+    fn compare(&self, model: &Model, file: &WeightFile, names: &Names) -> (LoadReport, Vec<Planned>) {
+        let (metadata, unused) = (file.metadata().clone(), names.unused.clone());
+        let mut report = LoadReport { metadata, unused, ..LoadReport::default() };
         let mut planned = Vec::new();
         let mut left_out = BTreeSet::new();
         for (parameter, value) in model.parameters().iter() {
@@ -189,7 +193,7 @@ impl WeightLoader {
                 report.unreadable.push((path.clone(), info.dtype));
             } else {
                 report.loaded.push(path.clone());
-                planned.push((path.clone(), name.clone(), layout));
+                planned.push(Planned { path: path.clone(), name: name.clone(), layout });
             }
         }
         for path in names.paths().filter(|path| model.parameters().get(path).is_none()) {
@@ -202,6 +206,15 @@ impl WeightLoader {
         report.left_out = left_out.into_iter().collect();
         (report, planned)
     }
+}
+
+/// A parameter that is to be loaded.
+struct Planned {
+    path: String,
+    /// Its name in the file.
+    name: String,
+    /// How it lies there.
+    layout: FileLayout,
 }
 
 /// Whether only PyTorch needs it: how many batches the running statistics of a normalisation have seen.
