@@ -41,10 +41,12 @@ impl NetworkArguments {
     /// The network with its weights, for pictures of the size that the description says.
     pub fn load(&self, description: &NetworkDescription) -> Result<Model, Box<dyn Error>> {
         let network = by_name(&description.network, description.classes)?;
+        let loader = self.rename.iter().fold(network.loader(), |loader, (from, to)| loader.rename(from, to));
         let mut model = Model::zeroed(network.layer, description.sample)?;
-        let rules = self.rename.iter();
-        let loader = rules.fold(WeightLoader::new(), |loader, (from, to)| loader.rename(from, to));
-        loader.load(&mut model, &self.weights)?;
+        let report = loader.load(&mut model, &self.weights)?;
+        for from in report.unused {
+            eprintln!("note: --rename {from}=…: no name in {} begins with it", self.weights.display());
+        }
         Ok(model)
     }
 }

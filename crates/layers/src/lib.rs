@@ -30,6 +30,7 @@
 mod activation;
 mod affine;
 mod batch_norm;
+mod bottleneck;
 mod branches;
 mod conv2d;
 mod conv_transpose2d;
@@ -51,6 +52,7 @@ mod sub_sampling;
 
 pub use activation::Activation;
 pub use batch_norm::BatchNorm;
+pub use bottleneck::Bottleneck;
 pub use branches::Branches;
 pub use conv_transpose2d::ConvTranspose2d;
 pub use conv2d::Conv2d;

@@ -48,6 +48,9 @@ fn shapes() {
         assert_eq!(output_of(shortcut.to(8, 2), &[7, 6, 3]), "[N, 4, 3, 8]");
     }
     assert_eq!(output_of(Residual::new(Conv2d::new(8, 3).same()), &[7, 6, 8]), "[N, 7, 6, 8]");
+    assert_eq!(output_of(Bottleneck::new(4, 16).stride(2), &[7, 6, 3]), "[N, 4, 3, 16]");
+    assert_eq!(output_of(Bottleneck::new(4, 16).stride(2).v1().groups(2), &[7, 6, 3]), "[N, 4, 3, 16]");
+    assert_eq!(output_of(Residual::new(Bottleneck::new(4, 16)), &[7, 6, 16]), "[N, 7, 6, 16]");
     assert_eq!(output_of(Reshape(vec![6, 2]), &[2, 3, 2]), "[N, 6, 2]");
     assert_eq!(output_of(RadialBasis::new(3, vec![1.0; 12]), &[4]), "[N, 3]");
 }
@@ -189,6 +192,28 @@ fn a_residual_block_of_zeros_is_the_identity() {
         let positive: Vec<f32> = x.data().iter().map(|v| v.max(0.0)).collect();
         assert_eq!(model.predict(&x).unwrap().data(), positive, "{shortcut:?}");
     }
+}
+
+/// Where the stride is, and whether there are biases, is seen in the work and in the parameters.
+#[test]
+fn bottlenecks_have_the_work_and_the_parameters_of_their_settings() {
+    let cost = |layer: Bottleneck| {
+        let summary = Model::of(layer, [8, 8, 16], 0).unwrap().summary();
+        (summary.trained, summary.macs)
+    };
+    let (first, middle, last) = (16 * 4, 9 * 4 * 4, 4 * 16);
+    let weights = first + middle + last;
+    let usual = Bottleneck::new(4, 16).stride(2);
+    assert_eq!(cost(usual), (weights + 2 * (4 + 4 + 16), (64 * first + 16 * (middle + last)) as u64));
+    assert_eq!(cost(usual.v1()), (weights + 2 * (4 + 4 + 16), (16 * weights) as u64));
+    assert_eq!(cost(usual.v1().batch_norm(false)), (weights + 4 + 4 + 16, (16 * weights) as u64));
+    let grouped = first + middle / 2 + last;
+    assert_eq!(cost(usual.v1().groups(2).batch_norm(false)), (grouped + 4 + 4 + 16, (16 * grouped) as u64));
+    let constant =
+        usual.batch_norm(false).weight_init(|channels, kernel| Init::Constant((10 * channels + kernel) as f32));
+    let model = Model::of(constant, [8, 8, 16], 0).unwrap();
+    let value = |path: &str| model.parameters().value(path).unwrap().data()[0];
+    assert_eq!(["conv1.weight", "conv2.weight", "conv3.weight"].map(value), [41.0, 43.0, 161.0]);
 }
 
 #[test]
@@ -375,6 +400,11 @@ fn mistakes_have_their_sentences() {
         (
             mistake(Shortcut::ZeroPad.to(64, 0), picture),
             "layer (Shortcut): the pooling stride is 0 x 0: both must be 1 or more",
+        ),
+        (
+            mistake(Bottleneck::new(6, 8).groups(4), picture),
+            "layer.conv2 (Conv2d): expected a number of input channels on axis C that groups = 4 divides, got 6 in \
+             [N, 8, 8, 6] from layer (Bottleneck)",
         ),
         (mistake(Dropout(1.0), picture), "layer (Dropout): the probability 1 is not in [0, 1)"),
         (

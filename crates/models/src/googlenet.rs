@@ -49,6 +49,11 @@ const BLOCKS: [(&str, Widths); 9] = [
 impl GoogLeNet {
     /// Torchvision's: 6,624,904 parameters with 1000 classes. Its large filters are 3×3, a mistake that its authors keep
     /// because the published weights have it.
+    ///
+    /// These weights expect pixels from −1 to 1, `(x − 0.5) / 0.5`, and not the statistics of ImageNet, which torchvision's
+    /// `transform_input` undoes inside of its network: `by_name("googlenet")` says so in
+    /// [`Network::pixels`](crate::Network::pixels), and the [`loader`](crate::Network::loader) of that network leaves out
+    /// the auxiliary heads, which the file has.
     pub fn new(classes: usize) -> GoogLeNet {
         GoogLeNet { classes, form: Form::Torchvision, heads: Heads::Main }
     }
@@ -178,7 +183,7 @@ impl Layer for GoogLeNet {
 mod tests {
     use super::*;
     use crate::testing::{size, summary};
-    use ocelli_graph::Model;
+    use ocelli_graph::{Batch, Key, Mode, Model, Objective, Tensor, Wrt};
 
     #[test]
     fn counts_are_the_published_ones() {
@@ -216,8 +221,54 @@ mod tests {
         let alone = Model::zeroed(GoogLeNet::new(4), [64, 64, 3]).unwrap();
         let memory = |model: &Model| model.plan(1, &["output"]).unwrap().peak_bytes();
         assert_eq!(memory(&model), memory(&alone));
-        assert!(model.objective(|trace| GoogLeNet::loss(trace, &trace.labels("labels"), 0.3)).is_ok());
         let refused = alone.objective(|trace| GoogLeNet::loss(trace, &trace.labels("labels"), 0.3)).unwrap_err();
         assert!(refused.to_string().contains("nothing is called \"aux1\""), "{refused}");
+    }
+
+    const CLASSES: usize = 3;
+    const LABELS: [u32; 4] = [2, 0, 1, 0];
+    /// The heads, what their biases are called, and what they weigh (Szegedy et al. 2014, section 5).
+    const HEADS: [(&str, &str, f64); 3] =
+        [("output", "fc.bias", 1.0), ("aux1", "aux1.fc2.bias", 0.3), ("aux2", "aux2.fc2.bias", 0.3)];
+
+    /// A network with its heads, the objective of its loss, and a batch.
+    fn with_heads() -> (Model, Objective, Batch) {
+        let model = Model::of(GoogLeNet::new(CLASSES).auxiliary_heads(), [64, 64, 3], 7).unwrap();
+        let loss = |trace: &Trace| GoogLeNet::loss(trace, &trace.labels("labels"), 0.3);
+        let objective = model.objective_of(Mode::TrainWithoutDropout, Wrt::Parameters, loss).unwrap();
+        let x = Tensor::uniform([LABELS.len(), 64, 64, 3], Key::new(3));
+        let batch = Batch::new().with("input", x).with("labels", Tensor::from(LABELS.to_vec()));
+        (model, objective.watching(&HEADS.map(|(head, ..)| head)).unwrap(), batch)
+    }
+
+    /// Mean cross-entropy of logits, and its gradient for the biases behind them: the mean of softmax − label.
+    fn cross_entropy(logits: &[f32]) -> (f64, [f64; CLASSES]) {
+        let (mut loss, mut gradient) = (0.0, [0.0; CLASSES]);
+        for (row, label) in logits.chunks(CLASSES).zip(LABELS) {
+            let exponentials: Vec<f64> = row.iter().map(|&logit| f64::from(logit).exp()).collect();
+            let sum: f64 = exponentials.iter().sum();
+            loss -= (exponentials[label as usize] / sum).ln() / LABELS.len() as f64;
+            for (class, exponential) in exponentials.iter().enumerate() {
+                let wanted = if class == label as usize { 1.0 } else { 0.0 };
+                gradient[class] += (exponential / sum - wanted) / LABELS.len() as f64;
+            }
+        }
+        (loss, gradient)
+    }
+
+    #[test]
+    fn the_loss_is_that_of_the_result_and_three_tenths_of_those_of_the_heads() {
+        let (model, mut objective, batch) = with_heads();
+        let step = objective.evaluate(&model, &batch).unwrap();
+        let mut expected = 0.0;
+        for (head, bias, weight) in HEADS {
+            let (loss, gradient) = cross_entropy(step.activation(head).unwrap());
+            expected += weight * loss;
+            for (got, by_definition) in step.gradient(bias).unwrap().iter().zip(gradient) {
+                let difference = f64::from(*got) - weight * by_definition;
+                assert!(difference.abs() < 1e-6, "{bias}: {got}, expected {}", weight * by_definition);
+            }
+        }
+        assert!((f64::from(step.loss()) - expected).abs() < 1e-6, "{}, expected {expected}", step.loss());
     }
 }

@@ -42,7 +42,7 @@ pub use digit_codes::digit_codes;
 pub use googlenet::GoogLeNet;
 pub use lenet::{LeNet5, LeNet5Of1998, PENALTY};
 pub use network_file::{NetworkDescription, NetworkError, load_network, save_network};
-pub use registry::{Network, UnknownNetwork, by_name, network_names};
+pub use registry::{Network, PixelStatistics, UnknownNetwork, by_name, network_names};
 pub use resnet::ResNet;
 pub use resnet_cifar::CifarResNet;
 pub use squeezenet::SqueezeNet;

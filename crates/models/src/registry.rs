@@ -1,8 +1,9 @@
 //! Networks by name, for programs whose user chooses.
 
-use crate::{AlexNet, Best, CifarResNet, GoogLeNet, LeNet5, ResNet, SqueezeNet, Vgg};
+use crate::{AlexNet, AlexNetOf2012, Best, CifarResNet, GoogLeNet, LeNet5, ResNet, SqueezeNet, Vgg, WeightLoader};
 use ocelli_graph::{Layer, Node, func};
 use ocelli_layers::Shortcut;
+use std::sync::LazyLock;
 
 /// A network that was asked for by its name.
 pub struct Network {
@@ -10,94 +11,191 @@ pub struct Network {
     pub name: &'static str,
     /// Height, width and channels of the pictures that it was published for.
     pub sample: [usize; 3],
+    /// What its published weights expect of pixels.
+    pub pixels: PixelStatistics,
     /// How many classes it tells apart.
     pub classes: usize,
     /// Which of its scores is the answer.
     pub best: Best,
+    /// Paths of tensors that published files have and the network does not: what only training needed.
+    pub training_only: &'static [&'static str],
     /// The network.
     pub layer: Box<dyn Layer + Send + Sync>,
 }
 
+impl Network {
+    /// A loader for published weights of this network: what they have beyond it is reported as left out, and is no mistake.
+    ///
+    /// ```
+    /// use ocelli_graph::Model;
+    /// use ocelli_models::{Metadata, by_name, save_weights};
+    /// let path = std::env::temp_dir().join(format!("ocelli-doc-heads-{}.safetensors", std::process::id()));
+    /// let trained = Model::of(by_name("googlenet_aux", 3)?.layer, [64, 64, 3], 0)?;
+    /// save_weights(&trained, &path, &Metadata::new())?;
+    ///
+    /// let network = by_name("googlenet", 3)?;
+    /// let loader = network.loader();
+    /// let report = loader.load(&mut Model::zeroed(network.layer, [64, 64, 3])?, &path)?;
+    /// assert!(report.left_out.iter().all(|path| path.starts_with("aux")));
+    /// # std::fs::remove_file(path)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn loader(&self) -> WeightLoader {
+        self.training_only.iter().fold(WeightLoader::new(), |loader, path| loader.ignore(*path))
+    }
+}
+
+/// How pixels are normalised: `y = (x − mean) / deviation`, with `x` from 0 to 1, for each channel.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PixelStatistics {
+    /// What is subtracted from each channel.
+    pub mean: &'static [f32],
+    /// What each channel is then divided by.
+    pub deviation: &'static [f32],
+}
+
 /// There is no such network.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no network is called \"{name}\"; there are: {}", network_names().collect::<Vec<_>>().join(", "))]
+#[error("no network is called \"{name}\"; there are, with or without what is in brackets: {}", NETWORKS.families.join(", "))]
 pub struct UnknownNetwork {
     /// What was asked for.
     pub name: String,
 }
 
-type Make = fn(usize) -> Box<dyn Layer + Send + Sync>;
-
 /// What a network was published for.
+#[derive(Clone, Copy)]
 struct Task {
     /// Height, width and channels of pictures.
     sample: [usize; 3],
+    pixels: PixelStatistics,
     classes: usize,
     best: Best,
+    training_only: &'static [&'static str],
 }
 
-const DIGITS: Task = Task { sample: [32, 32, 1], classes: 10, best: Best::Largest };
-const IMAGENET: Task = Task { sample: [224, 224, 3], classes: 1000, best: Best::Largest };
-const CIFAR: Task = Task { sample: [32, 32, 3], classes: 10, best: Best::Largest };
-
-macro_rules! networks {
-    ($($name:literal $task:expr => $make:expr;)*) => {
-        &[$(($name, $task, |classes| Box::new($make(classes)))),*]
-    };
-}
-
-const NETWORKS: &[(&str, Task, Make)] = networks! {
-    "lenet5" DIGITS => LeNet5::modern;
-    "lenet5_1998" Task { best: Best::Smallest, ..DIGITS } => ten_digits;
-    "alexnet" IMAGENET => AlexNet::new;
-    "alexnet_2012" Task { sample: [227, 227, 3], ..IMAGENET } => AlexNet::of_2012;
-    "vgg11" IMAGENET => Vgg::vgg11;
-    "vgg11_bn" IMAGENET => |classes| Vgg::vgg11(classes).batch_norm();
-    "vgg13" IMAGENET => Vgg::vgg13;
-    "vgg13_bn" IMAGENET => |classes| Vgg::vgg13(classes).batch_norm();
-    "vgg16" IMAGENET => Vgg::vgg16;
-    "vgg16_bn" IMAGENET => |classes| Vgg::vgg16(classes).batch_norm();
-    "vgg19" IMAGENET => Vgg::vgg19;
-    "vgg19_bn" IMAGENET => |classes| Vgg::vgg19(classes).batch_norm();
-    "vgg16_average_pooling" IMAGENET => |classes| Vgg::vgg16(classes).average_pooling();
-    "vgg19_average_pooling" IMAGENET => |classes| Vgg::vgg19(classes).average_pooling();
-    "googlenet" IMAGENET => GoogLeNet::new;
-    "googlenet_2014" IMAGENET => GoogLeNet::of_2014;
-    "squeezenet1_0" IMAGENET => SqueezeNet::v1_0;
-    "squeezenet1_1" IMAGENET => SqueezeNet::v1_1;
-    "resnet18" IMAGENET => ResNet::resnet18;
-    "resnet34" IMAGENET => ResNet::resnet34;
-    "resnet50" IMAGENET => ResNet::resnet50;
-    "resnet50_v1" IMAGENET => |classes| ResNet::resnet50(classes).v1();
-    "resnet101" IMAGENET => ResNet::resnet101;
-    "resnet152" IMAGENET => ResNet::resnet152;
-    "resnet18_folded" IMAGENET => |classes| ResNet::resnet18(classes).folded();
-    "resnet34_folded" IMAGENET => |classes| ResNet::resnet34(classes).folded();
-    "resnet50_folded" IMAGENET => |classes| ResNet::resnet50(classes).folded();
-    "resnet50_v1_folded" IMAGENET => |classes| ResNet::resnet50(classes).v1().folded();
-    "plain18" IMAGENET => |classes| ResNet::resnet18(classes).plain();
-    "plain34" IMAGENET => |classes| ResNet::resnet34(classes).plain();
-    "wide_resnet50_2" IMAGENET => ResNet::wide_resnet50_2;
-    "resnext50_32x4d" IMAGENET => ResNet::resnext50_32x4d;
-    "cifar_resnet20" CIFAR => CifarResNet::resnet20;
-    "cifar_resnet20_b" CIFAR => |classes| CifarResNet::resnet20(classes).shortcut(Shortcut::Projection);
-    "cifar_resnet32" CIFAR => CifarResNet::resnet32;
-    "cifar_resnet44" CIFAR => CifarResNet::resnet44;
-    "cifar_resnet56" CIFAR => CifarResNet::resnet56;
-    "cifar_resnet110" CIFAR => CifarResNet::resnet110;
-    "cifar_plain20" CIFAR => |classes| CifarResNet::resnet20(classes).plain();
-    "cifar_plain56" CIFAR => |classes| CifarResNet::resnet56(classes).plain();
+const DIGITS: Task = Task {
+    sample: [32, 32, 1],
+    pixels: PixelStatistics { mean: &[0.0], deviation: &[1.0] },
+    classes: 10,
+    best: Best::Largest,
+    training_only: &[],
 };
+/// From −0.1 (paper) to 1.175 (ink).
+const DIGITS_OF_1998: Task = Task {
+    pixels: PixelStatistics { mean: &[0.1 / 1.275], deviation: &[1.0 / 1.275] },
+    best: Best::Smallest,
+    ..DIGITS
+};
+const IMAGENET: Task = Task {
+    sample: [224, 224, 3],
+    pixels: PixelStatistics { mean: &[0.485, 0.456, 0.406], deviation: &[0.229, 0.224, 0.225] },
+    classes: 1000,
+    ..DIGITS
+};
+/// Torchvision's weights came from TensorFlow, which maps pixels to [−1, 1]; its `transform_input` undoes the statistics of
+/// ImageNet to that end. Its files have the auxiliary heads, which it drops when it has loaded them.
+const GOOGLENET: Task = Task {
+    pixels: PixelStatistics { mean: &[0.5; 3], deviation: &[0.5; 3] },
+    training_only: &["aux1", "aux2"],
+    ..IMAGENET
+};
+const CIFAR: Task = Task { sample: [32, 32, 3], classes: 10, ..IMAGENET };
+
+/// What may follow the name of a network, and what the network then is.
+type Variant<N> = (&'static str, fn(N) -> N);
+
+const ALEXNET_OF_2012: &[Variant<AlexNetOf2012>] = &[("_ungrouped", AlexNetOf2012::ungrouped)];
+const VGG: &[Variant<Vgg>] = &[("_bn", Vgg::batch_norm), ("_average_pooling", Vgg::average_pooling)];
+const HEADS: &[Variant<GoogLeNet>] = &[("_aux", GoogLeNet::auxiliary_heads)];
+const RESNET: &[Variant<ResNet>] = &[("_folded", ResNet::folded)];
+const BOTTLENECKS: &[Variant<ResNet>] = &[("_v1", ResNet::v1), ("_folded", ResNet::folded)];
+const CIFAR_RESNET: &[Variant<CifarResNet>] = &[("_b", |network| network.shortcut(Shortcut::Projection))];
+
+type Make = dyn Fn(usize) -> Box<dyn Layer + Send + Sync> + Send + Sync;
+
+#[derive(Default)]
+struct Registry {
+    /// Names, and their variants in brackets.
+    families: Vec<String>,
+    networks: Vec<(String, Task, Box<Make>)>,
+}
+
+impl Registry {
+    /// A network, and what it is with each choice of its variants.
+    fn add<N>(&mut self, task: Task, name: &str, make: fn(usize) -> N, variants: &[Variant<N>])
+    where
+        N: Layer + Send + Sync + 'static,
+    {
+        self.families.push(variants.iter().fold(name.into(), |name, (suffix, _)| format!("{name}[{suffix}]")));
+        for choice in 0..1 << variants.len() {
+            let chosen = variants.iter().enumerate().filter(|(number, _)| choice >> number & 1 == 1);
+            let chosen: Vec<Variant<N>> = chosen.map(|(_, variant)| *variant).collect();
+            let name = chosen.iter().fold(name.to_string(), |name, (suffix, _)| name + suffix);
+            let make: Box<Make> = Box::new(move |classes| {
+                Box::new(chosen.iter().fold(make(classes), |network, (_, variant)| variant(network)))
+            });
+            self.networks.push((name, task, make));
+        }
+    }
+}
+
+static NETWORKS: LazyLock<Registry> = LazyLock::new(|| {
+    let mut list = Registry::default();
+    list.add(DIGITS, "lenet5", LeNet5::modern, &[]);
+    list.add(DIGITS_OF_1998, "lenet5_1998", ten_digits, &[]);
+    list.add(IMAGENET, "alexnet", AlexNet::new, &[]);
+    list.add(Task { sample: [227, 227, 3], ..IMAGENET }, "alexnet_2012", AlexNet::of_2012, ALEXNET_OF_2012);
+    list.add(IMAGENET, "vgg11", Vgg::vgg11, VGG);
+    list.add(IMAGENET, "vgg13", Vgg::vgg13, VGG);
+    list.add(IMAGENET, "vgg16", Vgg::vgg16, VGG);
+    list.add(IMAGENET, "vgg19", Vgg::vgg19, VGG);
+    list.add(GOOGLENET, "googlenet", GoogLeNet::new, HEADS);
+    list.add(Task { pixels: IMAGENET.pixels, ..GOOGLENET }, "googlenet_2014", GoogLeNet::of_2014, HEADS);
+    list.add(IMAGENET, "squeezenet1_0", SqueezeNet::v1_0, &[]);
+    list.add(IMAGENET, "squeezenet1_1", SqueezeNet::v1_1, &[]);
+    list.add(IMAGENET, "resnet18", ResNet::resnet18, RESNET);
+    list.add(IMAGENET, "resnet34", ResNet::resnet34, RESNET);
+    list.add(IMAGENET, "resnet50", ResNet::resnet50, BOTTLENECKS);
+    list.add(IMAGENET, "resnet101", ResNet::resnet101, BOTTLENECKS);
+    list.add(IMAGENET, "resnet152", ResNet::resnet152, BOTTLENECKS);
+    list.add(IMAGENET, "wide_resnet50_2", ResNet::wide_resnet50_2, RESNET);
+    list.add(IMAGENET, "wide_resnet101_2", ResNet::wide_resnet101_2, RESNET);
+    list.add(IMAGENET, "resnext50_32x4d", ResNet::resnext50_32x4d, RESNET);
+    list.add(IMAGENET, "plain18", |classes| ResNet::resnet18(classes).plain(), &[]);
+    list.add(IMAGENET, "plain34", |classes| ResNet::resnet34(classes).plain(), &[]);
+    list.add(CIFAR, "cifar_resnet20", CifarResNet::resnet20, CIFAR_RESNET);
+    list.add(CIFAR, "cifar_resnet32", CifarResNet::resnet32, CIFAR_RESNET);
+    list.add(CIFAR, "cifar_resnet44", CifarResNet::resnet44, CIFAR_RESNET);
+    list.add(CIFAR, "cifar_resnet56", CifarResNet::resnet56, CIFAR_RESNET);
+    list.add(CIFAR, "cifar_resnet110", CifarResNet::resnet110, CIFAR_RESNET);
+    list.add(CIFAR, "cifar_plain20", |classes| CifarResNet::resnet20(classes).plain(), &[]);
+    list.add(CIFAR, "cifar_plain32", |classes| CifarResNet::resnet32(classes).plain(), &[]);
+    list.add(CIFAR, "cifar_plain44", |classes| CifarResNet::resnet44(classes).plain(), &[]);
+    list.add(CIFAR, "cifar_plain56", |classes| CifarResNet::resnet56(classes).plain(), &[]);
+    list.add(CIFAR, "cifar_plain110", |classes| CifarResNet::resnet110(classes).plain(), &[]);
+    list
+});
 
 /// The names that [`by_name`] knows.
 pub fn network_names() -> impl Iterator<Item = &'static str> {
-    NETWORKS.iter().map(|(name, ..)| *name)
+    NETWORKS.networks.iter().map(|(name, ..)| name.as_str())
 }
 
 /// The network called `name`, for so many classes; `None` for as many as it was published for.
 ///
-/// Variants go by names of their own: `vgg19_average_pooling` for style transfer, `resnet50_folded` for weights without batch
-/// normalisations, `plain34` for the network without shortcuts.
+/// Variants follow the name, in this order:
+///
+/// | after | | |
+/// |---|---|---|
+/// | `vgg11`, `vgg13`, `vgg16`, `vgg19` | `_bn` | batch normalisations |
+/// | | `_average_pooling` | average pooling, for style transfer |
+/// | `googlenet`, `googlenet_2014` | `_aux` | auxiliary heads, for training |
+/// | `alexnet_2012` | `_ungrouped` | every filter sees all channels |
+/// | `resnet50`, `resnet101`, `resnet152` | `_v1` | strides as published: on the first convolution of a block |
+/// | every ResNet for ImageNet | `_folded` | no batch normalisations, for weights that they were folded into |
+/// | `cifar_resnet20` and deeper | `_b` | projections where shapes change |
+///
+/// `plain18` and `cifar_plain20` and their like have no shortcuts.
 ///
 /// # Errors
 /// [`UnknownNetwork`], whose text lists the names.
@@ -105,16 +203,17 @@ pub fn network_names() -> impl Iterator<Item = &'static str> {
 /// ```
 /// use ocelli_graph::Model;
 /// use ocelli_models::by_name;
-/// let network = by_name("cifar_resnet20", None)?;
+/// let network = by_name("cifar_resnet20_b", None)?;
 /// let model = Model::of(network.layer, network.sample, 0)?;
-/// assert_eq!(model.parameters().trained_count(), 269_722);
+/// assert_eq!(model.parameters().trained_count(), 272_474);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn by_name(name: &str, classes: impl Into<Option<usize>>) -> Result<Network, UnknownNetwork> {
-    let found = NETWORKS.iter().find(|(known, ..)| *known == name);
+    let found = NETWORKS.networks.iter().find(|(known, ..)| known == name);
     let (name, task, make) = found.ok_or_else(|| UnknownNetwork { name: name.into() })?;
+    let Task { sample, pixels, best, training_only, .. } = *task;
     let classes = classes.into().unwrap_or(task.classes);
-    Ok(Network { name, sample: task.sample, classes, best: task.best, layer: make(classes) })
+    Ok(Network { name, sample, pixels, classes, best, training_only, layer: make(classes) })
 }
 
 /// The network of 1998, whose codes are those of the ten digits.
@@ -128,17 +227,28 @@ fn ten_digits(classes: usize) -> impl Layer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ocelli_graph::Model;
+    use crate::{Metadata, WeightFile, save_tensors};
+    use ocelli_graph::{Graph, Model, ParameterRole, Tensor};
+    use std::collections::BTreeMap;
+
+    /// What a network has to train, without memory for it.
+    fn trained(network: Network) -> usize {
+        let graph =
+            Graph::of(network.layer, network.sample).unwrap_or_else(|error| panic!("{}: {error}", network.name));
+        let parameters = graph.parameters.values().filter(|spec| spec.role == ParameterRole::Trained);
+        parameters.map(|spec| graph.values[spec.value].shape.len(1)).sum()
+    }
 
     #[test]
     fn every_network_builds() {
         for name in network_names() {
             let classes = if name == "lenet5_1998" { 10 } else { 7 };
             let network = by_name(name, classes).unwrap();
-            let model = Model::zeroed(network.layer, network.sample).unwrap_or_else(|error| panic!("{name}: {error}"));
-            let output = model.graph().find("output").unwrap();
-            assert_eq!(model.graph().values[output].shape.to_string(), format!("[N, {classes}]"), "{name}");
             assert_eq!(network.classes, classes);
+            assert_eq!([network.pixels.mean, network.pixels.deviation].map(<[f32]>::len), [network.sample[2]; 2]);
+            let graph = Graph::of(network.layer, network.sample).unwrap_or_else(|error| panic!("{name}: {error}"));
+            let output = graph.find("output").unwrap();
+            assert_eq!(graph.values[output].shape.to_string(), format!("[N, {classes}]"), "{name}");
         }
         let network = by_name("lenet5_1998", 7).unwrap();
         let refused = Model::zeroed(network.layer, network.sample).unwrap_err().to_string();
@@ -146,23 +256,136 @@ mod tests {
     }
 
     #[test]
+    fn counts_are_the_published_ones() {
+        let counts = [
+            ("lenet5", 61_706),
+            ("lenet5_1998", 60_000),
+            ("alexnet", 61_100_840),
+            ("alexnet_2012", 60_965_224),
+            ("alexnet_2012_ungrouped", 62_378_344),
+            ("vgg11", 132_863_336),
+            ("vgg13", 133_047_848),
+            ("vgg16", 138_357_544),
+            ("vgg16_bn", 138_365_992),
+            ("vgg16_bn_average_pooling", 138_365_992),
+            ("vgg19", 143_667_240),
+            ("vgg19_bn", 143_678_248),
+            ("vgg19_average_pooling", 143_667_240),
+            ("googlenet", 6_624_904),
+            ("googlenet_aux", 13_004_888),
+            ("googlenet_2014", 6_998_552),
+            ("googlenet_2014_aux", 13_378_280),
+            ("squeezenet1_0", 1_248_424),
+            ("squeezenet1_1", 1_235_496),
+            ("resnet18", 11_689_512),
+            ("resnet34", 21_797_672),
+            ("resnet50", 25_557_032),
+            ("resnet50_v1", 25_557_032),
+            ("resnet101", 44_549_160),
+            ("resnet101_v1", 44_549_160),
+            ("resnet152", 60_192_808),
+            ("resnet152_v1", 60_192_808),
+            ("wide_resnet50_2", 68_883_240),
+            ("wide_resnet101_2", 126_886_696),
+            ("resnext50_32x4d", 25_028_904),
+            ("cifar_resnet20", 269_722),
+            ("cifar_resnet20_b", 272_474),
+            ("cifar_resnet32", 464_154),
+            ("cifar_resnet32_b", 466_906),
+            ("cifar_resnet44", 658_586),
+            ("cifar_resnet44_b", 661_338),
+            ("cifar_resnet56", 853_018),
+            ("cifar_resnet56_b", 855_770),
+            ("cifar_resnet110", 1_727_962),
+            ("cifar_resnet110_b", 1_730_714),
+            // Option A has no parameters of its own.
+            ("cifar_plain20", 269_722),
+            ("cifar_plain32", 464_154),
+            ("cifar_plain44", 658_586),
+            ("cifar_plain56", 853_018),
+            ("cifar_plain110", 1_727_962),
+        ];
+        for (name, count) in counts {
+            assert_eq!(trained(by_name(name, None).unwrap()), count, "{name}");
+        }
+    }
+
+    #[test]
     fn variants_have_names() {
         let of = |name: &str| {
             let Network { layer, sample, .. } = by_name(name, None).unwrap();
-            let graph = ocelli_graph::Graph::of(layer, sample).unwrap();
+            let graph = Graph::of(layer, sample).unwrap();
             let kinds: Vec<String> = graph.calls.iter().map(|call| call.kind.clone()).collect();
             move |kind: &str| kinds.iter().filter(|known| *known == kind).count()
         };
-        let style = of("vgg19_average_pooling");
-        assert_eq!((style("MaxPool2d"), style("AvgPool2d")), (0, 5));
+        let style = of("vgg19_bn_average_pooling");
+        assert_eq!((style("MaxPool2d"), style("AvgPool2d"), style("BatchNorm")), (0, 5, 16));
         let (usual, folded, plain) = (of("resnet18"), of("resnet18_folded"), of("plain18"));
         assert_eq!([&usual, &folded, &plain].map(|of| of("BatchNorm")), [20, 0, 17]);
         assert_eq!([&usual, &folded, &plain].map(|of| of("Conv2d")), [20, 20, 17]);
+        let macs = |name: &str| {
+            let network = by_name(name, None).unwrap();
+            Model::zeroed(network.layer, network.sample).unwrap().summary().macs
+        };
+        assert_eq!(macs("resnet50_v1"), 3_857_973_248);
+        assert!(macs("resnet101_v1") < macs("resnet101"));
+    }
+
+    /// A file with every tensor that torchvision's has: with both heads, and the counters of normalisations.
+    #[test]
+    fn torchvisions_file_of_googlenet_loads_without_its_heads() {
+        let network = by_name("googlenet_aux", None).unwrap();
+        let whole = Graph::of(network.layer, network.sample).unwrap();
+        let mut names: Vec<&str> = whole.parameters.keys().map(String::as_str).collect();
+        let counters: Vec<String> = names
+            .iter()
+            .filter_map(|name| Some(format!("{}num_batches_tracked", name.strip_suffix("running_mean")?)))
+            .collect();
+        names.extend(counters.iter().map(String::as_str));
+        assert_eq!(names.iter().filter(|name| name.starts_with("aux")).count(), 2 * (6 + 4));
+        let network = by_name("googlenet", None).unwrap();
+        let loader = network.loader();
+        let mut model = Model::zeroed(network.layer, network.sample).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("googlenet.safetensors");
+        let tensors: BTreeMap<String, Tensor> = names
+            .iter()
+            .map(|name| {
+                let parameter = model.parameters().get(name).zip(model.parameters().value(name));
+                let tensor = parameter.map(|(parameter, value)| crate::in_file_layout(parameter, value));
+                (name.to_string(), tensor.unwrap_or_else(|| Tensor::zeros([1])))
+            })
+            .collect();
+        save_tensors(&tensors, &path, &Metadata::new()).unwrap();
+
+        let strict = WeightLoader::new().load(&mut model, &path).unwrap_err().to_string();
+        assert!(strict.contains("aux1.conv.bn.bias"), "{strict}");
+        let report = loader.load_from(&mut model, &mut WeightFile::open(&path).unwrap()).unwrap();
+        assert_eq!(report.loaded.len(), model.parameters().iter().count());
+        assert_eq!(report.left_out.iter().filter(|name| name.starts_with("aux")).count(), 20);
+        assert_eq!(report.left_out.len(), 20 + 57, "and the counters of 57 normalisations");
+    }
+
+    /// Torchvision's `transform_input`: of what ImageNet's statistics made of a pixel, what [−1, 1] makes of it.
+    #[test]
+    fn googlenets_pixels_are_what_torchvision_makes_of_them() {
+        let [ours, usual] = ["googlenet", "resnet18"].map(|name| by_name(name, None).unwrap().pixels);
+        for channel in 0..3 {
+            let (mean, deviation) = (usual.mean[channel], usual.deviation[channel]);
+            for pixel in [0.0, 0.3, 1.0] {
+                let normalised = (pixel - mean) / deviation;
+                let transformed = normalised * (deviation / 0.5) + (mean - 0.5) / 0.5;
+                let got = (pixel - ours.mean[channel]) / ours.deviation[channel];
+                assert!((got - transformed).abs() < 1e-6, "{got} for {transformed}");
+            }
+        }
     }
 
     #[test]
     fn other_names_are_refused_with_the_list() {
         let refused = by_name("lenet", 10).err().unwrap().to_string();
-        assert!(refused.starts_with("no network is called \"lenet\"; there are: lenet5, lenet5_1998, "), "{refused}");
+        let start = "no network is called \"lenet\"; there are, with or without what is in brackets: lenet5, lenet5_1998, \
+                     alexnet, alexnet_2012[_ungrouped], vgg11[_bn][_average_pooling], ";
+        assert!(refused.starts_with(start), "{refused}");
     }
 }

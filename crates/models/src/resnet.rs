@@ -1,7 +1,7 @@
 //! ResNet (He, Zhang, Ren and Sun 2015) for large pictures, and its wide and grouped relatives.
 
 use ocelli_graph::{Layer, Node};
-use ocelli_layers::{BatchNorm, Conv2d, Dense, Init, MaxPool2d, Padding, Shortcut};
+use ocelli_layers::{BatchNorm, Bottleneck, Conv2d, Dense, Init, MaxPool2d, Padding, Shortcut};
 
 /// Residual networks under torchvision's names. The 1×1 projections of paper option B are where shapes change.
 ///
@@ -89,6 +89,11 @@ impl ResNet {
         ResNet::bottleneck([3, 4, 6, 3], classes, [1, 128])
     }
 
+    /// ResNet-101 with 3×3 convolutions of twice the channels: 126,886,696 parameters with 1000 classes.
+    pub fn wide_resnet101_2(classes: usize) -> ResNet {
+        ResNet::bottleneck([3, 4, 23, 3], classes, [1, 128])
+    }
+
     /// ResNet-50 with 3×3 convolutions in 32 groups (Xie et al. 2016): 25,028,904 parameters with 1000 classes.
     pub fn resnext50_32x4d(classes: usize) -> ResNet {
         ResNet::bottleneck([3, 4, 6, 3], classes, [32, 4])
@@ -173,11 +178,13 @@ impl Layer for ResidualBlock {
                 convolve(&y, ["conv2", "bn2"], conv(width, 3))
             }
             Block::Bottleneck { groups, group_width, strided } => {
-                let inner = width * group_width / 64 * groups;
-                let [first, middle] = if strided == Strided::First { [stride, 1] } else { [1, stride] };
-                let y = convolve(x, ["conv1", "bn1"], conv(inner, 1).stride(first)).relu();
-                let y = convolve(&y, ["conv2", "bn2"], conv(inner, 3).stride(middle).groups(groups)).relu();
-                convolve(&y, ["conv3", "bn3"], conv(4 * width, 1))
+                let body = Bottleneck::new(width * group_width / 64 * groups, 4 * width)
+                    .stride(stride)
+                    .groups(groups)
+                    .batch_norm(self.normalisation == Normalisation::Batch)
+                    .weight_init(he_of_outputs);
+                let body = if strided == Strided::First { body.v1() } else { body };
+                body.forward(x)
             }
         };
         let Some(shortcut) = self.shortcut else { return y.relu() };

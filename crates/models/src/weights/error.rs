@@ -26,9 +26,7 @@ pub enum WeightsError {
         reason: String,
     },
     /// The file's pickle names something that is none of the few things that state dicts need. Nothing was run.
-    #[error(
-        "{path}: refers to {global}, which no state dict needs; from Python, save model.state_dict() instead of the model"
-    )]
+    #[error("{path}: refers to {global}, {}", refusal_text(global))]
     Refused {
         /// The file.
         path: String,
@@ -62,13 +60,33 @@ pub enum WeightsError {
         below: String,
     },
     /// The file's tensors are not those of the model; all differences at once.
-    #[error("{path} does not fit the model: {}", report.differences())]
+    #[error("{path} does not fit the model: {}{}", report.score(), report.differences())]
     Mismatch {
         /// The file.
         path: String,
         /// What fits and what does not.
         report: Box<LoadReport>,
     },
+    /// Weights that were loaded are NaN or infinite, as training that diverged leaves them.
+    #[error("{path}: {}; a network with such weights has no results", report.differences())]
+    NotFinite {
+        /// The file.
+        path: String,
+        /// What was loaded, and which of it is not finite.
+        report: Box<LoadReport>,
+    },
+}
+
+/// Why a name is refused, and what to do about it.
+fn refusal_text(global: &str) -> &'static str {
+    let is_tensor =
+        ["torch._utils.", "torch._tensor.", "torch.storage."].iter().any(|module| global.starts_with(module));
+    if is_tensor || (global.starts_with("torch.") && global.ends_with("Storage")) {
+        "for a tensor of a kind that cannot be read, such as complex, float8, quantised or sparse; from Python, convert it to \
+         float32 before it is saved"
+    } else {
+        "which no state dict needs; from Python, save model.state_dict() instead of the model"
+    }
 }
 
 fn entry_text(wanted: Option<&str>) -> String {

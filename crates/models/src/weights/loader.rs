@@ -8,6 +8,7 @@ use super::{
     stored::{PIECE, is_readable},
 };
 use ocelli_graph::Model;
+use ocelli_kernels::finite::first_non_finite;
 use ocelli_tensor::Tensor;
 use rayon::prelude::*;
 use std::{cmp::Reverse, collections::BTreeSet, path::Path};
@@ -19,7 +20,8 @@ use std::{cmp::Reverse, collections::BTreeSet, path::Path};
 /// in which they were given, each to whole segments between dots. Then [`only`](WeightLoader::only) and
 /// [`except`](WeightLoader::except) say which of the resulting paths count.
 ///
-/// Of what counts, everything must fit unless [`lenient`](WeightLoader::lenient) was said.
+/// Of what counts, everything must fit and every number must be finite unless [`lenient`](WeightLoader::lenient) was said. A
+/// rule that changes no name is reported ([`LoadReport::unused`]) and no mistake.
 ///
 /// ```
 /// use ocelli_graph::Model;
@@ -40,7 +42,12 @@ pub struct WeightLoader {
     rules: Vec<(String, String)>,
     only: Vec<String>,
     except: Vec<String>,
+    ignored: Vec<String>,
     lenient: bool,
+}
+
+fn is_below_any(path: &str, list: &[String]) -> bool {
+    list.iter().any(|above| is_below(path, above))
 }
 
 fn segments(path: impl Into<String>) -> String {
@@ -77,6 +84,13 @@ impl WeightLoader {
         self
     }
 
+    /// Leaves out tensors at or below `path` that the model does not have. Unlike [`except`](WeightLoader::except) it leaves
+    /// out no parameter, and there need not be any: what files have for training only, such as auxiliary heads.
+    pub fn ignore(mut self, path: impl Into<String>) -> WeightLoader {
+        self.ignored.push(segments(path));
+        self
+    }
+
     /// Loads what fits and reports the rest instead of refusing it.
     pub fn lenient(mut self) -> WeightLoader {
         self.lenient = true;
@@ -97,38 +111,44 @@ impl WeightLoader {
     ///
     /// # Errors
     /// [`WeightsError::Mismatch`] with all that is missing, unexpected or of another shape, [`WeightsError::Nothing`] if a
-    /// path to load or to leave out does not exist, and those of [`WeightFile::read`].
+    /// path to load or to leave out does not exist, those of [`WeightFile::read`], and [`WeightsError::NotFinite`], which is
+    /// known when the numbers are loaded.
     pub fn load_from(&self, model: &mut Model, file: &mut WeightFile) -> Result<LoadReport, WeightsError> {
         let names = Names::of(file, model, &self.rules);
         self.check_paths(model, &names, file.name())?;
-        let (report, planned) = self.compare(model, file, &names);
+        let (mut report, planned) = self.compare(model, file, &names);
         if !self.lenient && !report.is_complete() {
             return Err(WeightsError::Mismatch { path: file.name().into(), report: Box::new(report) });
         }
         let mut planned = planned.into_iter().peekable();
         let parameters = model.parameters_mut().iter_mut();
-        let mut reads: Vec<(String, FileLayout, &mut Tensor)> = parameters
-            .filter_map(|(parameter, value)| {
-                let (_, name, layout) = planned.next_if(|(path, ..)| *path == parameter.path)?;
-                Some((name, layout, value))
-            })
+        let mut reads: Vec<(Planned, &mut Tensor)> = parameters
+            .filter_map(|(parameter, value)| Some((planned.next_if(|planned| planned.path == parameter.path)?, value)))
             .collect();
         // The largest first, and each for itself, so that threads are done at the same time.
         reads.sort_by_key(|(.., value)| Reverse(value.len()));
         let file = &*file;
-        let read = |(name, layout, value): (String, FileLayout, &mut Tensor)| {
-            let value = value.data_mut();
-            file.read_pieces(&name, layout.piece(PIECE), |first, piece| layout.piece_to_model(first, piece, value))
+        let read = |(Planned { path, name, layout }, value): (Planned, &mut Tensor)| {
+            let (value, mut finite) = (value.data_mut(), true);
+            file.read_pieces(&name, layout.piece(PIECE), |first, piece| {
+                finite &= first_non_finite(piece).is_none();
+                layout.piece_to_model(first, piece, value);
+            })?;
+            Ok((!finite).then_some(path))
         };
-        let outcomes: Vec<_> = reads.into_par_iter().with_max_len(1).map(read).collect();
-        outcomes.into_iter().collect::<Result<(), _>>()?;
+        let outcomes: Vec<Result<Option<String>, WeightsError>> =
+            reads.into_par_iter().with_max_len(1).map(read).collect();
+        report.not_finite = outcomes.into_iter().filter_map(Result::transpose).collect::<Result<_, _>>()?;
+        report.not_finite.sort();
+        if !self.lenient && !report.not_finite.is_empty() {
+            return Err(WeightsError::NotFinite { path: file.name().into(), report: Box::new(report) });
+        }
         Ok(report)
     }
 
     /// Whether the parameter or tensor at `path` counts.
     fn selects(&self, path: &str) -> bool {
-        let below = |list: &[String]| list.iter().any(|above| is_below(path, above));
-        (self.only.is_empty() || below(&self.only)) && !below(&self.except)
+        (self.only.is_empty() || is_below_any(path, &self.only)) && !is_below_any(path, &self.except)
     }
 
     fn check_paths(&self, model: &Model, names: &Names, file: &str) -> Result<(), WeightsError> {
@@ -141,15 +161,10 @@ impl WeightLoader {
         Ok(())
     }
 
-    /// What is to become of each name, and for each parameter that is to be loaded its path, its name in the file, and how
-    /// it lies there.
-    fn compare(
-        &self,
-        model: &Model,
-        file: &WeightFile,
-        names: &Names,
-    ) -> (LoadReport, Vec<(String, String, FileLayout)>) {
-        let mut report = LoadReport { metadata: file.metadata().clone(), ..LoadReport::default() };
+    /// What is to become of each name, and the parameters that are to be loaded.
+    fn compare(&self, model: &Model, file: &WeightFile, names: &Names) -> (LoadReport, Vec<Planned>) {
+        let (metadata, unused) = (file.metadata().clone(), names.unused.clone());
+        let mut report = LoadReport { metadata, unused, ..LoadReport::default() };
         let mut planned = Vec::new();
         let mut left_out = BTreeSet::new();
         for (parameter, value) in model.parameters().iter() {
@@ -178,11 +193,11 @@ impl WeightLoader {
                 report.unreadable.push((path.clone(), info.dtype));
             } else {
                 report.loaded.push(path.clone());
-                planned.push((path.clone(), name.clone(), layout));
+                planned.push(Planned { path: path.clone(), name: name.clone(), layout });
             }
         }
         for path in names.paths().filter(|path| model.parameters().get(path).is_none()) {
-            if !self.selects(path) || is_counter(path) {
+            if !self.selects(path) || is_counter(path) || is_below_any(path, &self.ignored) {
                 left_out.insert(path.clone());
             } else {
                 report.unexpected.push(path.clone());
@@ -191,6 +206,15 @@ impl WeightLoader {
         report.left_out = left_out.into_iter().collect();
         (report, planned)
     }
+}
+
+/// A parameter that is to be loaded.
+struct Planned {
+    path: String,
+    /// Its name in the file.
+    name: String,
+    /// How it lies there.
+    layout: FileLayout,
 }
 
 /// Whether only PyTorch needs it: how many batches the running statistics of a normalisation have seen.

@@ -23,32 +23,44 @@ fn rest_below<'a>(path: &'a str, above: &str) -> Option<&'a str> {
 
 /// The names in a file by the paths that they stand for.
 #[derive(Debug)]
-pub(super) struct Names(BTreeMap<String, Vec<String>>);
+pub(super) struct Names {
+    by_path: BTreeMap<String, Vec<String>>,
+    /// What rules are to replace and no name begins with.
+    pub(super) unused: Vec<String>,
+}
 
 impl Names {
     pub(super) fn of(file: &WeightFile, model: &Model, rules: &[(String, String)]) -> Names {
         let mut names: Vec<(&str, String)> = file.tensors().map(|(name, _)| (name, name.to_string())).collect();
+        let mut taken_off = Vec::new();
         while let Some(wrapper) = wrapper(&names, model) {
+            taken_off.push(wrapper);
             for (_, path) in &mut names {
                 *path = renamed(path, wrapper, "");
             }
         }
         let mut by_path: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        // Who strips a wrapper that was taken off has what was wanted.
+        let mut used: Vec<bool> = rules.iter().map(|(from, _)| taken_off.contains(&from.as_str())).collect();
         for (name, path) in names {
-            let path = rules.iter().fold(path, |path, (from, to)| renamed(&path, from, to));
+            let path = rules.iter().zip(&mut used).fold(path, |path, ((from, to), used)| {
+                *used |= is_below(&path, from);
+                renamed(&path, from, to)
+            });
             by_path.entry(path).or_default().push(name.to_string());
         }
-        Names(by_path)
+        let unused = rules.iter().zip(used).filter(|(_, used)| !used).map(|((from, _), _)| from.clone()).collect();
+        Names { by_path, unused }
     }
 
     /// Every path.
     pub(super) fn paths(&self) -> impl Iterator<Item = &String> {
-        self.0.keys()
+        self.by_path.keys()
     }
 
     /// The names in the file that stand for `path`.
     pub(super) fn at(&self, path: &str) -> &[String] {
-        self.0.get(path).map_or(&[], Vec::as_slice)
+        self.by_path.get(path).map_or(&[], Vec::as_slice)
     }
 }
 

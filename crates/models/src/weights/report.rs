@@ -1,8 +1,13 @@
 //! What became of each name when weights were loaded.
 
-use super::Metadata;
+use super::{DType, Metadata};
 use ocelli_tensor::ShapeText;
 use std::fmt;
+
+/// As many differences are told one by one.
+const TOLD: usize = 10;
+/// Of more, so many of each kind.
+const SHOWN: usize = 3;
 
 /// A parameter whose tensor in the file has another shape.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,35 +35,91 @@ pub struct LoadReport {
     /// Parameters whose tensors have another shape.
     pub wrong_shape: Vec<WrongShape>,
     /// Parameters whose tensors hold numbers that cannot be read, with their kind.
-    pub unreadable: Vec<(String, super::DType)>,
+    pub unreadable: Vec<(String, DType)>,
     /// Paths that several tensors have by the rules.
     pub ambiguous: Vec<String>,
+    /// Parameters that were loaded and have numbers that are NaN or infinite.
+    pub not_finite: Vec<String>,
+    /// What rules were to replace, and no name begins with.
+    pub unused: Vec<String>,
     /// What the file says of itself.
     pub metadata: Metadata,
 }
 
 impl LoadReport {
-    /// Whether everything that was to be loaded was, and nothing was left over.
+    /// Whether everything that was to be loaded was, with finite numbers, and nothing was left over. Rules may be unused.
     pub fn is_complete(&self) -> bool {
         self.missing.is_empty()
             && self.unexpected.is_empty()
             && self.wrong_shape.is_empty()
             && self.unreadable.is_empty()
             && self.ambiguous.is_empty()
+            && self.not_finite.is_empty()
     }
 
-    /// One clause for each difference, separated by semicolons; empty if there is none.
+    /// One clause for each difference and for each rule that changed nothing, separated by semicolons; empty if there is none.
+    /// Of many differences these are counts with the first of each kind: the fields of the report have all of them.
     pub fn differences(&self) -> String {
-        let wrong = self.wrong_shape.iter().map(|WrongShape { path, expected, got }| {
-            format!("{path} is {}, expected {}", ShapeText(got), ShapeText(expected))
-        });
+        let all = if self.count() <= TOLD { self.each() } else { self.first_of_each_kind() };
+        let unused = self.unused.iter().map(|from| format!("no name begins with \"{from}\", which was to be replaced"));
+        all.into_iter().chain(unused).collect::<Vec<_>>().join("; ")
+    }
+
+    fn count(&self) -> usize {
+        let paths = [&self.missing, &self.unexpected, &self.ambiguous, &self.not_finite];
+        paths.map(Vec::len).iter().sum::<usize>() + self.wrong_shape.len() + self.unreadable.len()
+    }
+
+    /// `17 of 161 parameters fit; ` where there are too many differences to tell each.
+    pub(super) fn score(&self) -> String {
+        if self.count() <= TOLD {
+            return String::new();
+        }
+        let fit = self.loaded.len();
+        let all = fit + self.missing.len() + self.wrong_shape.len() + self.unreadable.len() + self.ambiguous.len();
+        format!("{fit} of {all} parameters fit; ")
+    }
+
+    fn each(&self) -> Vec<String> {
+        let wrong = self.wrong_shape.iter().map(WrongShape::to_string);
         let unreadable =
             self.unreadable.iter().map(|(path, dtype)| format!("{path} holds {dtype}, which cannot be read"));
         let missing = self.missing.iter().map(|path| format!("{path} is missing"));
         let unexpected = self.unexpected.iter().map(|name| format!("{name} is unexpected"));
         let ambiguous = self.ambiguous.iter().map(|path| format!("several tensors are called {path}"));
-        let all = wrong.chain(unreadable).chain(missing).chain(unexpected).chain(ambiguous);
-        all.collect::<Vec<_>>().join("; ")
+        let not_finite = self.not_finite.iter().map(|path| format!("{path} has numbers that are NaN or infinite"));
+        wrong.chain(unreadable).chain(missing).chain(unexpected).chain(ambiguous).chain(not_finite).collect()
+    }
+
+    fn first_of_each_kind(&self) -> Vec<String> {
+        let unreadable = |(path, dtype): &(String, DType)| format!("{path} ({dtype})");
+        let kinds = [
+            first(&self.wrong_shape, "of another shape", WrongShape::to_string),
+            first(&self.unreadable, "that cannot be read", unreadable),
+            first(&self.missing, "missing", String::clone),
+            first(&self.unexpected, "unexpected", String::clone),
+            first(&self.ambiguous, "that several tensors are called", String::clone),
+            first(&self.not_finite, "with numbers that are NaN or infinite", String::clone),
+        ];
+        kinds.into_iter().flatten().collect()
+    }
+}
+
+/// `161 missing: bn1.bias, bn1.weight, conv1.weight and 158 more`
+fn first<T>(list: &[T], kind: &str, text: impl Fn(&T) -> String) -> Option<String> {
+    let shown = list.iter().take(SHOWN).map(text).collect::<Vec<_>>().join(", ");
+    match list.len() {
+        0 => None,
+        count if count > SHOWN => Some(format!("{count} {kind}: {shown} and {} more", count - SHOWN)),
+        count => Some(format!("{count} {kind}: {shown}")),
+    }
+}
+
+/// `fc.weight is [10, 512], expected [5, 512]`
+impl fmt::Display for WrongShape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let WrongShape { path, expected, got } = self;
+        write!(f, "{path} is {}, expected {}", ShapeText(got), ShapeText(expected))
     }
 }
 

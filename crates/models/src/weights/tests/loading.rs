@@ -112,6 +112,19 @@ fn a_part_of_the_model() {
 }
 
 #[test]
+fn what_only_files_have_can_be_ignored() {
+    let heads = [("aux1.fc.weight", &[4i64, 3][..]), ("aux1.fc.bias", &[4]), ("aux10.bias", &[4])];
+    let loader = WeightLoader::new().ignore("aux1").ignore("aux2").ignore("fc");
+    let report = loader.load_from(&mut model(4), &mut file(&[&whole()[..], &heads[..2]].concat())).unwrap();
+    assert_eq!(report.left_out, ["aux1.fc.bias", "aux1.fc.weight"]);
+    assert_eq!(report.loaded.len(), 6, "what the model has is loaded");
+    let other = loader.load_from(&mut model(4), &mut file(&[&whole()[..], &heads].concat())).unwrap_err();
+    assert_eq!(other.to_string(), "w.pth does not fit the model: aux10.bias is unexpected");
+    let missing = loader.load_from(&mut model(4), &mut file(&FEATURES)).unwrap_err();
+    assert_eq!(missing.to_string(), "w.pth does not fit the model: fc.bias is missing; fc.weight is missing");
+}
+
+#[test]
 fn normalisations_lie_as_they_are() {
     let mut model = Model::build(|x| x.apply("bn", BatchNorm::new()), [2, 2, 3], 0).unwrap();
     let names = ["bn.weight", "bn.bias", "bn.running_mean", "bn.running_var"];
@@ -149,6 +162,71 @@ fn differences_are_reported_all_at_once() {
     assert_eq!(report.to_string(), format!("3 loaded, 1 left out; {text}"));
     assert_eq!(report.left_out, ["bn.num_batches_tracked"]);
     assert_eq!((first(&model, "features.0.weight"), first(&model, "fc.bias")), (1.0, 5.0));
+}
+
+/// A file of another network: counts, and the first of each kind. The report has all.
+#[test]
+fn many_differences_are_counted() {
+    let network = |x: &Node| {
+        let x = (0..8).fold(x.clone(), |x, i| x.apply(format!("conv{i}"), Conv2d::new(2, 1)));
+        x.global_avg_pool().apply("fc", Dense::new(4))
+    };
+    let mut model = Model::build(network, [1, 1, 1], 0).unwrap();
+    let error = WeightLoader::new().load_from(&mut model, &mut file(&whole())).unwrap_err();
+    let text = "16 missing: conv0.bias, conv0.weight, conv1.bias and 13 more; \
+                4 unexpected: features.0.bias, features.0.weight, features.1.bias and 1 more";
+    let shape = "1 of another shape: fc.weight is [4, 3], expected [4, 2]";
+    assert_eq!(error.to_string(), format!("w.pth does not fit the model: 1 of 18 parameters fit; {shape}; {text}"));
+    let WeightsError::Mismatch { report, .. } = error else { panic!("{error}") };
+    assert_eq!((report.missing.len(), report.unexpected.len(), report.wrong_shape.len()), (16, 4, 1));
+    assert_eq!(report.to_string(), format!("1 loaded; {shape}; {text}"));
+}
+
+#[test]
+fn rules_that_change_nothing_are_told() {
+    let unused = "no name begins with \"stem\", which was to be replaced";
+    let loader = WeightLoader::new().rename("features", "features").rename("stem", "features");
+    let report = loader.load_from(&mut model(4), &mut file(&whole())).unwrap();
+    assert_eq!(report.unused, ["stem"]);
+    assert!(report.is_complete(), "everything was loaded");
+    assert_eq!(report.to_string(), format!("6 loaded; {unused}"));
+    let error = loader.load_from(&mut model(4), &mut file(&[&FEATURES[..], &HEAD[..1]].concat())).unwrap_err();
+    assert_eq!(error.to_string(), format!("w.pth does not fit the model: fc.bias is missing; {unused}"));
+    // A rule counts where its turn is, and who strips a wrapper that was taken off has what was wanted.
+    let mut wrapped = renamed(&whole(), |name| format!("module.{}", name.replace("fc", "stem")));
+    let loader = WeightLoader::new().strip("module").rename("stem", "head").rename("head", "fc");
+    assert_eq!(loader.load_from(&mut model(4), &mut wrapped).unwrap().to_string(), "6 loaded");
+}
+
+#[test]
+fn numbers_that_are_not_finite_are_refused() {
+    let network = |x: &Node| x.apply("a", Dense::new(2)).apply("b", Dense::new(1));
+    let mut model = Model::build(network, [70_000], 0).unwrap();
+    let weights = |place: usize, number: f32| {
+        let mut large = vec![0.5; 140_000];
+        large[place] = number;
+        let root = dict([
+            ("a.weight", view(0, 0, &[2, 70_000], &[70_000, 1])),
+            ("a.bias", view(1, 0, &[2], &[1])),
+            ("b.weight", view(1, 0, &[1, 2], &[2, 1])),
+            ("b.bias", view(1, 2, &[1], &[1])),
+        ]);
+        let file = TorchFile { root, storages: vec![floats(&large), floats(&[1.0, 2.0, number])] };
+        WeightFile::from_bytes("w.pth", file.legacy(Protocol::Two)).unwrap()
+    };
+    assert!(WeightLoader::new().load_from(&mut model, &mut weights(0, f32::MAX)).is_ok());
+    for (place, number) in [(0, f32::NAN), (69_999, f32::INFINITY), (139_999, f32::NEG_INFINITY)] {
+        let error = WeightLoader::new().load_from(&mut model, &mut weights(place, number)).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "w.pth: a.weight has numbers that are NaN or infinite; b.bias has numbers that are NaN or infinite; a network \
+             with such weights has no results"
+        );
+        let report = WeightLoader::new().lenient().load_from(&mut model, &mut weights(place, number)).unwrap();
+        assert_eq!((report.loaded.len(), report.is_complete()), (4, false));
+        assert_eq!(report.not_finite, ["a.weight", "b.bias"]);
+        assert!(!first(&model, "b.bias").is_finite());
+    }
 }
 
 #[test]

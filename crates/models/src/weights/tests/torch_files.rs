@@ -158,6 +158,19 @@ fn what_no_state_dict_needs_is_refused_by_name() {
             "{error}"
         );
     }
+    // What torch.save writes for complex numbers, for float8, and for quantised tensors.
+    for (module, name) in
+        [("torch", "ComplexFloatStorage"), ("torch._utils", "_rebuild_tensor_v3"), ("torch._utils", "_rebuild_qtensor")]
+    {
+        let error = error(&one_tensor(floats(&[1.0]), Py::Call(module, name, "x")));
+        assert_eq!(
+            error,
+            format!(
+                "w.pth: refers to {module}.{name}, for a tensor of a kind that cannot be read, such as complex, float8, \
+                 quantised or sparse; from Python, convert it to float32 before it is saved"
+            )
+        );
+    }
     let call = one_tensor(floats(&[1.0]), Py::Call("collections", "OrderedDict", "x"));
     assert_eq!(error(&call), "w.pth: its pickle calls something with arguments that state dicts do not use");
 }

@@ -1,0 +1,116 @@
+//! The bottleneck of deep residual networks.
+
+use crate::{BatchNorm, Conv2d, Distribution, Init, Padding};
+use ocelli_graph::{Layer, Node};
+
+/// The body of a residual block of three convolutions: 1×1 to few channels, 3×3 among these, 1×1 to many (He et al. 2015,
+/// fig. 5 on the right). A batch normalisation follows each, and a ReLU the first two; [`Residual`](crate::Residual) adds the
+/// shortcut and the last ReLU.
+///
+/// # Shapes
+/// `[N, H, W, C]` → `[N, ⌈H / stride⌉, ⌈W / stride⌉, channels]`.
+///
+/// # Parameters
+/// Torchvision's: `conv1.weight` `[1, 1, C, inner]` and those of the normalisation `bn1`; `conv2.weight`
+/// `[3, 3, inner / groups, inner]`, `bn2`; `conv3.weight` `[1, 1, inner, channels]`, `bn3`.
+///
+/// ```
+/// use ocelli_graph::Model;
+/// use ocelli_layers::{Bottleneck, Residual, Shortcut};
+/// // Where the second stage of ResNet-50 begins.
+/// let block = Residual::new(Bottleneck::new(128, 512).stride(2)).stride(2).shortcut(Shortcut::Projection);
+/// let summary = Model::of(block, [56, 56, 256], 0)?.summary();
+/// assert_eq!(summary.rows.last().unwrap().output, "[N, 28, 28, 512]");
+/// assert_eq!(summary.trained, 379_392);
+/// # Ok::<(), ocelli_graph::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Bottleneck {
+    inner: usize,
+    channels: usize,
+    stride: usize,
+    strided: Strided,
+    groups: usize,
+    normalised: bool,
+    weight_init: fn(usize, usize) -> Init,
+}
+
+/// The convolution that has the stride.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Strided {
+    First,
+    Middle,
+}
+
+impl Bottleneck {
+    /// Through `inner` channels to `channels`, which are four times as many in ResNet-50.
+    pub fn new(inner: usize, channels: usize) -> Bottleneck {
+        Bottleneck {
+            inner,
+            channels,
+            stride: 1,
+            strided: Strided::Middle,
+            groups: 1,
+            normalised: true,
+            weight_init: |_, _| Init::He(Distribution::Normal),
+        }
+    }
+
+    /// How many pixels of the input are one of the result, per axis. It is the stride of the 3×3 convolution, as in
+    /// torchvision ("v1.5").
+    pub fn stride(mut self, stride: usize) -> Bottleneck {
+        self.stride = stride;
+        self
+    }
+
+    /// The stride on the first 1×1 convolution, as published: less work, and three of four pixels are not seen.
+    pub fn v1(mut self) -> Bottleneck {
+        self.strided = Strided::First;
+        self
+    }
+
+    /// The 3×3 convolution in groups (ResNeXt, Xie et al. 2016).
+    pub fn groups(mut self, groups: usize) -> Bottleneck {
+        self.groups = groups;
+        self
+    }
+
+    /// Whether normalisations follow the convolutions, which have biases otherwise.
+    pub fn batch_norm(mut self, normalised: bool) -> Bottleneck {
+        self.normalised = normalised;
+        self
+    }
+
+    /// Where the first weights of a convolution come from, by its channels and the size of its filter; He normal unless said
+    /// otherwise.
+    pub fn weight_init(mut self, init: fn(usize, usize) -> Init) -> Bottleneck {
+        self.weight_init = init;
+        self
+    }
+
+    fn conv(&self, channels: usize, kernel: usize) -> Conv2d {
+        let conv = Conv2d::new(channels, kernel).padding(Padding::uniform(kernel / 2));
+        conv.bias(!self.normalised).weight_init((self.weight_init)(channels, kernel))
+    }
+
+    fn normalise(&self, x: Node, name: &str) -> Node {
+        if self.normalised { x.apply(name, BatchNorm::new()) } else { x }
+    }
+}
+
+impl Layer for Bottleneck {
+    fn forward(&self, x: &Node) -> Node {
+        let [first, middle] = match self.strided {
+            Strided::First => [self.stride, 1],
+            Strided::Middle => [1, self.stride],
+        };
+        let y = self.normalise(x.apply("conv1", self.conv(self.inner, 1).stride(first)), "bn1").relu();
+        let conv2 = self.conv(self.inner, 3).stride(middle).groups(self.groups);
+        let y = self.normalise(y.apply("conv2", conv2), "bn2").relu();
+        self.normalise(y.apply("conv3", self.conv(self.channels, 1)), "bn3")
+    }
+
+    fn kind(&self) -> String {
+        "Bottleneck".into()
+    }
+}
