@@ -3,16 +3,23 @@
 //! `cargo run --release --example bench_models -- --net resnet50 --mode train --batch 16`
 
 mod common;
+#[path = "common/memory.rs"]
+mod memory;
+#[path = "common/output.rs"]
+mod output;
 
 use clap::{Parser, ValueEnum, builder::PossibleValuesParser};
-use common::{Common, exit_on_error};
+use common::{Common, exit_on_error, say};
+use memory::check_memory;
 use ocelli::{
     models::{by_name, load_weights, network_names},
     prelude::*,
     tensor::Key,
 };
+use output::check_writable;
 use std::{
     error::Error,
+    num::NonZero,
     path::PathBuf,
     process::ExitCode,
     time::{Duration, Instant},
@@ -30,8 +37,8 @@ struct Arguments {
     #[arg(long, value_enum, default_value_t = What::Infer)]
     mode: What,
     /// Pictures at once.
-    #[arg(long, default_value_t = 1)]
-    batch: usize,
+    #[arg(long, default_value = "1")]
+    batch: NonZero<usize>,
     /// Height and width of the pictures; what the network was published for unless said otherwise.
     #[arg(long)]
     size: Option<usize>,
@@ -70,10 +77,16 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     arguments.common.start()?;
-    let (network, n) = (by_name(&arguments.net, None)?, arguments.batch);
+    if let Some(file) = &arguments.json {
+        check_writable(file)?;
+    }
+    let (network, n) = (by_name(&arguments.net, None)?, arguments.batch.get());
     let [height, width, channels] = network.sample;
     let size = |usual| arguments.size.unwrap_or(usual);
     let sample = [size(height), size(width), channels];
+    let purpose = format!("a batch of {n}");
+    let numbers = sample.iter().try_fold(n as u64, |numbers, &size| numbers.checked_mul(size as u64));
+    check_memory(&purpose, numbers.and_then(|numbers| numbers.checked_mul(size_of::<f32>() as u64)))?;
     let pictures = Tensor::uniform([n, sample[0], sample[1], sample[2]], Key::new(arguments.common.seed));
     let base = status("RssAnon");
     let mut cold = ColdStart::begin();
@@ -93,7 +106,9 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
             let mut objective = model.objective(|t| softmax_cross_entropy(&t.output(), &t.labels("labels")))?;
             let mut sgd = Sgd::new(LEARNING_RATE).momentum(0.9).weight_decay(1e-4);
             // With the momentum of each parameter; gradients are the plan's.
-            let peak = objective.plan(&model, n)?.peak_bytes() + 2 * model.parameters().bytes();
+            let planned = objective.plan(&model, n)?.peak_bytes();
+            check_memory(&purpose, Some(planned as u64))?;
+            let peak = planned + 2 * model.parameters().bytes();
             cold.done("planning");
             let mut step = || -> Result<(), Box<dyn Error>> {
                 let step = objective.step(&mut model, &batch)?;
@@ -104,6 +119,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
             (timed(arguments.steps, step)?, peak)
         }
         What::Infer => {
+            check_memory(&purpose, Some(model.plan(n, &["output"])?.peak_bytes() as u64))?;
             let inference = model.inference(n)?;
             let peak = inference.plan().peak_bytes() + model.parameters().bytes();
             cold.done("preparing weights");
@@ -177,28 +193,27 @@ fn report(
 ) -> Result<(), Box<dyn Error>> {
     let milliseconds = |time: Duration| 1e3 * time.as_secs_f64();
     let (median, best) = (milliseconds(times[times.len() / 2]), milliseconds(times[0]));
-    let (net, n) = (&arguments.net, arguments.batch);
+    let (net, n) = (&arguments.net, arguments.batch.get());
     let mode = if arguments.mode == What::Train { "train" } else { "infer" };
     let threads = rayon::current_num_threads();
     let images = 1e3 * n as f64 / median;
     let gflops = operations / median / 1e6;
     let measured = most_anonymous().zip(memory.base).map(|(most, base)| most.saturating_sub(base));
-    println!("{net}, {mode}, batch {n} at {size} px, {threads} threads, {} steps", times.len());
-    println!("median {median:.2} ms, best {best:.2} ms: {images:.1} pictures/s, {gflops:.0} effective GFLOP/s");
-    let megabytes = |bytes: usize| bytes as f64 / 1e6;
-    print!("memory: {:.0} MB predicted", megabytes(memory.peak));
-    println!("{}", measured.map_or(String::new(), |bytes| format!(", {:.0} MB measured", megabytes(bytes))));
-    let phases: Vec<String> = cold.phases.iter().map(|(what, t)| format!("{what} {:.0}", milliseconds(*t))).collect();
-    println!("cold start: {:.0} ms: {}", milliseconds(cold.total()), phases.join(", "));
     if let Some(file) = &arguments.json {
         let row = serde_json::json!({
             "net": net, "mode": mode, "batch": n, "size": size, "threads": threads,
             "ms": median, "ms_best": best, "images_s": images, "gflops": gflops,
             "peak_bytes_predicted": memory.peak, "rss_bytes": measured, "cold_start_ms": milliseconds(cold.total()),
         });
-        std::fs::write(file, format!("{row}\n"))?;
+        std::fs::write(file, format!("{row}\n")).map_err(|error| format!("{}: {error}", file.display()))?;
     }
-    Ok(())
+    say(format!("{net}, {mode}, batch {n} at {size} px, {threads} threads, {} steps", times.len()))?;
+    say(format!("median {median:.2} ms, best {best:.2} ms: {images:.1} pictures/s, {gflops:.0} effective GFLOP/s"))?;
+    let megabytes = |bytes: usize| format!("{:.0} MB", bytes as f64 / 1e6);
+    let and_measured = measured.map_or(String::new(), |bytes| format!(", {} measured", megabytes(bytes)));
+    say(format!("memory: {} predicted{and_measured}", megabytes(memory.peak)))?;
+    let phases: Vec<String> = cold.phases.iter().map(|(what, t)| format!("{what} {:.0}", milliseconds(*t))).collect();
+    Ok(say(format!("cold start: {:.0} ms: {}", milliseconds(cold.total()), phases.join(", ")))?)
 }
 
 /// The most bytes that this process had in memory, less pages of files: those of the program itself are read from its file as

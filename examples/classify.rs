@@ -2,6 +2,7 @@
 //!
 //! ```sh
 //! cargo run --release --example classify -- --net resnet18 --weights resnet18-f37072fd.pth --classes imagenet_classes.txt cat.jpg
+//! cargo run --release --example classify -- --net squeezenet1_1 --weights squeezenet_v1.1.safetensors --pixels caffe --size 227 cat.jpg
 //! cargo run --release --example classify -- --weights runs/lenet/weights.safetensors runs/lenet/digit.png
 //! ```
 //!
@@ -13,7 +14,7 @@ mod common;
 mod network;
 
 use clap::{Parser, ValueEnum};
-use common::{Common, exit_on_error};
+use common::{Common, exit_on_error, say};
 use network::NetworkArguments;
 use ocelli::{
     data::{
@@ -21,6 +22,7 @@ use ocelli::{
         images::{Channels, Frame, Preprocess, Resize},
     },
     models::{NetworkDescription, save_network},
+    prelude::*,
 };
 use std::{error::Error, fs, path::PathBuf, process::ExitCode};
 
@@ -34,9 +36,12 @@ struct Arguments {
     /// The names of the classes, one on each line.
     #[arg(long)]
     classes: Option<PathBuf>,
-    /// How pictures are prepared; as the file of the network says, or as for ImageNet.
+    /// How pictures are prepared; as the file with the weights says or, if it does not, as for ImageNet.
     #[arg(long, value_enum)]
     pixels: Option<Pixels>,
+    /// Height and width of the pictures that the network sees; what it was published for unless said otherwise.
+    #[arg(long)]
+    size: Option<usize>,
     /// How many classes are shown.
     #[arg(long, default_value_t = 5)]
     top: usize,
@@ -92,28 +97,56 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         Some(names) => NetworkDescription::new(net, names),
         None => NetworkDescription::unnamed(net, None),
     })?;
-    if let Some(names) = names {
+    if let (Some(names), Some(path)) = (names, &arguments.classes) {
+        let (given, classes) = (names.len(), description.classes);
+        if given != classes {
+            let reason = format!("{given} names, but the network tells {classes} classes apart");
+            return Err(format!("{}: {reason}", path.display()).into());
+        }
         description.class_names = names;
     }
-    let preprocess = match (arguments.pixels, &arguments.network.net) {
-        (None, None) => description.preprocessing_as::<Preprocess>()?,
-        (pixels, _) => pixels.unwrap_or(Pixels::Imagenet).preprocess(description.sample),
-    };
+    if let Some(size) = arguments.size {
+        let channels = description.sample[2];
+        description = description.sample([size, size, channels]);
+    }
+    let preprocess = preprocess(arguments, description.sample)?;
     let model = arguments.network.load(&description)?;
     for path in &arguments.images {
         let scores = model.predict(&preprocess.load(path)?)?;
-        println!("{}\n{}", path.display(), description.top_k(scores.data(), arguments.top));
+        say(format!("{}\n{}", path.display(), description.top_k(scores.data(), arguments.top)))?;
     }
     if let Some(path) = &arguments.save {
         description = description.preprocessing(&preprocess)?;
         save_network(&model, &description, path)?;
-        println!("written to {}", path.display());
+        say(format!("written to {}", path.display()))?;
     }
     Ok(())
+}
+
+/// How pictures of the size `sample` are prepared: as was asked for, as the file with the weights says, or as for ImageNet.
+fn preprocess(arguments: &Arguments, sample: [usize; 3]) -> Result<Preprocess, Box<dyn Error>> {
+    if let Some(pixels) = arguments.pixels {
+        return Ok(pixels.preprocess(sample));
+    }
+    let path = &arguments.network.weights;
+    match WeightFile::open(path)?.metadata().get("preprocessing") {
+        Some(_) if arguments.size.is_some() => {
+            let reason = "the file says how pictures are prepared; --size needs --pixels, which says it anew";
+            Err(format!("{}: {reason}", path.display()).into())
+        }
+        Some(text) => serde_json::from_str(text)
+            .map_err(|error| format!("{}: how pictures are prepared: {error}", path.display()).into()),
+        None if arguments.network.net.is_some() => Ok(Pixels::Imagenet.preprocess(sample)),
+        None => Err(format!("{} does not say how pictures are prepared; --pixels does", path.display()).into()),
+    }
 }
 
 /// A name on each line.
 fn class_names(path: &PathBuf) -> Result<Vec<String>, String> {
     let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    Ok(text.trim_end().lines().map(|line| line.trim().to_string()).collect())
+    let names: Vec<String> = text.trim_end().lines().map(|line| line.trim().to_string()).collect();
+    if names.is_empty() {
+        return Err(format!("{}: no names of classes, one on each line", path.display()));
+    }
+    Ok(names)
 }

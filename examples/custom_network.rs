@@ -8,7 +8,7 @@
 mod common;
 
 use clap::Parser;
-use common::{Common, exit_on_error};
+use common::{Common, exit_on_error, say};
 use ocelli::{
     data::synthetic,
     graph::{Fault, Grads, Op, Operands, Shape},
@@ -96,7 +96,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let test = Loader::new(synthetic::digits(2000, seed + 1).scale(-0.5, 0.5)?, 500)?;
 
     let mut model = Model::build(network, [28, 28, 1], seed)?;
-    println!("{}", model.summary());
+    say(model.summary())?;
     let mut objective = model.objective(|t| softmax_cross_entropy(&t.output(), &t.labels("labels")))?;
     let mut adam = Adam::new(2e-3);
     for epoch in 0..arguments.epochs {
@@ -106,7 +106,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
             loss += step.loss() / train.batches() as f32;
             adam.step(&mut model, &step)?;
         }
-        println!("epoch {}: loss {loss:.4}", epoch + 1);
+        say(format!("epoch {}: loss {loss:.4}", epoch + 1))?;
     }
 
     let mut right = 0;
@@ -115,6 +115,6 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         let answers = model.run(&batch, &["output"])?[0].argmax_rows();
         right += answers.iter().zip(batch.labels("labels")?.data()).filter(|(a, b)| **a == **b as usize).count();
     }
-    println!("test accuracy: {:.4} ({right} of {})", right as f32 / test.samples() as f32, test.samples());
-    Ok(())
+    let (share, all) = (right as f32 / test.samples() as f32, test.samples());
+    Ok(say(format!("test accuracy: {share:.4} ({right} of {all})"))?)
 }

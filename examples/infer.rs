@@ -16,7 +16,7 @@ mod common;
 mod network;
 
 use clap::Parser;
-use common::{Common, exit_on_error};
+use common::{Common, exit_on_error, say};
 use network::NetworkArguments;
 use ocelli::{
     graph::Precision,
@@ -82,13 +82,15 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         batch = batch.with("labels", labels(&mut file, &arguments.labels)?);
         results.extend(gradients(&model, &batch, input.shape())?);
     }
+    save_tensors(&results, &arguments.output, &Metadata::new())?;
     for (name, tensor) in results.iter().filter(|(name, _)| !name.starts_with("grad.")) {
         let norm = tensor.data().iter().map(|number| f64::from(*number).powi(2)).sum::<f64>().sqrt();
-        println!("{name}: {:?}, norm {norm:.6}", tensor.shape());
+        say(match tensor.shape() {
+            [] => format!("{name}: {:.6}", tensor.data()[0]),
+            shape => format!("{name}: {shape:?}, norm {norm:.6}"),
+        })?;
     }
-    save_tensors(&results, &arguments.output, &Metadata::new())?;
-    println!("{} tensors written to {}", results.len(), arguments.output.display());
-    Ok(())
+    Ok(say(format!("{} tensors written to {}", results.len(), arguments.output.display()))?)
 }
 
 /// The classes of the samples.

@@ -1,4 +1,4 @@
-//! Reads pictures with a network in one file, as `train_lenet` writes it: the file says which network it is, how pictures are
+//! Reads pictures with a network in one file, as `train_lenet` and `train_cifar` write it: the file says which network it is, how pictures are
 //! prepared, and what the classes are called.
 //!
 //! ```sh
@@ -8,7 +8,7 @@
 mod common;
 
 use clap::Parser;
-use common::{Common, exit_on_error};
+use common::{Common, exit_on_error, say};
 use ocelli::{data::images::Preprocess, models::load_network};
 use std::{error::Error, path::PathBuf, process::ExitCode};
 
@@ -17,7 +17,7 @@ use std::{error::Error, path::PathBuf, process::ExitCode};
 struct Arguments {
     #[command(flatten)]
     common: Common,
-    /// A network in one file: what `train_lenet` wrote.
+    /// A network in one file: what `train_lenet`, `train_cifar` or `classify --save` wrote.
     #[arg(long)]
     weights: PathBuf,
     /// Pictures as PNG or JPEG files.
@@ -37,7 +37,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         let scores = model.predict(&preprocess.load(path)?)?;
         let answers = description.top_k(scores.data(), description.classes);
         let best = answers.guesses.first().map_or("?".into(), |best| answers.name(best.class));
-        println!("{}: {best}\n{answers}", path.display());
+        say(format!("{}: {best}\n{answers}", path.display()))?;
     }
     Ok(())
 }

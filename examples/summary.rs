@@ -1,14 +1,23 @@
 //! A network as a table: its operations, parameters, multiply-accumulates, and the memory that it will need.
+//!
+//! ```sh
+//! cargo run --release --example summary -- --net resnet18 --batch 16
+//! cargo run --release --example summary -- --net resnet18 --explain --dot resnet18.dot
+//! ```
 
 mod common;
+#[path = "common/memory.rs"]
+mod memory;
 
 use clap::{Parser, builder::PossibleValuesParser};
-use common::{Common, exit_on_error};
+use common::{Common, exit_on_error, say};
+use memory::check_memory;
 use ocelli::{
+    graph::Graph,
     models::{by_name, network_names},
     prelude::*,
 };
-use std::{error::Error, process::ExitCode};
+use std::{error::Error, fs, num::NonZero, path::PathBuf, process::ExitCode};
 
 /// Prints what a network consists of and costs.
 #[derive(Parser)]
@@ -22,11 +31,17 @@ struct Arguments {
     #[arg(long)]
     size: Option<usize>,
     /// How many pictures the memory is for.
-    #[arg(long, default_value_t = 1)]
-    batch: usize,
+    #[arg(long, default_value = "1")]
+    batch: NonZero<usize>,
     /// How many classes the network tells apart; what it was published for unless said otherwise.
     #[arg(long)]
     classes: Option<usize>,
+    /// The steps of inference too: what each is fused of, its algorithm and why, and where its result lies in memory.
+    #[arg(long)]
+    explain: bool,
+    /// Writes the steps of inference as a drawing for Graphviz: dot -Tsvg FILE.
+    #[arg(long, value_name = "FILE")]
+    dot: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -38,7 +53,29 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let network = by_name(&arguments.net, arguments.classes)?;
     let [height, width, channels] = network.sample;
     let size = |usual| arguments.size.unwrap_or(usual);
-    let model = Model::zeroed(network.layer, [size(height), size(width), channels])?;
-    println!("{}", model.summary_for(arguments.batch)?);
+    let sample = [size(height), size(width), channels];
+    let graph = Graph::of(&network.layer, sample)?;
+    check_memory(&arguments.net, parameter_bytes(&graph))?;
+    let (model, batch) = (Model::zeroed(network.layer, sample)?, arguments.batch.get());
+    say(model.summary_for(batch)?)?;
+    if arguments.explain || arguments.dot.is_some() {
+        let plan = model.plan(batch, &["output"])?;
+        if arguments.explain {
+            say(format_args!("\n{}", plan.explain().trim_end()))?;
+        }
+        if let Some(path) = &arguments.dot {
+            fs::write(path, plan.to_dot()).map_err(|error| format!("{}: {error}", path.display()))?;
+            say(format_args!("steps drawn in {}", path.display()))?;
+        }
+    }
     Ok(())
+}
+
+/// Bytes of all parameters, if they can be counted.
+fn parameter_bytes(graph: &Graph) -> Option<u64> {
+    let bytes = |value: usize| {
+        let sizes = graph.values[value].shape.at(1);
+        sizes.iter().try_fold(size_of::<f32>() as u64, |bytes, &size| bytes.checked_mul(size as u64))
+    };
+    graph.parameters.values().try_fold(0u64, |sum, spec| sum.checked_add(bytes(spec.value)?))
 }

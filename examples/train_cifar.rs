@@ -7,19 +7,23 @@
 //!
 //! `DIR` holds `data_batch_1.bin` and its fellows, or has them in `cifar-10-batches-bin`; files with some of the records do
 //! too. Or it holds pictures of any kind, as PNG or JPEG files with a folder for each class: `train/cat/1.png` and
-//! `test/cat/1.png`, or `val` in the place of `test`. Weights, checkpoint, log and curves are written into `--out`; a run that
-//! was stopped goes on with `--resume`.
+//! `test/cat/1.png`, or `val` in the place of `test`. The network in one file, checkpoint, log and curves are written into
+//! `--out`; a run that was stopped goes on with `--resume`. `predict` reads pictures with that file:
+//!
+//! ```sh
+//! cargo run --release --example predict -- --weights runs/cifar/weights.safetensors cat.png
+//! ```
 
 mod common;
 
 use clap::{Parser, ValueEnum};
-use common::{Common, exit_on_error};
+use common::{Common, exit_on_error, say};
 use ocelli::{
     data::{
         Images, Part, RandomCrop, RandomMirror, Statistics, cifar10, find,
         images::{ImageFolder, Preprocess, load_archive},
     },
-    models::Metadata,
+    models::{Metadata, NetworkDescription, UnknownNetwork, by_name, save_network},
     prelude::*,
     tensor::Key,
     train::{Interrupt, Outcome, Prediction, evaluate, plot},
@@ -95,6 +99,16 @@ impl Arguments {
             Kind::B => network.shortcut(Shortcut::Projection),
             Kind::Plain => network.plain(),
         })
+    }
+
+    /// As `by_name` knows it.
+    fn name(&self) -> String {
+        let depth = self.depth;
+        match self.shortcut {
+            Kind::A => format!("cifar_resnet{depth}"),
+            Kind::B => format!("cifar_resnet{depth}_b"),
+            Kind::Plain => format!("cifar_plain{depth}"),
+        }
     }
 
     /// A tenth of the rate after half of the steps, a hundredth after three quarters. 110 layers do not start to learn at
@@ -183,6 +197,24 @@ fn pictures(arguments: &Arguments) -> Result<Pictures, Box<dyn Error>> {
     Ok(Pictures { train: Arc::new(train), watch: Arc::new(watch), test: Arc::new(test), statistics })
 }
 
+/// Writes the network with all that `predict` and `classify` need.
+fn save(
+    arguments: &Arguments,
+    model: &Model,
+    names: &[String],
+    normalisation: Statistics,
+) -> Result<(), Box<dyn Error>> {
+    let (name, path) = (arguments.name(), arguments.out.join("weights.safetensors"));
+    if let Err(UnknownNetwork { name }) = by_name(&name, names.len()) {
+        save_weights(model, &path, &Metadata::new())?;
+        return Ok(say(format!("{}: weights alone, because no network is called {name}", path.display()))?);
+    }
+    // As `parts` and `pictures` prepare them.
+    let preprocess = Preprocess { normalisation, ..Preprocess::plain([32, 32]) };
+    let description = NetworkDescription::new(&name, names)?.preprocessing(&preprocess)?;
+    Ok(save_network(model, &description, path)?)
+}
+
 fn main() -> ExitCode {
     exit_on_error(run(&Arguments::parse()))
 }
@@ -191,14 +223,15 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     arguments.common.start()?;
     let (started, seed, out) = (Instant::now(), arguments.common.seed, &arguments.out);
     let Pictures { train, watch, test, statistics } = pictures(arguments)?;
-    println!("{} pictures to learn from, {} to watch with, {} to test", train.len(), watch.len(), test.len());
+    let (learnt, watched, tested) = (train.len(), watch.len(), test.len());
+    say(format!("{learnt} pictures to learn from, {watched} to watch with, {tested} to test"))?;
     let names = test.class_names().to_vec();
     let network = arguments.network(names.len())?;
     let train = Loader::new(train, arguments.batch)?.shuffle(seed);
     let (watch, test) = (Loader::new(watch, 250)?, Loader::new(test, 250)?);
 
     let mut model = Model::of(network, [32, 32, 3], seed)?;
-    println!("{}", model.summary_for(arguments.batch)?);
+    say(model.summary_for(arguments.batch)?)?;
     let mut trainer = Trainer::new(arguments.epochs)
         .schedule(arguments.schedule(train.batches()))
         .folder(out)
@@ -211,28 +244,20 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let loss = |t: &Trace| softmax_cross_entropy(&t.output(), &t.labels("labels"));
     let report = trainer.run(&mut model, loss, &mut sgd, &train, Some(&watch))?;
 
-    let joined = |numbers: &[f32]| numbers.iter().map(f32::to_string).collect::<Vec<_>>().join(",");
-    let metadata = Metadata::from([
-        ("architecture".to_string(), format!("cifar_resnet{} {:?}", arguments.depth, arguments.shortcut)),
-        ("classes".to_string(), names.join(",")),
-        ("mean".to_string(), joined(&statistics.mean)),
-        ("deviation".to_string(), joined(&statistics.deviation)),
-    ]);
-    save_weights(&model, out.join("weights.safetensors"), &metadata)?;
+    save(arguments, &model, &names, statistics)?;
     if !report.history.is_empty() {
         plot::curves(&report.history, out.join("curves.png"))?;
     }
     if report.outcome == Outcome::Interrupted {
-        println!("stopped; go on with --resume --out {}", out.display());
-        return Ok(());
+        return Ok(say(format!("stopped; go on with --resume --out {}", out.display()))?);
     }
 
     let evaluation = evaluate(&model, loss, &test, Prediction::Largest)?;
-    println!("{}", evaluation.confusion);
     plot::confusion(&evaluation.confusion, &names, out.join("confusion.png"))?;
-    println!("written to {}: weights, checkpoint, log, curves and confusion", out.display());
+    say(&evaluation.confusion)?;
+    say(format!("written to {}: weights, checkpoint, log, curves and confusion", out.display()))?;
     let (scores, seconds) = (&evaluation.scores, started.elapsed().as_secs_f64());
     let (share, right, all) = (scores.top1(), scores.correct(), scores.samples());
-    println!("test accuracy: {share:.4} ({right} of {all}), {} epochs, {seconds:.1} s", report.history.len());
-    Ok(())
+    let epochs = report.history.len();
+    Ok(say(format!("test accuracy: {share:.4} ({right} of {all}), {epochs} epochs, {seconds:.1} s"))?)
 }

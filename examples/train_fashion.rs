@@ -3,7 +3,7 @@
 mod common;
 
 use clap::Parser;
-use common::{Common, exit_on_error};
+use common::{Common, exit_on_error, say};
 use ocelli::{
     data::{Part, fashion_mnist, find},
     prelude::*,
@@ -53,7 +53,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let test = Loader::new(load(Part::Test)?, 250)?;
 
     let mut model = Model::build(network, [28, 28, 1], seed)?;
-    println!("{}", model.summary_for(64)?);
+    say(model.summary_for(64)?)?;
     let loss = |t: &Trace| softmax_cross_entropy(&t.output(), &t.labels("labels"));
     let mut trainer = Trainer::new(arguments.epochs)
         .schedule(Schedule::Cosine { last: 0.0 })
@@ -68,9 +68,9 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     save_weights(&model, arguments.out.join("weights.safetensors"), &Default::default())?;
 
     let evaluation = evaluate(&model, loss, &test, Prediction::Largest)?;
-    println!("{}", evaluation.confusion);
+    say(&evaluation.confusion)?;
     let (scores, seconds) = (&evaluation.scores, started.elapsed().as_secs_f64());
     let (share, right, all) = (scores.top1(), scores.correct(), scores.samples());
-    println!("test accuracy: {share:.4} ({right} of {all}), {} epochs, {seconds:.1} s", report.history.len());
-    Ok(())
+    let epochs = report.history.len();
+    Ok(say(format!("test accuracy: {share:.4} ({right} of {all}), {epochs} epochs, {seconds:.1} s"))?)
 }

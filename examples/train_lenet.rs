@@ -6,7 +6,7 @@
 mod common;
 
 use clap::{Parser, ValueEnum};
-use common::{Common, exit_on_error};
+use common::{Common, exit_on_error, say};
 use ocelli::{
     data::{
         Images, Part, Statistics, fashion_mnist, find,
@@ -137,6 +137,9 @@ impl Variant {
 const PAPER: f32 = -0.1;
 const INK: f32 = 1.175;
 
+/// Synthetic digits stay in memory, 784 bytes each.
+const MOST_SYNTHETIC: usize = 1_000_000;
+
 fn main() -> ExitCode {
     exit_on_error(run(&Arguments::parse()))
 }
@@ -147,6 +150,9 @@ fn images(arguments: &Arguments) -> Result<(Images, Images), Box<dyn Error>> {
     Ok(match arguments.dataset {
         Which::Synthetic => {
             let count = arguments.samples.unwrap_or(30_000);
+            if count > MOST_SYNTHETIC {
+                return Err(format!("--samples {count}: no more than {MOST_SYNTHETIC} digits are drawn").into());
+            }
             let seed = arguments.common.seed;
             (synthetic::digits(count, seed), synthetic::digits(10_000, seed.wrapping_add(1)))
         }
@@ -178,14 +184,15 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let count = arguments.samples.unwrap_or(train.len()).min(train.len());
     let put_aside = arguments.validation.min(count / 5);
     let (train, validation) = train.take(0..count)?.split(put_aside, Key::new(seed).with("validation"))?;
-    println!("{} pictures to learn from, {} to watch with, {} to test", train.len(), validation.len(), test.len());
+    let (learnt, watched, tested) = (train.len(), validation.len(), test.len());
+    say(format!("{learnt} pictures to learn from, {watched} to watch with, {tested} to test"))?;
     let train = Loader::new(prepared(train)?, batch)?.shuffle(seed);
     let validation = Loader::new(prepared(validation)?, 250)?;
     let test_pictures = test.clone();
     let test = Loader::new(prepared(test)?, 250)?;
 
     let mut model = variant.model(seed)?;
-    println!("{}", model.summary_for(batch)?);
+    say(model.summary_for(batch)?)?;
 
     let interrupt = Interrupt::on_ctrl_c()?;
     let mut trainer = Trainer::new(epochs)
@@ -205,31 +212,22 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         NetworkDescription::new(variant.name(), &names)?.preprocessing(&arguments.dataset.preprocess()?)?;
     save_network(&model, &description, out.join("weights.safetensors"))?;
     if report.outcome == Outcome::Interrupted {
-        println!("stopped; go on with --resume --out {}", out.display());
-        return Ok(());
+        return Ok(say(format!("stopped; go on with --resume --out {}", out.display()))?);
     }
 
     let evaluation = evaluate(&model, loss, &test, variant.prediction())?;
-    println!("{}", evaluation.confusion);
     plot::curves(&report.history, out.join("curves.png"))?;
     plot::confusion(&evaluation.confusion, &names, out.join("confusion.png"))?;
     filters(&model, out)?;
     mistakes(&evaluation, &test_pictures, &names, out)?;
     sample(&test_pictures, out)?;
-    println!(
-        "written to {}: weights, checkpoint, log, curves, filters, confusion, mistakes, and a digit",
-        out.display()
-    );
-    let scores = &evaluation.scores;
-    println!(
-        "test accuracy: {:.4} ({} of {}), {} epochs, {:.1} s",
-        scores.top1(),
-        scores.correct(),
-        scores.samples(),
-        report.history.len(),
-        started.elapsed().as_secs_f64()
-    );
-    Ok(())
+    say(&evaluation.confusion)?;
+    let written = "weights, checkpoint, log, curves, filters, confusion, mistakes, and a digit";
+    say(format!("written to {}: {written}", out.display()))?;
+    let (scores, seconds) = (&evaluation.scores, started.elapsed().as_secs_f64());
+    let (share, right, all) = (scores.top1(), scores.correct(), scores.samples());
+    let epochs = report.history.len();
+    Ok(say(format!("test accuracy: {share:.4} ({right} of {all}), {epochs} epochs, {seconds:.1} s"))?)
 }
 
 /// The filters of the first layer as pictures.

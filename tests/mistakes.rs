@@ -202,6 +202,13 @@ fn batches_that_do_not_fit() {
         said([2, 8, 8, 3], labels(&[9, 10])),
         "(SoftmaxCrossEntropy): label 10 of sample 1 is not below the 10 classes"
     );
+    assert_eq!(said([0, 8, 8, 3], labels(&[])), "input \"input\" holds no samples: its shape is [0, 8, 8, 3]");
+    assert_eq!(said([2, 8, 8, 3], labels(&[])), "input \"labels\" holds no samples: its shape is [0]");
+    let single = Batch::new().with("input", Tensor::zeros([8, 8, 3])).with("labels", labels(&[1]));
+    assert_eq!(
+        objective.step(&mut model, &single).map(|_| ()).unwrap_err().to_string(),
+        "input \"input\" has the shape [8, 8, 3], expected [N, 8, 8, 3]"
+    );
     let floats = Batch::new().with("input", Tensor::zeros([2, 8, 8, 3])).with("labels", Tensor::zeros([2]));
     assert_eq!(
         objective.step(&mut model, &floats).map(|_| ()).unwrap_err().to_string(),

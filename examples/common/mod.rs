@@ -1,6 +1,15 @@
-//! What the examples share: arguments that all of them have.
+//! What the examples share: arguments that all of them have, and how they speak.
 
 use clap::Args;
+use std::{
+    error::Error,
+    fmt::Display,
+    io::{self, ErrorKind, Write},
+    process::ExitCode,
+};
+
+/// More threads than a machine of today has cores.
+const MAX_THREADS: i64 = 1024;
 
 /// Arguments of every example.
 #[derive(Args, Clone, Debug)]
@@ -9,25 +18,31 @@ pub struct Common {
     #[arg(long, default_value_t = 42)]
     pub seed: u64,
     /// Threads to compute with; every core unless said otherwise. Results do not depend on it.
-    #[arg(long)]
-    pub threads: Option<usize>,
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=MAX_THREADS))]
+    pub threads: Option<u16>,
 }
 
 impl Common {
     /// Sets up the threads.
-    pub fn start(&self) -> Result<(), Box<dyn std::error::Error>> {
-        let threads = self.threads.unwrap_or(0);
+    pub fn start(&self) -> Result<(), Box<dyn Error>> {
+        let threads = self.threads.unwrap_or(0).into();
         Ok(rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?)
     }
 }
 
-/// Prints an error as one line and ends with status 1: what a person who runs an example wants to see.
-pub fn exit_on_error(result: Result<(), Box<dyn std::error::Error>>) -> std::process::ExitCode {
-    match result {
-        Ok(()) => std::process::ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            std::process::ExitCode::FAILURE
-        }
+/// Prints a line on standard output. Where nobody reads any more, as behind `| head`, it is an error, while `println!`
+/// would panic.
+pub fn say(line: impl Display) -> io::Result<()> {
+    writeln!(io::stdout().lock(), "{line}")
+}
+
+/// Prints an error as one line and ends with status 1: what a person who runs an example wants to see. That nobody reads any
+/// more is no error of the program.
+pub fn exit_on_error(result: Result<(), Box<dyn Error>>) -> ExitCode {
+    let Err(error) = result else { return ExitCode::SUCCESS };
+    if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe) {
+        return ExitCode::SUCCESS;
     }
+    eprintln!("error: {error}");
+    ExitCode::FAILURE
 }

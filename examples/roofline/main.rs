@@ -2,6 +2,12 @@
 
 mod ceilings;
 mod clock;
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../common/memory.rs"]
+mod memory;
+#[path = "../common/output.rs"]
+mod output;
 mod report;
 #[path = "../../benches/shapes/mod.rs"]
 mod shapes;
@@ -9,17 +15,20 @@ mod shapes;
 use ceilings::{Bandwidth, peak, peak_now};
 use clap::{Parser, ValueEnum};
 use clock::{Measured, beside};
+use common::{Common, exit_on_error, say};
+use memory::check_memory;
 use ocelli::{
     kernels::conv::{self, Algorithm, Pass, Precision},
     simd::InstructionSet,
 };
+use output::check_writable;
 use report::{Row, Summary};
 use shapes::{
     Network,
     layer::{Layer, Operation},
     task,
 };
-use std::{error::Error, num::NonZero, path::PathBuf, process::ExitCode, time::Duration};
+use std::{error::Error, io, num::NonZero, path::PathBuf, process::ExitCode, time::Duration};
 
 /// Measures the floating-point peak and the memory bandwidth of this machine, and then how near each layer of a network
 /// comes to them.
@@ -29,6 +38,8 @@ use std::{error::Error, num::NonZero, path::PathBuf, process::ExitCode, time::Du
 /// as it occurs.
 #[derive(Parser)]
 struct Arguments {
+    #[command(flatten)]
+    common: Common,
     /// A published network, or `kernels`: the sizes of docs/benchmarks.md.
     #[arg(long, default_value = "vgg16", value_parser = ["vgg16", "resnet50", "alexnet", "googlenet", "lenet5", "resnet20", "kernels"])]
     net: String,
@@ -41,9 +52,6 @@ struct Arguments {
     /// Pictures at once; 8 of 224 × 224, 128 of CIFAR and 64 digits unless said otherwise.
     #[arg(long)]
     batch: Option<NonZero<usize>>,
-    /// Threads to compute with; every core unless said otherwise.
-    #[arg(long)]
-    threads: Option<usize>,
     /// The instruction set: avx512, avx2 or portable; the best of this machine unless said otherwise.
     #[arg(long)]
     isa: Option<InstructionSet>,
@@ -93,13 +101,7 @@ const STEADY: f64 = 0.05;
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let set = arguments.isa.unwrap_or_else(InstructionSet::current);
-    match set.scoped(|| run(&arguments)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    exit_on_error(set.scoped(|| run(&arguments)))
 }
 
 fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
@@ -118,33 +120,39 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         network.layers.retain(|layer| if exact { layer.name == *name } else { layer.name.contains(name) });
     }
     if let Some(batch) = arguments.batch {
-        network.layers.iter_mut().for_each(|layer| layer.batch = batch.get());
+        for layer in &mut network.layers {
+            let purpose = format!("{} with a batch of {batch}", layer.name);
+            check_memory(&purpose, layer.bytes(1).checked_mul(batch.get() as u64))?;
+            layer.batch = batch.get();
+        }
     }
     if let Some(path) = &arguments.shapes {
         return report::write(path, &report::shapes(&network));
     }
 
     let set = InstructionSet::current();
-    rayon::ThreadPoolBuilder::new().num_threads(arguments.threads.unwrap_or(0)).build_global()?;
+    if let Some(path) = &arguments.json {
+        check_writable(path)?;
+    }
+    arguments.common.start()?;
     let threads = rayon::current_num_threads();
     let alone = peak(set, 1)?;
     let before = if threads == 1 { alone } else { peak(set, threads)? };
-    println!("peak of {set}: {alone:.1} GFLOP/s on 1 thread, {before:.1} on {threads}");
+    say(format!("peak of {set}: {alone:.1} GFLOP/s on 1 thread, {before:.1} on {threads}"))?;
     let bandwidth = Bandwidth::measure(set, threads)?;
-    println!("\n{bandwidth}");
+    say(format!("\n{bandwidth}"))?;
 
     // On one of the pool's threads, as a plan runs its steps: from outside, each call would wake one first.
     let ceilings = Ceilings { set, threads, copy: bandwidth.copy() };
-    let rows = rayon::scope(|_| rows(arguments, &network, choice, &ceilings));
+    let rows = rayon::scope(|_| rows(arguments, &network, choice, &ceilings))?;
     let after = peak(set, threads)?;
-    println!("peak afterwards: {after:.1} GFLOP/s");
     if (after / before - 1.0).abs() > STEADY {
         eprintln!("warning: the peak changed by {:.0} %: something else was running", (after / before - 1.0) * 100.0);
     }
     if let Some(path) = &arguments.json {
         report::write(path, &rows)?;
     }
-    Ok(())
+    Ok(say(format!("peak afterwards: {after:.1} GFLOP/s"))?)
 }
 
 fn seconds(text: &str) -> Result<Duration, Box<dyn Error + Send + Sync>> {
@@ -175,11 +183,11 @@ struct Ceilings {
     copy: f64,
 }
 
-fn rows(arguments: &Arguments, network: &Network, choice: Choice, of: &Ceilings) -> Vec<Row> {
+fn rows(arguments: &Arguments, network: &Network, choice: Choice, of: &Ceilings) -> io::Result<Vec<Row>> {
     let mut rows = Vec::new();
     for &pass in arguments.pass.list() {
         let mut summary = Summary::default();
-        println!("{}", Row::header());
+        say(Row::header())?;
         for layer in &network.layers {
             let measured = measure(layer, pass, choice, of.set, arguments.seconds);
             let Some((algorithm, Measured { time, ceiling_seconds })) = measured else { continue };
@@ -198,13 +206,13 @@ fn rows(arguments: &Arguments, network: &Network, choice: Choice, of: &Ceilings)
                 peak_share: gflop / ceiling_seconds,
             };
             let gigabytes = layer.bytes(layer.batch) as f64 / time.as_secs_f64() / 1e9;
-            println!("{}", row.line(layer.count, gigabytes / of.copy));
+            say(row.line(layer.count, gigabytes / of.copy))?;
             summary.add(layer, &row);
             rows.push(row);
         }
-        println!("{summary}\n");
+        say(format!("{summary}\n"))?;
     }
-    rows
+    Ok(rows)
 }
 
 /// The name of the algorithm and the time of one pass beside the peak; `None` where the forced algorithm cannot compute it.

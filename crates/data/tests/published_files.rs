@@ -38,3 +38,34 @@ fn fashion_mnist_is_read_whole() {
     assert_eq!(train.class_names()[train.labels()[0] as usize], "Ankle boot");
     assert_eq!(fashion_mnist::load(&folder, Part::Test).unwrap().len(), 10_000);
 }
+
+/// Decoding is strict, and no published picture falls victim to it.
+#[cfg(feature = "images")]
+#[test]
+fn every_published_picture_is_decoded() {
+    use ocelli_data::{
+        cifar10,
+        images::{Frame, Preprocess, Resize, load_archive},
+    };
+    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
+    for (name, count) in [("train_jpeg_20000.tar.gz", 20_000), ("test_jpeg_2000.tar.gz", 2000)] {
+        let path = shared.join("cifar10-subset").join(name);
+        if !path.is_file() {
+            println!("skipped: {} is absent", path.display());
+            continue;
+        }
+        assert_eq!(load_archive(path, cifar10::CLASS_NAMES.map(String::from).into()).unwrap().len(), count);
+    }
+    let whole = Preprocess { resize: Resize::Keep, frame: Frame::Whole, ..Preprocess::plain([1, 1]) };
+    let mut folders = vec![shared];
+    while let Some(folder) = folders.pop() {
+        let Ok(entries) = std::fs::read_dir(&folder) else { continue };
+        for path in entries.map(|entry| entry.unwrap().path()) {
+            match path.extension().and_then(|ending| ending.to_str()) {
+                _ if path.is_dir() => folders.push(path),
+                Some("jpg" | "png") => drop(whole.load(&path).unwrap()),
+                _ => {}
+            }
+        }
+    }
+}

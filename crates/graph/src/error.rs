@@ -122,8 +122,16 @@ pub enum Error {
         expected: String,
         /// The shape it has.
         got: String,
-        /// The batch size that the other inputs say, where one does.
+        /// The batch size, where the inputs say one.
         batch: Option<usize>,
+    },
+    /// An input holds no samples.
+    #[error("input \"{name}\" holds no samples: its shape is {got}")]
+    EmptyBatch {
+        /// The name of the input.
+        name: String,
+        /// The shape it has.
+        got: String,
     },
     /// An input holds the wrong kind of number.
     #[error("input \"{name}\" holds {got}, expected {expected}")]

@@ -425,19 +425,23 @@ pub(crate) fn checked_size<'a>(
         _ => None,
     });
     for (name, value, given) in inputs {
-        let sizes = given.shape();
-        if let (Some(crate::Dim::Batch(multiple)), Some(size)) = (value.shape.dims().first(), sizes.first()) {
-            n.get_or_insert(size / multiple);
+        let (dims, sizes) = (value.shape.dims(), given.shape());
+        // An input without the axis of samples says nothing of their number.
+        if let (Some(crate::Dim::Batch(multiple)), true) = (dims.first(), dims.len() == sizes.len()) {
+            if sizes[0] == 0 {
+                return Err(Error::EmptyBatch { name: name.clone(), got: ShapeText(sizes).to_string() });
+            }
+            n.get_or_insert(sizes[0] / multiple);
         }
         let batch = n.unwrap_or(1);
         // Without allocating: this is part of every step.
-        let fits = value.shape.dims().iter().map(|dim| dim.at(batch)).eq(sizes.iter().copied());
+        let fits = dims.iter().map(|dim| dim.at(batch)).eq(sizes.iter().copied());
         if !fits || batch == 0 {
             return Err(Error::InputShape {
                 name: name.clone(),
                 expected: value.shape.to_string(),
                 got: ShapeText(sizes).to_string(),
-                batch: n,
+                batch: n.filter(|&n| n > 0),
             });
         }
         if value.kind != given.kind() {

@@ -1,6 +1,6 @@
 //! The network as a table.
 
-use crate::{Mode, Model, Reach, Result, Source, ValueId, Wrt};
+use crate::{Call, Graph, Mode, Model, Reach, Result, Source, ValueId, Wrt, passes::is_within};
 use std::{collections::HashMap, fmt};
 
 /// One operation of the network.
@@ -8,7 +8,7 @@ use std::{collections::HashMap, fmt};
 pub struct SummaryRow {
     /// The path of its layer; empty at the top.
     pub path: String,
-    /// The layer, or the operation where there is none.
+    /// The layer if it consists of this operation alone, else the operation.
     pub kind: String,
     /// The shape of its first result.
     pub output: String,
@@ -35,10 +35,10 @@ pub struct Summary {
     pub batch: usize,
     /// Bytes of all parameters.
     pub parameter_bytes: usize,
-    /// Bytes of the arena for inference.
+    /// Bytes that inference takes beside the parameters: activations, and weights in the form that kernels want.
     pub inference_bytes: usize,
-    /// Bytes of the arena for a training step (activations, gradients, workspace) with the mean of the output as its loss;
-    /// `None` if the network has no gradient.
+    /// Bytes that a training step with the mean of the output as its loss takes beside the parameters: activations,
+    /// gradients and workspace; `None` if the network has no gradient.
     pub training_bytes: Option<usize>,
 }
 
@@ -113,7 +113,7 @@ fn rows(model: &Model) -> Vec<SummaryRow> {
         });
         rows.push(SummaryRow {
             path: call.path.clone(),
-            kind: call.kind.clone(),
+            kind: if is_whole_layer(graph, call) { call.kind.clone() } else { call.op.kind() },
             output: graph.values[call.outputs[0]].shape.to_string(),
             parameters: std::mem::take(&mut parameters),
             macs: call.op.macs(&shapes, &graph.shapes(&call.outputs)),
@@ -121,6 +121,11 @@ fn rows(model: &Model) -> Vec<SummaryRow> {
         });
     }
     rows
+}
+
+/// Whether the layer that a call belongs to consists of it alone. Rows of a block of layers would all bear the block's name.
+fn is_whole_layer(graph: &Graph, call: &Call) -> bool {
+    graph.calls.iter().filter(|other| is_within(&other.path, &call.path)).nth(1).is_none()
 }
 
 /// The largest of the fields of the operands; `None` if no operand sees the input.
@@ -167,12 +172,24 @@ impl fmt::Display for Summary {
         let fixed = if self.fixed == 0 { String::new() } else { format!(" and {} fixed", grouped(self.fixed as u64)) };
         writeln!(f, "parameters: {} trained{fixed}, {}", grouped(self.trained as u64), bytes(self.parameter_bytes))?;
         writeln!(f, "multiply-accumulates a sample: {}", grouped(self.macs))?;
-        write!(f, "memory for a batch of {}: inference {}", self.batch, bytes(self.inference_bytes))?;
-        match self.training_bytes {
-            Some(training) => write!(f, ", training step {}", bytes(training)),
-            None => write!(f, ", no training step (no gradient)"),
-        }
+        let parameters = ("parameters", self.parameter_bytes);
+        let inference = [("activations and prepared weights", self.inference_bytes), parameters];
+        writeln!(f, "memory of inference for a batch of {}: {}", self.batch, sum(&inference))?;
+        let Some(training) = self.training_bytes else { return write!(f, "no training step: there is no gradient") };
+        let training = [
+            ("activations, gradients and workspace", training),
+            parameters,
+            ("momentum", self.trained * size_of::<f32>()),
+        ];
+        write!(f, "memory of a training step for a batch of {}: {}", self.batch, sum(&training))
     }
+}
+
+/// Bytes in all, and those of each part.
+fn sum(parts: &[(&str, usize)]) -> String {
+    let all = parts.iter().fold(0usize, |sum, (_, count)| sum.saturating_add(*count));
+    let parts: Vec<String> = parts.iter().map(|(what, count)| format!("{what} {}", bytes(*count))).collect();
+    format!("{} ({})", bytes(all), parts.join(", "))
 }
 
 /// 1234567 as `1,234,567`.
@@ -208,5 +225,6 @@ mod tests {
         assert_eq!(grouped(999), "999");
         assert_eq!(grouped(1_234_567), "1,234,567");
         assert_eq!((bytes(12), bytes(2048), bytes(5 << 20)), ("12 B".into(), "2.0 KiB".into(), "5.0 MiB".into()));
+        assert_eq!(sum(&[("a", 1024), ("b and c", 512)]), "1.5 KiB (a 1.0 KiB, b and c 512 B)");
     }
 }

@@ -57,9 +57,16 @@ fn what_is_no_picture_is_an_error() {
     let (folder, path) = folder();
     let error = |path: &Path| text(&folder, load_grey(path, [2, 2]).unwrap_err());
     assert!(error(&folder.path().join("none")).starts_with("none: No such file"));
-    for bytes in [&b""[..], b"hello, this is text", b"GIF89a0000"] {
-        std::fs::write(&path, bytes).unwrap();
-        assert_eq!(error(&path), "picture: neither a PNG nor a JPEG picture that can be read");
+    assert!(error(folder.path()).contains("directory"), "{}", error(folder.path()));
+    // The content counts, not the name.
+    for name in ["picture", "picture.jpg", "picture.png"] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, "").unwrap();
+        assert_eq!(error(&path), format!("{name}: the file is empty"));
+        for bytes in [&b"hello, this is text"[..], b"GIF89a0000", &[0xFF, 0xD8]] {
+            std::fs::write(&path, bytes).unwrap();
+            assert_eq!(error(&path), format!("{name}: neither a PNG nor a JPEG picture that can be read"));
+        }
     }
     GrayImage::from_fn(12, 12, |x, y| Luma([(x * y) as u8])).save_with_format(&path, ImageFormat::Png).unwrap();
     let whole = std::fs::read(&path).unwrap();

@@ -180,5 +180,28 @@ fn the_summary_counts_and_looks_back() {
     assert_eq!((summary.trained, summary.macs), (108, 49 * 36 + 25 * 72));
     let text = summary.to_string();
     assert!(text.contains("parameters: 108 trained"), "{text}");
-    assert!(text.contains("memory for a batch of 1: inference "), "{text}");
+    assert!(text.contains("memory of inference for a batch of 1: "), "{text}");
+    let momentum = "parameters 432 B, momentum 432 B)";
+    assert!(text.contains("memory of a training step for a batch of 1: ") && text.ends_with(momentum), "{text}");
+}
+
+#[test]
+fn rows_of_the_summary_bear_the_name_of_what_they_are() {
+    /// A layer that consists of layers, an addition and a ReLU.
+    struct Block;
+    impl Layer for Block {
+        fn forward(&self, x: &Node) -> Node {
+            (x.apply("only", Rectifier) + x).relu()
+        }
+    }
+    struct Rectifier;
+    impl Layer for Rectifier {
+        fn forward(&self, x: &Node) -> Node {
+            x.relu()
+        }
+    }
+    let model = build(|x| x.apply("block", Block).tanh(), &[3]);
+    let rows: Vec<_> = model.summary().rows.into_iter().map(|row| (row.path, row.kind)).collect();
+    let expected = [("block.only", "Rectifier"), ("block", "Add"), ("block", "Relu"), ("", "Tanh")];
+    assert_eq!(rows, expected.map(|(path, kind)| (path.to_string(), kind.to_string())));
 }

@@ -80,7 +80,7 @@ fn inputs_that_do_not_fit_are_named() {
     );
     assert_eq!(
         error(Batch::new().with("left", Tensor::zeros([0, 4, 3])).with("right", Tensor::zeros([0, 4, 3]))),
-        "input \"left\" has the shape [0, 4, 3], expected [N, 4, 3] with N = 0"
+        "input \"left\" holds no samples: its shape is [0, 4, 3]"
     );
     let labels = Tensor::full([2, 4, 3], 1u32);
     assert_eq!(

@@ -200,7 +200,7 @@ impl Trainer {
         folder.as_ref().join("checkpoint.ocelli")
     }
 
-    /// Trains. `loss` is described twice, for training and for validation.
+    /// Trains. `loss` is described twice, for training and for validation. A validation without batches is none.
     ///
     /// # Errors
     /// Whatever model, data, optimiser or files refuse. What was written until then stays.
@@ -215,6 +215,7 @@ impl Trainer {
         if train.batches() == 0 {
             return Err(Error::Setting("there are no batches to train on".into()));
         }
+        let validation = validation.filter(|source| source.batches() > 0);
         let mut objective = model.objective(&loss)?.watching(&["output"])?;
         let mut validator = validation.map(|_| validation_objective(model, &loss)).transpose()?;
         let mut reporter = Reporter::new(self.progress, self.epochs, train.samples());

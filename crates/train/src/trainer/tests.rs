@@ -257,6 +257,15 @@ fn resuming_with_other_batches_is_refused() {
 }
 
 #[test]
+fn a_validation_without_batches_is_none() {
+    let train = source(&Interrupt::new(), None);
+    let trainer = Trainer::new(2).progress(Progress::Silent);
+    let none: &[Batch] = &[];
+    let report = trainer.run(&mut model(), loss, &mut Sgd::new(0.01), &train, Some(none)).unwrap();
+    assert!(report.history.len() == 2 && report.history.iter().all(|record| record.validation.is_none()));
+}
+
+#[test]
 fn a_gradient_without_a_norm_changes_nothing() {
     struct Infinite;
     impl crate::Gradients for Infinite {
