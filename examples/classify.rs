@@ -21,7 +21,7 @@ use ocelli::{
         Statistics,
         images::{Channels, Frame, Preprocess, Resize},
     },
-    models::{NetworkDescription, save_network},
+    models::{NetworkDescription, PixelStatistics, save_network},
     prelude::*,
 };
 use std::{error::Error, fs, path::PathBuf, process::ExitCode};
@@ -36,7 +36,8 @@ struct Arguments {
     /// The names of the classes, one on each line.
     #[arg(long)]
     classes: Option<PathBuf>,
-    /// How pictures are prepared; as the file with the weights says or, if it does not, as for ImageNet.
+    /// How pictures are prepared; as the file with the weights says or, if it does not, as published weights of the network
+    /// expect.
     #[arg(long, value_enum)]
     pixels: Option<Pixels>,
     /// Height and width of the pictures that the network sees; what it was published for unless said otherwise.
@@ -123,7 +124,8 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// How pictures of the size `sample` are prepared: as was asked for, as the file with the weights says, or as for ImageNet.
+/// How pictures of the size `sample` are prepared: as was asked for, as the file with the weights says, or as for ImageNet with
+/// the statistics that published weights of the network expect.
 fn preprocess(arguments: &Arguments, sample: [usize; 3]) -> Result<Preprocess, Box<dyn Error>> {
     if let Some(pixels) = arguments.pixels {
         return Ok(pixels.preprocess(sample));
@@ -136,8 +138,14 @@ fn preprocess(arguments: &Arguments, sample: [usize; 3]) -> Result<Preprocess, B
         }
         Some(text) => serde_json::from_str(text)
             .map_err(|error| format!("{}: how pictures are prepared: {error}", path.display()).into()),
-        None if arguments.network.net.is_some() => Ok(Pixels::Imagenet.preprocess(sample)),
-        None => Err(format!("{} does not say how pictures are prepared; --pixels does", path.display()).into()),
+        None => {
+            let Some(net) = &arguments.network.net else {
+                return Err(format!("{} does not say how pictures are prepared; --pixels does", path.display()).into());
+            };
+            let PixelStatistics { mean, deviation } = by_name(net, None)?.pixels;
+            let normalisation = Statistics { mean: mean.to_vec(), deviation: deviation.to_vec() };
+            Ok(Preprocess { normalisation, ..Pixels::Imagenet.preprocess(sample) })
+        }
     }
 }
 
