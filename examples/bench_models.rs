@@ -12,7 +12,7 @@ use clap::{Parser, ValueEnum, builder::PossibleValuesParser};
 use common::{Common, exit_on_error, say};
 use memory::check_memory;
 use ocelli::{
-    models::{by_name, load_weights, network_names},
+    models::{by_name, network_names},
     prelude::*,
     tensor::Key,
 };
@@ -89,6 +89,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     check_memory(&purpose, numbers.and_then(|numbers| numbers.checked_mul(size_of::<f32>() as u64)))?;
     let pictures = Tensor::uniform([n, sample[0], sample[1], sample[2]], Key::new(arguments.common.seed));
     let base = status("RssAnon");
+    let loader = network.loader();
     let mut cold = ColdStart::begin();
     let mut model = match &arguments.weights {
         Some(_) => Model::zeroed(network.layer, sample)?,
@@ -96,7 +97,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     };
     cold.done("building");
     if let Some(file) = &arguments.weights {
-        load_weights(&mut model, file)?;
+        loader.load(&mut model, file)?;
         cold.done("loading");
     }
     let (times, peak) = match arguments.mode {
