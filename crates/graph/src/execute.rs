@@ -1,7 +1,7 @@
 //! The executor: runs a plan's steps over an arena, without allocating.
 
 use crate::{
-    Accumulate, Error, Fault, Key, Parameters, Plan, PlanStep, Result, Value,
+    Accumulate, Error, Fault, Key, Parameters, Plan, PlanStep, Result, Scratch, Value,
     operands::{Data, Inputs, Operand, Operands, Output, Outputs},
     plan::Place,
 };
@@ -53,7 +53,7 @@ impl Constants {
             let part = plan.ahead.some(&missing);
             let mut memory = Arena::new(part.len);
             let feed = Feed { parameters: parameters.values(), inputs: &[], constants: &Constants::default(), key };
-            run(&part.steps, memory.as_mut_slice(), feed)?;
+            run(&part.steps, plan.scratch(), memory.as_mut_slice(), feed)?;
             let memory = Arc::new(memory);
             for (&number, place) in missing.iter().zip(&part.places) {
                 let recipe = wanted[number].recipe.clone();
@@ -77,19 +77,25 @@ impl Constants {
 
 /// Runs every step. The arena must be at least as long as the plan says.
 pub(crate) fn execute(plan: &Plan, arena: &mut Arena, feed: Feed<'_>) -> Result<()> {
-    run(&plan.steps, arena.as_mut_slice(), feed)
+    run(&plan.steps, plan.scratch(), arena.as_mut_slice(), feed)
 }
 
 /// Numbers of an arena from which on some of a plan's kernels use several threads.
 pub(crate) const THREADED: usize = 1 << 16;
 
-fn run(steps: &[PlanStep], memory: &mut [f32], feed: Feed<'_>) -> Result<()> {
+fn run(steps: &[PlanStep], scratch: Scratch, memory: &mut [f32], feed: Feed<'_>) -> Result<()> {
     if memory.len() < THREADED {
+        scratch.reserve();
         return run_here(steps, memory, feed);
     }
     // Enters the pool once: a kernel that is called outside wakes one of its threads and sleeps until that is done, which
     // took a quarter of LeNet-5's training step.
-    rayon::scope(|_| run_here(steps, memory, feed))
+    rayon::scope(|_| {
+        if !scratch.is_reserved() {
+            rayon::broadcast(|_| scratch.reserve());
+        }
+        run_here(steps, memory, feed)
+    })
 }
 
 fn run_here(steps: &[PlanStep], memory: &mut [f32], feed: Feed<'_>) -> Result<()> {

@@ -68,6 +68,37 @@ impl Scratch {
         Self { small: longest(self.small, other.small), large: longest(self.large, other.large) }
     }
 
+    /// Whether this thread has as much, so that kernels which take no more allocate nothing.
+    #[must_use]
+    pub fn is_reserved(self) -> bool {
+        let has = |buffers: &RefCell<Vec<Arena>>, lens: [usize; NESTED]| {
+            let buffers = buffers.borrow();
+            lens.into_iter()
+                .enumerate()
+                .all(|(depth, len)| len == 0 || at(&buffers, depth).is_some_and(|b| b.len() >= len))
+        };
+        BUFFERS.with(|[small, large]| has(small, self.small) && has(large, self.large))
+    }
+
+    /// Takes as much for this thread, unless it has it. Which thread runs which task is decided anew with every run; one that
+    /// never had the largest would take its memory later.
+    pub fn reserve(self) {
+        let take = |buffers: &RefCell<Vec<Arena>>, lens: [usize; NESTED]| {
+            let mut buffers = buffers.borrow_mut();
+            for (depth, len) in lens.into_iter().enumerate().filter(|&(_, len)| len > 0) {
+                match buffers.len().checked_sub(depth + 1) {
+                    Some(index) if buffers[index].len() >= len => (),
+                    Some(index) => buffers[index] = buffer(len),
+                    None => buffers.insert(0, buffer(len)),
+                }
+            }
+        };
+        BUFFERS.with(|[small, large]| {
+            take(small, self.small);
+            take(large, self.large);
+        });
+    }
+
     /// The bytes that the operating system counts for it, where it gives huge pages.
     #[must_use]
     pub fn bytes(self) -> usize {
@@ -87,14 +118,24 @@ fn large_len(len: usize) -> usize {
     len.next_multiple_of(HUGE_PAGE)
 }
 
+/// The buffer that a call gets within so many others.
+fn at(buffers: &[Arena], depth: usize) -> Option<&Arena> {
+    buffers.get(buffers.len().checked_sub(depth + 1)?)
+}
+
+/// A new buffer for `len` numbers.
+fn buffer(len: usize) -> Arena {
+    Arena::new(if len <= SMALL { small_len(len) } else { large_len(len).max(LEAST_LARGE) })
+}
+
 /// Calls `f` with `len` numbers of any content, aligned to 64 bytes.
 ///
 /// Calls may be nested: within a kernel, or because rayon hands this thread another task while it waits inside `f`. A
 /// kernel whose tasks both take scratch memory and wait for others would take more than it can promise.
 pub(crate) fn with<T>(len: usize, f: impl FnOnce(&mut [f32]) -> T) -> T {
-    let (kind, reserved) = if len <= SMALL { (0, small_len(len)) } else { (1, large_len(len).max(LEAST_LARGE)) };
+    let kind = usize::from(len > SMALL);
     let kept = BUFFERS.with(|buffers| buffers[kind].borrow_mut().pop()).filter(|arena| arena.len() >= len);
-    let mut arena = kept.unwrap_or_else(|| Arena::new(reserved));
+    let mut arena = kept.unwrap_or_else(|| buffer(len));
     #[cfg(test)]
     recorder::enter(len);
     let result = f(&mut arena.as_mut_slice()[..len]);
@@ -152,6 +193,25 @@ mod tests {
             });
             with(inside, |again| assert_eq!(again.len(), inside));
         }
+    }
+
+    #[test]
+    fn what_is_reserved_is_not_allocated_later() {
+        let scratch = Scratch::of(3000).around(Scratch::of(2 * SMALL).around(Scratch::of(200)));
+        let lens = || BUFFERS.with(|kinds| kinds.each_ref().map(|list| list.borrow().iter().map(Arena::len).collect()));
+        std::thread::spawn(move || {
+            assert!(Scratch::NONE.is_reserved() && !scratch.is_reserved());
+            with(100, |_| ());
+            assert!(!scratch.is_reserved());
+            scratch.reserve();
+            assert!(scratch.is_reserved());
+            let reserved: [Vec<usize>; 2] = lens();
+            with(3000, |_| with(2 * SMALL, |_| with(200, |_| ())));
+            scratch.reserve();
+            assert_eq!(lens(), reserved);
+        })
+        .join()
+        .unwrap();
     }
 
     #[test]

@@ -240,6 +240,11 @@ impl Plan {
         self.ahead.all().len * size_of::<f32>()
     }
 
+    /// What its kernels take on each thread.
+    pub(crate) fn scratch(&self) -> Scratch {
+        self.scratch
+    }
+
     /// The part of [`Plan::peak_bytes`] in which kernels pack blocks of their work, on all threads of the current pool, with
     /// huge pages. Threads keep it for whatever they run next.
     pub fn scratch_bytes(&self) -> usize {
