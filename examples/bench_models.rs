@@ -10,7 +10,7 @@ mod output;
 
 use clap::{Parser, ValueEnum, builder::PossibleValuesParser};
 use common::{Common, exit_on_error, say};
-use memory::check_memory;
+use memory::{check_memory, counted};
 use ocelli::{
     models::{by_name, network_names},
     prelude::*,
@@ -225,7 +225,5 @@ fn most_anonymous() -> Option<usize> {
 
 /// Bytes of this process by the operating system's count, where it tells.
 fn status(key: &str) -> Option<usize> {
-    let text = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = text.lines().find(|line| line.starts_with(key))?;
-    Some(1024 * line.split_whitespace().nth(1)?.parse::<usize>().ok()?)
+    usize::try_from(counted("/proc/self/status", key)?).ok()
 }

@@ -23,7 +23,7 @@ use ocelli::{
         Images, Part, RandomCrop, RandomMirror, Statistics, cifar10, find,
         images::{ImageFolder, Preprocess, load_archive},
     },
-    models::{Metadata, NetworkDescription, UnknownNetwork, by_name, save_network},
+    models::{Network, NetworkDescription, save_network},
     prelude::*,
     tensor::Key,
     train::{Interrupt, Outcome, Prediction, evaluate, plot},
@@ -85,20 +85,9 @@ enum Kind {
 }
 
 impl Arguments {
-    fn network(&self, classes: usize) -> Result<CifarResNet, String> {
-        let network = match self.depth {
-            20 => CifarResNet::resnet20(classes),
-            32 => CifarResNet::resnet32(classes),
-            44 => CifarResNet::resnet44(classes),
-            56 => CifarResNet::resnet56(classes),
-            110 => CifarResNet::resnet110(classes),
-            other => return Err(format!("no network of {other} layers; there are 20, 32, 44, 56 and 110")),
-        };
-        Ok(match self.shortcut {
-            Kind::A => network,
-            Kind::B => network.shortcut(Shortcut::Projection),
-            Kind::Plain => network.plain(),
-        })
+    fn network(&self, classes: usize) -> Result<Network, String> {
+        let reason = |_| format!("no network of {} layers; there are 20, 32, 44, 56 and 110", self.depth);
+        by_name(&self.name(), classes).map_err(reason)
     }
 
     /// As `by_name` knows it.
@@ -205,10 +194,6 @@ fn save(
     normalisation: Statistics,
 ) -> Result<(), Box<dyn Error>> {
     let (name, path) = (arguments.name(), arguments.out.join("weights.safetensors"));
-    if let Err(UnknownNetwork { name }) = by_name(&name, names.len()) {
-        save_weights(model, &path, &Metadata::new())?;
-        return Ok(say(format!("{}: weights alone, because no network is called {name}", path.display()))?);
-    }
     // As `parts` and `pictures` prepare them.
     let preprocess = Preprocess { normalisation, ..Preprocess::plain([32, 32]) };
     let description = NetworkDescription::new(&name, names)?.preprocessing(&preprocess)?;
@@ -230,7 +215,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let train = Loader::new(train, arguments.batch)?.shuffle(seed);
     let (watch, test) = (Loader::new(watch, 250)?, Loader::new(test, 250)?);
 
-    let mut model = Model::of(network, [32, 32, 3], seed)?;
+    let mut model = Model::of(network.layer, [32, 32, 3], seed)?;
     say(model.summary_for(arguments.batch)?)?;
     let mut trainer = Trainer::new(arguments.epochs)
         .schedule(arguments.schedule(train.batches()))

@@ -1,16 +1,12 @@
 //! Memory is what was promised. One test alone, because what is counted is of the whole process.
 
+mod process;
+
 use ocelli::{data::synthetic, prelude::*, train::Progress};
+use process::status;
 
 fn loss(t: &Trace) -> Node {
     softmax_cross_entropy(&t.output(), &t.labels("labels"))
-}
-
-/// A line of `/proc/self/status` in bytes, where there is such a file.
-fn status(key: &str) -> Option<usize> {
-    let text = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = text.lines().find(|line| line.starts_with(key))?;
-    line.split_whitespace().nth(1)?.parse::<usize>().ok().map(|kib| kib * 1024)
 }
 
 /// What the operating system counts for a LeNet-5 run is the plan's peak, beside the dataset (which is there before), the

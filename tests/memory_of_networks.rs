@@ -1,13 +1,9 @@
 //! A training step takes the memory that its plan promised. One test alone, because what is counted is of the whole process.
 
-use ocelli::{prelude::*, tensor::Key};
+mod process;
 
-/// A line of `/proc/self/status` in bytes, where there is such a file.
-fn status(key: &str) -> Option<usize> {
-    let text = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = text.lines().find(|line| line.starts_with(key))?;
-    line.split_whitespace().nth(1)?.parse::<usize>().ok().map(|kib| kib * 1024)
-}
+use ocelli::{prelude::*, tensor::Key};
+use process::status;
 
 /// ResNet-20 from its first value to its third step: the plan with what threads pack, and the parameters with their momentum.
 /// Nothing ran before, so that nothing is there already. Pages of the program's file do not count.

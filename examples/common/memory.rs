@@ -19,7 +19,12 @@ pub fn check_memory(purpose: &str, bytes: Option<u64>) -> Result<(), String> {
 
 /// Bytes of memory that a program can still take, by the operating system's count, where it tells.
 fn available() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find(|line| line.starts_with("MemAvailable:"))?;
+    counted("/proc/meminfo", "MemAvailable")
+}
+
+/// Bytes that the operating system counts: the line that begins with `key` of one of its files, where it has such a file.
+pub fn counted(file: &str, key: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(file).ok()?;
+    let line = text.lines().find(|line| line.starts_with(key))?;
     line.split_whitespace().nth(1)?.parse::<u64>().ok()?.checked_mul(1024)
 }
