@@ -200,7 +200,7 @@ def ncnn_ways(torch, model, x, folder, threads):
     file = pathlib.Path(folder) / "ncnn_model.pt"
     # What it writes for PyTorch, and then reads, names the parts of a `Sequential` by numbers; ncnn's files are there by then.
     with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SyntaxError):
-        pnnx.export(model, str(file), (x,))
+        pnnx.export(model, str(file), (x,), fp16=False)
     net = ncnn.Net()
     net.opt.num_threads = threads
     for option in ("fp16_packed", "fp16_storage", "fp16_arithmetic", "bf16_storage"):
@@ -210,7 +210,8 @@ def ncnn_ways(torch, model, x, folder, threads):
         return {}
     if list(net.input_names()) != ["in0"] or list(net.output_names()) != ["out0"]:
         return {}
-    picture = ncnn.Mat(x[0].numpy().copy())
+    # A copy by ncnn: a `Mat` of an array does not keep the array alive.
+    picture = ncnn.Mat(x[0].numpy()).clone()
 
     def step():
         extractor = net.create_extractor()
