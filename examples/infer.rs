@@ -25,6 +25,9 @@ use ocelli::{
 };
 use std::{collections::BTreeMap, error::Error, path::PathBuf, process::ExitCode};
 
+/// More classes than a network tells apart.
+const MAX_CLASSES: i64 = 1 << 24;
+
 /// Runs a network on a tensor from a file, for comparison with other frameworks.
 #[derive(Parser)]
 struct Arguments {
@@ -33,8 +36,8 @@ struct Arguments {
     #[command(flatten)]
     network: NetworkArguments,
     /// How many classes the network tells apart; what it was published for unless said otherwise.
-    #[arg(long)]
-    classes: Option<usize>,
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=MAX_CLASSES))]
+    classes: Option<u32>,
     /// A file with the input, [N, C, H, W].
     #[arg(long)]
     input: PathBuf,
@@ -69,7 +72,8 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let [_, height, width, channels] = *input.shape() else {
         return Err(format!("{} is no [N, C, H, W]", arguments.tensor).into());
     };
-    let description = arguments.network.description(|net| NetworkDescription::unnamed(net, arguments.classes))?;
+    let classes = arguments.classes.map(|classes| classes as usize);
+    let description = arguments.network.description(|net| NetworkDescription::unnamed(net, classes))?;
     let model = arguments.network.load(&description.sample([height, width, channels]))?;
     let model = if arguments.strict { model.with_precision(Precision::Strict) } else { model };
 

@@ -2,7 +2,7 @@
 
 use clap::{Args, builder::PossibleValuesParser};
 use ocelli::{
-    models::{NetworkDescription, by_name, load_network, network_names},
+    models::{NetworkDescription, by_name, network_names},
     prelude::*,
 };
 use std::{error::Error, path::PathBuf};
@@ -27,14 +27,19 @@ fn rule(text: &str) -> Result<(String, String), String> {
 }
 
 impl NetworkArguments {
-    /// What the network is: as `describe` says for the one that was named, or as the file says itself.
+    /// What the network is: as the file says itself, or as `describe` says for the one that was named.
     pub fn description<E: Error + 'static>(
         &self,
         describe: impl FnOnce(&str) -> Result<NetworkDescription, E>,
     ) -> Result<NetworkDescription, Box<dyn Error>> {
+        let own = NetworkDescription::read(&self.weights);
         match &self.net {
-            Some(name) => Ok(describe(name)?),
-            None => Ok(load_network(&self.weights).map_err(|error| format!("{error} (--net would name one)"))?.1),
+            None => Ok(own.map_err(|error| format!("{error} (--net would name one)"))?),
+            // It also knows for which size of pictures it is.
+            Some(name) => match own {
+                Ok(own) if own.network == *name => Ok(own),
+                _ => Ok(describe(name)?),
+            },
         }
     }
 

@@ -80,11 +80,14 @@ pub(crate) fn execute(plan: &Plan, arena: &mut Arena, feed: Feed<'_>) -> Result<
     run(&plan.steps, plan.scratch(), arena.as_mut_slice(), feed)
 }
 
-/// Numbers of an arena from which on some of a plan's kernels use several threads.
-pub(crate) const THREADED: usize = 1 << 16;
+/// Whether some of a plan's kernels use several threads, by the numbers of its arena.
+pub(crate) fn is_threaded(arena_len: usize) -> bool {
+    const LEAST: usize = 1 << 16;
+    arena_len >= LEAST
+}
 
 fn run(steps: &[PlanStep], scratch: Scratch, memory: &mut [f32], feed: Feed<'_>) -> Result<()> {
-    if memory.len() < THREADED {
+    if !is_threaded(memory.len()) {
         scratch.reserve();
         return run_here(steps, memory, feed);
     }

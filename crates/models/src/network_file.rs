@@ -37,6 +37,7 @@ const MAX_CLASSES: usize = 1 << 24;
 /// let path = std::env::temp_dir().join(format!("ocelli-doc-network-{}.safetensors", std::process::id()));
 /// save_network(&model, &description, &path)?;
 ///
+/// assert_eq!(NetworkDescription::read(&path)?, description);
 /// let (model, description) = load_network(&path)?;
 /// let scores = model.predict(&Tensor::zeros([1, 32, 32, 1]))?;
 /// println!("{}", description.top_k(scores.data(), 2));
@@ -112,6 +113,15 @@ impl NetworkDescription {
     pub fn unnamed(name: &str, classes: impl Into<Option<usize>>) -> Result<NetworkDescription, NetworkError> {
         let Network { name, sample, classes, .. } = by_name(name, classes)?;
         Ok(NetworkDescription { network: name.into(), sample, classes, class_names: vec![], preprocessing: None })
+    }
+
+    /// What a file that [`save_network`] wrote says of its network. Its weights are not read, but compared with what is said.
+    ///
+    /// # Errors
+    /// [`NetworkError::Weights`] if the file cannot be read, [`NetworkError::Description`] if it says nothing or something
+    /// impossible.
+    pub fn read(path: impl AsRef<Path>) -> Result<NetworkDescription, NetworkError> {
+        described(&WeightFile::open(path)?)
     }
 
     /// For pictures of another size: height, width and channels.
@@ -204,8 +214,19 @@ pub fn load_network(path: impl AsRef<Path>) -> Result<(Model, NetworkDescription
 }
 
 fn load_from(file: &mut WeightFile) -> Result<(Model, NetworkDescription), NetworkError> {
-    let name = file.name().to_string();
-    let wrong = |reason| NetworkError::Description { path: name.clone(), reason };
+    let description = described(file)?;
+    let network = by_name(&description.network, description.classes)?;
+    let mut model = Model::zeroed(network.layer, description.sample).map_err(|error| {
+        let reason = format!("the network cannot be built: {error}");
+        NetworkError::Description { path: file.name().into(), reason }
+    })?;
+    WeightLoader::new().load_from(&mut model, file)?;
+    Ok((model, description))
+}
+
+/// What the file says of its network, which fits what it holds.
+fn described(file: &WeightFile) -> Result<NetworkDescription, NetworkError> {
+    let wrong = |reason| NetworkError::Description { path: file.name().into(), reason };
     let missing = || wrong("weights alone, without the description of a network".into());
     let text = file.metadata().get(NETWORK).ok_or_else(missing)?;
     let mut description: NetworkDescription = serde_json::from_str(text)
@@ -213,11 +234,7 @@ fn load_from(file: &mut WeightFile) -> Result<(Model, NetworkDescription), Netwo
     description.preprocessing = file.metadata().get(PREPROCESSING).cloned();
     let graph = description.graph().map_err(wrong)?;
     compare(&graph, file).map_err(wrong)?;
-    let network = by_name(&description.network, description.classes)?;
-    let mut model = Model::zeroed(network.layer, description.sample)
-        .map_err(|error| wrong(format!("the network cannot be built: {error}")))?;
-    WeightLoader::new().load_from(&mut model, file)?;
-    Ok((model, description))
+    Ok(description)
 }
 
 /// Whether the file has as many numbers as each parameter. How these lie there is compared when they are read.

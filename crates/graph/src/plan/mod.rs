@@ -7,7 +7,7 @@ mod explain;
 mod offsets;
 mod steps;
 
-use crate::{Error, Graph, Op, Precision, Result, Scratch, ValueId, execute::THREADED, passes};
+use crate::{Error, Graph, Op, Precision, Result, Scratch, ValueId, execute::is_threaded, passes};
 pub(crate) use ahead::Ahead;
 use buffers::{Layout, Sequence, storages};
 use std::{
@@ -248,7 +248,7 @@ impl Plan {
     /// The part of [`Plan::peak_bytes`] in which kernels pack blocks of their work, on all threads of the current pool, with
     /// huge pages. Threads keep it for whatever they run next.
     pub fn scratch_bytes(&self) -> usize {
-        let threads = if self.arena_len < THREADED { 1 } else { rayon::current_num_threads() };
+        let threads = if is_threaded(self.arena_len) { rayon::current_num_threads() } else { 1 };
         threads * self.scratch.bytes()
     }
 

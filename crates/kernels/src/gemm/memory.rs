@@ -2,8 +2,7 @@
 
 use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
 
-use super::panels::Panels;
-use super::product::{COLUMNS, COPIED_STEP, DEPTH, FAR_ROWS, PACKED, ROWS};
+use super::product::{COPIED_STEP, DEPTH, FAR_ROWS, ROWS, right_block};
 use super::thin::thin_scratch;
 use super::tile::tile_rows;
 use crate::Scratch;
@@ -36,20 +35,15 @@ pub fn gemm_scratch([rows, depth, columns]: [usize; 3], left: Order, right: Orde
         return Scratch::NONE;
     }
     thin_scratch([rows, depth, columns], left, right).unwrap_or_else(|| {
-        let columns = columns.min(COLUMNS);
-        let packed = Panels::new(InstructionSet::current(), depth.min((PACKED / columns).max(DEPTH)), columns);
-        Scratch::of(packed.packed_len()).around(left_scratch(rows, depth, left))
+        let packed = right_block(InstructionSet::current(), depth, columns);
+        Scratch::of(packed.packed_len()).around(gemm_packed_scratch(rows, depth, left))
     })
 }
 
-/// What [`gemm_packed`](super::gemm_packed) takes on each thread, at most, for a left operand of `rows × depth`.
+/// What [`gemm_packed`](super::gemm_packed) takes on each thread, at most, for a left operand of `rows × depth`: a block of
+/// it, where it is copied.
 #[must_use]
 pub fn gemm_packed_scratch(rows: usize, depth: usize, left: Order) -> Scratch {
-    left_scratch(rows, depth, left)
-}
-
-/// A block of the left operand, where it is copied.
-pub(super) fn left_scratch(rows: usize, depth: usize, left: Order) -> Scratch {
     let rows = rows.min(ROWS);
     match left {
         Order::RowMajor if depth <= FAR_ROWS => Scratch::NONE,

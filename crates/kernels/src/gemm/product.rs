@@ -25,11 +25,11 @@ pub(super) const DEPTH: usize = 256;
 pub(super) const ROWS: usize = 120;
 
 /// Columns that are packed at a time.
-pub(super) const COLUMNS: usize = 4096;
+const COLUMNS: usize = 4096;
 
 /// Numbers that are packed at a time (4 MiB), or blocks of [`DEPTH`] and [`COLUMNS`] where that is more: they stay in the
 /// last-level cache while all rows of the left operand pass by.
-pub(super) const PACKED: usize = 1 << 20;
+const PACKED: usize = 1 << 20;
 
 /// A piece has at least so many panels (if there are), so that a copied block of the left operand is used as often.
 const PIECE_PANELS: usize = 4;
@@ -100,12 +100,11 @@ pub fn gemm(a: Matrix<'_>, b: Matrix<'_>, mut c: MatrixMut<'_>, epilogue: &Epilo
     }
     let Some(task) = Task::new(a, c, epilogue) else { return };
     let set = InstructionSet::current();
-    let columns = b.column_count().min(COLUMNS);
-    let depth = a.column_count().min((PACKED / columns).max(DEPTH));
-    scratch::with(Panels::new(set, depth, columns).packed_len(), |packed| {
+    let block = right_block(set, b.row_count(), b.column_count());
+    scratch::with(block.packed_len(), |packed| {
         for first in (0..b.column_count()).step_by(COLUMNS) {
             let columns = first..b.column_count().min(first + COLUMNS);
-            for depth in blocks(b.row_count(), depth) {
+            for depth in blocks(b.row_count(), block.depth) {
                 let panels = Panels::new(set, depth.len(), columns.len());
                 let packed = &mut packed[..panels.packed_len()];
                 pack(set, &panels, b.columns(columns.clone()).rows(depth.clone()), 0..depth.len(), packed);
@@ -114,6 +113,12 @@ pub fn gemm(a: Matrix<'_>, b: Matrix<'_>, mut c: MatrixMut<'_>, epilogue: &Epilo
             }
         }
     });
+}
+
+/// What of a right operand is packed at a time, at most.
+pub(super) fn right_block(set: InstructionSet, depth: usize, columns: usize) -> Panels {
+    let columns = columns.min(COLUMNS);
+    Panels::new(set, depth.min((PACKED / columns).max(DEPTH)), columns)
 }
 
 /// [`gemm`] with a right operand that is packed already.

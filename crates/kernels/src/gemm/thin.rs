@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::PIECES;
 use super::matrix::{Matrix, MatrixMut};
-use super::memory::{Order, gemm_scratch, left_scratch};
+use super::memory::{Order, gemm_packed_scratch, gemm_scratch};
 use super::panels::{Contiguous, PackPanels, Panels};
 use super::product::{Piece, Right, Task, blocks, gemm};
 use crate::{Accumulate, Epilogue, Scratch, scratch};
@@ -51,7 +51,7 @@ pub(super) fn thin_scratch([rows, depth, columns]: [usize; 3], left: Order, righ
     match right {
         Order::RowMajor => {
             let strip = Panels::new(InstructionSet::current(), DEPTH, most_columns(columns).min(columns));
-            Some(Scratch::of(strip.packed_len()).around(left_scratch(rows, depth, left)))
+            Some(Scratch::of(strip.packed_len()).around(gemm_packed_scratch(rows, depth, left)))
         }
         Order::ColumnMajor if columns > ROWS => {
             let product = gemm_scratch([columns, depth, rows], Order::RowMajor, left.transposed());

@@ -100,6 +100,13 @@ impl Plan {
         let chunk = c.input.channels.div_ceil(chunks).next_multiple_of(lanes);
         Self { tiles, blocks, groups, chunk, lanes, flops }
     }
+
+    /// The transformed inputs of a task of so many tiles, and their products.
+    fn planes(&self, c: &Correlation, tiles: usize) -> [Planes; 2] {
+        let channels = c.input.channels.next_multiple_of(self.lanes);
+        let columns = COLUMNS.next_multiple_of(VECTORS * self.lanes);
+        [Planes { tiles, channels, chunk: self.chunk }, Planes { tiles, channels: columns, chunk: columns }]
+    }
 }
 
 /// Computes `y`, with filters that [`Filters::transform`] made on the same instruction set.
@@ -176,14 +183,10 @@ struct Task<'a, F, const M: usize, const T: usize> {
 impl<F: Minimal<M, T>, const M: usize, const T: usize> Task<'_, F, M, T> {
     fn run(&self, x: &[f32], u: &[f32], to: &Results<'_>) {
         let Self { c, plan, set, filters, .. } = *self;
-        let channels = c.input.channels.next_multiple_of(plan.lanes);
-        let inputs = Planes { tiles: self.tiles.len(), channels, chunk: plan.chunk };
-        let columns = COLUMNS.next_multiple_of(VECTORS * plan.lanes);
-        let products = Planes { tiles: self.tiles.len(), channels: columns, chunk: columns };
-        let (inputs_len, products_len) = (inputs.len(T * T), products.len(T * T));
-        scratch::with(inputs_len + products_len + T * T * channels, |scratch| {
-            let (v, rest) = scratch.split_at_mut(inputs_len);
-            let (m, copy) = rest.split_at_mut(products_len);
+        let [inputs, products] = plan.planes(c, self.tiles.len());
+        scratch::with(scratch_len(&inputs, &products, T * T), |scratch| {
+            let (v, rest) = scratch.split_at_mut(inputs.len(T * T));
+            let (m, copy) = rest.split_at_mut(products.len(T * T));
             dispatch_on(
                 set,
                 TransformTiles::<F::Input, T, T> {
@@ -199,8 +202,9 @@ impl<F: Minimal<M, T>, const M: usize, const T: usize> Task<'_, F, M, T> {
                     map: PhantomData,
                 },
             );
-            for first in self.panels.clone().step_by(columns / (VECTORS * plan.lanes)) {
-                let panels = first..self.panels.end.min(first + columns / (VECTORS * plan.lanes));
+            let at_once = products.channels / (VECTORS * plan.lanes);
+            for first in self.panels.clone().step_by(at_once) {
+                let panels = first..self.panels.end.min(first + at_once);
                 dispatch_on(
                     set,
                     MultiplyPlanes { planes: T * T, v, inputs, u, filters, panels: panels.clone(), m, products },
@@ -366,9 +370,12 @@ impl Correlation {
     pub fn scratch(&self, set: InstructionSet, side: usize) -> Scratch {
         let (plan, planes) = (Plan::new(self, set, side), (side + 2).pow(2));
         let tiles = plan.tiles.count.div_ceil(plan.blocks.max(1));
-        let channels = self.input.channels.next_multiple_of(plan.lanes);
-        let columns = COLUMNS.next_multiple_of(VECTORS * plan.lanes);
-        let numbers = |channels| Planes { tiles, channels, chunk: channels }.len(planes);
-        Scratch::of(numbers(channels) + numbers(columns) + planes * channels)
+        let [inputs, products] = plan.planes(self, tiles);
+        Scratch::of(scratch_len(&inputs, &products, planes))
     }
+}
+
+/// Numbers of a task's scratch memory: its planes, and a copy of one tile's window.
+fn scratch_len(inputs: &Planes, products: &Planes, planes: usize) -> usize {
+    inputs.len(planes) + products.len(planes) + planes * inputs.channels
 }
