@@ -20,13 +20,12 @@ use common::{Common, exit_on_error, say};
 use network::NetworkArguments;
 use ocelli::{
     graph::Precision,
-    models::{DType, Metadata, NetworkDescription, channels_first, channels_last, in_file_layout, save_tensors},
+    models::{
+        DType, MAX_CLASSES, Metadata, NetworkDescription, channels_first, channels_last, in_file_layout, save_tensors,
+    },
     prelude::*,
 };
 use std::{collections::BTreeMap, error::Error, path::PathBuf, process::ExitCode};
-
-/// More classes than a network tells apart.
-const MAX_CLASSES: i64 = 1 << 24;
 
 /// Runs a network on a tensor from a file, for comparison with other frameworks.
 #[derive(Parser)]
@@ -36,7 +35,7 @@ struct Arguments {
     #[command(flatten)]
     network: NetworkArguments,
     /// How many classes the network tells apart; what it was published for unless said otherwise.
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=MAX_CLASSES))]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=MAX_CLASSES as i64))]
     classes: Option<u32>,
     /// A file with the input, [N, C, H, W].
     #[arg(long)]
@@ -74,6 +73,10 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     };
     let classes = arguments.classes.map(|classes| classes as usize);
     let description = arguments.network.description(|net| NetworkDescription::unnamed(net, classes))?;
+    if let Some(given) = classes.filter(|&given| given != description.classes) {
+        let (path, known) = (arguments.network.weights.display(), description.classes);
+        return Err(format!("{path}: --classes {given}, but the network tells {known} classes apart").into());
+    }
     let model = arguments.network.load(&description.sample([height, width, channels]))?;
     let model = if arguments.strict { model.with_precision(Precision::Strict) } else { model };
 

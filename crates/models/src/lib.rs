@@ -41,7 +41,7 @@ pub use alexnet::{AlexNet, AlexNetOf2012};
 pub use digit_codes::digit_codes;
 pub use googlenet::GoogLeNet;
 pub use lenet::{LeNet5, LeNet5Of1998, PENALTY};
-pub use network_file::{NetworkDescription, NetworkError, load_network, save_network};
+pub use network_file::{MAX_CLASSES, NetworkDescription, NetworkError, load_network, save_network};
 pub use registry::{Network, PixelStatistics, UnknownNetwork, by_name, network_names};
 pub use resnet::ResNet;
 pub use resnet_cifar::CifarResNet;

@@ -19,8 +19,8 @@ const PREPROCESSING: &str = "preprocessing";
 
 /// More numbers than a picture that a network reads can have: 4096 × 4096 of four channels.
 const MAX_SAMPLE: usize = 1 << 26;
-/// More classes than a network can tell apart.
-const MAX_CLASSES: usize = 1 << 24;
+/// As many classes as a [`NetworkDescription`] in a file may have: more than a network can tell apart.
+pub const MAX_CLASSES: usize = 1 << 24;
 
 /// What a file says of its network: its name, which is its architecture with its options, and what it tells apart.
 ///
