@@ -32,6 +32,7 @@ mod error;
 mod ndarray;
 mod npy;
 mod random;
+mod size;
 mod tensor;
 
 pub use arena::Arena;
@@ -41,4 +42,5 @@ pub use batch::{Batch, Value};
 pub use element::{Element, ElementKind};
 pub use error::{Error, Result};
 pub use random::{Key, Stream};
+pub use size::{Size, element_count};
 pub use tensor::Tensor;

@@ -1,6 +1,6 @@
 //! The tensor itself.
 
-use crate::{Element, Error, Result, ShapeText, buffer::ALIGNMENT, buffer::Buffer};
+use crate::{Element, Error, Result, ShapeText, buffer::ALIGNMENT, buffer::Buffer, element_count};
 use std::{ops::Range, sync::Arc};
 
 /// Numbers in row-major order with a shape; contiguous, 64-byte aligned, cheap to clone, copied on write.
@@ -15,13 +15,6 @@ pub struct Tensor<T: Element = f32> {
     shape: Vec<usize>,
 }
 
-/// The number of elements of a shape, or `None` if that cannot be addressed.
-fn volume(shape: &[usize]) -> Option<usize> {
-    let len = shape.iter().try_fold(1usize, |product, &size| product.checked_mul(size))?;
-    // A slice never spans more than isize::MAX bytes.
-    (len <= (isize::MAX as usize) / 8).then_some(len)
-}
-
 impl<T: Element> Tensor<T> {
     /// Zeros of either kind. Public only as `zeros`, for `f32`, so that its type need not be written out.
     pub(crate) fn blank(shape: impl Into<Vec<usize>>) -> Tensor<T> {
@@ -30,7 +23,7 @@ impl<T: Element> Tensor<T> {
 
     fn try_blank(shape: impl Into<Vec<usize>>) -> Result<Tensor<T>> {
         let shape = shape.into();
-        let len = volume(&shape).ok_or_else(|| Error::TooLarge(ShapeText(&shape).to_string()))?;
+        let len = element_count(&shape).ok_or_else(|| Error::TooLarge(ShapeText(&shape).to_string()))?;
         Ok(Tensor { storage: Arc::new(Buffer::zeros(len)), start: 0, len, shape })
     }
 
@@ -55,7 +48,7 @@ impl<T: Element> Tensor<T> {
     /// ```
     pub fn from_vec(shape: impl Into<Vec<usize>>, data: Vec<T>) -> Result<Tensor<T>> {
         let shape = shape.into();
-        match volume(&shape) {
+        match element_count(&shape) {
             Some(len) if len == data.len() => {
                 Ok(Tensor { storage: Arc::new(Buffer::from_vec(data)), start: 0, len, shape })
             }
@@ -128,7 +121,7 @@ impl<T: Element> Tensor<T> {
     /// [`Error::Length`] if the new shape does not hold as many.
     pub fn reshape(&self, shape: impl Into<Vec<usize>>) -> Result<Tensor<T>> {
         let shape = shape.into();
-        match volume(&shape) {
+        match element_count(&shape) {
             Some(len) if len == self.len => Ok(Tensor { shape, ..self.clone() }),
             Some(expected) => Err(Error::Length { shape: ShapeText(&shape).to_string(), expected, got: self.len }),
             None => Err(Error::TooLarge(ShapeText(&shape).to_string())),
