@@ -97,7 +97,7 @@ mod tests {
         assert_eq!((Size::from(usize::MAX) + 1).get(), None);
         assert_eq!((Size::from(usize::MAX) * 2).get(), None);
         // A zero does not hide what came before it, in whichever order.
-        assert_eq!((Size::from(usize::MAX) * 2 * 0).get(), None);
+        assert_eq!(Size::product_of(&[usize::MAX, 2, 0]).get(), None);
         assert_eq!([usize::MAX, 1].into_iter().sum::<Size>().get(), None);
         assert_eq!(element_count(&[usize::MAX / 8]), None);
         assert_eq!(element_count(&[]), Some(1));
