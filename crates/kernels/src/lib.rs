@@ -18,6 +18,7 @@ pub mod pad;
 pub mod pool;
 pub mod reduce;
 mod scratch;
+mod sizes;
 pub mod softmax;
 
 pub use epilogue::{Activation, Epilogue};

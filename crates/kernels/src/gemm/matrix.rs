@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::panels::Contiguous;
+use crate::sizes::length;
 use crate::{Accumulate, Epilogue};
 
 /// A matrix that is read: `rows × cols` elements of a slice, with any distance between rows and between columns.
@@ -22,7 +23,7 @@ impl<'a> Matrix<'a> {
     /// If `data` has not exactly `rows · cols` elements.
     #[must_use]
     pub fn new(data: &'a [f32], rows: usize, cols: usize) -> Self {
-        assert_eq!(data.len(), rows * cols, "a {rows}x{cols} matrix is rows * cols elements");
+        assert_eq!(data.len(), length(&[rows, cols]), "a {rows}x{cols} matrix is rows * cols elements");
         Self { data, rows, cols, row_stride: cols, col_stride: 1 }
     }
 
@@ -125,7 +126,7 @@ impl<'a> MatrixMut<'a> {
     /// If `data` has not exactly `rows · cols` elements.
     #[must_use]
     pub fn new(data: &'a mut [f32], rows: usize, cols: usize) -> Self {
-        assert_eq!(data.len(), rows * cols, "a {rows}x{cols} matrix is rows * cols elements");
+        assert_eq!(data.len(), length(&[rows, cols]), "a {rows}x{cols} matrix is rows * cols elements");
         Self { data, rows, cols, row_stride: cols }
     }
 

@@ -32,6 +32,9 @@ pub struct LocalResponse {
 /// `y = x s^-β` with `s = k + α Σ x²`.
 pub fn local_response_forward(norm: &LocalResponse, x: &[f32], y: &mut [f32], channels: usize) {
     assert_eq!(x.len(), y.len(), "input and output have one length");
+    if y.is_empty() {
+        return;
+    }
     let pixels = Pixels::new(norm, y.len(), channels);
     let set = InstructionSet::current();
     let stores = stores_for(y, channels);
@@ -47,6 +50,9 @@ pub fn local_response_forward(norm: &LocalResponse, x: &[f32], y: &mut [f32], ch
 /// `dx = dy s^-β - 2 α β x Σ dy x s^(-β-1)`, where the sum is over the channels whose windows hold that of `dx`.
 pub fn local_response_backward(norm: &LocalResponse, x: &[f32], dy: &[f32], dx: &mut [f32], channels: usize) {
     assert_eq!([x.len(), dy.len()], [dx.len(); 2], "input and gradients have one length");
+    if dx.is_empty() {
+        return;
+    }
     let pixels = Pixels::new(norm, dx.len(), channels);
     let set = InstructionSet::current();
     let stores = stores_for(dx, channels);
@@ -166,6 +172,14 @@ impl Power {
     }
 }
 
+/// `value`, or NaN where `s` is infinite: squares of numbers beyond 10¹⁹ overflow, and what is divided by them would be a zero
+/// that looks like a result.
+#[inline(always)]
+fn nan_if_infinite<I: Isa>(isa: I, s: I::Vector, value: I::Vector) -> I::Vector {
+    // `0 · ∞` is NaN; zero taken off changes no sign.
+    isa.neg_mul_add(s, isa.zero(), value)
+}
+
 /// Writes the squares of a pixel behind the zeros before them.
 #[inline(always)]
 fn square<I: Isa>(isa: I, window: Window, x: &[f32], squares: &mut [f32]) {
@@ -189,8 +203,9 @@ impl Writer<1> for Forward<'_> {
             square(isa, pixels.window, x, squares);
             for channel in (0..x.len()).step_by(I::LANES) {
                 let count = I::LANES.min(x.len() - channel);
-                let scale = pixels.power.apply(isa, pixels.denominator(isa, squares, channel));
-                y.put(isa, isa.mul(load(isa, &x[channel..], count), scale), count);
+                let s = pixels.denominator(isa, squares, channel);
+                let value = isa.mul(load(isa, &x[channel..], count), pixels.power.apply(isa, s));
+                y.put(isa, nan_if_infinite(isa, s, value), count);
             }
         }
     }
@@ -219,7 +234,7 @@ impl Writer<1> for Backward<'_> {
                 let count = I::LANES.min(x.len() - channel);
                 let (x, dy) = (load(isa, &x[channel..], count), load(isa, &dy[channel..], count));
                 let s = pixels.denominator(isa, squares, channel);
-                let passed = isa.mul(dy, pixels.power.apply(isa, s));
+                let passed = nan_if_infinite(isa, s, isa.mul(dy, pixels.power.apply(isa, s)));
                 isa.store(passed, &mut direct[channel..]);
                 isa.store(isa.div(isa.mul(passed, x), s), &mut terms[window.before + channel..]);
             }
