@@ -20,6 +20,8 @@ pub mod reduce;
 mod scratch;
 mod sizes;
 pub mod softmax;
+#[cfg(test)]
+mod tests;
 
 pub use epilogue::{Activation, Epilogue};
 pub use scratch::Scratch;

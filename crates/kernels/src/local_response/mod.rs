@@ -12,6 +12,7 @@ use ocelli_simd::{Destination, InstructionSet, Isa, Store, Write, Writer, dispat
 
 use crate::elementwise::chunks::{in_pieces, rows_piece};
 use crate::elementwise::stores::{ALIGNED, stores_for};
+use crate::finite::nan_if_infinite;
 use crate::reduce::table::load;
 use crate::scratch;
 
@@ -29,7 +30,7 @@ pub struct LocalResponse {
     pub k: f32,
 }
 
-/// `y = x s^-β` with `s = k + α Σ x²`.
+/// `y = x s^-β` with `s = k + α Σ x²`; NaN where `f32` does not hold `s`, of numbers beyond 10¹⁹.
 pub fn local_response_forward(norm: &LocalResponse, x: &[f32], y: &mut [f32], channels: usize) {
     assert_eq!(x.len(), y.len(), "input and output have one length");
     if y.is_empty() {
@@ -172,14 +173,6 @@ impl Power {
     }
 }
 
-/// `value`, or NaN where `s` is infinite: squares of numbers beyond 10¹⁹ overflow, and what is divided by them would be a zero
-/// that looks like a result.
-#[inline(always)]
-fn nan_if_infinite<I: Isa>(isa: I, s: I::Vector, value: I::Vector) -> I::Vector {
-    // `0 · ∞` is NaN; zero taken off changes no sign.
-    isa.neg_mul_add(s, isa.zero(), value)
-}
-
 /// Writes the squares of a pixel behind the zeros before them.
 #[inline(always)]
 fn square<I: Isa>(isa: I, window: Window, x: &[f32], squares: &mut [f32]) {
@@ -205,7 +198,7 @@ impl Writer<1> for Forward<'_> {
                 let count = I::LANES.min(x.len() - channel);
                 let s = pixels.denominator(isa, squares, channel);
                 let value = isa.mul(load(isa, &x[channel..], count), pixels.power.apply(isa, s));
-                y.put(isa, nan_if_infinite(isa, s, value), count);
+                y.put(isa, nan_if_infinite(isa, value, s), count);
             }
         }
     }
@@ -234,7 +227,7 @@ impl Writer<1> for Backward<'_> {
                 let count = I::LANES.min(x.len() - channel);
                 let (x, dy) = (load(isa, &x[channel..], count), load(isa, &dy[channel..], count));
                 let s = pixels.denominator(isa, squares, channel);
-                let passed = nan_if_infinite(isa, s, isa.mul(dy, pixels.power.apply(isa, s)));
+                let passed = nan_if_infinite(isa, isa.mul(dy, pixels.power.apply(isa, s)), s);
                 isa.store(passed, &mut direct[channel..]);
                 isa.store(isa.div(isa.mul(passed, x), s), &mut terms[window.before + channel..]);
             }

@@ -6,7 +6,7 @@ use ocelli_simd::{Destination, Isa, Kernel, Store, Writer};
 
 use super::PoolGeometry;
 use super::axis::Axis;
-use super::pixels::{Ahead, Any, Channels, Fixed, Image, Pixel, Results, Extent, Uncovered, fill_rows};
+use super::pixels::{Ahead, Any, Channels, Extent, Fixed, Image, Pixel, Results, Uncovered, fill_rows};
 use crate::Accumulate;
 use crate::elementwise::chunks::CHUNK;
 use crate::sizes::length;

@@ -5,7 +5,7 @@ use std::ops::Range;
 use ocelli_simd::{Destination, InstructionSet, Isa, Kernel, Store, Write, Writer, dispatch_on};
 
 use super::PoolGeometry;
-use super::pixels::{Ahead, Any, Channels, Fixed, Image, Pixel, Results, Extent, Uncovered, fill_rows};
+use super::pixels::{Ahead, Any, Channels, Extent, Fixed, Image, Pixel, Results, Uncovered, fill_rows};
 use crate::Accumulate;
 use crate::elementwise::chunks::{CHUNK, in_paired_pieces, rows_piece};
 use crate::elementwise::stores::stores_for;
