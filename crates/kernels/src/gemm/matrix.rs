@@ -96,7 +96,8 @@ impl<'a> Matrix<'a> {
     #[must_use]
     pub fn columns(self, range: Range<usize>) -> Self {
         assert!(range.start <= range.end && range.end <= self.cols, "columns {range:?} of {}", self.cols);
-        let data = self.data.get(range.start * self.col_stride..).unwrap_or(&[]);
+        // A matrix without elements may have any strides.
+        let data = self.data.get(range.start.saturating_mul(self.col_stride)..).unwrap_or(&[]);
         Self { data, cols: range.len(), ..self }
     }
 

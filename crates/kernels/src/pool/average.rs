@@ -21,7 +21,7 @@ pub enum CountPadding {
     Exclude,
 }
 
-/// `y` = the average of each window.
+/// `y` = the average of each window. A sum beyond `f32` is infinite, though its average may be within.
 pub fn average_forward(g: &PoolGeometry, count: CountPadding, x: &[f32], y: &mut [f32]) {
     forward(&Averaging::of(g, count), x, y);
 }
