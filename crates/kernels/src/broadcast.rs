@@ -54,8 +54,8 @@ impl Broadcast {
         }
         let size = |shape: &[usize], axis: usize| (axis + shape.len()).checked_sub(rank).map_or(1, |i| shape[i]);
         let mut dims = [1; MAX_RANK];
-        for axis in 0..rank {
-            dims[axis] = match [size(a, axis), size(b, axis)] {
+        for (axis, dim) in dims.iter_mut().enumerate().take(rank) {
+            *dim = match [size(a, axis), size(b, axis)] {
                 [a, b] if a == b => a,
                 [1, b] => b,
                 [a, 1] => a,
