@@ -15,6 +15,7 @@ use ocelli_simd::{
 use crate::elementwise::chunks::{CHUNK, in_pieces, rows_piece};
 use crate::elementwise::stores::stores_for;
 use crate::elementwise::{Source, map2};
+use crate::sizes::is_addressable;
 pub(crate) use walk::Walk;
 
 /// The largest number of axes.
@@ -45,7 +46,7 @@ pub struct Broadcast {
 
 impl Broadcast {
     /// The combination of two shapes, aligned at their last axes: sizes on an axis are equal, or one of them is 1.
-    /// `None` if the shapes do not combine or have more than [`MAX_RANK`] axes.
+    /// `None` if the shapes do not combine, have more than [`MAX_RANK`] axes, or more elements than can be addressed.
     pub fn new(a: &[usize], b: &[usize]) -> Option<Self> {
         let rank = a.len().max(b.len());
         if rank > MAX_RANK {
@@ -53,16 +54,22 @@ impl Broadcast {
         }
         let size = |shape: &[usize], axis: usize| (axis + shape.len()).checked_sub(rank).map_or(1, |i| shape[i]);
         let mut dims = [1; MAX_RANK];
-        let mut strides = [[0; MAX_RANK]; 2];
-        let mut lengths = [1; 2];
-        for axis in (0..rank).rev() {
-            let sizes = [size(a, axis), size(b, axis)];
-            dims[axis] = match sizes {
+        for (axis, dim) in dims.iter_mut().enumerate().take(rank) {
+            *dim = match [size(a, axis), size(b, axis)] {
                 [a, b] if a == b => a,
                 [1, b] => b,
                 [a, 1] => a,
                 _ => return None,
             };
+        }
+        // With its empty axes counted as one, the result has at least as many elements as each operand.
+        if !is_addressable(dims) {
+            return None;
+        }
+        let mut strides = [[0; MAX_RANK]; 2];
+        let mut lengths = [1; 2];
+        for axis in (0..rank).rev() {
+            let sizes = [size(a, axis), size(b, axis)];
             for operand in 0..2 {
                 if sizes[operand] != 1 {
                     strides[operand][axis] = lengths[operand];
@@ -90,6 +97,9 @@ impl Broadcast {
 /// An operand may be in place only if it has the result's shape; if both are, `y = op(y, y)`.
 pub fn binary(op: Binary, g: &Broadcast, a: Source<'_>, b: Source<'_>, y: &mut [f32]) {
     assert_eq!(y.len(), g.length(), "the destination has the broadcast shape");
+    if y.is_empty() {
+        return;
+    }
     for (operand, length) in [(a, g.a_length), (b, g.b_length)] {
         match operand {
             Source::Slice(x) => assert_eq!(x.len(), length, "an operand has the length of its shape"),

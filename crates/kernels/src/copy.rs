@@ -1,6 +1,7 @@
 //! Copies of blocks at regular distances, of which concatenation and slicing are made.
 
 use ocelli_simd::{BinaryFunction, InstructionSet, Isa, Kernel, dispatch_on, slices};
+use ocelli_tensor::Size;
 
 use crate::Accumulate;
 use crate::elementwise::chunks::{CHUNK, in_pieces};
@@ -24,6 +25,9 @@ pub struct BlockCopy {
 }
 
 /// `destination (+)= source`, block by block.
+///
+/// # Panics
+/// If a block lies outside its slice.
 pub fn copy_blocks(g: &BlockCopy, source: &[f32], destination: &mut [f32], accumulate: Accumulate) {
     let g = *g;
     if g.block == 0 || g.count == 0 {
@@ -31,8 +35,9 @@ pub fn copy_blocks(g: &BlockCopy, source: &[f32], destination: &mut [f32], accum
     }
     let set = InstructionSet::current();
     let source = &source[g.source_offset..];
-    let length = (g.count - 1) * g.destination_stride + g.block;
-    let destination = &mut destination[g.destination_offset..][..length];
+    let reached = |stride: usize| (Size::from(g.count - 1) * stride + g.block).get().unwrap_or(usize::MAX);
+    assert!(reached(g.source_stride) <= source.len(), "blocks of the source lie in it");
+    let destination = &mut destination[g.destination_offset..][..reached(g.destination_stride)];
     if g.count == 1 || (g.block == g.source_stride && g.block == g.destination_stride) {
         // One block, or as good as one.
         in_pieces(destination, CHUNK, |start, y| {

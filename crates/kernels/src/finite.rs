@@ -15,6 +15,14 @@ pub fn first_non_finite(x: &[f32]) -> Option<usize> {
     x[start..].iter().position(|x| !x.is_finite()).map(|i| start + i)
 }
 
+/// `value`, or NaN where the `sum` of squares that it was divided by is infinite: squares of numbers beyond 10¹⁹ overflow, and a
+/// quotient of zero would look like a result.
+#[inline(always)]
+pub(crate) fn nan_if_infinite<I: Isa>(isa: I, value: I::Vector, sum: I::Vector) -> I::Vector {
+    // `0 · ∞` is NaN, and a zero of positive sign that is taken off changes nothing.
+    isa.neg_mul_add(sum, isa.zero(), value)
+}
+
 struct AllFinite<'a>(&'a [f32]);
 
 impl Kernel for AllFinite<'_> {

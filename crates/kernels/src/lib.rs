@@ -18,7 +18,10 @@ pub mod pad;
 pub mod pool;
 pub mod reduce;
 mod scratch;
+mod sizes;
 pub mod softmax;
+#[cfg(test)]
+mod tests;
 
 pub use epilogue::{Activation, Epilogue};
 pub use scratch::Scratch;

@@ -1,5 +1,7 @@
 //! Optimiser steps, each one pass over memory: parameters and state are read and written once.
 //!
+//! Where a square of gradients is beyond `f32`, of gradients beyond 10¹⁹, parameters become NaN rather than stay what they are.
+//!
 //! What does not depend on the element (learning rate schedules, bias corrections, norms for clipping) is computed by
 //! the caller and passed in.
 

@@ -13,6 +13,7 @@ mod tests;
 
 use crate::broadcast::MAX_RANK;
 use crate::elementwise::chunks::CHUNK;
+use crate::sizes::is_addressable;
 use crate::{Accumulate, Scratch};
 pub use spread::spread;
 
@@ -38,9 +39,14 @@ struct Axis {
 
 impl Reduction {
     /// The sum of a tensor of this shape over the given axes (in any order). `None` if an axis is not one of the
-    /// shape's or there are more than [`MAX_RANK`] axes.
+    /// shape's, there are more than [`MAX_RANK`] axes, or more elements than can be addressed.
     pub fn new(dims: &[usize], summed: &[usize]) -> Option<Self> {
         if dims.len() > MAX_RANK || summed.iter().any(|&axis| axis >= dims.len()) {
+            return None;
+        }
+        let mut padded = [1; MAX_RANK];
+        padded[..dims.len()].copy_from_slice(dims);
+        if !is_addressable(padded) {
             return None;
         }
         let none = Axis { size: 1, stride: 0, kept: None };

@@ -6,7 +6,7 @@
 
 use std::cell::RefCell;
 
-use ocelli_tensor::Arena;
+use ocelli_tensor::{Arena, Size};
 
 /// Numbers of a buffer beyond which it lies on huge pages (128 KiB): blocks of a few hundred KiB then need no more than one
 /// entry of the first-level TLB. A page is 2 MiB, so smaller buffers would waste most of it.
@@ -99,12 +99,13 @@ impl Scratch {
         });
     }
 
-    /// The bytes that the operating system counts for it, where it gives huge pages.
+    /// The bytes that the operating system counts for it, where it gives huge pages; `usize::MAX` if they are beyond all memory.
     #[must_use]
     pub fn bytes(self) -> usize {
         let small = self.small.into_iter().filter(|&len| len > 0).map(small_len);
         let large = self.large.into_iter().map(large_len);
-        small.chain(large).sum::<usize>() * size_of::<f32>()
+        let numbers: Size = small.chain(large).sum();
+        (numbers * size_of::<f32>()).get().unwrap_or(usize::MAX)
     }
 }
 
@@ -115,7 +116,7 @@ fn small_len(len: usize) -> usize {
 
 /// Whole huge pages.
 fn large_len(len: usize) -> usize {
-    len.next_multiple_of(HUGE_PAGE)
+    len.checked_next_multiple_of(HUGE_PAGE).unwrap_or(usize::MAX)
 }
 
 /// The buffer that a call gets within so many others.

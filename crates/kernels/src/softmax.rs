@@ -20,7 +20,8 @@ pub fn softmax(x: Source<'_>, y: &mut [f32], classes: usize) {
     forward(Softmax, x, y, classes);
 }
 
-/// `y[r, c] = x[r, c] - ln Σ exp(x[r, ·])`
+/// `y[r, c] = x[r, c] - ln Σ exp(x[r, ·])`, computed as `(x[r, c] - max) - ln Σ exp(x[r, ·] - max)`: beside large logits a
+/// logarithm added to their maximum would be lost.
 pub fn log_softmax(x: Source<'_>, y: &mut [f32], classes: usize) {
     forward(LogSoftmax, x, y, classes);
 }
@@ -104,9 +105,9 @@ impl RowFunction for LogSoftmax {
             let x = row.load_tail(isa, &x[c..], f32::NEG_INFINITY);
             sum = isa.add(sum, math::exp_term(isa, isa.sub(x, shift)));
         }
-        let norm = isa.splat(Norm { largest, sum: isa.sum(sum) }.log() as f32);
+        let log = isa.splat(Norm { largest, sum: isa.sum(sum) }.log_of_sum() as f32);
         for c in row.vectors() {
-            isa.store(isa.sub(load(isa, &x[c..]), norm), &mut y[c..]);
+            isa.store(isa.sub(isa.sub(load(isa, &x[c..]), shift), log), &mut y[c..]);
         }
     }
 }
@@ -159,7 +160,7 @@ impl RowFunction for LogSoftmaxBackward {
     }
 }
 
-/// `ln Σ exp(x)` in two parts.
+/// `ln Σ exp(x)` in two parts, which are never added: of two logits of 10¹⁶ that would leave nothing of the second.
 #[derive(Clone, Copy)]
 struct Norm {
     largest: f32,
@@ -168,8 +169,15 @@ struct Norm {
 }
 
 impl Norm {
+    /// `ln Σ exp(x - largest)`
     #[inline(always)]
-    fn log(self) -> f64 {
-        f64::from(self.largest) + f64::from(self.sum).ln()
+    fn log_of_sum(self) -> f64 {
+        f64::from(self.sum).ln()
+    }
+
+    /// `-ln softmax(x)` of one of the logits: the difference is taken first, in the 53 bits of an `f64`.
+    #[inline(always)]
+    fn loss(self, logit: f32) -> f64 {
+        (f64::from(self.largest) - f64::from(logit)) + self.log_of_sum()
     }
 }

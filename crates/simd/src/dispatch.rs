@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 #[cfg(target_arch = "x86_64")]
 use crate::{Avx2, Avx512};
-use crate::{Isa, Portable};
+use crate::{Isa, MOST_LANES, Portable};
 
 /// Work that is written once for every instruction set.
 pub trait Kernel {
@@ -142,6 +142,19 @@ fn cap(asked: Option<&str>) -> Setting {
 pub fn unknown_cap() -> Option<&'static UnknownInstructionSet> {
     setting().unknown.as_ref()
 }
+
+/// Asserts, when compiled, what kernels rely on about a set: halves of a vector can be added until one lane is left, arrays of
+/// [`MOST_LANES`] hold any vector, and a tile of one sum has its operands in registers.
+const fn assert_usable<I: Isa>() {
+    assert!(I::LANES.is_power_of_two() && I::LANES <= MOST_LANES, "lanes are a power of two, at most the most");
+    assert!(I::REGISTERS >= 4, "registers hold two operands, a sum and one vector more");
+}
+
+const _: () = assert_usable::<Portable>();
+#[cfg(target_arch = "x86_64")]
+const _: () = assert_usable::<Avx2>();
+#[cfg(target_arch = "x86_64")]
+const _: () = assert_usable::<Avx512>();
 
 /// Runs a kernel on [`InstructionSet::current`].
 #[inline]

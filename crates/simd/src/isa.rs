@@ -2,6 +2,9 @@
 
 use crate::{InstructionSet, Kernel};
 
+/// The most `f32` that a vector of any instruction set has: those of AVX-512.
+pub const MOST_LANES: usize = 16;
+
 /// An instruction set for vectors of `f32`, named by a token that proves that this machine has it.
 ///
 /// All methods are inlined into the function that [`dispatch`](crate::dispatch) runs. Comparisons are false where an
@@ -16,7 +19,7 @@ pub trait Isa: Copy + Send + Sync + 'static {
     const SET: InstructionSet;
     /// The name that `OCELLI_ISA` takes and that benchmarks print.
     const NAME: &'static str = Self::SET.name();
-    /// The number of `f32` in a vector, at most 16.
+    /// The number of `f32` in a vector: a power of two, at most [`MOST_LANES`].
     const LANES: usize;
     /// The number of vectors that registers hold.
     const REGISTERS: usize;

@@ -49,7 +49,7 @@ mod tests;
 mod x86;
 
 pub use dispatch::{InstructionSet, Kernel, UnknownInstructionSet, dispatch, dispatch_on, unknown_cap};
-pub use isa::Isa;
+pub use isa::{Isa, MOST_LANES};
 pub use portable::Portable;
 pub use slices::{BinaryFunction, UnaryFunction};
 pub use stores::{AddTo, Destination, Store, Stores, Write, Writer};

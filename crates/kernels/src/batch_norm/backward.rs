@@ -23,6 +23,12 @@ pub fn batch_norm_backward_parameters(
     let channels = norm.channels(x.len());
     assert_eq!(x.len(), dy.len(), "input and gradient have one length");
     assert_eq!([dgamma.len(), dbeta.len()], [channels; 2], "each channel has a scale and a shift");
+    if x.is_empty() {
+        // Sums of nothing, though statistics of nothing are NaN.
+        dgamma.fill(0.0);
+        dbeta.fill(0.0);
+        return;
+    }
     let width = widened(channels);
     scratch::with(3 * width, |memory| {
         let terms = Gradients { affine: Affine::of(norm, memory, width), x, dy };

@@ -6,6 +6,8 @@
 //! numbers for each channel: where the activation was passed through is found by computing its argument again,
 //! without another tensor to read. [`batch_norm_add_forward`] also adds a residual before the activation.
 //!
+//! A variance that `f32` does not hold, of deviations beyond 10¹⁹, is infinite, and what is normalised by it is NaN.
+//!
 //! In inference a normalisation that follows a product is part of it: [`fold_filter`] and [`fold_bias`] make the weights.
 
 mod backward;
@@ -25,6 +27,7 @@ pub use statistics::batch_norm_statistics;
 use ocelli_simd::Isa;
 
 use crate::reduce::table::{column_sums_scratch, load, load_at, widened};
+use crate::sizes::length as length_of;
 use crate::{Activation, Scratch};
 
 /// `y = activation(γ (x - μ) / √(σ² + ε) + β)`, with one of each for every channel.
@@ -49,7 +52,7 @@ pub fn scratch(length: usize, channels: usize) -> Scratch {
     if length == 0 || channels == 0 {
         return Scratch::NONE;
     }
-    let per_channel = |numbers: usize| Scratch::of(numbers * widened(channels));
+    let per_channel = |numbers: usize| Scratch::of(length_of(&[numbers, widened(channels)]));
     per_channel(5).or(per_channel(3).around(column_sums_scratch::<2>(length, channels)))
 }
 
@@ -66,13 +69,19 @@ impl BatchNorm<'_> {
 
     /// `1 / √(σ² + ε)`
     fn inverse_deviation(&self, channel: usize) -> f64 {
-        1.0 / (f64::from(self.variance[channel]) + f64::from(self.epsilon)).sqrt()
+        inverse_deviation(self.variance[channel], self.epsilon)
     }
 
     /// `γ / √(σ² + ε)`
     fn scale(&self, channel: usize) -> f64 {
         f64::from(self.gamma[channel]) * self.inverse_deviation(channel)
     }
+}
+
+/// `1 / √(σ² + ε)`, and NaN for an infinite variance: that is one beyond `f32`, and a scale of zero would make results that
+/// look normalised.
+pub(crate) fn inverse_deviation(variance: f32, epsilon: f32) -> f64 {
+    if variance.is_infinite() { f64::NAN } else { 1.0 / (f64::from(variance) + f64::from(epsilon)).sqrt() }
 }
 
 /// An activation as what it does in every case: bounding.
@@ -168,7 +177,7 @@ impl<'a> PerChannel<'a, 1> {
     fn filled(memory: &'a mut [f32], channels: usize, fill: impl FnOnce(&mut [f32])) -> Self {
         let (first, others) = memory.split_at_mut(channels);
         fill(first);
-        others.chunks_exact_mut(channels).for_each(|other| other.copy_from_slice(first));
+        others.chunks_exact_mut(channels.max(1)).for_each(|other| other.copy_from_slice(first));
         Self { rows: [memory] }
     }
 }

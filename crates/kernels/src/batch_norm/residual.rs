@@ -116,6 +116,12 @@ pub fn batch_norm_add_backward_parameters(
     let channels = norm.channels(x.len());
     assert_eq!([y.len(), dy.len()], [x.len(); 2], "input, output and gradient have one length");
     assert_eq!([dgamma.len(), dbeta.len()], [channels; 2], "each channel has a scale and a shift");
+    if x.is_empty() {
+        // Sums of nothing, though statistics of nothing are NaN.
+        dgamma.fill(0.0);
+        dbeta.fill(0.0);
+        return;
+    }
     scratch::with(widened(channels), |memory| {
         let mean = PerChannel::filled(memory, channels, |mean| mean.copy_from_slice(norm.mean));
         let gradients = Gradients { mean, bounds: Bounds::of(norm.activation), x, y };

@@ -9,11 +9,18 @@ use crate::scratch;
 /// Rows whose mean is the first guess at the mean of all.
 const SAMPLE: usize = 64;
 
+/// A shift of the guess by so many deviations, squared, is taken off the mean square with enough digits left.
+const NEAR: f64 = 64.0;
+
+/// A shift below this part of the guess is its rounding, as in channels whose numbers are all the same.
+const ROUNDING: f64 = 1e-5;
+
 /// `mean[c] = Σ x[r, c] / rows` and `variance[c] = Σ (x[r, c] - mean[c])² / rows` (the biased one, by which a batch is
-/// normalised), over the rows of `x: [rows, C]`; NaN if there are none.
+/// normalised), over the rows of `x: [rows, C]`; NaN if there are none. A variance beyond `f32` is infinite.
 ///
 /// Sums are taken of the deviations from a guess, the mean of rows spread over the whole tensor. With the guess within
-/// a few deviations of the mean, nothing cancels, whatever the mean: the relative error of the variance is some 10⁻⁶.
+/// a few deviations of the mean, nothing cancels, whatever the mean: the relative error of the variance is some 10⁻⁶. Where
+/// the rows misled, they are summed again with the mean for a guess.
 pub fn batch_norm_statistics(x: &[f32], mean: &mut [f32], variance: &mut [f32]) {
     let channels = mean.len();
     assert_eq!(variance.len(), channels, "each channel has a mean and a variance");
@@ -24,16 +31,58 @@ pub fn batch_norm_statistics(x: &[f32], mean: &mut [f32], variance: &mut [f32]) 
         variance.fill(f32::NAN);
         return;
     }
-    let width = widened(channels);
     let step = rows.div_ceil(SAMPLE);
-    scratch::with(width, |memory| {
+    scratch::with(widened(channels), |memory| {
         let guess = PerChannel::filled(memory, channels, |guess| sample_mean(x, step, guess));
-        column_sums(Deviations { x, guess }, x.len(), channels, |channel, [sum, squares]| {
-            let shift = sum / rows as f64;
-            mean[channel] = (f64::from(guess.rows[0][channel]) + shift) as f32;
-            variance[channel] = (squares / rows as f64 - shift * shift).max(0.0) as f32;
-        });
+        if sums_about(guess, x, mean, variance) == Guess::Far {
+            let guess = PerChannel::filled(memory, channels, |guess| guess.copy_from_slice(mean));
+            sums_about(guess, x, mean, variance);
+        }
     });
+    for (channel, (mean, variance)) in mean.iter_mut().zip(variance).enumerate() {
+        if !(mean.is_finite() && variance.is_finite()) {
+            (*mean, *variance) = large_statistics(&x[channel..], channels);
+        }
+    }
+}
+
+/// How well a guess served.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Guess {
+    Near,
+    /// In some channel, most of the digits of the variance cancelled.
+    Far,
+}
+
+/// Mean and variance from the deviations from a guess.
+fn sums_about(guess: PerChannel<'_, 1>, x: &[f32], mean: &mut [f32], variance: &mut [f32]) -> Guess {
+    let channels = mean.len();
+    let rows = (x.len() / channels) as f64;
+    let mut served = Guess::Near;
+    column_sums(Deviations { x, guess }, x.len(), channels, |channel, [sum, squares]| {
+        let (guess, shift) = (f64::from(guess.rows[0][channel]), sum / rows);
+        let spread = squares / rows - shift * shift;
+        if shift * shift > NEAR * spread && shift.abs() > ROUNDING * guess.abs() {
+            served = Guess::Far;
+        }
+        mean[channel] = (guess + shift) as f32;
+        // A comparison, which lets a NaN through.
+        variance[channel] = if spread < 0.0 { 0.0 } else { spread as f32 };
+    });
+    served
+}
+
+/// Mean and variance of every `channels`th number, in `f64`: where squares of deviations are beyond `f32`, or a number is none.
+#[cold]
+fn large_statistics(x: &[f32], channels: usize) -> (f32, f32) {
+    let numbers = || x.iter().step_by(channels).map(|&x| f64::from(x));
+    let rows = numbers().len() as f64;
+    let mean = numbers().sum::<f64>() / rows;
+    if mean.is_nan() {
+        return (f32::NAN, f32::NAN);
+    }
+    let squares = numbers().map(|x| (x - mean) * (x - mean)).sum::<f64>();
+    (mean as f32, (squares / rows) as f32)
 }
 
 /// The mean of every `step`th row of `x`. Row by row: the numbers of a channel are often a

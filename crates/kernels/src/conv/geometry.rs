@@ -1,7 +1,10 @@
 //! What a two-dimensional convolution looks like: sizes, steps, padding and groups, checked once and trusted after.
 
+use ocelli_tensor::Size;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+
+use crate::sizes::{LONGEST_AXIS, is_addressable, length};
 
 /// Whether the filter is slid as it stands or turned by 180° first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -161,22 +164,26 @@ pub struct Windows {
 /// Pixels from the first to the last tap of a dilated filter: `(kernel − 1) · dilation + 1`; `None` when it overflows.
 #[must_use]
 pub fn span(kernel: usize, dilation: usize) -> Option<usize> {
-    kernel.checked_sub(1)?.checked_mul(dilation)?.checked_add(1)
+    ((Size::from(kernel) - 1) * dilation + 1).get()
 }
 
 /// Number of windows of `span` pixels, `stride` apart, in `padded` pixels: `(padded − span) / stride + 1`, or `None`
-/// when not one fits.
+/// when not one fits or the stride is 0.
 #[must_use]
 pub fn out_size(padded: usize, span: usize, stride: usize) -> Option<usize> {
-    Some(padded.checked_sub(span)?.checked_div(stride)? + 1)
+    let steps = padded.checked_sub(span)?.checked_div(stride)?;
+    (Size::from(steps) + 1).get()
 }
 
 impl Padding {
     /// The windows along one axis of `size` pixels, for a filter of `span` pixels (dilation counted).
     ///
     /// # Errors
-    /// When no window fits or the padded size overflows.
+    /// When the stride is 0, no window fits, or the padded axis is longer than `i32::MAX` pixels.
     pub fn windows(self, axis: Axis, size: usize, span: usize, stride: usize) -> Result<Windows, GeometryError> {
+        if stride == 0 {
+            return Err(GeometryError::Zero { what: "the stride" });
+        }
         let overflow = GeometryError::Overflow { what: "padded input" };
         let (before, after) = match (self, axis) {
             (Self::Valid, _) => (0, 0),
@@ -184,12 +191,13 @@ impl Padding {
             (Self::Explicit { left, right, .. }, Axis::W) => (left, right),
             (Self::Same, _) => {
                 let steps = size.div_ceil(stride).saturating_sub(1);
-                let reach = steps.checked_mul(stride).and_then(|first| first.checked_add(span)).ok_or(overflow)?;
+                let reach = (Size::from(steps) * stride + span).get().ok_or(overflow)?;
                 let total = if size == 0 { 0 } else { reach.saturating_sub(size) };
                 (total / 2, total - total / 2)
             }
         };
-        let padded = size.checked_add(before).and_then(|sum| sum.checked_add(after)).ok_or(overflow)?;
+        let padded = (Size::from(size) + before + after).get().filter(|&padded| padded <= LONGEST_AXIS);
+        let padded = padded.ok_or(overflow)?;
         let out = out_size(padded, span, stride).ok_or(GeometryError::FilterTooLarge { axis, span, padded })?;
         Ok(Windows { out, before, after })
     }
@@ -215,13 +223,13 @@ pub struct Conv2dGeometry {
     pub kernel_w: usize,
     /// Filters, which are the channels of the output.
     pub out_c: usize,
-    /// Rows between neighbouring windows.
+    /// Rows between neighbouring windows; where there is but one window, no more than leave the padded picture.
     pub stride_h: usize,
-    /// Columns between neighbouring windows.
+    /// Columns between neighbouring windows; as for rows.
     pub stride_w: usize,
-    /// Rows between neighbouring taps.
+    /// Rows between neighbouring taps; where there is but one tap, no more than leave the padded picture.
     pub dilation_h: usize,
-    /// Columns between neighbouring taps.
+    /// Columns between neighbouring taps; as for rows.
     pub dilation_w: usize,
     /// Zero rows above the picture.
     pub pad_top: usize,
@@ -246,8 +254,8 @@ impl Conv2dGeometry {
     /// (`[kernel_h, kernel_w, in_c / groups, out_c]`).
     ///
     /// # Errors
-    /// One [`GeometryError`] for every way in which sizes and settings can contradict each other. An empty batch is
-    /// no error.
+    /// One [`GeometryError`] for every way in which sizes and settings can contradict each other, or be so large that a
+    /// tensor, or what an algorithm computes from their sizes, could not be counted. An empty batch is no error.
     pub fn new(settings: &Conv2dSettings, input: [usize; 4], filter: [usize; 4]) -> Result<Self, GeometryError> {
         let Conv2dSettings { stride_h, stride_w, dilation_h, dilation_w, padding, groups, mode } = *settings;
         let [batch, in_h, in_w, in_c] = input;
@@ -281,11 +289,24 @@ impl Conv2dGeometry {
         let span_w = span(kernel_w, dilation_w).ok_or_else(overflow("filter"))?;
         let rows = padding.windows(Axis::H, in_h, span_h, stride_h)?;
         let cols = padding.windows(Axis::W, in_w, span_w, stride_w)?;
-        countable(&input).ok_or_else(overflow("input"))?;
-        countable(&filter).ok_or_else(overflow("filter"))?;
-        countable(&[batch, rows.out, cols.out, out_c]).ok_or_else(overflow("output"))?;
-        // Algorithms count the elements of one row of patches.
-        countable(&[cols.out, kernel_h, kernel_w, in_c]).ok_or_else(overflow("patch matrix"))?;
+        for (what, size) in [("the height of the input", in_h), ("the width of the input", in_w)] {
+            if size == 0 {
+                return Err(GeometryError::Zero { what });
+            }
+        }
+        let (padded_h, padded_w) = (in_h + rows.before + rows.after, in_w + cols.before + cols.after);
+        for (what, fits) in [
+            ("input", is_addressable(input)),
+            ("filter", is_countable(&filter)),
+            ("output", is_addressable([batch, rows.out, cols.out, out_c])),
+            ("padded input", is_countable(&[padded_h, padded_w, in_c.max(out_c)])),
+            // Algorithms count the elements of one row of patches.
+            ("patch matrix", is_countable(&[cols.out, kernel_h, kernel_w, in_c])),
+        ] {
+            if !fits {
+                return Err(overflow(what)());
+            }
+        }
         Ok(Self {
             batch,
             in_h,
@@ -294,10 +315,11 @@ impl Conv2dGeometry {
             kernel_h,
             kernel_w,
             out_c,
-            stride_h,
-            stride_w,
-            dilation_h,
-            dilation_w,
+            // Beyond the picture a step leads nowhere, however long it is; a shorter one can be multiplied.
+            stride_h: stride_h.min(padded_h + 1),
+            stride_w: stride_w.min(padded_w + 1),
+            dilation_h: dilation_h.min(padded_h + 1),
+            dilation_w: dilation_w.min(padded_w + 1),
             pad_top: rows.before,
             pad_bottom: rows.after,
             pad_left: cols.before,
@@ -343,6 +365,12 @@ impl Conv2dGeometry {
     #[must_use]
     pub fn output_len(&self) -> usize {
         self.output_shape().iter().product()
+    }
+
+    /// Pixels from the first tap to the last, both counted, on the height and the width.
+    pub(crate) fn spans(&self) -> [usize; 2] {
+        let span = |kernel: usize, dilation: usize| (kernel - 1) * dilation + 1;
+        [span(self.kernel_h, self.dilation_h), span(self.kernel_w, self.dilation_w)]
     }
 
     /// Input channels that one output channel sees.
@@ -405,10 +433,15 @@ impl ConvMode {
     }
 }
 
-/// The product, when a slice of so many `f32` could exist.
-fn countable(sizes: &[usize]) -> Option<usize> {
-    let product = sizes.iter().try_fold(1_usize, |product, &size| product.checked_mul(size))?;
-    (product <= isize::MAX as usize / size_of::<f32>()).then_some(product)
+/// Elements of the largest filter, of the largest picture with its padding, and of the longest row of patches: 64 TiB.
+///
+/// Algorithms multiply one of these with what their blocks have of the others (36 planes of 64 tiles, 16 lanes, 384 pixels),
+/// less than 2¹⁶ in all, so that nothing that they compute from an accepted geometry overflows.
+const MOST_ELEMENTS: u64 = 1 << 44;
+
+/// Returns true if a filter, a picture or a row of patches of these sizes is small enough.
+fn is_countable(sizes: &[usize]) -> bool {
+    length(sizes) as u64 <= MOST_ELEMENTS
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Every algorithm, in every pass, against the definition.
 
 mod accuracy;
+mod scan;
 
 use proptest::prelude::*;
 

@@ -1,6 +1,6 @@
 //! The choice of stores: which results go past the caches.
 
-use ocelli_simd::Stores;
+use ocelli_simd::{MOST_LANES, Stores};
 
 /// From this many elements (8 MiB) on, a result is written past the caches.
 ///
@@ -9,7 +9,7 @@ use ocelli_simd::Stores;
 const NON_TEMPORAL: usize = 2 << 20;
 
 /// Elements at whose multiples every vector is aligned.
-pub(crate) const ALIGNED: usize = 16;
+pub(crate) const ALIGNED: usize = MOST_LANES;
 
 /// How a result that the kernel does not read is written, in rows of `row` elements: past the caches if it is large and
 /// if every row begins at a whole vector.

@@ -4,14 +4,20 @@
 //! are contiguous along the depth, every lane sums a part of it, and the lanes of a sum are added in the end. A tile of `R`
 //! rows and `N` columns loads `R + N` vectors for `R · N` multiply-adds, and needs as many sums in registers.
 
-use ocelli_simd::{Isa, Kernel};
+use ocelli_simd::{Isa, Kernel, MOST_LANES};
 
-use super::tile::{Destination, Segment, read, store};
+use super::tile::{self, Destination, Segment, read, store};
 
-/// The most columns of a tile: of three or four, two or four rows fit the 16 registers of AVX2.
-const MOST_COLUMNS: usize = 4;
+/// The most columns of a tile: of three or four, two or four rows fit the 16 registers of AVX2. Of the 8 of the portable set,
+/// three and one row take seven, and with four columns not one row would fit.
+const fn most_columns<I: Isa>() -> usize {
+    const MOST: usize = 4;
+    // A row of `N` columns needs `N` sums, `N` vectors of the right operand and one of the left.
+    let fit = (I::REGISTERS - 1) / 2;
+    if fit < MOST { fit } else { MOST }
+}
 
-/// The most columns for which dot products may be worth it: two tiles.
+/// The most columns for which dot products may be worth it: two tiles of three.
 pub(crate) const DOT_COLUMNS: usize = 6;
 
 /// The most rows of a tile: with one column, as many sums as hide the latency of a multiply-add.
@@ -19,14 +25,27 @@ const MOST_ROWS: usize = 8;
 
 /// The most rows of tiles of so many columns, at most [`DOT_COLUMNS`].
 pub(crate) const fn dot_rows<I: Isa>(columns: usize) -> usize {
-    let columns = columns_of_tile(columns);
+    let columns = columns_of_tile::<I>(columns);
     let fit = (I::REGISTERS - columns - 1) / columns;
     if fit < MOST_ROWS { fit } else { MOST_ROWS }
 }
 
 /// Columns of a tile, where columns are cut into tiles of nearly equal size.
-const fn columns_of_tile(columns: usize) -> usize {
-    columns.div_ceil(columns.div_ceil(MOST_COLUMNS))
+const fn columns_of_tile<I: Isa>(columns: usize) -> usize {
+    columns.div_ceil(columns.div_ceil(most_columns::<I>()))
+}
+
+/// Asserts, when compiled for a set, that dot products of all numbers of columns have tiles with a row at least, and no more
+/// than callers have room for; and that a narrower last tile has room for the rows of the others.
+const fn assert_tiles<I: Isa>() {
+    let mut columns = 1;
+    while columns <= DOT_COLUMNS {
+        let rows = dot_rows::<I>(columns);
+        assert!(1 <= rows && rows <= tile::MOST_ROWS, "a tile of dot products has some rows");
+        let last = columns % columns_of_tile::<I>(columns);
+        assert!(last == 0 || dot_rows::<I>(last) >= rows, "the last tile is as high as the others");
+        columns += 1;
+    }
 }
 
 /// What is multiplied: addresses, whose bounds the caller of [`dots`] vouches for.
@@ -63,7 +82,8 @@ pub(crate) unsafe fn dots<I: Isa>(isa: I, rows: usize, product: DotProducts<'_>,
             }
         };
     }
-    let step = columns_of_tile(to.columns);
+    const { assert_tiles::<I>() };
+    let step = columns_of_tile::<I>(to.columns);
     for first in (0..to.columns).step_by(step) {
         let moved = |pointer: *const f32| if pointer.is_null() { pointer } else { pointer.wrapping_add(first) };
         let (bias, residual) = (moved(to.bias), moved(to.residual));
@@ -106,9 +126,6 @@ impl<const ROWS: usize, const N: usize> Kernel for Dots<'_, ROWS, N> {
         }
     }
 }
-
-/// Numbers of the longest vector.
-const MOST_LANES: usize = 16;
 
 /// # Safety
 /// As [`dots`] asks of the product.

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::panels::Contiguous;
+use crate::sizes::length;
 use crate::{Accumulate, Epilogue};
 
 /// A matrix that is read: `rows × cols` elements of a slice, with any distance between rows and between columns.
@@ -22,7 +23,7 @@ impl<'a> Matrix<'a> {
     /// If `data` has not exactly `rows · cols` elements.
     #[must_use]
     pub fn new(data: &'a [f32], rows: usize, cols: usize) -> Self {
-        assert_eq!(data.len(), rows * cols, "a {rows}x{cols} matrix is rows * cols elements");
+        assert_eq!(data.len(), length(&[rows, cols]), "a {rows}x{cols} matrix is rows * cols elements");
         Self { data, rows, cols, row_stride: cols, col_stride: 1 }
     }
 
@@ -95,7 +96,8 @@ impl<'a> Matrix<'a> {
     #[must_use]
     pub fn columns(self, range: Range<usize>) -> Self {
         assert!(range.start <= range.end && range.end <= self.cols, "columns {range:?} of {}", self.cols);
-        let data = self.data.get(range.start * self.col_stride..).unwrap_or(&[]);
+        // A matrix without elements may have any strides.
+        let data = self.data.get(range.start.saturating_mul(self.col_stride)..).unwrap_or(&[]);
         Self { data, cols: range.len(), ..self }
     }
 
@@ -125,7 +127,7 @@ impl<'a> MatrixMut<'a> {
     /// If `data` has not exactly `rows · cols` elements.
     #[must_use]
     pub fn new(data: &'a mut [f32], rows: usize, cols: usize) -> Self {
-        assert_eq!(data.len(), rows * cols, "a {rows}x{cols} matrix is rows * cols elements");
+        assert_eq!(data.len(), length(&[rows, cols]), "a {rows}x{cols} matrix is rows * cols elements");
         Self { data, rows, cols, row_stride: cols }
     }
 

@@ -10,6 +10,7 @@ use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
 
 use super::matrix::Matrix;
 use super::tile::{VECTORS, panel_width};
+use crate::sizes::length;
 
 /// How the columns of a matrix are divided into panels for an instruction set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,9 +48,9 @@ impl Panels {
         self.columns.div_ceil(VECTORS * self.lanes)
     }
 
-    /// Packed numbers of all panels.
+    /// Packed numbers of all panels; the largest number, which is no slice's length, where there are more.
     pub fn packed_len(&self) -> usize {
-        self.columns.next_multiple_of(self.lanes) * self.depth
+        self.columns.checked_next_multiple_of(self.lanes).map_or(usize::MAX, |columns| length(&[columns, self.depth]))
     }
 
     /// Panel `index`.

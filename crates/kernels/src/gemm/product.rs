@@ -53,7 +53,7 @@ pub struct PackedMatrix<'a> {
     data: &'a [f32],
 }
 
-/// Numbers that a packed `[depth, columns]` matrix takes on the current instruction set.
+/// Numbers that a packed `[depth, columns]` matrix takes on the current instruction set; `usize::MAX` if there are more.
 #[must_use]
 pub fn packed_len(depth: usize, columns: usize) -> usize {
     Panels::new(InstructionSet::current(), depth, columns).packed_len()

@@ -11,6 +11,7 @@ use super::matrix::{Matrix, MatrixMut};
 use super::memory::{Order, gemm_packed_scratch, gemm_scratch};
 use super::panels::{Contiguous, PackPanels, Panels};
 use super::product::{Piece, Right, Task, blocks, gemm};
+use crate::sizes::length;
 use crate::{Accumulate, Epilogue, Scratch, scratch};
 
 /// Rows of a thin product at most. For more, packing costs little beside the multiplications.
@@ -55,7 +56,7 @@ pub(super) fn thin_scratch([rows, depth, columns]: [usize; 3], left: Order, righ
         }
         Order::ColumnMajor if columns > ROWS => {
             let product = gemm_scratch([columns, depth, rows], Order::RowMajor, left.transposed());
-            Some(Scratch::of(rows * columns).around(product))
+            Some(Scratch::of(length(&[rows, columns])).around(product))
         }
         Order::ColumnMajor => None,
     }

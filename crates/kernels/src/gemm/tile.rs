@@ -45,6 +45,12 @@ pub(crate) const fn most_rows<I: Isa>(vectors: usize) -> usize {
 /// The most rows of any tile.
 pub(crate) const MOST_ROWS: usize = 14;
 
+/// Asserts, when compiled for a set, that tiles of both widths have a row at least, and no more than callers have room for.
+const fn assert_tiles<I: Isa>() {
+    let (full, narrow) = (tile_rows::<I>(), narrow_tile_rows::<I>());
+    assert!(1 <= full && full <= narrow && narrow <= MOST_ROWS, "a tile has some rows");
+}
+
 /// A run of the depth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Segment {
@@ -205,6 +211,7 @@ pub(crate) unsafe fn tile<I: Isa, L: Left>(
     product: Product<'_>,
     to: Destination<'_>,
 ) {
+    const { assert_tiles::<I>() };
     macro_rules! call {
         ($vectors:literal, $most:expr, $fetch:expr, $($rows:literal)*) => {
             match rows {

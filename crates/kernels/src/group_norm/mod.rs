@@ -12,11 +12,12 @@ use ocelli_simd::InstructionSet;
 
 use crate::batch_norm::{
     BatchNorm, Through, batch_norm_backward_data, batch_norm_backward_parameters, batch_norm_forward,
-    batch_norm_statistics,
+    batch_norm_statistics, inverse_deviation,
 };
 use crate::elementwise::Source;
 use crate::elementwise::chunks::{CHUNK, in_paired_pieces, in_pieces};
 use crate::scratch;
+use crate::sizes::length as length_of;
 use crate::{Accumulate, Activation};
 
 /// `y = γ (x - μ) / √(σ² + ε) + β`, with one `γ` and `β` for each channel.
@@ -59,7 +60,7 @@ impl<'a> GroupNorm<'a> {
 
     /// The numbers of a sample.
     fn sample(&self) -> usize {
-        self.pixels * self.channels()
+        length_of(&[self.pixels, self.channels()])
     }
 
     /// Asserts the invariants that callers check shapes.
@@ -68,7 +69,7 @@ impl<'a> GroupNorm<'a> {
         assert_eq!(self.beta.len(), channels, "each channel has a scale and a shift");
         assert!(self.groups > 0 && channels.is_multiple_of(self.groups), "the groups divide the channels");
         for numbers in per_sample {
-            assert_eq!(numbers.len() * self.pixels, length, "each sample has a number for each channel");
+            assert_eq!(length_of(&[numbers.len(), self.pixels]), length, "each sample has a number for each channel");
         }
     }
 
@@ -94,7 +95,7 @@ impl<'a> GroupNorm<'a> {
     /// Calls `f(number, y, z)` with the `[C]` of each sample of two slices.
     fn each_sample(&self, y: &mut [f32], z: &mut [f32], f: impl Fn(usize, &mut [f32], &mut [f32]) + Sync) {
         let (set, channels) = (InstructionSet::current(), self.channels());
-        in_paired_pieces(y, z, self.samples() * channels, |start, y, z| {
+        in_paired_pieces(y, z, length_of(&[self.samples(), channels]), |start, y, z| {
             set.scoped(|| {
                 for (i, (y, z)) in y.chunks_exact_mut(channels).zip(z.chunks_exact_mut(channels)).enumerate() {
                     f(start / channels + i, y, z);
@@ -106,7 +107,7 @@ impl<'a> GroupNorm<'a> {
     /// Calls `f(number, y)` with each sample of a tensor.
     fn each_picture(&self, y: &mut [f32], f: impl Fn(usize, &mut [f32]) + Sync) {
         let (set, sample) = (InstructionSet::current(), self.sample());
-        in_pieces(y, self.samples() * sample, |start, y| {
+        in_pieces(y, length_of(&[self.samples(), sample]), |start, y| {
             set.scoped(|| {
                 y.chunks_exact_mut(sample).enumerate().for_each(|(i, y)| f(start / sample + i, y));
             });
@@ -178,7 +179,7 @@ pub fn group_norm_backward_data(
     norm.assert_fit(dx.len(), [statistics.mean, statistics.variance]);
     norm.assert_fit(dx.len(), [sums.products, sums.gradients]);
     let (channels, width) = (norm.channels(), norm.channels() / norm.groups);
-    let share = 1.0 / (norm.pixels * width) as f64;
+    let share = 1.0 / (norm.pixels as f64 * width as f64);
     norm.each_picture(dx, |number, dx| {
         scratch::with(2 * channels, |memory| {
             let (slope, constant) = memory.split_at_mut(channels);
@@ -188,7 +189,7 @@ pub fn group_norm_backward_data(
                     let terms = norm.gamma[group..][..width].iter().zip(&sums[first..][..width]);
                     terms.map(|(&gamma, &sum)| f64::from(gamma) * f64::from(sum)).sum()
                 };
-                let inverse = 1.0 / (f64::from(statistics.variance[first]) + f64::from(norm.epsilon)).sqrt();
+                let inverse = inverse_deviation(statistics.variance[first], norm.epsilon);
                 slope[group..][..width].fill((-inverse * inverse * share * total(sums.products)) as f32);
                 constant[group..][..width].fill((-inverse * share * total(sums.gradients)) as f32);
             }

@@ -80,7 +80,19 @@ impl Statistics {
             squares = isa.mul_add(deviation, deviation, squares);
         }
         let variance = isa.sum(squares) * share;
+        if !variance.is_finite() {
+            return Self::large(&x[..columns], epsilon);
+        }
         Self { mean, inverse_deviation: 1.0 / (variance + epsilon).sqrt() }
+    }
+
+    /// In `f64`: where sums or squares of deviations are beyond `f32`, or a number is none.
+    #[cold]
+    fn large(x: &[f32], epsilon: f32) -> Self {
+        let numbers = || x.iter().map(|&x| f64::from(x));
+        let mean = numbers().sum::<f64>() / x.len() as f64;
+        let variance = numbers().map(|x| (x - mean) * (x - mean)).sum::<f64>() / x.len() as f64;
+        Self { mean: mean as f32, inverse_deviation: (1.0 / (variance + f64::from(epsilon)).sqrt()) as f32 }
     }
 
     /// `(x - μ) / √(σ² + ε)`

@@ -6,6 +6,7 @@ use rayon::prelude::*;
 use super::{LayerNorm, Statistics};
 use crate::elementwise::chunks::{CHUNK, MOST_PARTS, part_length};
 use crate::reduce::table::{add_to_pairs, load};
+use crate::sizes::length;
 use crate::softmax::rows::Row;
 use crate::{Scratch, scratch};
 
@@ -57,11 +58,11 @@ pub fn layer_norm_backward_parameters(
 
 /// What [`layer_norm_backward_parameters`] takes of the scratch memory of a thread, for `[rows, columns]`.
 pub fn layer_norm_scratch(rows: usize, columns: usize) -> Scratch {
-    Scratch::of(rows.div_ceil(part_length(rows, columns)) * sums_of_part(columns))
+    Scratch::of(length(&[rows.div_ceil(part_length(rows, columns)), sums_of_part(columns)]))
 }
 
 fn sums_of_part(columns: usize) -> usize {
-    6 * columns
+    length(&[6, columns])
 }
 
 /// The sums over some rows: high and low halves of the totals, and sums of a block, each `[2, columns]`.

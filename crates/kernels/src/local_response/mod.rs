@@ -12,6 +12,7 @@ use ocelli_simd::{Destination, InstructionSet, Isa, Store, Write, Writer, dispat
 
 use crate::elementwise::chunks::{in_pieces, rows_piece};
 use crate::elementwise::stores::{ALIGNED, stores_for};
+use crate::finite::nan_if_infinite;
 use crate::reduce::table::load;
 use crate::scratch;
 
@@ -29,9 +30,12 @@ pub struct LocalResponse {
     pub k: f32,
 }
 
-/// `y = x s^-β` with `s = k + α Σ x²`.
+/// `y = x s^-β` with `s = k + α Σ x²`; NaN where `f32` does not hold `s`, of numbers beyond 10¹⁹.
 pub fn local_response_forward(norm: &LocalResponse, x: &[f32], y: &mut [f32], channels: usize) {
     assert_eq!(x.len(), y.len(), "input and output have one length");
+    if y.is_empty() {
+        return;
+    }
     let pixels = Pixels::new(norm, y.len(), channels);
     let set = InstructionSet::current();
     let stores = stores_for(y, channels);
@@ -47,6 +51,9 @@ pub fn local_response_forward(norm: &LocalResponse, x: &[f32], y: &mut [f32], ch
 /// `dx = dy s^-β - 2 α β x Σ dy x s^(-β-1)`, where the sum is over the channels whose windows hold that of `dx`.
 pub fn local_response_backward(norm: &LocalResponse, x: &[f32], dy: &[f32], dx: &mut [f32], channels: usize) {
     assert_eq!([x.len(), dy.len()], [dx.len(); 2], "input and gradients have one length");
+    if dx.is_empty() {
+        return;
+    }
     let pixels = Pixels::new(norm, dx.len(), channels);
     let set = InstructionSet::current();
     let stores = stores_for(dx, channels);
@@ -189,8 +196,9 @@ impl Writer<1> for Forward<'_> {
             square(isa, pixels.window, x, squares);
             for channel in (0..x.len()).step_by(I::LANES) {
                 let count = I::LANES.min(x.len() - channel);
-                let scale = pixels.power.apply(isa, pixels.denominator(isa, squares, channel));
-                y.put(isa, isa.mul(load(isa, &x[channel..], count), scale), count);
+                let s = pixels.denominator(isa, squares, channel);
+                let value = isa.mul(load(isa, &x[channel..], count), pixels.power.apply(isa, s));
+                y.put(isa, nan_if_infinite(isa, value, s), count);
             }
         }
     }
@@ -219,7 +227,7 @@ impl Writer<1> for Backward<'_> {
                 let count = I::LANES.min(x.len() - channel);
                 let (x, dy) = (load(isa, &x[channel..], count), load(isa, &dy[channel..], count));
                 let s = pixels.denominator(isa, squares, channel);
-                let passed = isa.mul(dy, pixels.power.apply(isa, s));
+                let passed = nan_if_infinite(isa, isa.mul(dy, pixels.power.apply(isa, s)), s);
                 isa.store(passed, &mut direct[channel..]);
                 isa.store(isa.div(isa.mul(passed, x), s), &mut terms[window.before + channel..]);
             }

@@ -10,7 +10,7 @@ const BLOCK: usize = 1024;
 
 /// `Σ g²`, with the same bits on any number of threads.
 ///
-/// Squares are taken in `f32`: elements above 10¹⁹ make it infinite.
+/// Squares are taken in `f32`, and once more in `f64` where they leave its range: the sum is finite for all finite elements.
 pub fn sum_of_squares(g: &[f32]) -> f64 {
     let set = InstructionSet::current();
     if g.len() <= CHUNK {
@@ -45,8 +45,15 @@ impl Kernel for Squares<'_> {
                 sums[0] = isa.mul_add(g, g, sums[0]);
             }
             let [a, b, c, d] = sums;
-            total += f64::from(isa.sum(isa.add(isa.add(a, b), isa.add(c, d))));
+            let sum = isa.sum(isa.add(isa.add(a, b), isa.add(c, d)));
+            total += if sum.is_finite() { f64::from(sum) } else { large_squares(block) };
         }
         total
     }
+}
+
+/// `Σ g²` of elements whose squares are beyond `f32`.
+#[cold]
+fn large_squares(g: &[f32]) -> f64 {
+    g.iter().map(|&g| f64::from(g) * f64::from(g)).sum()
 }

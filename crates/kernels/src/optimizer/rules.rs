@@ -3,6 +3,7 @@
 use ocelli_simd::Isa;
 
 use super::{AdamStep, GradientTransform, Momentum, RmsPropStep, Rule, WeightDecay};
+use crate::finite::nan_if_infinite;
 
 /// The part that all have in common: transform of the gradient and weight decay.
 #[derive(Clone, Copy)]
@@ -121,7 +122,8 @@ impl Rule<2> for AdamRule {
         let m = blend(isa, self.beta1, m, g);
         let v = blend(isa, self.beta2, v, isa.mul(g, g));
         let size = isa.mul_add(isa.sqrt(v), isa.splat(self.root), isa.splat(self.epsilon));
-        (isa.neg_mul_add(isa.splat(self.rate), isa.div(m, size), w), [m, v])
+        let direction = nan_if_infinite(isa, isa.div(m, size), v);
+        (isa.neg_mul_add(isa.splat(self.rate), direction, w), [m, v])
     }
 }
 
@@ -148,7 +150,8 @@ impl RmsPropRule {
     #[inline(always)]
     fn normalised<I: Isa>(self, isa: I, g: I::Vector, s: I::Vector) -> (I::Vector, I::Vector) {
         let s = blend(isa, self.smoothing, s, isa.mul(g, g));
-        (isa.div(g, isa.add(isa.sqrt(s), isa.splat(self.epsilon))), s)
+        let direction = isa.div(g, isa.add(isa.sqrt(s), isa.splat(self.epsilon)));
+        (nan_if_infinite(isa, direction, s), s)
     }
 }
 
@@ -192,6 +195,7 @@ impl Rule<1> for AdagradRule {
         let (w, g) = self.gradient.apply(isa, w, g);
         let s = isa.mul_add(g, g, s);
         let size = isa.add(isa.sqrt(s), isa.splat(self.epsilon));
-        (isa.neg_mul_add(isa.splat(self.learning_rate), isa.div(g, size), w), [s])
+        let direction = nan_if_infinite(isa, isa.div(g, size), s);
+        (isa.neg_mul_add(isa.splat(self.learning_rate), direction, w), [s])
     }
 }

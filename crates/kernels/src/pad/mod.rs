@@ -6,10 +6,12 @@ mod tests;
 use std::ops::Range;
 
 use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
+use ocelli_tensor::Size;
 
 use crate::Accumulate;
 use crate::copy::Block;
 use crate::elementwise::chunks::{in_pieces, rows_piece};
+use crate::sizes::{LONGEST_AXIS, is_addressable};
 
 /// What a picture is continued by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -75,7 +77,8 @@ impl Axis {
         if padding > most {
             return Err(PadError::TooFew { axis: name, pixels: size, padding });
         }
-        let padded = size.checked_add(before).and_then(|sum| sum.checked_add(after)).ok_or(PadError::Overflow)?;
+        let padded = (Size::from(size) + before + after).get().filter(|&padded| padded <= LONGEST_AXIS);
+        let padded = padded.ok_or(PadError::Overflow)?;
         Ok(Self { mode, before, size, padded })
     }
 
@@ -116,9 +119,9 @@ impl PadGeometry {
         let PadSettings { mode, top, bottom, left, right } = *settings;
         let rows = Axis::new('H', mode, [top, bottom], height)?;
         let columns = Axis::new('W', mode, [left, right], width)?;
-        let sizes = [rows.padded, columns.padded, channels, size_of::<f32>()];
-        let bytes = sizes.iter().try_fold(batch, |product, &size| product.checked_mul(size));
-        bytes.filter(|&bytes| bytes <= isize::MAX as usize).ok_or(PadError::Overflow)?;
+        if !is_addressable([batch, rows.padded, columns.padded, channels]) {
+            return Err(PadError::Overflow);
+        }
         Ok(Self { batch, rows, columns, channels })
     }
 

@@ -4,6 +4,7 @@ use super::PoolError;
 use super::average::{self, Averaging, CountPadding};
 use super::axis::Axis;
 use crate::Accumulate;
+use crate::sizes::{LONGEST_AXIS, is_addressable};
 
 /// The sizes of an adaptive pooling of `[batch, in_h, in_w, channels]` to `[batch, out_h, out_w, channels]`.
 ///
@@ -29,11 +30,17 @@ impl AdaptiveGeometry {
     /// The geometry of a pooling of an input `[N, H, W, C]` to `[out_h, out_w]` pixels.
     ///
     /// # Errors
-    /// If the input or the output has no pixels.
+    /// If the input or the output has no pixels, or more than can be counted.
     pub fn new([out_h, out_w]: [usize; 2], [batch, in_h, in_w, channels]: [usize; 4]) -> Result<Self, PoolError> {
         for (axis, input, output) in [('H', in_h, out_h), ('W', in_w, out_w)] {
             if input == 0 || output == 0 {
                 return Err(PoolError::NoPixels { axis });
+            }
+        }
+        for (what, shape) in [("input", [batch, in_h, in_w, channels]), ("output", [batch, out_h, out_w, channels])] {
+            // The edges of windows are products of both sizes of an axis.
+            if !is_addressable(shape) || shape[1..3].iter().any(|&pixels| pixels > LONGEST_AXIS) {
+                return Err(PoolError::Overflow { what });
             }
         }
         Ok(Self { batch, in_h, in_w, channels, out_h, out_w })

@@ -6,9 +6,10 @@ use ocelli_simd::{Destination, Isa, Kernel, Store, Writer};
 
 use super::PoolGeometry;
 use super::axis::Axis;
-use super::pixels::{Ahead, Any, Channels, Fixed, Image, Pixel, Results, Size, Uncovered, fill_rows};
+use super::pixels::{Ahead, Any, Channels, Extent, Fixed, Image, Pixel, Results, Uncovered, fill_rows};
 use crate::Accumulate;
 use crate::elementwise::chunks::CHUNK;
+use crate::sizes::length;
 
 /// Whether padding counts in the divisor of an average.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -20,7 +21,7 @@ pub enum CountPadding {
     Exclude,
 }
 
-/// `y` = the average of each window.
+/// `y` = the average of each window. A sum beyond `f32` is infinite, though its average may be within.
 pub fn average_forward(g: &PoolGeometry, count: CountPadding, x: &[f32], y: &mut [f32]) {
     forward(&Averaging::of(g, count), x, y);
 }
@@ -77,7 +78,7 @@ impl Averaging {
         let [in_h, in_w, channels] = self.input;
         let [out_h, out_w, _] = self.output;
         let window = self.vertical.inputs(out_h / 2).len() * self.horizontal.inputs(out_w / 2).len();
-        let all = (out_h * out_w * window).max(in_h * in_w) * channels;
+        let all = length(&[length(&[out_h, out_w, window]).max(in_h * in_w), channels]);
         (all / rows.max(1)).min(CHUNK)
     }
 }
@@ -152,13 +153,13 @@ struct Window<'a, Z> {
 impl<'a> Window<'a, Any> {
     /// The same of a known size.
     #[inline(always)]
-    fn of<Z: Size>(&self, size: Z) -> Window<'a, Z> {
+    fn of<Z: Extent>(&self, size: Z) -> Window<'a, Z> {
         let &Self { image, pixel, scale, ahead, .. } = self;
         Window { image, pixel, size, scale, ahead }
     }
 }
 
-impl<Z: Size> Pixel<1> for Window<'_, Z> {
+impl<Z: Extent> Pixel<1> for Window<'_, Z> {
     #[inline(always)]
     fn at<I: Isa, const V: usize>(&self, isa: I, channels: Channels<V>) -> [[I::Vector; V]; 1] {
         let mut sums = [isa.zero(); V];

@@ -1,6 +1,9 @@
 //! The sizes of a pooling.
 
+use ocelli_tensor::Size;
+
 use super::axis::Axis;
+use crate::sizes::{LONGEST_AXIS, is_addressable, length};
 
 /// How the output's size is rounded when windows do not fit evenly.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -106,6 +109,22 @@ pub enum PoolError {
         /// The input's size with padding.
         padded: usize,
     },
+    /// A window of more pixels than a maximum's place in it, an `f32`, tells apart.
+    #[error("the pooling window is {height} x {width}: it may have {most} pixels at most")]
+    WideWindow {
+        /// The window's height.
+        height: usize,
+        /// The window's width.
+        width: usize,
+        /// The most pixels.
+        most: usize,
+    },
+    /// A tensor would have more elements, or an axis more pixels, than can be counted.
+    #[error("the {what} of this pooling overflows the address space")]
+    Overflow {
+        /// What cannot be counted.
+        what: &'static str,
+    },
     /// An image of no pixels, or an adaptive pooling to none.
     #[error("axis {axis} has no pixels")]
     NoPixels {
@@ -132,9 +151,9 @@ pub struct PoolGeometry {
     pub kernel_h: usize,
     /// The window's width.
     pub kernel_w: usize,
-    /// The vertical step.
+    /// The vertical step; where there is but one window, no more than leaves the padded image.
     pub stride_h: usize,
-    /// The horizontal step.
+    /// The horizontal step; as the vertical one.
     pub stride_w: usize,
     /// Rows of padding above.
     pub pad_top: usize,
@@ -163,8 +182,17 @@ impl PoolGeometry {
         if s.stride_h == 0 || s.stride_w == 0 {
             return Err(PoolError::ZeroStride { vertical: s.stride_h, horizontal: s.stride_w });
         }
-        let out_h = windows('H', in_h, s.kernel_h, s.stride_h, [s.pad_top, s.pad_bottom], s.rounding)?;
-        let out_w = windows('W', in_w, s.kernel_w, s.stride_w, [s.pad_left, s.pad_right], s.rounding)?;
+        let rows = Windows::new('H', in_h, s.kernel_h, s.stride_h, [s.pad_top, s.pad_bottom], s.rounding)?;
+        let columns = Windows::new('W', in_w, s.kernel_w, s.stride_w, [s.pad_left, s.pad_right], s.rounding)?;
+        if length(&[s.kernel_h, s.kernel_w]) > MOST_PLACES {
+            return Err(PoolError::WideWindow { height: s.kernel_h, width: s.kernel_w, most: MOST_PLACES });
+        }
+        let (out_h, out_w) = (rows.count, columns.count);
+        for (what, shape) in [("input", [batch, in_h, in_w, channels]), ("output", [batch, out_h, out_w, channels])] {
+            if !is_addressable(shape) {
+                return Err(PoolError::Overflow { what });
+            }
+        }
         Ok(Self {
             batch,
             in_h,
@@ -172,8 +200,8 @@ impl PoolGeometry {
             channels,
             kernel_h: s.kernel_h,
             kernel_w: s.kernel_w,
-            stride_h: s.stride_h,
-            stride_w: s.stride_w,
+            stride_h: rows.stride,
+            stride_w: columns.stride,
             pad_top: s.pad_top,
             pad_bottom: s.pad_bottom,
             pad_left: s.pad_left,
@@ -216,28 +244,43 @@ impl PoolGeometry {
     }
 }
 
-/// The number of windows along an axis.
-fn windows(
-    axis: char,
-    input: usize,
-    kernel: usize,
+/// The most pixels of a window, whose numbers an `f32` holds exactly.
+const MOST_PLACES: usize = 1 << 24;
+
+/// The windows along an axis.
+struct Windows {
+    count: usize,
+    /// From one to the next.
     stride: usize,
-    [before, after]: [usize; 2],
-    rounding: Rounding,
-) -> Result<usize, PoolError> {
-    if input == 0 {
-        return Err(PoolError::NoPixels { axis });
-    }
-    if let Some(padding) = [before, after].into_iter().find(|&padding| padding > kernel / 2) {
-        return Err(PoolError::WidePadding { axis, padding, kernel });
-    }
-    let padded = input + before + after;
-    let steps = padded.checked_sub(kernel).ok_or(PoolError::LargeWindow { axis, kernel, padded })?;
-    Ok(match rounding {
-        Rounding::Floor => steps / stride + 1,
-        Rounding::Ceil => {
-            let last = steps.div_ceil(stride);
-            if last * stride >= input + before { last } else { last + 1 }
+}
+
+impl Windows {
+    fn new(
+        axis: char,
+        input: usize,
+        kernel: usize,
+        stride: usize,
+        [before, after]: [usize; 2],
+        rounding: Rounding,
+    ) -> Result<Self, PoolError> {
+        if input == 0 {
+            return Err(PoolError::NoPixels { axis });
         }
-    })
+        if let Some(padding) = [before, after].into_iter().find(|&padding| padding > kernel / 2) {
+            return Err(PoolError::WidePadding { axis, padding, kernel });
+        }
+        let padded = (Size::from(input) + before + after).get().filter(|&padded| padded <= LONGEST_AXIS);
+        let padded = padded.ok_or(PoolError::Overflow { what: "padded input" })?;
+        let steps = padded.checked_sub(kernel).ok_or(PoolError::LargeWindow { axis, kernel, padded })?;
+        // Beyond the image a step leads nowhere, however long it is; a shorter one can be multiplied.
+        let stride = stride.min(padded + 1);
+        let count = match rounding {
+            Rounding::Floor => steps / stride + 1,
+            Rounding::Ceil => {
+                let last = steps.div_ceil(stride);
+                if last * stride >= input + before { last } else { last + 1 }
+            }
+        };
+        Ok(Self { count, stride })
+    }
 }

@@ -5,10 +5,11 @@ use std::ops::Range;
 use ocelli_simd::{Destination, InstructionSet, Isa, Kernel, Store, Write, Writer, dispatch_on};
 
 use super::PoolGeometry;
-use super::pixels::{Ahead, Any, Channels, Fixed, Image, Pixel, Results, Size, Uncovered, fill_rows};
+use super::pixels::{Ahead, Any, Channels, Extent, Fixed, Image, Pixel, Results, Uncovered, fill_rows};
 use crate::Accumulate;
 use crate::elementwise::chunks::{CHUNK, in_paired_pieces, rows_piece};
 use crate::elementwise::stores::stores_for;
+use crate::sizes::length;
 
 /// `y` = the maximum of each window, padding left out.
 ///
@@ -19,7 +20,7 @@ pub fn max_forward(g: &PoolGeometry, x: &[f32], y: &mut [f32], indices: Option<&
     assert_eq!(x.len(), g.input_length(), "the source has the input's length");
     assert_eq!(y.len(), g.output_length(), "the destination has the output's length");
     let row = g.out_w * g.channels;
-    let time = row * g.kernel_h * g.kernel_w;
+    let time = length(&[row, g.kernel_h, g.kernel_w]);
     match indices {
         None => fill_rows(y, [g.out_w, g.channels], time, Accumulate::Set, |first| Maxima { g, x, first }),
         Some(indices) => {
@@ -107,7 +108,7 @@ impl<'a> Window<'a, Any> {
     }
 }
 
-impl<Z: Size> Window<'_, Z> {
+impl<Z: Extent> Window<'_, Z> {
     #[inline(always)]
     fn load<I: Isa, const V: usize>(&self, isa: I, channels: Channels<V>, row: usize, column: usize) -> [I::Vector; V] {
         channels.load(isa, self.image.pixels, self.pixel + self.image.place(row, column))
@@ -115,7 +116,7 @@ impl<Z: Size> Window<'_, Z> {
 }
 
 /// Maxima.
-impl<Z: Size> Pixel<1> for Window<'_, Z> {
+impl<Z: Extent> Pixel<1> for Window<'_, Z> {
     #[inline(always)]
     fn at<I: Isa, const V: usize>(&self, isa: I, channels: Channels<V>) -> [[I::Vector; V]; 1] {
         let mut best = [isa.splat(f32::NEG_INFINITY); V];
@@ -139,7 +140,7 @@ impl<Z: Size> Pixel<1> for Window<'_, Z> {
 }
 
 /// Maxima and where they lie.
-impl<Z: Size> Pixel<2> for Window<'_, Z> {
+impl<Z: Extent> Pixel<2> for Window<'_, Z> {
     #[inline(always)]
     fn at<I: Isa, const V: usize>(&self, isa: I, channels: Channels<V>) -> [[I::Vector; V]; 2] {
         let mut best = [isa.splat(f32::NEG_INFINITY); V];
@@ -172,7 +173,8 @@ pub fn max_backward(g: &PoolGeometry, dy: &[f32], indices: &[f32], dx: &mut [f32
     assert_eq!(dx.len(), g.input_length(), "the destination has the input's length");
     let row = g.in_w * g.channels;
     // The time is that of reading each output once for each pixel of its window.
-    let time = (g.out_h * g.out_w * g.kernel_h * g.kernel_w * g.channels / g.in_h).clamp(row, CHUNK.max(row));
+    let reads = length(&[g.out_h, g.out_w, g.kernel_h, g.kernel_w, g.channels]);
+    let time = (reads / g.in_h).clamp(row, CHUNK.max(row));
     fill_rows(dx, [g.in_w, g.channels], time, accumulate, |first| MaxBackward { g, dy, indices, first });
 }
 

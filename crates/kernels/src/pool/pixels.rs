@@ -137,7 +137,7 @@ impl<S: Store, P: Pixel<N>, const N: usize> Kernel for Run<'_, '_, S, P, N> {
 }
 
 /// How many pixels, or windows, are gone through.
-pub(super) trait Size: Copy {
+pub(super) trait Extent: Copy {
     fn rows(self) -> usize;
     fn columns(self) -> usize;
 }
@@ -146,7 +146,7 @@ pub(super) trait Size: Copy {
 #[derive(Clone, Copy)]
 pub(super) struct Fixed<const R: usize, const C: usize>;
 
-impl<const R: usize, const C: usize> Size for Fixed<R, C> {
+impl<const R: usize, const C: usize> Extent for Fixed<R, C> {
     #[inline(always)]
     fn rows(self) -> usize {
         R
@@ -165,7 +165,7 @@ pub(super) struct Any {
     pub columns: usize,
 }
 
-impl Size for Any {
+impl Extent for Any {
     #[inline(always)]
     fn rows(self) -> usize {
         self.rows

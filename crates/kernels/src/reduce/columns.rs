@@ -150,10 +150,16 @@ fn wide<I: Isa>(isa: I, x: &[f32], columns: usize, first: usize, width: usize, t
             isa.store_partial(sum, &mut sums[column..][..lanes]);
             column += lanes;
         }
-        for (total, &sum) in totals.iter_mut().zip(&sums) {
-            *total += f64::from(sum);
+        for (column, (total, &sum)) in totals.iter_mut().zip(&sums).enumerate() {
+            *total += if sum.is_finite() { f64::from(sum) } else { large_sum(&block[first + column..], columns) };
         }
     }
+}
+
+/// The sum of a column, from its first number on, that is beyond `f32`: the mean that it is for may be within.
+#[cold]
+fn large_sum(x: &[f32], columns: usize) -> f64 {
+    x.iter().step_by(columns).map(|&x| f64::from(x)).sum()
 }
 
 /// Sums `V` vectors of columns.

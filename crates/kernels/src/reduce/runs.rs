@@ -85,7 +85,14 @@ fn run_sum<I: Isa>(isa: I, x: &[f32]) -> f64 {
             sums[0] = isa.add(sums[0], isa.load_partial(rest));
         }
         let [a, b, c, d] = sums;
-        total += f64::from(isa.sum(isa.add(isa.add(a, b), isa.add(c, d))));
+        let sum = isa.sum(isa.add(isa.add(a, b), isa.add(c, d)));
+        total += if sum.is_finite() { f64::from(sum) } else { large_sum(block) };
     }
     total
+}
+
+/// The sum of numbers whose sum is beyond `f32`: the mean that it is for may be within.
+#[cold]
+fn large_sum(x: &[f32]) -> f64 {
+    x.iter().map(|&x| f64::from(x)).sum()
 }

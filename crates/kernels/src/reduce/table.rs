@@ -11,6 +11,7 @@ use rayon::prelude::*;
 
 use crate::cache::LINE;
 use crate::elementwise::chunks::CHUNK;
+use crate::sizes::length as length_of;
 use crate::{Scratch, scratch};
 
 /// Rows that are added in `f32`.
@@ -129,19 +130,23 @@ pub(crate) fn load<I: Isa>(isa: I, x: &[f32], count: usize) -> I::Vector {
 /// `columns`. What depends on the column is repeated to this width.
 pub(crate) fn widened(columns: usize) -> usize {
     let mut width = columns;
-    while columns <= NARROW && (width < NARROW || !width.is_multiple_of(LINE)) {
+    while (1..=NARROW).contains(&columns) && (width < NARROW || !width.is_multiple_of(LINE)) {
         width += columns;
     }
     width
 }
 
-/// Calls `store(column, sums)` for every column of a table of `length` numbers.
+/// Calls `store(column, sums)` for every column of a table of `length` numbers; sums of no rows are zero. Sums that leave the
+/// range of `f32` are finite all the same, if their terms are.
 pub(crate) fn column_sums<T: Terms<K> + Copy + Sync, const K: usize>(
     terms: T,
     length: usize,
     columns: usize,
-    store: impl FnMut(usize, [f64; K]),
+    mut store: impl FnMut(usize, [f64; K]),
 ) {
+    if length == 0 || columns == 0 {
+        return (0..columns).for_each(|column| store(column, [0.0; K]));
+    }
     let (set, cut) = (InstructionSet::current(), Cut::<K>::new(length, columns));
     terms.assert_fit(length, cut.width);
     scratch::with(cut.parts() * cut.sums_of_part(), |sums| {
@@ -153,8 +158,42 @@ pub(crate) fn column_sums<T: Terms<K> + Copy + Sync, const K: usize>(
         } else {
             sums.par_chunks_exact_mut(cut.sums_of_part()).enumerate().for_each(sum_part);
         }
-        cut.add_up(set, sums, store);
+        cut.add_up(set, sums, |column, sums| {
+            let finite = sums.iter().all(|sum| sum.is_finite());
+            store(column, if finite { sums } else { dispatch_on(set, LargeSums { terms, cut, column }) });
+        });
     });
+}
+
+/// The sums of a column that are beyond `f32`, in `f64`.
+struct LargeSums<T, const K: usize> {
+    terms: T,
+    cut: Cut<K>,
+    column: usize,
+}
+
+impl<T: Terms<K>, const K: usize> Kernel for LargeSums<T, K> {
+    type Output = [f64; K];
+
+    #[inline(always)]
+    fn run<I: Isa>(mut self, isa: I) -> [f64; K] {
+        let Cut { length, columns, width, .. } = self.cut;
+        let mut sums = [0.0; K];
+        for place in (self.column..length).step_by(columns) {
+            // SAFETY: the table has the place, which is in this column of the widened one, and `assert_fit` passed.
+            let terms = unsafe { self.terms.at(isa, place, place % width, 1) };
+            for (sum, terms) in sums.iter_mut().zip(terms) {
+                let mut term = [0.0];
+                isa.store_partial(terms, &mut term);
+                *sum += f64::from(term[0]);
+            }
+            // Whatever follows, it stays so: tensors of NaN are not gone through number by number.
+            if sums.iter().any(|sum| sum.is_nan()) {
+                break;
+            }
+        }
+        sums
+    }
 }
 
 /// What such sums take of the scratch memory of the thread that asks for them.
@@ -163,7 +202,7 @@ pub(crate) fn column_sums_scratch<const K: usize>(length: usize, columns: usize)
         return Scratch::NONE;
     }
     let cut = Cut::<K>::new(length, columns);
-    Scratch::of(cut.parts() * cut.sums_of_part())
+    Scratch::of(length_of(&[cut.parts(), cut.sums_of_part()]))
 }
 
 /// The same of a table whose numbers are replaced in the same pass.
@@ -173,7 +212,7 @@ pub(crate) fn column_sums_rewriting<R: Rewrite<K>, const K: usize>(
     columns: usize,
     mut store: impl FnMut(usize, [f64; K]),
 ) {
-    if y.is_empty() {
+    if y.is_empty() || columns == 0 {
         return (0..columns).for_each(|column| store(column, [0.0; K]));
     }
     let (set, length) = (InstructionSet::current(), y.len());
@@ -206,11 +245,12 @@ struct Cut<const K: usize> {
 }
 
 impl<const K: usize> Cut<K> {
+    /// That of a table which has rows and columns.
     fn new(length: usize, columns: usize) -> Self {
         let width = widened(columns);
         let rows = length.div_ceil(width);
         let part_rows = (CHUNK / width).max(rows.div_ceil(MOST_PARTS)).next_multiple_of(BLOCK);
-        Self { length, columns, width, part: part_rows * width }
+        Self { length, columns, width, part: length_of(&[part_rows, width]) }
     }
 
     fn parts(self) -> usize {
@@ -218,7 +258,7 @@ impl<const K: usize> Cut<K> {
     }
 
     fn sums_of_part(self) -> usize {
-        3 * K * self.width
+        length_of(&[3 * K, self.width])
     }
 
     fn places(self, i: usize) -> Range<usize> {

@@ -8,6 +8,7 @@ use super::softmax_row;
 use crate::elementwise::chunks::{CHUNK, MOST_PARTS, in_pieces, part_length, rows_piece};
 use crate::elementwise::stores::ALIGNED;
 use crate::scratch;
+use crate::sizes::length;
 
 /// The settings of the loss.
 ///
@@ -69,7 +70,7 @@ pub fn cross_entropy_forward(
 ) -> Result<f32, LabelError> {
     let classes = loss.classes;
     assert_eq!(x.len(), probabilities.len(), "logits and probabilities have one length");
-    assert_eq!(x.len(), labels.len() * classes, "there is a row of logits for each label");
+    assert_eq!(x.len(), length(&[labels.len(), classes]), "there is a row of logits for each label");
     loss.check(labels)?;
     let set = InstructionSet::current();
     let part = part_length(labels.len(), classes);
@@ -79,14 +80,14 @@ pub fn cross_entropy_forward(
         scratch::with(classes + ALIGNED, |buffer| dispatch_on(set, Forward { loss, x, labels, buffer, y }))
     };
     // Rows of no elements cannot be: a label is a class.
-    let length = (part * classes).max(1);
+    let numbers = length(&[part, classes]).max(1);
     if probabilities.len() <= CHUNK {
-        let outputs = sums.iter_mut().zip(probabilities.chunks_mut(length));
-        let inputs = x.chunks(length).zip(labels.chunks(part));
+        let outputs = sums.iter_mut().zip(probabilities.chunks_mut(numbers));
+        let inputs = x.chunks(numbers).zip(labels.chunks(part));
         outputs.zip(inputs).for_each(|((sum, y), (x, labels))| *sum = sum_part(x, labels, y));
     } else {
-        let outputs = sums.par_iter_mut().zip(probabilities.par_chunks_mut(length));
-        let inputs = x.par_chunks(length).zip(labels.par_chunks(part));
+        let outputs = sums.par_iter_mut().zip(probabilities.par_chunks_mut(numbers));
+        let inputs = x.par_chunks(numbers).zip(labels.par_chunks(part));
         outputs.zip(inputs).for_each(|((sum, y), (x, labels))| *sum = sum_part(x, labels, y));
     }
     Ok((sums.iter().sum::<f64>() / loss.total_weight(labels)) as f32)
@@ -114,15 +115,15 @@ impl Kernel for Forward<'_> {
         let row = Row::new(isa, classes);
         for (index, (y, &label)) in y.chunks_exact_mut(classes).zip(labels).enumerate() {
             let x = &x[index * classes..];
-            let norm = softmax_row(isa, row, x, buffer).log();
+            let norm = softmax_row(isa, row, x, buffer);
             y.copy_from_slice(&buffer[..classes]);
             let x = &x[..classes];
             let target = label as usize;
-            total += (1.0 - epsilon) * loss.weight(target) * (norm - f64::from(x[target]));
+            total += (1.0 - epsilon) * loss.weight(target) * norm.loss(x[target]);
             if epsilon != 0.0 {
                 let mut uniform = 0.0;
                 for (class, &x) in x.iter().enumerate() {
-                    uniform += loss.weight(class) * (norm - f64::from(x));
+                    uniform += loss.weight(class) * norm.loss(x);
                 }
                 total += epsilon / classes as f64 * uniform;
             }
@@ -144,7 +145,7 @@ pub fn cross_entropy_backward(
 ) {
     let classes = loss.classes;
     assert_eq!(dx.len(), probabilities.len(), "probabilities and gradient have one length");
-    assert_eq!(dx.len(), labels.len() * classes, "there is a row of probabilities for each label");
+    assert_eq!(dx.len(), length(&[labels.len(), classes]), "there is a row of probabilities for each label");
     assert_eq!(loss.check(labels), Ok(()), "forward accepted the labels");
     let epsilon = f64::from(loss.smoothing);
     let scale = f64::from(upstream) / loss.total_weight(labels);

@@ -95,6 +95,9 @@ pub(crate) fn prefetch<I: Isa>(isa: I, x: &[f32]) {
 
 /// `z = f(x, y)` for each row of so many columns; `y` may be empty if the function does not read it.
 pub(crate) fn each_row<F: RowFunction>(f: F, x: Source<'_>, y: &[f32], z: &mut [f32], columns: usize) {
+    if z.is_empty() {
+        return;
+    }
     let set = InstructionSet::current();
     let group = group(columns);
     let piece = rows_piece(columns, columns).next_multiple_of(group.max(1));

@@ -152,7 +152,7 @@ fn gather(
         Direction::Backward => g.in_w,
     };
     let set = InstructionSet::current();
-    let rows = rows_per_task(width * g.out_c * g.patch_len());
+    let rows = rows_per_task((width * g.out_c).saturating_mul(g.patch_len()));
     let (finish, accumulate) = (Finish::of(epilogue), epilogue.accumulate);
     let stores = stores(g, accumulate, destination);
     let band = |task: usize, destination: &mut [f32]| {

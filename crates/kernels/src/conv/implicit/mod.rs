@@ -1,4 +1,5 @@
-//! Convolution as a matrix product whose left operand never exists as a whole, for every geometry and all passes.
+//! Convolution as a matrix product whose left operand never exists as a whole, for all passes of every geometry but those whose
+//! filter spans millions of pixels.
 //!
 //! What [`super::im2col`] makes in memory, this makes in a scratch of a thread, of the second-level cache's size, and only
 //! along the width (see `band`). The pieces, from the outside in:
@@ -26,7 +27,7 @@ mod tests;
 
 use ocelli_simd::InstructionSet;
 
-use self::band::Spacing;
+use self::band::{SPILL, Spacing};
 use self::cut::{FilterTasks, Tasks};
 use self::problem::Problem;
 use super::algorithm::{Algorithm, Pass, assert_operands};
@@ -47,7 +48,12 @@ const EFFICIENCY_DOTS: f64 = 0.45;
 /// The same of the backward-filter pass: 0.76 to 0.84.
 const EFFICIENCY_FILTER: f64 = 0.8;
 
-/// Patches × filters with patches made in the cache; supports every geometry.
+/// The most pixels that a filter spans, with rows counted as so many at least: the band of a single output has up to forty
+/// times as many numbers, and a dilation of a million would take gigabytes of each thread for two taps.
+const MOST_SPANNED: usize = 1 << 21;
+const LEAST_SPANNED_COLUMNS: usize = 80;
+
+/// Patches × filters with patches made in the cache; supports every geometry whose bands are bounded.
 #[derive(Clone, Copy, Debug)]
 pub struct Implicit;
 
@@ -56,8 +62,9 @@ impl Algorithm for Implicit {
         "implicit"
     }
 
-    fn supports(&self, _g: &Conv2dGeometry, _pass: Pass) -> bool {
-        true
+    fn supports(&self, g: &Conv2dGeometry, _pass: Pass) -> bool {
+        let [rows, columns] = g.spans();
+        rows * columns.max(LEAST_SPANNED_COLUMNS) <= MOST_SPANNED
     }
 
     fn cost(&self, g: &Conv2dGeometry, pass: Pass) -> Cost {
@@ -70,7 +77,7 @@ impl Algorithm for Implicit {
         let filled = columns as f64 / columns.next_multiple_of(COST_LANES) as f64;
         let efficiency = match pass {
             Pass::BackwardFilter => filled * EFFICIENCY_FILTER,
-            _ if Problem::all(g, pass).any(|problem| problem.by_dots()) => EFFICIENCY_DOTS,
+            _ if Problem::reading(g, pass).any(|problem| problem.by_dots()) => EFFICIENCY_DOTS,
             _ => filled * EFFICIENCY,
         };
         Cost { multiply_adds: g.macs() as f64, efficiency, moved }
@@ -81,7 +88,7 @@ impl Algorithm for Implicit {
             Pass::BackwardFilter => 0,
             Pass::Forward | Pass::BackwardData => {
                 let set = InstructionSet::current();
-                Problem::all(g, pass).map(|problem| prepare::packed_len(set, &problem)).sum()
+                Problem::reading(g, pass).map(|problem| prepare::packed_len(set, &problem)).sum()
             }
         }
     }
@@ -106,12 +113,15 @@ impl Algorithm for Implicit {
         let set = InstructionSet::current();
         match pass {
             Pass::BackwardFilter => filter::scratch(set, &Problem::forward(g, pass)),
-            Pass::Forward | Pass::BackwardData => Problem::all(g, pass)
-                .map(|problem| {
+            Pass::Forward | Pass::BackwardData => {
+                let band = |problem: Problem| {
                     let Tasks { blocks, bands, .. } = Tasks::new(&problem, prepare::panels(set, &problem).count());
                     Scratch::of(bands.scratch_len(&problem, blocks.channels, Spacing::of(&problem)))
-                })
-                .fold(Scratch::NONE, Scratch::or),
+                };
+                let of_reading = Problem::reading(g, pass).map(band).fold(Scratch::NONE, Scratch::or);
+                let all_read = Problem::reading(g, pass).count() == Problem::count(g, pass);
+                if all_read { of_reading } else { of_reading.or(Scratch::of(SPILL)) }
+            }
         }
     }
 

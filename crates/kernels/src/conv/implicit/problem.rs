@@ -98,6 +98,15 @@ impl Window {
         }
     }
 
+    /// Of `positions`, the phases at which [`Window::backward`] reads anything, by their first taps: there may be fewer than
+    /// phases, since a stride is not bounded by the filter.
+    fn phases_read(self, positions: usize) -> impl Iterator<Item = usize> {
+        let Self { kernel, stride, dilation, pad, .. } = self;
+        let period = stride / greatest_common_divisor(stride, dilation);
+        let phase = move |tap: usize| (tap * dilation + stride - pad % stride) % stride;
+        (0..kernel.min(period)).map(phase).filter(move |&phase| phase < positions)
+    }
+
     /// [`Window::forward`] with `merged` outputs in one; their number is a multiple of it.
     fn forward_merged(&self, inputs: usize, outputs: usize, merged: usize) -> Axis {
         Axis {
@@ -230,19 +239,45 @@ pub(super) struct Problem {
 }
 
 impl Problem {
-    /// The problems of the forward or the backward-data pass. Their outputs are disjoint and all there are.
-    pub fn all(g: &Conv2dGeometry, pass: Pass) -> impl Iterator<Item = Self> {
-        let merged = merged_pixels(g, pass);
-        let (phases_h, phases_w) = match pass {
+    /// Phases of the height and of the width, each with a problem of its own.
+    fn phases(g: &Conv2dGeometry, pass: Pass, merged: usize) -> (usize, usize) {
+        match pass {
             Pass::Forward | Pass::BackwardFilter => (1, 1),
             Pass::BackwardData if merged > 1 => (g.stride_h.min(g.in_h), 1),
             Pass::BackwardData => (g.stride_h.min(g.in_h), g.stride_w.min(g.in_w)),
-        };
+        }
+    }
+
+    /// The number of problems of a pass.
+    pub fn count(g: &Conv2dGeometry, pass: Pass) -> usize {
+        let (phases_h, phases_w) = Self::phases(g, pass, merged_pixels(g, pass));
+        phases_h * phases_w
+    }
+
+    /// The problems of the forward or the backward-data pass. Their outputs are disjoint and all there are.
+    pub fn all(g: &Conv2dGeometry, pass: Pass) -> impl Iterator<Item = Self> {
+        let merged = merged_pixels(g, pass);
+        let (phases_h, phases_w) = Self::phases(g, pass, merged);
         let g = *g;
         (0..phases_h * phases_w).map(move |index| match pass {
             Pass::Forward | Pass::BackwardFilter => Self::forward(&g, pass),
             Pass::BackwardData => Self::backward(&g, index / phases_w, index % phases_w, merged),
         })
+    }
+
+    /// Those of [`Problem::all`] that read something, in another order.
+    pub fn reading(g: &Conv2dGeometry, pass: Pass) -> impl Iterator<Item = Self> {
+        let (merged, (rows, columns)) = (merged_pixels(g, pass), windows(g));
+        let g = *g;
+        let forward = (pass != Pass::BackwardData).then(|| Self::forward(&g, pass));
+        let phases_h = forward.is_none().then(|| rows.phases_read(g.in_h));
+        let backward = phases_h.into_iter().flatten().flat_map(move |phase_h| {
+            let merged_columns = (merged > 1).then_some(0);
+            let phases_w = (merged == 1).then(|| columns.phases_read(g.in_w));
+            let phases_w = merged_columns.into_iter().chain(phases_w.into_iter().flatten());
+            phases_w.map(move |phase_w| Self::backward(&g, phase_h, phase_w, merged))
+        });
+        forward.into_iter().chain(backward)
     }
 
     /// The forward pass, or the gradient of the filter, which reads and writes the same.

@@ -6,7 +6,9 @@ use super::pictures::Tiles;
 
 /// Part `index` of `parts` nearly equal ones of `0..whole`.
 pub(super) fn part(whole: usize, index: usize, parts: usize) -> Range<usize> {
-    whole * index / parts..whole * (index + 1) / parts
+    // As many tiles as a large memory has outputs, times as many blocks of them, are beyond 64 bits.
+    let edge = |index: usize| (whole as u128 * index as u128 / parts as u128) as usize;
+    edge(index)..edge(index + 1)
 }
 
 /// Floating-point operations of the products of all tiles. Saturates: shapes may be larger than any memory.

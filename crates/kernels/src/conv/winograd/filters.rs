@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
+use ocelli_simd::{InstructionSet, Isa, Kernel, MOST_LANES, dispatch_on};
 use rayon::prelude::*;
 
 use super::planes::PAD;
@@ -100,8 +100,8 @@ struct Source<'a> {
 /// Steps of the depth that are copied at a time: their 9 taps of 16 columns are 9 KiB.
 const COPIED: usize = 16;
 
-/// Numbers of a copy, whose panel is at most two vectors of 16 wide.
-const COPY: usize = TAPS * COPIED * VECTORS * 16;
+/// Numbers of a copy, whose panel is at most two vectors of the longest wide.
+const COPY: usize = TAPS * COPIED * VECTORS * MOST_LANES;
 
 impl Source<'_> {
     /// Copies the taps of `count` steps of the depth from `first` on, and of the panel's columns: `[tap][depth][column]`,

@@ -1,0 +1,63 @@
+//! Matrix products of views of all kinds.
+
+use super::super::draw::Draw;
+use super::{check, each_case, unwritten};
+use crate::elementwise::testing::numbers;
+use crate::gemm::{Matrix, MatrixMut, PackedMatrix, baseline, gemm, gemm_packed, packed_len};
+use crate::{Accumulate, Activation, Epilogue};
+
+/// How an operand of `rows × columns` lies in its slice.
+#[derive(Clone, Copy, Debug)]
+enum Layout {
+    Rows,
+    Columns,
+    /// Every second number of every second row.
+    Sparse,
+}
+
+impl Layout {
+    fn length(self, rows: usize, columns: usize) -> usize {
+        match self {
+            Self::Rows | Self::Columns => rows * columns,
+            Self::Sparse => (2 * rows - 1) * (2 * columns - 1),
+        }
+    }
+
+    fn view(self, data: &[f32], rows: usize, columns: usize) -> Matrix<'_> {
+        match self {
+            Self::Rows => Matrix::new(data, rows, columns),
+            Self::Columns => Matrix::new(data, columns, rows).transposed(),
+            Self::Sparse => Matrix::strided(data, rows, columns, 2 * (2 * columns - 1), 2),
+        }
+    }
+}
+
+/// Small sizes, and once in a while one that is cut into blocks.
+fn size(draw: &mut Draw) -> usize {
+    if draw.once_in(6) { draw.between(100..=700) } else { draw.between(1..=40) }
+}
+
+#[test]
+fn products() {
+    each_case(60, |draw| {
+        let (m, k, n) = (size(draw), size(draw), size(draw));
+        let layouts = [Layout::Rows, Layout::Rows, Layout::Columns, Layout::Sparse];
+        let (left, right) = (draw.one_of(&layouts), draw.one_of(&layouts));
+        let (a, b) = (numbers(left.length(m, k), 1), numbers(right.length(k, n), 2));
+        let (bias, residual, start) = (numbers(n, 3), numbers(m * n, 4), numbers(m * n, 5));
+        let accumulate = draw.one_of(&[Accumulate::Set, Accumulate::Add]);
+        let outputs = || vec![start.clone(), start.clone(), start.clone(), unwritten(packed_len(k, n))];
+        let what = format!("[{m}, {k}] {left:?} x [{k}, {n}] {right:?} {accumulate:?}");
+        check(&what, &[&a, &b, &bias, &residual], outputs, &|inputs, outputs| {
+            let &[a, b, bias, residual] = inputs else { unreachable!("four inputs") };
+            let [c, of_packed, of_baseline, packed] = outputs else { unreachable!("four outputs") };
+            let (a, b) = (left.view(a, m, k), right.view(b, k, n));
+            let (bias, residual) = (Some(bias), Some(residual));
+            let epilogue = Epilogue { accumulate, bias, residual, activation: Activation::Relu };
+            gemm(a, b, MatrixMut::new(c, m, n), &epilogue);
+            let packed = PackedMatrix::pack(b, packed);
+            gemm_packed(a, &packed, MatrixMut::new(of_packed, m, n), &epilogue);
+            baseline::gemm(a, b, MatrixMut::new(of_baseline, m, n), accumulate);
+        });
+    });
+}
