@@ -112,7 +112,8 @@ impl Replay {
         // The value may be a view of what a step made.
         let first = || self.culprits.keys().min().copied();
         let Some(number) = self.culprit(plan, broken).or_else(first) else {
-            return "every number was finite when the operations ran again: one of them is no function of its operands".into();
+            return "every number was finite when the operations ran again: one of them is no function of its operands"
+                .into();
         };
         let (step, largest) = (&plan.steps[number], self.culprits[&number]);
         let pass = if step.outputs[0] >= first_gradient { "the backward pass of " } else { "" };

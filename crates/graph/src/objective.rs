@@ -2,8 +2,8 @@
 
 use crate::{
     Batch, Error, Graph, Mode, Model, Node, Plan, Precision, Result, Trace, ValueId,
-    differentiate::differentiate,
     diagnose::{broken_element, origin},
+    differentiate::differentiate,
     execute::{Constants, Feed, execute},
     model::{batch_size, bind, find_all, is_differentiable},
     passes,
@@ -85,7 +85,8 @@ impl Objective {
         // Values are numbered as they are made: later numbers are produced later.
         gradients.sort_by_key(|(_, id)| *id);
         if gradients.is_empty() && !ids.is_empty() {
-            let reason = "the loss depends on nothing that a gradient is wanted for, such as a parameter that is not frozen";
+            let reason =
+                "the loss depends on nothing that a gradient is wanted for, such as a parameter that is not frozen";
             return Err(Error::NothingToTrain(reason.into()));
         }
         Ok(Objective {

@@ -63,7 +63,9 @@ impl CrossEntropy {
         if labels.iter().any(|&label| weights[label as usize] > 0.0) {
             return Ok(());
         }
-        Err(Fault::Data("every label of the batch is of a class with weight 0: there is nothing to take the mean of".into()))
+        Err(Fault::Data(
+            "every label of the batch is of a class with weight 0: there is nothing to take the mean of".into(),
+        ))
     }
 
     /// The loss as a node: `[N, classes]` and labels `[N]` → `[]`.

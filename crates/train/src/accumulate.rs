@@ -66,7 +66,8 @@ impl Accumulated {
     /// The sum for a parameter, which is at place `expected` as long as every step has gradients for the same ones.
     fn sum_for(&mut self, expected: usize, path: &str, len: usize) -> &mut Sum {
         let fits = |sum: &Sum| sum.path == path && sum.values.len() == len;
-        let at = if self.sums.get(expected).is_some_and(fits) { Some(expected) } else { self.sums.iter().position(fits) };
+        let at =
+            if self.sums.get(expected).is_some_and(fits) { Some(expected) } else { self.sums.iter().position(fits) };
         let at = at.unwrap_or_else(|| {
             self.sums.push(Sum { path: path.to_string(), values: vec![0.0; len], in_use: false });
             self.sums.len() - 1

@@ -37,7 +37,9 @@ pub enum Error {
         value: f32,
     },
     /// An update left NaN or an infinite number in the model or the optimiser; it was not written to a checkpoint.
-    #[error("{what} holds {value} after an update: lower the learning rate, and go on from the last checkpoint, which is whole")]
+    #[error(
+        "{what} holds {value} after an update: lower the learning rate, and go on from the last checkpoint, which is whole"
+    )]
     BrokenState {
         /// What holds it, such as "parameter conv1.weight".
         what: String,

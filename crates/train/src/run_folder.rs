@@ -73,7 +73,10 @@ mod tests {
         let path = folder.path().join("runs").join("a");
         let first = RunFolder::open(&path).unwrap();
         let error = RunFolder::open(&path).unwrap_err().to_string();
-        assert_eq!(error, format!("{}: is being written into by another run; wait for it, or take another folder", path.display()));
+        assert_eq!(
+            error,
+            format!("{}: is being written into by another run; wait for it, or take another folder", path.display())
+        );
         let clone = first.clone();
         drop(first);
         assert!(RunFolder::open(&path).is_err());

@@ -20,10 +20,14 @@ fn freezing_after_the_objective_is_noticed_by_the_next_step() {
     objective.step(&mut model, &batch).unwrap();
     model.freeze("b").unwrap();
     let error = objective.step(&mut model, &batch).unwrap_err().to_string();
-    let expected = "parameter b.weight was frozen after the objective was made, which does not follow: make the objective again";
+    let expected =
+        "parameter b.weight was frozen after the objective was made, which does not follow: make the objective again";
     assert_eq!(error, expected);
     let mut follows = model.objective(loss).unwrap();
-    assert_eq!(follows.step(&mut model, &batch).unwrap().gradients().map(|(path, _)| path).collect::<Vec<_>>(), ["a.weight"]);
+    assert_eq!(
+        follows.step(&mut model, &batch).unwrap().gradients().map(|(path, _)| path).collect::<Vec<_>>(),
+        ["a.weight"]
+    );
     model.unfreeze("").unwrap();
     let error = follows.step(&mut model, &batch).unwrap_err().to_string();
     assert!(error.starts_with("parameter b.weight was unfrozen after the objective was made"), "{error}");

@@ -142,7 +142,10 @@ fn a_refused_step_changes_nothing() {
     };
     let sgd = || Sgd::new(0.1);
     assert_eq!(refused(sgd(), both(1.0, f32::NAN)), "the gradient of a.bias holds NaN; nothing was updated");
-    assert_eq!(refused(sgd().clip(Clip::Value(1.0)), both(f32::INFINITY, 1.0)), "the gradient of a.weight holds inf; nothing was updated");
+    assert_eq!(
+        refused(sgd().clip(Clip::Value(1.0)), both(f32::INFINITY, 1.0)),
+        "the gradient of a.weight holds inf; nothing was updated"
+    );
     assert_eq!(refused(Sgd::new(f32::NAN), both(1.0, 1.0)), "the learning rate for a.weight is NaN");
     let only_bias = Group::new("*.bias").rate(f32::INFINITY);
     assert_eq!(refused(sgd().group(only_bias), both(1.0, 1.0)), "the learning rate for a.bias is inf");

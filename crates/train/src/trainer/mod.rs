@@ -14,8 +14,8 @@ use crate::{
 };
 use log::Log;
 use ocelli_graph::{Model, Node, Objective, Trace};
-use serde::{Deserialize, Serialize};
 use run::Run;
+use serde::{Deserialize, Serialize};
 use state::{Best, TrainingState};
 use std::{
     path::{Path, PathBuf},
@@ -228,7 +228,9 @@ impl Trainer {
             return Err(Error::Setting("there are no batches to train on".into()));
         }
         if validation.is_some_and(|source| source.batches() == 0) {
-            return Err(Error::Setting("there are no batches to validate with; a run without validation says None".into()));
+            return Err(Error::Setting(
+                "there are no batches to validate with; a run without validation says None".into(),
+            ));
         }
         let _own = match (&self.held, &self.folder) {
             (None, Some(path)) => Some(RunFolder::open(path)?),

@@ -4,9 +4,7 @@ use super::{
     Trainer,
     state::{self, TrainingState},
 };
-use crate::{
-    Accumulated, BatchSource, Optimizer, Result, evaluate::labels_of, progress::Reporter, write_container,
-};
+use crate::{Accumulated, BatchSource, Optimizer, Result, evaluate::labels_of, progress::Reporter, write_container};
 use ocelli_graph::{Batch, Model, Objective};
 
 /// What a run works on, and how far it is.

@@ -2,7 +2,7 @@ mod broken_numbers;
 mod wrong_data;
 
 use super::*;
-use crate::{Adam, Clip, Sgd};
+use crate::{Accumulated, Adam, Clip, Sgd, write_container};
 use ocelli_graph::{Batch, Key, Tensor};
 use std::{cell::Cell, fs};
 

@@ -124,7 +124,10 @@ fn what_an_optimiser_remembers_is_looked_at_too() {
     let mut state = OptimizerState::default();
     state.slots.insert("w".into(), vec![vec![0.0; 24], vec![f32::INFINITY; 24]]);
     let error = state::check_finite(&trapped(), &state).unwrap_err().to_string();
-    assert!(error.starts_with("the optimiser's memory of w holds inf after an update: lower the learning rate"), "{error}");
+    assert!(
+        error.starts_with("the optimiser's memory of w holds inf after an update: lower the learning rate"),
+        "{error}"
+    );
 }
 
 /// Such as versions before this one wrote.

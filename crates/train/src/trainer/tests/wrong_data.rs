@@ -20,7 +20,8 @@ fn batch(samples: usize, labels: &[u32]) -> Batch {
 fn error_of(batches: Vec<Batch>) -> [String; 2] {
     let trainer = Trainer::new(1).progress(Progress::Silent);
     let train = trainer.run(&mut scaled(), square, &mut Sgd::new(0.1), &batches, None::<&Source>).unwrap_err();
-    [train, crate::evaluate(&scaled(), square, &batches, Prediction::Largest).unwrap_err()].map(|error| error.to_string())
+    [train, crate::evaluate(&scaled(), square, &batches, Prediction::Largest).unwrap_err()]
+        .map(|error| error.to_string())
 }
 
 #[test]
