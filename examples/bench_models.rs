@@ -14,7 +14,7 @@ use memory::{check_memory, counted};
 use ocelli::{
     models::{by_name, network_names},
     prelude::*,
-    tensor::Key,
+    tensor::{Key, write_atomically},
 };
 use output::check_writable;
 use std::{
@@ -206,7 +206,7 @@ fn report(
             "ms": median, "ms_best": best, "images_s": images, "gflops": gflops,
             "peak_bytes_predicted": memory.peak, "rss_bytes": measured, "cold_start_ms": milliseconds(cold.total()),
         });
-        std::fs::write(file, format!("{row}\n")).map_err(|error| format!("{}: {error}", file.display()))?;
+        write_atomically(file, |file| writeln!(file, "{row}"))?;
     }
     say(format!("{net}, {mode}, batch {n} at {size} px, {threads} threads, {} steps", times.len()))?;
     say(format!("median {median:.2} ms, best {best:.2} ms: {images:.1} pictures/s, {gflops:.0} effective GFLOP/s"))?;

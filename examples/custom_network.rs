@@ -103,7 +103,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         let mut loss = 0.0;
         for batch in train.epoch(epoch) {
             let step = objective.step(&mut model, &batch?)?;
-            loss += step.loss() / train.batches() as f32;
+            loss += step.loss() * step.batch() as f32 / train.samples() as f32;
             adam.step(&mut model, &step)?;
         }
         say(format!("epoch {}: loss {loss:.4}", epoch + 1))?;

@@ -16,8 +16,9 @@ use ocelli::{
     graph::Graph,
     models::{by_name, network_names},
     prelude::*,
+    tensor::write_atomically,
 };
-use std::{error::Error, fs, num::NonZero, path::PathBuf, process::ExitCode};
+use std::{error::Error, num::NonZero, path::PathBuf, process::ExitCode};
 
 /// Prints what a network consists of and costs.
 #[derive(Parser)]
@@ -64,7 +65,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
             say(format_args!("\n{}", plan.explain().trim_end()))?;
         }
         if let Some(path) = &arguments.dot {
-            fs::write(path, plan.to_dot()).map_err(|error| format!("{}: {error}", path.display()))?;
+            write_atomically(path, |file| file.write_all(plan.to_dot().as_bytes()))?;
             say(format_args!("steps drawn in {}", path.display()))?;
         }
     }

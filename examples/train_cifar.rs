@@ -26,7 +26,7 @@ use ocelli::{
     models::{Network, NetworkDescription, save_network},
     prelude::*,
     tensor::Key,
-    train::{Interrupt, Outcome, Prediction, evaluate, plot},
+    train::{Interrupt, Outcome, Prediction, RunFolder, evaluate, plot},
 };
 use std::{
     error::Error,
@@ -206,7 +206,10 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     arguments.common.start()?;
-    let (started, seed, out) = (Instant::now(), arguments.common.seed, &arguments.out);
+    let (started, seed) = (Instant::now(), arguments.common.seed);
+    // Until the end: more is written than the trainer does.
+    let folder = RunFolder::open(&arguments.out)?;
+    let out = folder.path();
     let Pictures { train, watch, test, statistics } = pictures(arguments)?;
     let (learnt, watched, tested) = (train.len(), watch.len(), test.len());
     say(format!("{learnt} pictures to learn from, {watched} to watch with, {tested} to test"))?;
@@ -219,7 +222,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     say(model.summary_for(arguments.batch)?)?;
     let mut trainer = Trainer::new(arguments.epochs)
         .schedule(arguments.schedule(train.batches()))
-        .folder(out)
+        .run_folder(&folder)
         .checkpoint_every(100)
         .interrupt(Interrupt::on_ctrl_c()?);
     if arguments.resume {
@@ -227,7 +230,8 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     }
     let mut sgd = Sgd::new(arguments.rate).momentum(0.9).weight_decay(1e-4);
     let loss = |t: &Trace| softmax_cross_entropy(&t.output(), &t.labels("labels"));
-    let report = trainer.run(&mut model, loss, &mut sgd, &train, Some(&watch))?;
+    let watched = (watched > 0).then_some(&watch);
+    let report = trainer.run(&mut model, loss, &mut sgd, &train, watched)?;
 
     save(arguments, &model, &names, statistics)?;
     if !report.history.is_empty() {

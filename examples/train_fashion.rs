@@ -7,7 +7,7 @@ use common::{Common, exit_on_error, say};
 use ocelli::{
     data::{Part, fashion_mnist, find},
     prelude::*,
-    train::{Interrupt, Prediction, evaluate},
+    train::{Interrupt, Prediction, RunFolder, evaluate},
 };
 use std::{error::Error, path::PathBuf, process::ExitCode, time::Instant};
 
@@ -47,6 +47,7 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     arguments.common.start()?;
     let (started, seed) = (Instant::now(), arguments.common.seed);
+    let out = RunFolder::open(&arguments.out)?;
     let folder = find("fashion-mnist", arguments.data.as_deref())?;
     let load = |part| fashion_mnist::load(&folder, part)?.scale(-0.5, 0.5);
     let train = Loader::new(load(Part::Train)?, 64)?.shuffle(seed);
@@ -57,7 +58,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let loss = |t: &Trace| softmax_cross_entropy(&t.output(), &t.labels("labels"));
     let mut trainer = Trainer::new(arguments.epochs)
         .schedule(Schedule::Cosine { last: 0.0 })
-        .folder(&arguments.out)
+        .run_folder(&out)
         .checkpoint_every(200)
         .interrupt(Interrupt::on_ctrl_c()?);
     if arguments.resume {
@@ -65,7 +66,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     }
     let mut sgd = Sgd::new(0.02).momentum(0.9).weight_decay(5e-4);
     let report = trainer.run(&mut model, loss, &mut sgd, &train, None::<&Loader>)?;
-    save_weights(&model, arguments.out.join("weights.safetensors"), &Default::default())?;
+    save_weights(&model, out.join("weights.safetensors"), &Default::default())?;
 
     let evaluation = evaluate(&model, loss, &test, Prediction::Largest)?;
     say(&evaluation.confusion)?;

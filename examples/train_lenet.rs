@@ -16,14 +16,15 @@ use ocelli::{
     losses::maximum_a_posteriori,
     models::{NetworkDescription, PENALTY, save_network},
     prelude::*,
-    tensor::Key,
+    tensor::{Key, write_atomically},
     train::{
-        Evaluation, Interrupt, Outcome, Prediction, evaluate,
+        Evaluation, Interrupt, Outcome, Prediction, RunFolder, evaluate,
         plot::{self, Tile},
     },
 };
 use std::{
     error::Error,
+    io::Cursor,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -175,7 +176,10 @@ fn prepared(images: impl Dataset + 'static) -> Result<Arc<dyn Dataset>, ocelli::
 fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     arguments.common.start()?;
     let started = Instant::now();
-    let (variant, seed, out) = (arguments.variant, arguments.common.seed, &arguments.out);
+    let (variant, seed) = (arguments.variant, arguments.common.seed);
+    // Until the end: more is written than the trainer does.
+    let folder = RunFolder::open(&arguments.out)?;
+    let out = folder.path();
     let (epochs, batch, rate, decay) = variant.recipe();
     let (epochs, batch) = (arguments.epochs.unwrap_or(epochs), arguments.batch.unwrap_or(batch));
 
@@ -198,7 +202,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let mut trainer = Trainer::new(epochs)
         .schedule(Schedule::Cosine { last: 0.0 })
         .prediction(variant.prediction())
-        .folder(out)
+        .run_folder(&folder)
         .checkpoint_every(500)
         .interrupt(interrupt);
     if arguments.resume {
@@ -206,7 +210,8 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     }
     let mut sgd = Sgd::new(arguments.rate.unwrap_or(rate)).momentum(0.9).weight_decay(decay);
     let loss = |t: &Trace| variant.loss(t);
-    let report = trainer.run(&mut model, loss, &mut sgd, &train, Some(&validation))?;
+    let watched = (watched > 0).then_some(&validation);
+    let report = trainer.run(&mut model, loss, &mut sgd, &train, watched)?;
 
     let description =
         NetworkDescription::new(variant.name(), &names)?.preprocessing(&arguments.dataset.preprocess()?)?;
@@ -264,5 +269,7 @@ fn sample(test: &Images, out: &Path) -> Result<(), Box<dyn Error>> {
     let pixels = test.picture(0).ok_or("there is no test picture")?.iter().map(|pixel| 255 - pixel).collect();
     let picture = image::GrayImage::from_raw(width as u32, height as u32, pixels).ok_or("a grey picture")?;
     let large = image::imageops::resize(&picture, 224, 224, image::imageops::FilterType::Triangle);
-    Ok(large.save(out.join("digit.png"))?)
+    let mut png = Cursor::new(Vec::new());
+    large.write_to(&mut png, image::ImageFormat::Png)?;
+    Ok(write_atomically(out.join("digit.png"), |file| file.write_all(png.get_ref()))?)
 }

@@ -1,7 +1,7 @@
 //! **Ocelli** builds, trains, runs and looks inside convolutional networks. It is pure Rust and fast on a CPU.
 //!
 //! A network is a function of nodes. It is traced once, so that every shape and every mistake is known before the first
-//! batch, and then planned and run without allocating:
+//! batch, and then planned and run in memory whose size is known beforehand:
 //!
 //! ```
 //! use ocelli::prelude::*;

@@ -1,9 +1,17 @@
 //! Whether results can be written, before what goes into them is computed.
 
-use std::{fs::OpenOptions, path::Path};
+use std::{
+    fs::{self, OpenOptions},
+    path::Path,
+};
 
-/// Whether a file can be written; it is made if there is none, and left as it is if there is.
+/// Returns an error that names the file if it cannot be written. What is there stays as it is; where nothing is, nothing is
+/// left.
 pub fn check_writable(path: &Path) -> Result<(), String> {
-    let opened = OpenOptions::new().create(true).append(true).open(path);
-    opened.map(|_| ()).map_err(|error| format!("{}: {error}", path.display()))
+    let is_new = !path.exists();
+    let probe = || {
+        OpenOptions::new().create(true).append(true).open(path)?;
+        if is_new { fs::remove_file(path) } else { Ok(()) }
+    };
+    probe().map_err(|error| format!("{}: {error}", path.display()))
 }

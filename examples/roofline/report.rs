@@ -1,9 +1,9 @@
 //! What is printed and written.
 
-use ocelli::kernels::conv::Pass;
+use ocelli::{kernels::conv::Pass, tensor::write_atomically};
 use serde::Serialize;
 use serde_json::{Value, json};
-use std::{error::Error, fmt, fs, path::Path};
+use std::{error::Error, fmt, path::Path};
 
 use super::shapes::Network;
 use super::shapes::layer::{Convolution, Dense, Layer, Operation};
@@ -100,7 +100,5 @@ pub fn shapes(network: &Network) -> Vec<Value> {
 /// Writes a list as JSON with one element a line.
 pub fn write<T: Serialize>(path: &Path, rows: &[T]) -> Result<(), Box<dyn Error>> {
     let lines = rows.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>()?;
-    fs::write(path, format!("[\n{}\n]\n", lines.join(",\n")))
-        .map_err(|error| format!("{}: {error}", path.display()))?;
-    Ok(())
+    Ok(write_atomically(path, |file| writeln!(file, "[\n{}\n]", lines.join(",\n")))?)
 }

@@ -161,6 +161,29 @@ pub enum Error {
         /// What that usually means.
         hint: String,
     },
+    /// The loss is finite, and a number that a step would change the model by is not. Nothing was updated.
+    #[error("{what} holds {value} although the loss is {loss}: {hint}")]
+    BrokenUpdate {
+        /// What holds the number, such as "the gradient of conv1.weight".
+        what: String,
+        /// The number.
+        value: f32,
+        /// The loss.
+        loss: f32,
+        /// The operation that the number comes from, and what can be done.
+        hint: String,
+    },
+    /// There is nothing that a step of the objective could change, or no gradient of what was asked for.
+    #[error("the objective trains nothing: {0}")]
+    NothingToTrain(String),
+    /// Parameters were frozen or thawed after the objective was made.
+    #[error("parameter {path} was {} after the objective was made, which does not follow: make the objective again", if *frozen { "frozen" } else { "unfrozen" })]
+    FrozenSince {
+        /// The path of the first such parameter.
+        path: String,
+        /// True if it is frozen now.
+        frozen: bool,
+    },
     /// An operation refused its data.
     #[error("{path}({kind}): {reason}")]
     Kernel {

@@ -1,13 +1,14 @@
-//! The executor: runs a plan's steps over an arena, without allocating.
+//! The executor: runs a plan's steps over an arena. It allocates nothing for a step of up to [`INLINE_READS`] pieces; kernels
+//! take blocks for packing from memory that each thread keeps.
 
 use crate::{
-    Accumulate, Error, Fault, Key, Parameters, Plan, PlanStep, Result, Scratch, Value,
+    Accumulate, ElementKind, Error, Fault, Key, Parameters, Plan, PlanStep, Result, Scratch, Value,
     operands::{Data, Inputs, Operand, Operands, Output, Outputs},
     plan::Place,
 };
 use ocelli_tensor::{Arena, Tensor};
 use smallvec::SmallVec;
-use std::{collections::HashMap, ops::Range, sync::Arc};
+use std::{cell::Cell, collections::HashMap, ops::Range, sync::Arc};
 
 /// A step that reads up to this number of pieces needs no allocation.
 const INLINE_READS: usize = 32;
@@ -17,10 +18,42 @@ const INLINE_READS: usize = 32;
 pub(crate) struct Feed<'a> {
     pub(crate) parameters: &'a [Tensor],
     /// In the order of [`Plan::inputs`].
-    pub(crate) inputs: &'a [&'a Value],
+    pub(crate) inputs: &'a [Given<'a>],
     /// What the plan computed ahead.
     pub(crate) constants: &'a Constants,
     pub(crate) key: Key,
+}
+
+/// An input as the caller has it: a value of a batch, or a tensor of its own, which is not copied for it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Given<'a> {
+    F32(&'a Tensor),
+    U32(&'a Tensor<u32>),
+}
+
+impl<'a> Given<'a> {
+    pub(crate) fn shape(self) -> &'a [usize] {
+        match self {
+            Given::F32(tensor) => tensor.shape(),
+            Given::U32(tensor) => tensor.shape(),
+        }
+    }
+
+    pub(crate) fn kind(self) -> ElementKind {
+        match self {
+            Given::F32(_) => ElementKind::F32,
+            Given::U32(_) => ElementKind::U32,
+        }
+    }
+}
+
+impl<'a> From<&'a Value> for Given<'a> {
+    fn from(value: &'a Value) -> Given<'a> {
+        match value {
+            Value::F32(tensor) => Given::F32(tensor),
+            Value::U32(tensor) => Given::U32(tensor),
+        }
+    }
 }
 
 /// What a plan computes ahead, of parameters only.
@@ -28,8 +61,6 @@ pub(crate) struct Feed<'a> {
 pub(crate) struct Constants {
     /// By number.
     list: Vec<Shared>,
-    /// The plan's number.
-    plan: u64,
 }
 
 /// A constant where it lies in memory that several plans may read.
@@ -60,12 +91,7 @@ impl Constants {
                 list[number] = Some(Shared { recipe, memory: memory.clone(), place: place.clone() });
             }
         }
-        Ok(Constants { list: list.into_iter().flatten().collect(), plan: plan.id() })
-    }
-
-    /// Whether they are those of this plan.
-    pub(crate) fn fit(&self, plan: &Plan) -> bool {
-        self.plan == plan.id()
+        Ok(Constants { list: list.into_iter().flatten().collect() })
     }
 
     /// The numbers of a constant.
@@ -94,22 +120,46 @@ fn run(steps: &[PlanStep], scratch: Scratch, memory: &mut [f32], feed: Feed<'_>)
     // Enters the pool once: a kernel that is called outside wakes one of its threads and sleeps until that is done, which
     // took a quarter of LeNet-5's training step.
     rayon::scope(|_| {
-        if !scratch.is_reserved() {
-            rayon::broadcast(|_| scratch.reserve());
-        }
+        reserve_on_all_threads(scratch);
         run_here(steps, memory, feed)
     })
 }
 
-fn run_here(steps: &[PlanStep], memory: &mut [f32], feed: Feed<'_>) -> Result<()> {
-    for step in steps {
-        run_step(step, memory, feed).map_err(|fault| Error::Kernel {
-            path: if step.path.is_empty() { String::new() } else { format!("{} ", step.path) },
-            kind: step.op.kind(),
-            reason: fault.to_string(),
-        })?;
+thread_local! {
+    /// The scratch memory that every thread of this thread's pool was told to reserve.
+    static ANNOUNCED: Cell<Scratch> = const { Cell::new(Scratch::NONE) };
+}
+
+/// Makes every thread of the pool reserve its scratch memory once, before it runs a first task of a plan that needs it.
+///
+/// Nobody waits for that: a thread may be busy with something that waits for this very run, such as a lock that its caller
+/// holds. It is enough that a thread looks for what it was told before it takes a task from another one.
+fn reserve_on_all_threads(scratch: Scratch) {
+    let announced = ANNOUNCED.get();
+    if announced.or(scratch) == announced {
+        return;
     }
-    Ok(())
+    let reserve = move || {
+        ANNOUNCED.set(ANNOUNCED.get().or(scratch));
+        scratch.reserve();
+    };
+    if rayon::current_num_threads() > 1 {
+        rayon::spawn_broadcast(move |_| reserve());
+    }
+    reserve();
+}
+
+fn run_here(steps: &[PlanStep], memory: &mut [f32], feed: Feed<'_>) -> Result<()> {
+    steps.iter().try_for_each(|step| run_one(step, memory, feed))
+}
+
+/// Runs one step, after those before it.
+pub(crate) fn run_one(step: &PlanStep, memory: &mut [f32], feed: Feed<'_>) -> Result<()> {
+    run_step(step, memory, feed).map_err(|fault| Error::Kernel {
+        path: if step.path.is_empty() { String::new() } else { format!("{} ", step.path) },
+        kind: step.op.kind(),
+        reason: fault.to_string(),
+    })
 }
 
 /// Cuts the arena into the step's pieces and calls its kernel. The number of pieces is a constant of the type, so that the
@@ -169,8 +219,8 @@ fn call<'a>(
                 Place::Prepared(number) => Data::Prepared(feed.constants.get(*number)),
                 Place::Parameter(number) => Data::F32(feed.parameters[*number].data()),
                 Place::Input(number) => match feed.inputs[*number] {
-                    Value::F32(tensor) => Data::F32(tensor.data()),
-                    Value::U32(tensor) => Data::U32(tensor.data()),
+                    Given::F32(tensor) => Data::F32(tensor.data()),
+                    Given::U32(tensor) => Data::U32(tensor.data()),
                 },
             },
         })

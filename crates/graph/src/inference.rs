@@ -1,19 +1,35 @@
-//! A network that is only run any more.
+//! A model prepared for inference at one batch size.
 
 use crate::{
-    Batch, Error, Graph, Key, Model, Plan, Result, Source, Tensor, Value, ValueId,
-    execute::{Constants, Feed, execute},
-    model::{bind, checked_size, first_input},
-    plan::{Location, Place},
+    Batch, Error, Graph, Key, Model, Plan, Result, Source, Tensor, ValueId,
+    execute::{Constants, Feed, Given, execute},
+    model::{bind, checked_size, first_input, lock},
+    plan::{Location, Place, Slot},
 };
 use ocelli_tensor::Arena;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-/// A network for a fixed batch size with its weights as they were when it was made: normalisations folded into them, packed
-/// and transformed once. `Send + Sync`, and cheap to clone: clones and sessions share the weights.
+/// A model prepared for inference at one batch size, with its weights as they were when it was made: normalisations folded
+/// into them, packed and transformed once. `Send + Sync`, and cheap to clone: clones and sessions share the weights.
 ///
-/// Each caller has a [`Session`] with memory of its own ([`Plan::arena_bytes`]); what is shared is
-/// [`Plan::constant_bytes`] and those parameters that kernels read as they are.
+/// [`Inference::predict`] and [`Inference::run`] may be called by any number of threads, inside of rayon's parallel iterators
+/// too. Each call borrows a [`Session`], one caller's memory ([`Plan::arena_bytes`]), from those that are idle; what is shared
+/// is [`Plan::constant_bytes`] and those parameters that kernels read as they are.
+///
+/// ```
+/// use ocelli_graph::{Key, Model, Tensor};
+/// use rayon::prelude::*;
+/// let model = Model::build(|x| (x * 2.0).relu(), [3], 0)?;
+/// let inference = model.inference(2)?;
+/// let sums: Vec<f32> = (0..10)
+///     .into_par_iter()
+///     .map(|seed| Ok(inference.predict(&Tensor::uniform([2, 3], Key::new(seed)))?.data().iter().sum()))
+///     .collect::<Result<_, ocelli_graph::Error>>()?;
+/// assert_eq!(sums.len(), 10);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// A session of one's own, for a thread of one's own, gives its results without a copy:
 ///
 /// ```
 /// use ocelli_graph::{Key, Model, Tensor};
@@ -33,6 +49,8 @@ use std::sync::Arc;
 /// });
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// Two inferences for different batch sizes need not have the same bits for one sample: see [`Model::predict`].
 #[derive(Clone, Debug)]
 pub struct Inference(Arc<Shared>);
 
@@ -47,6 +65,8 @@ struct Shared {
     input: String,
     wanted: Vec<(String, ValueId)>,
     key: Key,
+    /// Memory of the sessions that were borrowed and are idle.
+    idle: Mutex<Vec<Arena>>,
 }
 
 impl Inference {
@@ -82,6 +102,7 @@ impl Inference {
             input,
             wanted,
             key,
+            idle: Mutex::default(),
         }))
     }
 
@@ -90,13 +111,63 @@ impl Inference {
         &self.0.plan
     }
 
-    /// Memory for one caller. A session may go to another thread.
+    /// The first wanted value for one tensor of samples.
+    ///
+    /// # Errors
+    /// As [`Session::predict`].
+    pub fn predict(&self, x: &Tensor) -> Result<Tensor> {
+        self.with_session(|session| {
+            let y = session.predict(x)?;
+            let shape = self.0.wanted.first().map_or(&[0][..], |(_, id)| &self.0.plan.roots[id].shape);
+            Ok(copied(y, shape))
+        })
+    }
+
+    /// Every wanted value for inputs by name, in the order asked for; labels as `f32`.
+    ///
+    /// # Errors
+    /// As [`Session::run`].
+    pub fn run(&self, batch: &Batch) -> Result<Vec<Tensor>> {
+        self.with_session(|session| {
+            let outputs = session.run(batch)?;
+            Ok(self.0.wanted.iter().map(|(name, id)| outputs.tensor(name, &self.0.plan.roots[id])).collect())
+        })
+    }
+
+    /// Calls `f` with a session that nobody else uses: an idle one, or a new one if there is none. Nobody waits for another
+    /// caller, so that `f` may run anywhere, on a thread of rayon's too.
+    ///
+    /// There are as many sessions as calls were under way at once; as many as the pool has threads are kept for later calls.
+    pub fn with_session<T>(&self, f: impl FnOnce(&mut Session) -> T) -> T {
+        let idle = lock(&self.0.idle).pop();
+        let arena = idle.unwrap_or_else(|| Arena::new(self.0.plan.arena_len()));
+        let mut session = Session { shared: self.0.clone(), arena };
+        let result = f(&mut session);
+        let mut idle = lock(&self.0.idle);
+        if idle.len() < rayon::current_num_threads() {
+            idle.push(session.arena);
+        }
+        result
+    }
+
+    #[cfg(test)]
+    pub(crate) fn idle_sessions(&self) -> usize {
+        lock(&self.0.idle).len()
+    }
+
+    /// A session of one's own. It may go to another thread.
     pub fn session(&self) -> Session {
         Session { shared: self.0.clone(), arena: Arena::new(self.0.plan.arena_len()) }
     }
 }
 
-/// One caller's memory for an [`Inference`]. After the first one, [`Session::run`] allocates nothing.
+/// One caller's memory for an [`Inference`]. After the first run on a thread a session allocates nothing, with these
+/// exceptions: a convolution by the algorithm `im2col` ([`Plan::explain`] says where that was chosen), an operation of more
+/// than 16 operands, operations of one's own, and the queue of rayon's pool, now and then, if it is called from outside.
+///
+/// A session behind a lock, or in a `RefCell` of each thread, does not go together with rayon's parallel iterators: a thread
+/// that waits for a part of its run takes another item of the iterator meanwhile, and would take the lock, or borrow the cell,
+/// a second time. [`Inference::predict`] and [`Inference::with_session`] are made for that.
 #[derive(Debug)]
 pub struct Session {
     shared: Arc<Shared>,
@@ -104,22 +175,20 @@ pub struct Session {
 }
 
 impl Session {
-    /// The first wanted value for one tensor of samples, in row-major order. A handle to the tensor, with its few sizes, is all
-    /// that is allocated.
+    /// The first wanted value for one tensor of samples, in row-major order.
     ///
     /// # Errors
     /// An input of the wrong shape, of another batch size than the plan's, or not finite; a network of several inputs;
     /// data that an operation refuses.
     pub fn predict<'s>(&'s mut self, x: &'s Tensor) -> Result<&'s [f32]> {
-        let given = Value::F32(x.clone());
+        let given = Given::F32(x);
         let shared = self.shared.clone();
         let Shared { graph, plan, input, wanted, .. } = &*shared;
-        checked_size(graph, Some(plan.batch()), |name| (name == input).then_some(&given))?;
+        checked_size(graph, Some(plan.batch()), |name| (name == input).then_some(given))?;
         if let Some(other) = plan.inputs.iter().find(|name| *name != input) {
             return Err(Error::MissingInput { name: other.clone(), known: input.clone() });
         }
-        let inputs = [&given];
-        self.run_on(&inputs[..plan.inputs.len()])?;
+        self.run_on(&[given][..plan.inputs.len()])?;
         let Some((_, id)) = wanted.first() else { return Ok(&[]) };
         Ok(read(&self.shared, self.arena.as_slice(), *id).unwrap_or(x.data()))
     }
@@ -129,13 +198,13 @@ impl Session {
     /// # Errors
     /// As [`Session::predict`], and an input that is missing.
     pub fn run<'s>(&'s mut self, batch: &'s Batch) -> Result<Outputs<'s>> {
-        checked_size(&self.shared.graph, Some(self.shared.plan.batch()), |name| batch.get(name))?;
+        checked_size(&self.shared.graph, Some(self.shared.plan.batch()), |name| batch.get(name).map(Given::from))?;
         let shared = self.shared.clone();
         self.run_on(&bind(&shared.plan, batch)?)?;
         Ok(Outputs { shared: &self.shared, arena: self.arena.as_slice(), batch })
     }
 
-    fn run_on(&mut self, inputs: &[&Value]) -> Result<()> {
+    fn run_on(&mut self, inputs: &[Given<'_>]) -> Result<()> {
         let Shared { plan, constants, parameters, key, .. } = &*self.shared;
         let feed = Feed { parameters, inputs, constants, key: *key };
         execute(plan, &mut self.arena, feed)
@@ -161,11 +230,31 @@ impl<'s> Outputs<'s> {
         read(self.shared, self.arena, *id).or_else(of_input)
     }
 
+    /// The wanted value called `name`, which is in `slot`, as a tensor of its own.
+    fn tensor(&self, name: &str, slot: &Slot) -> Tensor {
+        if let Some(numbers) = self.get(name) {
+            return copied(numbers, &slot.shape);
+        }
+        let labels = match &slot.location {
+            Location::Input(number) => self.batch.labels(&self.shared.plan.inputs[*number]).ok(),
+            _ => None,
+        };
+        let numbers = labels.into_iter().flat_map(|labels| labels.data()).map(|&label| label as f32).collect();
+        Tensor::from_vec(slot.shape.clone(), numbers).expect("what is no f32 are labels, which fill their own shape")
+    }
+
     /// The sizes of the wanted value called `name`.
     pub fn shape(&self, name: &str) -> Option<&'s [usize]> {
         let (_, id) = self.shared.wanted.iter().find(|(known, _)| known == name)?;
         Some(&self.shared.plan.roots[id].shape)
     }
+}
+
+/// A tensor of its own with these numbers.
+fn copied(numbers: &[f32], shape: &[usize]) -> Tensor {
+    let mut tensor = Tensor::zeros(shape);
+    tensor.data_mut().copy_from_slice(numbers);
+    tensor
 }
 
 /// The numbers of a wanted value; `None` if it is an input.

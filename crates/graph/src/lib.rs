@@ -2,8 +2,7 @@
 //!
 //! A network is a Rust function over symbolic [`Node`]s. It is *traced* once, with a symbolic batch size; every shape and
 //! every mistake is known before the first batch. Once per (wanted values, mode, batch size) the trace is lowered,
-//! differentiated, pruned and laid out in memory, and the resulting [`Plan`] is executed as often as wanted without
-//! allocating:
+//! differentiated, pruned and laid out in memory, and the resulting [`Plan`] is executed as often as wanted in that memory:
 //!
 //! ```text
 //! describe              plan                                                run
@@ -30,6 +29,7 @@
 
 #![forbid(unsafe_code)]
 
+mod diagnose;
 mod differentiate;
 mod error;
 mod execute;
@@ -46,6 +46,7 @@ pub mod ops;
 mod parameters;
 mod passes;
 mod plan;
+mod recent;
 mod shape;
 mod summary;
 mod trace;

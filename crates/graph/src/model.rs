@@ -2,19 +2,17 @@
 
 use crate::{
     Batch, Error, Graph, Inference, Layer, Mode, Node, Objective, Parameters, Plan, Precision, Result, Shape, Source,
-    Summary, Trace, Value, ValueId, Wrt,
-    execute::{Constants, Feed, execute},
+    Summary, Trace, ValueId, Wrt,
+    execute::{Constants, Feed, Given, execute},
     passes,
     plan::{Location, Planning, Slot, Weights},
+    recent::Recent,
 };
 use ocelli_tensor::{Arena, ElementKind, Key, ShapeText, Tensor};
 use smallvec::SmallVec;
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Plans are kept for this many combinations of batch size and wanted values; then all are dropped.
+/// Plans are kept for this many combinations of batch size and wanted values, those that were used last.
 const KEPT_PLANS: usize = 16;
 /// Constants are kept for this many plans, those that ran last. Equal ones are there once.
 const KEPT_CONSTANTS: usize = 8;
@@ -43,10 +41,10 @@ pub struct Model {
     inference: Graph,
     parameters: Parameters,
     seed: u64,
-    plans: Mutex<HashMap<PlanKey, Arc<Plan>>>,
+    plans: Mutex<Recent<PlanKey, Arc<Plan>>>,
     arenas: Mutex<Vec<Arena>>,
-    /// Of the present parameters, for the plans that ran last; the last one at the end.
-    constants: Mutex<Vec<Arc<Constants>>>,
+    /// Of the present parameters, for the plans that ran last, by the numbers of these.
+    constants: Mutex<Recent<u64, Arc<Constants>>>,
     precision: Precision,
 }
 
@@ -104,15 +102,16 @@ impl Model {
             inference,
             parameters,
             seed,
-            plans: Mutex::default(),
+            plans: Mutex::new(Recent::new(KEPT_PLANS)),
             arenas: Mutex::default(),
-            constants: Mutex::default(),
+            constants: Mutex::new(Recent::new(KEPT_CONSTANTS)),
             precision: Precision::default(),
         }
     }
 
     /// This model with plans of that precision, in inference and in objectives made afterwards. [`Precision::Strict`]
-    /// excludes convolutions by Winograd's algorithm, whose results are some 1e-6 off.
+    /// excludes convolutions by Winograd's algorithm, whose results are some 1e-6 off, and with it every difference between a
+    /// sample that is run alone and the same one in a batch: see [`Model::predict`].
     pub fn with_precision(mut self, precision: Precision) -> Model {
         self.precision = precision;
         lock(&self.plans).clear();
@@ -148,7 +147,8 @@ impl Model {
 
     /// Makes gradients leave alone every parameter at or below `path`, by whole segments (`"conv1"` freezes `conv1.weight`
     /// and not `conv10.weight`; `""` is everything). Objectives made afterwards neither compute nor keep what only frozen
-    /// parameters would need, and run a batch normalisation whose running statistics are frozen as in inference.
+    /// parameters would need, and run a batch normalisation whose running statistics are frozen as in inference. Those made
+    /// before do not follow: their next step is an error.
     ///
     /// # Errors
     /// [`Error::Unknown`] if there is no such parameter.
@@ -210,9 +210,6 @@ impl Model {
         if let Some(plan) = plans.get(&key) {
             return Ok(plan.clone());
         }
-        if plans.len() >= KEPT_PLANS {
-            plans.clear();
-        }
         let planning = Planning {
             batch: n,
             parameters: self.parameters.index(),
@@ -220,7 +217,7 @@ impl Model {
             weights: Weights::Steady,
         };
         let plan = Arc::new(Plan::new(self.inference.clone(), &key.0, planning)?);
-        plans.insert(key, plan.clone());
+        plans.put(key, plan.clone());
         Ok(plan)
     }
 
@@ -255,8 +252,8 @@ impl Model {
                 reshaped(&self.parameters.values()[*number], shape)
             }
             Slot { location: Location::Input(number), shape } => match inputs[*number] {
-                Value::F32(tensor) => reshaped(tensor, shape),
-                Value::U32(labels) => {
+                Given::F32(tensor) => reshaped(tensor, shape),
+                Given::U32(labels) => {
                     let numbers = labels.data().iter().map(|&label| label as f32).collect();
                     Tensor::from_vec(shape.clone(), numbers).expect("labels fill their own shape")
                 }
@@ -268,6 +265,10 @@ impl Model {
     }
 
     /// The result for one tensor of samples, in inference mode.
+    ///
+    /// The same tensor has the same bits at every call, on any number of threads. A sample has the same bits in batches of any
+    /// size from 2 on; alone, at [`Precision::Fast`], a convolution may be computed by another algorithm, and its last bits may
+    /// differ (some 1e-5 of the result). At [`Precision::Strict`] they are the same alone too.
     ///
     /// # Errors
     /// As [`Model::run`].
@@ -294,7 +295,7 @@ impl Model {
         Objective::new(self, mode, wrt, loss)
     }
 
-    /// The network as it is now, ready to run on `n` samples at a time as often as wanted, without allocating.
+    /// The network as it is now, ready to run on `n` samples at a time as often as wanted, from any number of threads.
     ///
     /// # Errors
     /// [`Error::TooLarge`].
@@ -330,20 +331,14 @@ impl Model {
     /// What the plan computes of the parameters: what there is already, and the rest.
     pub(crate) fn constants_of(&self, plan: &Plan) -> Result<Arc<Constants>> {
         let mut kept = lock(&self.constants);
-        if let Some(at) = kept.iter().position(|constants| constants.fit(plan)) {
-            kept[at..].rotate_left(1);
-            return Ok(kept[kept.len() - 1].clone());
+        if let Some(constants) = kept.get(&plan.id()) {
+            return Ok(constants.clone());
         }
-        let others = kept.clone();
+        let others: Vec<_> = kept.values().cloned().collect();
         // Not while others wait: kernels run other people's work on this thread, which may come here again.
         drop(kept);
         let constants = Arc::new(Constants::new(plan, &self.parameters, Key::new(self.seed), &others)?);
-        let mut kept = lock(&self.constants);
-        kept.retain(|other| !other.fit(plan));
-        if kept.len() >= KEPT_CONSTANTS {
-            kept.remove(0);
-        }
-        kept.push(constants.clone());
+        lock(&self.constants).put(plan.id(), constants.clone());
         Ok(constants)
     }
 
@@ -393,7 +388,7 @@ pub(crate) fn first_input(graph: &Graph) -> Option<&str> {
 }
 
 /// A panic elsewhere leaves plans and arenas whole: they are only ever replaced.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -411,14 +406,14 @@ pub(crate) fn find_all(graph: &Graph, names: &[&str]) -> Result<Vec<ValueId>> {
 /// The batch size that the inputs of the graph have in common; checks their shapes, kinds and that they are finite. Tensors
 /// in the batch that the graph does not know are left alone.
 pub(crate) fn batch_size(graph: &Graph, batch: &Batch) -> Result<usize> {
-    checked_size(graph, None, |name| batch.get(name))
+    checked_size(graph, None, |name| batch.get(name).map(Given::from))
 }
 
-/// The same for inputs by name; `n` is their batch size if it is known.
+/// As [`batch_size`] for inputs by name; `n` is their batch size if it is known.
 pub(crate) fn checked_size<'a>(
     graph: &Graph,
     mut n: Option<usize>,
-    get: impl Fn(&str) -> Option<&'a Value>,
+    get: impl Fn(&str) -> Option<Given<'a>>,
 ) -> Result<usize> {
     let inputs = graph.values.iter().filter_map(|value| match &value.source {
         Source::Input(name) => get(name).map(|given| (name, value, given)),
@@ -453,8 +448,8 @@ pub(crate) fn checked_size<'a>(
 }
 
 /// NaN in, NaN out would be found at the loss at best, and by nobody where a maximum swallows it.
-fn check_finite(name: &str, value: &Value) -> Result<()> {
-    let Value::F32(tensor) = value else { return Ok(()) };
+fn check_finite(name: &str, value: Given<'_>) -> Result<()> {
+    let Given::F32(tensor) = value else { return Ok(()) };
     let Some(at) = ocelli_kernels::finite::first_non_finite(tensor.data()) else { return Ok(()) };
     let mut rest = at;
     let mut index = vec![0; tensor.shape().len()];
@@ -467,9 +462,9 @@ fn check_finite(name: &str, value: &Value) -> Result<()> {
 }
 
 /// The plan's inputs from the batch.
-pub(crate) fn bind<'a>(plan: &Plan, batch: &'a Batch) -> Result<SmallVec<[&'a Value; INPUTS]>> {
+pub(crate) fn bind<'a>(plan: &Plan, batch: &'a Batch) -> Result<SmallVec<[Given<'a>; INPUTS]>> {
     let find = |name: &String| {
-        batch.get(name).ok_or_else(|| {
+        batch.get(name).map(Given::from).ok_or_else(|| {
             let known: Vec<_> = batch.iter().map(|(name, _)| name).collect();
             let known = if known.is_empty() { "nothing".into() } else { known.join(", ") };
             Error::MissingInput { name: name.clone(), known }

@@ -2,17 +2,20 @@
 
 use crate::{
     Batch, Error, Graph, Mode, Model, Node, Plan, Precision, Result, Trace, ValueId,
+    diagnose::{broken_element, origin},
     differentiate::differentiate,
     execute::{Constants, Feed, execute},
     model::{batch_size, bind, find_all, is_differentiable},
     passes,
     plan::{Location, Planning, Weights},
+    recent::Recent,
 };
 use ocelli_tensor::{Arena, Key};
-use std::{
-    collections::{HashMap, hash_map::Entry},
-    sync::Arc,
-};
+use std::sync::Arc;
+
+/// Plans are kept for this many batch sizes, those that were used last: a training has few, and each plan of a deep network
+/// takes hundreds of kilobytes.
+const KEPT_PLANS: usize = 8;
 
 /// What an objective differentiates with respect to.
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +41,11 @@ pub struct Objective {
     /// Activations that a step can be asked for.
     watched: Vec<(String, ValueId)>,
     fingerprint: u64,
-    plans: HashMap<usize, Plan>,
+    /// True if gradients of parameters are wanted.
+    trains: bool,
+    /// Which parameters were frozen, in the order of the model; `None` where nothing depends on it.
+    frozen: Option<Vec<bool>>,
+    plans: Recent<usize, Plan>,
     arena: Arena,
     key: Key,
     steps: u64,
@@ -58,6 +65,7 @@ impl Objective {
             }
         }
         let mut graph = trace.close()?;
+        let trains = !matches!(wrt, Wrt::Values(_));
         let loss = loss.id().ok_or_else(|| Error::Unknown { name: "loss".into(), known: graph.known_names() })?;
         let is_frozen = |path: &str| model.parameters().get(path).is_some_and(|parameter| parameter.frozen);
         passes::hold_frozen(&mut graph, is_frozen);
@@ -76,6 +84,11 @@ impl Objective {
             named.filter_map(|((name, _), gradient)| gradient.map(|id| (name, id))).collect();
         // Values are numbered as they are made: later numbers are produced later.
         gradients.sort_by_key(|(_, id)| *id);
+        if gradients.is_empty() && !ids.is_empty() {
+            let reason =
+                "the loss depends on nothing that a gradient is wanted for, such as a parameter that is not frozen";
+            return Err(Error::NothingToTrain(reason.into()));
+        }
         Ok(Objective {
             graph,
             loss,
@@ -83,7 +96,9 @@ impl Objective {
             gradients: Arc::new(gradients),
             watched: Vec::new(),
             fingerprint: model.parameters().fingerprint(),
-            plans: HashMap::new(),
+            trains,
+            frozen: (trains || mode != Mode::Infer).then(|| model.parameters().frozen().collect()),
+            plans: Recent::new(KEPT_PLANS),
             arena: Arena::new(0),
             precision: model.precision(),
             key: Key::new(model.seed()).with("step"),
@@ -102,32 +117,39 @@ impl Objective {
         Ok(self)
     }
 
-    /// The plan for `n` samples.
+    /// The plan for `n` samples. Those of the batch sizes that were used last are kept.
     ///
     /// # Errors
     /// [`Error::TooLarge`].
     pub fn plan(&mut self, model: &Model, n: usize) -> Result<&Plan> {
-        let loss_and_gradients = std::iter::once(self.loss).chain(self.gradients.iter().map(|(_, id)| *id));
+        if self.plans.get(&n).is_none() {
+            let plan = self.new_plan(model, n)?;
+            self.plans.put(n, plan);
+        }
+        Ok(self.plan_of(n))
+    }
+
+    fn new_plan(&self, model: &Model, n: usize) -> Result<Plan> {
+        let gradients = self.gradients.iter().map(|(_, id)| *id);
         let watched = self.watched.iter().map(|(_, id)| *id);
         let updates = self.graph.updates.iter().map(|(_, id)| *id);
-        match self.plans.entry(n) {
-            Entry::Occupied(entry) => Ok(entry.into_mut()),
-            Entry::Vacant(entry) => {
-                let planning = Planning {
-                    batch: n,
-                    parameters: model.parameters().index(),
-                    precision: self.precision,
-                    weights: Weights::Changing,
-                };
-                let roots: Vec<ValueId> = loss_and_gradients.chain(watched).chain(updates).collect();
-                let mut graph = self.graph.clone();
-                passes::prune(&mut graph, &roots);
-                // Before some are computed again on purpose.
-                passes::share(&mut graph, &roots);
-                passes::recompute(&mut graph, self.first_gradient, &roots);
-                Ok(entry.insert(Plan::new(graph, &roots, planning)?))
-            }
-        }
+        let roots: Vec<ValueId> = std::iter::once(self.loss).chain(gradients).chain(watched).chain(updates).collect();
+        let planning = Planning {
+            batch: n,
+            parameters: model.parameters().index(),
+            precision: self.precision,
+            weights: Weights::Changing,
+        };
+        let mut graph = self.graph.clone();
+        passes::prune(&mut graph, &roots);
+        // Before some are computed again on purpose.
+        passes::share(&mut graph, &roots);
+        passes::recompute(&mut graph, self.first_gradient, &roots);
+        Plan::new(graph, &roots, planning)
+    }
+
+    fn plan_of(&self, n: usize) -> &Plan {
+        self.plans.peek(&n).expect("a batch runs on the plan that was used last")
     }
 
     /// The graph with loss and gradients.
@@ -159,11 +181,15 @@ impl Objective {
     ///
     /// # Errors
     /// An input that is missing, of the wrong shape or not finite; data that an operation refuses (a label out of range);
-    /// a model that the objective was not made from; [`Error::Diverged`] if the loss is not finite, before anything is
-    /// updated.
+    /// a model that the objective was not made from, without parameters, or with some that were frozen since. [`Error::Diverged`] if the
+    /// loss is not finite, [`Error::BrokenUpdate`] if a gradient or a new value of the state is not; both name the operation
+    /// that the number comes from, and come before anything is updated.
     pub fn step(&mut self, model: &mut Model, batch: &Batch) -> Result<Step<'_>> {
+        if self.trains && self.gradients.is_empty() {
+            return Err(Error::NothingToTrain("the model has no parameters".into()));
+        }
         let n = self.run(model, batch)?;
-        let plan = &self.plans[&n];
+        let plan = self.plan_of(n);
         for (path, id) in &self.graph.updates {
             let Location::Arena(range) = &plan.roots[id].location else { continue };
             if let Some(value) = model.parameters_mut().value_mut(path) {
@@ -184,10 +210,7 @@ impl Objective {
     }
 
     fn run(&mut self, model: &Model, batch: &Batch) -> Result<usize> {
-        let fingerprint = model.parameters().fingerprint();
-        if fingerprint != self.fingerprint {
-            return Err(Error::ForeignModel(format!("this one has {}", model.parameters().known_paths())));
-        }
+        self.check_model(model)?;
         let n = batch_size(&self.graph, batch)?;
         let needed = self.plan(model, n)?.arena_len();
         if self.arena.len() < needed {
@@ -195,7 +218,7 @@ impl Objective {
             self.arena = Arena::new(0);
             self.arena = Arena::new(needed);
         }
-        let plan = &self.plans[&n];
+        let plan = self.plans.peek(&n).expect("it was just made");
         let inputs = bind(plan, batch)?;
         let feed = Feed {
             parameters: model.parameters().values(),
@@ -205,25 +228,61 @@ impl Objective {
         };
         execute(plan, &mut self.arena, feed)?;
         let loss = self.results(n).loss();
-        if !loss.is_finite() {
-            return Err(Error::Diverged { loss, hint: divergence_hint(model) });
+        if let Some(Broken { what, id, value }) = self.broken(n, loss) {
+            let parameters = model.parameters();
+            let hint = origin(plan, self.arena.as_mut_slice(), feed, parameters, id, self.first_gradient);
+            return Err(match what {
+                None => Error::Diverged { loss, hint },
+                Some(what) => Error::BrokenUpdate { what, value, loss, hint },
+            });
         }
         Ok(n)
     }
 
+    fn check_model(&self, model: &Model) -> Result<()> {
+        let parameters = model.parameters();
+        if parameters.fingerprint() != self.fingerprint {
+            return Err(Error::ForeignModel(format!("this one has {}", parameters.known_paths())));
+        }
+        let Some(frozen) = &self.frozen else { return Ok(()) };
+        let mut changed = parameters.iter().zip(frozen).filter(|((parameter, _), was)| parameter.frozen != **was);
+        match changed.next() {
+            None => Ok(()),
+            Some(((parameter, _), _)) => {
+                Err(Error::FrozenSince { path: parameter.path.clone(), frozen: parameter.frozen })
+            }
+        }
+    }
+
+    /// The first number of a run that must not get into a model: in the loss, in a gradient, in a new value of the state.
+    fn broken(&self, n: usize, loss: f32) -> Option<Broken> {
+        if !loss.is_finite() {
+            return Some(Broken { what: None, id: self.loss, value: loss });
+        }
+        let results = self.results(n);
+        let find = |id: ValueId| broken_element(results.read(id)?);
+        let of_gradient = |(name, id): &(String, ValueId)| {
+            let value = find(*id)?;
+            Some(Broken { what: Some(format!("the gradient of {name}")), id: *id, value })
+        };
+        let of_update = |(path, id): &(String, ValueId)| {
+            let value = find(*id)?;
+            Some(Broken { what: Some(format!("the new value of {path}")), id: *id, value })
+        };
+        self.gradients.iter().find_map(of_gradient).or_else(|| self.graph.updates.iter().find_map(of_update))
+    }
+
     fn results(&self, n: usize) -> Step<'_> {
-        let plan = &self.plans[&n];
-        Step { objective: self, plan, arena: self.arena.as_slice() }
+        Step { objective: self, plan: self.plan_of(n), arena: self.arena.as_slice() }
     }
 }
 
-/// Where the infinite number came from, as far as can be said afterwards.
-fn divergence_hint(model: &Model) -> String {
-    let broken = model.parameters().iter().find_map(|(parameter, value)| {
-        let at = ocelli_kernels::finite::first_non_finite(value.data())?;
-        Some(format!("parameter {} holds {}; lower the learning rate", parameter.path, value.data()[at]))
-    });
-    broken.unwrap_or_else(|| "every parameter is finite too; activations overflow, lower the learning rate".into())
+/// A number that is not finite, in something that a run was asked for.
+struct Broken {
+    /// What holds it; `None` for the loss.
+    what: Option<String>,
+    id: ValueId,
+    value: f32,
 }
 
 /// The values to differentiate with respect to, by name.
@@ -237,6 +296,10 @@ fn wanted(model: &Model, graph: &Graph, wrt: Wrt<'_>) -> Result<Vec<(String, Val
         let trained = |path: &str| model.parameters().get(path).is_some_and(crate::Parameter::is_trained);
         let parameters = graph.parameters.iter().filter(|(path, _)| trained(path));
         list.extend(parameters.map(|(path, spec)| (path.clone(), spec.value)));
+        // A network without parameters may still be evaluated.
+        if list.is_empty() && named.is_empty() && !graph.parameters.is_empty() {
+            return Err(Error::NothingToTrain("every parameter is frozen, or state".into()));
+        }
     }
     for (&name, id) in named.iter().zip(find_all(graph, named)?) {
         if !is_differentiable(graph, id) {
@@ -290,5 +353,31 @@ impl<'o> Step<'o> {
     pub fn activation(&self, name: &str) -> Option<&'o [f32]> {
         let (_, id) = self.objective.watched.iter().find(|(known, _)| known == name)?;
         self.read(*id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Constant, Tensor};
+
+    /// A loader of batches of any size would fill the memory with plans.
+    #[test]
+    fn plans_of_a_few_batch_sizes_are_kept() {
+        let network = |x: &Node| x * x.trace().parameter("w", [3], Constant(1.0));
+        let mut model = Model::build(network, [3], 0).unwrap();
+        let mut objective = model.objective(|t| t.output().square().mean()).unwrap();
+        let mut step = |n: usize| {
+            let batch = Batch::new().with("input", Tensor::full([n, 3], 1.0));
+            let loss = objective.step(&mut model, &batch).unwrap().loss();
+            (loss, objective.plans.values().map(Plan::batch).collect::<Vec<_>>())
+        };
+        for n in 1..=100 {
+            let (loss, kept) = step(n);
+            assert_eq!(loss, 1.0);
+            assert!(kept.len() <= KEPT_PLANS && kept.ends_with(&[n]));
+        }
+        let (_, kept) = step(95);
+        assert_eq!(kept, [93, 94, 96, 97, 98, 99, 100, 95]);
     }
 }

@@ -152,6 +152,11 @@ impl Parameters {
             .value()
     }
 
+    /// Which parameters are frozen, in the order of their paths.
+    pub(crate) fn frozen(&self) -> impl Iterator<Item = bool> {
+        self.list.iter().map(|parameter| parameter.frozen)
+    }
+
     pub(crate) fn values(&self) -> &[Tensor] {
         &self.values
     }

@@ -1,8 +1,10 @@
 //! Tests of tracing, planning and running; each file a theme.
 
 mod batch_norm;
+mod broken_numbers;
 mod building;
 mod constants;
+mod freezing;
 mod gradients;
 mod inference;
 mod inference_fusion;

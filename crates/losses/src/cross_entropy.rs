@@ -44,7 +44,8 @@ impl CrossEntropy {
         self
     }
 
-    /// Weighs each sample by the weight of its class; the mean is the weighted one.
+    /// Weighs each sample by the weight of its class; the mean is the weighted one. A batch in which every label has the
+    /// weight 0 is an error when it is run.
     pub fn class_weights(mut self, weights: impl Into<Vec<f32>>) -> CrossEntropy {
         self.weights = Some(weights.into().into());
         self
@@ -54,6 +55,17 @@ impl CrossEntropy {
     fn settings(&self, shape: &[usize]) -> softmax::CrossEntropy<'_> {
         let class_weights = self.weights.as_deref();
         softmax::CrossEntropy { classes: shape[1], class_weights, smoothing: self.smoothing }
+    }
+
+    /// A mean over labels that all weigh nothing is 0 / 0.
+    fn check_weights(&self, labels: &[u32]) -> Result<(), Fault> {
+        let Some(weights) = &self.weights else { return Ok(()) };
+        if labels.iter().any(|&label| weights[label as usize] > 0.0) {
+            return Ok(());
+        }
+        Err(Fault::Data(
+            "every label of the batch is of a class with weight 0: there is nothing to take the mean of".into(),
+        ))
     }
 
     /// The loss as a node: `[N, classes]` and labels `[N]` → `[]`.
@@ -120,7 +132,7 @@ impl Op for CrossEntropyOp {
         let (x, labels, settings) = (k.input(0), k.labels(1), self.0.settings(k.shape(0)));
         let [loss, probabilities] = k.outputs();
         loss[0] = cross_entropy_forward(settings, x, labels, probabilities).map_err(wrong_label)?;
-        Ok(())
+        self.0.check_weights(labels)
     }
 
     fn backward(&self, g: &Grads<'_>) -> Vec<Option<Node>> {

@@ -2,7 +2,10 @@
 
 use crate::Gradients;
 
-/// The mean of the gradients of several steps: a large batch in pieces. Its memory is allocated once.
+/// The mean of the gradients of several steps: a large batch in pieces, of equal sizes or not. Its memory is allocated once.
+///
+/// Each step weighs as much as it has samples, so that the mean is that of the whole batch for every loss that is itself a
+/// mean over samples. A loss that is a sum, or a mean weighted by classes, has other gradients in pieces than as a whole.
 ///
 /// ```
 /// # use ocelli_graph::{Batch, Constant, Model, Tensor};
@@ -20,8 +23,18 @@ use crate::Gradients;
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Accumulated {
-    sums: Vec<(String, Vec<f32>)>,
+    sums: Vec<Sum>,
     steps: usize,
+    samples: usize,
+}
+
+/// The sum for one parameter.
+#[derive(Clone, Debug)]
+struct Sum {
+    path: String,
+    values: Vec<f32>,
+    /// False for memory of an earlier sum that nothing was added to since.
+    in_use: bool,
 }
 
 impl Accumulated {
@@ -30,22 +43,36 @@ impl Accumulated {
         Accumulated::default()
     }
 
-    /// Adds the gradients of a step.
+    /// Adds the gradients of a step, with the weight of its samples. A parameter that a step has no gradient for has a gradient
+    /// of zero there.
     pub fn add(&mut self, gradients: &dyn Gradients) {
-        let (mut at, scale, first) = (0, gradients.scale(), self.steps == 0);
+        let samples = gradients.samples();
+        let (mut at, factor) = (0, gradients.scale() * samples as f32);
         gradients.each(&mut |path, gradient| {
-            if at == self.sums.len() {
-                self.sums.push((path.to_string(), vec![0.0; gradient.len()]));
-            }
-            let sum = self.sums[at].1.iter_mut().zip(gradient);
-            if first {
-                sum.for_each(|(sum, g)| *sum = scale * g)
+            let sum = self.sum_for(at, path, gradient.len());
+            let pairs = sum.values.iter_mut().zip(gradient);
+            if sum.in_use {
+                pairs.for_each(|(sum, g)| *sum += factor * g);
             } else {
-                sum.for_each(|(sum, g)| *sum += scale * g)
+                pairs.for_each(|(sum, g)| *sum = factor * g);
+                sum.in_use = true;
             }
             at += 1;
         });
         self.steps += 1;
+        self.samples += samples;
+    }
+
+    /// The sum for a parameter, which is at place `expected` as long as every step has gradients for the same ones.
+    fn sum_for(&mut self, expected: usize, path: &str, len: usize) -> &mut Sum {
+        let fits = |sum: &Sum| sum.path == path && sum.values.len() == len;
+        let at =
+            if self.sums.get(expected).is_some_and(fits) { Some(expected) } else { self.sums.iter().position(fits) };
+        let at = at.unwrap_or_else(|| {
+            self.sums.push(Sum { path: path.to_string(), values: vec![0.0; len], in_use: false });
+            self.sums.len() - 1
+        });
+        &mut self.sums[at]
     }
 
     /// How many steps were added.
@@ -55,19 +82,99 @@ impl Accumulated {
 
     /// Begins again; keeps the memory.
     pub fn clear(&mut self) {
-        self.steps = 0;
+        (self.steps, self.samples) = (0, 0);
+        self.sums.iter_mut().for_each(|sum| sum.in_use = false);
     }
 }
 
 impl Gradients for Accumulated {
     fn each(&self, f: &mut dyn FnMut(&str, &[f32])) {
-        // Sums that were cleared are memory and no gradients.
-        if self.steps > 0 {
-            self.sums.iter().for_each(|(path, sum)| f(path, sum));
-        }
+        self.sums.iter().filter(|sum| sum.in_use).for_each(|sum| f(&sum.path, &sum.values));
     }
 
     fn scale(&self) -> f32 {
-        1.0 / self.steps.max(1) as f32
+        1.0 / self.samples.max(1) as f32
+    }
+
+    fn samples(&self) -> usize {
+        self.samples
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ocelli_graph::{Batch, Constant, Key, Model, Tensor};
+
+    /// Named gradients of so many samples.
+    struct Named<'a>(&'a [(&'a str, &'a [f32])], usize);
+
+    impl Gradients for Named<'_> {
+        fn each(&self, f: &mut dyn FnMut(&str, &[f32])) {
+            self.0.iter().for_each(|(path, gradient)| f(path, gradient));
+        }
+        fn samples(&self) -> usize {
+            self.1
+        }
+    }
+
+    fn means(sum: &Accumulated) -> Vec<(String, Vec<f32>)> {
+        let mut list = Vec::new();
+        sum.each(&mut |path, g| list.push((path.to_string(), g.iter().map(|g| sum.scale() * g).collect())));
+        list
+    }
+
+    #[test]
+    fn a_short_last_piece_weighs_less() {
+        let mut sum = Accumulated::new();
+        sum.add(&Named(&[("w", &[1.0])], 4));
+        sum.add(&Named(&[("w", &[1.0])], 4));
+        sum.add(&Named(&[("w", &[6.0])], 2));
+        assert_eq!(means(&sum), [("w".to_string(), vec![2.0])]);
+        // A sum of sums weighs as much as its samples too.
+        let mut outer = Accumulated::new();
+        outer.add(&sum);
+        outer.add(&Named(&[("w", &[-2.0])], 30));
+        assert_eq!(means(&outer), [("w".to_string(), vec![-1.0])]);
+    }
+
+    #[test]
+    fn steps_may_have_gradients_for_different_parameters() {
+        let mut sum = Accumulated::new();
+        sum.add(&Named(&[("a", &[2.0]), ("b", &[4.0, 4.0])], 1));
+        sum.add(&Named(&[("b", &[2.0, 0.0]), ("c", &[8.0])], 1));
+        let expected = [("a", vec![1.0]), ("b", vec![3.0, 2.0]), ("c", vec![4.0])];
+        assert_eq!(means(&sum), expected.clone().map(|(path, g)| (path.to_string(), g)));
+        // What was there before is no gradient of what comes now.
+        sum.clear();
+        assert_eq!(means(&sum), []);
+        sum.add(&Named(&[("c", &[1.0])], 3));
+        assert_eq!(means(&sum), [("c".to_string(), vec![1.0])]);
+    }
+
+    /// However ten samples are cut, the gradient is that of the ten.
+    #[test]
+    fn pieces_of_any_sizes_are_the_whole_batch() {
+        let network = |x: &ocelli_graph::Node| (x * x.trace().parameter("w", [3], Constant(0.7))).tanh();
+        let mut model = Model::build(network, [3], 0).unwrap();
+        let mut objective = model.objective(|t| (t.output() - 0.3).square().mean()).unwrap();
+        let x = Tensor::uniform([10, 3], Key::new(5));
+        let batch = |range| Batch::new().with("input", x.rows(range));
+        let whole = objective.step(&mut model, &batch(0..10)).unwrap().gradient("w").unwrap().to_vec();
+        // Each of the 512 subsets of the nine places between two samples is a cut.
+        for cut in 0..1 << 9 {
+            let mut sum = Accumulated::new();
+            let mut first = 0;
+            for last in 1..=10 {
+                if last == 10 || cut >> (last - 1) & 1 == 1 {
+                    sum.add(&objective.step(&mut model, &batch(first..last)).unwrap());
+                    first = last;
+                }
+            }
+            assert_eq!(sum.samples(), 10);
+            for (whole, pieces) in whole.iter().zip(&means(&sum)[0].1) {
+                assert!((whole - pieces).abs() <= 1e-6, "cut {cut:b}: {pieces} in place of {whole}");
+            }
+        }
     }
 }

@@ -28,6 +28,38 @@ pub enum Error {
         /// The path of the parameter.
         path: String,
     },
+    /// A gradient holds NaN or an infinite number; nothing was updated.
+    #[error("the gradient of {path} holds {value}; nothing was updated")]
+    BrokenGradient {
+        /// The path of the parameter.
+        path: String,
+        /// The number.
+        value: f32,
+    },
+    /// An update left NaN or an infinite number in the model or the optimiser; it was not written to a checkpoint.
+    #[error(
+        "{what} holds {value} after an update: lower the learning rate, and go on from the last checkpoint, which is whole"
+    )]
+    BrokenState {
+        /// What holds it, such as "parameter conv1.weight".
+        what: String,
+        /// The number.
+        value: f32,
+    },
+    /// Something failed at one batch.
+    #[error("{place}: {source}")]
+    AtBatch {
+        /// Which one, such as "epoch 3, batch 17"; both are counted from 1.
+        place: String,
+        /// What failed.
+        source: Box<Error>,
+    },
+    /// Another run writes into the folder.
+    #[error("{path}: is being written into by another run; wait for it, or take another folder")]
+    FolderInUse {
+        /// The folder.
+        path: String,
+    },
     /// The state of an optimiser does not belong to the model.
     #[error("the state of the optimiser for {path} has {got} numbers, the parameter {expected}")]
     State {
@@ -49,6 +81,16 @@ pub enum Error {
     /// A setting makes no sense.
     #[error("{0}")]
     Setting(String),
+}
+
+impl Error {
+    /// This error with the batch that it happened at. What is wrong with a setting is so at every batch.
+    pub(crate) fn at(self, place: impl FnOnce() -> String) -> Error {
+        match self {
+            Error::Setting(_) | Error::AtBatch { .. } => self,
+            error => Error::AtBatch { place: place(), source: Box::new(error) },
+        }
+    }
 }
 
 /// A result with this crate's [`Error`].

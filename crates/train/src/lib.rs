@@ -37,6 +37,7 @@ mod pattern;
 #[cfg(feature = "plot")]
 pub mod plot;
 mod progress;
+mod run_folder;
 mod schedule;
 mod source;
 mod trainer;
@@ -53,6 +54,7 @@ pub use optimizer::{
     WeightDecay,
 };
 pub use progress::Progress;
+pub use run_folder::RunFolder;
 pub use schedule::Schedule;
 pub use source::BatchSource;
 pub use trainer::{EarlyStopping, EpochRecord, Monitor, Outcome, Report, Trainer};

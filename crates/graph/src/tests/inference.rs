@@ -2,7 +2,11 @@
 
 use super::{batch_of, build, conv, input};
 use crate::{Batch, Inference, Model, Node, Shape, Tensor, Trace};
-use std::thread;
+use rayon::prelude::*;
+use std::{
+    sync::{Barrier, Mutex},
+    thread,
+};
 
 fn network(x: &Node) -> Node {
     let x = x.scope("conv", |x| conv(x, 16)).relu().named("features").global_avg_pool();
@@ -106,4 +110,75 @@ fn inputs_can_be_read_back() {
     let batch = batch_of(&[4, 2, 2, 3]);
     let outputs = session.run(&batch).unwrap();
     assert_eq!((outputs.get("input"), outputs.shape("output")), (Some(x.data()), Some(&[4, 12][..])));
+}
+
+/// Pictures whose network runs on several threads.
+fn large(i: usize) -> Tensor {
+    Tensor::uniform([2, 64, 64, 16], crate::Key::new(i as u64))
+}
+
+fn pool() -> rayon::ThreadPool {
+    rayon::ThreadPoolBuilder::new().num_threads(4).build().unwrap()
+}
+
+/// A thread that waits for a part of its run takes another item, and needs a second session then.
+#[test]
+fn items_of_a_parallel_iterator_share_an_inference() {
+    let model = build(network, &[64, 64, 16]);
+    let inference = model.inference(2).unwrap();
+    let expected: Vec<Tensor> = (0..4).map(|i| model.predict(&large(i)).unwrap()).collect();
+    pool().install(|| {
+        (0..64usize).into_par_iter().for_each(|i| {
+            assert_eq!(inference.predict(&large(i % 4)).unwrap(), expected[i % 4]);
+            inference.with_session(|outer| {
+                // A session within another one is a session of its own.
+                let inner = inference.predict(&large((i + 1) % 4)).unwrap();
+                assert_eq!(outer.predict(&large(i % 4)).unwrap(), expected[i % 4].data());
+                assert_eq!(inner, expected[(i + 1) % 4]);
+            });
+        });
+        assert!(inference.idle_sessions() <= 4, "{} sessions are kept for 4 threads", inference.idle_sessions());
+    });
+}
+
+/// Every thread of the pool but one waits for a lock, and that one has it and runs.
+#[test]
+fn a_run_waits_for_no_thread_that_waits_for_it() {
+    let model = build(network, &[64, 64, 16]);
+    let inference = model.inference(2).unwrap();
+    let (x, expected) = (large(0), model.predict(&large(0)).unwrap());
+    let pool = pool();
+    let session = Mutex::new(inference.session());
+    let gate = Barrier::new(pool.current_num_threads());
+    pool.broadcast(|_| {
+        gate.wait();
+        assert_eq!(session.lock().unwrap().predict(&x).unwrap(), expected.data());
+    });
+    let mut model = model;
+    let mut objective = model.objective(|t| t.output().square().mean()).unwrap();
+    let training = Mutex::new((&mut objective, &mut model));
+    let batch = Batch::new().with("input", &x);
+    pool.broadcast(|_| {
+        gate.wait();
+        let (objective, model) = &mut *training.lock().unwrap();
+        objective.step(model, &batch).unwrap();
+    });
+    assert_eq!(objective.steps(), 4);
+}
+
+#[test]
+fn an_inference_gives_every_wanted_value() {
+    let model = build(network, &SAMPLE);
+    let inference = model.inference_of(2, &["features", "output", "dense", "input"]).unwrap();
+    let batch = batch_of(&[2, 9, 9, 16]);
+    assert_eq!(inference.run(&batch).unwrap(), model.run(&batch, &["features", "output", "dense", "input"]).unwrap());
+    let labelled =
+        |t: &Trace| t.input("x", Shape::batch(&[2])) + t.labels("labels").trace().input("y", Shape::batch(&[2]));
+    let model = Model::trace(0, labelled).unwrap();
+    let x = Tensor::full([2, 2], 1.0);
+    let batch = Batch::new().with("x", &x).with("y", &x).with("labels", Tensor::from(vec![3u32, 1]));
+    let wanted = ["labels", "output"];
+    let results = model.inference_of(2, &wanted).unwrap().run(&batch).unwrap();
+    assert_eq!(results, model.run(&batch, &wanted).unwrap());
+    assert_eq!(results[0].data(), [3.0, 1.0]);
 }

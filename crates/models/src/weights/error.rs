@@ -17,6 +17,16 @@ pub enum WeightsError {
     /// The file could not be written.
     #[error(transparent)]
     Write(#[from] ocelli_tensor::Error),
+    /// A parameter that was to be saved is NaN or infinite, as training that diverged leaves it. Nothing was written.
+    #[error("{path}: was not written, because {name} holds {value}; a network with such weights has no results")]
+    Broken {
+        /// The file.
+        path: String,
+        /// The path of the parameter.
+        name: String,
+        /// The number.
+        value: f32,
+    },
     /// The file is no weight file, or a broken one.
     #[error("{path}: {reason}")]
     Format {

@@ -2,6 +2,7 @@
 
 use super::{Metadata, WeightsError, layout::FileLayout};
 use ocelli_graph::Model;
+use ocelli_kernels::finite::first_non_finite;
 use ocelli_tensor::{Tensor, write_atomically};
 use std::{
     collections::BTreeMap,
@@ -15,7 +16,8 @@ const PIECE: usize = 64 << 10;
 /// Writes every parameter, trained or not, in PyTorch's layout. The write is atomic, and equal models have equal files.
 ///
 /// # Errors
-/// [`WeightsError::Write`] if the file cannot be written.
+/// [`WeightsError::Write`] if the file cannot be written, [`WeightsError::Broken`] for a parameter that is not finite: such a
+/// file could not be loaded. An older file then stays.
 ///
 /// ```
 /// use ocelli_graph::Model;
@@ -30,6 +32,8 @@ const PIECE: usize = 64 << 10;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn save_weights(model: &Model, path: impl AsRef<Path>, metadata: &Metadata) -> Result<(), WeightsError> {
+    let path = path.as_ref();
+    check_finite(model, path)?;
     let layouts = model.parameters().iter().map(|(p, value)| (p.path.as_str(), FileLayout::of(p, value.shape()).shape));
     let header = header(layouts, metadata);
     Ok(write_atomically(path, |file| {
@@ -47,6 +51,16 @@ pub fn save_weights(model: &Model, path: impl AsRef<Path>, metadata: &Metadata) 
         }
         Ok(())
     })?)
+}
+
+fn check_finite(model: &Model, path: &Path) -> Result<(), WeightsError> {
+    for (parameter, value) in model.parameters().iter() {
+        if let Some(at) = first_non_finite(value.data()) {
+            let (path, name) = (path.display().to_string(), parameter.path.clone());
+            return Err(WeightsError::Broken { path, name, value: value.data()[at] });
+        }
+    }
+    Ok(())
 }
 
 /// Writes tensors by their names as they lie: activations, gradients. [`channels_first`](super::channels_first) and

@@ -3,8 +3,11 @@
 mod rules;
 
 use crate::{Error, Result, pattern::matches};
-use ocelli_graph::{Model, Step};
-use ocelli_kernels::optimizer::{GradientTransform, sum_of_squares};
+use ocelli_graph::{Model, Parameters, Step};
+use ocelli_kernels::{
+    finite::first_non_finite,
+    optimizer::{GradientTransform, sum_of_squares},
+};
 pub use rules::{AdaGradRule, AdamRule, AdamWRule, RmsPropRule, SgdRule};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt::Debug};
@@ -20,11 +23,36 @@ pub trait Gradients {
     fn scale(&self) -> f32 {
         1.0
     }
+
+    /// How many samples they are the mean over: what they weigh beside others in [`Accumulated`](crate::Accumulated).
+    fn samples(&self) -> usize {
+        1
+    }
+
+    /// The path and the value of the first element that is NaN or infinite.
+    fn broken(&self) -> Option<(String, f32)> {
+        let mut broken = None;
+        self.each(&mut |path, gradient| {
+            if broken.is_none() {
+                broken = first_non_finite(gradient).map(|at| (path.to_string(), gradient[at]));
+            }
+        });
+        broken
+    }
 }
 
 impl Gradients for Step<'_> {
     fn each(&self, f: &mut dyn FnMut(&str, &[f32])) {
         self.gradients().for_each(|(path, gradient)| f(path, gradient));
+    }
+
+    fn samples(&self) -> usize {
+        self.batch()
+    }
+
+    /// None: the objective looked before it gave the step.
+    fn broken(&self) -> Option<(String, f32)> {
+        None
     }
 }
 
@@ -82,11 +110,12 @@ pub struct OptimizerState {
 
 /// Changes parameters by their gradients.
 pub trait Optimizer {
-    /// One step.
+    /// One step. Gradients of frozen parameters and of state are left alone. After an error nothing is changed.
     ///
     /// # Errors
-    /// [`Error::Gradient`] or [`Error::State`] if gradients or state are not those of the model, [`Error::Setting`] for a
-    /// [`Group`] without parameters, [`Error::Exploded`] if there is no norm to clip to.
+    /// [`Error::Gradient`] or [`Error::State`] if gradients or state are not those of the model, [`Error::BrokenGradient`] if
+    /// they are not finite, [`Error::Exploded`] if there is no norm to clip to, [`Error::Setting`] for a [`Group`] without
+    /// parameters, a learning rate that is not finite, and gradients of frozen parameters alone.
     fn step(&mut self, model: &mut Model, gradients: &dyn Gradients) -> Result<()>;
 
     /// What the learning rate given at the start is multiplied with: the schedule's business.
@@ -215,8 +244,58 @@ impl<R: Rule> Descent<R> {
         }
     }
 
+    /// The settings for one parameter at step `number`.
+    fn now(&self, path: &str, gradient: GradientTransform, number: u64) -> Now {
+        let group = self.groups.iter().rev().find(|group| matches(&group.pattern, path));
+        Now {
+            learning_rate: self.learning_rate * self.rate_factor * group.map_or(1.0, |group| group.rate),
+            decay: group.and_then(|group| group.decay).unwrap_or(self.decay),
+            gradient,
+            step: number,
+        }
+    }
+
+    /// Everything that a step can be refused for, before anything is changed.
+    fn check(&self, parameters: &Parameters, gradients: &dyn Gradients) -> Result<()> {
+        if let Some((path, value)) = gradients.broken() {
+            return Err(Error::BrokenGradient { path, value });
+        }
+        let (mut outcome, mut all, mut trained) = (Ok(()), 0, 0);
+        gradients.each(&mut |path, gradient| {
+            all += 1;
+            trained += usize::from(is_trained(parameters, path));
+            if outcome.is_ok() {
+                outcome = self.check_one(parameters, path, gradient);
+            }
+        });
+        outcome?;
+        if all > 0 && trained == 0 {
+            return Err(Error::Setting("nothing is trained: every parameter with a gradient is frozen".into()));
+        }
+        Ok(())
+    }
+
+    fn check_one(&self, parameters: &Parameters, path: &str, gradient: &[f32]) -> Result<()> {
+        let expected = parameters.value(path).map_or(0, |value| value.len());
+        if expected != gradient.len() {
+            return Err(Error::Gradient { path: path.into(), expected, got: gradient.len() });
+        }
+        if let Some(slots) = self.state.slots.get(path) {
+            let wrong = slots.iter().map(Vec::len).find(|len| *len != expected);
+            if wrong.is_some() || slots.len() != self.rule.slots() {
+                let got = wrong.or(slots.first().map(Vec::len)).unwrap_or(0);
+                return Err(Error::State { path: path.into(), expected, got });
+            }
+        }
+        let rate = self.now(path, GradientTransform::default(), 0).learning_rate;
+        if !rate.is_finite() {
+            return Err(Error::Setting(format!("the learning rate for {path} is {rate}")));
+        }
+        Ok(())
+    }
+
     /// What is done to every gradient of this step.
-    fn transform(&self, gradients: &dyn Gradients) -> Result<GradientTransform> {
+    fn transform(&self, parameters: &Parameters, gradients: &dyn Gradients) -> Result<GradientTransform> {
         let scale = gradients.scale();
         match self.clip {
             None => Ok(GradientTransform { scale, ..GradientTransform::default() }),
@@ -224,6 +303,9 @@ impl<R: Rule> Descent<R> {
             Some(Clip::Norm(limit)) => {
                 let (mut squares, mut broken) = (0.0, None);
                 gradients.each(&mut |path, gradient| {
+                    if !is_trained(parameters, path) {
+                        return;
+                    }
                     let sum = sum_of_squares(gradient);
                     squares += sum;
                     if !sum.is_finite() && broken.is_none() {
@@ -242,44 +324,32 @@ impl<R: Rule> Descent<R> {
     }
 }
 
+fn is_trained(parameters: &Parameters, path: &str) -> bool {
+    parameters.get(path).is_some_and(ocelli_graph::Parameter::is_trained)
+}
+
 impl<R: Rule> Optimizer for Descent<R> {
     fn step(&mut self, model: &mut Model, gradients: &dyn Gradients) -> Result<()> {
         if self.state.steps == 0 {
             self.check_groups(model)?;
         }
-        let transform = self.transform(gradients)?;
+        self.check(model.parameters(), gradients)?;
+        let transform = self.transform(model.parameters(), gradients)?;
         self.state.steps += 1;
-        let mut outcome = Ok(());
+        let parameters = model.parameters_mut();
         gradients.each(&mut |path, gradient| {
-            if outcome.is_err() {
+            if !is_trained(parameters, path) {
                 return;
             }
-            let group = self.groups.iter().rev().find(|group| matches(&group.pattern, path));
-            let now = Now {
-                learning_rate: self.learning_rate * self.rate_factor * group.map_or(1.0, |group| group.rate),
-                decay: group.and_then(|group| group.decay).unwrap_or(self.decay),
-                gradient: transform,
-                step: self.state.steps,
-            };
-            let value = model.parameters_mut().value_mut(path);
-            let expected = value.as_ref().map_or(0, |value| value.len());
-            let Some(value) = value.filter(|_| expected == gradient.len()) else {
-                outcome = Err(Error::Gradient { path: path.into(), expected, got: gradient.len() });
-                return;
-            };
+            let now = self.now(path, transform, self.state.steps);
+            let Some(value) = parameters.value_mut(path) else { return };
             if !self.state.slots.contains_key(path) {
-                self.state.slots.insert(path.into(), vec![vec![0.0; expected]; self.rule.slots()]);
+                self.state.slots.insert(path.into(), vec![vec![0.0; gradient.len()]; self.rule.slots()]);
             }
             let slots = self.state.slots.get_mut(path).expect("it was just made");
-            let fits = slots.len() == self.rule.slots() && slots.iter().all(|slot| slot.len() == expected);
-            if !fits {
-                let got = slots.first().map_or(0, Vec::len);
-                outcome = Err(Error::State { path: path.into(), expected, got });
-                return;
-            }
             self.rule.update(value.data_mut(), gradient, slots, &now);
         });
-        outcome
+        Ok(())
     }
 
     fn set_rate_factor(&mut self, factor: f32) {

@@ -115,3 +115,40 @@ fn all_of_them_descend() {
         assert!(last < 0.02 * first, "{name}: {first} to {last}");
     }
 }
+
+#[test]
+fn frozen_parameters_are_left_alone() {
+    let mut model = model();
+    model.freeze("a.bias").unwrap();
+    let mut sgd = Sgd::new(0.1).momentum(0.9).clip(Clip::Norm(1.0));
+    sgd.step(&mut model, &both(1.0, 1e30)).unwrap();
+    let (weight, bias) = values(&model);
+    assert!((weight - 0.9).abs() < 1e-6, "a frozen gradient counts for the norm: {weight}");
+    assert_eq!((bias, sgd.state().slots.len()), (1.0, 1));
+    model.freeze("").unwrap();
+    let error = sgd.step(&mut model, &both(1.0, 1.0)).unwrap_err().to_string();
+    assert_eq!(error, "nothing is trained: every parameter with a gradient is frozen");
+}
+
+/// Whatever a step is refused for, neither the model nor what the optimiser remembers has changed.
+#[test]
+fn a_refused_step_changes_nothing() {
+    let refused = |sgd: Sgd, gradients: Fixed| {
+        let (mut model, mut sgd) = (model(), sgd.momentum(0.9));
+        let error = sgd.step(&mut model, &gradients).unwrap_err().to_string();
+        assert_eq!(values(&model), (1.0, 1.0), "{error}");
+        assert_eq!(sgd.state(), Sgd::new(0.1).state(), "{error}");
+        error
+    };
+    let sgd = || Sgd::new(0.1);
+    assert_eq!(refused(sgd(), both(1.0, f32::NAN)), "the gradient of a.bias holds NaN; nothing was updated");
+    assert_eq!(
+        refused(sgd().clip(Clip::Value(1.0)), both(f32::INFINITY, 1.0)),
+        "the gradient of a.weight holds inf; nothing was updated"
+    );
+    assert_eq!(refused(Sgd::new(f32::NAN), both(1.0, 1.0)), "the learning rate for a.weight is NaN");
+    let only_bias = Group::new("*.bias").rate(f32::INFINITY);
+    assert_eq!(refused(sgd().group(only_bias), both(1.0, 1.0)), "the learning rate for a.bias is inf");
+    let second = Fixed(vec![("a.weight", vec![1.0]), ("a.bias", vec![1.0, 2.0])]);
+    assert!(refused(sgd(), second).starts_with("there is a gradient of 2 numbers for a.bias"));
+}

@@ -39,10 +39,9 @@ impl Log {
         let mut line = entry(record);
         line["images_per_second"] = json!(images_per_second.round());
         line["seconds"] = json!((seconds * 1000.0).round() / 1000.0);
-        let write = || {
-            let mut file = OpenOptions::new().append(true).create(true).open(&self.path)?;
-            writeln!(file, "{line}")
-        };
+        // One write: a kill leaves no half of a line.
+        let line = format!("{line}\n");
+        let write = || OpenOptions::new().append(true).create(true).open(&self.path)?.write_all(line.as_bytes());
         let io = |source| Error::Tensor(ocelli_tensor::Error::Io { what: self.path.display().to_string(), source });
         write().map_err(io)
     }

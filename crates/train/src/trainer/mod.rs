@@ -1,18 +1,20 @@
 //! The training loop with everything around it.
 
 mod log;
+mod run;
 mod state;
 #[cfg(test)]
 mod tests;
 
 use crate::{
-    Accumulated, BatchSource, Error, Interrupt, Optimizer, Prediction, Progress, Result, Schedule, Scores,
+    BatchSource, Error, Interrupt, Optimizer, Prediction, Progress, Result, RunFolder, Schedule, Scores,
     evaluate::{evaluate_with, validation_objective},
     progress::Reporter,
-    read_container, write_container,
+    read_container,
 };
 use log::Log;
 use ocelli_graph::{Model, Node, Objective, Trace};
+use run::Run;
 use serde::{Deserialize, Serialize};
 use state::{Best, TrainingState};
 use std::{
@@ -115,6 +117,8 @@ pub struct Trainer {
     prediction: Prediction,
     restore_best: bool,
     folder: Option<PathBuf>,
+    /// The folder, where the caller has it for longer than a run.
+    held: Option<RunFolder>,
     checkpoint_every: Option<usize>,
     resume: bool,
     progress: Progress,
@@ -133,6 +137,7 @@ impl Trainer {
             prediction: Prediction::default(),
             restore_best: false,
             folder: None,
+            held: None,
             checkpoint_every: None,
             resume: false,
             progress: Progress::default(),
@@ -145,7 +150,7 @@ impl Trainer {
         Trainer { schedule, ..self }
     }
 
-    /// So many batches for one step of the optimiser, with the mean of their gradients.
+    /// So many batches for one step of the optimiser, with the mean of their gradients over all samples.
     pub fn accumulate(self, batches: usize) -> Trainer {
         Trainer { accumulate: batches.max(1), ..self }
     }
@@ -170,9 +175,14 @@ impl Trainer {
         Trainer { restore_best: true, ..self }
     }
 
-    /// Where checkpoint and log are written.
+    /// Where checkpoint and log are written. A run has the folder for itself, as a [`RunFolder`].
     pub fn folder(self, folder: impl Into<PathBuf>) -> Trainer {
-        Trainer { folder: Some(folder.into()), ..self }
+        Trainer { folder: Some(folder.into()), held: None, ..self }
+    }
+
+    /// As [`Trainer::folder`] with a folder that the caller has already, and keeps when the run is over, to write more into it.
+    pub fn run_folder(self, folder: &RunFolder) -> Trainer {
+        Trainer { folder: Some(folder.path().into()), held: Some(folder.clone()), ..self }
     }
 
     /// A checkpoint after every so many steps of the optimiser too, not only after every epoch.
@@ -200,10 +210,12 @@ impl Trainer {
         folder.as_ref().join("checkpoint.ocelli")
     }
 
-    /// Trains. `loss` is described twice, for training and for validation. A validation without batches is none.
+    /// Trains. `loss` is described twice, for training and for validation.
     ///
     /// # Errors
-    /// Whatever model, data, optimiser or files refuse. What was written until then stays.
+    /// Whatever model, data, optimiser or files refuse, with the batch where it is about one. [`Error::BrokenState`] if an
+    /// update left the model or the optimiser with NaN or infinity, [`Error::FolderInUse`] if another run writes into the
+    /// folder, [`Error::Setting`] if there are no batches to train on or to validate with. What was written until then stays.
     pub fn run<S: BatchSource + ?Sized, V: BatchSource + ?Sized>(
         &self,
         model: &mut Model,
@@ -215,46 +227,56 @@ impl Trainer {
         if train.batches() == 0 {
             return Err(Error::Setting("there are no batches to train on".into()));
         }
-        let validation = validation.filter(|source| source.batches() > 0);
+        if validation.is_some_and(|source| source.batches() == 0) {
+            return Err(Error::Setting(
+                "there are no batches to validate with; a run without validation says None".into(),
+            ));
+        }
+        let _own = match (&self.held, &self.folder) {
+            (None, Some(path)) => Some(RunFolder::open(path)?),
+            _ => None,
+        };
         let mut objective = model.objective(&loss)?.watching(&["output"])?;
         let mut validator = validation.map(|_| validation_objective(model, &loss)).transpose()?;
         let mut reporter = Reporter::new(self.progress, self.epochs, train.samples());
         let settings = self.settings(model, optimizer, train);
-        let mut state = self.start(model, &mut objective, optimizer, settings, &mut reporter)?;
+        let state = self.start(model, &mut objective, optimizer, settings, &mut reporter)?;
         let log = self.folder.as_deref().map(|folder| Log::open(folder, &state.history)).transpose()?;
+        let mut run = Run { trainer: self, model, objective, optimizer, state };
 
-        let mut outcome = state.outcome();
-        while outcome.is_none() && state.epoch < self.epochs {
+        let mut outcome = run.state.outcome();
+        while outcome.is_none() && run.state.epoch < self.epochs {
             let started = Instant::now();
-            let before = state.running.samples();
-            reporter.begin(state.epoch, before);
-            if !self.epoch(model, &mut objective, optimizer, train, &mut state, &mut reporter)? {
-                self.save(&state, model, &objective, optimizer)?;
+            let before = run.state.running.samples();
+            reporter.begin(run.state.epoch, before);
+            if !run.epoch(train, &mut reporter)? {
+                run.save()?;
                 reporter.say("interrupted; everything is saved");
-                return Ok(state.report(Outcome::Interrupted));
+                return Ok(run.state.report(Outcome::Interrupted));
             }
-            let images_per_second = (state.running.samples() - before) as f64 / started.elapsed().as_secs_f64();
+            run.check()?;
+            let images_per_second = (run.state.running.samples() - before) as f64 / started.elapsed().as_secs_f64();
             let scores = match (&mut validator, validation) {
                 (Some(objective), Some(source)) => {
-                    Some(evaluate_with(model, objective, source, self.prediction, |_, _| {})?)
+                    Some(evaluate_with(run.model, objective, source, self.prediction, |_, _| {})?)
                 }
                 _ => None,
             };
-            let record = state.finish_epoch(optimizer.learning_rate(), scores);
-            self.schedule.observe(scores.unwrap_or(record.train).loss(), &mut state.plateau);
-            self.keep_best(&mut state, &record, model);
+            let record = run.state.finish_epoch(run.optimizer.learning_rate(), scores);
+            self.schedule.observe(scores.unwrap_or(record.train).loss(), &mut run.state.plateau);
+            self.keep_best(&mut run.state, &record, run.model);
             // The log first: what it has beyond the checkpoint is cut off when the run is resumed.
             if let Some(log) = &log {
                 log.append(&record, images_per_second, started.elapsed().as_secs_f64())?;
             }
-            self.save(&state, model, &objective, optimizer)?;
+            run.save()?;
             reporter.end(&record, images_per_second);
-            outcome = state.outcome();
+            outcome = run.state.outcome();
         }
-        if let (true, Some(best)) = (self.restore_best, &state.best) {
-            state::restore(model, &best.parameters, "the best epoch")?;
+        if let (true, Some(best)) = (self.restore_best, &run.state.best) {
+            state::restore(run.model, &best.parameters, "the best epoch")?;
         }
-        Ok(state.report(outcome.unwrap_or(Outcome::Finished)))
+        Ok(run.state.report(outcome.unwrap_or(Outcome::Finished)))
     }
 
     /// What has to be the same when this run is resumed, so that it ends with the same bits. The number of epochs may grow.
@@ -302,52 +324,6 @@ impl Trainer {
         Ok(state)
     }
 
-    /// The rest of an epoch; `false` if it was interrupted.
-    fn epoch<S: BatchSource + ?Sized>(
-        &self,
-        model: &mut Model,
-        objective: &mut Objective,
-        optimizer: &mut dyn Optimizer,
-        train: &S,
-        state: &mut TrainingState,
-        reporter: &mut Reporter,
-    ) -> Result<bool> {
-        let batches = train.batches();
-        let mut sum = Accumulated::new();
-        let mut updates = 0;
-        for batch in train.epoch_from(state.epoch, state.batch) {
-            let batch = batch?;
-            let time = state.epoch as f64 + state.batch as f64 / batches as f64;
-            optimizer.set_rate_factor(self.schedule.factor(time, self.epochs as f64) * state.plateau.factor());
-            let step = objective.step(model, &batch)?;
-            let output = self.prediction.oriented(step.activation("output").unwrap_or(&[]));
-            state.running.add(step.loss(), &output, batch.labels("labels")?.data());
-            state.batch += 1;
-            if self.accumulate == 1 {
-                optimizer.step(model, &step)?;
-            } else {
-                sum.add(&step);
-                if sum.steps() < self.accumulate && state.batch < batches {
-                    continue;
-                }
-                optimizer.step(model, &sum)?;
-                sum.clear();
-            }
-            reporter.step(&state.running);
-            updates += 1;
-            if state.batch == batches {
-                break;
-            }
-            if self.interrupt.is_triggered() {
-                return Ok(false);
-            }
-            if self.checkpoint_every.is_some_and(|every| updates % every == 0) {
-                self.save(state, model, objective, optimizer)?;
-            }
-        }
-        Ok(true)
-    }
-
     fn keep_best(&self, state: &mut TrainingState, record: &EpochRecord, model: &Model) {
         let score = self.monitor.score(record);
         let margin = self.early_stopping.map_or(0.0, |early| early.least_progress);
@@ -364,22 +340,5 @@ impl Trainer {
             state.best = Some(Best { epoch: record.epoch, score, parameters });
         }
         state.stopped = self.early_stopping.is_some_and(|early| state.waited > early.patience);
-    }
-
-    fn save(
-        &self,
-        state: &TrainingState,
-        model: &Model,
-        objective: &Objective,
-        optimizer: &dyn Optimizer,
-    ) -> Result<()> {
-        let Some(folder) = &self.folder else { return Ok(()) };
-        let whole = TrainingState {
-            parameters: state::snapshot(model),
-            optimizer: optimizer.state().clone(),
-            steps: objective.steps(),
-            ..state.clone()
-        };
-        write_container(Trainer::checkpoint_path(folder), &whole)
     }
 }

@@ -3,7 +3,8 @@
 use super::{EpochRecord, Outcome, Report};
 use crate::{Error, OptimizerState, Result, Scores, schedule::PlateauState};
 use ocelli_graph::Model;
-use ocelli_tensor::{ShapeText, Tensor};
+use ocelli_kernels::finite::first_non_finite;
+use ocelli_tensor::{ShapeText, Tensor, element_count};
 use serde::{Deserialize, Serialize};
 
 /// A parameter with its path and shape.
@@ -88,11 +89,27 @@ pub(super) fn snapshot(model: &Model) -> Vec<Saved> {
     model.parameters().iter().map(save).collect()
 }
 
+/// Refuses NaN and infinity in what a checkpoint would hold: a run that is resumed from them learns nothing any more.
+pub(super) fn check_finite(model: &Model, optimizer: &OptimizerState) -> Result<()> {
+    for (parameter, value) in model.parameters().iter() {
+        if let Some(at) = first_non_finite(value.data()) {
+            let what = format!("parameter {}", parameter.path);
+            return Err(Error::BrokenState { what, value: value.data()[at] });
+        }
+    }
+    for (path, slot) in optimizer.slots.iter().flat_map(|(path, slots)| slots.iter().map(move |slot| (path, slot))) {
+        if let Some(at) = first_non_finite(slot) {
+            return Err(Error::BrokenState { what: format!("the optimiser's memory of {path}"), value: slot[at] });
+        }
+    }
+    Ok(())
+}
+
 /// Whether parameters fit a model; every difference is named at once.
 pub(super) fn check(model: &Model, saved: &[Saved], from: &str) -> Result<()> {
     let mut differences = Vec::new();
     for Saved { path, shape, data } in saved {
-        let count = shape.iter().try_fold(1usize, |count, size| count.checked_mul(*size));
+        let count = element_count(shape);
         match model.parameters().value(path) {
             None => differences.push(format!("{path} is unexpected")),
             Some(value) if value.shape() != shape => {
@@ -102,7 +119,8 @@ pub(super) fn check(model: &Model, saved: &[Saved], from: &str) -> Result<()> {
             Some(_) if count != Some(data.len()) => {
                 differences.push(format!("{path} has {} numbers for the shape {}", data.len(), ShapeText(shape)));
             }
-            Some(_) => {}
+            // Nothing that is learnt from here on would be a number again.
+            Some(_) => differences.extend(first_non_finite(data).map(|at| format!("{path} holds {}", data[at]))),
         }
     }
     let missing =

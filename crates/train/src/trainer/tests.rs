@@ -1,5 +1,8 @@
+mod broken_numbers;
+mod wrong_data;
+
 use super::*;
-use crate::{Adam, Clip, Sgd};
+use crate::{Accumulated, Adam, Clip, Sgd, write_container};
 use ocelli_graph::{Batch, Key, Tensor};
 use std::{cell::Cell, fs};
 
@@ -257,11 +260,15 @@ fn resuming_with_other_batches_is_refused() {
 }
 
 #[test]
-fn a_validation_without_batches_is_none() {
+fn a_validation_without_batches_is_an_error() {
     let train = source(&Interrupt::new(), None);
     let trainer = Trainer::new(2).progress(Progress::Silent);
     let none: &[Batch] = &[];
-    let report = trainer.run(&mut model(), loss, &mut Sgd::new(0.01), &train, Some(none)).unwrap();
+    let error = trainer.run(&mut model(), loss, &mut Sgd::new(0.01), &train, Some(none)).unwrap_err().to_string();
+    assert_eq!(error, "there are no batches to validate with; a run without validation says None");
+    let error = crate::evaluate(&model(), loss, none, Prediction::Largest).unwrap_err().to_string();
+    assert_eq!(error, "there are no batches to evaluate");
+    let report = trainer.run(&mut model(), loss, &mut Sgd::new(0.01), &train, None::<&Source>).unwrap();
     assert!(report.history.len() == 2 && report.history.iter().all(|record| record.validation.is_none()));
 }
 

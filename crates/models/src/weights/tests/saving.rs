@@ -74,6 +74,22 @@ fn weights_and_metadata_come_back() {
 }
 
 #[test]
+fn weights_that_are_not_finite_are_not_saved() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("w.safetensors");
+    save_weights(&model(4, 1), &path, &Metadata::new()).unwrap();
+    let before = fs::read(&path).unwrap();
+    for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let mut broken = model(4, 1);
+        broken.parameters_mut().value_mut("fc.bias").unwrap().data_mut()[1] = value;
+        let error = save_weights(&broken, &path, &Metadata::new()).unwrap_err().to_string();
+        let reason = format!("w.safetensors: was not written, because fc.bias holds {value}; ");
+        assert!(error.contains(&reason), "{error}");
+    }
+    assert_eq!(fs::read(&path).unwrap(), before);
+}
+
+#[test]
 fn tensors_are_written_as_they_lie() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("t.safetensors");
