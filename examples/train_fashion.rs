@@ -64,7 +64,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         trainer = trainer.resume();
     }
     let mut sgd = Sgd::new(0.02).momentum(0.9).weight_decay(5e-4);
-    let report = trainer.run(&mut model, loss, &mut sgd, &train, None::<&Loader>)?;
+    let report = trainer.run(&mut model, loss, &mut sgd, &train, None)?;
     save_weights(&model, arguments.out.join("weights.safetensors"), &Default::default())?;
 
     let evaluation = evaluate(&model, loss, &test, Prediction::Largest)?;

@@ -33,11 +33,13 @@
 mod differentiate;
 mod error;
 mod execute;
+mod function;
 mod graph;
 mod inference;
 mod initial;
 mod layer;
 mod model;
+mod names;
 mod node;
 mod objective;
 mod op;
@@ -52,6 +54,7 @@ mod trace;
 
 pub use differentiate::Grads;
 pub use error::{BuildError, Error, Fault, Result};
+pub use function::{LayerFunction, NetworkFunction};
 pub use graph::{Call, FeatureLayout, Graph, ParameterRole, ParameterSpec, Source, ValueId, ValueInfo};
 pub use inference::{Inference, Outputs, Session};
 pub use initial::{Constant, Initializer, Values};

@@ -6,6 +6,7 @@ mod constants;
 mod gradients;
 mod inference;
 mod inference_fusion;
+mod operations;
 mod planning;
 mod recomputing;
 mod running;

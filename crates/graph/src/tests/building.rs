@@ -1,7 +1,7 @@
 //! Paths, shapes, and one right sentence for each mistake.
 
 use super::{build, conv, mistake};
-use crate::{Axis, Constant, Error, Layer, Model, Node, Shape, Shared, Wrt, func};
+use crate::{Axis, Constant, Error, Layer, Model, Node, Shared, Wrt, func};
 
 /// Two convolutions and a sum: needs equal sizes to work.
 struct Block {
@@ -76,7 +76,7 @@ fn a_path_that_is_used_twice_names_both_lines() {
 fn shared_layers_have_one_set_of_parameters() {
     let tower = Shared::new("tower", Block { channels: 3 });
     let model = Model::trace(0, |t| {
-        let (left, right) = (t.input("left", Shape::batch(&[8, 8, 3])), t.input("right", Shape::batch(&[8, 8, 3])));
+        let (left, right) = (t.input("left", [8, 8, 3]), t.input("right", [8, 8, 3]));
         left.apply("l", &tower) - right.apply("r", &tower)
     })
     .unwrap();

@@ -200,17 +200,18 @@ impl Trainer {
         folder.as_ref().join("checkpoint.ocelli")
     }
 
-    /// Trains. `loss` is described twice, for training and for validation. A validation without batches is none.
+    /// Trains. `loss` is described twice, for training and for validation: `Some(&loader)`, or `None` for none. A validation
+    /// without batches is none.
     ///
     /// # Errors
     /// Whatever model, data, optimiser or files refuse. What was written until then stays.
-    pub fn run<S: BatchSource + ?Sized, V: BatchSource + ?Sized>(
+    pub fn run<S: BatchSource + ?Sized>(
         &self,
         model: &mut Model,
         loss: impl Fn(&Trace) -> Node,
         optimizer: &mut dyn Optimizer,
         train: &S,
-        validation: Option<&V>,
+        validation: Option<&dyn BatchSource>,
     ) -> Result<Report> {
         if train.batches() == 0 {
             return Err(Error::Setting("there are no batches to train on".into()));

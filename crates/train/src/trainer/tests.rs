@@ -25,7 +25,7 @@ impl ocelli_graph::Initializer for Noise {
 }
 
 fn loss(t: &Trace) -> Node {
-    (t.output() - t.input("target", ocelli_graph::Shape::batch(&[3]))).square().mean()
+    (t.output() - t.input("target", [3])).square().mean()
 }
 
 /// Batches that depend on the epoch; may trigger an interrupt before one of them.
@@ -249,11 +249,11 @@ fn resuming_with_other_batches_is_refused() {
     let base = |n| Trainer::new(n).folder(folder.path()).progress(Progress::Silent).resume();
     let report = base(2)
         .interrupt(interrupt.clone())
-        .run(&mut model(), loss, &mut Sgd::new(0.01), &source(&interrupt, Some(3)), None::<&Source>)
+        .run(&mut model(), loss, &mut Sgd::new(0.01), &source(&interrupt, Some(3)), None)
         .unwrap();
     assert_eq!(report.outcome, Outcome::Interrupted);
     let fewer = Fewer(source(&Interrupt::new(), None));
-    assert!(base(2).run(&mut model(), loss, &mut Sgd::new(0.01), &fewer, None::<&Source>).is_err());
+    assert!(base(2).run(&mut model(), loss, &mut Sgd::new(0.01), &fewer, None).is_err());
 }
 
 #[test]
@@ -298,9 +298,7 @@ fn slow_but_steady_progress_is_progress() {
 fn a_group_without_parameters_is_refused() {
     let train = source(&Interrupt::new(), None);
     let mut sgd = Sgd::new(0.1).group(crate::Group::new("*.biass").rate(0.0));
-    assert!(
-        Trainer::new(1).progress(Progress::Silent).run(&mut model(), loss, &mut sgd, &train, None::<&Source>).is_err()
-    );
+    assert!(Trainer::new(1).progress(Progress::Silent).run(&mut model(), loss, &mut sgd, &train, None).is_err());
 }
 
 #[test]
@@ -314,7 +312,7 @@ fn resuming_with_another_seed_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let train = source(&Interrupt::new(), None);
     let base = |n| Trainer::new(n).folder(folder.path()).progress(Progress::Silent).resume();
-    base(1).run(&mut model(), loss, &mut Sgd::new(0.01), &train, None::<&Source>).unwrap();
+    base(1).run(&mut model(), loss, &mut Sgd::new(0.01), &train, None).unwrap();
     let mut other = Model::build(network, [4], 77).unwrap();
-    assert!(base(2).run(&mut other, loss, &mut Sgd::new(0.01), &train, None::<&Source>).is_err());
+    assert!(base(2).run(&mut other, loss, &mut Sgd::new(0.01), &train, None).is_err());
 }
