@@ -17,7 +17,7 @@ use ocelli::{
     models::{by_name, network_names},
     prelude::*,
 };
-use std::{error::Error, fs, num::NonZero, path::PathBuf, process::ExitCode};
+use std::{fs, num::NonZero, path::PathBuf, process::ExitCode};
 
 /// Prints what a network consists of and costs.
 #[derive(Parser)]
@@ -48,7 +48,7 @@ fn main() -> ExitCode {
     exit_on_error(run(&Arguments::parse()))
 }
 
-fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+fn run(arguments: &Arguments) -> ocelli::Result<()> {
     arguments.common.start()?;
     let network = by_name(&arguments.net, arguments.classes)?;
     let [height, width, channels] = network.sample;

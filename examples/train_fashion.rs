@@ -9,7 +9,7 @@ use ocelli::{
     prelude::*,
     train::{Interrupt, Prediction, evaluate},
 };
-use std::{error::Error, path::PathBuf, process::ExitCode, time::Instant};
+use std::{path::PathBuf, process::ExitCode, time::Instant};
 
 /// Two convolutions learn to tell the garments of Fashion-MNIST apart.
 #[derive(Parser)]
@@ -44,7 +44,7 @@ fn main() -> ExitCode {
     exit_on_error(run(&Arguments::parse()))
 }
 
-fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+fn run(arguments: &Arguments) -> ocelli::Result<()> {
     arguments.common.start()?;
     let (started, seed) = (Instant::now(), arguments.common.seed);
     let folder = find("fashion-mnist", arguments.data.as_deref())?;

@@ -15,10 +15,9 @@ impl Graph {
     /// in the layer that it begins with.
     fn advice(&self, name: &str) -> Option<String> {
         let (scope, last) = name.rsplit_once('.').unwrap_or(("", name));
-        let word = last.trim_end_matches(|c: char| c.is_ascii_digit() || c == '_').to_lowercase();
         let named: BTreeSet<_> = self.names.values().collect();
         let has_name = |call: &&Call| call.outputs.iter().any(|id| named.contains(id));
-        let sounds = |call: &&Call| call.op.kind().to_lowercase() == word;
+        let sounds = |call: &&Call| sound(&call.op.kind()) == sound(last);
         let within = |call: &&Call| call.path == scope;
         let unnamed = || self.calls.iter().filter(|call| !has_name(call));
         // The same kind at that place; the result of the layer itself; the same kind elsewhere; any kind at that place.
@@ -34,9 +33,16 @@ impl Graph {
     }
 }
 
+/// What is left of a name to compare: `max_pool1` and `MaxPool2d` sound alike.
+fn sound(name: &str) -> String {
+    let name = name.to_lowercase();
+    let word = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '_').trim_end_matches("2d");
+    word.chars().filter(|c| c.is_alphabetic()).collect()
+}
+
 /// How the result of a call that has no name gets one.
 fn naming(call: &Call, name: &str) -> String {
     let (kind, path) = (call.op.kind(), crate::trace::join(&call.path, name));
     let place = if call.path.is_empty() { String::new() } else { format!(" in \"{}\"", call.path) };
-    format!("a {kind}{place} has no name, `.named(\"{name}\")` behind it makes it \"{path}\"")
+    format!("a {kind}{place} has no name; `.named(\"{name}\")` behind it calls it \"{path}\"")
 }

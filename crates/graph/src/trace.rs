@@ -207,13 +207,7 @@ impl Trace {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn input_of_shape(&self, name: &str, shape: impl Into<Shape>) -> Node {
-        let shape = shape.into();
-        let counted = |(axis, dim): (usize, &Dim)| matches!(dim, Dim::Batch(multiple) if axis > 0 || *multiple == 0);
-        if shape.dims().iter().enumerate().any(counted) {
-            return self
-                .fail("input", format!("\"{name}\" of shape {shape}: samples are on the first axis, if on any"));
-        }
-        self.add_input(name, shape, ElementKind::F32)
+        self.add_input(name, shape.into(), ElementKind::F32)
     }
 
     /// Integer labels, one a sample: `[N]`.

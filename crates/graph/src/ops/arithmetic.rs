@@ -20,7 +20,7 @@ pub enum Arithmetic {
 }
 
 /// The shape that two shapes have together, if they go together.
-pub(super) fn joined(a: &Shape, b: &Shape) -> Option<Shape> {
+fn joined(a: &Shape, b: &Shape) -> Option<Shape> {
     let rank = a.rank().max(b.rank());
     let dim = |shape: &Shape, axis: usize| match (axis + shape.rank()).checked_sub(rank) {
         Some(axis) => shape.dims()[axis],

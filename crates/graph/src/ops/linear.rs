@@ -59,15 +59,10 @@ impl Op for MatMul {
             let expected = format!("{inner_b} columns (the rows of the other matrix) on axis C");
             return Err(Fault::Operand { input: 0, expected, got: inner.to_string() });
         }
-        match (m, n) {
-            (Dim::Batch(_), Dim::Batch(_)) => {
-                Err(Fault::Setting("a matrix of N by N grows with the square of the batch".into()))
-            }
-            (_, Dim::Batch(_)) => {
-                Err(Fault::Setting(format!("the result [{m}, {n}] would not have its samples on the first axis")))
-            }
-            _ => Ok(vec![Shape::new([m, n])]),
+        if let (Dim::Batch(_), Dim::Batch(_)) = (m, n) {
+            return Err(Fault::Setting("a matrix of N by N grows with the square of the batch".into()));
         }
+        Ok(vec![Shape::new([m, n])])
     }
 
     fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
