@@ -18,7 +18,6 @@ use ocelli::{
 };
 use output::check_writable;
 use std::{
-    error::Error,
     num::NonZero,
     path::PathBuf,
     process::ExitCode,

@@ -29,7 +29,6 @@ use ocelli::{
     train::{Interrupt, Outcome, Prediction, evaluate, plot},
 };
 use std::{
-    error::Error,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,

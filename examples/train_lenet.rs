@@ -23,7 +23,6 @@ use ocelli::{
     },
 };
 use std::{
-    error::Error,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -264,5 +263,5 @@ fn sample(test: &Images, out: &Path) -> ocelli::Result<()> {
     let pixels = test.picture(0).ok_or("there is no test picture")?.iter().map(|pixel| 255 - pixel).collect();
     let picture = image::GrayImage::from_raw(width as u32, height as u32, pixels).ok_or("a grey picture")?;
     let large = image::imageops::resize(&picture, 224, 224, image::imageops::FilterType::Triangle);
-    Ok(large.save(out.join("digit.png"))?)
+    large.save(out.join("digit.png")).map_err(ocelli::Error::other)
 }

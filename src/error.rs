@@ -102,6 +102,12 @@ impl From<graph::BuildError> for Error {
     }
 }
 
+impl From<Box<dyn StdError + Send + Sync>> for Error {
+    fn from(error: Box<dyn StdError + Send + Sync>) -> Error {
+        Error::Other(error)
+    }
+}
+
 impl From<String> for Error {
     fn from(sentence: String) -> Error {
         Error::other(sentence)

@@ -2,7 +2,6 @@
 
 use clap::Args;
 use std::{
-    error::Error,
     fmt::Display,
     io::{self, ErrorKind, Write},
     process::ExitCode,

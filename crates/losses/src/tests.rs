@@ -1,7 +1,7 @@
 //! Losses against their definitions, their gradients against central differences, labels out of range.
 
 use crate::*;
-use ocelli_graph::{Batch, Key, Mode, Model, Node, Shape, Tensor, Trace, Value, Wrt};
+use ocelli_graph::{Batch, Key, Mode, Model, Node, Tensor, Trace, Value, Wrt};
 
 /// The loss at `x` and its gradient, checked against central differences.
 fn check(name: &str, x: Tensor, extra: &[(&str, Value)], loss: impl Fn(&Trace, &Node) -> Node) -> f32 {

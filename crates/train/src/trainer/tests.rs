@@ -261,7 +261,7 @@ fn a_validation_without_batches_is_none() {
     let train = source(&Interrupt::new(), None);
     let trainer = Trainer::new(2).progress(Progress::Silent);
     let none: &[Batch] = &[];
-    let report = trainer.run(&mut model(), loss, &mut Sgd::new(0.01), &train, Some(none)).unwrap();
+    let report = trainer.run(&mut model(), loss, &mut Sgd::new(0.01), &train, Some(&none)).unwrap();
     assert!(report.history.len() == 2 && report.history.iter().all(|record| record.validation.is_none()));
 }
 
