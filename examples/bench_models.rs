@@ -18,7 +18,6 @@ use ocelli::{
 };
 use output::check_writable;
 use std::{
-    error::Error,
     num::NonZero,
     path::PathBuf,
     process::ExitCode,
@@ -75,7 +74,7 @@ fn main() -> ExitCode {
     exit_on_error(run(&Arguments::parse()))
 }
 
-fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+fn run(arguments: &Arguments) -> ocelli::Result<()> {
     arguments.common.start()?;
     if let Some(file) = &arguments.json {
         check_writable(file)?;
@@ -111,7 +110,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
             check_memory(&purpose, Some(planned as u64))?;
             let peak = planned + 2 * model.parameters().bytes();
             cold.done("planning");
-            let mut step = || -> Result<(), Box<dyn Error>> {
+            let mut step = || -> ocelli::Result<()> {
                 let step = objective.step(&mut model, &batch)?;
                 Ok(sgd.step(&mut model, &step)?)
             };
@@ -138,10 +137,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
 }
 
 /// Sorted times of steps, after one that is not counted.
-fn timed(
-    steps: Option<usize>,
-    mut step: impl FnMut() -> Result<(), Box<dyn Error>>,
-) -> Result<Vec<Duration>, Box<dyn Error>> {
+fn timed(steps: Option<usize>, mut step: impl FnMut() -> ocelli::Result<()>) -> ocelli::Result<Vec<Duration>> {
     let mut times = Vec::new();
     let mut step = || {
         let start = Instant::now();
@@ -191,7 +187,7 @@ fn report(
     operations: f64,
     memory: Memory,
     cold: &ColdStart,
-) -> Result<(), Box<dyn Error>> {
+) -> ocelli::Result<()> {
     let milliseconds = |time: Duration| 1e3 * time.as_secs_f64();
     let (median, best) = (milliseconds(times[times.len() / 2]), milliseconds(times[0]));
     let (net, n) = (&arguments.net, arguments.batch.get());

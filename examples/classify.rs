@@ -24,7 +24,7 @@ use ocelli::{
     models::{NetworkDescription, PixelStatistics, save_network},
     prelude::*,
 };
-use std::{error::Error, fs, path::PathBuf, process::ExitCode};
+use std::{fs, path::PathBuf, process::ExitCode};
 
 /// Says what is on pictures: the best classes of a trained network, with a bar for the probability of each.
 #[derive(Parser)]
@@ -91,7 +91,7 @@ fn main() -> ExitCode {
     exit_on_error(run(&Arguments::parse()))
 }
 
-fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+fn run(arguments: &Arguments) -> ocelli::Result<()> {
     arguments.common.start()?;
     let names = arguments.classes.as_ref().map(class_names).transpose()?;
     let mut description = arguments.network.description(|net| match &names {
@@ -126,7 +126,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
 
 /// How pictures of the size `sample` are prepared: as was asked for, as the file with the weights says, or as for ImageNet with
 /// the statistics that published weights of the network expect.
-fn preprocess(arguments: &Arguments, sample: [usize; 3]) -> Result<Preprocess, Box<dyn Error>> {
+fn preprocess(arguments: &Arguments, sample: [usize; 3]) -> ocelli::Result<Preprocess> {
     if let Some(pixels) = arguments.pixels {
         return Ok(pixels.preprocess(sample));
     }

@@ -14,7 +14,7 @@ use ocelli::{
     graph::{Fault, Grads, Op, Operands, Shape},
     prelude::*,
 };
-use std::{error::Error, process::ExitCode};
+use std::process::ExitCode;
 
 /// Trains a small network of Inception blocks with residual connections on synthetic digits.
 #[derive(Parser)]
@@ -89,7 +89,7 @@ fn main() -> ExitCode {
     exit_on_error(run(&Arguments::parse()))
 }
 
-fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+fn run(arguments: &Arguments) -> ocelli::Result<()> {
     arguments.common.start()?;
     let seed = arguments.common.seed;
     let train = Loader::new(synthetic::digits(8000, seed).scale(-0.5, 0.5)?, 50)?.shuffle(seed);

@@ -25,7 +25,7 @@ use ocelli::{
     },
     prelude::*,
 };
-use std::{collections::BTreeMap, error::Error, path::PathBuf, process::ExitCode};
+use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
 
 /// Runs a network on a tensor from a file, for comparison with other frameworks.
 #[derive(Parser)]
@@ -64,7 +64,7 @@ fn main() -> ExitCode {
     exit_on_error(run(&Arguments::parse()))
 }
 
-fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+fn run(arguments: &Arguments) -> ocelli::Result<()> {
     arguments.common.start()?;
     let mut file = WeightFile::open(&arguments.input)?;
     let input = channels_last(&file.read(&arguments.tensor)?);
@@ -101,7 +101,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
 }
 
 /// The classes of the samples.
-fn labels(file: &mut WeightFile, name: &str) -> Result<Tensor<u32>, Box<dyn Error>> {
+fn labels(file: &mut WeightFile, name: &str) -> ocelli::Result<Tensor<u32>> {
     let is_float = |dtype| matches!(dtype, DType::F32 | DType::F64 | DType::F16 | DType::BF16);
     if file.info(name).is_some_and(|info| is_float(info.dtype)) {
         return Err(format!("{name} are no integers").into());
@@ -114,7 +114,7 @@ fn labels(file: &mut WeightFile, name: &str) -> Result<Tensor<u32>, Box<dyn Erro
 }
 
 /// The loss and its gradients.
-fn gradients(model: &Model, batch: &Batch, input: &[usize]) -> Result<BTreeMap<String, Tensor>, Box<dyn Error>> {
+fn gradients(model: &Model, batch: &Batch, input: &[usize]) -> ocelli::Result<BTreeMap<String, Tensor>> {
     let loss = |t: &Trace| softmax_cross_entropy(&t.output(), &t.labels("labels"));
     let mut objective = model.objective_of(Mode::TrainWithoutDropout, Wrt::ParametersAnd(&["input"]), loss)?;
     let step = objective.evaluate(model, batch)?;

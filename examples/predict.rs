@@ -10,7 +10,7 @@ mod common;
 use clap::Parser;
 use common::{Common, exit_on_error, say};
 use ocelli::{data::images::Preprocess, models::load_network};
-use std::{error::Error, path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode};
 
 /// Says what is on pictures: the class, and a bar for the probability of each.
 #[derive(Parser)]
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     exit_on_error(run(&Arguments::parse()))
 }
 
-fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+fn run(arguments: &Arguments) -> ocelli::Result<()> {
     arguments.common.start()?;
     let (model, description) = load_network(&arguments.weights)?;
     let preprocess: Preprocess = description.preprocessing_as()?;

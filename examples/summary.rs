@@ -18,7 +18,7 @@ use ocelli::{
     prelude::*,
     tensor::write_atomically,
 };
-use std::{error::Error, num::NonZero, path::PathBuf, process::ExitCode};
+use std::{num::NonZero, path::PathBuf, process::ExitCode};
 
 /// Prints what a network consists of and costs.
 #[derive(Parser)]
@@ -49,7 +49,7 @@ fn main() -> ExitCode {
     exit_on_error(run(&Arguments::parse()))
 }
 
-fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+fn run(arguments: &Arguments) -> ocelli::Result<()> {
     arguments.common.start()?;
     let network = by_name(&arguments.net, arguments.classes)?;
     let [height, width, channels] = network.sample;

@@ -29,7 +29,6 @@ use ocelli::{
     train::{Interrupt, Outcome, Prediction, RunFolder, evaluate, plot},
 };
 use std::{
-    error::Error,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -139,7 +138,7 @@ fn jpegs(folder: &Path, part: Part) -> Result<Option<Images>, ocelli::data::Erro
 type Parts = (Arc<dyn Dataset>, Option<Arc<dyn Dataset>>, Arc<dyn Dataset>);
 
 /// CIFAR-10, or folders with a folder of pictures for each class.
-fn parts(data: Option<&Path>) -> Result<Parts, Box<dyn Error>> {
+fn parts(data: Option<&Path>) -> ocelli::Result<Parts> {
     if let Some(folder) = data.filter(|folder| folder.join("train").is_dir()) {
         let open = |part| ImageFolder::open(folder.join(part), Preprocess::plain([32, 32]));
         let test = if folder.join("test").is_dir() { "test" } else { "val" };
@@ -164,7 +163,7 @@ fn parts(data: Option<&Path>) -> Result<Parts, Box<dyn Error>> {
 
 /// The pictures in a folder. Those to watch with are the JPEG pictures for the test, if there are any; else a tenth of
 /// those for training, as in the paper.
-fn pictures(arguments: &Arguments) -> Result<Pictures, Box<dyn Error>> {
+fn pictures(arguments: &Arguments) -> ocelli::Result<Pictures> {
     let key = Key::new(arguments.common.seed);
     let (train, watch, test) = parts(arguments.data.as_deref())?;
     // Drawn, because archives have their classes one after the other.
@@ -187,12 +186,7 @@ fn pictures(arguments: &Arguments) -> Result<Pictures, Box<dyn Error>> {
 }
 
 /// Writes the network with all that `predict` and `classify` need.
-fn save(
-    arguments: &Arguments,
-    model: &Model,
-    names: &[String],
-    normalisation: Statistics,
-) -> Result<(), Box<dyn Error>> {
+fn save(arguments: &Arguments, model: &Model, names: &[String], normalisation: Statistics) -> ocelli::Result<()> {
     let (name, path) = (arguments.name(), arguments.out.join("weights.safetensors"));
     // As `parts` and `pictures` prepare them.
     let preprocess = Preprocess { normalisation, ..Preprocess::plain([32, 32]) };
@@ -204,7 +198,7 @@ fn main() -> ExitCode {
     exit_on_error(run(&Arguments::parse()))
 }
 
-fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+fn run(arguments: &Arguments) -> ocelli::Result<()> {
     arguments.common.start()?;
     let (started, seed) = (Instant::now(), arguments.common.seed);
     // Until the end: more is written than the trainer does.

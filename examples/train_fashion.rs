@@ -9,7 +9,7 @@ use ocelli::{
     prelude::*,
     train::{Interrupt, Prediction, RunFolder, evaluate},
 };
-use std::{error::Error, path::PathBuf, process::ExitCode, time::Instant};
+use std::{path::PathBuf, process::ExitCode, time::Instant};
 
 /// Two convolutions learn to tell the garments of Fashion-MNIST apart.
 #[derive(Parser)]
@@ -44,7 +44,7 @@ fn main() -> ExitCode {
     exit_on_error(run(&Arguments::parse()))
 }
 
-fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+fn run(arguments: &Arguments) -> ocelli::Result<()> {
     arguments.common.start()?;
     let (started, seed) = (Instant::now(), arguments.common.seed);
     let out = RunFolder::open(&arguments.out)?;
@@ -65,7 +65,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         trainer = trainer.resume();
     }
     let mut sgd = Sgd::new(0.02).momentum(0.9).weight_decay(5e-4);
-    let report = trainer.run(&mut model, loss, &mut sgd, &train, None::<&Loader>)?;
+    let report = trainer.run(&mut model, loss, &mut sgd, &train, None)?;
     save_weights(&model, out.join("weights.safetensors"), &Default::default())?;
 
     let evaluation = evaluate(&model, loss, &test, Prediction::Largest)?;

@@ -23,7 +23,6 @@ use ocelli::{
     },
 };
 use std::{
-    error::Error,
     io::Cursor,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -146,7 +145,7 @@ fn main() -> ExitCode {
 }
 
 /// Pictures for training and for the test.
-fn images(arguments: &Arguments) -> Result<(Images, Images), Box<dyn Error>> {
+fn images(arguments: &Arguments) -> ocelli::Result<(Images, Images)> {
     let given = arguments.data.as_deref();
     Ok(match arguments.dataset {
         Which::Synthetic => {
@@ -173,7 +172,7 @@ fn prepared(images: impl Dataset + 'static) -> Result<Arc<dyn Dataset>, ocelli::
     Ok(Arc::new(images.pad([32, 32], 0.0)?.scale(PAPER, INK)?))
 }
 
-fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+fn run(arguments: &Arguments) -> ocelli::Result<()> {
     arguments.common.start()?;
     let started = Instant::now();
     let (variant, seed) = (arguments.variant, arguments.common.seed);
@@ -236,7 +235,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
 }
 
 /// The filters of the first layer as pictures.
-fn filters(model: &Model, out: &Path) -> Result<(), Box<dyn Error>> {
+fn filters(model: &Model, out: &Path) -> ocelli::Result<()> {
     let weight = model.parameters().value("c1.weight").ok_or("there is no c1.weight")?;
     let [height, width, _, channels] = weight.shape()[..] else { return Err("c1.weight is no filter".into()) };
     let tiles: Vec<Tile> = (0..channels)
@@ -249,7 +248,7 @@ fn filters(model: &Model, out: &Path) -> Result<(), Box<dyn Error>> {
 }
 
 /// The first test pictures that were misread, with what they are and what they were taken for.
-fn mistakes(evaluation: &Evaluation, test: &Images, names: &[String], out: &Path) -> Result<(), Box<dyn Error>> {
+fn mistakes(evaluation: &Evaluation, test: &Images, names: &[String], out: &Path) -> ocelli::Result<()> {
     let wrong = evaluation.answers.iter().zip(test.labels()).enumerate().filter(|(_, (answer, label))| answer != label);
     let [height, width, _] = test.shape();
     let short = |class: u32| names.get(class as usize).map_or("?", |name| &name[..name.len().min(7)]);
@@ -264,12 +263,12 @@ fn mistakes(evaluation: &Evaluation, test: &Images, names: &[String], out: &Path
 }
 
 /// The first test picture as a file, dark on light: something to try `predict` with.
-fn sample(test: &Images, out: &Path) -> Result<(), Box<dyn Error>> {
+fn sample(test: &Images, out: &Path) -> ocelli::Result<()> {
     let [height, width, _] = test.shape();
     let pixels = test.picture(0).ok_or("there is no test picture")?.iter().map(|pixel| 255 - pixel).collect();
     let picture = image::GrayImage::from_raw(width as u32, height as u32, pixels).ok_or("a grey picture")?;
     let large = image::imageops::resize(&picture, 224, 224, image::imageops::FilterType::Triangle);
     let mut png = Cursor::new(Vec::new());
-    large.write_to(&mut png, image::ImageFormat::Png)?;
+    large.write_to(&mut png, image::ImageFormat::Png).map_err(ocelli::Error::other)?;
     Ok(write_atomically(out.join("digit.png"), |file| file.write_all(png.get_ref()))?)
 }

@@ -22,11 +22,12 @@
 //!     let step = objective.step(&mut model, &batch)?; // loss and gradients
 //!     sgd.step(&mut model, &step)?;
 //! }
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # Ok::<(), ocelli::Error>(())
 //! ```
 //!
 //! Each crate of the workspace is a module here and can be used alone: [`tensor`], [`kernels`], [`graph`], [`layers`],
-//! [`losses`], [`models`], [`data`], [`train`], and [`simd`] at the bottom. The [`prelude`] has what most programs need.
+//! [`losses`], [`models`], [`data`], [`train`], and [`simd`] at the bottom. The [`prelude`] has what most programs need, and
+//! [`Error`] is one error for all of them: `fn main() -> ocelli::Result<()>`.
 
 #![forbid(unsafe_code)]
 
@@ -49,7 +50,10 @@ pub use ocelli_tensor as tensor;
 #[doc(inline)]
 pub use ocelli_train as train;
 
+mod error;
 pub mod prelude;
+
+pub use error::{Error, Result};
 
 /// The README's code, compiled.
 #[cfg(doctest)]

@@ -2,9 +2,10 @@
 
 #[cfg(feature = "images")]
 pub use ocelli_data::images::Preprocess;
-pub use ocelli_data::{Dataset, Loader};
+pub use ocelli_data::{Augmentation, Dataset, Loader, RandomCrop, RandomMirror, Statistics};
 pub use ocelli_graph::{
-    Batch, Layer, Mode, Model, Node, Objective, Precision, Recomputed, Shared, Step, Tensor, Trace, Wrt, func,
+    Axis, Batch, Key, Layer, Mode, Model, Node, Objective, Precision, Recomputed, Shape, Shared, Step, Tensor, Trace,
+    Wrt, func, ops::Interpolation,
 };
 pub use ocelli_layers::{
     Activation, AdaptiveAvgPool2d, AvgPool2d, BatchNorm, Branches, Conv2d, ConvTranspose2d, Dense, Distribution,
@@ -16,4 +17,4 @@ pub use ocelli_models::{
     AlexNet, CifarResNet, GoogLeNet, LeNet5, NetworkDescription, ResNet, SqueezeNet, Vgg, WeightFile, WeightLoader,
     by_name, load_network, load_weights, save_network, save_weights, top_k,
 };
-pub use ocelli_train::{Adam, AdamW, Optimizer, Schedule, Sgd, Trainer};
+pub use ocelli_train::{Adam, AdamW, Optimizer, Prediction, Progress, Schedule, Sgd, Trainer, evaluate};

@@ -23,7 +23,7 @@ fn a_training_run_needs_what_peak_bytes_said() {
         let (promised, scratch) = (plan.arena_bytes(), plan.scratch_bytes());
         let mut sgd = Sgd::new(0.01).momentum(0.9);
         let trainer = Trainer::new(1).progress(Progress::Silent);
-        trainer.run(&mut model, loss, &mut sgd, loader, None::<&Loader>).unwrap();
+        trainer.run(&mut model, loss, &mut sgd, loader, None).unwrap();
         (promised + model.parameters().bytes() + sgd.state_bytes() + batch * 32 * 32 * size_of::<f32>(), scratch)
     };
     // A small run first: threads, code and most of their scratch memory are there then.

@@ -170,7 +170,7 @@ fn matrices_and_losses_that_do_not_fit() {
         "(SoftmaxCrossEntropy): 9 class weights for 10 classes"
     );
     assert_eq!(
-        loss_of(classes, &|t| mse(&t.output(), &t.input("target", ocelli::graph::Shape::batch(&[1])))),
+        loss_of(classes, &|t| mse(&t.output(), &t.input("target", [1]))),
         "(MeanSquaredError): shapes differ: [N, 10] from fc (Dense) and [N, 1] from input \"target\""
     );
     assert_eq!(

@@ -17,7 +17,7 @@ fn trained(threads: usize, old: bool) -> Vec<Tensor> {
         };
         let mut sgd = Sgd::new(0.002).momentum(0.9);
         let trainer = Trainer::new(2).progress(Progress::Silent);
-        trainer.run(&mut model, loss, &mut sgd, &loader, None::<&Loader>).unwrap();
+        trainer.run(&mut model, loss, &mut sgd, &loader, None).unwrap();
         model.parameters().iter().map(|(_, value)| value.clone()).collect()
     })
 }

@@ -2,7 +2,6 @@
 
 use clap::Args;
 use std::{
-    error::Error,
     fmt::Display,
     io::{self, ErrorKind, Write},
     process::ExitCode,
@@ -24,9 +23,9 @@ pub struct Common {
 
 impl Common {
     /// Sets up the threads.
-    pub fn start(&self) -> Result<(), Box<dyn Error>> {
+    pub fn start(&self) -> ocelli::Result<()> {
         let threads = self.threads.unwrap_or(0).into();
-        Ok(rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?)
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().map_err(ocelli::Error::other)
     }
 }
 
@@ -38,9 +37,9 @@ pub fn say(line: impl Display) -> io::Result<()> {
 
 /// Prints an error as one line and ends with status 1: what a person who runs an example wants to see. That nobody reads any
 /// more is no error of the program.
-pub fn exit_on_error(result: Result<(), Box<dyn Error>>) -> ExitCode {
+pub fn exit_on_error(result: ocelli::Result<()>) -> ExitCode {
     let Err(error) = result else { return ExitCode::SUCCESS };
-    if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe) {
+    if matches!(&error, ocelli::Error::Io(error) if error.kind() == ErrorKind::BrokenPipe) {
         return ExitCode::SUCCESS;
     }
     eprintln!("error: {error}");

@@ -5,7 +5,7 @@ use ocelli::{
     models::{NetworkDescription, by_name, network_names},
     prelude::*,
 };
-use std::{error::Error, path::PathBuf};
+use std::path::PathBuf;
 
 /// Which network, and its weights.
 #[derive(Args, Clone, Debug)]
@@ -28,23 +28,23 @@ fn rule(text: &str) -> Result<(String, String), String> {
 
 impl NetworkArguments {
     /// What the network is: as the file says itself, or as `describe` says for the one that was named.
-    pub fn description<E: Error + 'static>(
+    pub fn description<E: Into<ocelli::Error>>(
         &self,
         describe: impl FnOnce(&str) -> Result<NetworkDescription, E>,
-    ) -> Result<NetworkDescription, Box<dyn Error>> {
+    ) -> ocelli::Result<NetworkDescription> {
         let own = NetworkDescription::read(&self.weights);
         match &self.net {
             None => Ok(own.map_err(|error| format!("{error} (--net would name one)"))?),
             // It also knows for which size of pictures it is.
             Some(name) => match own {
                 Ok(own) if own.network == *name => Ok(own),
-                _ => Ok(describe(name)?),
+                _ => describe(name).map_err(Into::into),
             },
         }
     }
 
     /// The network with its weights, for pictures of the size that the description says.
-    pub fn load(&self, description: &NetworkDescription) -> Result<Model, Box<dyn Error>> {
+    pub fn load(&self, description: &NetworkDescription) -> ocelli::Result<Model> {
         let network = by_name(&description.network, description.classes)?;
         let loader = self.rename.iter().fold(network.loader(), |loader, (from, to)| loader.rename(from, to));
         let mut model = Model::zeroed(network.layer, description.sample)?;

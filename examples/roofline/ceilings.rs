@@ -2,7 +2,7 @@
 
 use ocelli::simd::machine::{Stores, Streams, multiply_adds};
 use ocelli::{simd::InstructionSet, tensor::Arena};
-use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
+use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::fmt;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -19,9 +19,13 @@ const MOST_TRIES: usize = 600;
 /// See [`MOST_TRIES`].
 const SPREAD: f64 = 0.95;
 
+fn pool(threads: usize) -> ocelli::Result<ThreadPool> {
+    ThreadPoolBuilder::new().num_threads(threads).build().map_err(ocelli::Error::other)
+}
+
 /// The `f32` multiply-add peak in GFLOP/s: the best try, because whatever else runs can only make a try slower.
-pub fn peak(set: InstructionSet, threads: usize) -> Result<f64, ThreadPoolBuildError> {
-    let pool = ThreadPoolBuilder::new().num_threads(threads).build()?;
+pub fn peak(set: InstructionSet, threads: usize) -> ocelli::Result<f64> {
+    let pool = pool(threads)?;
     let alone = if threads == 1 { 0.0 } else { peak(set, 1)? };
     let mut best: f64 = 0.0;
     for tries in 1..=MOST_TRIES {
@@ -62,7 +66,7 @@ pub struct Bandwidth {
 
 impl Bandwidth {
     /// Measures on one thread and on `threads`.
-    pub fn measure(set: InstructionSet, threads: usize) -> Result<Self, ThreadPoolBuildError> {
+    pub fn measure(set: InstructionSet, threads: usize) -> ocelli::Result<Self> {
         let alone = Memory::new(set, 1)?.rates();
         let all = if threads == 1 { alone.clone() } else { Memory::new(set, threads)?.rates() };
         let rates = alone.into_iter().zip(all).map(|((what, one), (_, all))| (what, one, all)).collect();
@@ -94,8 +98,8 @@ struct Memory {
 }
 
 impl Memory {
-    fn new(set: InstructionSet, threads: usize) -> Result<Self, ThreadPoolBuildError> {
-        let pool = ThreadPoolBuilder::new().num_threads(threads).build()?;
+    fn new(set: InstructionSet, threads: usize) -> ocelli::Result<Self> {
+        let pool = pool(threads)?;
         let length = STREAM_BYTES / size_of::<f32>() / threads;
         let part = || {
             let mut part = [Arena::new(length), Arena::new(length), Arena::new(length)];

@@ -104,7 +104,7 @@ fn main() -> ExitCode {
     exit_on_error(set.scoped(|| run(&arguments)))
 }
 
-fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+fn run(arguments: &Arguments) -> ocelli::Result<()> {
     let choice = match arguments.algorithm.as_deref() {
         Some(name) => Choice::Forced(algorithm(name)?),
         None if arguments.strict => Choice::Cheapest(Precision::Strict),

@@ -3,7 +3,7 @@
 use ocelli::{kernels::conv::Pass, tensor::write_atomically};
 use serde::Serialize;
 use serde_json::{Value, json};
-use std::{error::Error, fmt, path::Path};
+use std::{fmt, path::Path};
 
 use super::shapes::Network;
 use super::shapes::layer::{Convolution, Dense, Layer, Operation};
@@ -98,7 +98,7 @@ pub fn shapes(network: &Network) -> Vec<Value> {
 }
 
 /// Writes a list as JSON with one element a line.
-pub fn write<T: Serialize>(path: &Path, rows: &[T]) -> Result<(), Box<dyn Error>> {
-    let lines = rows.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>()?;
+pub fn write<T: Serialize>(path: &Path, rows: &[T]) -> ocelli::Result<()> {
+    let lines = rows.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>().map_err(ocelli::Error::other)?;
     Ok(write_atomically(path, |file| writeln!(file, "[\n{}\n]", lines.join(",\n")))?)
 }

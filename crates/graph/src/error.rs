@@ -102,7 +102,7 @@ pub enum Error {
     Unknown {
         /// The name asked for.
         name: String,
-        /// The names there are.
+        /// The names there are, and how to name an operation that sounds like the one asked for.
         known: String,
     },
     /// The batch lacks an input.

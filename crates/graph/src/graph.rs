@@ -127,8 +127,7 @@ impl Graph {
     /// # Ok::<(), ocelli_graph::Error>(())
     /// ```
     pub fn of(layer: impl Layer, sample: impl AsRef<[usize]>) -> Result<Graph> {
-        let shape = Shape::batch(sample.as_ref());
-        described(|trace| layer.forward(&trace.input("input", shape)))
+        described(|trace| layer.forward(&trace.input("input", sample)))
     }
 
     /// What `name` stands for: a named value, or a parameter by its path.

@@ -1,6 +1,6 @@
 //! Layers: what turns one node into another.
 
-use crate::{Node, op::type_name};
+use crate::{LayerFunction, Node, op::type_name};
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
@@ -14,7 +14,8 @@ use std::sync::{
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a layer",
     label = "not a layer",
-    note = "a function or closure becomes a layer by `func(…)`, or use `x.scope(name, |x| …)`"
+    note = "a function or closure becomes a layer by `func(…)`, or use `x.scope(name, |x| …)`",
+    note = "a network that is a function goes to `Model::build(network, sample, seed)`"
 )]
 pub trait Layer {
     /// Describes what this layer does to `x`.
@@ -64,11 +65,11 @@ pub struct Func<F>(F);
 /// let model = Model::build(|x| x.apply("twice", func(twice)).apply("rest", func(|x| x.relu())), [3], 0)?;
 /// # Ok::<(), ocelli_graph::Error>(())
 /// ```
-pub fn func<F: Fn(&Node) -> Node>(f: F) -> Func<F> {
+pub fn func<F: LayerFunction>(f: F) -> Func<F> {
     Func(f)
 }
 
-impl<F: Fn(&Node) -> Node> Layer for Func<F> {
+impl<F: LayerFunction> Layer for Func<F> {
     fn forward(&self, x: &Node) -> Node {
         (self.0)(x)
     }

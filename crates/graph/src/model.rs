@@ -1,8 +1,8 @@
 //! A model: a network with its parameters.
 
 use crate::{
-    Batch, Error, Graph, Inference, Layer, Mode, Node, Objective, Parameters, Plan, Precision, Result, Shape, Source,
-    Summary, Trace, ValueId, Wrt,
+    Batch, Error, Graph, Inference, Layer, Mode, NetworkFunction, Node, Objective, Parameters, Plan, Precision, Result,
+    Source, Summary, Trace, ValueId, Wrt,
     execute::{Constants, Feed, Given, execute},
     passes,
     plan::{Location, Planning, Slot, Weights},
@@ -57,15 +57,26 @@ impl Clone for Model {
 
 impl Model {
     /// Describes a network of one input, called `input`, `[N] + sample`, and one result, called `output`. Every parameter is
-    /// drawn from `seed` and its own path.
+    /// drawn from `seed` and its own path. A network that is a layer goes to [`Model::of`]:
+    ///
+    /// ```compile_fail,E0277
+    /// use ocelli_graph::{Layer, Model, Node};
+    /// struct Identity;
+    /// impl Layer for Identity {
+    ///     fn forward(&self, x: &Node) -> Node {
+    ///         x.clone()
+    ///     }
+    /// }
+    /// Model::build(Identity, [3], 0); // a layer goes to `Model::of(layer, sample, seed)`
+    /// ```
     ///
     /// # Errors
     /// [`Error::Build`] with the first mistake in the description.
-    pub fn build(network: impl FnOnce(&Node) -> Node, sample: impl AsRef<[usize]>, seed: u64) -> Result<Model> {
-        Model::trace(seed, |trace| network(&trace.input("input", Shape::batch(sample.as_ref()))))
+    pub fn build(network: impl NetworkFunction, sample: impl AsRef<[usize]>, seed: u64) -> Result<Model> {
+        Model::trace(seed, |trace| network(&trace.input("input", sample)))
     }
 
-    /// The same for a layer.
+    /// Describes a network that is a layer, otherwise as [`Model::build`] does.
     ///
     /// # Errors
     /// As [`Model::build`].
@@ -398,7 +409,7 @@ fn reshaped(tensor: &Tensor, shape: &[usize]) -> Tensor {
 
 pub(crate) fn find_all(graph: &Graph, names: &[&str]) -> Result<Vec<ValueId>> {
     let find = |name: &&str| {
-        graph.find(name).ok_or_else(|| Error::Unknown { name: name.to_string(), known: graph.known_names() })
+        graph.find(name).ok_or_else(|| Error::Unknown { name: name.to_string(), known: graph.names_beside(name) })
     };
     names.iter().map(find).collect()
 }

@@ -1,6 +1,6 @@
 //! Nodes: symbolic values of the network being described.
 
-use crate::{Axis, FeatureLayout, Layer, Op, Shape, Trace, ValueId, ValueInfo, func, trace::Scope};
+use crate::{Axis, FeatureLayout, Layer, LayerFunction, Op, Shape, Trace, ValueId, ValueInfo, func, trace::Scope};
 use std::{fmt, panic::Location, sync::Arc};
 
 /// A symbolic value of the network being described. Cloning copies a handle.
@@ -132,7 +132,7 @@ impl Node {
     /// # Ok::<(), ocelli_graph::Error>(())
     /// ```
     #[track_caller]
-    pub fn scope(&self, name: impl fmt::Display, f: impl Fn(&Node) -> Node) -> Node {
+    pub fn scope(&self, name: impl fmt::Display, f: impl LayerFunction) -> Node {
         self.apply(name, func(f))
     }
 

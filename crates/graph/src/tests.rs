@@ -8,6 +8,7 @@ mod freezing;
 mod gradients;
 mod inference;
 mod inference_fusion;
+mod operations;
 mod planning;
 mod recomputing;
 mod running;

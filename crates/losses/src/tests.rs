@@ -1,7 +1,7 @@
 //! Losses against their definitions, their gradients against central differences, labels out of range.
 
 use crate::*;
-use ocelli_graph::{Batch, Key, Mode, Model, Node, Shape, Tensor, Trace, Value, Wrt};
+use ocelli_graph::{Batch, Key, Mode, Model, Node, Tensor, Trace, Value, Wrt};
 
 /// The loss at `x` and its gradient, checked against central differences.
 fn check(name: &str, x: Tensor, extra: &[(&str, Value)], loss: impl Fn(&Trace, &Node) -> Node) -> f32 {
@@ -67,27 +67,22 @@ fn maximum_a_posteriori_pulls_and_pushes() {
 #[test]
 fn yes_or_no() {
     let targets = Value::from(Tensor::from_vec([4, 5], [1.0, 0.0, 0.5, 1.0].repeat(5)).unwrap());
-    check("logistic", logits(), &[("targets", targets)], |t, x| {
-        logistic_cross_entropy(x, &t.input("targets", Shape::batch(&[5])))
-    });
+    check("logistic", logits(), &[("targets", targets)], |t, x| logistic_cross_entropy(x, &t.input("targets", [5])));
     let extreme = Tensor::from_vec([1, 2], vec![200.0, -200.0]).unwrap();
     let targets = Value::from(Tensor::from_vec([1, 2], vec![1.0, 1.0]).unwrap());
-    let loss = check("extreme", extreme, &[("targets", targets)], |t, x| {
-        logistic_cross_entropy(x, &t.input("targets", Shape::batch(&[2])))
-    });
+    let loss =
+        check("extreme", extreme, &[("targets", targets)], |t, x| logistic_cross_entropy(x, &t.input("targets", [2])));
     assert_eq!(loss, 100.0);
 }
 
 #[test]
 fn regression() {
     let target = || [("target", Value::from(Tensor::uniform([4, 5], Key::new(9))))];
-    check("mse", logits(), &target(), |t, x| mse(x, &t.input("target", Shape::batch(&[5]))));
-    check("huber", logits(), &target(), |t, x| huber(x, &t.input("target", Shape::batch(&[5])), 0.7));
+    check("mse", logits(), &target(), |t, x| mse(x, &t.input("target", [5])));
+    check("huber", logits(), &target(), |t, x| huber(x, &t.input("target", [5]), 0.7));
     let far = Tensor::full([1, 1], 3.0);
     let zero = [("target", Value::from(Tensor::zeros([1, 1])))];
-    let loss = |delta: f32| {
-        check("far", far.clone(), &zero, move |t, x| huber(x, &t.input("target", Shape::batch(&[1])), delta))
-    };
+    let loss = |delta: f32| check("far", far.clone(), &zero, move |t, x| huber(x, &t.input("target", [1]), delta));
     assert_eq!((loss(1.0), loss(10.0)), (2.5, 4.5));
 }
 
@@ -129,7 +124,7 @@ fn settings_and_shapes_are_checked() {
     assert_eq!(error(&|t: &Trace| huber(&t.output(), &t.output(), 0.0)), "(Huber): delta = 0 is not positive");
     assert!(error(&|t: &Trace| mse(&t.output(), &t.output().mean())).starts_with("(MeanSquaredError): shapes differ"));
     assert_eq!(
-        error(&|t: &Trace| softmax_cross_entropy(&t.output(), &t.input("y", Shape::batch(&[])))),
+        error(&|t: &Trace| softmax_cross_entropy(&t.output(), &t.input("y", []))),
         "(SoftmaxCrossEntropy): expected u32, got f32 from input \"y\""
     );
 }

@@ -31,6 +31,21 @@ impl BatchSource for Loader {
     }
 }
 
+/// What is borrowed, of whatever size: a slice of batches goes to [`Trainer::run`](crate::Trainer::run) as `Some(&slice)`.
+impl<S: BatchSource + ?Sized> BatchSource for &S {
+    fn batches(&self) -> usize {
+        (**self).batches()
+    }
+
+    fn samples(&self) -> usize {
+        (**self).samples()
+    }
+
+    fn epoch_from(&self, epoch: u64, first: usize) -> Box<dyn Iterator<Item = Result<Batch>> + '_> {
+        (**self).epoch_from(epoch, first)
+    }
+}
+
 /// Batches in memory, the same in every epoch.
 impl BatchSource for [Batch] {
     fn batches(&self) -> usize {

@@ -11,22 +11,26 @@ use ocelli_kernels::gemm::{Matrix, MatrixMut, Order, PackedMatrix, gemm, gemm_pa
 /// `[m, k]·[k, n]` → `[m, n]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MatMul {
-    a: Orientation,
-    b: Orientation,
+    pub(super) a: Orientation,
+    pub(super) b: Orientation,
 }
 
+/// How a factor of a product of matrices is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Orientation {
+pub enum Orientation {
+    /// As it is.
     AsIs,
+    /// With rows and columns exchanged; nothing is moved.
     Transposed,
 }
 use Orientation::{AsIs, Transposed};
 
 impl Orientation {
-    fn flipped(self) -> Orientation {
+    pub(super) fn flipped(self) -> Orientation {
         if self == AsIs { Transposed } else { AsIs }
     }
 
+    /// Rows and columns of the factor that is stored with this shape.
     fn sizes(self, shape: &Shape) -> (Dim, Dim) {
         let dims = shape.dims();
         if self == AsIs { (dims[0], dims[1]) } else { (dims[1], dims[0]) }
@@ -37,7 +41,7 @@ impl Orientation {
         if self == AsIs { matrix } else { matrix.transposed() }
     }
 
-    fn order(self) -> Order {
+    pub(super) fn order(self) -> Order {
         if self == AsIs { Order::RowMajor } else { Order::ColumnMajor }
     }
 }
@@ -183,13 +187,5 @@ impl Product for LinearOp {
             }
         }
         Ok(())
-    }
-}
-
-impl Node {
-    /// The product of two matrices, `[m, k]·[k, n]` → `[m, n]`.
-    #[track_caller]
-    pub fn matmul(&self, other: &Node) -> Node {
-        Node::call(MatMul { a: AsIs, b: AsIs }, &[self, other])
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{batch_of, build, input};
 use crate::{
-    Batch, Constant, Mode, Model, Node, Shape, Tensor, Wrt,
+    Batch, Constant, Mode, Model, Node, Tensor, Wrt,
     ops::{BatchNormOp, BatchNormParameters},
 };
 
@@ -105,7 +105,7 @@ fn a_frozen_layer_is_in_inference_mode() {
 fn a_shared_layer_moves_its_statistics_twice() {
     let shared = crate::Shared::new("bn", crate::func(batch_norm));
     let mut model = Model::trace(0, |t| {
-        let (a, b) = (t.input("a", Shape::batch(&[1])), t.input("b", Shape::batch(&[1])));
+        let (a, b) = (t.input("a", [1]), t.input("b", [1]));
         a.apply("first", &shared) + b.apply("second", &shared)
     })
     .unwrap();

@@ -1,7 +1,7 @@
 //! Paths, shapes, and one right sentence for each mistake.
 
 use super::{build, conv, mistake};
-use crate::{Axis, Constant, Error, Layer, Model, Node, Shape, Shared, Wrt, func};
+use crate::{Axis, Constant, Error, Layer, Model, Node, Shared, Wrt, func};
 
 /// Two convolutions and a sum: needs equal sizes to work.
 struct Block {
@@ -76,7 +76,7 @@ fn a_path_that_is_used_twice_names_both_lines() {
 fn shared_layers_have_one_set_of_parameters() {
     let tower = Shared::new("tower", Block { channels: 3 });
     let model = Model::trace(0, |t| {
-        let (left, right) = (t.input("left", Shape::batch(&[8, 8, 3])), t.input("right", Shape::batch(&[8, 8, 3])));
+        let (left, right) = (t.input("left", [8, 8, 3]), t.input("right", [8, 8, 3]));
         left.apply("l", &tower) - right.apply("r", &tower)
     })
     .unwrap();
@@ -204,4 +204,44 @@ fn rows_of_the_summary_bear_the_name_of_what_they_are() {
     let rows: Vec<_> = model.summary().rows.into_iter().map(|row| (row.path, row.kind)).collect();
     let expected = [("block.only", "Rectifier"), ("block", "Add"), ("block", "Relu"), ("", "Tanh")];
     assert_eq!(rows, expected.map(|(path, kind)| (path.to_string(), kind.to_string())));
+}
+
+#[test]
+fn a_tap_of_an_operation_without_a_name_says_how_to_name_it() {
+    let network = |x: &Node| {
+        let x = x.apply("conv1", func(|x| conv(x, 4))).relu();
+        x.scope("block", |x| x.tanh().relu()).apply("head", Block { channels: 2 }).global_avg_pool()
+    };
+    let model = build(network, &[9, 9, 1]);
+    let names = "block, conv1, head, head.conv, input, output";
+    let cases = [
+        ("relu", "a Relu has no name; `.named(\"relu\")` behind it calls it \"relu\""),
+        ("relu_1", "a Relu has no name; `.named(\"relu_1\")` behind it calls it \"relu_1\""),
+        ("block.Tanh2", "a Tanh in \"block\" has no name; `.named(\"Tanh2\")` behind it calls it \"block.Tanh2\""),
+        // The last operation of a layer has the name of the layer.
+        ("block.relu", "the Relu in \"block\" is called \"block\""),
+        ("head.relu", "the Relu in \"head\" is called \"head\""),
+        // Of another kind, but in a layer that there is.
+        ("block.middle", "a Tanh in \"block\" has no name; `.named(\"middle\")` behind it calls it \"block.middle\""),
+    ];
+    for (name, advice) in cases {
+        let error = model.objective(|t| t.tap(name).mean()).unwrap_err().to_string();
+        assert_eq!(error, format!("(tap): nothing is called \"{name}\"; there are: {names}; {advice}"));
+        let error = model.plan(1, &[name]).unwrap_err().to_string();
+        assert_eq!(error, format!("nothing is called \"{name}\"; there are: {names}; {advice}"));
+    }
+    let error = model.plan(1, &["conv7"]).unwrap_err().to_string();
+    assert_eq!(error, format!("nothing is called \"conv7\"; there are: {names}"));
+}
+
+#[test]
+fn inputs_are_written_as_samples_wherever_they_are_made() {
+    let shape = |model: &Model| model.graph().values[0].shape.to_string();
+    let built = Model::build(|x| x.relu(), [4], 0).unwrap();
+    let traced = Model::trace(0, |t| t.input("input", [4]).relu()).unwrap();
+    assert_eq!([shape(&built), shape(&traced)], ["[N, 4]"; 2]);
+    let again = Model::build(|x| x + x.trace().input("input", [4]), [4], 0);
+    assert!(again.is_ok(), "the same input is the same node");
+    let fixed = Model::trace(0, |t| t.input_of_shape("scale", [4]).relu()).unwrap();
+    assert_eq!(shape(&fixed), "[4]");
 }

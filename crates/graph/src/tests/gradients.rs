@@ -1,7 +1,7 @@
 //! Every backward rule against central differences.
 
 use super::{batch_of, conv, input};
-use crate::ops::{BatchNormOp, BatchNormParameters, ConvTranspose2dOp, GroupNormOp};
+use crate::ops::{BatchNormOp, BatchNormParameters, ConvTranspose2dOp, GroupNormOp, Interpolation};
 use crate::{Axis, Batch, Constant, Dim, Fault, Mode, Model, Node, Op, Operands, Shape, Tensor, Wrt};
 use ocelli_kernels::{
     conv::{Conv2dSettings, Padding},
@@ -120,12 +120,79 @@ fn reductions_and_shapes() {
     check("split_batch", |x| Node::concat(&[x, &x.tanh()], Axis::N).split_batch(1, 2), &[2, 3]);
     check("slice", |x| x.slice(Axis::C, 1..3) * x.slice(Axis::C, 0..2), &[2, 2, 2, 4]);
     check("slice rows", |x| x.slice(Axis::H, 1..3), &[2, 4, 2, 2]);
+    check("sum_keeping", |x| x * x.sum_keeping(&[Axis::C]), &[2, 2, 2, 3]);
+    check("mean_keeping", |x| x - x.mean_keeping(&[Axis::N, Axis::H]), &[2, 3, 2, 2]);
+    for axis in 1..=3 {
+        check("stack", |x| Node::stack(&[x, &x.tanh(), x], Axis::Index(axis)).square(), &[2, 3, 2]);
+        check("concat", |x| Node::concat(&[&x.tanh(), x], Axis::Index(axis - 1)).square(), &[2, 3, 2]);
+    }
+}
+
+/// Numbers at regular distances in a drawn order, none near another or near 0: no step of the differences crosses a kink.
+fn apart(shape: &[usize]) -> Tensor {
+    let count: usize = shape.iter().product();
+    let mut place = 0;
+    Tensor::from_fn(shape, |_| {
+        place += 1;
+        ((place * 7 % count) as f32 - count as f32 / 2.0 + 0.3) * 0.08
+    })
+}
+
+#[test]
+fn extrema_bounds_and_masks() {
+    let x = apart(&[3, 2, 4]);
+    check_with("maximum", |x| x.maximum(0.0), x.clone());
+    check_with("minimum of parts", |x| x.slice(Axis::C, 0..2).minimum(x.slice(Axis::C, 2..4)), x.clone());
+    check_with("maximum with broadcasting", |x| x.maximum(x.slice(Axis::C, 1..2).scale(0.5)), x.clone());
+    check_with("clamp", |x| x.clamp(-0.36, 0.44).square(), x.clone());
+    check_with("greater", |x| x * x.greater(0.0), x.clone());
+    check_with("less", |x| x.square() * x.less(x.slice(Axis::C, 0..1)), x);
+}
+
+#[test]
+fn rows_of_norm_one() {
+    check("l2_normalised", |x| x.l2_normalised(1e-6), &[4, 5]);
+    check("l2_normalised pixels", |x| x.l2_normalised(1e-6).tanh(), &[2, 2, 2, 3]);
+    // Its rows are all shorter than that.
+    check("l2_normalised below epsilon", |x| x.l2_normalised(4.0), &[3, 4]);
+}
+
+#[test]
+fn pictures_of_another_size() {
+    for interpolation in [Interpolation::Nearest, Interpolation::Bilinear] {
+        check("upsample", |x| x.upsample(2, interpolation).square(), &[2, 2, 3, 2]);
+        check("resized", |x| x.resized([5, 2], interpolation).square(), &[2, 3, 4, 2]);
+        check(
+            "upsample in a sum",
+            |x| x.upsample(3, interpolation).sum_over(&[Axis::H]) + x.tanh().mean(),
+            &[2, 2, 1, 3],
+        );
+    }
 }
 
 #[test]
 fn products() {
     let weight = |x: &Node, shape: [usize; 2]| x.trace().parameter("w", shape, crate::initial::tests::Ramp);
     check("matmul", |x| x.matmul(&weight(x, [4, 3])), &[3, 4]);
+    let factor = |x: &Node, name: &str, shape: &[usize]| x.trace().parameter(name, shape, crate::initial::tests::Ramp);
+    check("matmul_transposed", |x| x.matmul_transposed(&factor(x, "w", &[3, 4])), &[3, 4]);
+    check("transposed_matmul", |x| x.transposed_matmul(x), &[3, 4]);
+    check(
+        "transposed_matmul of parameters",
+        |x| x.matmul(&factor(x, "v", &[2, 4]).transposed_matmul(&factor(x, "w", &[2, 3]))),
+        &[3, 4],
+    );
+    check("matmul of samples", |x| x.matmul(&x.tanh().reshape([3, 2])), &[2, 2, 3]);
+    check("matmul_transposed of samples", |x| x.matmul_transposed(&x.tanh()), &[2, 2, 3]);
+    check("transposed_matmul of samples", |x| x.transposed_matmul(&x.tanh()), &[2, 2, 2, 3]);
+    check("matmul by one matrix", |x| x.matmul(&factor(x, "w", &[3, 2])), &[2, 2, 2, 3]);
+    check("matmul_transposed by one matrix", |x| x.matmul_transposed(&factor(x, "w", &[2, 3])), &[2, 2, 3]);
+    check("transposed_matmul by one matrix", |x| x.transposed_matmul(&factor(x, "w", &[2, 3])), &[3, 2, 3]);
+    check("matmul of one matrix", |x| factor(x, "w", &[4, 2]).matmul(x), &[2, 2, 3]);
+    check("matmul_transposed of one matrix", |x| factor(x, "w", &[4, 3]).matmul_transposed(x), &[2, 2, 3]);
+    check("transposed_matmul of one matrix", |x| factor(x, "w", &[2, 4]).transposed_matmul(x), &[2, 3, 2, 3]);
+    check("gram", |x| x.gram().scale(8.0), &[2, 2, 3, 3]);
+    check("gram in a sum", |x| x.gram().sum_over(&[Axis::Index(1)]).scale(4.0) + x.global_avg_pool(), &[2, 2, 2, 3]);
     check(
         "linear",
         |x| {

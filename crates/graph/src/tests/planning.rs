@@ -1,7 +1,7 @@
 //! Memory: what is shared, what is promised, and that none of it changes a number.
 
 use super::{batch_of, build, conv, input};
-use crate::{Axis, Constant, Mode, Model, Node, Shape, Wrt};
+use crate::{Axis, Constant, Mode, Model, Node, Wrt};
 use ocelli_kernels::pool::{CountPadding, PoolSettings};
 
 /// Convolutions, branches, pools, a residual connection and a product: something for every pass.
@@ -141,7 +141,7 @@ fn states_follow_their_updates() {
     };
     let shared = crate::Shared::new("norm", crate::func(running));
     let mut model = Model::trace(0, |t| {
-        let (a, b) = (t.input("a", Shape::batch(&[2])), t.input("b", Shape::batch(&[2])));
+        let (a, b) = (t.input("a", [2]), t.input("b", [2]));
         let w = t.parameter("w", [2], Constant(1.0));
         (a.apply("first", &shared) + b.apply("second", &shared)) * w
     })

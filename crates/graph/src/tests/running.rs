@@ -1,7 +1,7 @@
 //! Running: batches of any size, threads, and what is refused.
 
 use super::{batch_of, build, conv, input};
-use crate::{Batch, Constant, Error, Model, Node, Shape, Tensor};
+use crate::{Batch, Constant, Error, Model, Node, Tensor};
 use std::sync::Arc;
 
 fn network(x: &Node) -> Node {
@@ -63,10 +63,8 @@ fn a_model_runs_between_steps() {
 
 #[test]
 fn inputs_that_do_not_fit_are_named() {
-    let model = Model::trace(0, |t| {
-        t.input("left", Shape::batch(&[4, 3])) + t.input("right", Shape::batch(&[4, 3])).mean_over(&[crate::Axis::N])
-    })
-    .unwrap();
+    let model =
+        Model::trace(0, |t| t.input("left", [4, 3]) + t.input("right", [4, 3]).mean_over(&[crate::Axis::N])).unwrap();
     let error = |batch: Batch| model.run(&batch, &["output"]).unwrap_err().to_string();
     let good = || Tensor::zeros([2, 4, 3]);
     assert_eq!(error(Batch::new().with("left", good())), "input \"right\" is missing from the batch, which holds left");

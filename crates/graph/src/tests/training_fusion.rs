@@ -2,7 +2,7 @@
 
 use super::{batch_of, build, conv};
 use crate::{
-    Constant, Mode, Model, Node, Shape, Trace, Wrt,
+    Constant, Mode, Model, Node, Trace, Wrt,
     ops::{BatchNormOp, BatchNormParameters},
 };
 
@@ -175,7 +175,7 @@ fn a_chain_of_statistics_keeps_its_order() {
     let shared = || crate::Shared::new("bn", crate::func(batch_norm));
     let network = |t: &Trace| {
         let shared = shared();
-        let (a, b) = (t.input("a", Shape::batch(&[3])), t.input("b", Shape::batch(&[3])));
+        let (a, b) = (t.input("a", [3]), t.input("b", [3]));
         let (y, z) = (a.apply("first", &shared), b.apply("second", &shared));
         (z.tanh() + y).relu()
     };

@@ -6,6 +6,7 @@
 mod activations;
 mod arithmetic;
 pub(crate) mod chunks;
+mod clamp;
 mod gates;
 mod reference;
 pub(crate) mod stores;
@@ -21,6 +22,7 @@ use ocelli_simd::{
 use activations::*;
 use arithmetic::*;
 use chunks::{CHUNK, in_pieces};
+pub use clamp::{Bounds, clamp, clamp_backward};
 use gates::*;
 pub use reference::{derivative, value};
 use stores::stores_for;

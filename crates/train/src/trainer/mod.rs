@@ -210,19 +210,19 @@ impl Trainer {
         folder.as_ref().join("checkpoint.ocelli")
     }
 
-    /// Trains. `loss` is described twice, for training and for validation.
+    /// Trains. `loss` is described twice, for training and for validation: `Some(&loader)`, or `None` for none.
     ///
     /// # Errors
     /// Whatever model, data, optimiser or files refuse, with the batch where it is about one. [`Error::BrokenState`] if an
     /// update left the model or the optimiser with NaN or infinity, [`Error::FolderInUse`] if another run writes into the
     /// folder, [`Error::Setting`] if there are no batches to train on or to validate with. What was written until then stays.
-    pub fn run<S: BatchSource + ?Sized, V: BatchSource + ?Sized>(
+    pub fn run<S: BatchSource + ?Sized>(
         &self,
         model: &mut Model,
         loss: impl Fn(&Trace) -> Node,
         optimizer: &mut dyn Optimizer,
         train: &S,
-        validation: Option<&V>,
+        validation: Option<&dyn BatchSource>,
     ) -> Result<Report> {
         if train.batches() == 0 {
             return Err(Error::Setting("there are no batches to train on".into()));

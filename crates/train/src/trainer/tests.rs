@@ -28,7 +28,7 @@ impl ocelli_graph::Initializer for Noise {
 }
 
 fn loss(t: &Trace) -> Node {
-    (t.output() - t.input("target", ocelli_graph::Shape::batch(&[3]))).square().mean()
+    (t.output() - t.input("target", [3])).square().mean()
 }
 
 /// Batches that depend on the epoch; may trigger an interrupt before one of them.
@@ -252,11 +252,11 @@ fn resuming_with_other_batches_is_refused() {
     let base = |n| Trainer::new(n).folder(folder.path()).progress(Progress::Silent).resume();
     let report = base(2)
         .interrupt(interrupt.clone())
-        .run(&mut model(), loss, &mut Sgd::new(0.01), &source(&interrupt, Some(3)), None::<&Source>)
+        .run(&mut model(), loss, &mut Sgd::new(0.01), &source(&interrupt, Some(3)), None)
         .unwrap();
     assert_eq!(report.outcome, Outcome::Interrupted);
     let fewer = Fewer(source(&Interrupt::new(), None));
-    assert!(base(2).run(&mut model(), loss, &mut Sgd::new(0.01), &fewer, None::<&Source>).is_err());
+    assert!(base(2).run(&mut model(), loss, &mut Sgd::new(0.01), &fewer, None).is_err());
 }
 
 #[test]
@@ -264,11 +264,11 @@ fn a_validation_without_batches_is_an_error() {
     let train = source(&Interrupt::new(), None);
     let trainer = Trainer::new(2).progress(Progress::Silent);
     let none: &[Batch] = &[];
-    let error = trainer.run(&mut model(), loss, &mut Sgd::new(0.01), &train, Some(none)).unwrap_err().to_string();
+    let error = trainer.run(&mut model(), loss, &mut Sgd::new(0.01), &train, Some(&none)).unwrap_err().to_string();
     assert_eq!(error, "there are no batches to validate with; a run without validation says None");
     let error = crate::evaluate(&model(), loss, none, Prediction::Largest).unwrap_err().to_string();
     assert_eq!(error, "there are no batches to evaluate");
-    let report = trainer.run(&mut model(), loss, &mut Sgd::new(0.01), &train, None::<&Source>).unwrap();
+    let report = trainer.run(&mut model(), loss, &mut Sgd::new(0.01), &train, None).unwrap();
     assert!(report.history.len() == 2 && report.history.iter().all(|record| record.validation.is_none()));
 }
 
@@ -305,9 +305,7 @@ fn slow_but_steady_progress_is_progress() {
 fn a_group_without_parameters_is_refused() {
     let train = source(&Interrupt::new(), None);
     let mut sgd = Sgd::new(0.1).group(crate::Group::new("*.biass").rate(0.0));
-    assert!(
-        Trainer::new(1).progress(Progress::Silent).run(&mut model(), loss, &mut sgd, &train, None::<&Source>).is_err()
-    );
+    assert!(Trainer::new(1).progress(Progress::Silent).run(&mut model(), loss, &mut sgd, &train, None).is_err());
 }
 
 #[test]
@@ -321,7 +319,7 @@ fn resuming_with_another_seed_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let train = source(&Interrupt::new(), None);
     let base = |n| Trainer::new(n).folder(folder.path()).progress(Progress::Silent).resume();
-    base(1).run(&mut model(), loss, &mut Sgd::new(0.01), &train, None::<&Source>).unwrap();
+    base(1).run(&mut model(), loss, &mut Sgd::new(0.01), &train, None).unwrap();
     let mut other = Model::build(network, [4], 77).unwrap();
-    assert!(base(2).run(&mut other, loss, &mut Sgd::new(0.01), &train, None::<&Source>).is_err());
+    assert!(base(2).run(&mut other, loss, &mut Sgd::new(0.01), &train, None).is_err());
 }

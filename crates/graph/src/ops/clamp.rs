@@ -1,0 +1,83 @@
+//! Values kept within bounds.
+
+use super::{equal, same_shape};
+use crate::{Fault, Grads, Node, Op, Operands, Shape};
+use ocelli_kernels::elementwise::{self, Bounds};
+
+/// `min(max(x, low), high)`. Backward keeps the operand; the gradient passes where it is within the bounds or on one of
+/// them, as in PyTorch.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Clamp {
+    /// The smallest result; −∞ where there is no bound.
+    pub low: f32,
+    /// The largest result; ∞ where there is no bound.
+    pub high: f32,
+}
+
+/// Operands: `dy`, `x`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct ClampBackward(Clamp);
+
+impl Clamp {
+    fn bounds(&self) -> Result<Bounds, Fault> {
+        let Clamp { low, high } = *self;
+        Bounds::new(low, high).ok_or_else(|| Fault::Setting(format!("there is no number from {low} to {high}")))
+    }
+}
+
+impl Op for Clamp {
+    fn is_same(&self, other: &dyn Op) -> bool {
+        equal(self, other)
+    }
+
+    fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        self.bounds()?;
+        same_shape(x)
+    }
+
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let x = k.source(0);
+        elementwise::clamp(self.bounds()?, x, k.output(0));
+        Ok(())
+    }
+
+    fn in_place(&self) -> Option<usize> {
+        Some(0)
+    }
+
+    fn backward(&self, g: &Grads<'_>) -> Vec<Option<Node>> {
+        vec![Some(Node::call(ClampBackward(*self), &[g.dy(), g.x(0)]))]
+    }
+}
+
+impl Op for ClampBackward {
+    fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        same_shape(x)
+    }
+
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let (dy, x) = (k.source(0), k.input(1));
+        elementwise::clamp_backward(self.0.bounds()?, x, dy, k.output(0));
+        Ok(())
+    }
+
+    fn in_place(&self) -> Option<usize> {
+        Some(0)
+    }
+}
+
+impl Node {
+    /// Each number, or the bound that it is beyond. The gradient is 1 within the bounds and on them, and 0 beyond.
+    ///
+    /// ```
+    /// use ocelli_graph::{Model, Tensor};
+    /// let model = Model::build(|x| x.clamp(0.0, 6.0), [3], 0)?; // ReLU6
+    /// let y = model.predict(&Tensor::from_vec([1, 3], vec![-1.0, 4.0, 7.0])?)?;
+    /// assert_eq!(y.data(), [0.0, 4.0, 6.0]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[track_caller]
+    pub fn clamp(&self, low: f32, high: f32) -> Node {
+        Node::call(Clamp { low, high }, &[self])
+    }
+}

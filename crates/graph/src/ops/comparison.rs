@@ -1,0 +1,84 @@
+//! Comparisons as masks of ones and zeros.
+
+use super::{Arithmetic, NodeOrNumber, equal};
+use crate::{Fault, Grads, Node, Op, Operands, Shape};
+use ocelli_kernels::broadcast::{
+    Broadcast,
+    compare::{self, compare},
+};
+
+/// 1 where a comparison of two values is true and 0 elsewhere, with shapes that go together as those of
+/// [`Arithmetic`](super::Arithmetic). With NaN all are false but "not equal".
+///
+/// No gradient passes: the result does not change where the operands change a little.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Comparison(
+    /// Which comparison.
+    pub compare::Comparison,
+);
+
+impl Op for Comparison {
+    fn is_same(&self, other: &dyn Op) -> bool {
+        equal(self, other)
+    }
+
+    fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        Arithmetic::Add.infer(x)
+    }
+
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let geometry = Broadcast::new(k.shape(0), k.shape(1)).ok_or(Fault::Unequal { left: 0, right: 1 })?;
+        let (a, b) = (k.source(0), k.source(1));
+        compare(self.0, &geometry, a, b, k.output(0));
+        Ok(())
+    }
+
+    fn in_place(&self) -> Option<usize> {
+        Some(0)
+    }
+
+    fn backward(&self, _: &Grads<'_>) -> Vec<Option<Node>> {
+        vec![None, None]
+    }
+
+    fn kind(&self) -> String {
+        format!("{:?}", self.0)
+    }
+}
+
+macro_rules! comparisons {
+    ($($(#[$doc:meta])* $name:ident = $comparison:ident;)*) => {
+        impl Node { $(
+            $(#[$doc])*
+            #[track_caller]
+            pub fn $name(&self, other: impl NodeOrNumber) -> Node {
+                Node::call(Comparison(compare::Comparison::$comparison), &[self, &other.beside(self)])
+            }
+        )* }
+    };
+}
+
+comparisons! {
+    /// 1 where this is greater than another value or number, 0 elsewhere; with broadcasting and without a gradient.
+    ///
+    /// ```
+    /// use ocelli_graph::{Model, Tensor};
+    /// let model = Model::build(|x| x * x.greater(0.5), [3], 0)?;
+    /// let y = model.predict(&Tensor::from_vec([1, 3], vec![0.25, 0.5, 2.0])?)?;
+    /// assert_eq!(y.data(), [0.0, 0.0, 2.0]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    greater = Greater;
+    /// 1 where this is greater than another value or number or equal to it, 0 elsewhere; with broadcasting and without a
+    /// gradient.
+    greater_or_equal = GreaterOrEqual;
+    /// 1 where this is less than another value or number, 0 elsewhere; with broadcasting and without a gradient.
+    less = Less;
+    /// 1 where this is less than another value or number or equal to it, 0 elsewhere; with broadcasting and without a
+    /// gradient.
+    less_or_equal = LessOrEqual;
+    /// 1 where this is equal to another value or number, 0 elsewhere; with broadcasting and without a gradient.
+    equal = Equal;
+    /// 1 where this differs from another value or number, 0 elsewhere; with broadcasting and without a gradient.
+    not_equal = NotEqual;
+}

@@ -1,0 +1,93 @@
+//! The larger and the smaller of two values.
+
+use super::{Arithmetic, NodeOrNumber, equal};
+use crate::{Fault, Grads, Node, Op, Operands, Shape};
+use ocelli_kernels::broadcast::{
+    Broadcast,
+    compare::{self, extremum, extremum_share},
+};
+
+/// `max(a, b)` or `min(a, b)`, with shapes that go together as those of [`Arithmetic`](super::Arithmetic). NaN where either
+/// is NaN.
+///
+/// Backward keeps both operands. The gradient goes to the operand that is the result, and half of it to each where they are
+/// equal, as in PyTorch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extremum(
+    /// Which of the two.
+    pub compare::Extremum,
+);
+
+/// The share of the gradient that goes to the first operand: 1, ½ or 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct ExtremumShare(compare::Extremum);
+
+impl Op for Extremum {
+    fn is_same(&self, other: &dyn Op) -> bool {
+        equal(self, other)
+    }
+
+    fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        Arithmetic::Add.infer(x)
+    }
+
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let geometry = Broadcast::new(k.shape(0), k.shape(1)).ok_or(Fault::Unequal { left: 0, right: 1 })?;
+        let (a, b) = (k.source(0), k.source(1));
+        extremum(self.0, &geometry, a, b, k.output(0));
+        Ok(())
+    }
+
+    fn in_place(&self) -> Option<usize> {
+        Some(0)
+    }
+
+    fn backward(&self, g: &Grads<'_>) -> Vec<Option<Node>> {
+        let (a, b, dy) = (g.x(0), g.x(1), g.dy());
+        let share = Node::call(ExtremumShare(self.0), &[a, b]);
+        let da = g.want(0, || (dy * &share).sum_to(&a.shape()));
+        let db = g.want(1, || (dy * (1.0 - &share)).sum_to(&b.shape()));
+        vec![da, db]
+    }
+
+    fn kind(&self) -> String {
+        format!("{:?}", self.0)
+    }
+}
+
+impl Op for ExtremumShare {
+    fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        Extremum(self.0).infer(x)
+    }
+
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let geometry = Broadcast::new(k.shape(0), k.shape(1)).ok_or(Fault::Unequal { left: 0, right: 1 })?;
+        let (a, b) = (k.source(0), k.source(1));
+        extremum_share(self.0, &geometry, a, b, k.output(0));
+        Ok(())
+    }
+}
+
+impl Node {
+    /// The larger of this and another value or number, with broadcasting. Where they are equal, each gets half of the
+    /// gradient.
+    ///
+    /// ```
+    /// use ocelli_graph::{Model, Tensor};
+    /// let model = Model::build(|x| x.maximum(x.square()).maximum(0.5), [3], 0)?;
+    /// let y = model.predict(&Tensor::from_vec([1, 3], vec![-2.0, 0.1, 0.75])?)?;
+    /// assert_eq!(y.data(), [4.0, 0.5, 0.75]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[track_caller]
+    pub fn maximum(&self, other: impl NodeOrNumber) -> Node {
+        Node::call(Extremum(compare::Extremum::Maximum), &[self, &other.beside(self)])
+    }
+
+    /// The smaller of this and another value or number, with broadcasting. Where they are equal, each gets half of the
+    /// gradient.
+    #[track_caller]
+    pub fn minimum(&self, other: impl NodeOrNumber) -> Node {
+        Node::call(Extremum(compare::Extremum::Minimum), &[self, &other.beside(self)])
+    }
+}

@@ -1,0 +1,37 @@
+//! Sums and means whose axes stay, with size 1.
+
+use super::Reshape;
+use crate::{Axis, Dim, Node, Shape};
+
+impl Node {
+    /// The sum over some axes, which stay with size 1, so that it goes with what was summed: `x / x.sum_keeping(&[Axis::C])`.
+    /// Over the batch there is one result for all samples, `[1, …]`.
+    ///
+    /// ```
+    /// use ocelli_graph::{Axis, Model};
+    /// let model = Model::build(|x| x.sum_keeping(&[Axis::H, Axis::W]), [8, 8, 3], 0)?;
+    /// let output = model.graph().find("output").unwrap();
+    /// assert_eq!(model.graph().values[output].shape.to_string(), "[N, 1, 1, 3]");
+    /// # Ok::<(), ocelli_graph::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn sum_keeping(&self, axes: &[Axis]) -> Node {
+        self.keeping(axes, self.sum_over(axes))
+    }
+
+    /// The mean over some axes, which stay with size 1.
+    #[track_caller]
+    pub fn mean_keeping(&self, axes: &[Axis]) -> Node {
+        self.keeping(axes, self.mean_over(axes))
+    }
+
+    /// What was reduced over `axes` of this, with those axes: the same numbers under another shape.
+    #[track_caller]
+    fn keeping(&self, axes: &[Axis], reduced: Node) -> Node {
+        let mut dims = self.shape().dims().to_vec();
+        for axis in axes.iter().filter_map(|axis| axis.index(dims.len())).collect::<Vec<_>>() {
+            dims[axis] = Dim::Fixed(1);
+        }
+        Node::call(Reshape { shape: Shape::new(dims) }, &[&reduced])
+    }
+}

@@ -1,0 +1,119 @@
+//! Pictures at another size.
+
+use super::{equal, expect_rank, four};
+use crate::{Dim, Fault, Grads, Node, Op, Operands, Reach, Shape};
+use ocelli_kernels::interpolate::{Interpolation, InterpolationGeometry, interpolate_backward, interpolate_forward};
+use ocelli_tensor::Size;
+
+/// A picture at another size, each pixel the nearest one or one between four. Both pictures cover the same area, as
+/// PyTorch's `interpolate` has it with `align_corners=False`.
+///
+/// # Shapes
+/// `[N, H, W, C]` → `[N, H', W', C]`.
+///
+/// Backward keeps nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Interpolate {
+    /// How a pixel is found.
+    pub interpolation: Interpolation,
+    /// Height and width of the result.
+    pub size: [usize; 2],
+}
+
+/// The adjoint of [`Interpolate`] for a picture of this shape. Operand: `dy`.
+#[derive(Debug, Clone, PartialEq)]
+struct InterpolateBackward {
+    interpolate: Interpolate,
+    shape: Shape,
+}
+
+impl Interpolate {
+    fn geometry(&self, sizes: &[usize]) -> Result<InterpolationGeometry, Fault> {
+        let geometry = InterpolationGeometry::new(self.interpolation, four(sizes), self.size);
+        geometry.map_err(|error| Fault::Setting(error.to_string()))
+    }
+}
+
+impl Op for Interpolate {
+    fn is_same(&self, other: &dyn Op) -> bool {
+        equal(self, other)
+    }
+
+    fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        expect_rank(x, 0, 4, "[N, H, W, C]")?;
+        self.geometry(&x[0].at(1))?;
+        let (dims, [height, width]) = (x[0].dims(), self.size);
+        Ok(vec![Shape::new([dims[0], Dim::Fixed(height), Dim::Fixed(width), dims[3]])])
+    }
+
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let (geometry, x) = (self.geometry(k.shape(0))?, k.input(0));
+        interpolate_forward(&geometry, x, k.output(0));
+        Ok(())
+    }
+
+    /// The most pixels of `x` that one of the result is between. Their distance is taken for a whole number of pixels.
+    fn reach(&self, x: &[&Shape]) -> Reach {
+        let [_, height, width, _] = four(&x[0].at(1));
+        let pixels = if self.interpolation == Interpolation::Nearest { 1 } else { 2 };
+        let stride = [(height, self.size[0]), (width, self.size[1])].map(|(from, to)| (from / to.max(1)).max(1));
+        Reach::Window { size: [pixels.min(height), pixels.min(width)], stride }
+    }
+
+    fn backward(&self, g: &Grads<'_>) -> Vec<Option<Node>> {
+        let backward = InterpolateBackward { interpolate: *self, shape: g.x(0).shape() };
+        vec![Some(Node::call(backward, &[g.dy()]))]
+    }
+}
+
+impl Op for InterpolateBackward {
+    fn is_same(&self, other: &dyn Op) -> bool {
+        equal(self, other)
+    }
+
+    fn infer(&self, _: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        Ok(vec![self.shape.clone()])
+    }
+
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let (geometry, accumulate) = (self.interpolate.geometry(k.output_shape(0))?, k.accumulate());
+        let dy = k.input(0);
+        interpolate_backward(&geometry, dy, k.output(0), accumulate);
+        Ok(())
+    }
+
+    fn accumulates(&self) -> bool {
+        true
+    }
+}
+
+impl Node {
+    /// Pictures with `factor` times as many pixels in each direction: `[N, H, W, C]` → `[N, factor·H, factor·W, C]`.
+    ///
+    /// ```
+    /// use ocelli_graph::{Model, Tensor, ops::Interpolation};
+    /// let model = Model::build(|x| x.upsample(2, Interpolation::Bilinear), [1, 2, 1], 0)?;
+    /// let y = model.predict(&Tensor::from_vec([1, 1, 2, 1], vec![0.0, 4.0])?)?;
+    /// assert_eq!(y.shape(), [1, 2, 4, 1]);
+    /// assert_eq!(y.data()[..4], [0.0, 1.0, 3.0, 4.0]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[track_caller]
+    pub fn upsample(&self, factor: usize, interpolation: Interpolation) -> Node {
+        let shape = self.shape();
+        let sizes = [shape.dims().get(1), shape.dims().get(2)].map(|dim| dim.and_then(|dim| dim.fixed()));
+        match sizes.map(|size| (Size::from(size.unwrap_or(1)) * factor).get()) {
+            [Some(height), Some(width)] => self.resized([height, width], interpolation),
+            _ => {
+                self.trace().fail("Interpolate", format!("{shape} enlarged {factor} times overflows the address space"))
+            }
+        }
+    }
+
+    /// Pictures of another height and width: `[N, H, W, C]` → `[N, height, width, C]`. See [`Interpolation`] for what a
+    /// smaller picture is made of.
+    #[track_caller]
+    pub fn resized(&self, [height, width]: [usize; 2], interpolation: Interpolation) -> Node {
+        Node::call(Interpolate { interpolation, size: [height, width] }, &[self])
+    }
+}
