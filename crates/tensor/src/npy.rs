@@ -1,7 +1,7 @@
 //! NumPy's `.npy` files, format version 1.0 to 3.0, for `f32` and `u32` in either byte order of writers in common use
 //! (little-endian), C order.
 
-use crate::{Element, Error, Result, ShapeText, Tensor};
+use crate::{Element, Error, Result, ShapeText, Tensor, element_count};
 use std::{
     fs::File,
     io::{BufReader, Read, Write},
@@ -11,8 +11,11 @@ use std::{
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
 /// No header that describes a tensor is longer; a longer one is refused before it is read.
 const MAX_HEADER: usize = 64 << 10;
-/// Data are read in pieces of this many bytes, so that a lying header cannot make us allocate more than the file holds.
-const PIECE: usize = 1 << 20;
+/// Data are read in pieces of at most this many bytes, and of no more than are there already from the second on: a header
+/// that claims much makes us allocate a few times what the file holds.
+const MOST_PIECE: usize = 1 << 20;
+/// The first piece in bytes, and the memory through which a file is read.
+const LEAST_PIECE: usize = 8 << 10;
 
 impl<T: Element> Tensor<T> {
     /// Writes a `.npy` file that `numpy.load` reads.
@@ -59,7 +62,7 @@ impl<T: Element> Tensor<T> {
         let path = path.as_ref();
         let what = path.display().to_string();
         let file = File::open(path).map_err(|source| Error::Io { what: what.clone(), source })?;
-        Tensor::read_npy(BufReader::new(file), &what)
+        Tensor::read_npy(BufReader::with_capacity(LEAST_PIECE, file), &what)
     }
 
     /// Reads the bytes of a `.npy` file; `what` names the source in errors.
@@ -93,20 +96,16 @@ impl<T: Element> Tensor<T> {
         }
         let mut header = vec![0u8; header_len];
         fill(&mut header, "header")?;
-        let header = String::from_utf8_lossy(&header).into_owned();
-        let shape = shape_of::<T>(&header).map_err(wrong)?;
-        let bytes = shape
-            .iter()
-            .try_fold(size_of::<T>(), |product, &size| product.checked_mul(size))
-            .ok_or_else(|| wrong(format!("the shape {} is too large", ShapeText(&shape))))?;
+        let header = std::str::from_utf8(&header).map_err(|_| wrong("its header is no text".into()))?;
+        let shape = shape_of::<T>(header).map_err(wrong)?;
+        let count = element_count(&shape)
+            .ok_or_else(|| wrong(format!("its {} axes hold more numbers than can be addressed", shape.len())))?;
         let mut data: Vec<T> = Vec::new();
-        let mut piece = vec![T::default(); PIECE / size_of::<T>()];
-        let mut left = bytes / size_of::<T>();
-        while left > 0 {
-            let count = left.min(piece.len());
-            fill(bytemuck::cast_slice_mut(&mut piece[..count]), "data")?;
-            data.extend_from_slice(&piece[..count]);
-            left -= count;
+        while data.len() < count {
+            let start = data.len();
+            let piece = (count - start).min(start.clamp(LEAST_PIECE / size_of::<T>(), MOST_PIECE / size_of::<T>()));
+            data.resize(start + piece, T::default());
+            fill(bytemuck::cast_slice_mut(&mut data[start..]), "data")?;
         }
         if cfg!(target_endian = "big") {
             data.iter_mut().for_each(|value| bytemuck::bytes_of_mut(value).reverse());
@@ -114,6 +113,9 @@ impl<T: Element> Tensor<T> {
         Tensor::from_vec(shape, data)
     }
 }
+
+/// More axes than a tensor of any use has; each costs eight bytes for the two that it takes in a header.
+const MOST_AXES: usize = 64;
 
 /// The shape in a header such as `{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }`.
 fn shape_of<T: Element>(header: &str) -> std::result::Result<Vec<usize>, String> {
@@ -126,6 +128,7 @@ fn shape_of<T: Element>(header: &str) -> std::result::Result<Vec<usize>, String>
     };
     let kind = after("descr")?.trim_start_matches('\'').split('\'').next().unwrap_or("");
     if kind != T::NPY {
+        let kind = shortened(kind);
         return Err(format!("holds '{kind}', expected '{}' ({})", T::NPY, T::KIND));
     }
     if !after("fortran_order")?.starts_with("False") {
@@ -134,7 +137,16 @@ fn shape_of<T: Element>(header: &str) -> std::result::Result<Vec<usize>, String>
     let sizes = after("shape")?.strip_prefix('(').and_then(|rest| rest.split_once(')')).map(|(sizes, _)| sizes);
     let sizes = sizes.ok_or("its header has no shape in parentheses")?;
     let numbers = sizes.split(',').map(str::trim).filter(|size| !size.is_empty());
-    numbers.map(|size| size.parse().map_err(|_| format!("\"{size}\" in its shape is not a size"))).collect()
+    if numbers.clone().count() > MOST_AXES {
+        return Err(format!("its shape has more than {MOST_AXES} axes"));
+    }
+    let parse = |size: &str| size.parse().map_err(|_| format!("\"{}\" in its shape is not a size", shortened(size)));
+    numbers.map(parse).collect()
+}
+
+/// The beginning of a text of a file, for messages.
+fn shortened(text: &str) -> String {
+    text.chars().take(40).collect()
 }
 
 #[cfg(test)]
@@ -172,6 +184,19 @@ mod tests {
         assert!(error(&[MAGIC, fortran.as_bytes().split_at(8).1].concat()).starts_with("x.npy: "));
         let lying = String::from_utf8_lossy(&good[8..]).replace("(3,)", "(999999999,)");
         assert!(error(&[&good[..8], lying.as_bytes()].concat()).contains("ends inside"), "a lying shape");
+    }
+
+    #[test]
+    fn a_shape_of_many_axes_or_many_digits_is_refused_in_few_words() {
+        let file = |shape: &str| {
+            let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({shape}), }}\n");
+            [&MAGIC[..], &[1, 0], &(header.len() as u16).to_le_bytes(), header.as_bytes()].concat()
+        };
+        let error = |shape: &str| Tensor::<f32>::read_npy(&file(shape)[..], "x.npy").unwrap_err().to_string();
+        assert_eq!(error(&"1, ".repeat(1000)), "x.npy: its shape has more than 64 axes");
+        assert!(error(&"9".repeat(10_000)).len() < 100);
+        assert_eq!(error("4294967296, 4294967296"), "x.npy: its 2 axes hold more numbers than can be addressed");
+        assert_eq!(error("1000000000"), "x.npy: the file ends inside its data");
     }
 
     #[test]
