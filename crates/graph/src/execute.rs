@@ -1,7 +1,7 @@
 //! The executor: runs a plan's steps over an arena, without allocating.
 
 use crate::{
-    Accumulate, Error, Fault, Key, Parameters, Plan, PlanStep, Result, Scratch, Value,
+    Accumulate, Error, Fault, Key, Parameters, Plan, PlanStep, Result, Scratch, Value, memory,
     operands::{Data, Inputs, Operand, Operands, Output, Outputs},
     plan::Place,
 };
@@ -51,7 +51,7 @@ impl Constants {
         let missing: Vec<usize> = (0..list.len()).filter(|&number| list[number].is_none()).collect();
         if !missing.is_empty() {
             let part = plan.ahead.some(&missing);
-            let mut memory = Arena::new(part.len);
+            let mut memory = memory::arena(part.len)?;
             let feed = Feed { parameters: parameters.values(), inputs: &[], constants: &Constants::default(), key };
             run(&part.steps, plan.scratch(), memory.as_mut_slice(), feed)?;
             let memory = Arc::new(memory);

@@ -30,6 +30,8 @@
 
 #![forbid(unsafe_code)]
 
+mod check_gradients;
+mod contract;
 mod differentiate;
 mod error;
 mod execute;
@@ -37,6 +39,7 @@ mod graph;
 mod inference;
 mod initial;
 mod layer;
+mod memory;
 mod model;
 mod node;
 mod objective;
@@ -50,6 +53,7 @@ mod shape;
 mod summary;
 mod trace;
 
+pub use check_gradients::{GradientError, check_gradients, check_gradients_at};
 pub use differentiate::Grads;
 pub use error::{BuildError, Error, Fault, Result};
 pub use graph::{Call, FeatureLayout, Graph, ParameterRole, ParameterSpec, Source, ValueId, ValueInfo};

@@ -4,7 +4,7 @@ use crate::{
     Batch, Error, Graph, Inference, Layer, Mode, Node, Objective, Parameters, Plan, Precision, Result, Shape, Source,
     Summary, Trace, Value, ValueId, Wrt,
     execute::{Constants, Feed, execute},
-    passes,
+    memory, passes,
     plan::{Location, Planning, Slot, Weights},
 };
 use ocelli_tensor::{Arena, ElementKind, Key, ShapeText, Tensor};
@@ -62,7 +62,7 @@ impl Model {
     /// drawn from `seed` and its own path.
     ///
     /// # Errors
-    /// [`Error::Build`] with the first mistake in the description.
+    /// [`Error::Build`] with the first mistake in the description, [`Error::OutOfMemory`] if there is no room for the parameters.
     pub fn build(network: impl FnOnce(&Node) -> Node, sample: impl AsRef<[usize]>, seed: u64) -> Result<Model> {
         Model::trace(seed, |trace| network(&trace.input("input", Shape::batch(sample.as_ref()))))
     }
@@ -81,7 +81,7 @@ impl Model {
     /// As [`Model::build`].
     pub fn trace(seed: u64, network: impl FnOnce(&Trace) -> Node) -> Result<Model> {
         let graph = described(network)?;
-        let parameters = Parameters::initial(&graph, seed);
+        let parameters = Parameters::initial(&graph, seed)?;
         Ok(Model::from_parts(graph, parameters, seed))
     }
 
@@ -92,7 +92,7 @@ impl Model {
     /// As [`Model::build`].
     pub fn zeroed(layer: impl Layer, sample: impl AsRef<[usize]>) -> Result<Model> {
         let graph = Graph::of(layer, sample)?;
-        let parameters = Parameters::zeros(&graph);
+        let parameters = Parameters::zeros(&graph)?;
         Ok(Model::from_parts(graph, parameters, 0))
     }
 
@@ -198,7 +198,7 @@ impl Model {
     /// The inference plan for `n` samples and the named values. Plans are kept.
     ///
     /// # Errors
-    /// [`Error::Unknown`] for a name that nothing bears, [`Error::TooLarge`].
+    /// [`Error::Unknown`] for a name that nothing bears, [`Error::NoSamples`], [`Error::TooLarge`].
     pub fn plan(&self, n: usize, wanted: &[&str]) -> Result<Arc<Plan>> {
         let ids = find_all(&self.inference, wanted)?;
         self.plan_for(n, ids)
@@ -235,7 +235,7 @@ impl Model {
         let plan = self.plan_for(n, ids.clone())?;
         let inputs = bind(&plan, batch)?;
         let constants = self.constants_of(&plan)?;
-        let mut arena = self.take_arena(plan.arena_len());
+        let mut arena = self.take_arena(plan.arena_len())?;
         let feed = Feed {
             parameters: self.parameters.values(),
             inputs: &inputs,
@@ -297,7 +297,7 @@ impl Model {
     /// The network as it is now, ready to run on `n` samples at a time as often as wanted, without allocating.
     ///
     /// # Errors
-    /// [`Error::TooLarge`].
+    /// [`Error::NoSamples`], [`Error::TooLarge`], and [`Error::OutOfMemory`] if there is no room for a session.
     pub fn inference(&self, n: usize) -> Result<Inference> {
         self.inference_of(n, &["output"])
     }
@@ -305,10 +305,11 @@ impl Model {
     /// The same for values of one's choice.
     ///
     /// # Errors
-    /// [`Error::Unknown`] for a name that nothing bears, [`Error::TooLarge`].
+    /// [`Error::Unknown`] for a name that nothing bears, and as [`Model::inference`].
     pub fn inference_of(&self, n: usize, wanted: &[&str]) -> Result<Inference> {
         let ids = find_all(&self.inference, wanted)?;
         let plan = self.plan_for(n, ids.clone())?;
+        memory::ask_for("the arena of a session", plan.arena_bytes())?;
         let constants = self.constants_of(&plan)?;
         let named = wanted.iter().map(|name| name.to_string()).zip(ids).collect();
         Ok(Inference::new(self, &self.inference, named, plan, constants))
@@ -317,14 +318,14 @@ impl Model {
     /// The network as a table, with memory for `n` samples.
     ///
     /// # Errors
-    /// [`Error::TooLarge`].
+    /// [`Error::NoSamples`], [`Error::TooLarge`].
     pub fn summary_for(&self, n: usize) -> Result<Summary> {
-        Summary::new(self, n)
+        Summary::for_batch(self, n)
     }
 
     /// The network as a table, with memory for one sample.
     pub fn summary(&self) -> Summary {
-        self.summary_for(1).expect("one sample of a network that was built can be planned")
+        Summary::for_one_sample(self)
     }
 
     /// What the plan computes of the parameters: what there is already, and the rest.
@@ -348,12 +349,12 @@ impl Model {
     }
 
     /// An arena of at least that length.
-    fn take_arena(&self, len: usize) -> Arena {
+    fn take_arena(&self, len: usize) -> Result<Arena> {
         let mut arenas = lock(&self.arenas);
         let fits = arenas.iter().position(|arena| arena.len() >= len);
         let kept = fits.map(|i| arenas.swap_remove(i));
         drop(arenas);
-        kept.unwrap_or_else(|| Arena::new(len))
+        kept.map_or_else(|| memory::arena(len), Ok)
     }
 
     fn give_arena(&self, given: Arena) {

@@ -4,6 +4,7 @@ use crate::{
     Batch, Error, Graph, Mode, Model, Node, Plan, Precision, Result, Trace, ValueId,
     differentiate::differentiate,
     execute::{Constants, Feed, execute},
+    memory,
     model::{batch_size, bind, find_all, is_differentiable},
     passes,
     plan::{Location, Planning, Weights},
@@ -105,7 +106,7 @@ impl Objective {
     /// The plan for `n` samples.
     ///
     /// # Errors
-    /// [`Error::TooLarge`].
+    /// [`Error::NoSamples`], [`Error::TooLarge`].
     pub fn plan(&mut self, model: &Model, n: usize) -> Result<&Plan> {
         let loss_and_gradients = std::iter::once(self.loss).chain(self.gradients.iter().map(|(_, id)| *id));
         let watched = self.watched.iter().map(|(_, id)| *id);
@@ -193,7 +194,7 @@ impl Objective {
         if self.arena.len() < needed {
             // The old one goes first: both at once would be more than was promised.
             self.arena = Arena::new(0);
-            self.arena = Arena::new(needed);
+            self.arena = memory::arena(needed)?;
         }
         let plan = &self.plans[&n];
         let inputs = bind(plan, batch)?;

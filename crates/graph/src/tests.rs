@@ -1,15 +1,19 @@
 //! Tests of tracing, planning and running; each file a theme.
 
 mod batch_norm;
+mod broadcasting;
 mod building;
 mod constants;
 mod gradients;
 mod inference;
 mod inference_fusion;
+mod losses;
+mod operations;
 mod planning;
 mod recomputing;
 mod running;
 mod sharing;
+mod sizes;
 mod training_fusion;
 
 use crate::{Batch, Key, Model, Node, Tensor};

@@ -94,8 +94,7 @@ struct ConnectionsBackward(Arc<ConnectionTable>);
 
 impl Op for Connections {
     fn infer(&self, w: &[&Shape]) -> Result<Vec<Shape>, Fault> {
-        super::expect_rank(w, 0, 3, "[kernel_h, kernel_w, connections]")?;
-        let sizes = w[0].at(1);
+        let sizes = super::weight_sizes(w, 0, 3, "weights [kernel_h, kernel_w, connections]")?;
         if sizes[2] != self.0.len() {
             let expected = format!("{} connections", self.0.len());
             return Err(Fault::Operand { input: 0, expected, got: sizes[2].to_string() });

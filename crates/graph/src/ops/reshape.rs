@@ -2,6 +2,7 @@
 
 use super::{equal, same_shape};
 use crate::{Dim, Fault, Grads, Node, Op, Operands, Shape};
+use ocelli_tensor::Size;
 
 /// The same numbers under another shape.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,7 +22,7 @@ impl Op for Reshape {
 
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         // Equal for two batch sizes is equal for all: both lengths are linear in N, or would be refused here.
-        if [1, 2].iter().any(|&n| x[0].len(n) != self.shape.len(n)) {
+        if [1, 2].iter().any(|&n| x[0].checked_len(n) != self.shape.checked_len(n)) {
             let expected = format!("as many numbers as {} has", self.shape);
             return Err(Fault::Operand { input: 0, expected, got: format!("{} a sample", x[0].len(1)) });
         }
@@ -76,7 +77,7 @@ impl Node {
     #[track_caller]
     pub fn flatten(&self) -> Node {
         let shape = self.shape();
-        let features = shape.dims().iter().skip(1).map(|dim| dim.at(1)).product();
-        self.reshape([features])
+        let features: Size = shape.dims().iter().skip(1).map(|dim| dim.checked_at(1)).product();
+        self.reshape([features.get().unwrap_or(usize::MAX)])
     }
 }
