@@ -1,21 +1,35 @@
 //! What an operation owes: its answers are checked where they come in, so that a mistake in one is a sentence with its name.
 
 use crate::{Call, Fault, Mode, Node, Op, Shape};
+use std::ops::RangeInclusive;
 
 /// `1 shape`, `2 shapes`.
 pub(crate) fn counted(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
+/// `2 operands`, `2 to 3 operands`.
+fn bounds(operands: &RangeInclusive<usize>) -> String {
+    match (operands.start(), operands.end()) {
+        (least, most) if least == most => counted(*most, "operand"),
+        (least, &usize::MAX) => format!("{least} or more operands"),
+        (least, most) => format!("{least} to {most} operands"),
+    }
+}
+
 /// The shapes of an operation's results.
 ///
 /// # Errors
-/// The fault that the operation finds, or the one that it has: a wrong number of shapes, a shape that no value can have, a view
+/// The fault that the operation finds, or the one that it has: too few or too many operands, a wrong number of shapes, a shape that no value can have, a view
 /// of another length than what it shows, another operation in some mode whose results do not fit.
 pub(crate) fn infer(op: &dyn Op, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
     let wrong = |sentence: String| Err(Fault::Setting(sentence));
+    let (kind, operands) = (op.kind(), op.operands());
+    if !operands.contains(&x.len()) {
+        return wrong(format!("{kind} takes {}, got {}", bounds(&operands), x.len()));
+    }
     let shapes = op.infer(x)?;
-    let (kind, given, outputs) = (op.kind(), shapes.len(), op.outputs());
+    let (given, outputs) = (shapes.len(), op.outputs());
     if outputs == 0 {
         return wrong(format!("`{kind}::outputs` is 0; an operation has one result or more"));
     }

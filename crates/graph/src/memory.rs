@@ -4,8 +4,9 @@ use crate::{Error, Result};
 use ocelli_tensor::Arena;
 use std::hint::black_box;
 
-/// Fewer bytes than this are not asked for beforehand: where the system does not give even these, nothing goes on.
-const LARGE_BYTES: usize = 1 << 20;
+/// Fewer bytes than this are not asked for beforehand: where the system does not give even these, nothing goes on. Allocators that
+/// learn from what is freed where to take it from, as glibc's does up to 32 MiB, do not learn from these.
+const LARGE_BYTES: usize = 64 << 20;
 
 /// An error if the system does not give `bytes` bytes in one piece for `what`. Systems that promise more than they have may still
 /// run out when the memory is written.

@@ -1,7 +1,7 @@
 //! What an operation is.
 
 use crate::{ElementKind, Fault, Grads, Node, Operands, Precision, Scratch, Shape};
-use std::{any::Any, fmt::Debug, sync::Arc};
+use std::{any::Any, fmt::Debug, ops::RangeInclusive, sync::Arc};
 
 /// What a plan is for. It is an argument of planning, in no global and no layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -59,6 +59,12 @@ pub enum Needed {
 /// An operation has one to several results, all `f32`. What [`backward`](Op::backward) does not read is not kept alive;
 /// a shape that it needs is configuration.
 pub trait Op: Any + Debug + Send + Sync {
+    /// How many operands it takes. A call of fewer or more is a mistake before the shapes are asked for; an operation that takes any
+    /// number looks for itself.
+    fn operands(&self) -> RangeInclusive<usize> {
+        0..=usize::MAX
+    }
+
     /// The shapes of the results, as many as [`outputs`](Op::outputs) says. The number of samples may be the first axis and no
     /// other, and no axis has length 0.
     ///

@@ -3,7 +3,7 @@
 use super::{equal, expect_few_axes};
 use crate::{Dim, Fault, Grads, Node, Op, Operands, Shape};
 use ocelli_kernels::broadcast::{Binary, Broadcast, binary};
-use std::ops::{Add, Div, Mul, Neg, Sub};
+use std::ops::{Add, Div, Mul, Neg, RangeInclusive, Sub};
 
 /// `a ∘ b`. Shapes are aligned at the last axis, and an axis of size 1 (or one that is not there) is repeated: `[C]` and
 /// `[H, W, C]` go with `[N, H, W, C]`, and so does `[N, 1, 1, C]`. Two operands with samples have as many axes: of `[N]`,
@@ -71,6 +71,10 @@ fn too_few_axes(input: usize, few: &Shape, many: &Shape, whole: &Shape) -> Fault
 impl Op for Arithmetic {
     fn is_same(&self, other: &dyn Op) -> bool {
         equal(self, other)
+    }
+
+    fn operands(&self) -> RangeInclusive<usize> {
+        2..=2
     }
 
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {

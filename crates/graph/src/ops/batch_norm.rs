@@ -8,7 +8,7 @@ use ocelli_kernels::batch_norm::{
     batch_norm_backward_parameters, batch_norm_forward, batch_norm_statistics,
 };
 use ocelli_kernels::elementwise::{Source, Unary, unary_backward};
-use std::sync::Arc;
+use std::{ops::RangeInclusive, sync::Arc};
 
 /// `y = w (x − μ) / √(σ² + ε) + b` for each channel (Ioffe and Szegedy 2015).
 ///
@@ -143,6 +143,11 @@ impl BatchNormOp {
 impl Op for BatchNormOp {
     fn is_same(&self, other: &dyn Op) -> bool {
         equal(self, other)
+    }
+
+    fn operands(&self) -> RangeInclusive<usize> {
+        let count = if self.followed_by.adds() { RESIDUAL + 1 } else { RESIDUAL };
+        count..=count
     }
 
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {

@@ -2,7 +2,7 @@
 
 use super::{Product, equal, expect_bias, expect_rank, four, weight_sizes, work};
 use crate::{Axis, Dim, Fault, Grads, Needed, Node, Op, Operands, Preparation, Reach, Scratch, Shape};
-use std::sync::Arc;
+use std::{ops::RangeInclusive, sync::Arc};
 
 use ocelli_kernels::Epilogue;
 use ocelli_kernels::conv::{self, Choice, Conv2dGeometry, Conv2dSettings, GeometryError, Pass, Precision, geometry};
@@ -127,6 +127,10 @@ impl Conv2dOp {
 impl Op for Conv2dOp {
     fn is_same(&self, other: &dyn Op) -> bool {
         equal(self, other)
+    }
+
+    fn operands(&self) -> RangeInclusive<usize> {
+        2..=3
     }
 
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {

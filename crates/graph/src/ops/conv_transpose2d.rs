@@ -5,7 +5,7 @@ use super::{Conv2dOp, equal, expect_rank, weight_sizes, work};
 use crate::{Axis, Dim, Fault, Grads, Node, Op, Operands, Preparation, Reach, Scratch, Shape};
 use ocelli_kernels::conv::{Conv2dSettings, Padding, Pass, Precision, geometry::span};
 use ocelli_tensor::Size;
-use std::sync::Arc;
+use std::{ops::RangeInclusive, sync::Arc};
 
 /// The adjoint of a convolution (Zeiler et al. 2010; Dumoulin and Visin 2016, chapter 4): `y` is what the gradient of the
 /// convolution's input would be if `x` were that of its output. With a stride it enlarges pictures.
@@ -95,6 +95,10 @@ impl ConvTranspose2dOp {
 impl Op for ConvTranspose2dOp {
     fn is_same(&self, other: &dyn Op) -> bool {
         equal(self, other)
+    }
+
+    fn operands(&self) -> RangeInclusive<usize> {
+        2..=2
     }
 
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {

@@ -8,7 +8,7 @@ use ocelli_kernels::group_norm::{
     group_norm_statistics,
 };
 use ocelli_tensor::Size;
-use std::sync::Arc;
+use std::{ops::RangeInclusive, sync::Arc};
 
 /// `y = w (x − μ) / √(σ² + ε) + b` with mean and variance over the pixels of a sample and a group of neighbouring channels
 /// (Wu and He 2018). One channel a group is instance normalisation (Ulyanov, Vedaldi and Lempitsky 2016).
@@ -43,6 +43,10 @@ impl GroupNormOp {
 impl Op for GroupNormOp {
     fn is_same(&self, other: &dyn Op) -> bool {
         equal(self, other)
+    }
+
+    fn operands(&self) -> RangeInclusive<usize> {
+        3..=3
     }
 
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {

@@ -4,6 +4,7 @@ use super::{Product, equal, expect_bias, expect_rank, weight_sizes, work};
 use crate::{Axis, Dim, Fault, Grads, Needed, Node, Op, Operands, Preparation, Reach, Scratch, Shape};
 use ocelli_kernels::Epilogue;
 use ocelli_kernels::gemm::{Matrix, MatrixMut, Order, PackedMatrix, gemm, gemm_packed, gemm_scratch, packed_len};
+use std::ops::RangeInclusive;
 
 /// `a·b`, with either operand transposed.
 ///
@@ -115,6 +116,10 @@ pub struct LinearOp;
 impl Op for LinearOp {
     fn is_same(&self, other: &dyn Op) -> bool {
         equal(self, other)
+    }
+
+    fn operands(&self) -> RangeInclusive<usize> {
+        2..=3
     }
 
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {

@@ -3,6 +3,7 @@
 use super::{equal, same_shape};
 use crate::{Dim, Fault, Grads, Node, Op, Operands, Shape};
 use ocelli_tensor::Size;
+use std::ops::RangeInclusive;
 
 /// The same numbers under another shape.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,6 +19,10 @@ pub struct Identity;
 impl Op for Reshape {
     fn is_same(&self, other: &dyn Op) -> bool {
         equal(self, other)
+    }
+
+    fn operands(&self) -> RangeInclusive<usize> {
+        1..=1
     }
 
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
@@ -45,6 +50,10 @@ impl Op for Reshape {
 impl Op for Identity {
     fn is_same(&self, other: &dyn Op) -> bool {
         equal(self, other)
+    }
+
+    fn operands(&self) -> RangeInclusive<usize> {
+        1..=1
     }
 
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {

@@ -120,6 +120,18 @@ impl Op for Odd {
 }
 
 #[test]
+fn operations_take_as_many_operands_as_they_say() {
+    assert_eq!(mistake(|x| Node::call(Arithmetic::Add, &[x]), &[3]), "(Add): Add takes 2 operands, got 1");
+    assert_eq!(mistake(|x| Node::call(LinearOp, &[x]), &[3]), "(Linear): Linear takes 2 to 3 operands, got 1");
+    assert_eq!(
+        mistake(|x| Node::call(SoftmaxOp::Log, &[x, x]), &[3]),
+        "(LogSoftmax): LogSoftmax takes 1 operand, got 2"
+    );
+    let norm = mistake(|x| Node::call(BatchNormOp::new(1e-5, 0.1), &[x]), &[3]);
+    assert_eq!(norm, "(BatchNorm): BatchNorm takes 5 operands, got 1");
+}
+
+#[test]
 fn results_and_views_are_what_they_are_said_to_be() {
     let error = |outputs, is_view| mistake(|x| Node::call(Odd { outputs, is_view }, &[x]), &[3]);
     assert_eq!(error(0, false), "(Odd): `Odd::outputs` is 0; an operation has one result or more");
