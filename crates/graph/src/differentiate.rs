@@ -1,6 +1,6 @@
 //! Reverse-mode differentiation: gradients are nodes of the same graph.
 
-use crate::{Node, Op, Trace, ValueId};
+use crate::{Call, Graph, Node, Op, Trace, ValueId, contract::mistake_in_gradients};
 
 /// What a backward rule sees.
 #[derive(Debug)]
@@ -10,6 +10,8 @@ pub struct Grads<'a> {
     y: &'a [Node],
     dy: &'a [Option<Node>],
     wants: &'a [bool],
+    /// What a gradient that is not there reads as.
+    poisoned: Node,
 }
 
 impl Grads<'_> {
@@ -28,13 +30,15 @@ impl Grads<'_> {
         &self.y[i]
     }
 
-    /// The gradient with respect to the first result.
-    ///
-    /// # Panics
-    /// If only other results have gradients; an operation whose further results are differentiable asks
-    /// [`Grads::dy_of`].
+    /// The gradient with respect to the first result. An operation with several
+    /// [differentiable results](Op::differentiable_outputs) asks [`Grads::dy_of`]: that nothing depends on the first of them is an
+    /// error of the build here.
     pub fn dy(&self) -> &Node {
-        self.dy[0].as_ref().expect("the first result is the one that is used further")
+        self.dy[0].as_ref().unwrap_or_else(|| {
+            let reason = "has no gradient of its first result, and its backward rule reads one";
+            self.trace().fail(&self.op.kind(), reason);
+            &self.poisoned
+        })
     }
 
     /// The gradient with respect to result `i`, if anything depends on it.
@@ -42,7 +46,7 @@ impl Grads<'_> {
         self.dy[i].as_ref()
     }
 
-    /// Whether the gradient with respect to operand `i` is asked for.
+    /// Returns true if the gradient with respect to operand `i` is asked for.
     pub fn wants(&self, i: usize) -> bool {
         self.wants[i]
     }
@@ -54,9 +58,12 @@ impl Grads<'_> {
 
     /// The answer of an operation without a backward rule: an error of the build.
     pub fn not_differentiable(&self) -> Vec<Option<Node>> {
-        let trace = self.x[0].trace();
         let reason = "has no backward rule, and a gradient must pass through it";
-        vec![Some(trace.fail(&self.op.kind(), reason)); self.x.len()]
+        vec![Some(self.trace().fail(&self.op.kind(), reason)); self.x.len()]
+    }
+
+    fn trace(&self) -> &Trace {
+        self.poisoned.trace()
     }
 }
 
@@ -64,35 +71,65 @@ impl Grads<'_> {
 /// is built.
 pub(crate) fn differentiate(trace: &Trace, loss: ValueId, wrt: &[ValueId]) -> Vec<Option<ValueId>> {
     let graph = trace.read(Clone::clone);
-    let mut needs = vec![false; graph.values.len()];
-    wrt.iter().for_each(|&id| needs[id] = true);
-    for call in &graph.calls {
-        if call.inputs.iter().any(|&id| needs[id]) {
-            call.outputs.iter().for_each(|&id| needs[id] = true);
-        }
-    }
+    let needs = leading_to(&graph, wrt);
     let mut gradients: Vec<Option<Node>> = vec![None; graph.values.len()];
     if needs[loss] {
         gradients[loss] = Some(trace.filled(1.0, graph.values[loss].shape.clone()));
     }
     for call in graph.calls.iter().rev() {
-        let wants: Vec<bool> = call.inputs.iter().map(|&id| needs[id]).collect();
+        let wants: Vec<bool> = (0..call.inputs.len()).map(|i| passes(call, i) && needs[call.inputs[i]]).collect();
         let dy: Vec<_> = call.outputs.iter().map(|&id| gradients[id].clone()).collect();
         if !wants.contains(&true) || dy.iter().all(Option::is_none) {
             continue;
         }
-        let nodes = |ids: &[ValueId]| ids.iter().map(|&id| trace.node(id)).collect::<Vec<_>>();
-        let (x, y) = (nodes(&call.inputs), nodes(&call.outputs));
         trace.push_scope(Node::backward_scope(&call.path, String::new()));
-        let dx = call.op.backward(&Grads { op: &*call.op, x: &x, y: &y, dy: &dy, wants: &wants });
-        for (&id, gradient) in call.inputs.iter().zip(dx) {
-            let Some(gradient) = gradient.filter(|_| needs[id]) else { continue };
+        for ((&id, wanted), gradient) in call.inputs.iter().zip(&wants).zip(backward(trace, call, &dy, &wants)) {
+            let Some(gradient) = gradient.filter(|_| *wanted) else { continue };
             gradients[id] = Some(match gradients[id].take() {
                 Some(sum) => &sum + &gradient,
                 None => gradient,
             });
         }
         trace.pop_scope();
+        if trace.is_dead() {
+            break;
+        }
     }
     wrt.iter().map(|&id| gradients[id].as_ref().and_then(Node::id)).collect()
+}
+
+/// Returns true if a gradient passes from the results of a call to its operand `i`.
+fn passes(call: &Call, i: usize) -> bool {
+    call.op.has_gradient(i)
+}
+
+/// Which values a gradient must reach on its way to `wrt`.
+fn leading_to(graph: &Graph, wrt: &[ValueId]) -> Vec<bool> {
+    let mut needs = vec![false; graph.values.len()];
+    wrt.iter().for_each(|&id| needs[id] = true);
+    for call in &graph.calls {
+        if call.inputs.iter().enumerate().any(|(i, &id)| needs[id] && passes(call, i)) {
+            call.outputs.iter().for_each(|&id| needs[id] = true);
+        }
+    }
+    needs
+}
+
+/// The gradients of a call's operands by its backward rule, whose mistakes are the trace's.
+fn backward(trace: &Trace, call: &Call, dy: &[Option<Node>], wants: &[bool]) -> Vec<Option<Node>> {
+    let further = (call.op.differentiable_outputs()..dy.len()).find(|&number| dy[number].is_some());
+    if let Some(number) = further {
+        trace.fail(
+            &call.op.kind(),
+            format!("result {number} is not differentiable, and a gradient must pass through it"),
+        );
+        return Vec::new();
+    }
+    let nodes = |ids: &[ValueId]| ids.iter().map(|&id| trace.node(id)).collect::<Vec<_>>();
+    let (x, y) = (nodes(&call.inputs), nodes(&call.outputs));
+    let dx = call.op.backward(&Grads { op: &*call.op, x: &x, y: &y, dy, wants, poisoned: trace.poisoned() });
+    if let Some(mistake) = mistake_in_gradients(call, &x, wants, &dx).filter(|_| !trace.is_dead()) {
+        trace.fail(&call.op.kind(), mistake);
+    }
+    dx
 }

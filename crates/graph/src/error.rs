@@ -207,6 +207,17 @@ pub enum Error {
     /// An objective met a model that it was not made from.
     #[error("this objective was made from a model with other parameters: {0}")]
     ForeignModel(String),
+    /// A plan was asked for no samples.
+    #[error("a plan is for one sample or more, got 0")]
+    NoSamples,
+    /// The system does not give as much memory.
+    #[error("{what} needs {bytes} bytes, which the system does not give")]
+    OutOfMemory {
+        /// What the memory is for.
+        what: String,
+        /// How many bytes it takes.
+        bytes: usize,
+    },
     /// The plan would need more memory than can be addressed.
     #[error("a batch of {0} needs more memory than can be addressed")]
     TooLarge(usize),

@@ -2,7 +2,7 @@
 //! take blocks for packing from memory that each thread keeps.
 
 use crate::{
-    Accumulate, ElementKind, Error, Fault, Key, Parameters, Plan, PlanStep, Result, Scratch, Value,
+    Accumulate, ElementKind, Error, Fault, Key, Parameters, Plan, PlanStep, Result, Scratch, Value, memory,
     operands::{Data, Inputs, Operand, Operands, Output, Outputs},
     plan::Place,
 };
@@ -82,7 +82,7 @@ impl Constants {
         let missing: Vec<usize> = (0..list.len()).filter(|&number| list[number].is_none()).collect();
         if !missing.is_empty() {
             let part = plan.ahead.some(&missing);
-            let mut memory = Arena::new(part.len);
+            let mut memory = memory::arena(part.len)?;
             let feed = Feed { parameters: parameters.values(), inputs: &[], constants: &Constants::default(), key };
             run(&part.steps, plan.scratch(), memory.as_mut_slice(), feed)?;
             let memory = Arc::new(memory);

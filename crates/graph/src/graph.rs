@@ -135,6 +135,18 @@ impl Graph {
         self.names.get(name).copied().or_else(|| self.parameters.get(name).map(|spec| spec.value))
     }
 
+    /// The path of the state that a value is; `None` if it is none.
+    pub(crate) fn state_path(&self, id: ValueId) -> Option<String> {
+        let Source::Parameter(path) = &self.values[id].source else { return None };
+        self.parameters.get(path).filter(|spec| spec.role == ParameterRole::State).map(|_| path.clone())
+    }
+
+    /// Returns false for inputs, parameters and views of them: no kernel writes their elements.
+    pub(crate) fn is_computed(&self, id: ValueId) -> bool {
+        let call = self.calls.iter().find(|call| call.outputs.contains(&id));
+        call.is_some_and(|call| !call.op.is_view() || self.is_computed(call.inputs[0]))
+    }
+
     /// What the features of rows `[N, features]` are.
     pub(crate) fn feature_layout(&self, rows: ValueId) -> FeatureLayout {
         let mut id = rows;

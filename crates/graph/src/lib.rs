@@ -29,6 +29,8 @@
 
 #![forbid(unsafe_code)]
 
+mod check_gradients;
+mod contract;
 mod diagnose;
 mod differentiate;
 mod error;
@@ -38,6 +40,7 @@ mod graph;
 mod inference;
 mod initial;
 mod layer;
+mod memory;
 mod model;
 mod names;
 mod node;
@@ -53,6 +56,7 @@ mod shape;
 mod summary;
 mod trace;
 
+pub use check_gradients::{GradientError, check_gradients, check_gradients_at};
 pub use differentiate::Grads;
 pub use error::{BuildError, Error, Fault, Result};
 pub use function::{LayerFunction, NetworkFunction};

@@ -4,7 +4,7 @@ use crate::{
     Batch, Error, Graph, Inference, Layer, Mode, NetworkFunction, Node, Objective, Parameters, Plan, Precision, Result,
     Source, Summary, Trace, ValueId, Wrt,
     execute::{Constants, Feed, Given, execute},
-    passes,
+    memory, passes,
     plan::{Location, Planning, Slot, Weights},
     recent::Recent,
 };
@@ -71,7 +71,7 @@ impl Model {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Build`] with the first mistake in the description.
+    /// [`Error::Build`] with the first mistake in the description, [`Error::OutOfMemory`] if there is no room for the parameters.
     pub fn build(network: impl NetworkFunction, sample: impl AsRef<[usize]>, seed: u64) -> Result<Model> {
         Model::trace(seed, |trace| network(&trace.input("input", sample)))
     }
@@ -90,7 +90,7 @@ impl Model {
     /// As [`Model::build`].
     pub fn trace(seed: u64, network: impl FnOnce(&Trace) -> Node) -> Result<Model> {
         let graph = described(network)?;
-        let parameters = Parameters::initial(&graph, seed);
+        let parameters = Parameters::initial(&graph, seed)?;
         Ok(Model::from_parts(graph, parameters, seed))
     }
 
@@ -101,7 +101,7 @@ impl Model {
     /// As [`Model::build`].
     pub fn zeroed(layer: impl Layer, sample: impl AsRef<[usize]>) -> Result<Model> {
         let graph = Graph::of(layer, sample)?;
-        let parameters = Parameters::zeros(&graph);
+        let parameters = Parameters::zeros(&graph)?;
         Ok(Model::from_parts(graph, parameters, 0))
     }
 
@@ -209,7 +209,7 @@ impl Model {
     /// The inference plan for `n` samples and the named values. Plans are kept.
     ///
     /// # Errors
-    /// [`Error::Unknown`] for a name that nothing bears, [`Error::TooLarge`].
+    /// [`Error::Unknown`] for a name that nothing bears, [`Error::NoSamples`], [`Error::TooLarge`].
     pub fn plan(&self, n: usize, wanted: &[&str]) -> Result<Arc<Plan>> {
         let ids = find_all(&self.inference, wanted)?;
         self.plan_for(n, ids)
@@ -243,7 +243,7 @@ impl Model {
         let plan = self.plan_for(n, ids.clone())?;
         let inputs = bind(&plan, batch)?;
         let constants = self.constants_of(&plan)?;
-        let mut arena = self.take_arena(plan.arena_len());
+        let mut arena = self.take_arena(plan.arena_len())?;
         let feed = Feed {
             parameters: self.parameters.values(),
             inputs: &inputs,
@@ -309,7 +309,7 @@ impl Model {
     /// The network as it is now, ready to run on `n` samples at a time as often as wanted, from any number of threads.
     ///
     /// # Errors
-    /// [`Error::TooLarge`].
+    /// [`Error::NoSamples`], [`Error::TooLarge`], and [`Error::OutOfMemory`] if there is no room for a session.
     pub fn inference(&self, n: usize) -> Result<Inference> {
         self.inference_of(n, &["output"])
     }
@@ -317,10 +317,11 @@ impl Model {
     /// The same for values of one's choice.
     ///
     /// # Errors
-    /// [`Error::Unknown`] for a name that nothing bears, [`Error::TooLarge`].
+    /// [`Error::Unknown`] for a name that nothing bears, and as [`Model::inference`].
     pub fn inference_of(&self, n: usize, wanted: &[&str]) -> Result<Inference> {
         let ids = find_all(&self.inference, wanted)?;
         let plan = self.plan_for(n, ids.clone())?;
+        memory::ask_for("the arena of a session", plan.arena_bytes())?;
         let constants = self.constants_of(&plan)?;
         let named = wanted.iter().map(|name| name.to_string()).zip(ids).collect();
         Ok(Inference::new(self, &self.inference, named, plan, constants))
@@ -329,14 +330,14 @@ impl Model {
     /// The network as a table, with memory for `n` samples.
     ///
     /// # Errors
-    /// [`Error::TooLarge`].
+    /// [`Error::NoSamples`], [`Error::TooLarge`].
     pub fn summary_for(&self, n: usize) -> Result<Summary> {
-        Summary::new(self, n)
+        Summary::for_batch(self, n)
     }
 
     /// The network as a table, with memory for one sample.
     pub fn summary(&self) -> Summary {
-        self.summary_for(1).expect("one sample of a network that was built can be planned")
+        Summary::for_one_sample(self)
     }
 
     /// What the plan computes of the parameters: what there is already, and the rest.
@@ -354,12 +355,12 @@ impl Model {
     }
 
     /// An arena of at least that length.
-    fn take_arena(&self, len: usize) -> Arena {
+    fn take_arena(&self, len: usize) -> Result<Arena> {
         let mut arenas = lock(&self.arenas);
         let fits = arenas.iter().position(|arena| arena.len() >= len);
         let kept = fits.map(|i| arenas.swap_remove(i));
         drop(arenas);
-        kept.unwrap_or_else(|| Arena::new(len))
+        kept.map_or_else(|| memory::arena(len), Ok)
     }
 
     fn give_arena(&self, given: Arena) {

@@ -5,6 +5,7 @@ use crate::{
     diagnose::{broken_element, origin},
     differentiate::differentiate,
     execute::{Constants, Feed, execute},
+    memory,
     model::{batch_size, bind, find_all, is_differentiable},
     passes,
     plan::{Location, Planning, Weights},
@@ -120,7 +121,7 @@ impl Objective {
     /// The plan for `n` samples. Those of the batch sizes that were used last are kept.
     ///
     /// # Errors
-    /// [`Error::TooLarge`].
+    /// [`Error::NoSamples`], [`Error::TooLarge`].
     pub fn plan(&mut self, model: &Model, n: usize) -> Result<&Plan> {
         if self.plans.get(&n).is_none() {
             let plan = self.new_plan(model, n)?;
@@ -216,7 +217,7 @@ impl Objective {
         if self.arena.len() < needed {
             // The old one goes first: both at once would be more than was promised.
             self.arena = Arena::new(0);
-            self.arena = Arena::new(needed);
+            self.arena = memory::arena(needed)?;
         }
         let plan = self.plans.peek(&n).expect("it was just made");
         let inputs = bind(plan, batch)?;

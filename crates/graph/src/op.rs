@@ -1,7 +1,7 @@
 //! What an operation is.
 
 use crate::{ElementKind, Fault, Grads, Node, Operands, Precision, Scratch, Shape};
-use std::{any::Any, fmt::Debug, sync::Arc};
+use std::{any::Any, fmt::Debug, ops::RangeInclusive, sync::Arc};
 
 /// What a plan is for. It is an argument of planning, in no global and no layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -59,7 +59,14 @@ pub enum Needed {
 /// An operation has one to several results, all `f32`. What [`backward`](Op::backward) does not read is not kept alive;
 /// a shape that it needs is configuration.
 pub trait Op: Any + Debug + Send + Sync {
-    /// The shapes of the results.
+    /// How many operands it takes. A call of fewer or more is a mistake before the shapes are asked for; an operation that takes any
+    /// number looks for itself.
+    fn operands(&self) -> RangeInclusive<usize> {
+        0..=usize::MAX
+    }
+
+    /// The shapes of the results, as many as [`outputs`](Op::outputs) says. The number of samples may be the first axis and no
+    /// other, and no axis has length 0.
     ///
     /// # Errors
     /// The [`Fault`] that the operands or the settings have.
@@ -71,8 +78,9 @@ pub trait Op: Any + Debug + Send + Sync {
     /// A [`Fault`] if the data break a rule, such as a label out of range.
     fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault>;
 
-    /// The gradient with respect to each operand, as nodes; `None` where [`Grads::want`] says that nobody asks. Called only
-    /// where a gradient must pass.
+    /// The gradient with respect to each operand, as nodes of the operand's shape; `None` where [`Grads::want`] says that nobody
+    /// asks. Called only where a gradient must pass. Another number of gradients, one of another shape, and `None` where one is
+    /// wanted are errors of the build; [`check_gradients`](crate::check_gradients) compares the values with differences.
     fn backward(&self, g: &Grads<'_>) -> Vec<Option<Node>> {
         g.not_differentiable()
     }
@@ -85,6 +93,18 @@ pub trait Op: Any + Debug + Send + Sync {
     /// How many results it has.
     fn outputs(&self) -> usize {
         1
+    }
+
+    /// How many of the results, from the first on, a gradient can come to. Those behind are for backward or for the end of a step,
+    /// such as the places of maxima; a loss that depends on one of them is an error of the build.
+    fn differentiable_outputs(&self) -> usize {
+        1
+    }
+
+    /// Returns false for an operand that no differentiable result depends on, or that no gradient is to reach: the running
+    /// statistics of a batch normalisation in training. A backward rule is never asked for its gradient.
+    fn has_gradient(&self, _input: usize) -> bool {
+        true
     }
 
     /// The kind of number that operand `input` holds.
@@ -114,13 +134,13 @@ pub trait Op: Any + Debug + Send + Sync {
         None
     }
 
-    /// Whether the first result is the first operand under another shape: no kernel is run.
+    /// Returns true if the only result is the first operand under another shape: no kernel is run.
     fn is_view(&self) -> bool {
         false
     }
 
-    /// The operand whose storage the first result may take over when nobody needs it afterwards. The kernel then finds
-    /// [`Source::InPlace`](ocelli_kernels::elementwise::Source) there.
+    /// The operand whose storage the first result may take over when nobody needs it afterwards and both have as many elements. The
+    /// kernel then finds [`Source::InPlace`](ocelli_kernels::elementwise::Source) there.
     fn in_place(&self) -> Option<usize> {
         None
     }

@@ -1,7 +1,7 @@
 //! The parameters of a model.
 
-use crate::{Error, FeatureLayout, Graph, Key, ParameterRole, Result};
-use ocelli_tensor::{ShapeText, Tensor};
+use crate::{Error, FeatureLayout, Graph, Key, ParameterRole, Result, memory};
+use ocelli_tensor::{ShapeText, Size, Tensor};
 use std::collections::HashMap;
 
 /// A parameter of a model; its numbers are [`Parameters::value`].
@@ -34,18 +34,27 @@ pub struct Parameters {
 
 impl Parameters {
     /// First values, each drawn from the seed and its own path alone.
-    pub(crate) fn initial(graph: &Graph, seed: u64) -> Parameters {
-        let mut parameters = Parameters::zeros(graph);
+    ///
+    /// # Errors
+    /// As [`Parameters::zeros`].
+    pub(crate) fn initial(graph: &Graph, seed: u64) -> Result<Parameters> {
+        let mut parameters = Parameters::zeros(graph)?;
         let key = Key::new(seed).with("initial");
         for (value, (path, spec)) in parameters.values.iter_mut().zip(&graph.parameters) {
             let shape = value.shape().to_vec();
             spec.initializer.fill(&shape, key.with(path), value.data_mut());
         }
-        parameters
+        Ok(parameters)
     }
 
     /// Zeros: memory that is not touched until it is written.
-    pub(crate) fn zeros(graph: &Graph) -> Parameters {
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`] if the system does not give as much.
+    pub(crate) fn zeros(graph: &Graph) -> Result<Parameters> {
+        let counts = graph.parameters.values().map(|spec| graph.values[spec.value].shape.len(1));
+        let bytes = counts.sum::<Size>() * size_of::<f32>();
+        memory::ask_for("the memory of the parameters", bytes.get().unwrap_or(usize::MAX))?;
         let mut parameters = Parameters::default();
         for (path, spec) in &graph.parameters {
             let value = Tensor::zeros(graph.values[spec.value].shape.at(1));
@@ -54,7 +63,7 @@ impl Parameters {
             parameters.list.push(Parameter { path, role, features, frozen: false });
             parameters.values.push(value);
         }
-        parameters
+        Ok(parameters)
     }
 
     /// How many there are.

@@ -1,6 +1,6 @@
 //! Shapes with a symbolic batch size.
 
-use ocelli_tensor::Axis;
+use ocelli_tensor::{Axis, Size, element_count};
 use std::fmt;
 
 /// The size of one axis.
@@ -13,11 +13,22 @@ pub enum Dim {
 }
 
 impl Dim {
-    /// The size for `n` samples.
+    /// The size for `n` samples; `usize::MAX` if it is larger than that.
+    ///
+    /// ```
+    /// use ocelli_graph::Dim;
+    /// assert_eq!((Dim::Fixed(3).at(8), Dim::Batch(2).at(8)), (3, 16));
+    /// assert_eq!(Dim::Batch(2).at(usize::MAX), usize::MAX);
+    /// ```
     pub fn at(self, n: usize) -> usize {
+        self.checked_at(n).get().unwrap_or(usize::MAX)
+    }
+
+    /// The size for `n` samples, to compute with.
+    pub(crate) fn checked_at(self, n: usize) -> Size {
         match self {
-            Dim::Fixed(size) => size,
-            Dim::Batch(multiple) => multiple * n,
+            Dim::Fixed(size) => Size::from(size),
+            Dim::Batch(multiple) => Size::from(multiple) * n,
         }
     }
 
@@ -73,19 +84,56 @@ impl Shape {
         self.0.len()
     }
 
-    /// The sizes for `n` samples.
+    /// The sizes for `n` samples, each as [`Dim::at`] has it.
     pub fn at(&self, n: usize) -> Vec<usize> {
         self.0.iter().map(|dim| dim.at(n)).collect()
     }
 
-    /// How many numbers it holds for `n` samples.
+    /// The number of elements for `n` samples; `usize::MAX` if there are more. [`Shape::element_count`] tells whether they can
+    /// be addressed.
     pub fn len(&self, n: usize) -> usize {
-        self.0.iter().map(|dim| dim.at(n)).product()
+        self.checked_len(n).get().unwrap_or(usize::MAX)
     }
 
-    /// Whether it holds no number however large the batch is.
+    /// The number of elements for `n` samples, to compute with.
+    pub(crate) fn checked_len(&self, n: usize) -> Size {
+        self.0.iter().map(|dim| dim.checked_at(n)).product()
+    }
+
+    /// The number of elements for `n` samples; `None` if a tensor of that many could not be addressed.
+    ///
+    /// ```
+    /// use ocelli_graph::Shape;
+    /// let image = Shape::batch(&[1 << 40, 1 << 10]);
+    /// assert_eq!(image.element_count(8), Some(1 << 53));
+    /// assert_eq!(image.element_count(1 << 20), None);
+    /// ```
+    pub fn element_count(&self, n: usize) -> Option<usize> {
+        self.checked_len(n).get().and_then(|_| element_count(&self.at(n)))
+    }
+
+    /// Returns true if no batch size gives it an element.
     pub fn is_empty(&self) -> bool {
-        self.len(1) == 0
+        self.0.iter().any(|dim| dim.at(1) == 0)
+    }
+
+    /// Says why no value of a network can have this shape, beginning with a verb: "has length 0 on axis H, …"; `None` if one
+    /// can.
+    ///
+    /// A shape without objection has an element at least, and the product of any of its sizes for one sample can be addressed.
+    pub(crate) fn objection(&self) -> Option<String> {
+        let batch = |dim: &Dim| matches!(dim, Dim::Batch(_));
+        if let Some(index) = (1..self.rank()).find(|&index| batch(&self.0[index])) {
+            let axis = Axis::named(index, self.rank());
+            return Some(format!("has N on axis {axis}, but the number of samples is axis 0 and no other"));
+        }
+        if let Some(index) = self.0.iter().position(|dim| dim.at(1) == 0) {
+            return Some(format!("has length 0 on axis {}, and so no elements", Axis::named(index, self.rank())));
+        }
+        if self.element_count(1).is_none() {
+            return Some("has more elements than can be addressed".into());
+        }
+        None
     }
 
     /// The size of an axis, if the shape has it and it does not depend on the batch.

@@ -14,7 +14,7 @@ pub struct SummaryRow {
     pub output: String,
     /// Parameters that gradients change and that no earlier row counted.
     pub parameters: usize,
-    /// Multiply-accumulates a sample.
+    /// Multiply-accumulates a sample; `u64::MAX` if there are more.
     pub macs: u64,
     /// Height and width in pixels of what one element sees of the input; `None` for all of it.
     pub receptive_field: Option<[usize; 2]>,
@@ -35,10 +35,11 @@ pub struct Summary {
     pub batch: usize,
     /// Bytes of all parameters.
     pub parameter_bytes: usize,
-    /// Bytes that inference takes beside the parameters: activations, and weights in the form that kernels want.
+    /// Bytes that inference takes beside the parameters: activations, and weights in the form that kernels want; `usize::MAX` if
+    /// they are more than can be addressed.
     pub inference_bytes: usize,
     /// Bytes that a training step with the mean of the output as its loss takes beside the parameters: activations,
-    /// gradients and workspace; `None` if the network has no gradient.
+    /// gradients and workspace; `None` if the network has no gradient, `usize::MAX` if they are more than can be addressed.
     pub training_bytes: Option<usize>,
 }
 
@@ -53,29 +54,49 @@ impl Field {
     const PIXEL: Field = Field { size: [1, 1], step: [1, 1] };
 
     fn through(self, window: [usize; 2], stride: [usize; 2]) -> Field {
-        let axis = |i: usize| self.size[i].saturating_add((window[i] - 1).saturating_mul(self.step[i]));
+        let axis = |i: usize| self.size[i].saturating_add(window[i].saturating_sub(1).saturating_mul(self.step[i]));
         let step = |i: usize| self.step[i].saturating_mul(stride[i]);
         Field { size: [axis(0), axis(1)], step: [step(0), step(1)] }
     }
 }
 
 impl Summary {
-    pub(crate) fn new(model: &Model, batch: usize) -> Result<Summary> {
-        let inference = model.plan(batch, &["output"])?;
-        let objective = model.objective_of(Mode::Train, Wrt::Parameters, |trace| trace.output().mean());
-        let training = objective.ok().map(|mut objective| objective.plan(model, batch).map(|plan| plan.peak_bytes()));
+    /// # Errors
+    /// [`Error::NoSamples`](crate::Error::NoSamples) and [`Error::TooLarge`](crate::Error::TooLarge).
+    pub(crate) fn for_batch(model: &Model, batch: usize) -> Result<Summary> {
+        let inference = inference_bytes(model, batch)?;
+        Ok(Summary::new(model, batch, inference, training_bytes(model, batch).transpose()?))
+    }
+
+    /// One sample of a network that was built can be addressed, but not always all that is computed of it.
+    pub(crate) fn for_one_sample(model: &Model) -> Summary {
+        let or_most = |bytes: Result<usize>| bytes.unwrap_or(usize::MAX);
+        Summary::new(model, 1, or_most(inference_bytes(model, 1)), training_bytes(model, 1).map(or_most))
+    }
+
+    fn new(model: &Model, batch: usize, inference_bytes: usize, training_bytes: Option<usize>) -> Summary {
         let rows = rows(model);
-        Ok(Summary {
+        Summary {
             trained: model.parameters().trained_count(),
             fixed: model.parameters().fixed_count(),
-            macs: rows.iter().map(|row| row.macs).sum(),
+            macs: rows.iter().fold(0, |sum, row| sum.saturating_add(row.macs)),
             batch,
             parameter_bytes: model.parameters().bytes(),
-            inference_bytes: inference.peak_bytes(),
-            training_bytes: training.transpose()?,
+            inference_bytes,
+            training_bytes,
             rows,
-        })
+        }
     }
+}
+
+fn inference_bytes(model: &Model, batch: usize) -> Result<usize> {
+    Ok(model.plan(batch, &["output"])?.peak_bytes())
+}
+
+/// `None` if there is no gradient.
+fn training_bytes(model: &Model, batch: usize) -> Option<Result<usize>> {
+    let mut objective = model.objective_of(Mode::Train, Wrt::Parameters, |trace| trace.output().mean()).ok()?;
+    Some(objective.plan(model, batch).map(|plan| plan.peak_bytes()))
 }
 
 fn rows(model: &Model) -> Vec<SummaryRow> {
@@ -206,6 +227,9 @@ fn grouped(number: u64) -> String {
 }
 
 fn bytes(count: usize) -> String {
+    if count == usize::MAX {
+        return "more than can be addressed".into();
+    }
     let count = count as f64;
     match count {
         _ if count < 1024.0 => format!("{count} B"),
@@ -225,6 +249,7 @@ mod tests {
         assert_eq!(grouped(999), "999");
         assert_eq!(grouped(1_234_567), "1,234,567");
         assert_eq!((bytes(12), bytes(2048), bytes(5 << 20)), ("12 B".into(), "2.0 KiB".into(), "5.0 MiB".into()));
+        assert_eq!(bytes(usize::MAX), "more than can be addressed");
         assert_eq!(sum(&[("a", 1024), ("b and c", 512)]), "1.5 KiB (a 1.0 KiB, b and c 512 B)");
     }
 }

@@ -1,6 +1,7 @@
 //! Tests of tracing, planning and running; each file a theme.
 
 mod batch_norm;
+mod broadcasting;
 mod broken_numbers;
 mod building;
 mod constants;
@@ -8,11 +9,14 @@ mod freezing;
 mod gradients;
 mod inference;
 mod inference_fusion;
+mod losses;
 mod operations;
+mod own_operations;
 mod planning;
 mod recomputing;
 mod running;
 mod sharing;
+mod sizes;
 mod training_fusion;
 
 use crate::{Batch, Key, Model, Node, Tensor};

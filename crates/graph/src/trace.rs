@@ -2,7 +2,7 @@
 
 use crate::{
     BuildError, Call, Dim, ElementKind, Fault, FeatureLayout, Graph, Initializer, Node, Op, ParameterRole,
-    ParameterSpec, Shape, Source, ValueId, ValueInfo,
+    ParameterSpec, Shape, Source, ValueId, ValueInfo, contract,
 };
 use std::{cell::RefCell, collections::HashMap, panic::Location, rc::Rc, sync::Arc};
 
@@ -27,6 +27,8 @@ struct State {
     /// The first mistake. From then on every node is poisoned.
     error: Option<BuildError>,
     closed: bool,
+    /// Whether the graph was described before: that of an objective, whose parameters are those of the model.
+    continues: bool,
     /// Paths that were applied, and where.
     applied: HashMap<String, &'static Location<'static>>,
     /// Parameter paths of shared layers by their identity.
@@ -43,15 +45,26 @@ pub(crate) fn join(parent: &str, name: &str) -> String {
     if parent.is_empty() { name.into() } else { format!("{parent}.{name}") }
 }
 
+/// The sentence for a parameter that is asked for where a loss is described.
+fn not_of_the_model(path: &str, exists: bool) -> String {
+    if exists {
+        return format!("{path} is a parameter of the network; a loss reads it by `trace.tap(\"{path}\")`");
+    }
+    format!(
+        "{path} is made in a loss, which has no parameters of its own; describe its layer in the network, give the result a name \
+         (`named`), and let the loss `tap` that"
+    )
+}
+
 impl Trace {
     /// All access to the state goes through here; `f` must not touch the trace.
     fn with<R>(&self, f: impl FnOnce(&mut State) -> R) -> R {
         f(&mut self.0.borrow_mut())
     }
 
-    /// Continues a graph that was closed.
+    /// Continues a graph that was closed. It gets no new parameters: the model has memory for those that it was built with.
     pub(crate) fn reopen(graph: Graph) -> Trace {
-        Trace(Rc::new(RefCell::new(State { graph, ..State::default() })))
+        Trace(Rc::new(RefCell::new(State { graph, continues: true, ..State::default() })))
     }
 
     /// Ends the description. Nodes that outlive it are poisoned.
@@ -164,7 +177,8 @@ impl Trace {
         self.node(id)
     }
 
-    fn add_input(&self, name: &str, shape: Shape, kind: ElementKind) -> Node {
+    /// An input of either kind.
+    pub(crate) fn add_input(&self, name: &str, shape: Shape, kind: ElementKind) -> Node {
         if self.is_dead() {
             return self.poisoned();
         }
@@ -177,6 +191,9 @@ impl Trace {
                 return self.node(existing);
             }
             return self.fail("input", format!("\"{name}\" is already the name of a value"));
+        }
+        if let Some(objection) = shape.objection() {
+            return self.fail("input", format!("\"{name}\" of shape {shape} {objection}"));
         }
         let id = self.add_value(shape, kind, Source::Input(name.into()), format!("input \"{name}\""));
         self.put_name(id, name.into())
@@ -270,11 +287,18 @@ impl Trace {
         if shape.dims().iter().any(|dim| dim.fixed().is_none()) {
             return self.fail("parameter", format!("{name} of shape {shape} depends on the batch size"));
         }
+        if let Some(objection) = shape.objection() {
+            return self.fail("parameter", format!("{name} of shape {shape} {objection}"));
+        }
         let (path, reuse) = self.with(|state| match state.scopes.last() {
             Some(scope) => (join(&scope.parameters, name), scope.reuse),
             None => (name.to_string(), false),
         });
-        match self.read(|graph| graph.parameters.get(&path).map(|spec| spec.value)) {
+        let existing = self.read(|graph| graph.parameters.get(&path).map(|spec| spec.value));
+        if self.with(|state| state.continues) {
+            return self.fail("parameter", not_of_the_model(&path, existing.is_some()));
+        }
+        match existing {
             Some(id) if reuse => {
                 let node = self.node(id);
                 let first = node.shape();
@@ -295,18 +319,30 @@ impl Trace {
     }
 
     /// At the end of a training step, `state` takes the value `new`. A layer applied twice chains its updates.
+    ///
+    /// It is a mistake if `state` was not made by [`Trace::state`], or if `new` has another shape.
     pub fn update(&self, state: &Node, new: &Node) {
         let (Some(old), Some(new_id)) = (state.id(), new.id()) else { return };
+        if self.is_dead() {
+            return;
+        }
+        if ![state, new].iter().all(|node| node.trace().is_same(self)) {
+            self.fail("update", "the state and its new value come from two different networks");
+            return;
+        }
         let (old_shape, new_shape) = (state.shape(), new.shape());
         if old_shape != new_shape {
             self.fail("update", format!("the state is {old_shape}, its new value {new_shape}"));
             return;
         }
-        self.with(|inner| {
-            if let Source::Parameter(path) = inner.graph.values[old].source.clone() {
-                inner.graph.updates.push((path, new_id));
-            }
-        });
+        let Some(path) = self.read(|graph| graph.state_path(old)) else {
+            let description = state.description();
+            self.fail("update", format!("expected a state, which `Trace::state` makes, got {description}"));
+            return;
+        };
+        // Of a value that is not computed there is no copy to take over.
+        let new_id = if self.read(|graph| graph.is_computed(new_id)) { Some(new_id) } else { new.scale(1.0).id() };
+        self.with(|inner| inner.graph.updates.extend(new_id.map(|id| (path, id))));
     }
 
     /// Marks the layer that is being described as one to be computed again.
@@ -323,7 +359,7 @@ impl Trace {
     /// Applies an operation to nodes: its results.
     #[track_caller]
     pub fn call(&self, op: Arc<dyn Op>, x: &[&Node]) -> Vec<Node> {
-        let (outputs, at) = (op.outputs(), Location::caller());
+        let (outputs, at) = (op.outputs().max(1), Location::caller());
         let failed = |reason: String| vec![self.fail_at(&op.kind(), reason, Some(at)); outputs];
         let ids: Option<Vec<ValueId>> = x.iter().map(|node| node.id()).collect();
         let Some(ids) = ids.filter(|_| !self.is_dead()) else {
@@ -340,7 +376,7 @@ impl Trace {
             }
         }
         let shapes: Vec<Shape> = x.iter().map(|node| node.shape()).collect();
-        match op.infer(&shapes.iter().collect::<Vec<_>>()) {
+        match contract::infer(&*op, &shapes.iter().collect::<Vec<_>>()) {
             Ok(results) => self.add_call(op, ids, results),
             Err(fault) => failed(self.sentence(&fault, &ids)),
         }

@@ -1,6 +1,7 @@
 //! First values of weights.
 
 use ocelli_graph::{Initializer, Key};
+use ocelli_tensor::Size;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -49,9 +50,9 @@ impl Default for Init {
 /// The numbers summed for one output, and the outputs that one input goes to.
 fn fans(shape: &[usize]) -> (f32, f32) {
     let (out, rest) = shape.split_last().unwrap_or((&1, &[]));
-    let fan_in: usize = rest.iter().product();
-    let window: usize = rest.split_last().map_or(1, |(_, window)| window.iter().product());
-    (fan_in.max(1) as f32, (window * out).max(1) as f32)
+    let window = rest.split_last().map_or(&[][..], |(_, window)| window);
+    let count = |size: Size| size.get().unwrap_or(usize::MAX).max(1) as f32;
+    (count(Size::product_of(rest)), count(Size::product_of(window) * *out))
 }
 
 impl Initializer for Init {

@@ -1,6 +1,7 @@
 //! Euclidean radial basis function units with fixed codes.
 
 use ocelli_graph::{Layer, Node, Values};
+use ocelli_tensor::Size;
 
 /// The squared distance of the features to each of some fixed codes (LeCun et al. 1998, eq. 7): the smaller, the better the
 /// class fits.
@@ -26,7 +27,7 @@ impl RadialBasis {
 impl Layer for RadialBasis {
     fn forward(&self, x: &Node) -> Node {
         let features = x.shape().channels();
-        if self.classes * features != self.codes.len() {
+        if (Size::from(self.classes) * features).get() != Some(self.codes.len()) {
             let got = self.codes.len();
             let reason = format!("{got} numbers are not {} codes of {features} features", self.classes);
             return x.trace().fail("RadialBasis", reason);

@@ -24,7 +24,7 @@ impl SubSampling {
     /// Windows of `size` by `size` that do not overlap.
     pub fn new(size: usize) -> SubSampling {
         // With 1 / size² the layer starts as average pooling.
-        let mean = Init::Constant(1.0 / (size * size).max(1) as f32);
+        let mean = Init::Constant(1.0 / area(size));
         SubSampling { size, weight_init: Arc::new(mean), bias_init: Arc::new(Init::Constant(0.0)) }
     }
 
@@ -41,11 +41,15 @@ impl SubSampling {
     }
 }
 
+/// The pixels of a window; a number of any size has a square as `f32`.
+fn area(size: usize) -> f32 {
+    (size as f32).powi(2).max(1.0)
+}
+
 impl Layer for SubSampling {
     fn forward(&self, x: &Node) -> Node {
         let (trace, channels) = (x.trace(), x.shape().channels());
-        let area = (self.size * self.size) as f32;
-        let sums = x.avg_pool(PoolSettings::square(self.size), CountPadding::Include).scale(area);
+        let sums = x.avg_pool(PoolSettings::square(self.size), CountPadding::Include).scale(area(self.size));
         let w = trace.parameter_from("weight", [channels], self.weight_init.clone());
         let b = trace.parameter_from("bias", [channels], self.bias_init.clone());
         sums * w + b

@@ -3,6 +3,7 @@
 use super::{equal, same_shape};
 use crate::{Fault, Grads, Node, Op, Operands, Shape};
 use ocelli_kernels::elementwise::{Keeps, Unary, unary, unary_backward};
+use std::ops::RangeInclusive;
 
 /// An elementwise function. Backward keeps its result, its operand or nothing, as the function says: ReLU keeps its result,
 /// because the sign of the result is all that its gradient needs.
@@ -25,6 +26,10 @@ impl ActivationBackward {
 impl Op for Activation {
     fn is_same(&self, other: &dyn Op) -> bool {
         equal(self, other)
+    }
+
+    fn operands(&self) -> RangeInclusive<usize> {
+        1..=1
     }
 
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {

@@ -1,12 +1,13 @@
 //! Addition, subtraction, multiplication, division, with broadcasting.
 
-use super::equal;
+use super::{equal, expect_few_axes};
 use crate::{Dim, Fault, Grads, Node, Op, Operands, Shape};
 use ocelli_kernels::broadcast::{Binary, Broadcast, binary};
-use std::ops::{Add, Div, Mul, Neg, Sub};
+use std::ops::{Add, Div, Mul, Neg, RangeInclusive, Sub};
 
 /// `a ∘ b`. Shapes are aligned at the last axis, and an axis of size 1 (or one that is not there) is repeated: `[C]` and
-/// `[H, W, C]` go with `[N, H, W, C]`, and so does `[N, 1, 1, C]`.
+/// `[H, W, C]` go with `[N, H, W, C]`, and so does `[N, 1, 1, C]`. Two operands with samples have as many axes: of `[N]`,
+/// `reshape([1])` makes `[N, 1]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Arithmetic {
     /// `a + b`.
@@ -19,8 +20,21 @@ pub enum Arithmetic {
     Div,
 }
 
-/// The shape that two shapes have together, if they go together.
-fn joined(a: &Shape, b: &Shape) -> Option<Shape> {
+/// The shape that two operands have together.
+fn joined(x: &[&Shape]) -> Result<Shape, Fault> {
+    let rank = x[0].rank().max(x[1].rank());
+    expect_few_axes(rank)?;
+    let unequal = Fault::Unequal { left: 0, right: 1 };
+    // Aligned at the last axis, the samples of an operand of fewer axes would meet something else.
+    if let Some(input) = (0..2).find(|&input| x[input].rank() < rank && has_samples(x[input])) {
+        let (few, many) = (x[input], x[1 - input]);
+        let whole = with_axes_behind_samples(few, rank);
+        return Err(if broadcast(&whole, many).is_some() { too_few_axes(input, few, many, &whole) } else { unequal });
+    }
+    broadcast(x[0], x[1]).ok_or(unequal)
+}
+
+fn broadcast(a: &Shape, b: &Shape) -> Option<Shape> {
     let rank = a.rank().max(b.rank());
     let dim = |shape: &Shape, axis: usize| match (axis + shape.rank()).checked_sub(rank) {
         Some(axis) => shape.dims()[axis],
@@ -35,13 +49,36 @@ fn joined(a: &Shape, b: &Shape) -> Option<Shape> {
     dims.collect::<Option<Vec<_>>>().map(Shape::new)
 }
 
+fn has_samples(shape: &Shape) -> bool {
+    matches!(shape.dims().first(), Some(Dim::Batch(_)))
+}
+
+/// Each sample with as many axes of size 1 before its own as make `rank` axes in all.
+fn with_axes_behind_samples(shape: &Shape, rank: usize) -> Shape {
+    let mut dims = shape.dims().to_vec();
+    dims.splice(1..1, vec![Dim::Fixed(1); rank - shape.rank()]);
+    Shape::new(dims)
+}
+
+fn too_few_axes(input: usize, few: &Shape, many: &Shape, whole: &Shape) -> Fault {
+    let (rank, sample) = (many.rank(), Shape::new(&whole.dims()[1..]));
+    let expected = format!(
+        "{rank} axes, as {many} has, because the number of samples stays the first (`reshape({sample})` makes {whole})"
+    );
+    Fault::Operand { input, expected, got: few.rank().to_string() }
+}
+
 impl Op for Arithmetic {
     fn is_same(&self, other: &dyn Op) -> bool {
         equal(self, other)
     }
 
+    fn operands(&self) -> RangeInclusive<usize> {
+        2..=2
+    }
+
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
-        joined(x[0], x[1]).map(|shape| vec![shape]).ok_or(Fault::Unequal { left: 0, right: 1 })
+        joined(x).map(|shape| vec![shape])
     }
 
     fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {

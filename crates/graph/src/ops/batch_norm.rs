@@ -8,7 +8,7 @@ use ocelli_kernels::batch_norm::{
     batch_norm_backward_parameters, batch_norm_forward, batch_norm_statistics,
 };
 use ocelli_kernels::elementwise::{Source, Unary, unary_backward};
-use std::sync::Arc;
+use std::{ops::RangeInclusive, sync::Arc};
 
 /// `y = w (x − μ) / √(σ² + ε) + b` for each channel (Ioffe and Szegedy 2015).
 ///
@@ -145,6 +145,11 @@ impl Op for BatchNormOp {
         equal(self, other)
     }
 
+    fn operands(&self) -> RangeInclusive<usize> {
+        let count = if self.followed_by.adds() { RESIDUAL + 1 } else { RESIDUAL };
+        count..=count
+    }
+
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         let of_channels = check_normalised(&x[..RESIDUAL], self.epsilon)?;
         if !(0.0..=1.0).contains(&self.momentum) {
@@ -182,6 +187,11 @@ impl Op for BatchNormOp {
         Ok(())
     }
 
+    /// In training the result is that of the statistics of the batch, whatever the running ones are.
+    fn has_gradient(&self, input: usize) -> bool {
+        self.statistics == Statistics::Given || ![3, 4].contains(&input)
+    }
+
     fn outputs(&self) -> usize {
         match self.statistics {
             Statistics::Batch => 5,
@@ -207,7 +217,7 @@ impl Op for BatchNormOp {
         let mut op = *self;
         // The gradient of the input goes through the sums of the parameters' where statistics are of the batch.
         let input_needs_sums = self.statistics == Statistics::Batch && g.wants(0);
-        let needs_sums = input_needs_sums || g.wants(1) || g.wants(2);
+        let needs_sums = input_needs_sums || (1..5).any(|operand| g.wants(operand));
         let mut of_parameters = Vec::new();
         if self.followed_by == FollowedBy::AddRelu {
             if needs_sums {
@@ -227,8 +237,16 @@ impl Op for BatchNormOp {
             operands.extend(&of_parameters);
         }
         let dx = g.want(0, || Node::call(BatchNormBackwardData(op), &operands));
-        let mut gradients =
-            vec![dx, g.want(1, || of_parameters[0].clone()), g.want(2, || of_parameters[1].clone()), None, None];
+        let sums = |i: usize| of_parameters[i].clone();
+        // Of y = w (x − μ) / √(σ² + ε) + b: dμ = −w·db / √(σ² + ε), dσ² = −w·dw / 2(σ² + ε).
+        let variance = || variance.shift(self.epsilon);
+        let mut gradients = vec![
+            dx,
+            g.want(1, || sums(0)),
+            g.want(2, || sums(1)),
+            g.want(3, || -(sums(1) * g.x(1)) / variance().sqrt()),
+            g.want(4, || sums(0) * g.x(1) * -0.5 / variance()),
+        ];
         if self.followed_by.adds() {
             gradients.push(g.want(RESIDUAL, || dy.clone()));
         }

@@ -4,6 +4,7 @@ use super::equal;
 use crate::{Axis, Dim, Fault, Grads, Node, Op, Operands, Shape, ops::Slice};
 use ocelli_kernels::Accumulate;
 use ocelli_kernels::copy::{BlockCopy, copy_blocks};
+use ocelli_tensor::Size;
 
 /// Operands side by side along an axis: the branches of an Inception block, two towers as one batch of `2N`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,11 +27,8 @@ impl Op for Concat {
                 let axes = shape.dims().iter().enumerate().filter(|(axis, _)| *axis != self.axis);
                 axes.map(|(_, dim)| *dim).collect::<Vec<_>>()
             };
-            let sum = match (dims[self.axis], other.dims().get(self.axis)) {
-                (Dim::Fixed(a), Some(Dim::Fixed(b))) => Dim::Fixed(a + b),
-                (Dim::Batch(a), Some(Dim::Batch(b))) => Dim::Batch(a + b),
-                _ => return Err(Fault::Unequal { left: 0, right: i }),
-            };
+            let beside = other.dims().get(self.axis).and_then(|&dim| side_by_side(dims[self.axis], dim));
+            let sum = beside.ok_or(Fault::Unequal { left: 0, right: i })?;
             if elsewhere(x[0]) != elsewhere(other) {
                 return Err(Fault::UnequalBeside { left: 0, right: i, axis: self.axis });
             }
@@ -61,19 +59,26 @@ impl Op for Concat {
     }
 
     fn backward(&self, g: &Grads<'_>) -> Vec<Option<Node>> {
-        let mut start = Dim::Fixed(0);
-        (0..g.operands())
-            .map(|i| {
-                let (shape, from) = (g.x(i).shape(), start);
-                let len = shape.dims()[self.axis];
-                start = match (start, len) {
-                    (Dim::Fixed(0), Dim::Batch(b)) => Dim::Batch(b),
-                    (Dim::Batch(a), Dim::Batch(b)) => Dim::Batch(a + b),
-                    (a, b) => Dim::Fixed(a.at(1) + b.at(1)),
-                };
-                g.want(i, || Node::call(Slice::new(self.axis, from, len), &[g.dy()]))
-            })
-            .collect()
+        let lengths: Vec<Dim> = (0..g.operands()).map(|i| g.x(i).shape().dims()[self.axis]).collect();
+        let none = if matches!(lengths[0], Dim::Batch(_)) { Dim::Batch(0) } else { Dim::Fixed(0) };
+        let starts = lengths.iter().scan(none, |end, &len| {
+            let start = *end;
+            *end = side_by_side(start, len)?;
+            Some(start)
+        });
+        let parts = starts.zip(&lengths).enumerate();
+        parts.map(|(i, (start, &len))| g.want(i, || Node::call(Slice::new(self.axis, start, len), &[g.dy()]))).collect()
+    }
+}
+
+/// The length of an axis on which two values lie side by side; `None` if only one of them grows with the batch.
+fn side_by_side(a: Dim, b: Dim) -> Option<Dim> {
+    // A sum that is too large becomes a length that no shape may have.
+    let sum = |a: usize, b: usize| (Size::from(a) + b).get().unwrap_or(usize::MAX);
+    match (a, b) {
+        (Dim::Fixed(a), Dim::Fixed(b)) => Some(Dim::Fixed(sum(a, b))),
+        (Dim::Batch(a), Dim::Batch(b)) => Some(Dim::Batch(sum(a, b))),
+        _ => None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Partial connections between the maps of a convolution, as in LeNet-5's C3.
 
 use crate::{Fault, Grads, Node, Op, Operands, Shape};
-use std::sync::Arc;
+use std::{ops::RangeInclusive, sync::Arc};
 
 /// Which input maps each output map of a convolution sees (LeCun et al. 1998, table I).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,9 +93,12 @@ pub struct Connections(
 struct ConnectionsBackward(Arc<ConnectionTable>);
 
 impl Op for Connections {
+    fn operands(&self) -> RangeInclusive<usize> {
+        1..=1
+    }
+
     fn infer(&self, w: &[&Shape]) -> Result<Vec<Shape>, Fault> {
-        super::expect_rank(w, 0, 3, "[kernel_h, kernel_w, connections]")?;
-        let sizes = w[0].at(1);
+        let sizes = super::weight_sizes(w, 0, 3, "weights [kernel_h, kernel_w, connections]")?;
         if sizes[2] != self.0.len() {
             let expected = format!("{} connections", self.0.len());
             return Err(Fault::Operand { input: 0, expected, got: sizes[2].to_string() });

@@ -1,8 +1,8 @@
 //! Two-dimensional convolution.
 
-use super::{Product, equal, expect_rank, four};
+use super::{Product, equal, expect_bias, expect_rank, four, weight_sizes, work};
 use crate::{Axis, Dim, Fault, Grads, Needed, Node, Op, Operands, Preparation, Reach, Scratch, Shape};
-use std::sync::Arc;
+use std::{ops::RangeInclusive, sync::Arc};
 
 use ocelli_kernels::Epilogue;
 use ocelli_kernels::conv::{self, Choice, Conv2dGeometry, Conv2dSettings, GeometryError, Pass, Precision, geometry};
@@ -108,7 +108,7 @@ impl Conv2dOp {
             GeometryError::Channels { filter, .. } => Fault::Size {
                 input: 0,
                 axis: Axis::C,
-                expected: filter * groups,
+                expected: filter.saturating_mul(groups),
                 what: "input channels",
                 got: x.dims()[3],
             },
@@ -129,16 +129,20 @@ impl Op for Conv2dOp {
         equal(self, other)
     }
 
+    fn operands(&self) -> RangeInclusive<usize> {
+        2..=3
+    }
+
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         expect_rank(x, 0, 4, "[N, H, W, C]")?;
-        expect_rank(x, 1, 4, "a filter [kernel_h, kernel_w, in / groups, out]")?;
+        let filter = weight_sizes(x, 1, 4, "a filter [kernel_h, kernel_w, in / groups, out]")?;
         if let Some(name) = self.algorithm.as_deref().filter(|name| conv::by_name(name).is_none()) {
             let known: Vec<_> = conv::ALGORITHMS.iter().map(|algorithm| algorithm.name()).collect();
             return Err(Fault::Setting(format!("no algorithm is called \"{name}\"; there are: {}", known.join(", "))));
         }
-        let g = self
-            .geometry(&x[0].at(1), &x[1].at(1))
-            .map_err(|error| Conv2dOp::fault(error, x[0], self.settings.groups))?;
+        let g =
+            self.geometry(&x[0].at(1), &filter).map_err(|error| Conv2dOp::fault(error, x[0], self.settings.groups))?;
+        expect_bias(x, 2, g.out_c)?;
         Ok(vec![Shape::new([x[0].dims()[0], Dim::Fixed(g.out_h), Dim::Fixed(g.out_w), Dim::Fixed(g.out_c)])])
     }
 
@@ -176,9 +180,11 @@ impl Op for Conv2dOp {
 
     fn macs(&self, x: &[&Shape], y: &[&Shape]) -> u64 {
         let w = x[1].at(1);
-        let connected = self.connected.unwrap_or(w[2] * w[3]);
         let pixels = y[0].len(1) / w[3].max(1);
-        (pixels * w[0] * w[1] * connected) as u64
+        match self.connected {
+            Some(connected) => work(&[pixels, w[0], w[1], connected]),
+            None => work(&[pixels, w[0], w[1], w[2], w[3]]),
+        }
     }
 
     fn reach(&self, x: &[&Shape]) -> Reach {

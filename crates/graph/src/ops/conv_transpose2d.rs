@@ -1,10 +1,11 @@
 //! Transposed convolution.
 
 use super::conv2d::Conv2dBackwardFilter;
-use super::{Conv2dOp, equal, expect_rank};
+use super::{Conv2dOp, equal, expect_rank, weight_sizes, work};
 use crate::{Axis, Dim, Fault, Grads, Node, Op, Operands, Preparation, Reach, Scratch, Shape};
 use ocelli_kernels::conv::{Conv2dSettings, Padding, Pass, Precision, geometry::span};
-use std::sync::Arc;
+use ocelli_tensor::Size;
+use std::{ops::RangeInclusive, sync::Arc};
 
 /// The adjoint of a convolution (Zeiler et al. 2010; Dumoulin and Visin 2016, chapter 4): `y` is what the gradient of the
 /// convolution's input would be if `x` were that of its output. With a stride it enlarges pictures.
@@ -40,11 +41,11 @@ impl Extent {
             let sentence = format!("an output padding of {output_padding} on axis {axis} is not less than the stride");
             return Err(Fault::Setting(sentence));
         }
-        let whole = || {
-            let steps = self.size?.checked_sub(1)?.checked_mul(stride)?;
-            steps.checked_add(span(self.kernel, self.dilation)?)?.checked_add(output_padding)
+        let left = || {
+            let steps = (Size::from(self.size?) - 1) * stride;
+            let whole = steps + span(self.kernel, self.dilation)? + output_padding;
+            (whole - (Size::from(before) + after)).get()
         };
-        let left = || whole()?.checked_sub(before.checked_add(after)?);
         left().filter(|&left| left > 0).ok_or_else(|| {
             Fault::Setting(format!("no pixel is left on axis {axis} when {before} and {after} are taken off"))
         })
@@ -96,17 +97,21 @@ impl Op for ConvTranspose2dOp {
         equal(self, other)
     }
 
+    fn operands(&self) -> RangeInclusive<usize> {
+        2..=2
+    }
+
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         expect_rank(x, 0, 4, "[N, H, W, C]")?;
-        expect_rank(x, 1, 4, "a filter [kernel_h, kernel_w, out / groups, in]")?;
-        let w = x[1].at(1);
+        let w = weight_sizes(x, 1, 4, "a filter [kernel_h, kernel_w, out / groups, in]")?;
         let (dims, channels) = (x[0].dims(), w[3]);
         if dims[3] != Dim::Fixed(channels) {
             let (what, got) = ("input channels", dims[3]);
             return Err(Fault::Size { input: 0, axis: Axis::C, expected: channels, what, got });
         }
         let [height, width] = self.sizes(x[0], [w[0], w[1]])?;
-        let out = w[2].saturating_mul(self.convolution.settings.groups);
+        // Channels beyond all numbers are a shape that the trace refuses.
+        let out = (Size::from(w[2]) * self.convolution.settings.groups).get().unwrap_or(usize::MAX);
         let y = Shape::new([dims[0], Dim::Fixed(height), Dim::Fixed(width), Dim::Fixed(out)]);
         self.convolution.checked_geometry(&y.at(1), &w)?;
         Ok(vec![y])
@@ -147,7 +152,7 @@ impl Op for ConvTranspose2dOp {
 
     fn macs(&self, x: &[&Shape], _: &[&Shape]) -> u64 {
         let w = x[1].at(1);
-        (x[0].len(1) * w[0] * w[1] * w[2]) as u64
+        work(&[x[0].len(1), w[0], w[1], w[2]])
     }
 
     /// The most pixels of `x` that one of the result sees. Their own distance, a fraction of a pixel, is taken for one.

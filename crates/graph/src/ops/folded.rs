@@ -5,6 +5,7 @@ use crate::{Fault, Op, Operands, Shape};
 use ocelli_kernels::Activation;
 use ocelli_kernels::batch_norm::{BatchNorm, fold_bias, fold_filter};
 use rayon::prelude::*;
+use std::ops::RangeInclusive;
 
 /// Numbers of a filter that are folded at a time: beside them, finding the scales anew takes little.
 const PIECE: usize = 1 << 17;
@@ -32,6 +33,10 @@ fn norm<'a>(k: &Operands<'a>, first: usize, epsilon: f32) -> BatchNorm<'a> {
 }
 
 impl Op for FoldedFilter {
+    fn operands(&self) -> RangeInclusive<usize> {
+        5..=5
+    }
+
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         Ok(vec![x[0].clone()])
     }
@@ -51,6 +56,10 @@ impl Op for FoldedFilter {
 }
 
 impl Op for FoldedBias {
+    fn operands(&self) -> RangeInclusive<usize> {
+        4..=5
+    }
+
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         Ok(vec![x[0].clone()])
     }

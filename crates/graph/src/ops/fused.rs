@@ -7,6 +7,7 @@ use ocelli_kernels::{
     batch_norm::{BatchNorm, batch_norm_forward},
     elementwise::Source,
 };
+use std::ops::RangeInclusive;
 
 /// An operation whose kernel does more with its sums, before it stores them, than adding a bias.
 pub trait Product: Op + Clone {
@@ -99,6 +100,10 @@ pub struct FusedBatchNorm {
 }
 
 impl Op for FusedBatchNorm {
+    fn operands(&self) -> RangeInclusive<usize> {
+        5..=5
+    }
+
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         Ok(vec![x[0].clone()])
     }

@@ -7,7 +7,8 @@ use ocelli_kernels::group_norm::{
     GroupNorm, GroupStatistics, GroupSums, group_norm_backward_data, group_norm_backward_sums, group_norm_forward,
     group_norm_statistics,
 };
-use std::sync::Arc;
+use ocelli_tensor::Size;
+use std::{ops::RangeInclusive, sync::Arc};
 
 /// `y = w (x − μ) / √(σ² + ε) + b` with mean and variance over the pixels of a sample and a group of neighbouring channels
 /// (Wu and He 2018). One channel a group is instance normalisation (Ulyanov, Vedaldi and Lempitsky 2016).
@@ -44,6 +45,10 @@ impl Op for GroupNormOp {
         equal(self, other)
     }
 
+    fn operands(&self) -> RangeInclusive<usize> {
+        3..=3
+    }
+
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         check_normalised(x, self.epsilon)?;
         let (dims, channels, groups) = (x[0].dims(), x[0].channels(), self.groups);
@@ -54,13 +59,10 @@ impl Op for GroupNormOp {
             let expected = format!("a number of channels on axis C that groups = {groups} divides");
             return Err(Fault::Operand { input: 0, expected, got: channels.to_string() });
         }
-        let pixels: usize = dims[1..dims.len() - 1].iter().map(|dim| dim.at(1)).product();
-        if pixels * channels / groups < 2 {
-            return Err(Fault::Operand {
-                input: 0,
-                expected: "two or more numbers a group".into(),
-                got: "one".to_string(),
-            });
+        let of_sample: Size = dims[1..].iter().map(|dim| dim.checked_at(1)).product();
+        if of_sample.get().is_some_and(|count| count / groups < 2) {
+            let expected = "two or more numbers a group".into();
+            return Err(Fault::Operand { input: 0, expected, got: "one".into() });
         }
         let statistics = Shape::new([dims[0], Dim::Fixed(channels)]);
         Ok(vec![x[0].clone(), statistics.clone(), statistics])

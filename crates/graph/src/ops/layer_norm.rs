@@ -6,7 +6,7 @@ use crate::{Fault, Grads, Node, Op, Operands, Scratch, Shape};
 use ocelli_kernels::layer_norm::{
     LayerNorm, layer_norm_backward_data, layer_norm_backward_parameters, layer_norm_forward, layer_norm_scratch,
 };
-use std::sync::Arc;
+use std::{ops::RangeInclusive, sync::Arc};
 
 /// `y = w (x − μ) / √(σ² + ε) + b` with mean and variance over the last axis (Ba, Kiros and Hinton 2016).
 ///
@@ -37,6 +37,10 @@ impl LayerNormOp {
 impl Op for LayerNormOp {
     fn is_same(&self, other: &dyn Op) -> bool {
         equal(self, other)
+    }
+
+    fn operands(&self) -> RangeInclusive<usize> {
+        3..=3
     }
 
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {

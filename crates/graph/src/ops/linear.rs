@@ -1,9 +1,10 @@
 //! Products of matrices.
 
-use super::{Product, equal, expect_rank};
+use super::{Product, equal, expect_bias, expect_rank, weight_sizes, work};
 use crate::{Axis, Dim, Fault, Grads, Needed, Node, Op, Operands, Preparation, Reach, Scratch, Shape};
 use ocelli_kernels::Epilogue;
 use ocelli_kernels::gemm::{Matrix, MatrixMut, Order, PackedMatrix, gemm, gemm_packed, gemm_scratch, packed_len};
+use std::ops::RangeInclusive;
 
 /// `a·b`, with either operand transposed.
 ///
@@ -82,7 +83,7 @@ impl Op for MatMul {
     }
 
     fn macs(&self, x: &[&Shape], y: &[&Shape]) -> u64 {
-        (y[0].len(1) * self.a.sizes(x[0]).1.at(1)) as u64
+        work(&[y[0].len(1), self.a.sizes(x[0]).1.at(1)])
     }
 
     fn reach(&self, _: &[&Shape]) -> Reach {
@@ -121,14 +122,19 @@ impl Op for LinearOp {
         equal(self, other)
     }
 
+    fn operands(&self) -> RangeInclusive<usize> {
+        2..=3
+    }
+
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         expect_rank(x, 0, 2, "[N, features] (flatten or pool first)")?;
-        let expected = x[1].at(1)[0];
-        let got = x[0].dims()[1];
+        let w = weight_sizes(x, 1, 2, "a matrix [in, out]")?;
+        let (expected, got) = (w[0], x[0].dims()[1]);
         if got != Dim::Fixed(expected) {
             return Err(Fault::Size { input: 0, axis: Axis::C, expected, what: "features", got });
         }
-        Ok(vec![Shape::new([x[0].dims()[0], x[1].dims()[1]])])
+        expect_bias(x, 2, w[1])?;
+        Ok(vec![x[0].with_channels(w[1])])
     }
 
     fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {

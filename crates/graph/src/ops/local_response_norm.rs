@@ -3,6 +3,7 @@
 use super::{equal, same_shape};
 use crate::{Fault, Grads, Node, Op, Operands, Shape};
 use ocelli_kernels::local_response::{LocalResponse, local_response_backward, local_response_forward};
+use std::ops::RangeInclusive;
 
 /// `y[c] = x[c] / (k + α Σ x[j]²)^β` over neighbouring channels (Krizhevsky, Sutskever and Hinton 2012, section 3.3).
 ///
@@ -23,6 +24,10 @@ struct LocalResponseNormBackward(LocalResponse);
 impl Op for LocalResponseNormOp {
     fn is_same(&self, other: &dyn Op) -> bool {
         equal(self, other)
+    }
+
+    fn operands(&self) -> RangeInclusive<usize> {
+        1..=1
     }
 
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {

@@ -70,7 +70,9 @@ pub use softmax::SoftmaxOp;
 pub use stack::Stack;
 pub use upsample::Interpolate;
 
-use crate::{Fault, Op, Shape};
+use crate::{Axis, Dim, Fault, Op, Shape};
+use ocelli_kernels::broadcast::MAX_RANK;
+use ocelli_tensor::Size;
 use std::any::Any;
 
 /// [`Op::is_same`] of an operation that is data.
@@ -87,6 +89,40 @@ fn same_shape(x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
 /// A fault unless operand `input` has `rank` axes.
 fn expect_rank(x: &[&Shape], input: usize, rank: usize, expected: &'static str) -> Result<(), Fault> {
     if x[input].rank() == rank { Ok(()) } else { Err(Fault::Rank { input, expected }) }
+}
+
+/// The sizes of weights: an operand of `rank` axes that has no samples.
+fn weight_sizes(x: &[&Shape], input: usize, rank: usize, expected: &'static str) -> Result<Vec<usize>, Fault> {
+    expect_rank(x, input, rank, expected)?;
+    match x[input].dims()[0] {
+        Dim::Fixed(_) => Ok(x[input].at(1)),
+        samples => {
+            Err(Fault::Operand { input, expected: format!("{expected} without samples"), got: samples.to_string() })
+        }
+    }
+}
+
+/// A fault unless operand `input`, if it is there, is a number for each of `channels`.
+fn expect_bias(x: &[&Shape], input: usize, channels: usize) -> Result<(), Fault> {
+    match x.get(input).map(|bias| bias.dims()) {
+        None => Ok(()),
+        Some(&[Dim::Fixed(size)]) if size == channels => Ok(()),
+        Some(&[got]) => Err(Fault::Size { input, axis: Axis::C, expected: channels, what: "numbers of the bias", got }),
+        Some(_) => Err(Fault::Rank { input, expected: "a bias [channels]" }),
+    }
+}
+
+/// A fault unless the kernels handle so many axes.
+fn expect_few_axes(rank: usize) -> Result<(), Fault> {
+    if rank <= MAX_RANK {
+        return Ok(());
+    }
+    Err(Fault::Setting(format!("at most {MAX_RANK} axes can be worked on, got {rank}; reshape to fewer")))
+}
+
+/// A product of sizes as a count of work; `u64::MAX` if it is larger.
+fn work(sizes: &[usize]) -> u64 {
+    Size::product_of(sizes).get().map_or(u64::MAX, |count| count as u64)
 }
 
 /// The sizes `[N, H, W, C]` or `[kernel_h, kernel_w, in, out]` of an operand whose axes the shape rule has counted.

@@ -3,6 +3,7 @@
 use super::{equal, expect_rank, four};
 use crate::{Dim, Fault, Grads, Node, Op, Operands, Reach, Shape};
 use ocelli_kernels::pad::{PadError, PadGeometry, PadMode, PadSettings, pad_backward, pad_forward};
+use std::ops::RangeInclusive;
 
 /// A picture, continued by its mirror image, by its edge or by zeros: before a convolution that is not to see zeros, or before
 /// a step that brings none of its own, as a convolution and pooling do.
@@ -43,6 +44,10 @@ impl PadOp {
 impl Op for PadOp {
     fn is_same(&self, other: &dyn Op) -> bool {
         equal(self, other)
+    }
+
+    fn operands(&self) -> RangeInclusive<usize> {
+        1..=1
     }
 
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {

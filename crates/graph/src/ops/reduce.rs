@@ -1,6 +1,6 @@
 //! Sums and means over axes, and their adjoint.
 
-use super::equal;
+use super::{equal, expect_few_axes};
 use crate::{Axis, Dim, Fault, Grads, Node, Op, Operands, Scratch, Shape};
 use ocelli_kernels::reduce::{Reduction, spread, sum};
 
@@ -51,6 +51,7 @@ impl Op for Reduce {
 
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         let dims = x[0].dims();
+        expect_few_axes(dims.len())?;
         if let Some(&axis) = self.axes.iter().find(|&&axis| axis >= dims.len()) {
             return Err(Fault::Operand { input: 0, expected: format!("an axis {axis}"), got: "none".into() });
         }

@@ -2,6 +2,8 @@
 
 use super::{equal, same_shape};
 use crate::{Dim, Fault, Grads, Node, Op, Operands, Shape};
+use ocelli_tensor::Size;
+use std::ops::RangeInclusive;
 
 /// The same numbers under another shape.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,9 +21,13 @@ impl Op for Reshape {
         equal(self, other)
     }
 
+    fn operands(&self) -> RangeInclusive<usize> {
+        1..=1
+    }
+
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         // Equal for two batch sizes is equal for all: both lengths are linear in N, or would be refused here.
-        if [1, 2].iter().any(|&n| x[0].len(n) != self.shape.len(n)) {
+        if [1, 2].iter().any(|&n| x[0].checked_len(n) != self.shape.checked_len(n)) {
             let expected = format!("as many numbers as {} has", self.shape);
             return Err(Fault::Operand { input: 0, expected, got: format!("{} a sample", x[0].len(1)) });
         }
@@ -44,6 +50,10 @@ impl Op for Reshape {
 impl Op for Identity {
     fn is_same(&self, other: &dyn Op) -> bool {
         equal(self, other)
+    }
+
+    fn operands(&self) -> RangeInclusive<usize> {
+        1..=1
     }
 
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
@@ -76,7 +86,7 @@ impl Node {
     #[track_caller]
     pub fn flatten(&self) -> Node {
         let shape = self.shape();
-        let features = shape.dims().iter().skip(1).map(|dim| dim.at(1)).product();
-        self.reshape([features])
+        let features: Size = shape.dims().iter().skip(1).map(|dim| dim.checked_at(1)).product();
+        self.reshape([features.get().unwrap_or(usize::MAX)])
     }
 }

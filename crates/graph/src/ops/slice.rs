@@ -4,6 +4,7 @@ use super::equal;
 use crate::{Axis, Dim, Fault, Grads, Node, Op, Operands, Shape};
 use ocelli_kernels::Accumulate;
 use ocelli_kernels::copy::{BlockCopy, copy_blocks};
+use ocelli_tensor::Size;
 use std::ops::Range;
 
 /// Some entries of an axis.
@@ -24,6 +25,12 @@ struct SliceBackward {
 impl Slice {
     pub(crate) fn new(axis: usize, start: Dim, len: Dim) -> Slice {
         Slice { axis, start, len }
+    }
+
+    /// Returns true if an axis of this length has all the entries, whatever the batch size is.
+    fn is_within(&self, whole: Dim) -> bool {
+        let end = |n: usize| (self.start.checked_at(n) + self.len.checked_at(n)).get();
+        [1, 2].iter().all(|&n| end(n).is_some_and(|end| end <= whole.at(n)))
     }
 
     /// How the blocks of the slice lie in the whole of these sizes. The batch size is told by the sizes of the first axis.
@@ -54,10 +61,7 @@ impl Op for Slice {
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         let mut dims = x[0].dims().to_vec();
         let whole = dims.get(self.axis).copied();
-        let fits = whole.is_some_and(|whole| {
-            [1, 2].iter().all(|&n| self.start.at(n) + self.len.at(n) <= whole.at(n)) && self.len.at(1) > 0
-        });
-        if !fits {
+        if self.len.at(1) == 0 || !whole.is_some_and(|whole| self.is_within(whole)) {
             let axis = Axis::named(self.axis, x[0].rank());
             let expected = format!("{} entries from {} on axis {axis}", self.len, self.start);
             let got = whole.map_or("none".to_string(), |whole| whole.to_string());
@@ -132,7 +136,9 @@ impl Node {
         match self.shape().dims().first() {
             Some(Dim::Batch(multiple)) if parts > 0 && multiple % parts == 0 => {
                 let each = multiple / parts;
-                Node::call(Slice::new(0, Dim::Batch(part * each), Dim::Batch(each)), &[self])
+                // A start that is too large is beyond the end of every batch.
+                let start = (Size::from(part) * each).get().unwrap_or(usize::MAX);
+                Node::call(Slice::new(0, Dim::Batch(start), Dim::Batch(each)), &[self])
             }
             _ if self.id().is_none() => self.clone(),
             _ => {

@@ -3,6 +3,7 @@
 use super::{equal, same_shape};
 use crate::{Fault, Grads, Node, Op, Operands, Shape};
 use ocelli_kernels::softmax::{log_softmax, log_softmax_backward, softmax, softmax_backward};
+use std::ops::RangeInclusive;
 
 /// `e^x[c] / Σ e^x[k]` over the last axis, or its logarithm. Backward keeps the result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +21,10 @@ struct SoftmaxBackward(SoftmaxOp);
 impl Op for SoftmaxOp {
     fn is_same(&self, other: &dyn Op) -> bool {
         equal(self, other)
+    }
+
+    fn operands(&self) -> RangeInclusive<usize> {
+        1..=1
     }
 
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {

@@ -1,7 +1,7 @@
 //! How far features are from fixed codes.
 
-use super::{expect_rank, same_shape};
-use crate::{Axis, Fault, Grads, Node, Op, Operands, Reach, Shape};
+use super::{expect_rank, same_shape, weight_sizes};
+use crate::{Axis, Dim, Fault, Grads, Node, Op, Operands, Reach, Shape};
 
 /// `y[n, i] = Σ (x[n, j] − w[i, j])²`: how far each row is from each code (LeCun et al. 1998, eq. 7).
 ///
@@ -17,13 +17,12 @@ struct SquaredDistanceBackward;
 impl Op for SquaredDistance {
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         expect_rank(x, 0, 2, "[N, features] (flatten or pool first)")?;
-        expect_rank(x, 1, 2, "[codes, features]")?;
-        let got = x[0].dims()[1];
-        if got != x[1].dims()[1] {
-            let expected = x[1].at(1)[1];
+        let codes = weight_sizes(x, 1, 2, "codes [codes, features]")?;
+        let (expected, got) = (codes[1], x[0].dims()[1]);
+        if got != Dim::Fixed(expected) {
             return Err(Fault::Size { input: 0, axis: Axis::C, expected, what: "features", got });
         }
-        Ok(vec![Shape::new([x[0].dims()[0], x[1].dims()[0]])])
+        Ok(vec![x[0].with_channels(codes[0])])
     }
 
     fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {

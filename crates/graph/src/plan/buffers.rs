@@ -71,7 +71,7 @@ impl Layout {
                 let len = padded(&values[id].shape.at(batch))?;
                 let taken = match accumulated.get(&id) {
                     Some(&sum) => layout.buffer_of.get(&storage[sum]).copied(),
-                    None if i == 0 => layout.in_place(sequence, at, len, &last_use),
+                    None if i == 0 => layout.in_place(sequence, at, &last_use),
                     None => None,
                 };
                 match taken {
@@ -111,21 +111,16 @@ impl Layout {
         self.buffers.len() - 1
     }
 
-    /// The buffer that the first result of a call may take over: that of an operand which nothing reads afterwards, has the
-    /// same size, and is not read by the same call a second time.
-    fn in_place(
-        &self,
-        sequence: Sequence<'_>,
-        at: usize,
-        len: usize,
-        last_use: &HashMap<ValueId, usize>,
-    ) -> Option<usize> {
-        let (call, storage) = (&sequence.calls[at], sequence.storage);
+    /// The buffer that the first result of a call may take over: that of an operand which nothing reads afterwards, has as many
+    /// elements, and is not read by the same call a second time. Buffers of the same length do not tell: they are padded.
+    fn in_place(&self, sequence: Sequence<'_>, at: usize, last_use: &HashMap<ValueId, usize>) -> Option<usize> {
+        let Sequence { values, calls, storage, batch, .. } = sequence;
+        let (call, elements) = (&calls[at], |id: ValueId| values[id].shape.len(batch));
         let operand = call.op.in_place()?;
-        let id = storage[call.inputs[operand]];
+        let id = storage[*call.inputs.get(operand)?];
         let buffer = *self.buffer_of.get(&id)?;
         let again = call.inputs.iter().enumerate().any(|(i, x)| i != operand && storage[*x] == id);
-        (last_use[&id] == at && self.buffers[buffer].len == len && !again).then_some(buffer)
+        (last_use[&id] == at && elements(id) == elements(call.outputs[0]) && !again).then_some(buffer)
     }
 
     /// Where the `len` numbers of a storage are, if they are here.

@@ -10,6 +10,7 @@ mod steps;
 use crate::{Error, Graph, Op, Precision, Result, Scratch, ValueId, execute::is_threaded, passes};
 pub(crate) use ahead::Ahead;
 use buffers::{Layout, Sequence, storages};
+use ocelli_tensor::Size;
 use std::{
     collections::HashMap,
     ops::Range,
@@ -152,12 +153,28 @@ pub(crate) struct Planning<'a> {
     pub(crate) weights: Weights,
 }
 
+/// Returns true if every value that is computed or read can be addressed for so many samples.
+fn is_addressable(graph: &Graph, roots: &[ValueId], batch: usize) -> bool {
+    let mut read = graph.calls.iter().flat_map(|call| call.inputs.iter().chain(&call.outputs)).chain(roots);
+    read.all(|&id| graph.values[id].shape.element_count(batch).is_some())
+}
+
 impl Plan {
     /// Lays out what `roots` need of a graph.
+    ///
+    /// # Errors
+    /// [`Error::NoSamples`], [`Error::TooLarge`].
     pub(crate) fn new(mut graph: Graph, roots: &[ValueId], planning: Planning<'_>) -> Result<Plan> {
         let Planning { batch, parameters, precision, weights } = planning;
+        if batch == 0 {
+            return Err(Error::NoSamples);
+        }
         let known = graph.values.len();
         passes::prune(&mut graph, roots);
+        // Everything behind multiplies sizes as it likes.
+        if !is_addressable(&graph, roots, batch) {
+            return Err(Error::TooLarge(batch));
+        }
         passes::set_precision(&mut graph, precision);
         let (accumulated, constants) = match weights {
             Weights::Changing => (passes::fold_accumulation(&mut graph, roots), passes::Constants::default()),
@@ -184,6 +201,9 @@ impl Plan {
             batch,
         };
         let layout = Layout::new(each_run).ok_or_else(too_large)?;
+        let all_bytes = (Size::from(ahead.all().len) + layout.len()) * size_of::<f32>();
+        let all_bytes = all_bytes.get().filter(|&bytes| isize::try_from(bytes).is_ok());
+        all_bytes.ok_or_else(too_large)?;
         let numbers = ahead.numbers();
         let mut steps = Steps::new(each_run, &layout, &numbers, parameters);
         let all = steps.all();
@@ -226,7 +246,7 @@ impl Plan {
     /// memory of the threads. Known before anything is run, and what is then allocated, unless other plans have constants or
     /// scratch memory to share. Parameters and inputs are there already and not counted.
     pub fn peak_bytes(&self) -> usize {
-        self.arena_bytes() + self.constant_bytes() + self.scratch_bytes()
+        (self.arena_bytes() + self.constant_bytes()).saturating_add(self.scratch_bytes())
     }
 
     /// The part of [`Plan::peak_bytes`] that each concurrent run needs for itself.
@@ -249,7 +269,7 @@ impl Plan {
     /// huge pages. Threads keep it for whatever they run next.
     pub fn scratch_bytes(&self) -> usize {
         let threads = if is_threaded(self.arena_len) { rayon::current_num_threads() } else { 1 };
-        threads * self.scratch.bytes()
+        threads.saturating_mul(self.scratch.bytes())
     }
 
     /// The most bytes that are alive at one step, beside scratch memory: no layout can need less. That of the plan is within
