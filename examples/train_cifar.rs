@@ -26,7 +26,7 @@ use ocelli::{
     models::{Network, NetworkDescription, save_network},
     prelude::*,
     tensor::Key,
-    train::{BatchSource, Interrupt, Outcome, Prediction, RunFolder, evaluate, plot},
+    train::{Interrupt, Outcome, Prediction, RunFolder, evaluate, plot},
 };
 use std::{
     path::{Path, PathBuf},
@@ -224,8 +224,7 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
     }
     let mut sgd = Sgd::new(arguments.rate).momentum(0.9).weight_decay(1e-4);
     let loss = |t: &Trace| softmax_cross_entropy(&t.output(), &t.labels("labels"));
-    let watched: Option<&dyn BatchSource> = if watched > 0 { Some(&watch) } else { None };
-    let report = trainer.run(&mut model, loss, &mut sgd, &train, watched)?;
+    let report = trainer.run(&mut model, loss, &mut sgd, &train, if watched > 0 { Some(&watch) } else { None })?;
 
     save(arguments, &model, &names, statistics)?;
     if !report.history.is_empty() {

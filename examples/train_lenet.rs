@@ -209,8 +209,7 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
     }
     let mut sgd = Sgd::new(arguments.rate.unwrap_or(rate)).momentum(0.9).weight_decay(decay);
     let loss = |t: &Trace| variant.loss(t);
-    let watched = (watched > 0).then_some(&validation);
-    let report = trainer.run(&mut model, loss, &mut sgd, &train, watched)?;
+    let report = trainer.run(&mut model, loss, &mut sgd, &train, if watched > 0 { Some(&validation) } else { None })?;
 
     let description =
         NetworkDescription::new(variant.name(), &names)?.preprocessing(&arguments.dataset.preprocess()?)?;

@@ -172,8 +172,7 @@ fn an_inference_gives_every_wanted_value() {
     let inference = model.inference_of(2, &["features", "output", "dense", "input"]).unwrap();
     let batch = batch_of(&[2, 9, 9, 16]);
     assert_eq!(inference.run(&batch).unwrap(), model.run(&batch, &["features", "output", "dense", "input"]).unwrap());
-    let labelled =
-        |t: &Trace| t.input("x", Shape::batch(&[2])) + t.labels("labels").trace().input("y", Shape::batch(&[2]));
+    let labelled = |t: &Trace| t.input("x", [2]) + t.labels("labels").trace().input("y", [2]);
     let model = Model::trace(0, labelled).unwrap();
     let x = Tensor::full([2, 2], 1.0);
     let batch = Batch::new().with("x", &x).with("y", &x).with("labels", Tensor::from(vec![3u32, 1]));

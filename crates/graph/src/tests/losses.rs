@@ -33,7 +33,7 @@ fn a_parameter_made_in_a_loss_is_refused_when_the_objective_is_made() {
 fn a_loss_has_inputs_names_and_gradients_of_its_own() {
     let model = build(network, &[3]);
     let loss = |t: &Trace| {
-        let masked = (t.output() * t.input("mask", crate::Shape::batch(&[3]))).named("masked");
+        let masked = (t.output() * t.input("mask", [3])).named("masked");
         masked.apply("penalty", func(|x: &Node| x.square())).sum() + t.tap("w").square().sum()
     };
     let mut objective = model.objective_of(Mode::Train, Wrt::Values(&["mask", "masked", "w"]), loss).unwrap();
@@ -66,7 +66,7 @@ fn a_loss_may_update_a_state_of_the_network() {
 fn a_state_takes_over_what_nothing_computes() {
     let network = |x: &Node| {
         let last = x.trace().state("last", [2, 2], Constant(0.0));
-        x.trace().update(&last, &x.trace().input("plain", [2, 2]));
+        x.trace().update(&last, &x.trace().input_of_shape("plain", [2, 2]));
         x + x.trace().parameter("w", [3], Constant(0.0)) + last.sum()
     };
     let mut model = Model::build(network, [3], 0).unwrap();
