@@ -23,6 +23,9 @@ pub enum Error {
     /// A network could not be described, planned or run.
     #[error(transparent)]
     Graph(#[from] graph::Error),
+    /// The gradients of an operation are not those of its kernel.
+    #[error(transparent)]
+    Gradient(#[from] graph::GradientError),
     /// A table of connections makes no sense.
     #[error(transparent)]
     Connections(#[from] graph::ops::ConnectionError),

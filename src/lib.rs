@@ -59,3 +59,26 @@ pub use error::{Error, Result};
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// The code of `docs/recipes`, compiled and run.
+#[cfg(all(doctest, feature = "images"))]
+mod recipes {
+    #[doc = include_str!("../docs/recipes/siamese.md")]
+    struct Siamese;
+    #[doc = include_str!("../docs/recipes/transfer.md")]
+    struct Transfer;
+    #[doc = include_str!("../docs/recipes/optimised-input.md")]
+    struct OptimisedInput;
+    #[doc = include_str!("../docs/recipes/class-activation-maps.md")]
+    struct ClassActivationMaps;
+    #[doc = include_str!("../docs/recipes/regression.md")]
+    struct Regression;
+    #[doc = include_str!("../docs/recipes/own-operation.md")]
+    struct OwnOperation;
+    #[doc = include_str!("../docs/recipes/own-dataset.md")]
+    struct OwnDataset;
+    #[doc = include_str!("../docs/recipes/server.md")]
+    struct Server;
+    #[doc = include_str!("../docs/recipes/caffe-weights.md")]
+    struct CaffeWeights;
+}

@@ -114,7 +114,7 @@ fn infinite_weights_get_into_no_checkpoint() {
         // Without a folder a run does not end as if nothing had happened.
         let mut optimizer = Overflowing { inner: Sgd::new(0.1), at: EPOCHS * BATCHES as u64 };
         let trainer = Trainer::new(EPOCHS).progress(Progress::Silent);
-        assert!(trainer.run(&mut trapped(), loss, &mut optimizer, &train, None::<&Poisoned>).is_err());
+        assert!(trainer.run(&mut trapped(), loss, &mut optimizer, &train, None).is_err());
     }
 }
 

@@ -19,7 +19,7 @@ fn batch(samples: usize, labels: &[u32]) -> Batch {
 
 fn error_of(batches: Vec<Batch>) -> [String; 2] {
     let trainer = Trainer::new(1).progress(Progress::Silent);
-    let train = trainer.run(&mut scaled(), square, &mut Sgd::new(0.1), &batches, None::<&Source>).unwrap_err();
+    let train = trainer.run(&mut scaled(), square, &mut Sgd::new(0.1), &batches, None).unwrap_err();
     [train, crate::evaluate(&scaled(), square, &batches, Prediction::Largest).unwrap_err()]
         .map(|error| error.to_string())
 }
@@ -48,7 +48,7 @@ fn labels_beside_a_single_score_are_only_numbers() {
     let mut model = Model::build(network, [3], 0).unwrap();
     let trainer = Trainer::new(1).progress(Progress::Silent);
     let train = vec![batch(2, &[1, 0])];
-    trainer.run(&mut model, square, &mut Sgd::new(0.1), &train, None::<&Source>).unwrap();
+    trainer.run(&mut model, square, &mut Sgd::new(0.1), &train, None).unwrap();
 }
 
 /// Ten samples in one batch, or accumulated over 4 + 4 + 2 of them: one step, and one mean.
@@ -86,7 +86,7 @@ fn a_folder_that_another_run_has_is_refused() {
     let folder = RunFolder::open(parent.path().join("run")).unwrap();
     let train = source(&Interrupt::new(), None);
     let base = || Trainer::new(1).progress(Progress::Silent);
-    let run = |trainer: Trainer| trainer.run(&mut model(), loss, &mut Sgd::new(0.1), &train, None::<&Source>);
+    let run = |trainer: Trainer| trainer.run(&mut model(), loss, &mut Sgd::new(0.1), &train, None);
     let error = run(base().folder(folder.path())).unwrap_err();
     assert!(matches!(&error, Error::FolderInUse { path } if path.ends_with("run")), "{error}");
     assert!(!Trainer::checkpoint_path(folder.path()).exists());
@@ -105,6 +105,6 @@ fn a_model_that_is_frozen_altogether_trains_nothing() {
     model.freeze("").unwrap();
     let train = source(&Interrupt::new(), None);
     let trainer = Trainer::new(1).progress(Progress::Silent);
-    let error = trainer.run(&mut model, loss, &mut Sgd::new(0.1), &train, None::<&Source>).unwrap_err().to_string();
+    let error = trainer.run(&mut model, loss, &mut Sgd::new(0.1), &train, None).unwrap_err().to_string();
     assert_eq!(error, "the objective trains nothing: every parameter is frozen, or state");
 }
