@@ -1,12 +1,12 @@
 //! Tests of tracing, planning and running; each file a theme.
 
+mod against_loops;
 mod batch_norm;
 mod building;
 mod constants;
 mod gradients;
 mod inference;
 mod inference_fusion;
-mod operations;
 mod planning;
 mod recomputing;
 mod running;

@@ -200,8 +200,7 @@ impl Trainer {
         folder.as_ref().join("checkpoint.ocelli")
     }
 
-    /// Trains. `loss` is described twice, for training and for validation: `Some(&loader)`, or `None` for none. A validation
-    /// without batches is none.
+    /// Trains. `loss` is described twice, for training and for validation. A validation without batches is none.
     ///
     /// # Errors
     /// Whatever model, data, optimiser or files refuse. What was written until then stays.

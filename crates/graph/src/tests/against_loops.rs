@@ -1,4 +1,4 @@
-//! Values, shapes, gradients at kinks and mistakes of the operations that need more than a row in `gradients`.
+//! Operations against loops over their definitions, with their gradients at kinks and their sentences.
 
 use super::{build, input, mistake};
 use crate::{Axis, Batch, Mode, Model, Node, Tensor, Wrt, ops::Interpolation};
