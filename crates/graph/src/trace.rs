@@ -1,7 +1,7 @@
 //! The trace: a network while it is being described.
 
 use crate::{
-    BuildError, Call, Dim, ElementKind, Fault, FeatureLayout, Graph, Initializer, InputShape, Node, Op, ParameterRole,
+    BuildError, Call, Dim, ElementKind, Fault, FeatureLayout, Graph, Initializer, Node, Op, ParameterRole,
     ParameterSpec, Shape, Source, ValueId, ValueInfo,
 };
 use std::{cell::RefCell, collections::HashMap, panic::Location, rc::Rc, sync::Arc};
@@ -194,7 +194,7 @@ impl Trace {
     /// assert_eq!(model.run(&batch, &["output"])?[0].data(), [10.0, 200.0, 30.0, 400.0]);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn input(&self, name: &str, shape: impl InputShape) -> Node {
+    pub fn input(&self, name: &str, shape: impl crate::InputShape) -> Node {
         self.add_input(name, shape.into_shape(), ElementKind::F32)
     }
 
