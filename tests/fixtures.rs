@@ -204,7 +204,7 @@ fn operation(trace: &Trace, name: &str, case: &Json, x: &[Node]) -> Node {
         }
         "bce_logits" => {
             let count = numbers(&case["inputs"]["x"])[0];
-            logistic_cross_entropy(&first, &trace.input_of_shape("targets", [count]))
+            logistic_cross_entropy(&first, &trace.input("targets", Shape::from([count])))
         }
         other => panic!("no operation for {other}"),
     }
@@ -235,7 +235,7 @@ fn check(name: &str, case: &Json, file: &SafeTensors<'_>) {
         Shape::new(dims)
     };
     let mut model = Model::trace(0, |trace| {
-        let x: Vec<Node> = inputs.iter().map(|(key, tensor)| trace.input_of_shape(key, shape_of(tensor))).collect();
+        let x: Vec<Node> = inputs.iter().map(|(key, tensor)| trace.input(key, shape_of(tensor))).collect();
         operation(trace, name, case, &x)
     })
     .unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -262,7 +262,7 @@ fn check(name: &str, case: &Json, file: &SafeTensors<'_>) {
     let names: Vec<&str> = inputs.iter().map(|(key, _)| key.as_str()).collect();
     let mut objective = model
         .objective_of(mode, Wrt::Values(&names), |trace| {
-            (trace.output() * trace.input_of_shape("dy", dy.shape())).sum()
+            (trace.output() * trace.input("dy", Shape::from(dy.shape()))).sum()
         })
         .and_then(|objective| objective.watching(&["output"]))
         .unwrap_or_else(|error| panic!("{name}: {error}"));

@@ -127,7 +127,7 @@ impl Graph {
     /// # Ok::<(), ocelli_graph::Error>(())
     /// ```
     pub fn of(layer: impl Layer, sample: impl AsRef<[usize]>) -> Result<Graph> {
-        described(|trace| layer.forward(&trace.input("input", sample)))
+        described(|trace| layer.forward(&trace.input("input", sample.as_ref())))
     }
 
     /// What `name` stands for: a named value, or a parameter by its path.

@@ -73,7 +73,7 @@ impl Model {
     /// # Errors
     /// [`Error::Build`] with the first mistake in the description, [`Error::OutOfMemory`] if there is no room for the parameters.
     pub fn build(network: impl NetworkFunction, sample: impl AsRef<[usize]>, seed: u64) -> Result<Model> {
-        Model::trace(seed, |trace| network(&trace.input("input", sample)))
+        Model::trace(seed, |trace| network(&trace.input("input", sample.as_ref())))
     }
 
     /// Describes a network that is a layer, otherwise as [`Model::build`] does.

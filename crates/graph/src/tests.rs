@@ -1,5 +1,6 @@
 //! Tests of tracing, planning and running; each file a theme.
 
+mod against_loops;
 mod batch_norm;
 mod broadcasting;
 mod broken_numbers;
@@ -11,7 +12,6 @@ mod inference;
 mod inference_fusion;
 mod losses;
 mod operations;
-mod own_operations;
 mod planning;
 mod recomputing;
 mod running;

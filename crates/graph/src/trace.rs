@@ -199,32 +199,20 @@ impl Trace {
         self.put_name(id, name.into())
     }
 
-    /// An input of the network, `[N] + sample`: what the batch holds under `name`. Asked for again with the same shape, it is
-    /// the same node. `[4]` is `[N, 4]`, as it is for [`Model::build`](crate::Model::build).
+    /// An input of the network: what the batch holds under `name`. Asked for again with the same shape, it is the same node.
+    /// Sizes are those of a sample, as for [`Model::build`](crate::Model::build): `[4]` is `[N, 4]`. A [`Shape`] is taken as it is,
+    /// for an input that is one for all samples or that has `2N` of them.
     ///
     /// ```
-    /// use ocelli_graph::Model;
-    /// let model = Model::trace(0, |t| t.input("left", [4]) + t.input("right", [4]))?;
-    /// assert_eq!(model.graph().values[0].shape.to_string(), "[N, 4]");
-    /// # Ok::<(), ocelli_graph::Error>(())
-    /// ```
-    pub fn input(&self, name: &str, sample: impl AsRef<[usize]>) -> Node {
-        self.add_input(name, Shape::batch(sample.as_ref()), ElementKind::F32)
-    }
-
-    /// An input of exactly this shape: one for all samples, where it has no N, or `[2N, …]` of pairs. Samples are on the first
-    /// axis, if on any.
-    ///
-    /// ```
-    /// use ocelli_graph::{Batch, Model, Tensor};
-    /// let model = Model::trace(0, |t| t.input("x", [2]) * t.input_of_shape("scale", [2]))?;
+    /// use ocelli_graph::{Batch, Model, Shape, Tensor};
+    /// let model = Model::trace(0, |t| t.input("x", [2]) * t.input("scale", Shape::from([2])))?;
     /// let x = Tensor::from_vec([2, 2], vec![1.0, 2.0, 3.0, 4.0])?;
     /// let batch = Batch::new().with("x", x).with("scale", Tensor::from(vec![10.0, 100.0]));
     /// assert_eq!(model.run(&batch, &["output"])?[0].data(), [10.0, 200.0, 30.0, 400.0]);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn input_of_shape(&self, name: &str, shape: impl Into<Shape>) -> Node {
-        self.add_input(name, shape.into(), ElementKind::F32)
+    pub fn input(&self, name: &str, shape: impl crate::InputShape) -> Node {
+        self.add_input(name, shape.into_shape(), ElementKind::F32)
     }
 
     /// Integer labels, one a sample: `[N]`.

@@ -110,7 +110,7 @@ impl Op for BatchMatMul {
     fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
         let accumulate = k.accumulate();
         let (a, b) = (k.input(0), k.input(1));
-        let mut a_sizes = stored(k.shape(0)).to_vec();
+        let mut a_sizes = stored(k.shape(0));
         // Rows that all meet one matrix are one product.
         if self.a == AsIs && k.shape(1).len() == 2 && a_sizes[1] > 0 {
             a_sizes[0] = a.len() / a_sizes[1];

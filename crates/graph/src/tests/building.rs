@@ -1,7 +1,7 @@
 //! Paths, shapes, and one right sentence for each mistake.
 
 use super::{build, conv, mistake};
-use crate::{Axis, Constant, Error, Layer, Model, Node, Shared, Wrt, func};
+use crate::{Axis, Constant, Error, Layer, Model, Node, Shape, Shared, Wrt, func};
 
 /// Two convolutions and a sum: needs equal sizes to work.
 struct Block {
@@ -242,6 +242,6 @@ fn inputs_are_written_as_samples_wherever_they_are_made() {
     assert_eq!([shape(&built), shape(&traced)], ["[N, 4]"; 2]);
     let again = Model::build(|x| x + x.trace().input("input", [4]), [4], 0);
     assert!(again.is_ok(), "the same input is the same node");
-    let fixed = Model::trace(0, |t| t.input_of_shape("scale", [4]).relu()).unwrap();
+    let fixed = Model::trace(0, |t| t.input("scale", Shape::from([4])).relu()).unwrap();
     assert_eq!(shape(&fixed), "[4]");
 }

@@ -1,258 +1,257 @@
-//! Values, shapes, gradients at kinks and mistakes of the operations that need more than a row in `gradients`.
+//! Operations of the user's own that break a rule, and the check of their gradients.
 
-use super::{build, input, mistake};
-use crate::{Axis, Batch, Mode, Model, Node, Tensor, Wrt, ops::Interpolation};
+use super::{batch_of, mistake};
+use crate::{
+    Axis, Constant, Fault, GradientError, Grads, Mode, Model, Node, Op, Operands, Shape, Tensor, Value,
+    check_gradients, check_gradients_at,
+    ops::{
+        Activation, Arithmetic, BatchNormOp, Conv2dOp, GroupNormOp, Identity, LayerNormOp, LinearOp, Reshape, SoftmaxOp,
+    },
+};
+use ocelli_kernels::{conv::Conv2dSettings, elementwise::Unary};
+use std::sync::Arc;
 
-/// The result of a network for one tensor.
-fn run(network: impl FnOnce(&Node) -> Node, x: &Tensor) -> Tensor {
-    build(network, &x.shape()[1..]).predict(x).unwrap_or_else(|error| panic!("{error}"))
+/// `y = 3·x` for operand 0; what else it answers is up to the test.
+#[derive(Clone, Copy, Debug)]
+struct Triple {
+    infer: fn(&[&Shape]) -> Vec<Shape>,
+    backward: fn(&Grads<'_>) -> Vec<Option<Node>>,
 }
 
-/// The gradient of the sum of a network's result.
-fn gradient(network: impl FnOnce(&Node) -> Node, x: &Tensor) -> Vec<f32> {
-    let model = build(network, &x.shape()[1..]);
-    let mut objective = model.objective_of(Mode::Train, Wrt::Values(&["input"]), |t| t.output().sum()).unwrap();
-    let batch = Batch::new().with("input", x);
-    objective.evaluate(&model, &batch).unwrap().gradient("input").unwrap().to_vec()
-}
+const TRIPLE: Triple = Triple { infer: |x| vec![x[0].clone()], backward: |g| vec![g.want(0, || g.dy() * 3.0)] };
 
-fn row(values: &[f32]) -> Tensor {
-    Tensor::from_vec([1, values.len()], values.to_vec()).unwrap()
-}
-
-fn shape_of(model: &Model) -> String {
-    let output = model.graph().find("output").unwrap();
-    model.graph().values[output].shape.to_string()
-}
-
-fn assert_close(got: &Tensor, expected: &Tensor) {
-    assert_eq!(got.shape(), expected.shape());
-    let near = got.data().iter().zip(expected.data()).all(|(a, b)| (a - b).abs() < 1e-5);
-    assert!(near, "{:?} is not {:?}", got.data(), expected.data());
-}
-
-#[test]
-fn equal_operands_of_an_extremum_share_the_gradient() {
-    let x = row(&[-1.0, 0.0, 2.0]);
-    assert_eq!(gradient(|x| x.maximum(0.0), &x), [0.0, 0.5, 1.0]);
-    assert_eq!(gradient(|x| x.minimum(0.0), &x), [1.0, 0.5, 0.0]);
-    assert_eq!(gradient(|x| x.maximum(x) * 3.0, &x), [3.0; 3]);
-}
-
-#[test]
-fn the_gradient_of_a_clamp_is_one_on_its_bounds() {
-    let x = row(&[-1.5, -1.0, 0.0, 2.0, 2.5]);
-    assert_eq!(gradient(|x| x.clamp(-1.0, 2.0), &x), [0.0, 1.0, 1.0, 1.0, 0.0]);
-    assert_eq!(run(|x| x.clamp(f32::NEG_INFINITY, 0.0), &x).data(), [-1.5, -1.0, 0.0, 0.0, 0.0]);
-}
-
-#[test]
-fn masks_are_ones_and_zeros_without_a_gradient() {
-    let x = row(&[-1.0, 0.5, 0.5, 2.0]);
-    type Case = (fn(&Node) -> Node, [f32; 4]);
-    let cases: [Case; 6] = [
-        (|x| x.greater(0.5), [0.0, 0.0, 0.0, 1.0]),
-        (|x| x.greater_or_equal(0.5), [0.0, 1.0, 1.0, 1.0]),
-        (|x| x.less(0.5), [1.0, 0.0, 0.0, 0.0]),
-        (|x| x.less_or_equal(0.5), [1.0, 1.0, 1.0, 0.0]),
-        (|x| x.equal(0.5), [0.0, 1.0, 1.0, 0.0]),
-        (|x| x.not_equal(x.shift(0.0)), [0.0; 4]),
-    ];
-    for (network, expected) in cases {
-        assert_eq!(run(network, &x).data(), expected);
+impl Op for Triple {
+    fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        Ok((self.infer)(x))
     }
-    assert_eq!(gradient(|x| x.square() * x.greater(0.0), &x), [0.0, 1.0, 1.0, 4.0]);
-    let model = build(|x| x.greater(0.0), &[4]);
-    let objective = model.objective_of(Mode::Train, Wrt::Values(&["input"]), |t| t.output().sum()).unwrap();
-    assert_eq!(objective.gradient_names().count(), 0, "nothing depends on the input by a gradient");
-}
-
-#[test]
-fn masks_and_extrema_broadcast() {
-    let x = input(&[2, 2, 3, 2]);
-    let mean = |x: &Node| x.mean_keeping(&[Axis::H, Axis::W]);
-    let got = run(|x| x.maximum(mean(x)) + x.greater(mean(x)), &x);
-    let expected = Tensor::from_fn([2, 2, 3, 2], |i| {
-        let pixels = (0..6).map(|p| x[[i[0], p / 3, p % 3, i[3]]]);
-        let (mean, own) = (pixels.sum::<f32>() / 6.0, x[[i[0], i[1], i[2], i[3]]]);
-        own.max(mean) + f32::from(own > mean)
-    });
-    assert_close(&got, &expected);
-}
-
-#[test]
-fn reductions_keep_their_axes_with_size_one() {
-    let shape = |network: fn(&Node) -> Node| shape_of(&build(network, &[4, 5, 3]));
-    assert_eq!(shape(|x| x.sum_keeping(&[Axis::C])), "[N, 4, 5, 1]");
-    assert_eq!(shape(|x| x.mean_keeping(&[Axis::H, Axis::W, Axis::H])), "[N, 1, 1, 3]");
-    assert_eq!(shape(|x| x.sum_keeping(&[Axis::N])), "[1, 4, 5, 3]");
-    assert_eq!(shape(|x| x - x.mean_keeping(&[Axis::N, Axis::C])), "[N, 4, 5, 3]");
-    let x = input(&[3, 2, 4]);
-    let expected = Tensor::from_fn([3, 2, 1], |i| (0..4).map(|c| x[[i[0], i[1], c]]).sum());
-    assert_close(&run(|x| x.sum_keeping(&[Axis::C]), &x), &expected);
-}
-
-#[test]
-fn rows_of_norm_zero_have_a_finite_gradient() {
-    let x = Tensor::from_vec([2, 2], vec![0.0, 0.0, 3.0, 4.0]).unwrap();
-    let got = gradient(|x| x.l2_normalised(0.5), &x);
-    assert_eq!(got[..2], [2.0; 2], "dy / ε");
-    assert!((got[2] - 0.032).abs() < 1e-6 && (got[3] + 0.024).abs() < 1e-6, "{got:?}");
-}
-
-#[test]
-fn products_for_each_sample_against_loops() {
-    let x = input(&[3, 2, 4, 5]);
-    let own =
-        Tensor::from_fn([3, 2, 4, 4], |i| (0..5).map(|k| x[[i[0], i[1], i[2], k]] * x[[i[0], i[1], i[3], k]]).sum());
-    assert_close(&run(|x| x.matmul_transposed(x), &x), &own);
-    let across =
-        Tensor::from_fn([3, 2, 5, 5], |i| (0..4).map(|k| x[[i[0], i[1], k, i[2]]] * x[[i[0], i[1], k, i[3]]]).sum());
-    assert_close(&run(|x| x.transposed_matmul(x), &x), &across);
-    assert_close(&run(|x| x.matmul_transposed(x).matmul(x), &x), &run(|x| x.matmul(&x.transposed_matmul(x)), &x));
-}
-
-#[test]
-fn gram_matrices_against_loops() {
-    let x = input(&[2, 3, 4, 5]);
-    let expected = Tensor::from_fn([2, 5, 5], |i| {
-        let pixels = (0..12).map(|p| (p / 4, p % 4));
-        pixels.map(|(h, w)| x[[i[0], h, w, i[1]]] * x[[i[0], h, w, i[2]]]).sum::<f32>() / (3.0 * 4.0 * 5.0)
-    });
-    assert_close(&run(Node::gram, &x), &expected);
-}
-
-#[test]
-fn stacks_and_concatenations_over_any_axis_against_loops() {
-    let x = input(&[2, 3, 4]);
-    for axis in 1..=3 {
-        let got = run(|x| Node::stack(&[x, &x.scale(2.0), &x.scale(3.0)], Axis::Index(axis)), &x);
-        let mut shape = vec![2, 3, 4];
-        shape.insert(axis, 3);
-        let expected = Tensor::from_fn(shape, |i| {
-            let mut rest = i.to_vec();
-            let which = rest.remove(axis);
-            x[[rest[0], rest[1], rest[2]]] * (which + 1) as f32
-        });
-        assert_eq!(got, expected);
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let x = k.input(0);
+        k.output(0).iter_mut().zip(x).for_each(|(y, x)| *y = 3.0 * x);
+        Ok(())
     }
-    for axis in 0..3 {
-        let got = run(|x| Node::concat(&[x, &x.scale(2.0)], Axis::Index(axis)), &x);
-        let mut shape = vec![2, 3, 4];
-        let size = shape[axis];
-        shape[axis] *= 2;
-        let expected = Tensor::from_fn(shape, |i| {
-            let (mut rest, which) = (i.to_vec(), i[axis] / size);
-            rest[axis] %= size;
-            x[[rest[0], rest[1], rest[2]]] * (which + 1) as f32
-        });
-        assert_eq!(got, expected);
-    }
-    assert_eq!(shape_of(&build(|x| Node::stack(&[x; 3], Axis::C), &[8, 9])), "[N, 8, 9, 3]");
-}
-
-#[test]
-fn one_hot_rows_compose_a_loss() {
-    let model = build(|x| x.log_softmax(), &[3]);
-    let loss = |t: &crate::Trace| -(t.output() * t.labels("labels").one_hot(3)).sum_over(&[Axis::C]).mean();
-    let mut objective = model.objective_of(Mode::Train, Wrt::Values(&["input"]), loss).unwrap();
-    let batch = Batch::new().with("input", Tensor::zeros([2, 3])).with("labels", Tensor::from(vec![2u32, 0]));
-    let step = objective.evaluate(&model, &batch).unwrap();
-    assert!((step.loss() - 3f32.ln()).abs() < 1e-6);
-    let wrong = batch.with("labels", Tensor::from(vec![0u32, 7]));
-    let error = objective.evaluate(&model, &wrong).unwrap_err().to_string();
-    assert_eq!(error, "(OneHot): label 7 of sample 1 is not below the 3 classes");
-}
-
-#[test]
-fn shapes_that_an_operation_cannot_have_are_sentences() {
-    let most = usize::MAX / 16;
-    type Case = (&'static str, fn(&Node) -> Node);
-    let cases: [Case; 17] = [
-        (
-            "(Maximum): shapes differ on axis C (8 and 3): [N, 4, 4, 8] from input \"input\" and [N, 4, 4, 3] from Slice",
-            |x| x.maximum(x.slice(Axis::C, 0..3)),
-        ),
-        (
-            "(Greater): shapes differ on axis H (4 and 2): [N, 4, 4, 8] from input \"input\" and [N, 2, 4, 8] from Slice",
-            |x| x.greater(x.slice(Axis::H, 0..2)),
-        ),
-        ("(Clamp): there is no number from 1 to 0", |x| x.clamp(1.0, 0.0)),
-        ("(Clamp): there is no number from NaN to 0", |x| x.clamp(f32::NAN, 0.0)),
-        ("(L2Normalised): the epsilon 0 is no positive number", |x| x.l2_normalised(0.0)),
-        ("(L2Normalised): expected […, C], got [] from Mean", |x| x.mean().l2_normalised(1e-6)),
-        ("(Reduce): there is no axis H in [N, 8]", |x| x.global_avg_pool().mean_keeping(&[Axis::H])),
-        ("(OneHot): expected u32, got f32 from input \"input\"", |x| x.one_hot(3)),
-        ("(OneHot): a label cannot be one of 0 classes", |x| x.trace().labels("labels").one_hot(0)),
-        ("(Gram): expected [N, H, W, C], got [N, 128] from Reshape", |x| x.flatten().gram()),
-        ("(Stack): a new axis N would push the samples of [N, 4, 4, 8] off the first place; see `concat`", |x| {
-            Node::stack(&[x, x], Axis::N)
-        }),
-        ("(Stack): there is no place for a new axis 5 in [N, 4, 4, 8]", |x| Node::stack(&[x, x], Axis::Index(5))),
-        (
-            "(Stack): shapes differ on axis C (8 and 1): [N, 4, 4, 8] from input \"input\" and [N, 4, 4, 1] from Slice",
-            |x| Node::stack(&[x, &x.slice(Axis::C, 0..1)], Axis::C),
-        ),
-        ("(Interpolate): 4 pixels on axis H cannot become 0", |x| x.upsample(0, Interpolation::Nearest)),
-        ("(Interpolate): expected [N, H, W, C], got [N, 8] from Mean", |x| {
-            x.global_avg_pool().upsample(2, Interpolation::Bilinear)
-        }),
-        ("(Interpolate): [N, 4, 4, 8] enlarged 18446744073709551615 times overflows the address space", |x| {
-            x.upsample(usize::MAX, Interpolation::Bilinear)
-        }),
-        ("(OneHot): a label cannot be one of 18446744073709551615 classes", |x| {
-            x.trace().labels("labels").one_hot(usize::MAX)
-        }),
-    ];
-    for (sentence, network) in cases {
-        assert_eq!(mistake(network, &[4, 4, 8]), sentence);
-    }
-    let sentence = format!("(Interpolate): a picture of {most} by 3 pixels overflows the address space");
-    assert_eq!(mistake(|x| x.resized([most, 3], Interpolation::Nearest), &[4, 4, 8]), sentence);
-}
-
-#[test]
-fn matrices_that_do_not_go_together_are_sentences() {
-    let parameter = |x: &Node, shape: &[usize]| x.trace().parameter("w", shape, crate::Constant(1.0));
-    type Case<'a> = (&'static str, &'a dyn Fn(&Node) -> Node);
-    let cases: [Case<'_>; 6] = [
-        (
-            "(BatchMatMul): expected 6 columns (the rows of the other matrix), got 5 in [N, 3, 5] from input \"input\"",
-            &|x| x.matmul(&parameter(x, &[6, 2])),
-        ),
-        ("4 rows (the rows of the other matrix), got 3 in [N, 3, 5]", &|x| x.transposed_matmul(&parameter(x, &[4, 2]))),
-        ("expected 3 columns (the rows of the other matrix), got 5 in", &|x| x.matmul(x)),
-        ("expected the axes [N] of the other factor before the matrix, got [7] in [7, 5, 2] from parameter w", &|x| {
-            x.matmul(&parameter(x, &[7, 5, 2]))
-        }),
-        ("expected a matrix whose sizes do not depend on the batch, got N rows in [N, 5]", &|x| {
-            x.matmul_transposed(&x.sum_over(&[Axis::Index(1)]))
-        }),
-        ("(MatMul): a matrix of N by N grows with the square of the batch", &|x| {
-            let rows = x.sum_over(&[Axis::Index(1)]);
-            rows.matmul_transposed(&rows)
-        }),
-    ];
-    for (part, network) in cases {
-        let sentence = mistake(network, &[3, 5]);
-        assert!(sentence.contains(part), "{sentence}");
+    fn backward(&self, g: &Grads<'_>) -> Vec<Option<Node>> {
+        (self.backward)(g)
     }
 }
 
+fn objective_of(op: Triple) -> Result<(), String> {
+    let network =
+        move |x: &Node| x.scope("layer", |x| Node::call(op, &[&(x * x.trace().parameter("w", [3], Constant(1.0)))]));
+    let model = Model::build(network, [3], 0).unwrap();
+    model.objective(|t| t.output().mean()).map(drop).map_err(|error| error.to_string())
+}
+
 #[test]
-fn operations_with_several_batch_sizes_and_in_place() {
-    // Whatever takes over the storage of what it reads gives the same numbers as when that is kept.
-    let network = |x: &Node| {
-        let y = x.scale(2.0).maximum(0.3).clamp(-0.5, 0.8).named("clamped");
-        (y.greater(0.5) + y.l2_normalised(1e-6)).named("sum")
+fn a_backward_rule_that_answers_wrongly_is_an_error_with_its_name() {
+    let error = |backward| objective_of(Triple { backward, ..TRIPLE }).unwrap_err();
+    assert_eq!(objective_of(TRIPLE), Ok(()));
+    assert_eq!(error(|_| vec![]), "layer (Triple): `Triple::backward` gives 0 gradients for 1 operand");
+    assert_eq!(
+        error(|g| vec![Some(g.dy().clone()), None]),
+        "layer (Triple): `Triple::backward` gives 2 gradients for 1 operand"
+    );
+    assert_eq!(
+        error(|_| vec![None]),
+        "layer (Triple): `Triple::backward` gives no gradient for operand 0, [N, 3] from layer (Mul), and one must pass there"
+    );
+    assert_eq!(
+        error(|g| vec![Some(g.dy().sum_over(&[Axis::N]))]),
+        "layer (Triple): `Triple::backward` gives a gradient of shape [3] for operand 0, [N, 3] from layer (Mul)"
+    );
+    let other = |_: &Grads<'_>| {
+        let mut stolen = None;
+        let _ = Model::build(|x| stolen.insert(x.clone()).relu(), [3], 0);
+        vec![stolen]
     };
-    let model = build(network, &[2, 6]);
-    for n in [1, 4] {
-        let x = input(&[n, 2, 6]);
-        let batch = Batch::new().with("input", &x);
-        let kept = model.run(&batch, &["clamped", "sum", "output"]).unwrap();
-        assert_eq!(model.predict(&x).unwrap(), kept[2]);
-        let clamped = x.data().iter().map(|x| (x * 2.0).max(0.3).clamp(-0.5, 0.8));
-        assert_eq!(kept[0].data(), clamped.collect::<Vec<_>>());
+    assert_eq!(error(other), "layer (Triple): `Triple::backward` gives a node of another network for operand 0");
+    let parameter = |g: &Grads<'_>| vec![Some(g.dy() * g.dy().trace().parameter("v", [3], Constant(1.0)))];
+    assert!(error(parameter).contains("v is made in a loss"), "a backward rule has no parameters");
+}
+
+#[test]
+fn a_shape_rule_that_answers_wrongly_is_an_error_with_its_name() {
+    let error = |infer| mistake(|x| Node::call(Triple { infer, ..TRIPLE }, &[x]), &[3]);
+    assert_eq!(error(|_| vec![]), "(Triple): `Triple::infer` gives 0 shapes, `Triple::outputs` is 1");
+    assert_eq!(error(|x| vec![x[0].clone(); 2]), "(Triple): `Triple::infer` gives 2 shapes, `Triple::outputs` is 1");
+    assert_eq!(
+        error(|_| vec![Shape::from([3, 0])]),
+        "(Triple): the result of shape [3, 0] has length 0 on axis C, and so no elements"
+    );
+}
+
+#[derive(Clone, Debug)]
+struct Odd {
+    outputs: usize,
+    is_view: bool,
+}
+
+/// The identity in inference, though it is none.
+#[derive(Clone, Debug)]
+struct Lowered;
+
+impl Op for Lowered {
+    fn infer(&self, _: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        Ok(vec![Shape::batch(&[2])])
     }
+    fn forward(&self, _: &mut Operands<'_>) -> Result<(), Fault> {
+        Ok(())
+    }
+    fn lower(&self, mode: Mode) -> Option<Arc<dyn Op>> {
+        (mode == Mode::Infer).then(|| Arc::new(Identity) as Arc<dyn Op>)
+    }
+}
+
+impl Op for Odd {
+    fn infer(&self, _: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        Ok(vec![Shape::batch(&[2]); self.outputs])
+    }
+    fn forward(&self, _: &mut Operands<'_>) -> Result<(), Fault> {
+        Ok(())
+    }
+    fn outputs(&self) -> usize {
+        self.outputs
+    }
+    fn is_view(&self) -> bool {
+        self.is_view
+    }
+    fn in_place(&self) -> Option<usize> {
+        Some(7)
+    }
+}
+
+#[test]
+fn operations_take_as_many_operands_as_they_say() {
+    assert_eq!(mistake(|x| Node::call(Arithmetic::Add, &[x]), &[3]), "(Add): Add takes 2 operands, got 1");
+    assert_eq!(mistake(|x| Node::call(LinearOp, &[x]), &[3]), "(Linear): Linear takes 2 to 3 operands, got 1");
+    assert_eq!(
+        mistake(|x| Node::call(SoftmaxOp::Log, &[x, x]), &[3]),
+        "(LogSoftmax): LogSoftmax takes 1 operand, got 2"
+    );
+    let norm = mistake(|x| Node::call(BatchNormOp::new(1e-5, 0.1), &[x]), &[3]);
+    assert_eq!(norm, "(BatchNorm): BatchNorm takes 5 operands, got 1");
+}
+
+#[test]
+fn results_and_views_are_what_they_are_said_to_be() {
+    let error = |outputs, is_view| mistake(|x| Node::call(Odd { outputs, is_view }, &[x]), &[3]);
+    assert_eq!(error(0, false), "(Odd): `Odd::outputs` is 0; an operation has one result or more");
+    let view = "(Odd): Odd is a view, and so has one result of as many elements as its first operand";
+    assert_eq!((error(1, true), error(2, true)), (view.to_string(), view.to_string()));
+    let lowered = mistake(|x| Node::call(Lowered, &[x]), &[3]);
+    assert_eq!(lowered, "(Lowered): `Lowered::lower` gives Identity, whose results have other shapes");
+    // An operand that is not there gives its storage to nobody.
+    let model = super::build(|x| Node::call(Odd { outputs: 1, is_view: false }, &[&x.relu()]), &[3]);
+    assert!(model.predict(&Tensor::zeros([1, 3])).is_ok());
+}
+
+/// `y₀ = x`, `y₁ = 2·x`.
+#[derive(Clone, Debug)]
+struct OneAndTwo {
+    differentiable: usize,
+}
+
+impl Op for OneAndTwo {
+    fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        Ok(vec![x[0].clone(); 2])
+    }
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let x = k.input(0);
+        let [y, z] = k.outputs();
+        y.copy_from_slice(x);
+        z.iter_mut().zip(x).for_each(|(z, x)| *z = 2.0 * x);
+        Ok(())
+    }
+    fn outputs(&self) -> usize {
+        2
+    }
+    fn differentiable_outputs(&self) -> usize {
+        self.differentiable
+    }
+    fn backward(&self, g: &Grads<'_>) -> Vec<Option<Node>> {
+        let parts = [g.dy_of(0).cloned(), g.dy_of(1).map(|dz| dz * 2.0)];
+        vec![parts.into_iter().flatten().reduce(|a, b| a + b)]
+    }
+}
+
+#[test]
+fn a_gradient_comes_to_differentiable_results_only() {
+    let second = |differentiable: usize| {
+        let network = move |x: &Node| {
+            let y = x * x.trace().parameter("w", [3], Constant(1.0));
+            x.trace().call(Arc::new(OneAndTwo { differentiable }), &[&y]).swap_remove(1)
+        };
+        Model::build(network, [3], 0).unwrap()
+    };
+    let error = second(1).objective(|t| t.output().mean()).unwrap_err().to_string();
+    assert_eq!(error, "(OneAndTwo): result 1 is not differentiable, and a gradient must pass through it");
+    let mut model = second(2);
+    let mut objective = model.objective(|t| t.output().sum()).unwrap();
+    let x = super::input(&[2, 3]);
+    let step = objective.step(&mut model, &batch_of(&[2, 3])).unwrap();
+    let gradient = step.gradient("w").unwrap();
+    (0..3).for_each(|c| assert!((gradient[c] - 2.0 * (x.data()[c] + x.data()[3 + c])).abs() < 1e-6));
+    check_gradients(&OneAndTwo { differentiable: 2 }, &[Shape::batch(&[3])]).unwrap();
+}
+
+#[test]
+fn right_gradients_pass_the_check() {
+    let rows = || Shape::batch(&[5]);
+    let picture = || Shape::batch(&[3, 4, 2]);
+    let channels = || Shape::from([2]);
+    check_gradients(&TRIPLE, &[rows()]).unwrap();
+    for unary in [Unary::Relu, Unary::Tanh, Unary::Exp, Unary::Gelu, Unary::Square, Unary::Reciprocal] {
+        check_gradients(&Activation(unary), &[picture()]).unwrap();
+    }
+    for op in [Arithmetic::Add, Arithmetic::Sub, Arithmetic::Mul, Arithmetic::Div] {
+        check_gradients(&op, &[picture(), channels()]).unwrap();
+        check_gradients(&op, &[Shape::batch(&[1, 1, 2]), picture()]).unwrap();
+    }
+    for op in [SoftmaxOp::Plain, SoftmaxOp::Log] {
+        check_gradients(&op, &[rows()]).unwrap();
+    }
+    check_gradients(&LinearOp, &[rows(), Shape::from([5, 3]), Shape::from([3])]).unwrap();
+    let conv = Conv2dOp::new(Conv2dSettings::default());
+    check_gradients(&conv, &[picture(), Shape::from([2, 2, 2, 3]), Shape::from([3])]).unwrap();
+    check_gradients(&LayerNormOp { epsilon: 1e-2 }, &[picture(), channels(), channels()]).unwrap();
+    check_gradients(&GroupNormOp { groups: 1, epsilon: 1e-2 }, &[picture(), channels(), channels()]).unwrap();
+    let norm = [picture(), channels(), channels(), channels(), channels()];
+    check_gradients(&BatchNormOp::new(1e-2, 0.1), &norm).unwrap();
+    check_gradients(&Reshape { shape: Shape::batch(&[24]) }, &[picture()]).unwrap();
+}
+
+/// The gradients of the mean and the variance that a batch normalisation is given.
+#[test]
+fn given_statistics_have_gradients() {
+    let values = |shape: &Shape, offset: f32| {
+        let tensor = Tensor::uniform(shape.at(3), crate::Key::new(9));
+        Value::F32(Tensor::from_fn(tensor.shape().to_vec(), |i| 0.4 * tensor.data()[i.iter().sum::<usize>()] + offset))
+    };
+    let operands: Vec<(Shape, Value)> = [Shape::batch(&[4]), [4].into(), [4].into(), [4].into(), [4].into()]
+        .into_iter()
+        .zip([0.3, 1.5, 0.2, -0.4, 1.0])
+        .map(|(shape, offset)| (shape.clone(), values(&shape, offset)))
+        .collect();
+    check_gradients_at(&BatchNormOp::new(1e-2, 0.1).with_statistics_given(), &operands).unwrap();
+}
+
+#[test]
+fn wrong_gradients_do_not_pass_the_check() {
+    let check =
+        |backward, n: usize| check_gradients(&Triple { backward, ..TRIPLE }, &[Shape::batch(&[n])]).unwrap_err();
+    let error = check(|g| vec![Some(g.dy() * 3.01)], 4);
+    let GradientError::Different { kind, operand, backward, differences, .. } = &error else { panic!("{error}") };
+    assert_eq!((kind.as_str(), *operand), ("Triple", 0));
+    assert!((f64::from(*backward) / differences - 3.01 / 3.0).abs() < 1e-4, "{error}");
+    let sentence = error.to_string();
+    assert!(sentence.starts_with("Triple: the gradient of operand 0 at ["), "{sentence}");
+    assert!(sentence.ends_with("with 2 samples"), "{sentence}");
+    // What is divided by the number of samples is right for one of them.
+    assert!(matches!(
+        check(|g| vec![Some(g.dy() * 3.0 / 2.0 * 2.0 + g.x(0) * 0.01)], 1),
+        GradientError::Different { .. }
+    ));
+    let refused = check(|_| vec![None], 1).to_string();
+    assert!(refused.starts_with("(Triple): `Triple::backward` gives no gradient for operand 0"), "{refused}");
+    let huge = check_gradients(&TRIPLE, &[Shape::batch(&[1 << 59])]).unwrap_err().to_string();
+    assert_eq!(huge, "a batch of 2 needs more memory than can be addressed");
 }
