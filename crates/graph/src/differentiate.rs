@@ -77,7 +77,8 @@ pub(crate) fn differentiate(trace: &Trace, loss: ValueId, wrt: &[ValueId]) -> Ve
         gradients[loss] = Some(trace.filled(1.0, graph.values[loss].shape.clone()));
     }
     for call in graph.calls.iter().rev() {
-        let wants: Vec<bool> = (0..call.inputs.len()).map(|i| passes(call, i) && needs[call.inputs[i]]).collect();
+        let wants: Vec<bool> =
+            (0..call.inputs.len()).map(|i| call.op.has_gradient(i) && needs[call.inputs[i]]).collect();
         let dy: Vec<_> = call.outputs.iter().map(|&id| gradients[id].clone()).collect();
         if !wants.contains(&true) || dy.iter().all(Option::is_none) {
             continue;
@@ -98,17 +99,12 @@ pub(crate) fn differentiate(trace: &Trace, loss: ValueId, wrt: &[ValueId]) -> Ve
     wrt.iter().map(|&id| gradients[id].as_ref().and_then(Node::id)).collect()
 }
 
-/// Returns true if a gradient passes from the results of a call to its operand `i`.
-fn passes(call: &Call, i: usize) -> bool {
-    call.op.has_gradient(i)
-}
-
 /// Which values a gradient must reach on its way to `wrt`.
 fn leading_to(graph: &Graph, wrt: &[ValueId]) -> Vec<bool> {
     let mut needs = vec![false; graph.values.len()];
     wrt.iter().for_each(|&id| needs[id] = true);
     for call in &graph.calls {
-        if call.inputs.iter().enumerate().any(|(i, &id)| needs[id] && passes(call, i)) {
+        if call.inputs.iter().enumerate().any(|(i, &id)| needs[id] && call.op.has_gradient(i)) {
             call.outputs.iter().for_each(|&id| needs[id] = true);
         }
     }

@@ -6,6 +6,7 @@ use std::{ops::RangeInclusive, sync::Arc};
 
 use ocelli_kernels::Epilogue;
 use ocelli_kernels::conv::{self, Choice, Conv2dGeometry, Conv2dSettings, GeometryError, Pass, Precision, geometry};
+use ocelli_tensor::Size;
 
 /// `y = conv(x, w) + b`, or without `b`.
 ///
@@ -108,7 +109,7 @@ impl Conv2dOp {
             GeometryError::Channels { filter, .. } => Fault::Size {
                 input: 0,
                 axis: Axis::C,
-                expected: filter.saturating_mul(groups),
+                expected: (Size::from(filter) * groups).get().unwrap_or(usize::MAX),
                 what: "input channels",
                 got: x.dims()[3],
             },

@@ -84,10 +84,7 @@ impl Op for Reduce {
     }
 
     fn scratch(&self, x: &[Vec<usize>], _: &[Vec<usize>]) -> Scratch {
-        // An input may be larger than any memory; running is refused later.
-        let fits = x[0].iter().try_fold(1usize, |length, &size| length.checked_mul(size)).is_some();
-        let geometry = if fits { self.geometry(&x[0]).ok() } else { None };
-        geometry.map_or(Scratch::NONE, |geometry| geometry.scratch())
+        self.geometry(&x[0]).map_or(Scratch::NONE, |geometry| geometry.scratch())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{LINE, offsets};
 use crate::{Call, Needed, ValueId, ValueInfo};
+use ocelli_tensor::Size;
 use std::{collections::HashMap, ops::Range};
 
 /// A piece of the arena and the steps at which it is in use.
@@ -187,6 +188,6 @@ fn last_uses(sequence: Sequence<'_>) -> HashMap<ValueId, usize> {
 
 /// The length of a shape in whole cache lines.
 fn padded(shape: &[usize]) -> Option<usize> {
-    let len = shape.iter().try_fold(1usize, |product, &size| product.checked_mul(size))?;
-    len.max(1).checked_next_multiple_of(LINE)
+    let lines = Size::product_of(shape).get()?.max(1).div_ceil(LINE);
+    (Size::from(lines) * LINE).get()
 }

@@ -1,6 +1,7 @@
 //! Where each buffer starts in the arena.
 
 use super::buffers::Buffer;
+use ocelli_tensor::Size;
 use std::cmp::Reverse;
 
 /// Gives every buffer a place such that those in use at the same time do not overlap, and answers the length of the arena;
@@ -35,12 +36,12 @@ fn place(buffers: &mut [Buffer], order: &[usize]) -> Option<usize> {
         busy.sort_unstable();
         let mut start = 0usize;
         for &(low, high) in &busy {
-            if start.checked_add(this.len)? <= low {
+            if (Size::from(start) + this.len).get()? <= low {
                 break;
             }
             start = start.max(high);
         }
-        end = end.max(start.checked_add(this.len)?);
+        end = end.max((Size::from(start) + this.len).get()?);
         buffers[i].start = start;
         placed.push(i);
     }

@@ -2,7 +2,7 @@
 
 use super::{batch_of, mistake};
 use crate::{
-    Axis, Constant, Fault, GradientError, Grads, Mode, Model, Node, Op, Operands, Shape, Tensor, Value,
+    Axis, Constant, ElementKind, Fault, GradientError, Grads, Mode, Model, Node, Op, Operands, Shape, Tensor, Value,
     check_gradients, check_gradients_at,
     ops::{
         Activation, Arithmetic, BatchNormOp, Conv2dOp, GroupNormOp, Identity, LayerNormOp, LinearOp, Reshape, SoftmaxOp,
@@ -217,6 +217,55 @@ fn right_gradients_pass_the_check() {
     let norm = [picture(), channels(), channels(), channels(), channels()];
     check_gradients(&BatchNormOp::new(1e-2, 0.1), &norm).unwrap();
     check_gradients(&Reshape { shape: Shape::batch(&[24]) }, &[picture()]).unwrap();
+}
+
+/// `y[n] = x[n, label[n]]`
+#[derive(Clone, Debug)]
+struct Pick;
+
+/// Operands: `dy`, labels, `x`.
+#[derive(Clone, Debug)]
+struct PickBackward;
+
+impl Op for Pick {
+    fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        Ok(vec![x[1].clone()])
+    }
+    fn operand_kind(&self, input: usize) -> ElementKind {
+        if input == 1 { ElementKind::U32 } else { ElementKind::F32 }
+    }
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let (rows, labels) = (k.input(0).chunks_exact(k.shape(0)[1]), k.labels(1));
+        let picks = k.output(0).iter_mut().zip(rows).zip(labels);
+        picks.for_each(|((y, x), &label)| *y = x[label as usize]);
+        Ok(())
+    }
+    fn backward(&self, g: &Grads<'_>) -> Vec<Option<Node>> {
+        vec![g.want(0, || Node::call(PickBackward, &[g.dy(), g.x(1), g.x(0)])), None]
+    }
+}
+
+impl Op for PickBackward {
+    fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        Ok(vec![x[2].clone()])
+    }
+    fn operand_kind(&self, input: usize) -> ElementKind {
+        Pick.operand_kind(input)
+    }
+    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+        let (dy, labels, classes) = (k.input(0), k.labels(1), k.shape(2)[1]);
+        let rows = k.output(0).chunks_exact_mut(classes).zip(dy).zip(labels);
+        rows.for_each(|((dx, dy), &label)| {
+            dx.fill(0.0);
+            dx[label as usize] = *dy;
+        });
+        Ok(())
+    }
+}
+
+#[test]
+fn operations_on_labels_are_checked_too() {
+    check_gradients(&Pick, &[Shape::batch(&[3]), Shape::batch(&[])]).unwrap();
 }
 
 /// The gradients of the mean and the variance that a batch normalisation is given.
