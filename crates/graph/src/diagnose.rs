@@ -119,7 +119,8 @@ impl Replay {
         let pass = if step.outputs[0] >= first_gradient { "the backward pass of " } else { "" };
         let kind = step.op.kind();
         let place = if step.path.is_empty() { kind } else { format!("{} ({kind})", step.path) };
-        let size = if (1e-3..1e6).contains(&largest) { largest.to_string() } else { format!("{largest:e}") };
+        let size =
+            if largest == 0.0 || (1e-3..1e6).contains(&largest) { largest.to_string() } else { format!("{largest:e}") };
         let advice = advice(largest);
         format!("the first such number comes from {pass}{place}, of operands no larger than {size}: {advice}")
     }

@@ -59,7 +59,7 @@ fn an_objective_that_trains_nothing_is_refused() {
     model.freeze("a").unwrap();
     assert!(refused(&model, &|t| t.tap("a").mean()).contains("the loss depends on nothing"));
     model.freeze("").unwrap();
-    assert_eq!(refused(&model, &loss), "the objective trains nothing: every parameter is frozen, or state");
+    assert_eq!(refused(&model, &loss), "the objective trains nothing: every parameter is frozen");
     let mut model = build(|x| x.relu(), &[3]);
     let mut objective = model.objective(loss).unwrap();
     objective.evaluate(&model, &batch_of(&[2, 3])).unwrap();
