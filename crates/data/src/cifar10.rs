@@ -3,18 +3,15 @@
 //! In the binary version of the dataset, a record is one byte for the label and 3,072 for the picture: its red, its green
 //! and its blue plane, each row by row. Any number of records make a file.
 
-use crate::{Error, Images, Part, Result};
+use crate::{Error, Images, Part, Result, unpacked::Unpacked};
 use std::{
-    fs::{self, File},
-    io::Read,
+    fs,
     path::{Path, PathBuf},
 };
 
 const SIDE: usize = 32;
 const PLANE: usize = SIDE * SIDE;
 const RECORD: usize = 1 + 3 * PLANE;
-/// More than five times the records that were published.
-const MAX_BYTES: u64 = 1 << 30;
 
 pub(crate) const SOURCE: &str =
     "download https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz and unpack it (tar xzf)";
@@ -69,7 +66,7 @@ fn files(folder: &Path, part: Part) -> Vec<PathBuf> {
 /// Reads the records of all `files`, one file after the other.
 ///
 /// # Errors
-/// [`Error::Format`] if a file has no records, ends within one or is absurdly large, or a label has no class;
+/// [`Error::Format`] if a file has no records or ends within one, or a label has no class;
 /// [`Error::Io`] if it cannot be read.
 pub fn read(files: &[impl AsRef<Path>]) -> Result<Images> {
     let (mut pixels, mut labels) = (Vec::new(), Vec::new());
@@ -80,30 +77,19 @@ pub fn read(files: &[impl AsRef<Path>]) -> Result<Images> {
 }
 
 fn read_records(path: &Path, pixels: &mut Vec<u8>, labels: &mut Vec<u32>) -> Result<()> {
-    let mut bytes = Vec::new();
-    // What is there already counts, so that many files are bounded as one is.
-    let limit = MAX_BYTES.saturating_sub(pixels.len() as u64);
-    let file = File::open(path).map_err(|source| Error::io(path, source))?;
-    file.take(limit + 1).read_to_end(&mut bytes).map_err(|source| Error::io(path, source))?;
-    if bytes.len() as u64 > limit {
-        return Err(Error::format(path, format!("more than the limit of {MAX_BYTES} bytes in all")));
-    }
-    if bytes.is_empty() {
-        return Err(Error::format(path, "the file is empty"));
-    }
-    let records = bytes.chunks_exact(RECORD);
-    if !records.remainder().is_empty() {
-        let (whole, rest) = (records.len(), records.remainder().len());
-        return Err(Error::format(path, format!("the file ends inside record {whole}: {rest} bytes of {RECORD}")));
-    }
-    for (index, record) in records.enumerate() {
+    let mut content = Unpacked::open(path)?;
+    let mut record = [0; RECORD];
+    for index in 0.. {
+        match content.fill(&mut record)? {
+            RECORD => {}
+            0 if index == 0 => return Err(content.wrong("the file is empty")),
+            0 => break,
+            rest => return Err(content.wrong(format!("the file ends inside record {index}: {rest} bytes of {RECORD}"))),
+        }
         let label = record[0];
         if usize::from(label) >= CLASS_NAMES.len() {
             let classes = CLASS_NAMES.len();
-            return Err(Error::format(
-                path,
-                format!("label {label} in record {index}, but there are {classes} classes"),
-            ));
+            return Err(content.wrong(format!("label {label} in record {index}, but there are {classes} classes")));
         }
         labels.push(label.into());
         let (red, rest) = record[1..].split_at(PLANE);

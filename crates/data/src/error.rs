@@ -48,6 +48,16 @@ pub enum Error {
     /// A setting that cannot be meant, or pixels, labels and class names that do not belong together.
     #[error("{0}")]
     Setting(String),
+    /// A label has no class.
+    #[error("sample {index} has the label {label}, but there are {classes} classes")]
+    Label {
+        /// The sample.
+        index: usize,
+        /// Its label.
+        label: u32,
+        /// The number of classes.
+        classes: usize,
+    },
     /// A dataset panicked while it wrote a sample.
     #[error("sample {index}: the dataset panicked: {message}")]
     Panic {
@@ -64,12 +74,23 @@ pub enum Error {
 impl Error {
     /// A file that is not what it should be.
     pub(crate) fn format(file: &std::path::Path, reason: impl Into<String>) -> Error {
-        Error::Format { file: file.display().to_string(), reason: reason.into() }
+        Error::Format { file: file.display().to_string(), reason: shortened(&reason.into(), MAX_REASON) }
     }
 
     /// A read that the system refused.
     pub(crate) fn io(file: &std::path::Path, source: std::io::Error) -> Error {
         Error::Io { file: file.display().to_string(), source }
+    }
+}
+
+/// Characters of a reason, at the most: it may quote what a file holds.
+const MAX_REASON: usize = 400;
+
+/// A text of at most `limit` characters, with a mark where more were left out.
+pub(crate) fn shortened(text: &str, limit: usize) -> String {
+    match text.char_indices().nth(limit) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.into(),
     }
 }
 

@@ -21,14 +21,23 @@
 //!
 //! Where samples come from: [`mnist`], [`fashion_mnist`] and [`cifar10`] read the published files, which [`find`] looks for;
 //! [`idx`] reads any file of that format; [`synthetic`] draws digits and needs no file at all; [`Images`] takes bytes
-//! that are already in memory. With the feature `images`, the module `images` decodes PNG and JPEG files: single ones, folders
+//! that are already in memory. With the feature `images`, the module `images` decodes picture files: single ones, folders
 //! and archives with a folder for each class. Its `Preprocess` makes of them what a network reads.
+//!
+//! # What a file may cost
+//! A file is only trusted as far as its data reach. Memory is taken for what was read, never for what a header claims, and
+//! all that is unpacked from a file or decoded from a part of it, kept or skipped, comes out of one budget: 16 MiB and 256
+//! bytes for each byte of the file, 16 GiB at the most. That is several times what published datasets need, and keeps a small
+//! file from filling the machine. A single picture has at most 16,384 rows or columns and 2²⁶ pixels.
 
 #![forbid(unsafe_code)]
 
 mod augmented;
+mod budget;
 mod chained;
 pub mod cifar10;
+#[cfg(feature = "images")]
+mod clutter;
 mod dataset;
 mod error;
 pub mod fashion_mnist;
@@ -43,8 +52,10 @@ mod padded;
 mod rescaled;
 mod subset;
 pub mod synthetic;
+mod unpacked;
 
 pub use augmented::{Augmentation, Augmented, RandomCrop, RandomMirror};
+use budget::Budget;
 pub use chained::Chained;
 pub use dataset::Dataset;
 pub use error::{Error, Result};

@@ -170,12 +170,18 @@ impl Loader {
         Ok(Some(Batch::new().with(&self.input_name, input).with(&self.labels_name, Tensor::from(labels))))
     }
 
-    /// One sample. A panic of the dataset becomes an error here, so that it ends the epoch in the same way with and
-    /// without a thread.
+    /// One sample. A label without a class is named here, where its sample is known, and not where a loss meets it. A panic
+    /// of the dataset becomes an error, so that it ends the epoch in the same way with and without a thread.
     fn sample(&self, index: usize, epoch: u64, out: &mut [f32]) -> Result<u32> {
         let write = || {
             check(&self.dataset, index, out)?;
-            self.dataset.write(index, epoch, out)
+            let (label, classes) = (self.dataset.write(index, epoch, out)?, self.dataset.classes());
+            // A dataset that names no classes does not say how many there are.
+            match classes {
+                0 => Ok(label),
+                classes if (label as usize) < classes => Ok(label),
+                classes => Err(Error::Label { index, label, classes }),
+            }
         };
         catch_unwind(AssertUnwindSafe(write)).unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().map(String::as_str);

@@ -1,7 +1,7 @@
 //! Pictures in memory, as bytes.
 
 use crate::{Dataset, Error, Result, dataset::check};
-use ocelli_tensor::ShapeText;
+use ocelli_tensor::{ShapeText, Size};
 
 /// Pictures `[N, H, W, C]` of one byte a number, with their labels: a quarter of what they would take as `f32`.
 ///
@@ -28,19 +28,19 @@ impl Images {
     /// Pictures of `shape` = `[H, W, C]` with one label each.
     ///
     /// # Errors
-    /// [`Error::Setting`] if a size is 0, the pixels do not fill a picture for each label, or a label has no class.
+    /// [`Error::Setting`] if a size is 0 or the pixels do not fill a picture for each label; [`Error::Label`] if a label has no
+    /// class.
     pub fn new(shape: [usize; 3], pixels: Vec<u8>, labels: Vec<u32>, class_names: Vec<String>) -> Result<Images> {
         let wrong = |text: String| Err(Error::Setting(text));
-        let sample = shape.iter().try_fold(1usize, |product, &size| product.checked_mul(size)).unwrap_or(usize::MAX);
-        if sample == 0 {
+        if shape.contains(&0) {
             return wrong(format!("pictures of shape {} have no pixels", ShapeText(&shape)));
         }
-        if labels.len().checked_mul(sample) != Some(pixels.len()) {
+        if (Size::product_of(&shape) * labels.len()).get() != Some(pixels.len()) {
             let (count, bytes) = (labels.len(), pixels.len());
             return wrong(format!("{bytes} bytes are not {count} pictures of shape {}", ShapeText(&shape)));
         }
         if let Some((index, label)) = first_without_class(&labels, class_names.len()) {
-            return wrong(format!("sample {index} has the label {label}, but there are {} classes", class_names.len()));
+            return Err(Error::Label { index, label, classes: class_names.len() });
         }
         Ok(Images { shape, pixels, labels, class_names })
     }

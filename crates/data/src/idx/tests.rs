@@ -12,7 +12,7 @@ fn file_of(sizes: &[u32], data: &[u8]) -> Vec<u8> {
 }
 
 fn packed(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
 }
@@ -113,15 +113,33 @@ fn empty_and_absurd_sizes_are_refused_before_anything_is_allocated() {
     assert_eq!(images_error(&file_of(&[1, 0, 28], &[])), "file: images of 0 x 28 pixels");
     assert_eq!(images_error(&file_of(&[1, 28, 0], &[])), "file: images of 28 x 0 pixels");
     assert_eq!(labels_error(&file_of(&[0], &[])), "file: no labels");
-    let limit = "are more than the limit of 1073741824 bytes";
+    let limit = |file: &[u8]| {
+        let bytes = (16 << 20) + 256 * file.len();
+        format!("are more than the {bytes} bytes that a file of its length may hold")
+    };
     let most = u32::MAX;
+    let (images, labels) = (file_of(&[most, most, most], &[]), file_of(&[most], &[]));
     assert_eq!(
-        images_error(&file_of(&[most, most, most], &[])),
-        format!("file: 4294967295 images of 18446744065119617025 bytes each {limit}")
+        images_error(&images),
+        format!("file: 4294967295 images of 18446744065119617025 bytes each {}", limit(&images))
     );
-    assert_eq!(labels_error(&file_of(&[most], &[])), format!("file: 4294967295 labels of 1 bytes each {limit}"));
+    assert_eq!(labels_error(&labels), format!("file: 4294967295 labels of 1 bytes each {}", limit(&labels)));
+    let gigabyte = file_of(&[1 << 20, 32, 32], &[0; 99]);
+    assert_eq!(images_error(&gigabyte), format!("file: 1048576 images of 1024 bytes each {}", limit(&gigabyte)));
     // Within the limit, but not in the file.
-    assert_eq!(images_error(&file_of(&[1 << 20, 32, 32], &[0; 99])), "file: the file ends inside image 0 of 1048576");
+    assert_eq!(images_error(&file_of(&[1 << 10, 32, 32], &[0; 99])), "file: the file ends inside image 0 of 1024");
+}
+
+#[test]
+fn labels_that_pack_well_do_not_fill_the_memory() {
+    // A gigabyte of zeros is 1 MB of gzip; here are some of them, whose header is true.
+    let count = 60 << 20;
+    let bytes = packed(&file_of(&[count], &vec![0; count as usize]));
+    assert!(labels_error(&bytes).starts_with("file: 62914560 labels of 1 bytes each are more than the "));
+    // A thousand times the file is accepted where that is still little.
+    let few = packed(&file_of(&[1 << 20], &vec![0; 1 << 20]));
+    assert!(few.len() < 8000);
+    assert_eq!(read_labels(&OneFile::new(&few).path).unwrap().len(), 1 << 20);
 }
 
 #[test]

@@ -1,8 +1,7 @@
 //! Anybody's picture of a digit, brought to what MNIST looks like.
 
-use super::{checked, decode};
+use super::{Channels, checked, picture::Picture, resize::Values};
 use crate::{Error, Result};
-use image::{ImageBuffer, Luma, imageops, imageops::FilterType};
 use std::path::Path;
 
 /// Rows and columns of a picture of MNIST.
@@ -10,11 +9,9 @@ const SIZE: usize = 28;
 /// The digit itself fits into this many.
 const BOX: usize = 20;
 /// A larger picture is brought to this size before the digit is looked for: plenty for 20 pixels.
-const WORKING_SIDE: u32 = 512;
+const WORKING_SIDE: usize = 512;
 /// Ink differs at least this much from paper, of the way from black to white. Noise and shadows differ less.
 const MIN_CONTRAST: f32 = 0.1;
-
-type Grey = ImageBuffer<Luma<f32>, Vec<f32>>;
 
 /// Reads a picture of one digit and brings it to the convention of MNIST: light ink (255) on dark paper (0), the digit in
 /// a box of 20 × 20 with its proportions kept, its centre of mass in the middle of 28 × 28.
@@ -25,8 +22,13 @@ type Grey = ImageBuffer<Luma<f32>, Vec<f32>>;
 /// As [`load_grey`](super::load_grey); [`Error::Format`] if there is no ink to be seen.
 pub fn digit(path: impl AsRef<Path>) -> Result<[u8; SIZE * SIZE]> {
     let path = path.as_ref();
-    let grey = decode(path)?.to_luma32f();
-    arrange(grey).ok_or_else(|| Error::format(path, BLANK))
+    from_picture(&super::load(path)?, path)
+}
+
+/// The digit of a picture whose file lies at `path`.
+pub(super) fn from_picture(picture: &Picture, path: &Path) -> Result<[u8; SIZE * SIZE]> {
+    let write_row = |y: usize, out: &mut [f32]| picture.write_row(y, Channels::Grey, out);
+    arrange(picture.size(), write_row).ok_or_else(|| Error::format(path, BLANK))
 }
 
 const BLANK: &str = "no digit to be seen: the picture has no contrast";
@@ -45,85 +47,95 @@ const BLANK: &str = "no digit to be seen: the picture has no contrast";
 /// ```
 pub fn digit_of(size: [usize; 2], grey: &[f32]) -> Result<[u8; SIZE * SIZE]> {
     let [height, width] = checked(size)?;
-    let values = grey.iter().map(|value| if value.is_finite() { value.clamp(0.0, 1.0) } else { 0.0 }).collect();
-    let picture = (size[0] * size[1] == grey.len()).then(|| Grey::from_raw(width, height, values)).flatten();
-    let wrong = || Error::Setting(format!("{} grey values are not {height} x {width} pixels", grey.len()));
-    arrange(picture.ok_or_else(wrong)?).ok_or_else(|| Error::Setting(BLANK.into()))
+    if height * width != grey.len() {
+        return Err(Error::Setting(format!("{} grey values are not {height} x {width} pixels", grey.len())));
+    }
+    let write_row = |y: usize, out: &mut [f32]| {
+        for (out, value) in out.iter_mut().zip(&grey[y * width..(y + 1) * width]) {
+            *out = if value.is_finite() { value.clamp(0.0, 1.0) } else { 0.0 };
+        }
+    };
+    arrange(size, write_row).ok_or_else(|| Error::Setting(BLANK.into()))
 }
 
 /// The whole way; `None` if there is no ink.
-fn arrange(mut picture: Grey) -> Option<[u8; SIZE * SIZE]> {
-    let longer = picture.width().max(picture.height());
-    if longer > WORKING_SIDE {
-        let side = |side: u32| (u64::from(side) * u64::from(WORKING_SIDE)).div_ceil(longer.into()) as u32;
-        picture = imageops::resize(&picture, side(picture.width()), side(picture.height()), FilterType::Triangle);
-    }
-    let ink = ink(picture)?;
+fn arrange(size: [usize; 2], write_row: impl Fn(usize, &mut [f32])) -> Option<[u8; SIZE * SIZE]> {
+    let longer = size[0].max(size[1]);
+    let working = if longer > WORKING_SIDE { size.map(|side| (side * WORKING_SIDE).div_ceil(longer)) } else { size };
+    let ink = ink(Values::resized(size, 1, write_row, working))?;
     let small = shrink(&ink);
     Some(centre(&small))
 }
 
 /// How much of the way from paper to ink each pixel is, from 0 to 1. What is less than a quarter counts as paper.
-fn ink(mut picture: Grey) -> Option<Grey> {
+fn ink(mut picture: Values) -> Option<Values> {
     let paper = border_median(&picture);
-    let (low, high) = picture.iter().fold((f32::MAX, f32::MIN), |(low, high), v| (low.min(*v), high.max(*v)));
+    let (low, high) = picture.data.iter().fold((f32::MAX, f32::MIN), |(low, high), v| (low.min(*v), high.max(*v)));
     // Ink is whatever lies farther from the paper.
     let strongest = if paper - low > high - paper { low - paper } else { high - paper };
     if strongest.abs() < MIN_CONTRAST {
         return None;
     }
-    picture.iter_mut().for_each(|value| {
+    picture.data.iter_mut().for_each(|value| {
         let part = (*value - paper) / strongest;
         *value = ((part - 0.25) / 0.75).clamp(0.0, 1.0);
     });
     Some(picture)
 }
 
+/// Each value with its row and column.
+fn places(picture: &Values) -> impl Iterator<Item = (usize, usize, f32)> {
+    let width = picture.size[1];
+    picture.data.iter().enumerate().map(move |(at, value)| (at / width, at % width, *value))
+}
+
 /// The median of the outermost pixels.
-fn border_median(picture: &Grey) -> f32 {
-    let (right, bottom) = (picture.width() - 1, picture.height() - 1);
-    let mut border: Vec<f32> = (picture.enumerate_pixels())
-        .filter(|(x, y, _)| *x == 0 || *y == 0 || *x == right || *y == bottom)
-        .map(|(_, _, pixel)| pixel.0[0])
+fn border_median(picture: &Values) -> f32 {
+    let [bottom, right] = picture.size.map(|side| side - 1);
+    let mut border: Vec<f32> = places(picture)
+        .filter(|(y, x, _)| *x == 0 || *y == 0 || *x == right || *y == bottom)
+        .map(|(_, _, value)| value)
         .collect();
     let middle = border.len() / 2;
     *border.select_nth_unstable_by(middle, f32::total_cmp).1
 }
 
 /// The ink's box, brought to 20 pixels on its longer side.
-fn shrink(ink: &Grey) -> Grey {
-    let (mut left, mut top, mut right, mut bottom) = (u32::MAX, u32::MAX, 0, 0);
-    for (x, y, pixel) in ink.enumerate_pixels() {
+fn shrink(ink: &Values) -> Values {
+    let (mut left, mut top, mut right, mut bottom) = (usize::MAX, usize::MAX, 0, 0);
+    for (y, x, value) in places(ink) {
         // Half of the darkest ink: a stroke has such pixels all along, specks and shadows rarely do.
-        if pixel.0[0] > 0.5 {
+        if value > 0.5 {
             (left, top) = (left.min(x), top.min(y));
             (right, bottom) = (right.max(x), bottom.max(y));
         }
     }
     let (width, height) = (right - left + 1, bottom - top + 1);
-    let longer = u64::from(width.max(height));
-    let side = |side: u32| ((u64::from(side) * BOX as u64 + longer / 2) / longer).max(1) as u32;
-    let cropped = imageops::crop_imm(ink, left, top, width, height).to_image();
-    imageops::resize(&cropped, side(width), side(height), FilterType::Triangle)
+    let longer = width.max(height);
+    let side = |side: usize| ((side * BOX + longer / 2) / longer).max(1);
+    let write_row = |y: usize, out: &mut [f32]| {
+        let begin = (top + y) * ink.size[1] + left;
+        out.copy_from_slice(&ink.data[begin..begin + width]);
+    };
+    Values::resized([height, width], 1, write_row, [side(height), side(width)])
 }
 
 /// The digit with its centre of mass in the middle, as near as its box allows, and its strongest ink at 255.
-fn centre(digit: &Grey) -> [u8; SIZE * SIZE] {
+fn centre(digit: &Values) -> [u8; SIZE * SIZE] {
     let (mut mass, mut strongest, mut moment) = (0.0f32, 0.0f32, [0.0f32; 2]);
-    for (x, y, pixel) in digit.enumerate_pixels() {
-        let value = pixel.0[0];
+    for (y, x, value) in places(digit) {
         mass += value;
         strongest = strongest.max(value);
-        moment = [moment[0] + value * (x as f32 + 0.5), moment[1] + value * (y as f32 + 0.5)];
+        moment = [moment[0] + value * (y as f32 + 0.5), moment[1] + value * (x as f32 + 0.5)];
     }
-    let offset = |moment: f32, side: u32| {
-        let wanted = (SIZE as f32 / 2.0 - moment / mass).round().max(0.0) as usize;
-        wanted.min(SIZE - side as usize)
+    let offset = |axis: usize| {
+        let wanted = (SIZE as f32 / 2.0 - moment[axis] / mass).round().max(0.0) as usize;
+        wanted.min(SIZE - digit.size[axis])
     };
-    let (left, top) = (offset(moment[0], digit.width()), offset(moment[1], digit.height()));
+    let [top, left] = [0, 1].map(offset);
     let mut out = [0; SIZE * SIZE];
-    for (x, y, pixel) in digit.enumerate_pixels() {
-        out[(top + y as usize) * SIZE + left + x as usize] = (255.0 * pixel.0[0] / strongest).round() as u8;
+    for (y, x, value) in places(digit) {
+        out[(top + y) * SIZE + left + x] = (255.0 * value / strongest).round() as u8;
     }
     out
 }

@@ -1,7 +1,7 @@
 //! Pictures on the disk, a folder for each class.
 
 use super::Preprocess;
-use crate::{Dataset, Error, Result, dataset::check};
+use crate::{Dataset, Error, Result, clutter::is_clutter, dataset::check};
 use ocelli_tensor::ShapeText;
 use std::{
     fs,
@@ -9,13 +9,14 @@ use std::{
 };
 
 /// Endings of the names of pictures, in either case.
-const ENDINGS: [&str; 3] = ["png", "jpg", "jpeg"];
+const ENDINGS: [&str; 7] = ["png", "jpg", "jpeg", "bmp", "pgm", "ppm", "pnm"];
 
 /// The pictures below a folder that has a folder for each class, `cat/0001.jpg`, decoded and prepared whenever one is asked
 /// for: any number of any size.
 ///
-/// Classes and the pictures in each are in the order of their names. Files that do not end with `.png`, `.jpg` or `.jpeg`,
-/// and what begins with a dot, are left alone.
+/// Classes and the pictures in each are in the order of their names. Files that do not end with `.png`, `.jpg`, `.jpeg`,
+/// `.bmp`, `.pgm`, `.ppm` or `.pnm`, what is hidden, and the notes that systems leave beside pictures (`__MACOSX`,
+/// `Thumbs.db`) are left out, as [`load_archive`](super::load_archive) does.
 ///
 /// Not run here, because there is no such folder:
 ///
@@ -47,7 +48,7 @@ impl ImageFolder {
             let pictures: Vec<PathBuf> =
                 entries(&path)?.into_iter().map(|(_, path)| path).filter(|path| is_picture(path)).collect();
             if pictures.is_empty() {
-                return Err(Error::format(&path, "no PNG or JPEG pictures in the folder of this class"));
+                return Err(Error::format(&path, "no pictures in the folder of this class"));
             }
             let label = class_names.len() as u32;
             files.extend(pictures.into_iter().map(|path| (path, label)));
@@ -69,14 +70,14 @@ impl ImageFolder {
     }
 }
 
-/// Names and paths of what is in a folder and not hidden, in the order of the names.
+/// Names and paths of what is in a folder and no clutter, in the order of the names.
 fn entries(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
     let failed = |source| Error::io(folder, source);
     let mut entries = Vec::new();
     for entry in fs::read_dir(folder).map_err(failed)? {
         let entry = entry.map_err(failed)?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        if !name.starts_with('.') {
+        if !is_clutter(&name) {
             entries.push((name, entry.path()));
         }
     }
@@ -147,6 +148,8 @@ mod tests {
             ("dog/a.JPG", 0, 9),
             ("cat/1.jpeg", 255, 4),
             ("cat/.hidden.png", 9, 4),
+            ("cat/._1.jpeg", 9, 4),
+            ("__MACOSX/x.png", 9, 4),
             (".cache/x.png", 9, 4),
         ]);
         fs::write(folder.path().join("readme.txt"), "no folder").unwrap();
@@ -182,7 +185,7 @@ mod tests {
         assert_eq!(opened(&empty, plain.clone()).unwrap_err(), nothing);
         fs::create_dir(two.path().join("c")).unwrap();
         let error = opened(&two, plain.clone()).unwrap_err();
-        assert_eq!(error, "DIR/c: no PNG or JPEG pictures in the folder of this class");
+        assert_eq!(error, "DIR/c: no pictures in the folder of this class");
         fs::write(empty.path().join("d.png"), "").unwrap();
         assert_eq!(opened(&empty, plain.clone()).unwrap_err(), nothing);
         fs::create_dir(empty.path().join("d")).unwrap();

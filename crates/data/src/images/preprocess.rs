@@ -1,8 +1,12 @@
 //! From a picture file to what a network reads.
 
-use super::{checked, decode, digit, size_fault};
+use super::{
+    IN_MEMORY, check_enlarged, checked, digit,
+    picture::{Picture, Samples},
+    resize::Values,
+    resized, size_fault,
+};
 use crate::{Error, Result, Statistics};
-use image::{DynamicImage, GrayImage, ImageBuffer, Pixel, imageops, imageops::FilterType};
 use ocelli_tensor::Tensor;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -106,64 +110,56 @@ impl Preprocess {
         }
     }
 
-    /// Reads a PNG or JPEG file: `[1, H, W, C]`, with `C` as [`Preprocess::channels`] say.
+    /// Reads a picture file: `[1, H, W, C]`, with `C` as [`Preprocess::channels`] say.
     ///
     /// # Errors
-    /// [`Error::Io`] if the file cannot be read; [`Error::Format`] if it is no such picture, is damaged or too large, is
-    /// smaller than what is to be cut out or larger than what it is to be in the middle of, or shows no digit where one is
-    /// expected; [`Error::Setting`] if a size has a 0 or is beyond reason, or there is not one mean and one positive
-    /// deviation for each channel.
+    /// [`Error::Io`] if the file cannot be read; [`Error::Format`] if it is no picture that this [module](super) reads, is
+    /// damaged or too large, is smaller than what is to be cut out or larger than what it is to be in the middle of, or shows
+    /// no digit where one is expected; [`Error::Setting`] if a size has a 0 or is beyond reason, would make more than 2²⁴
+    /// pixels of fewer, or there is not one mean and one positive deviation for each channel.
     pub fn load(&self, path: impl AsRef<Path>) -> Result<Tensor> {
         let path = path.as_ref();
+        self.prepared(super::load(path)?, path)
+    }
+
+    /// Decodes the bytes of a picture file, as [`Preprocess::load`] does.
+    ///
+    /// # Errors
+    /// As [`Preprocess::load`].
+    pub fn read(&self, bytes: &[u8]) -> Result<Tensor> {
+        self.prepared(super::read(bytes)?, Path::new(IN_MEMORY))
+    }
+
+    fn prepared(&self, picture: Picture, path: &Path) -> Result<Tensor> {
         let maps = self.normalisation.maps(self.channels.count())?;
-        let picture = match self.resize {
-            Resize::Digit => {
-                let side = 28;
-                let digit = GrayImage::from_raw(side, side, digit(path)?.to_vec());
-                DynamicImage::ImageLuma8(digit.expect("a digit is 28 × 28 pixels"))
-            }
-            _ => decode(path)?,
+        let values = match self.resize {
+            Resize::Digit => self.digit(&picture, path)?,
+            _ => resized(&picture, self.channels, self.size_for(picture.size(), path)?)?,
         };
-        let mut tensor = match self.channels {
-            Channels::Grey => self.arranged(&picture.to_luma32f(), path)?,
-            Channels::Rgb | Channels::Bgr => self.arranged(&picture.into_rgb32f(), path)?,
-        };
+        let mut tensor = self.framed(&values, path)?;
         for pixel in tensor.data_mut().chunks_exact_mut(maps.len()) {
-            if self.channels == Channels::Bgr {
-                pixel.reverse();
-            }
             pixel.iter_mut().zip(&maps).for_each(|(value, (factor, shift))| *value = factor * *value + shift);
         }
         Ok(tensor)
     }
 
-    /// Resized, and cut out or put into the middle.
-    fn arranged<P>(&self, picture: &ImageBuffer<P, Vec<f32>>, path: &Path) -> Result<Tensor>
-    where
-        P: Pixel<Subpixel = f32> + Send + Sync + 'static,
-    {
-        let [height, width] = self.size_for([picture.height(), picture.width()], path)?;
-        let resized;
-        let picture = if [height, width] == [picture.height(), picture.width()] {
-            picture
-        } else {
-            resized = imageops::resize(picture, width, height, FilterType::Triangle);
-            &resized
-        };
-        self.framed(picture, path)
+    /// The digit of a picture, in as many channels as are wanted.
+    fn digit(&self, picture: &Picture, path: &Path) -> Result<Values> {
+        let digit = Picture::new([28, 28, 1], Samples::Bytes(digit::from_picture(picture, path)?.to_vec()));
+        resized(&digit, self.channels, [28, 28])
     }
 
     /// The size that a picture of `size` is brought to.
-    fn size_for(&self, size: [u32; 2], path: &Path) -> Result<[u32; 2]> {
+    fn size_for(&self, size: [usize; 2], path: &Path) -> Result<[usize; 2]> {
         match self.resize {
             Resize::Keep | Resize::Digit => Ok(size),
             Resize::Stretch(wanted) => checked(wanted),
             Resize::ShorterSide(wanted) => {
                 let [wanted, _] = checked([wanted, 1])?;
-                let shorter = u64::from(size[0].min(size[1]));
-                let side = |side: u32| u32::try_from(u64::from(side) * u64::from(wanted) / shorter).unwrap_or(u32::MAX);
-                let resized = size.map(side);
-                match size_fault(resized) {
+                let shorter = size[0].min(size[1]);
+                // No overflow: both factors are sides of pictures.
+                let resized = size.map(|side| side * wanted / shorter);
+                match size_fault(resized.map(|side| u32::try_from(side).unwrap_or(u32::MAX))) {
                     Some(fault) => {
                         let [height, width] = size;
                         Err(Error::format(path, format!("{height} x {width} pixels cannot be resized to {fault}")))
@@ -174,41 +170,38 @@ impl Preprocess {
         }
     }
 
-    fn framed<P>(&self, picture: &ImageBuffer<P, Vec<f32>>, path: &Path) -> Result<Tensor>
-    where
-        P: Pixel<Subpixel = f32>,
-    {
-        let (have, channels) = ([picture.height(), picture.width()], usize::from(P::CHANNEL_COUNT));
-        let [height, width] = have.map(|side| side as usize);
-        let mismatch = |than: &str, [rows, columns]: [u32; 2], purpose: &str| {
+    /// Cut out or put into the middle.
+    fn framed(&self, values: &Values, path: &Path) -> Result<Tensor> {
+        let (have @ [height, width], channels) = (values.size, values.channels);
+        let mismatch = |than: &str, [rows, columns]: [usize; 2], purpose: &str| {
             Err(Error::format(path, format!("{height} x {width} pixels are {than} {rows} x {columns} {purpose}")))
         };
-        let wanted = match self.frame {
+        let [rows, columns] = match self.frame {
             Frame::Whole => have,
             Frame::CentreCrop(wanted) => {
                 let wanted = checked(wanted)?;
-                if wanted[0] > have[0] || wanted[1] > have[1] {
+                if wanted[0] > height || wanted[1] > width {
                     return mismatch("too few to cut", wanted, "out of them");
                 }
                 wanted
             }
             Frame::Pad(wanted) => {
                 let wanted = checked(wanted)?;
-                if wanted[0] < have[0] || wanted[1] < have[1] {
+                check_enlarged(have, wanted)?;
+                if wanted[0] < height || wanted[1] < width {
                     return mismatch("too many to put into", wanted, "of black");
                 }
                 wanted
             }
         };
-        let [rows, columns] = wanted.map(|side| side as usize);
         // What is cut off at the top and at the left, as torchvision rounds it, or put there.
         let cut = |have: usize, wanted: usize| (have.saturating_sub(wanted) as f64 / 2.0).round_ties_even() as usize;
         let put = |have: usize, wanted: usize| wanted.saturating_sub(have) / 2;
-        let mut tensor = Tensor::zeros([1, rows, columns, channels]);
+        let mut tensor = Tensor::try_zeros([1, rows, columns, channels])?;
         let (row, from) = (width * channels, cut(width, columns) * channels);
         let (line, to) = (columns * channels, put(width, columns) * channels);
         let length = row.min(line);
-        let pixels = picture.as_raw().chunks_exact(row).skip(cut(height, rows));
+        let pixels = values.data.chunks_exact(row).skip(cut(height, rows));
         let lines = tensor.data_mut().chunks_exact_mut(line).skip(put(height, rows));
         lines.zip(pixels).for_each(|(line, row)| line[to..to + length].copy_from_slice(&row[from..from + length]));
         Ok(tensor)
@@ -218,7 +211,7 @@ impl Preprocess {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use image::{ImageFormat, Luma, Rgb, RgbImage, Rgba, RgbaImage};
+    use image::{DynamicImage, GrayImage, ImageFormat, Luma, Rgb, RgbImage, Rgba, RgbaImage};
 
     /// Values as they are.
     fn plain(resize: Resize, frame: Frame, channels: Channels) -> Preprocess {
@@ -358,7 +351,7 @@ mod tests {
         let text = folder.path().join("text");
         std::fs::write(&text, "hello, this is text").unwrap();
         let usual = Preprocess::imagenet([8, 8]);
-        assert_eq!(error(&usual, &text), "text: neither a PNG nor a JPEG picture that can be read");
+        assert_eq!(error(&usual, &text), "text: not a PNG, JPEG, PNM or BMP picture that can be read");
         assert!(error(&usual, &folder.path().join("none")).starts_with("none: No such file"));
         assert!(Preprocess::imagenet([usize::MAX, 1]).load(&path).is_err());
     }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::{Dataset, synthetic};
-use image::{GrayImage, ImageFormat, Luma, RgbImage, RgbaImage};
+use image::{GrayImage, ImageFormat, Luma, RgbImage, Rgba, RgbaImage};
 use std::path::PathBuf;
 use tempfile::TempDir;
 
@@ -65,7 +65,7 @@ fn what_is_no_picture_is_an_error() {
         assert_eq!(error(&path), format!("{name}: the file is empty"));
         for bytes in [&b"hello, this is text"[..], b"GIF89a0000", &[0xFF, 0xD8]] {
             std::fs::write(&path, bytes).unwrap();
-            assert_eq!(error(&path), format!("{name}: neither a PNG nor a JPEG picture that can be read"));
+            assert_eq!(error(&path), format!("{name}: not a PNG, JPEG, PNM or BMP picture that can be read"));
         }
     }
     GrayImage::from_fn(12, 12, |x, y| Luma([(x * y) as u8])).save_with_format(&path, ImageFormat::Png).unwrap();
@@ -160,9 +160,9 @@ fn any_grey_values_give_a_digit_or_an_error() {
 
 /// An archive of these files.
 fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {
-    let mut archive = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
+    let mut archive = ::tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best()));
     for (name, bytes) in files {
-        let mut header = tar::Header::new_gnu();
+        let mut header = ::tar::Header::new_gnu();
         header.set_size(bytes.len() as u64);
         archive.append_data(&mut header, name, *bytes).unwrap();
     }
@@ -209,8 +209,120 @@ fn what_does_not_belong_into_an_archive_is_named() {
     assert_eq!(text("1.png", &good), "picture/1.png: not in a folder that names its class");
     let other = "picture/a/dog/1.png: 3 x 2 pixels, but the pictures before it have 2 x 2";
     assert_eq!(text("a/dog/1.png", &png(2, 3, [0; 3])), other);
-    let reason = "picture/cat/readme: neither a PNG nor a JPEG picture that can be read";
+    let reason = "picture/cat/readme: not a PNG, JPEG, PNM or BMP picture that can be read";
     assert_eq!(text("cat/readme", b"no picture at all"), reason);
     assert_eq!(loaded(&archive(&[])).unwrap_err(), "picture: no pictures");
     assert!(loaded(b"no archive").unwrap_err().starts_with("picture: damaged archive ("));
+}
+
+#[test]
+fn archives_packed_on_macos_are_read_without_its_notes() {
+    let files: [&[u8]; 2] =
+        [include_bytes!("../../tests/files/apple_double.tar.gz"), include_bytes!("../../tests/files/ds_store.tar.gz")];
+    for file in files {
+        let images = loaded(file).unwrap();
+        assert!(!images.is_empty());
+    }
+    let good = png(2, 2, [0; 3]);
+    let notes = ["a/cat/._1.png", "__MACOSX/cat/1.png", "a/.DS_Store", "a/dog/Thumbs.db", "a/.git/cat/1.png"];
+    let mut files = notes.map(|name| (name, &b"notes"[..])).to_vec();
+    files.push(("./a/cat/1.png", &good));
+    assert_eq!(loaded(&archive(&files)).unwrap().labels(), [0]);
+    assert_eq!(loaded(&archive(&files[..5])).unwrap_err(), "picture: no pictures");
+}
+
+/// An archive, not packed, of one header of `kind` with content before a picture.
+fn with_extension(kind: u8, content: &[u8], name: &str) -> Vec<u8> {
+    let good = png(2, 2, [0; 3]);
+    let mut archive = ::tar::Builder::new(Vec::new());
+    let mut header = ::tar::Header::new_ustar();
+    header.set_entry_type(::tar::EntryType::new(kind));
+    header.set_size(content.len() as u64);
+    header.set_cksum();
+    archive.append(&header, content).unwrap();
+    let mut header = ::tar::Header::new_ustar();
+    header.set_size(good.len() as u64);
+    header.set_path(name).unwrap();
+    header.set_cksum();
+    archive.append(&header, &good[..]).unwrap();
+    archive.into_inner().unwrap()
+}
+
+#[test]
+fn long_names_are_read_and_absurd_ones_refused() {
+    let long = format!("{}/cat/1.png", "long".repeat(60));
+    assert_eq!(loaded(&with_extension(b'L', long.as_bytes(), "x")).unwrap().labels(), [0]);
+    let record = |value: &str| {
+        let rest = format!(" path={value}\n");
+        format!("{}{rest}", rest.len() + 3)
+    };
+    assert_eq!(record(&long).len().to_string(), record(&long)[..3]);
+    assert_eq!(loaded(&with_extension(b'x', record(&long).as_bytes(), "x")).unwrap().labels(), [0]);
+    for kind in [b'g', b'K'] {
+        assert_eq!(loaded(&with_extension(kind, b"comment", "cat/1.png")).unwrap().labels(), [0]);
+    }
+    // A name that packs to a thousandth of its length.
+    for kind in [b'L', b'x'] {
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        std::io::Write::write_all(&mut packed, &with_extension(kind, &vec![b'a'; 1 << 20], "cat/1.png")).unwrap();
+        let text = loaded(&packed.finish().unwrap()).unwrap_err();
+        assert_eq!(text, "picture: damaged archive (a name or a header of 1048576 bytes)");
+    }
+    let unknown = format!("{}/1.png", "cow".repeat(1000));
+    let text = loaded(&with_extension(b'L', unknown.as_bytes(), "x")).unwrap_err();
+    assert!(text.contains("is none of the classes cat, dog") && text.len() < 700, "{}", text.len());
+}
+
+#[test]
+fn links_and_other_things_in_an_archive_are_named() {
+    let mut archive = ::tar::Builder::new(Vec::new());
+    let mut header = ::tar::Header::new_ustar();
+    header.set_entry_type(::tar::EntryType::Symlink);
+    header.set_size(0);
+    archive.append_link(&mut header, "cat/1.png", "2.png").unwrap();
+    let text = loaded(&archive.into_inner().unwrap()).unwrap_err();
+    assert_eq!(text, "picture/cat/1.png: neither a file nor a folder");
+}
+
+#[test]
+fn what_packs_too_well_is_refused_before_it_fills_the_memory() {
+    // 30 MB of zeros that no picture begins with, in 30 kB; and as something to read over.
+    let zeros = vec![0; 30 << 20];
+    for (name, text) in [
+        ("cat/1.png", "picture/cat/1.png: not a PNG, JPEG, PNM or BMP picture that can be read"),
+        ("cat/._1.png", "picture: more than "),
+    ] {
+        let error = loaded(&archive(&[(name, &zeros)])).unwrap_err();
+        assert!(error.starts_with(text), "{error}");
+    }
+    // Blank pictures: 3 MB of pixels each in 100 bytes of the archive.
+    let blank = png(1000, 1000, [255; 3]);
+    let files: Vec<(String, &[u8])> = (0..30).map(|index| (format!("cat/{index}.png"), &blank[..])).collect();
+    let files: Vec<(&str, &[u8])> = files.iter().map(|(name, bytes)| (name.as_str(), *bytes)).collect();
+    assert_eq!(loaded(&archive(&files[..3])).unwrap().len(), 3);
+    assert!(loaded(&archive(&files)).unwrap_err().starts_with("picture: more than "));
+}
+
+#[test]
+fn little_pictures_are_not_enlarged_without_bound() {
+    let thin = png(1, 16_384, [9; 3]);
+    let text = |size| read_rgb(&thin, size).unwrap_err().to_string();
+    assert_eq!(
+        text([4096, 4097]),
+        "4096 x 4097 pixels are too many to make of 16384 x 1: the limit for smaller pictures is 16777216"
+    );
+    assert_eq!(text([16_384, 4096])[..21], "16384 x 4096 pixels a"[..21]);
+    assert!(read_grey(&thin, [1, 16_384]).unwrap().data().iter().all(|value| (value * 255.0 - 9.0).abs() < 1e-3));
+}
+
+#[test]
+fn pictures_in_memory_are_read_as_files_are() {
+    let bytes = png(3, 2, [1, 2, 3]);
+    let (_folder, path) = folder();
+    std::fs::write(&path, &bytes).unwrap();
+    assert_eq!(read_rgb(&bytes, [2, 3]).unwrap(), load_rgb(&path, [2, 3]).unwrap());
+    let usual = Preprocess::imagenet([8, 8]);
+    assert_eq!(usual.read(&bytes).unwrap(), usual.load(&path).unwrap());
+    let text = read_grey(b"hello", [1, 1]).unwrap_err().to_string();
+    assert_eq!(text, "a picture in memory: not a PNG, JPEG, PNM or BMP picture that can be read");
 }

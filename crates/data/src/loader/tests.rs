@@ -149,3 +149,33 @@ fn dropping_an_epoch_whose_channel_is_full_does_not_hang() {
     // One was taken, two waited, and the thread held the next.
     assert_eq!(written.load(Ordering::Relaxed), 4);
 }
+
+/// Sample 2 has a label without a class.
+struct Mislabelled;
+
+impl Dataset for Mislabelled {
+    fn len(&self) -> usize {
+        3
+    }
+    fn shape(&self) -> [usize; 3] {
+        [1, 1, 1]
+    }
+    fn class_names(&self) -> &[String] {
+        static NAMES: std::sync::LazyLock<[String; 2]> = std::sync::LazyLock::new(|| ["a".into(), "b".into()]);
+        &*NAMES
+    }
+    fn write(&self, index: usize, _epoch: u64, _out: &mut [f32]) -> Result<u32> {
+        Ok(index as u32)
+    }
+}
+
+#[test]
+fn a_label_out_of_range_is_named_with_its_sample() {
+    for prefetch in [0, 2] {
+        let mut epoch = Loader::new(Mislabelled, 2).unwrap().prefetch(prefetch).epoch(0);
+        assert_eq!(epoch.next().unwrap().unwrap().labels("labels").unwrap().data(), [0, 1]);
+        let error = epoch.next().unwrap().unwrap_err();
+        assert_eq!(error.to_string(), "sample 2 has the label 2, but there are 2 classes");
+        assert!(epoch.next().is_none());
+    }
+}

@@ -1,0 +1,109 @@
+//! The frame of a JPEG file: its size and its components (T.81, B.2.2).
+
+use crate::images::{
+    fault::{Fault, Result},
+    size_fault,
+};
+
+/// The coefficients of 8 × 8 samples, row by row.
+pub(super) type Block = [i16; 64];
+
+/// A picture while it is decoded.
+pub(super) struct Frame {
+    /// Rows and columns.
+    pub(super) size: [usize; 2],
+    pub(super) progressive: bool,
+    /// One (grey), three (colours) or four (inks).
+    pub(super) components: Vec<Component>,
+    /// The largest factors of the components, vertical and horizontal.
+    pub(super) largest: [usize; 2],
+}
+
+/// One component.
+pub(super) struct Component {
+    pub(super) name: u8,
+    /// How many samples it has, vertically and horizontally, where others have more or fewer.
+    pub(super) factors: [usize; 2],
+    pub(super) quantisation_slot: usize,
+    /// The table of its first scan (F.1.1.1: it must not change later).
+    pub(super) quantisation: Option<[u16; 64]>,
+    /// Rows and columns of its samples.
+    pub(super) samples: [usize; 2],
+    /// Rows and columns of blocks that hold samples.
+    pub(super) used: [usize; 2],
+    /// Rows and columns of blocks, up to a multiple of its factors.
+    pub(super) padded: [usize; 2],
+    /// Its blocks row by row; as many as scans came to.
+    pub(super) blocks: Vec<Block>,
+    /// For each coefficient, how many of its lowest bits are still to come; `None` before its first scan.
+    pub(super) missing: [Option<u8>; 64],
+}
+
+impl Frame {
+    pub(super) fn new(data: &[u8], progressive: bool) -> Result<Frame> {
+        let wrong = || Fault::damaged("a frame that has no such length");
+        let (&[precision, h0, h1, w0, w1, count], rest) = data.split_first_chunk().ok_or_else(wrong)?;
+        let size = [[h0, h1], [w0, w1]].map(u16::from_be_bytes);
+        if let Some(fault) = size_fault(size.map(u32::from)) {
+            return Err(Fault::Size(fault));
+        }
+        if precision != 8 {
+            return Err(Fault::Unsupported("JPEG pictures of other than 8 bits"));
+        }
+        let (parts, []) = rest.as_chunks::<3>() else { return Err(wrong()) };
+        if parts.len() != usize::from(count) || !matches!(count, 1 | 3 | 4) {
+            return Err(Fault::damaged(format!("{count} components")));
+        }
+        let mut factors: Vec<[usize; 2]> =
+            parts.iter().map(|[_, both, _]| [both & 15, both >> 4].map(usize::from)).collect();
+        if factors.iter().flatten().any(|factor| !(1..=4).contains(factor)) {
+            return Err(Fault::damaged("a sampling factor outside of 1 to 4"));
+        }
+        if factors.len() == 1 {
+            // A single component is not interleaved, whatever its factors say.
+            factors[0] = [1, 1];
+        }
+        let largest = [0, 1].map(|axis| factors.iter().map(|factors| factors[axis]).max().unwrap_or(1));
+        if factors.iter().any(|factors| [0, 1].iter().any(|&axis| largest[axis] % factors[axis] != 0)) {
+            return Err(Fault::Unsupported("JPEG pictures with a fraction of a pixel for a sample"));
+        }
+        let components = parts
+            .iter()
+            .zip(factors)
+            .map(|(part, factors)| Component::new(*part, factors, size.map(usize::from), largest));
+        Ok(Frame { size: size.map(usize::from), progressive, components: components.collect::<Result<_>>()?, largest })
+    }
+
+    /// Rows and columns of the units of a scan with all components: as many blocks of each as its factors say.
+    pub(super) fn units(&self) -> [usize; 2] {
+        [0, 1].map(|axis| self.size[axis].div_ceil(8 * self.largest[axis]))
+    }
+
+    /// An error unless every coefficient was coded to its last bit.
+    pub(super) fn check_complete(&self) -> Result<()> {
+        match self.components.iter().all(|component| component.missing == [Some(0); 64]) {
+            true => Ok(()),
+            false => Err(Fault::Early),
+        }
+    }
+}
+
+impl Component {
+    fn new([name, _, slot]: [u8; 3], factors: [usize; 2], size: [usize; 2], largest: [usize; 2]) -> Result<Component> {
+        if slot > 3 {
+            return Err(Fault::damaged(format!("a quantisation table {slot}")));
+        }
+        let samples = [0, 1].map(|axis| (size[axis] * factors[axis]).div_ceil(largest[axis]));
+        Ok(Component {
+            name,
+            factors,
+            quantisation_slot: slot.into(),
+            quantisation: None,
+            samples,
+            used: samples.map(|side| side.div_ceil(8)),
+            padded: [0, 1].map(|axis| size[axis].div_ceil(8 * largest[axis]) * factors[axis]),
+            blocks: Vec::new(),
+            missing: [None; 64],
+        })
+    }
+}

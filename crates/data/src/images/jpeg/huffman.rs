@@ -1,0 +1,157 @@
+//! Codes of Huffman and the bits that they are read from (T.81, annex C and F.2.2).
+
+use super::segments::marker;
+use crate::images::fault::{Fault, Result};
+
+/// Codes of up to this many bits are found with one look; longer ones are rare.
+const LOOKUP_BITS: u32 = 9;
+
+/// A table of codes.
+pub(super) struct Huffman {
+    /// For each value of the next bits, the symbol of the code that they begin with, and its length; 0 if it is longer.
+    lookup: Vec<(u8, u8)>,
+    /// For each length, one more than its largest code.
+    ends: [u32; 17],
+    /// For each length, what a code of it must be raised by to give the place of its symbol.
+    offsets: [i32; 17],
+    symbols: Vec<u8>,
+}
+
+impl Huffman {
+    /// The table with `counts[i]` codes of length `i + 1`, in the order of their `symbols`.
+    pub(super) fn new(counts: &[u8; 16], symbols: &[u8]) -> Result<Huffman> {
+        let mut lookup = vec![(0, 0); 1 << LOOKUP_BITS];
+        let (mut ends, mut offsets) = ([0; 17], [0; 17]);
+        let (mut code, mut place) = (0u32, 0);
+        for (length, count) in (1..=16).zip(counts.map(u32::from)) {
+            if code + count > 1 << length {
+                return Err(Fault::damaged("a Huffman table with more codes than there can be"));
+            }
+            offsets[length as usize] = place as i32 - code as i32;
+            for symbol in &symbols[place..place + count as usize] {
+                if length <= LOOKUP_BITS {
+                    let first = (code << (LOOKUP_BITS - length)) as usize;
+                    lookup[first..first + (1 << (LOOKUP_BITS - length))].fill((*symbol, length as u8));
+                }
+                code += 1;
+            }
+            place += count as usize;
+            ends[length as usize] = code;
+            code <<= 1;
+        }
+        Ok(Huffman { lookup, ends, offsets, symbols: symbols.to_vec() })
+    }
+}
+
+/// The bits of a scan. They end at the first marker; to read beyond is an error.
+pub(super) struct Bits<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    /// The next bits, highest first; below them zeros.
+    buffer: u64,
+    count: u32,
+}
+
+impl<'a> Bits<'a> {
+    /// The bits from `bytes[at]` on.
+    pub(super) fn new(bytes: &'a [u8], at: usize) -> Bits<'a> {
+        Bits { bytes, at, buffer: 0, count: 0 }
+    }
+
+    /// Makes at least 32 bits ready, or all up to the marker.
+    fn fill(&mut self) {
+        while self.count <= 56 {
+            let rest = self.bytes.get(self.at..).unwrap_or_default();
+            let (byte, length) = match rest {
+                // A zero tells a byte 0xFF of the data from a marker.
+                [0xFF, 0, ..] => (0xFF, 2),
+                [0xFF, ..] | [] => return,
+                [byte, ..] => (*byte, 1),
+            };
+            self.buffer |= u64::from(byte) << (56 - self.count);
+            self.count += 8;
+            self.at += length;
+        }
+    }
+
+    fn consume(&mut self, count: u32) -> Result<()> {
+        self.count = self.count.checked_sub(count).ok_or(Fault::Early)?;
+        self.buffer <<= count;
+        Ok(())
+    }
+
+    /// The symbol of the next code.
+    pub(super) fn symbol(&mut self, table: &Huffman) -> Result<u8> {
+        if self.count < 32 {
+            self.fill();
+        }
+        let (symbol, length) = table.lookup[(self.buffer >> (64 - LOOKUP_BITS)) as usize];
+        if length > 0 {
+            self.consume(length.into())?;
+            return Ok(symbol);
+        }
+        for length in LOOKUP_BITS + 1..=16 {
+            let code = (self.buffer >> (64 - length)) as u32;
+            if code < table.ends[length as usize] {
+                self.consume(length)?;
+                return Ok(table.symbols[(code as i32 + table.offsets[length as usize]) as usize]);
+            }
+        }
+        match self.count {
+            16.. => Err(Fault::damaged("a code that its Huffman table does not have")),
+            _ => Err(Fault::Early),
+        }
+    }
+
+    /// The next `count` bits, 16 at the most, as a number.
+    pub(super) fn number(&mut self, count: u8) -> Result<u16> {
+        if count == 0 {
+            return Ok(0);
+        }
+        if self.count < 32 {
+            self.fill();
+        }
+        let number = (self.buffer >> (64 - u32::from(count))) as u16;
+        self.consume(count.into())?;
+        Ok(number)
+    }
+
+    /// The next bit.
+    pub(super) fn bit(&mut self) -> Result<bool> {
+        Ok(self.number(1)? == 1)
+    }
+
+    /// The next `count` bits, 15 at the most, as a number that may be negative (figure F.12).
+    pub(super) fn signed(&mut self, count: u8) -> Result<i32> {
+        let number = i32::from(self.number(count)?);
+        let half = (1 << count) >> 1;
+        Ok(if number < half { number + 1 - (1 << count) } else { number })
+    }
+
+    /// Where the marker stands that ends these bits, of which only those may be left that fill the last byte.
+    pub(super) fn end(&mut self) -> Result<usize> {
+        self.fill();
+        if self.count >= 8 {
+            return Err(Fault::damaged("its data go on after the last block"));
+        }
+        (self.buffer, self.count) = (0, 0);
+        match self.bytes.get(self.at) {
+            Some(_) => Ok(self.at),
+            None => Err(Fault::Early),
+        }
+    }
+
+    /// Reads over the marker of restart number `index`.
+    pub(super) fn restart(&mut self, index: usize) -> Result<()> {
+        let at = self.end()?;
+        let fill = self.bytes[at..].iter().take_while(|byte| **byte == 0xFF).count();
+        let expected = marker::RESTART + (index % 8) as u8;
+        match self.bytes.get(at + fill) {
+            Some(kind) if *kind == expected => self.at = at + fill + 1,
+            Some(kind) if *kind == marker::END_OF_IMAGE => return Err(Fault::Early),
+            Some(kind) => return Err(Fault::damaged(format!("a marker 0x{kind:02x} in place of a restart"))),
+            None => return Err(Fault::Early),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,325 @@
+//! Decoding of one scan (T.81, F.2 and G.2).
+
+use super::{
+    frame::{Block, Component, Frame},
+    huffman::{Bits, Huffman},
+    segments::{Tables, ZIGZAG},
+};
+use crate::images::fault::{Fault, Result};
+use std::ops::RangeInclusive;
+
+/// What a scan brings of each block.
+#[derive(Clone, Copy)]
+enum Part {
+    /// All of it.
+    Whole,
+    /// Its first coefficient, without the lowest bits.
+    First { shift: u8 },
+    /// One more bit of its first coefficient.
+    FirstBit { shift: u8 },
+    /// Other coefficients, without the lowest bits.
+    Band { shift: u8 },
+    /// One more bit of other coefficients.
+    BandBit { shift: u8 },
+}
+
+/// What the header of a scan says (B.2.3).
+struct Scan<'a> {
+    /// Each component by its index, with its tables.
+    components: Vec<Coded<'a>>,
+    part: Part,
+    band: RangeInclusive<usize>,
+}
+
+/// A component of a scan.
+struct Coded<'a> {
+    index: usize,
+    first: Option<&'a Huffman>,
+    others: Option<&'a Huffman>,
+    /// The first coefficient of the block before.
+    predicted: i32,
+}
+
+/// Decodes the scan whose header is `data` and whose bits begin at `bytes[at]`; returns where they end.
+pub(super) fn decode(data: &[u8], bytes: &[u8], at: usize, frame: &mut Frame, tables: &Tables) -> Result<usize> {
+    let mut scan = Scan::new(data, frame, tables)?;
+    let mut bits = Bits::new(bytes, at);
+    let interleaved = scan.components.len() > 1;
+    let [rows, columns] = match interleaved {
+        true => frame.units(),
+        false => frame.components[scan.components[0].index].used,
+    };
+    let mut run = 0;
+    for unit in 0..rows * columns {
+        if tables.restart_interval > 0 && unit > 0 && unit % tables.restart_interval == 0 {
+            check_run(run)?;
+            bits.restart(unit / tables.restart_interval - 1)?;
+            scan.components.iter_mut().for_each(|coded| coded.predicted = 0);
+        }
+        let (y, x) = (unit / columns, unit % columns);
+        for coded in &mut scan.components {
+            let component = &mut frame.components[coded.index];
+            let [down, right] = if interleaved { component.factors } else { [1, 1] };
+            if x == 0 {
+                component.make_room((y + 1) * down);
+            }
+            for (row, column) in (0..down).flat_map(|row| (0..right).map(move |column| (row, column))) {
+                let block = (y * down + row) * component.padded[1] + x * right + column;
+                coded.decode(&mut bits, &mut component.blocks[block], scan.part, &scan.band, &mut run)?;
+            }
+        }
+    }
+    check_run(run)?;
+    bits.end()
+}
+
+/// A run of blocks without coefficients ends with its blocks.
+fn check_run(run: u32) -> Result<()> {
+    if run == 0 { Ok(()) } else { Err(Fault::damaged("its data go on after the last block")) }
+}
+
+impl Component {
+    /// Makes room for the first `rows` rows of blocks: memory grows with what was decoded.
+    fn make_room(&mut self, rows: usize) {
+        let length = rows * self.padded[1];
+        if self.blocks.len() < length {
+            self.blocks.resize(length, [0; 64]);
+        }
+    }
+}
+
+impl<'a> Scan<'a> {
+    fn new(data: &[u8], frame: &mut Frame, tables: &'a Tables) -> Result<Scan<'a>> {
+        let wrong = || Fault::damaged("a scan that has no such length");
+        let (&count, rest) = data.split_first().ok_or_else(wrong)?;
+        let (parts, rest) = rest.split_at_checked(2 * usize::from(count)).ok_or_else(wrong)?;
+        let &[begin, end, approximation] = rest else { return Err(wrong()) };
+        let (parts, _) = parts.as_chunks::<2>();
+        let mut components = Vec::new();
+        for [name, slots] in parts {
+            let index = frame.components.iter().position(|component| component.name == *name);
+            let index = index.filter(|index| components.iter().all(|coded: &Coded<'_>| coded.index < *index));
+            let index = index.ok_or_else(|| Fault::damaged(format!("a scan of component {name}")))?;
+            let table = |class: usize, slot: u8| tables.huffman[class].get(usize::from(slot)).and_then(Option::as_ref);
+            let (first, others) = (table(0, slots >> 4), table(1, slots & 15));
+            components.push(Coded { index, first, others, predicted: 0 });
+        }
+        let blocks = |coded: &Coded<'_>| frame.components[coded.index].factors.iter().product::<usize>();
+        if components.is_empty() || (components.len() > 1 && components.iter().map(blocks).sum::<usize>() > 10) {
+            return Err(Fault::damaged(format!("a scan of {count} components")));
+        }
+        let [before, shift] = [approximation >> 4, approximation & 15];
+        let part = match (frame.progressive, begin, end, before) {
+            (false, 0, 63, 0) if shift == 0 => Part::Whole,
+            (true, 0, 0, 0) => Part::First { shift },
+            (true, 0, 0, _) => Part::FirstBit { shift },
+            (true, 1.., ..=63, 0) if begin <= end && components.len() == 1 => Part::Band { shift },
+            (true, 1.., ..=63, _) if begin <= end && components.len() == 1 => Part::BandBit { shift },
+            _ => return Err(Fault::damaged(format!("a scan of the coefficients {begin} to {end}"))),
+        };
+        if shift > 13 || (before > 0 && before != shift + 1) {
+            return Err(Fault::damaged(format!("a scan from bit {before} to bit {shift}")));
+        }
+        let band = usize::from(begin)..=usize::from(end);
+        for coded in &components {
+            frame.components[coded.index].begin(band.clone(), before, shift, tables)?;
+        }
+        Ok(Scan { components, part, band })
+    }
+}
+
+impl Component {
+    /// Notes that a scan brings these coefficients down to the bit `shift`, where it has to go on after those before it.
+    fn begin(&mut self, band: RangeInclusive<usize>, before: u8, shift: u8, tables: &Tables) -> Result<()> {
+        if self.quantisation.is_none() {
+            self.quantisation = tables.quantisation[self.quantisation_slot];
+        }
+        if self.quantisation.is_none() {
+            return Err(Fault::damaged(format!("no quantisation table {}", self.quantisation_slot)));
+        }
+        let expected = (before > 0).then_some(before);
+        let follows = self.missing[band.clone()].iter().all(|missing| *missing == expected);
+        if !follows || (*band.start() > 0 && self.missing[0].is_none()) {
+            return Err(Fault::damaged("a scan that does not follow from those before it"));
+        }
+        self.missing[band].fill(Some(shift));
+        Ok(())
+    }
+}
+
+impl Coded<'_> {
+    /// Decodes what the scan brings of one block. `run` counts the blocks that bring nothing more.
+    fn decode(
+        &mut self,
+        bits: &mut Bits<'_>,
+        block: &mut Block,
+        part: Part,
+        band: &RangeInclusive<usize>,
+        run: &mut u32,
+    ) -> Result<()> {
+        match part {
+            Part::Whole => {
+                self.first(bits, block, 0)?;
+                band_of_whole(bits, block, needed(self.others)?)
+            }
+            Part::First { shift } => self.first(bits, block, shift),
+            Part::FirstBit { shift } => {
+                block[0] |= i16::from(bits.bit()?) << shift;
+                Ok(())
+            }
+            Part::Band { shift } => self.band(bits, block, band, shift, run),
+            Part::BandBit { shift } => self.band_bit(bits, block, band, shift, run),
+        }
+    }
+
+    /// The first coefficient: its difference from that of the block before.
+    fn first(&mut self, bits: &mut Bits<'_>, block: &mut Block, shift: u8) -> Result<()> {
+        let size = bits.symbol(needed(self.first)?)?;
+        if size > 11 {
+            return Err(Fault::damaged(format!("a difference of {size} bits")));
+        }
+        self.predicted += bits.signed(size)?;
+        let value = i16::try_from(self.predicted << shift);
+        block[0] = value.map_err(|_| Fault::damaged("a coefficient beyond its range"))?;
+        Ok(())
+    }
+
+    /// Other coefficients for the first time (figure G.3).
+    fn band(
+        &mut self,
+        bits: &mut Bits<'_>,
+        block: &mut Block,
+        band: &RangeInclusive<usize>,
+        shift: u8,
+        run: &mut u32,
+    ) -> Result<()> {
+        if *run > 0 {
+            *run -= 1;
+            return Ok(());
+        }
+        let table = needed(self.others)?;
+        let mut k = *band.start();
+        while k <= *band.end() {
+            let (zeros, size) = halves(bits.symbol(table)?);
+            match (zeros, size) {
+                (15, 0) => k += 16,
+                (_, 0) => {
+                    *run = (1 << zeros) - 1 + u32::from(bits.number(zeros)?);
+                    break;
+                }
+                _ => {
+                    k += usize::from(zeros);
+                    let value = coefficient(bits, size)?;
+                    *place(block, k, *band.end())? = value.checked_mul(1 << shift).ok_or_else(beyond_range)?;
+                    k += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// One more bit of other coefficients (figure G.7).
+    fn band_bit(
+        &mut self,
+        bits: &mut Bits<'_>,
+        block: &mut Block,
+        band: &RangeInclusive<usize>,
+        shift: u8,
+        run: &mut u32,
+    ) -> Result<()> {
+        let (mut k, last, bit) = (*band.start(), *band.end(), 1 << shift);
+        while k <= last && *run == 0 {
+            let (zeros, size) = halves(bits.symbol(needed(self.others)?)?);
+            let value = match (zeros, size) {
+                (15, 0) => 0,
+                (_, 0) => {
+                    *run = (1 << zeros) + u32::from(bits.number(zeros)?);
+                    break;
+                }
+                (_, 1) if bits.bit()? => bit,
+                (_, 1) => -bit,
+                _ => return Err(Fault::damaged(format!("a bit of {size} bits"))),
+            };
+            k = refine(bits, block, k..=last, bit, Some(zeros))?;
+            if value != 0 {
+                *place(block, k, last)? = value;
+            }
+            k += 1;
+        }
+        if *run > 0 {
+            refine(bits, block, k..=last, bit, None)?;
+            *run -= 1;
+        }
+        Ok(())
+    }
+}
+
+/// Reads one more bit of every coefficient in `band` that is not zero, up to the zero that follows `zeros` others; returns
+/// where that one lies.
+fn refine(
+    bits: &mut Bits<'_>,
+    block: &mut Block,
+    band: RangeInclusive<usize>,
+    bit: i16,
+    mut zeros: Option<u8>,
+) -> Result<usize> {
+    let end = band.end() + 1;
+    for k in band {
+        let value = &mut block[usize::from(ZIGZAG[k])];
+        if *value != 0 {
+            if bits.bit()? && *value & bit == 0 {
+                *value = value.checked_add(bit * value.signum()).ok_or_else(beyond_range)?;
+            }
+        } else if zeros == Some(0) {
+            return Ok(k);
+        } else {
+            zeros = zeros.map(|zeros| zeros - 1);
+        }
+    }
+    Ok(end)
+}
+
+/// All coefficients but the first (figure F.13).
+fn band_of_whole(bits: &mut Bits<'_>, block: &mut Block, table: &Huffman) -> Result<()> {
+    let mut k = 1;
+    while k < 64 {
+        match halves(bits.symbol(table)?) {
+            (15, 0) => k += 16,
+            (_, 0) => break,
+            (zeros, size) => {
+                k += usize::from(zeros);
+                *place(block, k, 63)? = coefficient(bits, size)?;
+                k += 1;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn coefficient(bits: &mut Bits<'_>, size: u8) -> Result<i16> {
+    match size {
+        ..=10 => Ok(bits.signed(size)? as i16),
+        _ => Err(Fault::damaged(format!("a coefficient of {size} bits"))),
+    }
+}
+
+/// Where coefficient `k` of a block lies, which must not be beyond `last`.
+fn place(block: &mut Block, k: usize, last: usize) -> Result<&mut i16> {
+    match k <= last {
+        true => Ok(&mut block[usize::from(ZIGZAG[k])]),
+        false => Err(Fault::damaged("a coefficient after the last of its block")),
+    }
+}
+
+fn beyond_range() -> Fault {
+    Fault::damaged("a coefficient beyond its range")
+}
+
+/// The two numbers of a symbol.
+fn halves(symbol: u8) -> (u8, u8) {
+    (symbol >> 4, symbol & 15)
+}
+
+fn needed(table: Option<&Huffman>) -> Result<&Huffman> {
+    table.ok_or_else(|| Fault::damaged("a scan without its Huffman table"))
+}

@@ -1,0 +1,77 @@
+//! From the samples of a component to one for each pixel: between neighbours where there is half as many, as libjpeg does
+//! ("fancy upsampling"), and repeated elsewhere.
+
+use super::{frame::Component, transform};
+use crate::images::fault::{Fault, Result};
+
+/// The samples of a component.
+pub(super) struct Plane {
+    size: [usize; 2],
+    /// Columns of the blocks; at least those of the samples.
+    stride: usize,
+    samples: Vec<u8>,
+    /// Pixels for each sample, down and right.
+    factors: [usize; 2],
+}
+
+impl Plane {
+    /// Transforms the blocks of `component` and lets go of them.
+    pub(super) fn new(component: Component, largest: [usize; 2]) -> Result<Plane> {
+        let factors = [0, 1].map(|axis| largest[axis] / component.factors[axis]);
+        let quantisation = component.quantisation.ok_or(Fault::Early)?;
+        let [rows, columns] = component.used;
+        let stride = 8 * columns;
+        let mut samples = vec![0; 8 * rows * stride];
+        for (blocks, band) in component.blocks.chunks(component.padded[1]).zip(samples.chunks_exact_mut(8 * stride)) {
+            for (x, block) in blocks[..columns].iter().enumerate() {
+                let block = transform::samples(block, &quantisation)?;
+                for (from, to) in block.as_chunks::<8>().0.iter().zip(band.chunks_exact_mut(stride)) {
+                    to[8 * x..8 * x + 8].copy_from_slice(from);
+                }
+            }
+        }
+        Ok(Plane { size: component.samples, stride, samples, factors })
+    }
+
+    fn row(&self, y: usize) -> &[u8] {
+        let y = y.min(self.size[0] - 1);
+        &self.samples[y * self.stride..y * self.stride + self.size[1]]
+    }
+
+    /// Writes the samples of pixel row `y`; `out` has room for `size[1] * factors[1]` of them, or fewer by those that are
+    /// beyond the picture.
+    pub(super) fn write_row(&self, y: usize, out: &mut [u8]) {
+        let row = self.row(y / self.factors[0]);
+        // The row that is nearer than the others but this one.
+        let other = if y.is_multiple_of(2) { self.row((y / 2).saturating_sub(1)) } else { self.row(y / 2 + 1) };
+        match self.factors {
+            [1, 1] => out.copy_from_slice(&row[..out.len()]),
+            [2, 1] => {
+                let half = if y.is_multiple_of(2) { 1 } else { 2 };
+                for ((out, near), far) in out.iter_mut().zip(row).zip(other) {
+                    *out = ((3 * u16::from(*near) + u16::from(*far) + half) >> 2) as u8;
+                }
+            }
+            [1, 2] if row.len() > 2 => {
+                let row: Vec<u16> = row.iter().map(|sample| u16::from(*sample)).collect();
+                between(&row, out, 2, [1, 2]);
+            }
+            [2, 2] if row.len() > 2 => {
+                let both = row.iter().zip(other);
+                let row: Vec<u16> = both.map(|(near, far)| 3 * u16::from(*near) + u16::from(*far)).collect();
+                between(&row, out, 4, [8, 7]);
+            }
+            [_, right] => out.chunks_mut(right).zip(row).for_each(|(out, sample)| out.fill(*sample)),
+        }
+    }
+}
+
+/// Two pixels for each sample of `row`: three parts of it and one of the neighbour on their side, or of itself at both ends.
+/// That makes `shift` bits more, which are rounded off by adding one of `halves` to the left and one to the right pixel.
+fn between(row: &[u16], out: &mut [u8], shift: u32, halves: [u16; 2]) {
+    for (x, out) in out.iter_mut().enumerate() {
+        let at = x / 2;
+        let neighbour = if x % 2 == 0 { at.saturating_sub(1) } else { (at + 1).min(row.len() - 1) };
+        *out = ((3 * row[at] + row[neighbour] + halves[x % 2]) >> shift) as u8;
+    }
+}

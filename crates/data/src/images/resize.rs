@@ -1,0 +1,141 @@
+//! Resizing with a triangle as wide as the pixels of the result, as Pillow's bilinear filter does: it averages where it makes
+//! smaller.
+
+/// Values of a picture, row by row with the channels of a pixel together.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Values {
+    pub(super) size: [usize; 2],
+    /// 1 or 3.
+    pub(super) channels: usize,
+    pub(super) data: Vec<f32>,
+}
+
+impl Values {
+    /// The values of a source as they are: `write_row(y, out)` writes its row `y`.
+    pub(super) fn collect(size: [usize; 2], channels: usize, write_row: impl Fn(usize, &mut [f32])) -> Values {
+        let mut data = vec![0.0; size[0] * size[1] * channels];
+        data.chunks_exact_mut(size[1] * channels).enumerate().for_each(|(y, row)| write_row(y, row));
+        Values { size, channels, data }
+    }
+
+    /// The values of a source of `size`, resized to `wanted`. Rows and columns are resized one after the other, in the order
+    /// that makes fewer values in between, which are never more than source or result have.
+    pub(super) fn resized(
+        size: [usize; 2],
+        channels: usize,
+        write_row: impl Fn(usize, &mut [f32]),
+        wanted: [usize; 2],
+    ) -> Values {
+        if size == wanted {
+            return Values::collect(size, channels, write_row);
+        }
+        let (down, across) = (Axis::new(size[0], wanted[0]), Axis::new(size[1], wanted[1]));
+        let [source, result] = [size[1], wanted[1]].map(|columns| columns * channels);
+        let mut row = vec![0.0; source];
+        let mut data = vec![0.0; wanted[0] * result];
+        if wanted[0] * size[1] <= size[0] * wanted[1] {
+            let mut sum = vec![0.0; source];
+            for (y, out) in data.chunks_exact_mut(result).enumerate() {
+                sum.fill(0.0);
+                for (from, weight) in down.taps(y) {
+                    write_row(from, &mut row);
+                    add(&mut sum, &row, weight);
+                }
+                across.apply(&sum, channels, out);
+            }
+        } else {
+            let mut middle = vec![0.0; size[0] * result];
+            for (y, out) in middle.chunks_exact_mut(result).enumerate() {
+                write_row(y, &mut row);
+                across.apply(&row, channels, out);
+            }
+            for (y, out) in data.chunks_exact_mut(result).enumerate() {
+                down.taps(y).for_each(|(from, weight)| add(out, &middle[from * result..(from + 1) * result], weight));
+            }
+        }
+        Values { size: wanted, channels, data }
+    }
+}
+
+fn add(sum: &mut [f32], row: &[f32], weight: f32) {
+    sum.iter_mut().zip(row).for_each(|(sum, value)| *sum += weight * value);
+}
+
+/// The weights along one axis.
+struct Axis {
+    /// For each output, its first input and where its weights begin.
+    outputs: Vec<(usize, usize)>,
+    weights: Vec<f32>,
+}
+
+impl Axis {
+    fn new(inputs: usize, outputs: usize) -> Axis {
+        let scale = inputs as f64 / outputs as f64;
+        let support = scale.max(1.0);
+        let mut axis = Axis { outputs: Vec::with_capacity(outputs), weights: Vec::new() };
+        for output in 0..outputs {
+            let centre = (output as f64 + 0.5) * scale;
+            let weight = |input: usize| (1.0 - ((input as f64 + 0.5 - centre) / support).abs()).max(0.0);
+            let first = ((centre - support).max(0.0) as usize).min(inputs - 1);
+            let end = ((centre + support).ceil() as usize).clamp(first + 1, inputs);
+            let sum: f64 = (first..end).map(weight).sum();
+            axis.outputs.push((first, axis.weights.len()));
+            axis.weights.extend((first..end).map(|input| (weight(input) / sum) as f32));
+        }
+        axis
+    }
+
+    /// The inputs of one output, with their weights.
+    fn taps(&self, output: usize) -> impl Iterator<Item = (usize, f32)> {
+        let (first, begin) = self.outputs[output];
+        let end = self.outputs.get(output + 1).map_or(self.weights.len(), |(_, begin)| *begin);
+        self.weights[begin..end].iter().enumerate().map(move |(tap, weight)| (first + tap, *weight))
+    }
+
+    /// Resizes one row of pixels.
+    fn apply(&self, row: &[f32], channels: usize, out: &mut [f32]) {
+        match channels {
+            1 => self.apply_to::<1>(row, out),
+            _ => self.apply_to::<3>(row, out),
+        }
+    }
+
+    fn apply_to<const CHANNELS: usize>(&self, row: &[f32], out: &mut [f32]) {
+        let (row, _) = row.as_chunks::<CHANNELS>();
+        let (out, _) = out.as_chunks_mut::<CHANNELS>();
+        for (output, pixel) in out.iter_mut().enumerate() {
+            let mut sum = [0.0; CHANNELS];
+            self.taps(output).for_each(|(from, weight)| add(&mut sum, &row[from], weight));
+            *pixel = sum;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thin_picture_stretched_the_other_way_needs_little_in_between() {
+        let row = |_: usize, out: &mut [f32]| out.iter_mut().enumerate().for_each(|(x, value)| *value = x as f32);
+        // 16384 × 1 to 1 × 16384: the memory in between is one value, not 16384².
+        let values = Values::resized([1, 16_384], 1, row, [16_384, 1]);
+        assert_eq!(values.data.len(), 16_384);
+        assert!(values.data.iter().all(|value| (value - 8191.5).abs() < 1.0));
+    }
+
+    #[test]
+    fn both_orders_give_the_same() {
+        let source: Vec<f32> = (0..30 * 20).map(|i| (i * 37 % 101) as f32).collect();
+        let row = |y: usize, out: &mut [f32]| out.copy_from_slice(&source[20 * y..20 * (y + 1)]);
+        let turned = |y: usize, out: &mut [f32]| (0..30).for_each(|x| out[x] = source[20 * x + y]);
+        for wanted in [[3, 40], [40, 3], [30, 7], [1, 1]] {
+            let a = Values::resized([30, 20], 1, row, wanted).data;
+            let b = Values::resized([20, 30], 1, turned, [wanted[1], wanted[0]]).data;
+            for (i, value) in a.iter().enumerate() {
+                let (y, x) = (i / wanted[1], i % wanted[1]);
+                assert!((value - b[x * wanted[0] + y]).abs() < 1e-3, "{wanted:?} at {i}");
+            }
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! The content of a file that may be packed with gzip: told by its first bytes, not by its name.
+
+use crate::{Budget, Error, Result};
+use flate2::bufread::MultiGzDecoder;
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader, ErrorKind, Read},
+    path::Path,
+};
+
+const GZIP: [u8; 2] = [0x1F, 0x8B];
+/// Bytes that are read at once.
+const BUFFER: usize = 4096;
+
+/// The content of an open file, unpacked where it is packed.
+pub(crate) struct Unpacked<'a> {
+    path: &'a Path,
+    content: Content,
+    budget: Budget,
+}
+
+enum Content {
+    Plain(BufReader<File>),
+    Packed(Box<MultiGzDecoder<BufReader<File>>>),
+}
+
+impl<'a> Unpacked<'a> {
+    pub(crate) fn open(path: &'a Path) -> Result<Unpacked<'a>> {
+        let failed = |source| Error::io(path, source);
+        let file = File::open(path).map_err(failed)?;
+        let budget = Budget::for_file(&file).map_err(failed)?;
+        let mut raw = BufReader::with_capacity(BUFFER, file);
+        let packed = raw.fill_buf().map_err(failed)?.starts_with(&GZIP);
+        let content = match packed {
+            true => Content::Packed(Box::new(MultiGzDecoder::new(raw))),
+            false => Content::Plain(raw),
+        };
+        Ok(Unpacked { path, content, budget })
+    }
+
+    /// Reads until `bytes` are full or the content ends; returns the number of bytes read.
+    pub(crate) fn fill(&mut self, bytes: &mut [u8]) -> Result<usize> {
+        self.charge(bytes.len() as u64)?;
+        let mut got = 0;
+        while got < bytes.len() {
+            match self.content.read(&mut bytes[got..]) {
+                Ok(0) => break,
+                Ok(more) => got += more,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(self.refused(error)),
+            }
+        }
+        Ok(got)
+    }
+
+    /// Appends the next `length` bytes, or those up to the end of the content, to `bytes`; returns their number. Memory
+    /// grows with what is there, not with `length`.
+    pub(crate) fn append(&mut self, length: u64, bytes: &mut Vec<u8>) -> Result<u64> {
+        self.charge(length)?;
+        let got = self.content.by_ref().take(length).read_to_end(bytes).map_err(|error| self.refused(error))?;
+        Ok(got as u64)
+    }
+
+    /// Reads over `length` bytes, or to the end of the content; returns the number of bytes that were there.
+    #[cfg(feature = "images")]
+    pub(crate) fn skip(&mut self, length: u64) -> Result<u64> {
+        self.charge(length)?;
+        io::copy(&mut self.content.by_ref().take(length), &mut io::sink()).map_err(|error| self.refused(error))
+    }
+
+    /// Reads to the end, so that the unpacker checks its checksum.
+    #[cfg(feature = "images")]
+    pub(crate) fn finish(mut self) -> Result<()> {
+        let mut bytes = [0; 4096];
+        while self.fill(&mut bytes)? > 0 {}
+        Ok(())
+    }
+
+    /// Charges work and memory beside those of reading to the budget of the file.
+    pub(crate) fn charge(&mut self, bytes: u64) -> Result<()> {
+        self.budget.charge(self.path, bytes)
+    }
+
+    /// The bytes that this file may cost in all.
+    pub(crate) fn limit(&self) -> u64 {
+        self.budget.limit()
+    }
+
+    pub(crate) fn wrong(&self, reason: impl Into<String>) -> Error {
+        Error::format(self.path, reason)
+    }
+
+    /// Blames the file for what the unpacker complains of, and the system for anything else.
+    fn refused(&self, error: io::Error) -> Error {
+        match error.kind() {
+            ErrorKind::UnexpectedEof => self.wrong("the gzip data end too early"),
+            ErrorKind::InvalidInput | ErrorKind::InvalidData => self.wrong(format!("corrupt gzip data ({error})")),
+            _ => Error::io(self.path, error),
+        }
+    }
+}
+
+impl Read for Content {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Content::Plain(content) => content.read(bytes),
+            Content::Packed(content) => content.read(bytes),
+        }
+    }
+}
