@@ -107,10 +107,15 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
         description.class_names = names;
     }
     if let Some(size) = arguments.size {
-        let channels = description.sample[2];
+        let channels = description.sample.last().copied().unwrap_or(0);
         description = description.sample([size, size, channels]);
     }
-    let preprocess = preprocess(arguments, description.sample)?;
+    let Ok(sample) = <[usize; 3]>::try_from(&description.sample[..]) else {
+        return Err(
+            format!("{}: a network of something else than pictures", arguments.network.weights.display()).into()
+        );
+    };
+    let preprocess = preprocess(arguments, sample)?;
     let model = arguments.network.load(&description)?;
     for path in &arguments.images {
         let scores = model.predict(&preprocess.load(path)?)?;

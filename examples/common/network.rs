@@ -37,7 +37,7 @@ impl NetworkArguments {
             None => Ok(own.map_err(|error| format!("{error} (--net would name one)"))?),
             // It also knows for which size of pictures it is.
             Some(name) => match own {
-                Ok(own) if own.network == *name => Ok(own),
+                Ok(own) if own.network.as_ref() == Some(name) => Ok(own),
                 _ => describe(name).map_err(Into::into),
             },
         }
@@ -45,9 +45,10 @@ impl NetworkArguments {
 
     /// The network with its weights, for pictures of the size that the description says.
     pub fn load(&self, description: &NetworkDescription) -> ocelli::Result<Model> {
-        let network = by_name(&description.network, description.classes)?;
+        let own = || format!("{}: a network of one's own, which has no name", self.weights.display());
+        let network = by_name(description.network.as_ref().ok_or_else(own)?, description.classes)?;
         let loader = self.rename.iter().fold(network.loader(), |loader, (from, to)| loader.rename(from, to));
-        let mut model = Model::zeroed(network.layer, description.sample)?;
+        let mut model = Model::zeroed(network.layer, &description.sample)?;
         let report = loader.load(&mut model, &self.weights)?;
         for from in report.unused {
             eprintln!("note: --rename {from}=…: no name in {} begins with it", self.weights.display());

@@ -6,7 +6,8 @@
 //! Weight files are in PyTorch's names and layouts, so that published files load without a table: safetensors and what
 //! `torch.save` wrote ([`WeightFile`]), all of it or a part under other names ([`WeightLoader`]). Models are saved as
 //! safetensors, which Python reads ([`save_weights`]); a file that also says which network it is, what it tells apart and how
-//! pictures are prepared needs nothing beside it ([`save_network`], [`load_network`]). [`top_k`] are the best answers.
+//! pictures are prepared needs nothing beside it ([`save_network`], [`load_network`]), or only the function that makes the network
+//! ([`load_own_network`]). [`top_k`] are the best answers.
 //!
 //! ```
 //! use ocelli_graph::Model;
@@ -41,7 +42,7 @@ pub use alexnet::{AlexNet, AlexNetOf2012};
 pub use digit_codes::digit_codes;
 pub use googlenet::GoogLeNet;
 pub use lenet::{LeNet5, LeNet5Of1998, PENALTY};
-pub use network_file::{MAX_CLASSES, NetworkDescription, NetworkError, load_network, save_network};
+pub use network_file::{MAX_CLASSES, NetworkDescription, NetworkError, load_network, load_own_network, save_network};
 pub use registry::{Network, PixelStatistics, UnknownNetwork, by_name, network_names};
 pub use resnet::ResNet;
 pub use resnet_cifar::CifarResNet;

@@ -1,5 +1,7 @@
 use super::*;
 use crate::load_weights;
+use ocelli_graph::{Shape, func};
+use ocelli_layers::{Conv2d, Dense};
 use ocelli_tensor::{Key, Tensor};
 use std::fs;
 
@@ -10,8 +12,8 @@ fn file() -> (tempfile::TempDir, std::path::PathBuf) {
 }
 
 fn model(description: &NetworkDescription, seed: u64) -> Model {
-    let network = by_name(&description.network, description.classes).unwrap();
-    Model::of(network.layer, description.sample, seed).unwrap()
+    let network = by_name(description.network.as_ref().unwrap(), description.classes).unwrap();
+    Model::of(network.layer, &description.sample, seed).unwrap()
 }
 
 #[test]
@@ -113,8 +115,102 @@ fn what_a_file_claims_is_compared_with_what_it_holds() {
     }
     let unknown = r#"{"network":"lenet5","sample":[32,32,1],"classes":10,"colour":"red"}"#;
     assert!(refused(unknown).contains("unknown field `colour`"));
+    assert_eq!(described("lenet5", "[32,32]", "10"), "file: no network reads pictures of [32, 32]");
+    let long = described(&"n".repeat(10_000), usual, "10");
+    assert!(long.starts_with("file: no network is called \"nnn") && long.len() < 2_000, "{long}");
     let names = r#"{"network":"lenet5","sample":[32,32,1],"classes":10,"class_names":["a"]}"#;
     assert_eq!(refused(names), "file: 1 names for 10 classes");
+}
+
+fn own(outputs: usize) -> impl Fn(&ocelli_graph::Node) -> ocelli_graph::Node {
+    move |x| x.apply("conv", Conv2d::new(4, 3)).relu().flatten().apply("fc", Dense::new(outputs))
+}
+
+#[test]
+fn networks_of_ones_own_come_back() {
+    let (_folder, path) = file();
+    let saved = Model::build(own(3), [6, 5, 2], 1).unwrap();
+    let description = NetworkDescription::own(["a", "b", "c"]).preprocessing(&("crop", 0.5f32)).unwrap();
+    save_network(&saved, &description, &path).unwrap();
+
+    let (loaded, read) = load_own_network(func(own(3)), &path).unwrap();
+    assert_eq!((&read.network, &read.sample[..], read.classes), (&None, &[6, 5, 2][..], 3));
+    assert_eq!(read.preprocessing_as::<(String, f32)>().unwrap(), ("crop".into(), 0.5));
+    assert_eq!(NetworkDescription::read(&path).unwrap(), read);
+    let x = Tensor::uniform([2, 6, 5, 2], Key::new(5));
+    let scores = loaded.predict(&x).unwrap();
+    assert_eq!(scores, saved.predict(&x).unwrap());
+    let best = scores.argmax_rows()[0];
+    assert_eq!(read.top_k(&scores.data()[..3], 1).name(best), ["a", "b", "c"][best]);
+
+    // Features in place of pictures, and an output that is no class.
+    let regression = |x: &ocelli_graph::Node| x.apply("fc", Dense::new(2));
+    let saved = Model::build(regression, [7], 1).unwrap();
+    save_network(&saved, &NetworkDescription::own([""; 0]), &path).unwrap();
+    let (loaded, read) = load_own_network(func(regression), &path).unwrap();
+    assert_eq!((&read.sample[..], read.classes), (&[7][..], 0));
+    assert_eq!(loaded.parameters().value("fc.weight"), saved.parameters().value("fc.weight"));
+}
+
+#[test]
+fn another_network_than_ones_own_is_refused() {
+    let (folder, path) = file();
+    let saved = Model::build(own(3), [6, 5, 2], 1).unwrap();
+    save_network(&saved, &NetworkDescription::own(["a", "b", "c"]), &path).unwrap();
+    let text = |error: NetworkError| error.to_string().replace(&format!("{}/", folder.path().display()), "");
+    let loaded = |network: &dyn Layer| text(load_own_network(network, &path).unwrap_err());
+    assert_eq!(
+        loaded(&func(own(5))),
+        "network.safetensors: fc.bias is [3], which is not as many numbers as [5] of the network described"
+    );
+    let other = func(|x: &ocelli_graph::Node| own(3)(x).apply("last", Dense::new(3)));
+    assert_eq!(loaded(&other), "network.safetensors: last.bias of the network is missing");
+    let fewer = func(|x: &ocelli_graph::Node| x.apply("conv", Conv2d::new(4, 3)));
+    assert_eq!(
+        loaded(&fewer),
+        "network.safetensors does not fit the model: fc.bias is unexpected; fc.weight is unexpected"
+    );
+    assert_eq!(
+        text(load_network(&path).unwrap_err()),
+        "network.safetensors: a network of one's own; load_own_network loads it into the function that made it"
+    );
+
+    let written = |description: NetworkDescription| text(save_network(&saved, &description, &path).unwrap_err());
+    assert_eq!(
+        written(NetworkDescription::own(["a", "b"])),
+        "network.safetensors: the model that is to be written has 3 outputs for 2 classes"
+    );
+    assert_eq!(
+        written(NetworkDescription::own(["a", "b", "c"]).sample([6, 6, 2])),
+        "network.safetensors: the model that is to be written reads [6, 5, 2], not [6, 6, 2]"
+    );
+    let two = Model::trace(0, |t| t.input("input", Shape::batch(&[2])) + t.input("other", Shape::batch(&[2])));
+    let error = save_network(&two.unwrap(), &NetworkDescription::own([""; 0]), &path).unwrap_err();
+    assert_eq!(text(error), "network.safetensors: a network in one file has one input, called \"input\"");
+}
+
+#[test]
+fn weights_that_are_not_finite_are_not_written() {
+    let (folder, path) = file();
+    let lenet = NetworkDescription::unnamed("lenet5", None).unwrap();
+    let mut diverged = model(&lenet, 0);
+    save_network(&diverged, &lenet, &path).unwrap();
+    let before = fs::read(&path).unwrap();
+    for (name, value) in [("c3.bias", f32::NAN), ("f6.weight", f32::INFINITY)] {
+        for (parameter, tensor) in diverged.parameters_mut().iter_mut() {
+            if parameter.path == name {
+                tensor.data_mut()[1] = value;
+            }
+        }
+    }
+    let error = save_network(&diverged, &lenet, &path).unwrap_err().to_string();
+    assert_eq!(
+        error.replace(&format!("{}/", folder.path().display()), ""),
+        "network.safetensors: c3.bias has numbers that are NaN or infinite; f6.weight has numbers that are NaN or infinite; a \
+         network with such weights has no results"
+    );
+    assert!(save_weights(&diverged, &path, &Metadata::new()).is_err());
+    assert!(fs::read(&path).unwrap() == before, "the old file is still there");
 }
 
 #[test]

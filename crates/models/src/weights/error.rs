@@ -1,6 +1,6 @@
 //! What can go wrong with a weight file.
 
-use super::LoadReport;
+use super::{LoadReport, budget::Exhausted};
 
 /// What can go wrong with a weight file.
 #[derive(Debug, thiserror::Error)]
@@ -17,16 +17,6 @@ pub enum WeightsError {
     /// The file could not be written.
     #[error(transparent)]
     Write(#[from] ocelli_tensor::Error),
-    /// A parameter that was to be saved is NaN or infinite, as training that diverged leaves it. Nothing was written.
-    #[error("{path}: was not written, because {name} holds {value}; a network with such weights has no results")]
-    Broken {
-        /// The file.
-        path: String,
-        /// The path of the parameter.
-        name: String,
-        /// The number.
-        value: f32,
-    },
     /// The file is no weight file, or a broken one.
     #[error("{path}: {reason}")]
     Format {
@@ -44,7 +34,7 @@ pub enum WeightsError {
         global: String,
     },
     /// The file holds several state dicts and none that is clearly meant, or not the one that was asked for.
-    #[error("{path}: {}{}", entry_text(wanted.as_deref()), found.join(", "))]
+    #[error("{path}: {}", entry_text(wanted.as_deref(), found))]
     Entry {
         /// The file.
         path: String,
@@ -77,14 +67,40 @@ pub enum WeightsError {
         /// What fits and what does not.
         report: Box<LoadReport>,
     },
-    /// Weights that were loaded are NaN or infinite, as training that diverged leaves them.
+    /// Weights that were loaded, or that were to be saved, are NaN or infinite, as training that diverged leaves them.
     #[error("{path}: {}; a network with such weights has no results", report.differences())]
     NotFinite {
         /// The file.
         path: String,
-        /// What was loaded, and which of it is not finite.
+        /// What was loaded, and which parameters are not finite.
         report: Box<LoadReport>,
     },
+}
+
+/// Characters of a name in a message.
+const SHOWN_NAME: usize = 100;
+/// Characters of a reason.
+const SHOWN_REASON: usize = 500;
+/// State dicts that are named.
+const SHOWN_ENTRIES: usize = 8;
+
+/// A name from a file for a message: bounded, and without what would move the cursor of a terminal.
+pub(crate) fn shown(name: &str) -> String {
+    shortened(name, SHOWN_NAME)
+}
+
+/// A reason that may quote a file, for a message.
+pub(crate) fn shown_reason(reason: &str) -> String {
+    shortened(reason, SHOWN_REASON)
+}
+
+fn shortened(text: &str, most: usize) -> String {
+    let printable = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+    let mut short: String = text.chars().take(most).map(printable).collect();
+    if text.chars().nth(most).is_some() {
+        short.push('…');
+    }
+    short
 }
 
 /// Why a name is refused, and what to do about it.
@@ -95,14 +111,20 @@ fn refusal_text(global: &str) -> &'static str {
         "for a tensor of a kind that cannot be read, such as complex, float8, quantised or sparse; from Python, convert it to \
          float32 before it is saved"
     } else {
-        "which no state dict needs; from Python, save model.state_dict() instead of the model"
+        "which no state dict needs; from Python, save model.state_dict() instead of the model or of what lies beside it"
     }
 }
 
-fn entry_text(wanted: Option<&str>) -> String {
+fn entry_text(wanted: Option<&str>, found: &[String]) -> String {
+    let names: Vec<String> = found.iter().take(SHOWN_ENTRIES).map(|name| format!("\"{}\"", shown(name))).collect();
+    let more =
+        if found.len() > names.len() { format!(" and {} more", found.len() - names.len()) } else { String::new() };
+    let names = names.join(", ") + &more;
     match wanted {
-        Some(wanted) => format!("holds no state dict \"{wanted}\" but "),
-        None => "holds several state dicts, of which one has to be chosen: ".into(),
+        Some(wanted) => format!("holds no state dict \"{}\" but {names}", shown(wanted)),
+        None => format!(
+            "holds several state dicts, of which one has to be chosen: {names} (WeightFile::open_entry opens the file at one)"
+        ),
     }
 }
 
@@ -116,14 +138,34 @@ pub(super) enum Failure {
 }
 
 impl Failure {
+    /// The same with the name of a part of the file in front of the reason.
+    pub(super) fn within(self, part: &str) -> Failure {
+        match self {
+            Failure::Broken(reason) => Failure::Broken(format!("{part}: {reason}")),
+            other => other,
+        }
+    }
+
     pub(super) fn at(self, path: &str) -> WeightsError {
         let path = path.to_string();
         match self {
             Failure::Io(source) => WeightsError::Io { path, source },
-            Failure::Broken(reason) => WeightsError::Format { path, reason },
+            Failure::Broken(reason) => WeightsError::Format { path, reason: shown_reason(&reason) },
             Failure::Refused(global) => WeightsError::Refused { path, global },
             Failure::Entry { wanted, found } => WeightsError::Entry { path, wanted, found },
         }
+    }
+}
+
+impl From<Exhausted> for Failure {
+    fn from(exhausted: Exhausted) -> Failure {
+        Failure::Broken(exhausted.to_string())
+    }
+}
+
+impl From<String> for Failure {
+    fn from(reason: String) -> Failure {
+        Failure::Broken(reason)
     }
 }
 

@@ -2,14 +2,14 @@
 
 use super::{
     DType, Metadata, WeightsError,
-    error::Failure,
+    budget::{Budget, Exhausted},
+    error::{Failure, shown},
     safetensors,
     stored::{SharedSource, Source, Stored, is_readable},
     torch,
 };
 use ocelli_tensor::Tensor;
 use std::{
-    collections::BTreeMap,
     fmt,
     fs::File,
     io::{self, Read, SeekFrom},
@@ -40,8 +40,29 @@ pub enum WeightFormat {
 /// What the reader of a format finds.
 #[derive(Debug, Default)]
 pub(super) struct Contents {
-    pub(super) tensors: BTreeMap<String, Stored>,
+    /// In the order of their names.
+    tensors: Vec<(Box<str>, Stored)>,
     pub(super) metadata: Metadata,
+}
+
+impl Contents {
+    pub(super) fn new(metadata: Metadata) -> Contents {
+        Contents { tensors: Vec::new(), metadata }
+    }
+
+    /// Appends a tensor whose name is behind those of the others.
+    pub(super) fn push(&mut self, name: &str, stored: Stored, budget: &mut Budget) -> Result<(), Exhausted> {
+        budget.take_text(name)?;
+        budget.take_block(stored.parts() as u64)?;
+        // For a loader: the path that the name stands for, and a copy in its report.
+        budget.take_block((3 * size_of::<String>() + name.len()) as u64)?;
+        budget.push(&mut self.tensors, (name.into(), stored))
+    }
+
+    fn get(&self, name: &str) -> Option<&Stored> {
+        let place = self.tensors.binary_search_by(|(known, _)| (**known).cmp(name)).ok()?;
+        Some(&self.tensors[place].1)
+    }
 }
 
 /// A weight file that is open: the names, shapes and kinds of its tensors are known, their numbers are read one tensor at a
@@ -49,7 +70,12 @@ pub(super) struct Contents {
 ///
 /// The format is told from the content: safetensors, or a state dict of PyTorch (`.pth`, `.pt`) in the layout before or
 /// since 1.6. No code in a file is ever run. Of a checkpoint such as `{"state_dict": {…}, "epoch": 3}` the state dict is
-/// found; its numbers and texts beside are the metadata.
+/// found; its numbers and texts beside are the metadata. Tensors, lists, sets, kinds of numbers and whatever else
+/// `torch.load(weights_only=True)` allows may lie beside it. A list or tuple is looked into like a dict with the keys `0`, `1`, ….
+///
+/// A file takes memory and time in proportion to its length, whatever its bytes say: at most 64 KiB and eight times its length
+/// for what describes its tensors, and nothing for elements that it does not have. A file that asks for more, such as one whose
+/// storages are deflated to a tenth of their length, is refused.
 ///
 /// ```
 /// use ocelli_graph::Model;
@@ -67,6 +93,8 @@ pub struct WeightFile {
     source: SharedSource,
     format: WeightFormat,
     contents: Contents,
+    /// What is left for reading more out of its metadata.
+    budget: Budget,
 }
 
 impl fmt::Debug for WeightFile {
@@ -89,8 +117,8 @@ impl WeightFile {
         WeightFile::at(path.as_ref(), None)
     }
 
-    /// Opens a file of PyTorch that holds several state dicts, at the one called `entry`: `"ema"`, or `"a.b"` for the entry
-    /// `b` of the entry `a`.
+    /// Opens a file of PyTorch that holds several state dicts, at the one called `entry`: `"ema"`, `"a.b"` for the entry `b` of
+    /// the entry `a`, `"0"` for the first of a list, or `""` for the dict that the file is.
     ///
     /// # Errors
     /// As [`WeightFile::open`].
@@ -116,8 +144,10 @@ impl WeightFile {
     }
 
     fn new(name: &str, mut source: Box<dyn Source>, len: u64, entry: Option<&str>) -> Result<WeightFile, WeightsError> {
-        let (format, contents) = read(&mut *source, len, entry).map_err(|failure| failure.at(name))?;
-        Ok(WeightFile { name: name.into(), source: SharedSource::new(source), format, contents })
+        let mut budget = Budget::for_file(len);
+        let read = read(&mut *source, len, entry, &mut budget);
+        let (format, contents) = read.map_err(|failure| failure.at(name))?;
+        Ok(WeightFile { name: name.into(), source: SharedSource::new(source), format, contents, budget })
     }
 
     /// The file's name, for messages.
@@ -137,12 +167,12 @@ impl WeightFile {
 
     /// Every tensor, in the order of their names.
     pub fn tensors(&self) -> impl Iterator<Item = (&str, &TensorInfo)> {
-        self.contents.tensors.iter().map(|(name, stored)| (name.as_str(), &stored.info))
+        self.contents.tensors.iter().map(|(name, stored)| (&**name, &stored.info))
     }
 
     /// The tensor called `name`, if there is one.
     pub fn info(&self, name: &str) -> Option<&TensorInfo> {
-        self.contents.tensors.get(name).map(|stored| &stored.info)
+        self.contents.get(name).map(|stored| &stored.info)
     }
 
     /// The numbers of a tensor as `f32`, in the order of the file's axes.
@@ -152,6 +182,11 @@ impl WeightFile {
     pub fn read(&mut self, name: &str) -> Result<Tensor, WeightsError> {
         let stored = self.stored(name)?;
         stored.read(&self.source).map_err(|error| self.failed(name, error))
+    }
+
+    /// What is left of the file's budget.
+    pub(crate) fn budget(&self) -> &Budget {
+        &self.budget
     }
 
     /// Calls `take` with one piece of `len` numbers of a tensor after the other, and with how many were before.
@@ -165,12 +200,12 @@ impl WeightFile {
     }
 
     fn stored(&self, name: &str) -> Result<&Stored, WeightsError> {
-        let Some(stored) = self.contents.tensors.get(name) else {
+        let Some(stored) = self.contents.get(name) else {
             return Err(WeightsError::Unknown { path: self.name.clone(), name: name.into() });
         };
         let dtype = stored.info.dtype;
         if !is_readable(dtype) {
-            return Err(Failure::Broken(format!("{name} holds {dtype}, which cannot be read")).at(&self.name));
+            return Err(Failure::Broken(format!("{} holds {dtype}, which cannot be read", shown(name))).at(&self.name));
         }
         Ok(stored)
     }
@@ -179,14 +214,19 @@ impl WeightFile {
         match error.kind() {
             // Of deflate.
             io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
-                Failure::Broken(format!("{name}: {error}")).at(&self.name)
+                Failure::Broken(format!("{}: {error}", shown(name))).at(&self.name)
             }
             _ => Failure::from(error).at(&self.name),
         }
     }
 }
 
-fn read(source: &mut dyn Source, len: u64, entry: Option<&str>) -> Result<(WeightFormat, Contents), Failure> {
+fn read(
+    source: &mut dyn Source,
+    len: u64,
+    entry: Option<&str>,
+    budget: &mut Budget,
+) -> Result<(WeightFormat, Contents), Failure> {
     let mut start = Vec::new();
     source.seek(SeekFrom::Start(0))?;
     (&mut *source).take(16).read_to_end(&mut start)?;
@@ -194,11 +234,11 @@ fn read(source: &mut dyn Source, len: u64, entry: Option<&str>) -> Result<(Weigh
         if let Some(wanted) = entry {
             return Err(Failure::Entry { wanted: Some(wanted.into()), found: vec!["\"\"".into()] });
         }
-        return Ok((WeightFormat::Safetensors, safetensors::read(source, len)?));
+        return Ok((WeightFormat::Safetensors, safetensors::read(source, len, budget)?));
     }
     match start[..] {
-        [b'P', b'K', 3, 4, ..] => Ok((WeightFormat::TorchZip, torch::read_zip(source, len, entry)?)),
-        [0x80, 2..=5, ..] => Ok((WeightFormat::TorchLegacy, torch::read_legacy(source, len, entry)?)),
+        [b'P', b'K', 3, 4, ..] => Ok((WeightFormat::TorchZip, torch::read_zip(source, len, entry, budget)?)),
+        [0x80, 2..=5, ..] => Ok((WeightFormat::TorchLegacy, torch::read_legacy(source, len, entry, budget)?)),
         _ => Err(Failure::Broken("neither a safetensors file nor one that torch.save wrote".into())),
     }
 }

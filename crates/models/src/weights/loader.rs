@@ -114,23 +114,24 @@ impl WeightLoader {
     /// path to load or to leave out does not exist, those of [`WeightFile::read`], and [`WeightsError::NotFinite`], which is
     /// known when the numbers are loaded.
     pub fn load_from(&self, model: &mut Model, file: &mut WeightFile) -> Result<LoadReport, WeightsError> {
+        let file = &*file;
         let names = Names::of(file, model, &self.rules);
         self.check_paths(model, &names, file.name())?;
         let (mut report, planned) = self.compare(model, file, &names);
         if !self.lenient && !report.is_complete() {
             return Err(WeightsError::Mismatch { path: file.name().into(), report: Box::new(report) });
         }
+        drop(names);
         let mut planned = planned.into_iter().peekable();
         let parameters = model.parameters_mut().iter_mut();
-        let mut reads: Vec<(Planned, &mut Tensor)> = parameters
+        let mut reads: Vec<(Planned<'_>, &mut Tensor)> = parameters
             .filter_map(|(parameter, value)| Some((planned.next_if(|planned| planned.path == parameter.path)?, value)))
             .collect();
         // The largest first, and each for itself, so that threads are done at the same time.
         reads.sort_by_key(|(.., value)| Reverse(value.len()));
-        let file = &*file;
-        let read = |(Planned { path, name, layout }, value): (Planned, &mut Tensor)| {
+        let read = |(Planned { path, name, layout }, value): (Planned<'_>, &mut Tensor)| {
             let (value, mut finite) = (value.data_mut(), true);
-            file.read_pieces(&name, layout.piece(PIECE), |first, piece| {
+            file.read_pieces(name, layout.piece(PIECE), |first, piece| {
                 finite &= first_non_finite(piece).is_none();
                 layout.piece_to_model(first, piece, value);
             })?;
@@ -151,9 +152,9 @@ impl WeightLoader {
         (self.only.is_empty() || is_below_any(path, &self.only)) && !is_below_any(path, &self.except)
     }
 
-    fn check_paths(&self, model: &Model, names: &Names, file: &str) -> Result<(), WeightsError> {
+    fn check_paths(&self, model: &Model, names: &Names<'_>, file: &str) -> Result<(), WeightsError> {
         for above in self.only.iter().chain(&self.except) {
-            let parameters = model.parameters().iter().map(|(parameter, _)| &parameter.path);
+            let parameters = model.parameters().iter().map(|(parameter, _)| parameter.path.as_str());
             if !parameters.chain(names.paths()).any(|path| is_below(path, above)) {
                 return Err(WeightsError::Nothing { path: file.into(), below: above.clone() });
             }
@@ -162,7 +163,7 @@ impl WeightLoader {
     }
 
     /// What is to become of each name, and the parameters that are to be loaded.
-    fn compare(&self, model: &Model, file: &WeightFile, names: &Names) -> (LoadReport, Vec<Planned>) {
+    fn compare<'a>(&self, model: &Model, file: &WeightFile, names: &Names<'a>) -> (LoadReport, Vec<Planned<'a>>) {
         let (metadata, unused) = (file.metadata().clone(), names.unused.clone());
         let mut report = LoadReport { metadata, unused, ..LoadReport::default() };
         let mut planned = Vec::new();
@@ -170,16 +171,17 @@ impl WeightLoader {
         for (parameter, value) in model.parameters().iter() {
             let path = &parameter.path;
             let layout = FileLayout::of(parameter, value.shape());
-            let name = match names.at(path) {
-                _ if !self.selects(path) => {
-                    left_out.insert(path.clone());
-                    continue;
-                }
-                [] => {
+            if !self.selects(path) {
+                left_out.insert(path.clone());
+                continue;
+            }
+            let mut named = names.at(path);
+            let name = match (named.next(), named.next()) {
+                (None, _) => {
                     report.missing.push(path.clone());
                     continue;
                 }
-                [name] => name,
+                (Some(name), None) => name,
                 _ => {
                     report.ambiguous.push(path.clone());
                     continue;
@@ -193,14 +195,14 @@ impl WeightLoader {
                 report.unreadable.push((path.clone(), info.dtype));
             } else {
                 report.loaded.push(path.clone());
-                planned.push(Planned { path: path.clone(), name: name.clone(), layout });
+                planned.push(Planned { path: path.clone(), name, layout });
             }
         }
         for path in names.paths().filter(|path| model.parameters().get(path).is_none()) {
             if !self.selects(path) || is_counter(path) || is_below_any(path, &self.ignored) {
-                left_out.insert(path.clone());
+                left_out.insert(path.to_string());
             } else {
-                report.unexpected.push(path.clone());
+                report.unexpected.push(path.to_string());
             }
         }
         report.left_out = left_out.into_iter().collect();
@@ -209,10 +211,10 @@ impl WeightLoader {
 }
 
 /// A parameter that is to be loaded.
-struct Planned {
+struct Planned<'a> {
     path: String,
     /// Its name in the file.
-    name: String,
+    name: &'a str,
     /// How it lies there.
     layout: FileLayout,
 }

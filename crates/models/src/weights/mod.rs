@@ -1,9 +1,10 @@
 //! Weight files: safetensors and PyTorch's state dicts in, safetensors out, in PyTorch's names and layouts.
 //!
 //! [`WeightFile`] opens either format, [`WeightLoader`] decides which tensor goes to which parameter, and `layout` is the one
-//! place that knows in which order numbers lie on either side. Files are not trusted: nothing in them is run, no size is
-//! allocated that the file could not fill, and no bytes make the reader panic.
+//! place that knows in which order numbers lie on either side. Files are not trusted: nothing in them is run, no bytes make the
+//! reader panic, and what they make it allocate and repeat is taken from a `budget` that their length decides.
 
+mod budget;
 mod dtype;
 mod error;
 mod file;
@@ -20,6 +21,7 @@ mod torch;
 
 pub use dtype::DType;
 pub use error::WeightsError;
+pub(crate) use error::{shown, shown_reason};
 pub use file::{TensorInfo, WeightFile, WeightFormat};
 pub use layout::{channels_first, channels_last, in_file_layout};
 pub use loader::WeightLoader;

@@ -2,7 +2,7 @@
 
 use super::WeightFile;
 use ocelli_graph::Model;
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 
 /// What other programs wrap whole networks in.
 const WRAPPERS: [&str; 2] = ["module", "_orig_mod"];
@@ -22,67 +22,79 @@ fn rest_below<'a>(path: &'a str, above: &str) -> Option<&'a str> {
 }
 
 /// The names in a file by the paths that they stand for.
+///
+/// Paths are parts of the names wherever nothing was put in front of them: a name of a million wrappers is not copied for each.
 #[derive(Debug)]
-pub(super) struct Names {
-    by_path: BTreeMap<String, Vec<String>>,
+pub(super) struct Names<'a> {
+    /// Paths and names, in the order of the paths.
+    by_path: Vec<(Cow<'a, str>, &'a str)>,
     /// What rules are to replace and no name begins with.
     pub(super) unused: Vec<String>,
 }
 
-impl Names {
-    pub(super) fn of(file: &WeightFile, model: &Model, rules: &[(String, String)]) -> Names {
-        let mut names: Vec<(&str, String)> = file.tensors().map(|(name, _)| (name, name.to_string())).collect();
-        let mut taken_off = Vec::new();
-        while let Some(wrapper) = wrapper(&names, model) {
-            taken_off.push(wrapper);
-            for (_, path) in &mut names {
-                *path = renamed(path, wrapper, "");
-            }
-        }
-        let mut by_path: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        // Who strips a wrapper that was taken off has what was wanted.
+impl<'a> Names<'a> {
+    pub(super) fn of(file: &'a WeightFile, model: &Model, rules: &[(String, String)]) -> Names<'a> {
+        let mut names: Vec<(&str, &str)> = file.tensors().map(|(name, _)| (name, name)).collect();
+        let taken_off = take_wrappers_off(&mut names, model);
+        // A rule that strips a wrapper already stripped counts as used.
         let mut used: Vec<bool> = rules.iter().map(|(from, _)| taken_off.contains(&from.as_str())).collect();
-        for (name, path) in names {
-            let path = rules.iter().zip(&mut used).fold(path, |path, ((from, to), used)| {
+        let apply = |(path, name): (&'a str, &'a str)| {
+            let path = rules.iter().zip(&mut used).fold(Cow::Borrowed(path), |path, ((from, to), used)| {
                 *used |= is_below(&path, from);
-                renamed(&path, from, to)
+                renamed(path, from, to)
             });
-            by_path.entry(path).or_default().push(name.to_string());
-        }
+            (path, name)
+        };
+        let mut by_path: Vec<_> = names.into_iter().map(apply).collect();
+        by_path.sort();
         let unused = rules.iter().zip(used).filter(|(_, used)| !used).map(|((from, _), _)| from.clone()).collect();
         Names { by_path, unused }
     }
 
-    /// Every path.
-    pub(super) fn paths(&self) -> impl Iterator<Item = &String> {
-        self.by_path.keys()
+    /// Every path, once.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &str> {
+        self.by_path.chunk_by(|(a, _), (b, _)| a == b).map(|same| &*same[0].0)
     }
 
     /// The names in the file that stand for `path`.
-    pub(super) fn at(&self, path: &str) -> &[String] {
-        self.by_path.get(path).map_or(&[], Vec::as_slice)
+    pub(super) fn at(&self, path: &str) -> impl Iterator<Item = &'a str> {
+        let start = self.by_path.partition_point(|(known, _)| **known < *path);
+        self.by_path[start..].iter().take_while(move |(known, _)| *known == path).map(|(_, name)| *name)
     }
 }
 
-/// A wrapper that all names are strictly below and no parameter of the model is.
-fn wrapper(names: &[(&str, String)], model: &Model) -> Option<&'static str> {
-    let wraps = |wrapper: &&str| {
-        let below = |path: &str| rest_below(path, wrapper).is_some_and(|rest| !rest.is_empty());
-        !names.is_empty()
-            && names.iter().all(|(_, path)| below(path))
-            && !model.parameters().iter().any(|(parameter, _)| below(&parameter.path))
+/// Strips the wrappers that all names are strictly below and no parameter of the model is, one by one. Returns which there were.
+fn take_wrappers_off(names: &mut [(&str, &str)], model: &Model) -> Vec<&'static str> {
+    let is_strictly_below = |path: &str, wrapper: &str| rest_below(path, wrapper).is_some_and(|rest| !rest.is_empty());
+    let is_of_model =
+        |wrapper| model.parameters().iter().any(|(parameter, _)| is_strictly_below(&parameter.path, wrapper));
+    let wrappers: Vec<&str> = WRAPPERS.into_iter().filter(|wrapper| !is_of_model(wrapper)).collect();
+    let mut taken_off = Vec::new();
+    let wraps_all = |names: &[(&str, &str)], wrapper: &str| {
+        !names.is_empty() && names.iter().all(|(path, _)| is_strictly_below(path, wrapper))
     };
-    WRAPPERS.into_iter().find(|wrapper| wraps(wrapper))
+    while let Some(&wrapper) = wrappers.iter().find(|wrapper| wraps_all(names, wrapper)) {
+        names.iter_mut().for_each(|(path, _)| *path = rest_below(path, wrapper).unwrap_or(path));
+        if !taken_off.contains(&wrapper) {
+            taken_off.push(wrapper);
+        }
+    }
+    taken_off
 }
 
 /// The path with `from` at its beginning replaced by `to`; the same path if it is not below `from` or nothing would be left.
-fn renamed(path: &str, from: &str, to: &str) -> String {
-    match rest_below(path, from) {
-        Some("") if to.is_empty() => path.into(),
-        Some("") => to.into(),
-        Some(rest) if to.is_empty() => rest.into(),
-        Some(rest) => format!("{to}.{rest}"),
-        None => path.into(),
+fn renamed<'a>(path: Cow<'a, str>, from: &str, to: &str) -> Cow<'a, str> {
+    match (rest_below(&path, from).map(str::len), to) {
+        (None, _) | (Some(0), "") => path,
+        (Some(0), to) => to.to_string().into(),
+        (Some(rest), "") => {
+            let skipped = path.len() - rest;
+            match path {
+                Cow::Borrowed(path) => Cow::Borrowed(&path[skipped..]),
+                Cow::Owned(path) => path[skipped..].to_string().into(),
+            }
+        }
+        (Some(rest), to) => format!("{to}.{}", &path[path.len() - rest..]).into(),
     }
 }
 
@@ -101,7 +113,7 @@ mod tests {
             ("fc.weight", "", "net", "net.fc.weight"),
             ("a.b.c", "a.b", "x", "x.c"),
         ] {
-            assert_eq!(renamed(path, from, to), expected, "{path}: {from} → {to}");
+            assert_eq!(renamed(path.into(), from, to), expected, "{path}: {from} → {to}");
         }
         assert!(is_below("a.b", "a") && is_below("a", "a") && is_below("a", "") && !is_below("ab", "a"));
     }

@@ -1,6 +1,6 @@
 //! What became of each name when weights were loaded.
 
-use super::{DType, Metadata};
+use super::{DType, Metadata, error::shown};
 use ocelli_tensor::ShapeText;
 use std::fmt;
 
@@ -83,23 +83,24 @@ impl LoadReport {
     fn each(&self) -> Vec<String> {
         let wrong = self.wrong_shape.iter().map(WrongShape::to_string);
         let unreadable =
-            self.unreadable.iter().map(|(path, dtype)| format!("{path} holds {dtype}, which cannot be read"));
-        let missing = self.missing.iter().map(|path| format!("{path} is missing"));
-        let unexpected = self.unexpected.iter().map(|name| format!("{name} is unexpected"));
-        let ambiguous = self.ambiguous.iter().map(|path| format!("several tensors are called {path}"));
-        let not_finite = self.not_finite.iter().map(|path| format!("{path} has numbers that are NaN or infinite"));
+            self.unreadable.iter().map(|(path, dtype)| format!("{} holds {dtype}, which cannot be read", shown(path)));
+        let missing = self.missing.iter().map(|path| format!("{} is missing", shown(path)));
+        let unexpected = self.unexpected.iter().map(|name| format!("{} is unexpected", shown(name)));
+        let ambiguous = self.ambiguous.iter().map(|path| format!("several tensors are called {}", shown(path)));
+        let not_finite =
+            self.not_finite.iter().map(|path| format!("{} has numbers that are NaN or infinite", shown(path)));
         wrong.chain(unreadable).chain(missing).chain(unexpected).chain(ambiguous).chain(not_finite).collect()
     }
 
     fn first_of_each_kind(&self) -> Vec<String> {
-        let unreadable = |(path, dtype): &(String, DType)| format!("{path} ({dtype})");
+        let unreadable = |(path, dtype): &(String, DType)| format!("{} ({dtype})", shown(path));
         let kinds = [
             first(&self.wrong_shape, "of another shape", WrongShape::to_string),
             first(&self.unreadable, "that cannot be read", unreadable),
-            first(&self.missing, "missing", String::clone),
-            first(&self.unexpected, "unexpected", String::clone),
-            first(&self.ambiguous, "that several tensors are called", String::clone),
-            first(&self.not_finite, "with numbers that are NaN or infinite", String::clone),
+            first(&self.missing, "missing", |path| shown(path)),
+            first(&self.unexpected, "unexpected", |path| shown(path)),
+            first(&self.ambiguous, "that several tensors are called", |path| shown(path)),
+            first(&self.not_finite, "with numbers that are NaN or infinite", |path| shown(path)),
         ];
         kinds.into_iter().flatten().collect()
     }
@@ -119,7 +120,7 @@ fn first<T>(list: &[T], kind: &str, text: impl Fn(&T) -> String) -> Option<Strin
 impl fmt::Display for WrongShape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let WrongShape { path, expected, got } = self;
-        write!(f, "{path} is {}, expected {}", ShapeText(got), ShapeText(expected))
+        write!(f, "{} is {}, expected {}", shown(path), ShapeText(got), ShapeText(expected))
     }
 }
 

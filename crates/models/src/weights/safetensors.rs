@@ -1,12 +1,17 @@
 //! Reading of safetensors: a header in JSON, then numbers.
 
+mod header;
+
 use super::{
-    DType, Metadata, TensorInfo,
-    error::Failure,
+    DType, TensorInfo,
+    budget::Budget,
+    error::{Failure, shown},
     file::Contents,
     stored::{Block, Source, Stored},
 };
-use safetensors::{Dtype, tensor};
+use header::Header;
+use ocelli_tensor::{ShapeText, Size};
+use safetensors::Dtype;
 use std::io::{Read, SeekFrom};
 
 /// The format's own limit on the header.
@@ -19,34 +24,60 @@ pub(super) fn is_meant(start: &[u8]) -> bool {
     start.first_chunk().is_some_and(|length| u64::from_le_bytes(*length) <= MAX_HEADER) && start.get(8) == Some(&b'{')
 }
 
-pub(super) fn read(source: &mut dyn Source, file_len: u64) -> Result<Contents, Failure> {
-    let failed = |reason: String| Failure::Broken(format!("not a whole safetensors file: {reason}"));
+pub(super) fn read(source: &mut dyn Source, file_len: u64, budget: &mut Budget) -> Result<Contents, Failure> {
     let mut length = [0; PREFIX as usize];
     source.seek(SeekFrom::Start(0))?;
     source.read_exact(&mut length)?;
     let length = u64::from_le_bytes(length);
-    let header_block = Block::new(PREFIX, length, file_len).map_err(failed)?;
-    let mut header = Vec::new();
-    header_block.reader(source, 0)?.read_to_end(&mut header)?;
-    // This also compares shapes with lengths, and sees to it that there are no gaps.
-    let header: tensor::Metadata = serde_json::from_slice(&header).map_err(|error| failed(error.to_string()))?;
+    let block = Block::new(PREFIX, length, file_len).map_err(failed)?;
+    budget.take_block(length)?;
+    let mut bytes = vec![0; length as usize];
+    block.reader(source, 0)?.read_exact(&mut bytes)?;
+    let Header { mut tensors, metadata } = Header::parse(&bytes, budget).map_err(failed)?;
+    drop(bytes);
+    budget.release_block(length);
 
     let (data, mut end) = (PREFIX + length, 0);
-    let mut contents = Contents::default();
-    for (name, info) in header.tensors() {
-        let wrong = |reason: String| failed(format!("{name}: {reason}"));
-        let (first, last) = info.data_offsets;
-        let start = data.saturating_add(first as u64);
-        let block = Block::new(start, last.saturating_sub(first) as u64, file_len).map_err(wrong)?;
-        end = end.max(last as u64);
-        let info = TensorInfo { shape: info.shape.clone(), dtype: dtype(info.dtype) };
-        contents.tensors.insert(name, Stored::whole(info, block));
+    tensors.sort_unstable_by_key(|tensor| tensor.data_offsets);
+    for tensor in &tensors {
+        let wrong = |reason: String| failed(format!("{}: {reason}", shown(&tensor.name)));
+        let [first, last] = tensor.data_offsets;
+        if first != end || last < first {
+            return Err(wrong(format!(
+                "its bytes {first} to {last} do not follow those of the others, which end at {end}"
+            )));
+        }
+        let bits = Size::product_of(&tensor.shape) * tensor.dtype.bitsize();
+        if bits
+            .get()
+            .and_then(|bits| bits.checked_next_multiple_of(8))
+            .is_none_or(|bits| bits as u64 / 8 != last - first)
+        {
+            let (shape, dtype) = (ShapeText(&tensor.shape), tensor.dtype);
+            return Err(wrong(format!("invalid shape: {shape} of {dtype} is not the size of {} bytes", last - first)));
+        }
+        Block::new(data.saturating_add(first), last - first, file_len).map_err(wrong)?;
+        end = last;
     }
     if data + end != file_len {
         return Err(failed(format!("the header describes {} bytes, the file has {file_len}", data + end)));
     }
-    contents.metadata = header.metadata().clone().unwrap_or_default().into_iter().collect::<Metadata>();
+
+    tensors.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    if let Some([name, _]) = tensors.array_windows().find(|[a, b]| a.name == b.name) {
+        return Err(failed(format!("two tensors are called {}", shown(&name.name))));
+    }
+    let mut contents = Contents::new(metadata);
+    for header::Tensor { name, dtype: kind, shape, data_offsets: [first, last] } in tensors.drain(..) {
+        let block = Block::new(data + first, last - first, file_len).map_err(failed)?;
+        contents.push(&name, Stored::whole(TensorInfo { shape, dtype: dtype(kind) }, block), budget)?;
+    }
+    budget.release(tensors);
     Ok(contents)
+}
+
+fn failed(reason: String) -> Failure {
+    Failure::Broken(format!("not a whole safetensors file: {reason}"))
 }
 
 fn dtype(dtype: Dtype) -> DType {

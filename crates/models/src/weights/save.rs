@@ -1,6 +1,6 @@
 //! Writing of safetensors.
 
-use super::{Metadata, WeightsError, layout::FileLayout};
+use super::{LoadReport, Metadata, WeightsError, layout::FileLayout};
 use ocelli_graph::Model;
 use ocelli_kernels::finite::first_non_finite;
 use ocelli_tensor::{Tensor, write_atomically};
@@ -15,9 +15,11 @@ const PIECE: usize = 64 << 10;
 
 /// Writes every parameter, trained or not, in PyTorch's layout. The write is atomic, and equal models have equal files.
 ///
+/// Weights that are NaN or infinite are not written, because no loader but a [`lenient`](crate::WeightLoader::lenient) one would
+/// take them: an older file stays what it is. [`save_tensors`] writes any elements.
+///
 /// # Errors
-/// [`WeightsError::Write`] if the file cannot be written, [`WeightsError::Broken`] for a parameter that is not finite: such a
-/// file could not be loaded. An older file then stays.
+/// [`WeightsError::NotFinite`] with the parameters, [`WeightsError::Write`] if the file cannot be written.
 ///
 /// ```
 /// use ocelli_graph::Model;
@@ -33,7 +35,13 @@ const PIECE: usize = 64 << 10;
 /// ```
 pub fn save_weights(model: &Model, path: impl AsRef<Path>, metadata: &Metadata) -> Result<(), WeightsError> {
     let path = path.as_ref();
-    check_finite(model, path)?;
+    let is_not_finite = |value: &Tensor| first_non_finite(value.data()).is_some();
+    let not_finite = model.parameters().iter().filter(|(_, value)| is_not_finite(value));
+    let not_finite: Vec<String> = not_finite.map(|(parameter, _)| parameter.path.clone()).collect();
+    if !not_finite.is_empty() {
+        let report = Box::new(LoadReport { not_finite, ..LoadReport::default() });
+        return Err(WeightsError::NotFinite { path: path.display().to_string(), report });
+    }
     let layouts = model.parameters().iter().map(|(p, value)| (p.path.as_str(), FileLayout::of(p, value.shape()).shape));
     let header = header(layouts, metadata);
     Ok(write_atomically(path, |file| {
@@ -51,16 +59,6 @@ pub fn save_weights(model: &Model, path: impl AsRef<Path>, metadata: &Metadata) 
         }
         Ok(())
     })?)
-}
-
-fn check_finite(model: &Model, path: &Path) -> Result<(), WeightsError> {
-    for (parameter, value) in model.parameters().iter() {
-        if let Some(at) = first_non_finite(value.data()) {
-            let (path, name) = (path.display().to_string(), parameter.path.clone());
-            return Err(WeightsError::Broken { path, name, value: value.data()[at] });
-        }
-    }
-    Ok(())
 }
 
 /// Writes tensors by their names as they lie: activations, gradients. [`channels_first`](super::channels_first) and

@@ -2,11 +2,12 @@
 
 use super::{
     DType, TensorInfo,
+    budget::{Budget, Exhausted},
     dtype::ByteOrder,
-    strided::{copy_strided, is_row_major, row_major, span},
+    strided::{Offsets, is_row_major, span},
 };
 use flate2::read::DeflateDecoder;
-use ocelli_tensor::{ShapeText, Tensor};
+use ocelli_tensor::{ShapeText, Size, Tensor, element_count};
 use std::{
     io::{self, Read, Seek, SeekFrom},
     sync::{Mutex, MutexGuard, PoisonError},
@@ -36,10 +37,10 @@ impl SharedSource {
 pub(super) const PIECE: usize = 64 << 10;
 /// Deflate makes at most 1032 bytes of one (a block of the longest matches, two bits each).
 const MAX_RATIO: u64 = 1032;
-
-/// Numbers that a view may have although its storage has fewer (an axis with stride 0); beyond that, a few bytes could claim
-/// any amount of memory.
-const MAX_EXPANDED: usize = 1 << 20;
+/// Bytes of the state of an inflater: its window and its tables.
+const INFLATER: u64 = 48 << 10;
+/// Deflated bytes that are read at a time.
+const PACKED_PIECE: u64 = 16 << 10;
 
 /// A block of bytes in a file.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -79,6 +80,22 @@ impl Block {
         self.len
     }
 
+    /// Bytes that have to be inflated to read it.
+    pub(super) fn inflated(&self) -> u64 {
+        match self.packing {
+            Packing::AsIs => 0,
+            Packing::Deflated(_) => self.len,
+        }
+    }
+
+    /// Bytes of memory that a reader of it takes.
+    pub(super) fn reader_memory(&self) -> u64 {
+        match self.packing {
+            Packing::AsIs => 0,
+            Packing::Deflated(packed) => INFLATER + packed.min(PACKED_PIECE),
+        }
+    }
+
     /// The content from byte `first` on.
     pub(super) fn reader<'a>(&self, source: &'a mut dyn Source, first: u64) -> io::Result<Box<dyn Read + 'a>> {
         let rest = self.len.saturating_sub(first);
@@ -89,7 +106,8 @@ impl Block {
             }
             Packing::Deflated(packed) => {
                 source.seek(SeekFrom::Start(self.start))?;
-                let mut content = DeflateDecoder::new(source.take(packed));
+                let buffer = vec![0; packed.clamp(1, PACKED_PIECE) as usize];
+                let mut content = DeflateDecoder::new_with_buf(source.take(packed), buffer);
                 io::copy(&mut (&mut content).take(first), &mut io::sink())?;
                 Ok(Box::new(content.take(rest)))
             }
@@ -97,7 +115,18 @@ impl Block {
     }
 }
 
-/// A tensor where it lies in a file, checked: nothing that is read or allocated for it goes beyond its block.
+/// Which numbers of a storage a tensor has.
+pub(super) struct View {
+    /// How many numbers the storage says it has.
+    pub(super) storage_len: usize,
+    /// The first number, counted in numbers.
+    pub(super) offset: usize,
+    /// Numbers from one index to the next along each axis.
+    pub(super) strides: Vec<usize>,
+}
+
+/// A tensor where it lies in a file, checked: nothing that is read or allocated for it goes beyond its block, or beyond the
+/// budget of its file where it has more elements than the block has bytes for.
 #[derive(Clone, Debug)]
 pub(super) struct Stored {
     pub(super) info: TensorInfo,
@@ -105,53 +134,68 @@ pub(super) struct Stored {
     order: ByteOrder,
     /// The first number, counted in numbers.
     offset: usize,
-    strides: Vec<usize>,
+    /// `None` for row-major order.
+    strides: Option<Box<[usize]>>,
 }
 
 impl Stored {
-    /// A view, `strides` numbers apart along each axis from number `offset` on, of `len` numbers in `block`.
+    /// A view of numbers in `block`.
     pub(super) fn view(
         info: TensorInfo,
         block: Block,
         order: ByteOrder,
-        len: usize,
-        offset: usize,
-        strides: Vec<usize>,
+        view: View,
+        budget: &mut Budget,
     ) -> Result<Stored, String> {
-        let bytes = (len as u64).checked_mul(info.dtype.bytes() as u64);
+        let View { storage_len, offset, strides } = view;
+        let bytes = (storage_len as u64).checked_mul(info.dtype.bytes() as u64);
         if bytes.is_none_or(|bytes| bytes > block.len) {
-            return Err(format!("{len} numbers of {} are not within {} bytes", info.dtype, block.len));
+            return Err(format!("{storage_len} numbers of {} are not within {} bytes", info.dtype, block.len));
         }
         if strides.len() != info.shape.len() {
             return Err(format!("{} strides for {} axes", strides.len(), info.shape.len()));
         }
-        let count = info.shape.iter().try_fold(1usize, |count, &size| count.checked_mul(size));
-        let end = span(&info.shape, &strides).and_then(|span| offset.checked_add(span));
-        match (count, end) {
-            (Some(0), _) => {}
-            (Some(count), Some(end)) if count <= len.max(MAX_EXPANDED) && end <= len => {}
-            _ => {
-                return Err(format!(
-                    "a view of {} numbers goes beyond the {len} of its storage",
-                    ShapeText(&info.shape)
-                ));
-            }
+        let goes_beyond =
+            || format!("a view of {} numbers goes beyond the {storage_len} of its storage", ShapeText(&info.shape));
+        let count = element_count(&info.shape).ok_or_else(goes_beyond)?;
+        let span = span(&info.shape, &strides).ok_or_else(goes_beyond)?;
+        if count > 0 && (Size::from(offset) + span).get().is_none_or(|end| end > storage_len) {
+            return Err(goes_beyond());
         }
-        Ok(Stored { info, block, order, offset, strides })
+        let strides = (!is_row_major(&info.shape, &strides)).then(|| strides.into());
+        // A few numbers may be repeated as often as the memory of the file allows.
+        if count > storage_len && budget.check((count * size_of::<f32>()) as u64).is_err() {
+            return Err(goes_beyond());
+        }
+        let stored = Stored { info, block, order, offset, strides };
+        stored.take_reading(count, span, budget)?;
+        Ok(stored)
+    }
+
+    /// Takes the reading of `count` elements from `span` numbers from a budget. Memory is only looked at: it is alive while the
+    /// tensor is read.
+    fn take_reading(&self, count: usize, span: usize, budget: &mut Budget) -> Result<(), Exhausted> {
+        let size = self.info.dtype.bytes() as u64;
+        let skipped = match self.block.packing {
+            Packing::AsIs => 0,
+            Packing::Deflated(_) => self.offset as u64,
+        };
+        if self.block.inflated() > 0 {
+            let gathered = if self.strides.is_some() { span as u64 * size } else { 0 };
+            let elements = (count * size_of::<f32>()) as u64;
+            budget.check(self.block.reader_memory() + gathered + elements)?;
+        }
+        budget.work((skipped + span.max(count) as u64).saturating_mul(size))
     }
 
     /// A block in row-major order.
     pub(super) fn whole(info: TensorInfo, block: Block) -> Stored {
-        let strides = row_major(&info.shape);
-        Stored { info, block, order: ByteOrder::Little, offset: 0, strides }
+        Stored { info, block, order: ByteOrder::Little, offset: 0, strides: None }
     }
 
-    /// Bytes that have to be inflated to read it.
-    pub(super) fn inflated(&self) -> u64 {
-        match self.block.packing {
-            Packing::AsIs => 0,
-            Packing::Deflated(_) => self.block.len,
-        }
+    /// Bytes of memory that it takes beside its own.
+    pub(super) fn parts(&self) -> usize {
+        size_of_val(&self.info.shape[..]) + self.strides.as_deref().map_or(0, size_of_val)
     }
 
     /// The numbers, in row-major order of the shape.
@@ -168,23 +212,42 @@ impl Stored {
         &self,
         source: &SharedSource,
         len: usize,
+        take: impl FnMut(usize, &[f32]),
+    ) -> io::Result<()> {
+        let shape = &self.info.shape;
+        match &self.strides {
+            _ if shape.contains(&0) => Ok(()),
+            None => self.read_stored(source, shape.iter().product(), len, take),
+            Some(strides) => self.gather(source, strides, len, take),
+        }
+    }
+
+    /// The same where strides say in which order. One thread at a time, because all numbers from the first to the last are in
+    /// memory meanwhile.
+    fn gather(
+        &self,
+        source: &SharedSource,
+        strides: &[usize],
+        len: usize,
         mut take: impl FnMut(usize, &[f32]),
     ) -> io::Result<()> {
-        let TensorInfo { shape, .. } = &self.info;
-        if shape.contains(&0) {
-            return Ok(());
+        let TensorInfo { shape, dtype } = &self.info;
+        let size = dtype.bytes();
+        let mut source = source.lock();
+        let mut stored = vec![0; span(shape, strides).unwrap_or(0) * size];
+        self.block.reader(&mut **source, (self.offset * size) as u64)?.read_exact(&mut stored)?;
+        let count: usize = shape.iter().product();
+        let mut words = vec![0; len.min(count) * size];
+        let mut numbers = vec![0.0; len.min(count)];
+        let mut offsets = Offsets::new(shape, strides);
+        for first in (0..count).step_by(len) {
+            let count = len.min(count - first);
+            for (word, offset) in words[..count * size].chunks_exact_mut(size).zip(&mut offsets) {
+                word.copy_from_slice(&stored[offset * size..][..size]);
+            }
+            dtype.decode(&words[..count * size], self.order, &mut numbers[..count]);
+            take(first, &numbers[..count]);
         }
-        if is_row_major(shape, &self.strides) {
-            return self.read_stored(source, shape.iter().product(), len, take);
-        }
-        let mut stored = vec![0.0; span(shape, &self.strides).unwrap_or(0)];
-        let whole = stored.len();
-        self.read_stored(source, whole, PIECE, |first, piece| {
-            stored[first..first + piece.len()].copy_from_slice(piece);
-        })?;
-        let mut result = vec![0.0; shape.iter().product()];
-        copy_strided(&stored, shape, &self.strides, &mut result);
-        result.chunks(len).enumerate().for_each(|(i, piece)| take(i * len, piece));
         Ok(())
     }
 

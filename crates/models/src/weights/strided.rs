@@ -45,6 +45,46 @@ pub(super) fn is_row_major(sizes: &[usize], strides: &[usize]) -> bool {
             .all(|((&size, &stride), expected)| size == 1 || stride == expected)
 }
 
+/// The offset of each index over some sizes, in row-major order.
+pub(super) struct Offsets<'a> {
+    sizes: &'a [usize],
+    strides: &'a [usize],
+    index: Vec<usize>,
+    /// The offset of `index`; `None` behind the last one.
+    next: Option<usize>,
+}
+
+impl<'a> Offsets<'a> {
+    /// Over `sizes`, with strides whose [`span`] can be addressed.
+    pub(super) fn new(sizes: &'a [usize], strides: &'a [usize]) -> Offsets<'a> {
+        let next = (!sizes.contains(&0)).then_some(0);
+        Offsets { sizes, strides, index: vec![0; sizes.len()], next }
+    }
+
+    /// The offset of the index after the one whose offset this is.
+    fn after(&mut self, mut offset: usize) -> Option<usize> {
+        for axis in (0..self.sizes.len()).rev() {
+            if self.index[axis] + 1 < self.sizes[axis] {
+                self.index[axis] += 1;
+                return Some(offset + self.strides[axis]);
+            }
+            offset -= self.index[axis] * self.strides[axis];
+            self.index[axis] = 0;
+        }
+        None
+    }
+}
+
+impl Iterator for Offsets<'_> {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        let offset = self.next?;
+        self.next = self.after(offset);
+        Some(offset)
+    }
+}
+
 /// Writes to `y`, in row-major order of `sizes`, the number at each index of `x` with the given strides.
 ///
 /// # Panics
@@ -166,6 +206,8 @@ mod tests {
         let x: Vec<f32> = (0..span(sizes, strides).unwrap().max(1)).map(|i| i as f32).collect();
         let mut y = vec![f32::NAN; sizes.iter().product()];
         copy_strided(&x, sizes, strides, &mut y);
+        let gathered: Vec<f32> = Offsets::new(sizes, strides).map(|offset| x[offset]).collect();
+        assert_eq!(gathered, y, "{sizes:?} with strides {strides:?}");
         assert_eq!(y, by_definition(&x, sizes, strides), "{sizes:?} with strides {strides:?}");
     }
 

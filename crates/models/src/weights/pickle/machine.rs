@@ -1,17 +1,15 @@
 //! The machine: operations of pickle protocols 2 to 5.
 
-use super::value::{Global, Object, Pickle, StorageRef, TensorRef, Value};
-use std::{
-    collections::HashMap,
-    io::{self, Read},
+use super::{
+    calls::find,
+    names::Known,
+    value::{Object, ObjectId, Pickle, Value},
 };
+use crate::weights::budget::{Budget, Exhausted};
+use std::io::{self, Read};
 
-/// Operations after which a pickle is refused. A state dict has some fifty for each tensor.
-const MAX_OPERATIONS: usize = 1 << 22;
-/// Bytes after which a name or a key of a storage is refused: each tensor has a copy of its key.
-const MAX_NAME: usize = 256;
-/// Axes after which a tensor is refused.
-const MAX_RANK: usize = 16;
+/// Bytes after which a name is refused, and the key of a storage, which is looked up for each tensor.
+pub(super) const MAX_NAME: usize = 256;
 
 /// Why a pickle was not read.
 #[derive(Debug)]
@@ -24,9 +22,9 @@ pub(crate) enum PickleError {
     Broken(String),
 }
 
-type Result<T> = std::result::Result<T, PickleError>;
+pub(super) type Result<T> = std::result::Result<T, PickleError>;
 
-fn broken<T>(reason: impl Into<String>) -> Result<T> {
+pub(super) fn broken<T>(reason: impl Into<String>) -> Result<T> {
     Err(PickleError::Broken(reason.into()))
 }
 
@@ -39,22 +37,36 @@ impl From<io::Error> for PickleError {
     }
 }
 
+impl From<Exhausted> for PickleError {
+    fn from(exhausted: Exhausted) -> PickleError {
+        PickleError::Broken(exhausted.to_string())
+    }
+}
+
+impl From<String> for PickleError {
+    fn from(reason: String) -> PickleError {
+        PickleError::Broken(reason)
+    }
+}
+
 /// Runs one pickle of at most `limit` bytes; the reader is then behind it.
-pub(crate) fn unpickle(reader: &mut impl Read, limit: u64) -> Result<Pickle> {
+pub(crate) fn unpickle(reader: &mut impl Read, limit: u64, budget: &mut Budget) -> Result<Pickle> {
     let mut machine = Machine {
         reader: reader.take(limit),
+        budget,
+        operations: 0,
         stack: Vec::new(),
         marks: Vec::new(),
-        memo: HashMap::new(),
+        memo: Vec::new(),
         objects: Vec::new(),
     };
-    for _ in 0..MAX_OPERATIONS {
-        if machine.step()? == After::Stop {
-            let root = machine.pop()?;
-            return Ok(Pickle { root, objects: machine.objects });
-        }
-    }
-    broken(format!("its pickle has more than {MAX_OPERATIONS} operations"))
+    while machine.step()? != After::Stop {}
+    let root = machine.pop()?;
+    let Machine { budget, stack, marks, memo, objects, .. } = machine;
+    budget.release(stack);
+    budget.release(marks);
+    budget.release(memo);
+    Ok(Pickle { root, objects })
 }
 
 #[derive(PartialEq)]
@@ -63,17 +75,25 @@ enum After {
     Stop,
 }
 
-struct Machine<R> {
+/// Each operation takes as much time as the bytes that it reads and the memory that it takes or gives back.
+pub(super) struct Machine<'a, R> {
     reader: io::Take<R>,
+    pub(super) budget: &'a mut Budget,
+    operations: usize,
     stack: Vec<Value>,
     /// Heights of the stack at which a mark lies.
     marks: Vec<usize>,
-    memo: HashMap<u32, Value>,
-    objects: Vec<Object>,
+    /// Values by number; [`UNSET`] where none was put.
+    memo: Vec<Value>,
+    pub(super) objects: Vec<Object>,
 }
 
-impl<R: Read> Machine<R> {
+/// An entry of the memo that is empty: a value that is only in lists.
+const UNSET: Value = Value::Skipped(0);
+
+impl<R: Read> Machine<'_, R> {
     fn step(&mut self) -> Result<After> {
+        self.operations += 1;
         let operation = self.number::<1>()?[0];
         match operation {
             // Protocol, and frames, whose length only helps a reader that wants it.
@@ -81,25 +101,31 @@ impl<R: Read> Machine<R> {
             0x95 => drop(self.number::<8>()?),
             b'.' => return Ok(After::Stop),
 
-            b'(' => self.marks.push(self.stack.len()),
+            b'(' => self.budget.push(&mut self.marks, self.stack.len())?,
             b'0' => drop(self.pop()?),
-            b'1' => drop(self.pop_to_mark()?),
-            b'2' => self.stack.push(self.top()?),
+            b'1' => {
+                let mark = self.pop_mark()?;
+                self.stack.truncate(mark);
+            }
+            b'2' => {
+                let value = self.top()?;
+                self.push(value)?;
+            }
 
-            b'N' => self.stack.push(Value::None),
-            0x88 => self.stack.push(Value::Bool(true)),
-            0x89 => self.stack.push(Value::Bool(false)),
+            b'N' => self.push(Value::None)?,
+            0x88 => self.push(Value::Bool(true))?,
+            0x89 => self.push(Value::Bool(false))?,
             b'K' => self.integer::<1>()?,
             b'M' => self.integer::<2>()?,
             b'J' => {
                 let number = i32::from_le_bytes(self.number()?);
-                self.stack.push(Value::Int(number.into()));
+                self.push(Value::Int(number.into()))?;
             }
-            0x8a => self.long::<1>()?,
-            0x8b => self.long::<4>()?,
+            0x8a => self.long_integer::<1>()?,
+            0x8b => self.long_integer::<4>()?,
             b'G' => {
                 let number = f64::from_be_bytes(self.number()?);
-                self.stack.push(Value::Float(number));
+                self.push(Value::Float(number))?;
             }
 
             // Text. The strings of Python 2 are taken for text too.
@@ -108,47 +134,43 @@ impl<R: Read> Machine<R> {
             0x8d => self.text::<8>()?,
             b'C' => self.bytes::<1>()?,
             b'B' => self.bytes::<4>()?,
-            0x8e => self.bytes::<8>()?,
+            0x8e | 0x96 => self.bytes::<8>()?,
 
-            b')' => self.push(Object::Tuple(Vec::new())),
-            0x85..=0x87 => self.short_tuple(usize::from(operation - 0x84))?,
+            b')' => self.make(Object::Tuple(Box::default()))?,
+            0x85..=0x87 => {
+                let height = self.height_without(usize::from(operation - 0x84))?;
+                self.tuple(height)?;
+            }
             b't' => {
-                let items = self.pop_to_mark()?;
-                self.push(Object::Tuple(items));
+                let mark = self.pop_mark()?;
+                self.tuple(mark)?;
             }
-            b']' => self.push(Object::List(Vec::new())),
-            b'l' => {
-                let items = self.pop_to_mark()?;
-                self.push(Object::List(items));
-            }
+            b']' => self.make(Object::List(Vec::new()))?,
+            b'l' => self.collection(Object::List(Vec::new()))?,
             b'a' => {
-                let item = self.pop()?;
-                self.top_list()?.push(item);
+                let height = self.height_without(1)?;
+                self.fill(height)?;
             }
-            b'e' => {
-                let items = self.pop_to_mark()?;
-                self.top_list()?.extend(items);
+            b'e' | b'u' | 0x90 => {
+                let mark = self.pop_mark()?;
+                self.fill(mark)?;
             }
-            b'}' => self.push(Object::Dict(Vec::new())),
-            b'd' => {
-                let entries = entries(self.pop_to_mark()?)?;
-                self.push(Object::Dict(entries));
-            }
+            b'}' => self.make(Object::Dict(Vec::new()))?,
+            b'd' => self.collection(Object::Dict(Vec::new()))?,
             b's' => {
-                let (value, key) = (self.pop()?, self.pop()?);
-                self.top_dict()?.push((key, value));
+                let height = self.height_without(2)?;
+                self.fill(height)?;
             }
-            b'u' => {
-                let entries = entries(self.pop_to_mark()?)?;
-                self.top_dict()?.extend(entries);
+            0x8f => self.push(Value::Plain)?,
+            0x91 => {
+                let mark = self.pop_mark()?;
+                self.stack.truncate(mark);
+                self.push(Value::Plain)?;
             }
 
-            b'q' => self.remember::<1>()?,
-            b'r' => self.remember::<4>()?,
-            0x94 => {
-                let (index, value) = (self.memo.len() as u32, self.top()?);
-                self.memo.insert(index, value);
-            }
+            b'q' => self.remember_at::<1>()?,
+            b'r' => self.remember_at::<4>()?,
+            0x94 => self.remember(self.memo.len())?,
             b'h' => self.recall::<1>()?,
             b'j' => self.recall::<4>()?,
 
@@ -158,10 +180,17 @@ impl<R: Read> Machine<R> {
             }
             0x93 => {
                 let (name, module) = (self.pop()?, self.pop()?);
-                let (module, name) = (self.as_text(module)?.to_string(), self.as_text(name)?.to_string());
-                self.global(&module, &name)?;
+                let known = find(self.as_text(module)?, self.as_text(name)?)?;
+                self.push_known(known)?;
             }
-            b'R' | 0x81 => self.call()?,
+            b'R' | 0x81 => {
+                let (arguments, callee) = (self.pop()?, self.pop()?);
+                self.call(callee, arguments)?;
+            }
+            0x92 => {
+                let (_named, arguments, callee) = (self.pop()?, self.pop()?, self.pop()?);
+                self.call(callee, arguments)?;
+            }
             b'b' => self.attributes()?,
             b'Q' => self.storage()?,
             other => return broken(format!("operation {other:#04x} of its pickle is none that state dicts use")),
@@ -180,37 +209,51 @@ impl<R: Read> Machine<R> {
         Ok(self.number::<B>()?.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)))
     }
 
-    /// Bytes as many as the file says; memory grows with what is there.
+    /// As many bytes as the file says and has.
     fn block(&mut self, len: u64) -> Result<Vec<u8>> {
-        let mut block = Vec::new();
-        if len > self.reader.limit() || (&mut self.reader).take(len).read_to_end(&mut block)? as u64 != len {
+        if len > self.reader.limit() {
             return broken("it ends inside its pickle");
         }
+        self.budget.take_block(len)?;
+        let mut block = vec![0; len as usize];
+        self.reader.read_exact(&mut block)?;
         Ok(block)
     }
 
-    fn push(&mut self, object: Object) {
-        self.stack.push(Value::Object(self.objects.len()));
-        self.objects.push(object);
+    pub(super) fn push(&mut self, value: Value) -> Result<()> {
+        Ok(self.budget.push(&mut self.stack, value)?)
     }
 
-    fn top(&self) -> Result<Value> {
+    /// Puts a new object on the stack.
+    pub(super) fn make(&mut self, object: Object) -> Result<()> {
+        let id = self.objects.len();
+        self.budget.push(&mut self.objects, object)?;
+        self.push(Value::Object(id))
+    }
+
+    /// The height of the stack without its last `count` values.
+    fn height_without(&self, count: usize) -> Result<usize> {
         let floor = self.marks.last().copied().unwrap_or(0);
-        match self.stack.last() {
-            Some(value) if self.stack.len() > floor => Ok(*value),
+        match self.stack.len().checked_sub(count) {
+            Some(height) if height >= floor => Ok(height),
             _ => broken("its pickle takes more from the stack than there is"),
         }
     }
 
-    fn pop(&mut self) -> Result<Value> {
+    pub(super) fn top(&self) -> Result<Value> {
+        Ok(self.stack[self.height_without(1)?])
+    }
+
+    pub(super) fn pop(&mut self) -> Result<Value> {
         let value = self.top()?;
         self.stack.pop();
         Ok(value)
     }
 
-    fn pop_to_mark(&mut self) -> Result<Vec<Value>> {
+    /// Removes the last mark; the values from that height on are what it begins.
+    fn pop_mark(&mut self) -> Result<usize> {
         match self.marks.pop() {
-            Some(mark) if mark <= self.stack.len() => Ok(self.stack.split_off(mark)),
+            Some(mark) if mark <= self.stack.len() => Ok(mark),
             _ => broken("its pickle wants a mark that is not there"),
         }
     }
@@ -224,78 +267,122 @@ impl<R: Read> Machine<R> {
 
     fn integer<const B: usize>(&mut self) -> Result<()> {
         let number = self.unsigned::<B>()?;
-        self.stack.push(Value::Int(number as i64));
-        Ok(())
+        self.push(Value::Int(number as i64))
     }
 
-    fn long<const B: usize>(&mut self) -> Result<()> {
+    fn long_integer<const B: usize>(&mut self) -> Result<()> {
         let len = self.unsigned::<B>()?;
         let bytes = self.block(len)?;
         if bytes.len() > 8 {
-            self.push(Object::Bytes(bytes));
-            return Ok(());
+            return self.make(Object::LongInt(bytes.into()));
         }
         let sign = if bytes.last().is_some_and(|byte| byte & 0x80 != 0) { -1 } else { 0 };
         let number = bytes.iter().rev().fold(sign, |number: i64, byte| number << 8 | i64::from(*byte));
-        self.stack.push(Value::Int(number));
-        Ok(())
+        self.budget.release_block(len);
+        self.push(Value::Int(number))
     }
 
     fn text<const B: usize>(&mut self) -> Result<()> {
         let len = self.unsigned::<B>()?;
-        let text = String::from_utf8_lossy(&self.block(len)?).into_owned();
-        self.push(Object::Text(text));
-        Ok(())
+        let text = match String::from_utf8(self.block(len)?) {
+            Ok(text) => text,
+            Err(error) => {
+                // Each byte that is no text may become three.
+                self.budget.take_block(len.saturating_mul(3))?;
+                String::from_utf8_lossy(error.as_bytes()).into_owned()
+            }
+        };
+        self.make(Object::Text(text.into()))
     }
 
+    /// Bytes, which nothing needs.
     fn bytes<const B: usize>(&mut self) -> Result<()> {
         let len = self.unsigned::<B>()?;
-        let bytes = self.block(len)?;
-        self.push(Object::Bytes(bytes));
-        Ok(())
+        if io::copy(&mut (&mut self.reader).take(len), &mut io::sink())? != len {
+            return broken("it ends inside its pickle");
+        }
+        self.push(Value::Plain)
     }
 
-    fn short_tuple(&mut self, len: usize) -> Result<()> {
+    /// Makes a tuple of the values from `height` on.
+    fn tuple(&mut self, height: usize) -> Result<()> {
+        let items = self.budget.collect(self.stack.drain(height..))?;
+        self.make(Object::Tuple(items))
+    }
+
+    /// Fills `empty` with the values behind the last mark.
+    fn collection(&mut self, empty: Object) -> Result<()> {
+        let (mark, id) = (self.pop_mark()?, self.objects.len());
+        self.budget.push(&mut self.objects, empty)?;
+        self.fill_object(id, mark)?;
+        self.push(Value::Object(id))
+    }
+
+    /// Moves the values from `height` on into what is then on top: a list, a dict, or something that nothing needs.
+    fn fill(&mut self, height: usize) -> Result<()> {
         let floor = self.marks.last().copied().unwrap_or(0);
-        if self.stack.len() < floor + len {
-            return broken("its pickle takes more from the stack than there is");
+        match height.checked_sub(1).filter(|place| *place >= floor).map(|place| self.stack[place]) {
+            Some(Value::Object(id)) => self.fill_object(id, height),
+            Some(Value::Plain) => {
+                self.stack.truncate(height);
+                Ok(())
+            }
+            Some(_) => broken("its pickle puts something into what is neither a list nor a dict"),
+            None => broken("its pickle takes more from the stack than there is"),
         }
-        let items = self.stack.split_off(self.stack.len() - len);
-        self.push(Object::Tuple(items));
+    }
+
+    fn fill_object(&mut self, id: ObjectId, height: usize) -> Result<()> {
+        let Machine { objects, budget, stack, .. } = self;
+        match &mut objects[id] {
+            Object::List(list) => {
+                for item in stack.drain(height..) {
+                    match (item, list.last_mut()) {
+                        (Value::Object(_) | Value::Unreadable(_), _) => budget.push(list, item)?,
+                        (_, Some(Value::Skipped(count))) => *count += 1,
+                        _ => budget.push(list, Value::Skipped(1))?,
+                    }
+                }
+            }
+            Object::Dict(dict) => {
+                let (pairs, rest) = stack[height..].as_chunks::<2>();
+                if !rest.is_empty() {
+                    return broken("its pickle has a key without a value");
+                }
+                for &[key, value] in pairs {
+                    budget.push(dict, (key, value))?;
+                }
+                stack.truncate(height);
+            }
+            _ => return broken("its pickle puts something into what is neither a list nor a dict"),
+        }
         Ok(())
     }
 
-    fn top_list(&mut self) -> Result<&mut Vec<Value>> {
-        if let Value::Object(id) = self.top()?
-            && let Object::List(list) = &mut self.objects[id]
-        {
-            return Ok(list);
-        }
-        broken("its pickle appends to what is no list")
+    fn remember_at<const B: usize>(&mut self) -> Result<()> {
+        let index = self.unsigned::<B>()? as usize;
+        self.remember(index)
     }
 
-    fn top_dict(&mut self) -> Result<&mut Vec<(Value, Value)>> {
-        if let Value::Object(id) = self.top()?
-            && let Object::Dict(dict) = &mut self.objects[id]
-        {
-            return Ok(dict);
+    fn remember(&mut self, index: usize) -> Result<()> {
+        let value = self.top()?;
+        // Writers count; a gap beyond the operations so far would take memory for nothing.
+        if index > self.operations {
+            return broken(format!("its pickle puts a value at entry {index} of the memo, far beyond the others"));
         }
-        broken("its pickle sets an entry of what is no dict")
-    }
-
-    fn remember<const B: usize>(&mut self) -> Result<()> {
-        let (index, value) = (self.unsigned::<B>()? as u32, self.top()?);
-        self.memo.insert(index, value);
+        while index >= self.memo.len() {
+            self.budget.push(&mut self.memo, UNSET)?;
+        }
+        self.memo[index] = value;
         Ok(())
     }
 
     fn recall<const B: usize>(&mut self) -> Result<()> {
-        let index = self.unsigned::<B>()? as u32;
-        match self.memo.get(&index) {
-            Some(value) => self.stack.push(*value),
-            None => return broken(format!("its pickle asks for entry {index} of the memo, which is empty")),
+        let index = self.unsigned::<B>()? as usize;
+        match self.memo.get(index) {
+            Some(&value) if value != UNSET => self.push(value),
+            _ => broken(format!("its pickle asks for entry {index} of the memo, which is empty")),
         }
-        Ok(())
     }
 
     /// Text up to a line feed.
@@ -313,19 +400,18 @@ impl<R: Read> Machine<R> {
     }
 
     fn global(&mut self, module: &str, name: &str) -> Result<()> {
-        match Global::find(module, name) {
-            Some(global) => self.stack.push(Value::Global(global)),
-            None => {
-                /// Enough to recognise a name.
-                const SHOWN: usize = 200;
-                let full = format!("{module}.{name}");
-                return Err(PickleError::Refused(full.escape_debug().take(SHOWN).collect()));
-            }
-        }
-        Ok(())
+        let known = find(module, name)?;
+        self.push_known(known)
     }
 
-    fn as_text(&self, value: Value) -> Result<&str> {
+    fn push_known(&mut self, known: Known) -> Result<()> {
+        self.push(match known {
+            Known::Global(global) => Value::Global(global),
+            Known::Plain => Value::Plain,
+        })
+    }
+
+    pub(super) fn as_text(&self, value: Value) -> Result<&str> {
         match value {
             Value::Object(id) => match &self.objects[id] {
                 Object::Text(text) => Ok(text),
@@ -335,7 +421,7 @@ impl<R: Read> Machine<R> {
         }
     }
 
-    fn as_tuple(&self, value: Value) -> Result<&[Value]> {
+    pub(super) fn as_tuple(&self, value: Value) -> Result<&[Value]> {
         match value {
             Value::Object(id) => match &self.objects[id] {
                 Object::Tuple(items) => Ok(items),
@@ -343,88 +429,5 @@ impl<R: Read> Machine<R> {
             },
             _ => broken("its pickle has something else where a tuple belongs"),
         }
-    }
-
-    /// Sizes and strides.
-    fn as_sizes(&self, value: Value) -> Result<Vec<usize>> {
-        let items = self.as_tuple(value)?;
-        if items.len() > MAX_RANK {
-            return broken(format!("it holds a tensor of {} axes, at most {MAX_RANK} are known", items.len()));
-        }
-        items.iter().map(|item| as_size(*item)).collect()
-    }
-
-    /// Stands for a call of one of the known globals.
-    fn call(&mut self) -> Result<()> {
-        let (arguments, callee) = (self.pop()?, self.pop()?);
-        let arguments = self.as_tuple(arguments)?;
-        let object = match (callee, arguments) {
-            (Value::Global(Global::OrderedDict), []) => Object::Dict(Vec::new()),
-            (Value::Global(Global::RebuildTensor), &[Value::Object(storage), offset, shape, strides, ..]) => {
-                let Object::Storage(storage) = &self.objects[storage] else {
-                    return broken("its pickle has a tensor without a storage");
-                };
-                let (offset, shape, strides) = (as_size(offset)?, self.as_sizes(shape)?, self.as_sizes(strides)?);
-                let storage = (**storage).clone();
-                Object::Tensor(Box::new(TensorRef { storage, offset, shape, strides }))
-            }
-            (Value::Global(Global::RebuildParameter), &[tensor, ..]) => {
-                self.stack.push(tensor);
-                return Ok(());
-            }
-            _ => return broken("its pickle calls something with arguments that state dicts do not use"),
-        };
-        self.push(object);
-        Ok(())
-    }
-
-    /// Attributes of a dict, such as the version numbers in `_metadata`, are not needed.
-    fn attributes(&mut self) -> Result<()> {
-        self.pop()?;
-        self.top_dict().map(drop)
-    }
-
-    /// A persistent id: `("storage", torch.FloatStorage, key, device, length)`, in old files with a view as sixth entry.
-    fn storage(&mut self) -> Result<()> {
-        let id = self.pop()?;
-        let storage = match *self.as_tuple(id)? {
-            [kind, Value::Global(Global::Storage(dtype)), key, _device, len, ref view @ ..]
-                if self.as_text(kind)? == "storage" =>
-            {
-                let first = match *view {
-                    [] | [Value::None] => 0,
-                    [view] => match *self.as_tuple(view)? {
-                        [_key, first, _len] => as_size(first)?,
-                        _ => return broken("its pickle has a view of a storage that is not known"),
-                    },
-                    _ => return broken("its pickle has a reference of too many parts"),
-                };
-                let key = self.as_text(key)?;
-                if key.len() > MAX_NAME {
-                    return broken(format!("the key of a storage has more than {MAX_NAME} bytes"));
-                }
-                StorageRef { key: key.to_string(), dtype, len: as_size(len)?, first }
-            }
-            _ => return broken("its pickle refers to something that is no storage"),
-        };
-        self.push(Object::Storage(Box::new(storage)));
-        Ok(())
-    }
-}
-
-fn as_size(value: Value) -> Result<usize> {
-    match value {
-        Value::Int(number) => match usize::try_from(number) {
-            Ok(size) => Ok(size),
-            Err(_) => broken(format!("its pickle has the size {number}")),
-        },
-        _ => broken("its pickle has something else where a size belongs"),
-    }
-}
-
-fn entries(items: Vec<Value>) -> Result<Vec<(Value, Value)>> {
-    match items.as_chunks::<2>() {
-        (pairs, []) => Ok(pairs.iter().map(|&[key, value]| (key, value)).collect()),
-        _ => broken("its pickle has a key without a value"),
     }
 }

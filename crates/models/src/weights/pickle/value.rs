@@ -1,9 +1,13 @@
 //! What a pickle of a state dict builds.
 
+use super::names::Global;
 use crate::weights::DType;
 
 /// The number of an object in its pickle.
 pub(crate) type ObjectId = usize;
+
+/// Axes after which a tensor is refused.
+pub(crate) const MAX_RANK: usize = 16;
 
 /// A value on the stack, in the memo or in an object.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -13,52 +17,23 @@ pub(crate) enum Value {
     Int(i64),
     Float(f64),
     Global(Global),
+    /// Something that lies beside weights: a set, bytes, a device, a kind of number.
+    Plain,
+    /// So many values in a row of a list that are no objects: nothing needs them.
+    Skipped(usize),
+    /// A tensor, or the storage of one, whose elements cannot be read, by the name that says so.
+    Unreadable(Global),
     Object(ObjectId),
 }
 
-/// The names that state dicts use.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Global {
-    /// `collections.OrderedDict`
-    OrderedDict,
-    /// `torch._utils._rebuild_tensor` and `_rebuild_tensor_v2`: storage, offset, sizes, strides, then what only training
-    /// needs.
-    RebuildTensor,
-    /// `torch._utils._rebuild_parameter` and the same with state: a tensor, then what only training needs.
-    RebuildParameter,
-    /// `torch.FloatStorage` and the like.
-    Storage(DType),
-}
-
-impl Global {
-    pub(super) fn find(module: &str, name: &str) -> Option<Global> {
-        let global = match (module, name) {
-            ("collections", "OrderedDict") => Global::OrderedDict,
-            ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2") => Global::RebuildTensor,
-            ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state") => Global::RebuildParameter,
-            ("torch", "FloatStorage") => Global::Storage(DType::F32),
-            ("torch", "DoubleStorage") => Global::Storage(DType::F64),
-            ("torch", "HalfStorage") => Global::Storage(DType::F16),
-            ("torch", "BFloat16Storage") => Global::Storage(DType::BF16),
-            ("torch", "LongStorage") => Global::Storage(DType::I64),
-            ("torch", "IntStorage") => Global::Storage(DType::I32),
-            ("torch", "ShortStorage") => Global::Storage(DType::I16),
-            ("torch", "CharStorage") => Global::Storage(DType::I8),
-            ("torch", "ByteStorage") => Global::Storage(DType::U8),
-            ("torch", "BoolStorage") => Global::Storage(DType::Bool),
-            _ => return None,
-        };
-        Some(global)
-    }
-}
-
-/// What has parts, or is too large for a [`Value`].
+/// What has parts, or is too large for a [`Value`]. Parts are named by number, and nothing is there twice.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Object {
-    Text(String),
-    /// Bytes, or an integer of more than 64 bits: two's complement, lowest byte first.
-    Bytes(Vec<u8>),
-    Tuple(Vec<Value>),
+    Text(Box<str>),
+    /// An integer of more than 64 bits: two's complement, lowest byte first.
+    LongInt(Box<[u8]>),
+    Tuple(Box<[Value]>),
+    /// Items; numbers are [`Value::Skipped`].
     List(Vec<Value>),
     /// Entries in the order in which they were set; the last one of equal keys counts.
     Dict(Vec<(Value, Value)>),
@@ -69,7 +44,8 @@ pub(crate) enum Object {
 /// A block of numbers outside the pickle.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct StorageRef {
-    pub(crate) key: String,
+    /// Its key, a text.
+    pub(crate) key: ObjectId,
     pub(crate) dtype: DType,
     /// How many numbers the whole block holds.
     pub(crate) len: usize,
@@ -80,11 +56,13 @@ pub(crate) struct StorageRef {
 /// A view of a storage.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct TensorRef {
-    pub(crate) storage: StorageRef,
+    pub(crate) storage: ObjectId,
     /// The first number, counted in numbers.
     pub(crate) offset: usize,
-    pub(crate) shape: Vec<usize>,
-    pub(crate) strides: Vec<usize>,
+    /// Sizes, a tuple.
+    pub(crate) shape: Value,
+    /// Strides, a tuple.
+    pub(crate) strides: Value,
 }
 
 /// The result of a pickle and all that it built.
@@ -107,5 +85,43 @@ impl Pickle {
             Some(Object::Text(text)) => Some(text),
             _ => None,
         }
+    }
+
+    /// The storage that a tensor is a view of, and its key.
+    pub(crate) fn storage(&self, tensor: &TensorRef) -> Result<(&str, &StorageRef), String> {
+        match self.objects.get(tensor.storage) {
+            Some(Object::Storage(storage)) => match self.text(Value::Object(storage.key)) {
+                Some(key) => Ok((key, storage)),
+                None => Err("the key of its storage is no text".into()),
+            },
+            _ => Err("it has no storage".into()),
+        }
+    }
+
+    /// How many axes a tensor has.
+    pub(crate) fn rank(&self, tensor: &TensorRef) -> usize {
+        match self.object(tensor.shape) {
+            Some(Object::Tuple(sizes)) => sizes.len(),
+            _ => 0,
+        }
+    }
+
+    /// Sizes or strides of a tensor.
+    pub(crate) fn sizes(&self, tuple: Value) -> Result<Vec<usize>, String> {
+        let Some(Object::Tuple(items)) = self.object(tuple) else {
+            return Err("its pickle has something else where a tuple belongs".into());
+        };
+        if items.len() > MAX_RANK {
+            return Err(format!("it holds a tensor of {} axes, at most {MAX_RANK} are known", items.len()));
+        }
+        items.iter().map(|item| as_size(*item)).collect()
+    }
+}
+
+/// A size, an offset or a stride.
+pub(super) fn as_size(value: Value) -> Result<usize, String> {
+    match value {
+        Value::Int(number) => usize::try_from(number).map_err(|_| format!("its pickle has the size {number}")),
+        _ => Err("its pickle has something else where a size belongs".into()),
     }
 }

@@ -78,6 +78,19 @@ fn wrappers_around_everything_are_taken_off() {
     assert_eq!(WeightLoader::new().load_from(&mut own, &mut file).unwrap().loaded.len(), 2);
 }
 
+/// A name is not copied for each of its wrappers.
+#[test]
+fn a_name_of_many_wrappers_is_taken_apart_once() {
+    let wrappers = "module._orig_mod.".repeat(50_000);
+    let mut file = renamed(&whole(), |name| format!("{wrappers}{name}"));
+    let mut model = model(4);
+    assert_eq!(WeightLoader::new().load_from(&mut model, &mut file).unwrap().loaded.len(), 6);
+    // In a message it is cut short.
+    let mut other = renamed(&HEAD, |name| format!("x{wrappers}{name}"));
+    let error = WeightLoader::new().load_from(&mut model, &mut other).unwrap_err().to_string();
+    assert!(error.contains("… is unexpected") && error.chars().count() < 800, "{error}");
+}
+
 #[test]
 fn rules_are_applied_in_their_order() {
     let rename = |name: &str| format!("backbone.{}", name.replace("features.", "stem.").replace("fc", "head.last"));

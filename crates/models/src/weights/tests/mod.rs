@@ -1,3 +1,4 @@
+mod checkpoints;
 mod hostile;
 mod loading;
 mod saving;

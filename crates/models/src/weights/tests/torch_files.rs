@@ -135,7 +135,8 @@ fn state_dicts_in_checkpoints() {
     assert_eq!(names(two(), Some("inner.ema")).unwrap(), ["b"]);
     assert_eq!(
         names(two(), None).unwrap_err(),
-        "holds several state dicts, of which one has to be chosen: \"generator\", \"inner.ema\""
+        "holds several state dicts, of which one has to be chosen: \"generator\", \"inner.ema\" (WeightFile::open_entry opens \
+         the file at one)"
     );
     assert_eq!(names(two(), Some("ema")).unwrap_err(), "holds no state dict \"ema\" but \"generator\", \"inner.ema\"");
     for none in [dict([]), Py::Int(1), tensor(), dict([("epoch", Py::Int(1))])] {

@@ -6,6 +6,19 @@ use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 /// A value of Python.
 #[derive(Clone)]
 pub(super) enum Py {
+    None,
+    Bool(bool),
+    Bytes(&'static [u8]),
+    List(Vec<Py>),
+    Tuple(Vec<Py>),
+    /// A set, as protocols from 4 on have it.
+    Set(Vec<Py>),
+    /// A name, such as a kind of number.
+    Global(&'static str, &'static str),
+    /// The result of calling something with any arguments.
+    CallWith(&'static str, &'static str, Vec<Py>),
+    /// What a call makes, filled with entries: a `defaultdict`.
+    Filled(Box<Py>, Vec<(String, Py)>),
     Int(i64),
     Float(f64),
     Text(String),
@@ -70,11 +83,20 @@ impl TorchFile {
         self.zip_with(protocol, method, &[("byteorder", b"little")])
     }
 
+    /// The file in a folder of that name: the stem of the file that was saved to.
+    pub(super) fn zip_in(&self, folder: &str, protocol: Protocol, method: CompressionMethod) -> Vec<u8> {
+        self.zip_of(folder, protocol, method, &[("byteorder", b"little")])
+    }
+
     pub(super) fn zip_with(&self, protocol: Protocol, method: CompressionMethod, more: &[(&str, &[u8])]) -> Vec<u8> {
+        self.zip_of("archive", protocol, method, more)
+    }
+
+    fn zip_of(&self, folder: &str, protocol: Protocol, method: CompressionMethod, more: &[(&str, &[u8])]) -> Vec<u8> {
         let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
         let mut add = |name: &str, bytes: &[u8]| {
             let options = SimpleFileOptions::default().compression_method(method);
-            archive.start_file(format!("archive/{name}"), options).unwrap();
+            archive.start_file(format!("{folder}/{name}"), options).unwrap();
             archive.write_all(bytes).unwrap();
         };
         add("data.pkl", &Pickler::of(protocol, &self.storages).program(|pickler| pickler.value(&self.root)));
@@ -115,6 +137,24 @@ impl TorchFile {
             ("legacy, protocol 4", self.legacy(Protocol::Four)),
         ]
     }
+}
+
+/// The archive with records for large archives in front of the record at its end, which PyTorch writes into every file.
+pub(super) fn with_large_records(mut archive: Vec<u8>) -> Vec<u8> {
+    let end = archive.split_off(archive.len() - 22);
+    let large_end = archive.len() as u64;
+    let (count, len, start) = (&end[10..12], &end[12..16], &end[16..20]);
+    archive.extend(b"PK\x06\x06\x2c\0\0\0\0\0\0\0\x1e\x03\x2d\0\0\0\0\0\0\0\0\0");
+    for _ in 0..2 {
+        archive.extend([count, &[0; 6]].concat());
+    }
+    for number in [len, start] {
+        archive.extend([number, &[0; 4]].concat());
+    }
+    archive.extend(b"PK\x06\x07\0\0\0\0");
+    archive.extend(large_end.to_le_bytes());
+    archive.extend([1, 0, 0, 0]);
+    [archive, end].concat()
 }
 
 struct Pickler<'a> {
@@ -243,8 +283,48 @@ impl Pickler<'_> {
         self.remember();
     }
 
+    fn tuple(&mut self, items: &[Py]) {
+        self.bytes.push(b'(');
+        items.iter().for_each(|item| self.value(item));
+        self.bytes.push(b't');
+        self.remember();
+    }
+
     fn value(&mut self, value: &Py) {
         match value {
+            Py::None => self.bytes.push(b'N'),
+            Py::Bool(value) => self.bytes.push(if *value { 0x88 } else { 0x89 }),
+            Py::Bytes(bytes) => {
+                self.bytes.extend([b'C', bytes.len() as u8]);
+                self.bytes.extend(*bytes);
+                self.remember();
+            }
+            Py::List(items) => {
+                self.bytes.push(b']');
+                self.remember();
+                self.bytes.push(b'(');
+                items.iter().for_each(|item| self.value(item));
+                self.bytes.push(b'e');
+            }
+            Py::Tuple(items) => self.tuple(items),
+            Py::Set(items) => {
+                self.bytes.push(0x8f);
+                self.remember();
+                self.bytes.push(b'(');
+                items.iter().for_each(|item| self.value(item));
+                self.bytes.push(0x90);
+            }
+            Py::Global(module, name) => self.global(module, name),
+            Py::CallWith(module, name, arguments) => {
+                self.global(module, name);
+                self.tuple(arguments);
+                self.bytes.push(b'R');
+                self.remember();
+            }
+            Py::Filled(made, entries) => {
+                self.value(made);
+                self.entries(entries);
+            }
             Py::Int(number) => self.int(*number),
             Py::Float(number) => {
                 self.bytes.push(b'G');

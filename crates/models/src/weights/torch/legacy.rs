@@ -1,84 +1,114 @@
 //! The layout before PyTorch 1.6: four pickles (a magic number, the protocol's version, facts about the writer, the object),
 //! the list of storage keys, then the storages in that order, each with its length in front, little-endian.
 
-use super::{MAX_PICKLE, state_dict};
+use super::state_dict;
 use crate::weights::{
-    TensorInfo,
+    DType, TensorInfo,
+    budget::Budget,
     dtype::ByteOrder,
-    error::Failure,
+    error::{Failure, shown},
     file::Contents,
-    pickle::{Object, Pickle, TensorRef, Value, unpickle},
-    stored::{Block, Source, Stored},
+    pickle::{Object, Pickle, Value, unpickle},
+    stored::{Block, Source, Stored, View},
 };
-use std::{
-    collections::HashMap,
-    io::{BufReader, Read, Seek, SeekFrom},
-};
+use std::io::{BufReader, Read, Seek, SeekFrom};
 
 /// The magic number, lowest byte first: 0x1950a86a20f9469cfc6c.
 const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
 /// The only version that there ever was.
 const VERSION: i64 = 1001;
+/// Bytes that are read at a time.
+const BUFFER: u64 = 8 << 10;
 
-pub(crate) fn read_legacy(source: &mut dyn Source, file_len: u64, entry: Option<&str>) -> Result<Contents, Failure> {
-    let mut reader = BufReader::new(source);
+pub(crate) fn read_legacy(
+    source: &mut dyn Source,
+    file_len: u64,
+    entry: Option<&str>,
+    budget: &mut Budget,
+) -> Result<Contents, Failure> {
+    let buffer = file_len.min(BUFFER);
+    budget.take_block(buffer)?;
+    let mut reader = BufReader::with_capacity(buffer as usize, source);
     reader.seek(SeekFrom::Start(0))?;
-    let mut next = || unpickle(&mut reader, MAX_PICKLE);
+    let mut next = || {
+        let rest = file_len - reader.stream_position()?;
+        Ok::<Pickle, Failure>(unpickle(&mut reader, rest, budget)?)
+    };
     let magic = next()?;
-    if magic.object(magic.root) != Some(&Object::Bytes(MAGIC.to_vec())) {
+    if magic.object(magic.root) != Some(&Object::LongInt(MAGIC.into())) {
         return Err(Failure::Broken("a pickle, but none that torch.save wrote".into()));
     }
-    let version = next()?.root;
-    if version != Value::Int(VERSION) {
-        return Err(Failure::Broken(format!("the version of its layout is {version:?}, known is {VERSION}")));
+    match next()?.root {
+        Value::Int(VERSION) => {}
+        Value::Int(version) => {
+            return Err(Failure::Broken(format!("the version of its layout is {version}, known is {VERSION}")));
+        }
+        _ => return Err(Failure::Broken("the version of its layout is no number".into())),
     }
     let _writer = next()?;
     let pickle = next()?;
     let keys = next()?;
-    let blocks = blocks(&mut reader, file_len, &pickle, &keys)?;
-
-    let (tensors, metadata) = state_dict::find(&pickle, entry)?;
-    let mut contents = Contents { metadata, ..Contents::default() };
-    for (name, TensorRef { storage, offset, shape, strides }) in tensors {
-        let wrong = |reason: String| Failure::Broken(format!("{name}: {reason}"));
-        let Some(block) = blocks.get(storage.key.as_str()) else {
-            return Err(wrong(format!("there is no storage {:?}", storage.key)));
+    let state_dict = state_dict::find(&pickle, entry, budget)?;
+    let blocks = blocks(&mut reader, file_len, &pickle, &keys, budget)?;
+    let mut contents = Contents::new(state_dict.metadata);
+    for (name, tensor) in state_dict.tensors {
+        let (key, storage) = pickle.storage(tensor)?;
+        let wrong = |reason: &str| Failure::Broken(format!("{}: {reason}", shown(&name)));
+        let place = blocks.binary_search_by(|(known, _)| (*known).cmp(key));
+        let place = place.map_err(|_| wrong(&format!("there is no storage {:?}", shown(key))))?;
+        let view = View {
+            storage_len: storage.len,
+            offset: storage.first.saturating_add(tensor.offset),
+            strides: pickle.sizes(tensor.strides)?,
         };
-        let info = TensorInfo { shape: shape.clone(), dtype: storage.dtype };
-        let offset = storage.first.saturating_add(*offset);
-        let stored = Stored::view(info, *block, ByteOrder::Little, storage.len, offset, strides.clone());
-        contents.tensors.insert(name.to_string(), stored.map_err(wrong)?);
+        let info = TensorInfo { shape: pickle.sizes(tensor.shape)?, dtype: storage.dtype };
+        let stored = Stored::view(info, blocks[place].1, ByteOrder::Little, view, budget);
+        contents.push(&name, stored.map_err(|reason| wrong(&reason))?, budget)?;
     }
     Ok(contents)
 }
 
-/// Where each storage lies.
+/// Where each storage lies, in the order of their keys.
 fn blocks<'a>(
     reader: &mut BufReader<&mut dyn Source>,
     file_len: u64,
-    pickle: &Pickle,
+    pickle: &'a Pickle,
     keys: &'a Pickle,
-) -> Result<HashMap<&'a str, Block>, Failure> {
+    budget: &mut Budget,
+) -> Result<Vec<(&'a str, Block)>, Failure> {
     let broken = |reason: &str| Failure::Broken(reason.into());
-    let storages = pickle.objects.iter().filter_map(|object| match object {
-        Object::Storage(storage) => Some((storage.key.as_str(), storage.dtype)),
-        _ => None,
-    });
-    let kinds: HashMap<&str, _> = storages.collect();
+    let kinds = kinds(pickle, budget)?;
     let Some(Object::List(keys_in_order)) = keys.object(keys.root) else {
         return Err(broken("it has no list of storages"));
     };
-    let mut blocks = HashMap::new();
+    let mut blocks = Vec::new();
     for &key in keys_in_order {
         let key = keys.text(key).ok_or_else(|| broken("the key of a storage is no text"))?;
-        let dtype = kinds.get(key).ok_or_else(|| Failure::Broken(format!("no tensor uses the storage {key:?}")))?;
+        let unused = || Failure::Broken(format!("no tensor that can be read uses the storage {:?}", shown(key)));
+        let place = kinds.binary_search_by(|(known, _)| (*known).cmp(key)).map_err(|_| unused())?;
         let mut count = [0; 8];
         reader.read_exact(&mut count)?;
         let start = reader.stream_position()?;
-        let bytes = u64::from_le_bytes(count).saturating_mul(dtype.bytes() as u64);
+        let bytes = u64::from_le_bytes(count).saturating_mul(kinds[place].1.bytes() as u64);
         let block = Block::new(start, bytes, file_len).map_err(Failure::Broken)?;
         reader.seek(SeekFrom::Start(start + bytes))?;
-        blocks.insert(key, block);
+        budget.push(&mut blocks, (key, block))?;
     }
+    blocks.sort_unstable_by_key(|(key, _)| *key);
     Ok(blocks)
+}
+
+/// The kinds of numbers of the storages that tensors use, in the order of their keys.
+fn kinds<'a>(pickle: &'a Pickle, budget: &mut Budget) -> Result<Vec<(&'a str, DType)>, Failure> {
+    let mut kinds = Vec::new();
+    for object in &pickle.objects {
+        if let Object::Storage(storage) = object
+            && let Some(key) = pickle.text(Value::Object(storage.key))
+        {
+            budget.push(&mut kinds, (key, storage.dtype))?;
+        }
+    }
+    kinds.sort_unstable_by_key(|(key, _)| *key);
+    kinds.dedup_by_key(|(key, _)| *key);
+    Ok(kinds)
 }

@@ -1,5 +1,6 @@
 //! Files that `torch.save` wrote.
 
+mod directory;
 mod legacy;
 mod state_dict;
 mod zip;
@@ -8,9 +9,6 @@ pub(super) use legacy::read_legacy;
 pub(super) use zip::read_zip;
 
 use super::{error::Failure, pickle::PickleError};
-
-/// Bytes after which a pickle is refused; that of a network of a thousand tensors has some hundred thousand.
-const MAX_PICKLE: u64 = 64 << 20;
 
 impl From<PickleError> for Failure {
     fn from(error: PickleError) -> Failure {

@@ -1,100 +1,108 @@
 //! The layout since PyTorch 1.6: a zip archive with `<name>/data.pkl`, `<name>/byteorder` and a file
-//! `<name>/data/<key>` for each storage.
+//! `<name>/data/<key>` for each storage. Checksums are not looked at, because PyTorch can be told not to write them.
 
-use super::{MAX_PICKLE, state_dict};
+use super::{directory, directory::Entry, state_dict};
 use crate::weights::{
     TensorInfo,
+    budget::Budget,
     dtype::ByteOrder,
-    error::Failure,
+    error::{Failure, shown},
     file::Contents,
-    pickle::{StorageRef, TensorRef, unpickle},
-    stored::{Block, Source, Stored},
+    pickle::unpickle,
+    stored::{Block, Source, Stored, View},
 };
-use std::{
-    collections::HashMap,
-    io::{BufReader, Read},
-};
-use zip::{CompressionMethod, ZipArchive, result::ZipError};
+use std::io::{BufReader, Read};
 
-/// Bytes after which the tensors of a file are not inflated: an archive can claim a thousand times its size.
-const MAX_INFLATED: u64 = 16 << 30;
+/// What the inflating of a pickle takes, in units of what reading a tensor of as many bytes does.
+const PICKLE_WORK: u64 = 4;
+/// Bytes of a pickle that are read at a time.
+const BUFFER: u64 = 8 << 10;
 
-impl From<ZipError> for Failure {
-    fn from(error: ZipError) -> Failure {
-        match error {
-            ZipError::Io(error) => Failure::from(error),
-            other => Failure::Broken(format!("not a whole zip archive: {other}")),
-        }
-    }
-}
-
-pub(crate) fn read_zip(mut source: &mut dyn Source, file_len: u64, entry: Option<&str>) -> Result<Contents, Failure> {
-    let blocks = blocks(&mut source, file_len)?;
-    let block = |name: &str| blocks.get(name).map(|block| block.clone().map_err(Failure::Broken)).transpose();
-    let folder = blocks
-        .keys()
-        .filter_map(|name| name.strip_suffix("data.pkl"))
+pub(crate) fn read_zip(
+    source: &mut dyn Source,
+    file_len: u64,
+    entry: Option<&str>,
+    budget: &mut Budget,
+) -> Result<Contents, Failure> {
+    let files = directory::read(source, file_len, budget)?;
+    let folder = files
+        .iter()
+        .filter_map(|(name, _)| name.strip_suffix("data.pkl"))
         .filter(|folder| folder.is_empty() || folder.ends_with('/'))
-        .min_by_key(|folder| (folder.len(), folder.to_string()))
+        .min_by_key(|folder| (folder.len(), *folder))
         .ok_or_else(|| Failure::Broken("a zip archive without data.pkl: torch.save did not write it".into()))?;
-    if blocks.contains_key(&format!("{folder}constants.pkl")) {
+    let (folder, storages) = (Folder::new(&files, folder), Folder::new(&files, &format!("{folder}data/")));
+    if folder.file("constants.pkl").is_some() {
         return Err(Failure::Broken("a TorchScript archive; from Python, save model.state_dict() instead".into()));
     }
-    let order = match block(&format!("{folder}byteorder"))? {
+    let order = match folder.block("byteorder", source, file_len)? {
         None => ByteOrder::Little,
-        Some(block) => {
-            let mut text = String::new();
-            block.reader(source, 0)?.take(16).read_to_string(&mut text)?;
-            match text.trim() {
-                "little" => ByteOrder::Little,
-                "big" => ByteOrder::Big,
-                _ => return Err(Failure::Broken(format!("the byte order {text:?} is not known"))),
-            }
-        }
+        Some(block) => byte_order(source, &block, budget)?,
     };
 
-    let program = block(&format!("{folder}data.pkl"))?.ok_or_else(|| Failure::Broken("data.pkl is gone".into()))?;
-    if program.len() > MAX_PICKLE {
-        return Err(Failure::Broken(format!("its pickle has {} bytes, more than {MAX_PICKLE}", program.len())));
-    }
-    let pickle = unpickle(&mut BufReader::new(program.reader(source, 0)?), program.len())?;
-    let (tensors, metadata) = state_dict::find(&pickle, entry)?;
-    let mut contents = Contents { metadata, ..Contents::default() };
-    let mut inflated = 0u64;
-    for (name, TensorRef { storage, offset, shape, strides }) in tensors {
-        let wrong = |reason: String| Failure::Broken(format!("{name}: {reason}"));
-        let StorageRef { key, dtype, len, first } = storage;
-        let data =
-            block(&format!("{folder}data/{key}"))?.ok_or_else(|| wrong(format!("there is no storage {key:?}")))?;
-        let info = TensorInfo { shape: shape.clone(), dtype: *dtype };
-        let offset = first.saturating_add(*offset);
-        let stored = Stored::view(info, data, order, *len, offset, strides.clone()).map_err(wrong)?;
-        inflated = inflated.saturating_add(stored.inflated());
-        contents.tensors.insert(name.to_string(), stored);
-    }
-    if inflated > MAX_INFLATED {
-        return Err(Failure::Broken(format!("its tensors inflate to {inflated} bytes, more than {MAX_INFLATED}")));
+    let program = folder.block("data.pkl", source, file_len)?;
+    let program = program.ok_or_else(|| Failure::Broken("data.pkl is gone".into()))?;
+    budget.work(program.inflated().saturating_mul(PICKLE_WORK))?;
+    let buffer = program.len().min(BUFFER);
+    budget.take_block(program.reader_memory() + buffer)?;
+    let mut reader = BufReader::with_capacity(buffer as usize, program.reader(source, 0)?);
+    let pickle = unpickle(&mut reader, program.len(), budget)?;
+    drop(reader);
+    budget.release_block(program.reader_memory() + buffer);
+
+    let state_dict = state_dict::find(&pickle, entry, budget)?;
+    let mut contents = Contents::new(state_dict.metadata);
+    for (name, tensor) in state_dict.tensors {
+        let (key, storage) = pickle.storage(tensor)?;
+        let wrong = |reason: &str| Failure::Broken(format!("{}: {reason}", shown(&name)));
+        let file = storages.file(key).ok_or_else(|| wrong(&format!("there is no storage {:?}", shown(key))))?;
+        let block = file.block(source, file_len).map_err(|failure| failure.within(&shown(&name)))?;
+        let view = View {
+            storage_len: storage.len,
+            offset: storage.first.saturating_add(tensor.offset),
+            strides: pickle.sizes(tensor.strides)?,
+        };
+        let info = TensorInfo { shape: pickle.sizes(tensor.shape)?, dtype: storage.dtype };
+        let stored = Stored::view(info, block, order, view, budget).map_err(|reason| wrong(&reason))?;
+        contents.push(&name, stored, budget)?;
     }
     Ok(contents)
 }
 
-/// Where each file of the archive lies, or what is wrong with it. Only the directory is left to the `zip` crate: checksums
-/// are not looked at, because PyTorch can be told not to write them.
-fn blocks(source: &mut &mut dyn Source, file_len: u64) -> Result<HashMap<String, Result<Block, String>>, Failure> {
-    let mut archive = ZipArchive::new(source)?;
-    let mut blocks = HashMap::new();
-    for number in 0..archive.len() {
-        let file = archive.by_index_raw(number)?;
-        let name = file.name()?.into_owned();
-        let (packed, len) = (file.compressed_size(), file.size());
-        let block = match (file.data_start(), file.compression()) {
-            (None, _) => Err("it has no place in the archive".into()),
-            _ if file.encrypted() => Err("it is encrypted".into()),
-            (Some(start), CompressionMethod::Stored) => Block::new(start, packed, file_len),
-            (Some(start), CompressionMethod::Deflated) => Block::deflated(start, packed, len, file_len),
-            (_, method) => Err(format!("it is compressed by {method:?}, known is deflate")),
-        };
-        blocks.insert(name.clone(), block.map_err(|reason| format!("{name}: {reason}")));
+/// The files below a folder. Only what follows its name is compared: a long one would be for each storage.
+#[derive(Clone, Copy)]
+struct Folder<'a> {
+    files: &'a [(Box<str>, Entry)],
+    /// Bytes of the name of the folder, with the slash behind it.
+    prefix: usize,
+}
+
+impl<'a> Folder<'a> {
+    fn new(files: &'a [(Box<str>, Entry)], name: &str) -> Folder<'a> {
+        let start = files.partition_point(|(file, _)| **file < *name);
+        let count = files[start..].partition_point(|(file, _)| file.starts_with(name));
+        Folder { files: &files[start..start + count], prefix: name.len() }
     }
-    Ok(blocks)
+
+    fn file(&self, name: &str) -> Option<&'a Entry> {
+        let place = self.files.binary_search_by(|(file, _)| file[self.prefix..].cmp(name)).ok()?;
+        Some(&self.files[place].1)
+    }
+
+    /// Where the content of a file lies, if there is one of this name.
+    fn block(&self, name: &str, source: &mut dyn Source, file_len: u64) -> Result<Option<Block>, Failure> {
+        let Some(entry) = self.file(name) else { return Ok(None) };
+        entry.block(source, file_len).map(Some).map_err(|failure| failure.within(name))
+    }
+}
+
+fn byte_order(source: &mut dyn Source, block: &Block, budget: &mut Budget) -> Result<ByteOrder, Failure> {
+    budget.check(block.reader_memory())?;
+    let mut text = Vec::new();
+    block.reader(source, 0)?.take(16).read_to_end(&mut text)?;
+    match text.trim_ascii() {
+        b"little" => Ok(ByteOrder::Little),
+        b"big" => Ok(ByteOrder::Big),
+        _ => Err(Failure::Broken(format!("the byte order {:?} is not known", String::from_utf8_lossy(&text)))),
+    }
 }

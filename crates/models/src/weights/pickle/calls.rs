@@ -1,0 +1,99 @@
+//! Calls of the known names: what stands for dicts, storages and tensors.
+
+use super::{
+    machine::{MAX_NAME, Machine, PickleError, Result, broken},
+    names::{Known, Meaning},
+    value::{Object, StorageRef, TensorRef, Value, as_size},
+};
+use crate::weights::error::shown;
+use std::io::Read;
+
+impl<R: Read> Machine<'_, R> {
+    /// Stands for a call of one of the known names.
+    pub(super) fn call(&mut self, callee: Value, arguments: Value) -> Result<()> {
+        let arguments = self.as_tuple(arguments)?;
+        match (meaning(callee), arguments) {
+            (Some(Meaning::RebuildWithAttributes), &[function, _type, arguments, ..])
+                if meaning(function) != Some(Meaning::RebuildWithAttributes) =>
+            {
+                self.call(function, arguments)
+            }
+            (Some(Meaning::Dict), [] | [_]) if is_factory(arguments) => self.make(Object::Dict(Vec::new())),
+            (Some(Meaning::Argument), &[argument @ Value::Object(_)]) => self.push(argument),
+            (Some(Meaning::Argument), []) => self.make(Object::Dict(Vec::new())),
+            (Some(Meaning::RebuildParameter), &[tensor, ..]) => self.push(tensor),
+            (Some(Meaning::RebuildTensor), &[unreadable @ Value::Unreadable(_), ..]) => self.push(unreadable),
+            (Some(Meaning::RebuildTensor), &[Value::Object(storage), offset, shape, strides, ..]) => {
+                if !matches!(self.objects[storage], Object::Storage(_)) {
+                    return broken("its pickle has a tensor without a storage");
+                }
+                let offset = as_size(offset)?;
+                self.budget.take_block(size_of::<TensorRef>() as u64)?;
+                self.make(Object::Tensor(Box::new(TensorRef { storage, offset, shape, strides })))
+            }
+            (Some(Meaning::Unreadable), _) => {
+                let Value::Global(global) = callee else { unreachable!("only a name has a meaning") };
+                self.push(Value::Unreadable(global))
+            }
+            _ if callee == Value::Plain => self.push(Value::Plain),
+            _ => broken("its pickle calls something with arguments that state dicts do not use"),
+        }
+    }
+
+    /// Attributes, such as the version numbers in the `_metadata` of a dict, are not needed.
+    pub(super) fn attributes(&mut self) -> Result<()> {
+        self.pop()?;
+        match self.top()? {
+            Value::Object(_) | Value::Plain | Value::Unreadable(_) => Ok(()),
+            _ => broken("its pickle sets attributes of what has none"),
+        }
+    }
+
+    /// A persistent id: `("storage", torch.FloatStorage, key, device, length)`, in old files with a view as sixth entry.
+    pub(super) fn storage(&mut self) -> Result<()> {
+        let id = self.pop()?;
+        let &[kind, class, key, _device, len, ref view @ ..] = self.as_tuple(id)? else {
+            return broken("its pickle refers to something that is no storage");
+        };
+        let dtype = match (meaning(class), class) {
+            _ if self.as_text(kind)? != "storage" => {
+                return broken("its pickle refers to something that is no storage");
+            }
+            (Some(Meaning::Storage(dtype)), _) => dtype,
+            (Some(Meaning::Unreadable), Value::Global(global)) => return self.push(Value::Unreadable(global)),
+            _ => return broken("its pickle refers to something that is no storage"),
+        };
+        let first = match *view {
+            [] | [Value::None] => 0,
+            [view] => match *self.as_tuple(view)? {
+                [_key, first, _len] => as_size(first)?,
+                _ => return broken("its pickle has a view of a storage that is not known"),
+            },
+            _ => return broken("its pickle has a reference of too many parts"),
+        };
+        let (Value::Object(key), true) = (key, self.as_text(key)?.len() <= MAX_NAME) else {
+            return broken(format!("the key of a storage has more than {MAX_NAME} bytes"));
+        };
+        self.budget.take_block(size_of::<StorageRef>() as u64)?;
+        self.make(Object::Storage(Box::new(StorageRef { key, dtype, len: as_size(len)?, first })))
+    }
+}
+
+/// What a name stands for, if the value is one.
+fn meaning(value: Value) -> Option<Meaning> {
+    match value {
+        Value::Global(global) => Some(global.meaning()),
+        _ => None,
+    }
+}
+
+/// Returns true for the arguments of an empty dict: none, or what a `defaultdict` makes missing values with.
+fn is_factory(arguments: &[Value]) -> bool {
+    matches!(arguments, [] | [Value::None | Value::Plain | Value::Global(_)])
+}
+
+/// What a pickle refers to by a module and a name.
+pub(super) fn find(module: &str, name: &str) -> Result<Known> {
+    let unknown = || PickleError::Refused(format!("{}.{}", shown(module), shown(name)));
+    Known::find(module, name).ok_or_else(unknown)
+}
