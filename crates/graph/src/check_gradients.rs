@@ -173,7 +173,7 @@ impl Check {
         let wanted: Vec<&str> = wanted.iter().map(String::as_str).collect();
         let weighted = |trace: &Trace, name: &String| {
             let y = trace.tap(name);
-            (trace.input_of_shape(&weights_name(name), y.shape()) * y).sum()
+            (trace.input(&weights_name(name), y.shape()) * y).sum()
         };
         let objective = model.objective_of(Mode::Train, Wrt::Values(&wanted), |trace| {
             let sums = names.iter().map(|name| weighted(trace, name));

@@ -50,7 +50,7 @@ impl Case {
 
     fn model(&self) -> Result<Model, crate::Error> {
         Model::trace(0, |trace| {
-            let operand = |i: usize| trace.input_of_shape(["a", "b"][i], self.shapes[i].clone()).square().shift(0.5);
+            let operand = |i: usize| trace.input(["a", "b"][i], self.shapes[i].clone()).square().shift(0.5);
             Node::call(self.op, &[&operand(0), &operand(1)])
         })
     }
@@ -128,7 +128,7 @@ fn operands_of_all_shapes_have_the_results_and_gradients_of_the_definition() {
             continue;
         }
         let model = model.unwrap_or_else(|error| panic!("{case:?}: {error}"));
-        let loss = |t: &Trace| (t.input_of_shape("weights", t.output().shape()) * t.output()).sum();
+        let loss = |t: &Trace| (t.input("weights", t.output().shape()) * t.output()).sum();
         let mut objective = model.objective_of(Mode::Train, Wrt::Values(&["a", "b"]), loss).unwrap();
         let batches = if case.shapes.iter().any(has_samples) { &BATCHES[..] } else { &BATCHES[..1] };
         batches.iter().for_each(|&n| check(&case, &model, &mut objective, n));
@@ -203,7 +203,7 @@ fn samples_stay_on_the_first_axis() {
     assert!(mistake(|x| x.flatten() + x, &[2, 2, 3]).starts_with("(Add): shapes differ"));
     let twice = Shape::new([Dim::Batch(1), Dim::Fixed(2), Dim::Batch(1)]);
     let sentence = "has N on axis 2, but the number of samples is axis 0 and no other";
-    let input = Model::trace(0, |t| t.input_of_shape("x", twice.clone())).unwrap_err().to_string();
+    let input = Model::trace(0, |t| t.input("x", twice.clone())).unwrap_err().to_string();
     assert_eq!(input, format!("(input): \"x\" of shape [N, 2, N] {sentence}"));
     let filled = mistake(|x| x.trace().filled(0.0, twice.clone()), &[2]);
     assert_eq!(filled, format!("(Fill): the result of shape [N, 2, N] {sentence}"));

@@ -91,7 +91,7 @@ fn wrong_inputs_are_sentences() {
     assert!(sentence(&Tensor::full([2, 9, 9, 16], f32::NAN)).starts_with("input \"input\" holds NaN at [0, 0, 0, 0]"));
     assert!(session.run(&Batch::new()).unwrap_err().to_string().starts_with("input \"input\" is missing"));
     assert!(model.inference_of(1, &["nothing"]).unwrap_err().to_string().starts_with("nothing is called \"nothing\""));
-    let two = |t: &Trace| t.input("a", Shape::batch(&[2])) + t.input("b", Shape::batch(&[2]));
+    let two = |t: &Trace| t.input("a", [2]) + t.input("b", [2]);
     let model = Model::trace(0, two).unwrap();
     let mut session = model.inference(1).unwrap().session();
     let x = Tensor::full([1, 2], 1.0);

@@ -66,7 +66,7 @@ fn a_loss_may_update_a_state_of_the_network() {
 fn a_state_takes_over_what_nothing_computes() {
     let network = |x: &Node| {
         let last = x.trace().state("last", [2, 2], Constant(0.0));
-        x.trace().update(&last, &x.trace().input_of_shape("plain", [2, 2]));
+        x.trace().update(&last, &x.trace().input("plain", crate::Shape::from([2, 2])));
         x + x.trace().parameter("w", [3], Constant(0.0)) + last.sum()
     };
     let mut model = Model::build(network, [3], 0).unwrap();

@@ -191,7 +191,7 @@ fn an_axis_of_length_0_is_refused_where_it_comes_in() {
         ("filled", |x| x + x.trace().filled(0.0, [0].into())),
         ("reshape", |x| x.reshape([0])),
         ("slice", |x| x.slice(Axis::C, 1..1)),
-        ("no times the samples", |x| x.trace().input_of_shape("y", Shape::new([Dim::Batch(0), Dim::Fixed(2)]))),
+        ("no times the samples", |x| x.trace().input("y", Shape::new([Dim::Batch(0), Dim::Fixed(2)]))),
         ("adaptive_avg_pool", |x| x.adaptive_avg_pool(0, 2)),
         ("max_pool", |x| x.max_pool(PoolSettings::square(0))),
     ];
