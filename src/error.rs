@@ -163,7 +163,7 @@ mod tests {
             }
         }
         let texts: Vec<String> = (0..10).map(|which| all(which).unwrap_err().to_string()).collect();
-        assert_eq!(texts[0], "(Dropout): the probability 2 is not in [0, 1]");
+        assert_eq!(texts[0], "(Dropout): the probability 2 is not in [0, 1)");
         assert_eq!(texts[9], "a sentence");
         assert!(texts.iter().all(|text| !text.is_empty()), "{texts:?}");
     }
@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn a_main_that_fails_prints_the_sentence() {
         let error = build().unwrap_err();
-        assert_eq!(format!("{error:?}"), "(Dropout): the probability 2 is not in [0, 1]");
+        assert_eq!(format!("{error:?}"), "(Dropout): the probability 2 is not in [0, 1)");
     }
 
     #[test]
