@@ -1,5 +1,6 @@
 //! Reads pictures with a network in one file, as `train_lenet` and `train_cifar` write it: the file says which network it is, how pictures are
-//! prepared, and what the classes are called.
+//! prepared, and what the classes are called. A program with a network of its own calls `load_own_network` in place of
+//! `load_network`, with the function that makes it; the rest is the same.
 //!
 //! ```sh
 //! cargo run --release --example predict -- --weights runs/lenet/weights.safetensors runs/lenet/digit.png

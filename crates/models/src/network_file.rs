@@ -20,6 +20,9 @@ const PREPROCESSING: &str = "preprocessing";
 
 /// More numbers than a picture that a network reads can have: 4096 × 4096 of four channels.
 const MAX_SAMPLE: usize = 1 << 26;
+/// More bytes of memory than the description of any network takes that [`by_name`] knows (ResNet-152: 0.8 MB). Even LeNet-5's
+/// weights take a file that may have as much.
+const LARGEST_GRAPH: u64 = 1_000_000;
 /// As many classes as a [`NetworkDescription`] in a file may have: more than a network can tell apart.
 pub const MAX_CLASSES: usize = 1 << 24;
 
@@ -241,6 +244,11 @@ impl NetworkDescription {
 
     /// The network of [`named`](NetworkDescription::named), whose weights the file has.
     fn named_network(&self, file: &WeightFile) -> Result<Network, NetworkError> {
+        if let Some(name) = &self.network
+            && file.budget().check(LARGEST_GRAPH).is_err()
+        {
+            return Err(wrong(file.name(), format!("too few bytes for the weights of {}", shown(name))));
+        }
         let checked = self.named().and_then(|(network, graph)| compare(&graph, file).map(|()| network));
         checked.map_err(|reason| wrong(file.name(), reason))
     }

@@ -96,6 +96,7 @@ fn crafted() -> Vec<(&'static str, Vec<u8>)> {
         r#"\"\","#.repeat(MANY)
     );
     let described = format!(r#"{{"__metadata__":{{"network":"{class_names}"}}}}"#);
+    let large = r#"{"__metadata__":{"network":"{\"network\":\"resnet152\",\"sample\":[224,224,3],\"classes\":9}"}}"#;
     let directory: Vec<u8> = (0..MANY as u32)
         .flat_map(|i| {
             let name = i.to_le_bytes().map(|b| b'0' | b & 63);
@@ -112,7 +113,10 @@ fn crafted() -> Vec<(&'static str, Vec<u8>)> {
         ("tuples in tuples", stored(&repeated(b")", b"\x85", MANY, b""))),
         ("a memo of one value", stored(&repeated(b"N", b"\x94", MANY, b""))),
         ("a gap in the memo", stored(b"\x80\x02Nr\xff\xff\xff\x0f.")),
-        ("one key of many tensors", stored(&repeated(&one_key, b"h\0h\x01h\x02s0", MANY, b"h\0"))),
+        (
+            "one key of many tensors",
+            archive(&repeated(&one_key, b"h\0h\x01h\x02s0", MANY, b"h\0"), &[&[1]], CompressionMethod::Stored),
+        ),
         ("one key, deflated", deflated(&repeated(&one_key, b"h\0h\x01h\x02s0", MANY, b"h\0"))),
         ("one text in much metadata", stored(&[b"\x80\x02", &keys[..], b"h\0(", &metadata, b"u."].concat())),
         ("a claim of memory", claim(1 << 30)),
@@ -145,6 +149,7 @@ fn crafted() -> Vec<(&'static str, Vec<u8>)> {
                 1,
             ),
         ),
+        ("a large network", safetensors(large, 0)),
         ("many names of classes", safetensors(&described, 0)),
     ]
 }

@@ -213,6 +213,17 @@ fn weights_that_are_not_finite_are_not_written() {
     assert!(fs::read(&path).unwrap() == before, "the old file is still there");
 }
 
+/// A description of some hundred bytes would take a thousand times as much.
+#[test]
+fn a_large_network_in_a_small_file_is_not_built() {
+    let (_folder, path) = file();
+    let text = r#"{"network":"resnet152","sample":[224,224,3],"classes":1000}"#;
+    let metadata = Metadata::from([(NETWORK.to_string(), text.to_string())]);
+    save_weights(&Model::build(own(3), [6, 5, 2], 1).unwrap(), &path, &metadata).unwrap();
+    let error = load_network(&path).unwrap_err().to_string();
+    assert!(error.ends_with("network.safetensors: too few bytes for the weights of resnet152"), "{error}");
+}
+
 #[test]
 fn weights_alone_are_told_from_a_network() {
     let (_folder, path) = file();

@@ -120,6 +120,13 @@ impl Budget {
         }
     }
 
+    /// Gives back what was taken for a slice by [`collect`](Budget::collect), which is about to be dropped.
+    pub(crate) fn release_slice<T>(&mut self, slice: &[T]) {
+        if !slice.is_empty() {
+            self.release_block(bytes_of::<T>(slice.len()));
+        }
+    }
+
     /// Appends to a vector, which grows by a quarter. While it grows it is there twice.
     pub(crate) fn push<T>(&mut self, list: &mut Vec<T>, item: T) -> Result<()> {
         /// Items of the first block.
@@ -135,6 +142,16 @@ impl Budget {
         }
         list.push(item);
         Ok(())
+    }
+
+    /// An empty vector with room for `capacity` items.
+    pub(crate) fn vector<T>(&mut self, capacity: usize) -> Result<Vec<T>> {
+        let mut list = Vec::new();
+        if capacity > 0 {
+            self.take_block(bytes_of::<T>(capacity))?;
+            list.reserve_exact(capacity);
+        }
+        Ok(list)
     }
 
     /// A slice of its own for the items of an iterator that knows their number.

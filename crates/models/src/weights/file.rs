@@ -38,7 +38,7 @@ pub enum WeightFormat {
 }
 
 /// What the reader of a format finds.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Contents {
     /// In the order of their names.
     tensors: Vec<(Box<str>, Stored)>,
@@ -46,8 +46,9 @@ pub(super) struct Contents {
 }
 
 impl Contents {
-    pub(super) fn new(metadata: Metadata) -> Contents {
-        Contents { tensors: Vec::new(), metadata }
+    /// With room for `count` tensors.
+    pub(super) fn new(metadata: Metadata, count: usize, budget: &mut Budget) -> Result<Contents, Exhausted> {
+        Ok(Contents { tensors: budget.vector(count)?, metadata })
     }
 
     /// Appends a tensor whose name is behind those of the others.

@@ -64,10 +64,10 @@ pub(super) fn read(source: &mut dyn Source, file_len: u64, budget: &mut Budget) 
     }
 
     tensors.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-    if let Some([name, _]) = tensors.array_windows().find(|[a, b]| a.name == b.name) {
-        return Err(failed(format!("two tensors are called {}", shown(&name.name))));
+    if let Some(same) = tensors.windows(2).find(|pair| pair[0].name == pair[1].name) {
+        return Err(failed(format!("two tensors are called {}", shown(&same[0].name))));
     }
-    let mut contents = Contents::new(metadata);
+    let mut contents = Contents::new(metadata, tensors.len(), budget)?;
     for header::Tensor { name, dtype: kind, shape, data_offsets: [first, last] } in tensors.drain(..) {
         let block = Block::new(data + first, last - first, file_len).map_err(failed)?;
         contents.push(&name, Stored::whole(TensorInfo { shape, dtype: dtype(kind) }, block), budget)?;

@@ -10,8 +10,8 @@ use std::io::Read;
 
 impl<R: Read> Machine<'_, R> {
     /// Stands for a call of one of the known names.
-    pub(super) fn call(&mut self, callee: Value, arguments: Value) -> Result<()> {
-        let arguments = self.as_tuple(arguments)?;
+    pub(super) fn call(&mut self, callee: Value, tuple: Value) -> Result<()> {
+        let arguments = self.as_tuple(tuple)?;
         match (meaning(callee), arguments) {
             (Some(Meaning::RebuildWithAttributes), &[function, _type, arguments, ..])
                 if meaning(function) != Some(Meaning::RebuildWithAttributes) =>
@@ -21,13 +21,17 @@ impl<R: Read> Machine<'_, R> {
             (Some(Meaning::Dict), [] | [_]) if is_factory(arguments) => self.make(Object::Dict(Vec::new())),
             (Some(Meaning::Argument), &[argument @ Value::Object(_)]) => self.push(argument),
             (Some(Meaning::Argument), []) => self.make(Object::Dict(Vec::new())),
-            (Some(Meaning::RebuildParameter), &[tensor, ..]) => self.push(tensor),
+            (Some(Meaning::RebuildParameter), &[tensor, ..]) => {
+                self.use_up(tuple);
+                self.push(tensor)
+            }
             (Some(Meaning::RebuildTensor), &[unreadable @ Value::Unreadable(_), ..]) => self.push(unreadable),
             (Some(Meaning::RebuildTensor), &[Value::Object(storage), offset, shape, strides, ..]) => {
                 if !matches!(self.objects[storage], Object::Storage(_)) {
                     return broken("its pickle has a tensor without a storage");
                 }
                 let offset = as_size(offset)?;
+                self.use_up(tuple);
                 self.budget.take_block(size_of::<TensorRef>() as u64)?;
                 self.make(Object::Tensor(Box::new(TensorRef { storage, offset, shape, strides })))
             }
@@ -74,6 +78,7 @@ impl<R: Read> Machine<'_, R> {
         let (Value::Object(key), true) = (key, self.as_text(key)?.len() <= MAX_NAME) else {
             return broken(format!("the key of a storage has more than {MAX_NAME} bytes"));
         };
+        self.use_up(id);
         self.budget.take_block(size_of::<StorageRef>() as u64)?;
         self.make(Object::Storage(Box::new(StorageRef { key, dtype, len: as_size(len)?, first })))
     }

@@ -2,11 +2,15 @@
 
 use super::{
     calls::find,
+    chunks::Chunks,
     names::Known,
     value::{Object, ObjectId, Pickle, Value},
 };
 use crate::weights::budget::{Budget, Exhausted};
-use std::io::{self, Read};
+use std::{
+    io::{self, Read},
+    mem,
+};
 
 /// Bytes after which a name is refused, and the key of a storage, which is looked up for each tensor.
 pub(super) const MAX_NAME: usize = 256;
@@ -57,15 +61,15 @@ pub(crate) fn unpickle(reader: &mut impl Read, limit: u64, budget: &mut Budget) 
         operations: 0,
         stack: Vec::new(),
         marks: Vec::new(),
-        memo: Vec::new(),
-        objects: Vec::new(),
+        memo: Chunks::new(),
+        objects: Chunks::new(),
     };
     while machine.step()? != After::Stop {}
     let root = machine.pop()?;
     let Machine { budget, stack, marks, memo, objects, .. } = machine;
     budget.release(stack);
     budget.release(marks);
-    budget.release(memo);
+    memo.release(budget);
     Ok(Pickle { root, objects })
 }
 
@@ -84,8 +88,8 @@ pub(super) struct Machine<'a, R> {
     /// Heights of the stack at which a mark lies.
     marks: Vec<usize>,
     /// Values by number; [`UNSET`] where none was put.
-    memo: Vec<Value>,
-    pub(super) objects: Vec<Object>,
+    memo: Chunks<Value>,
+    pub(super) objects: Chunks<Object>,
 }
 
 /// An entry of the memo that is empty: a value that is only in lists.
@@ -227,7 +231,7 @@ impl<R: Read> Machine<'_, R> {
     /// Puts a new object on the stack.
     pub(super) fn make(&mut self, object: Object) -> Result<()> {
         let id = self.objects.len();
-        self.budget.push(&mut self.objects, object)?;
+        self.objects.push(object, self.budget)?;
         self.push(Value::Object(id))
     }
 
@@ -313,7 +317,7 @@ impl<R: Read> Machine<'_, R> {
     /// Fills `empty` with the values behind the last mark.
     fn collection(&mut self, empty: Object) -> Result<()> {
         let (mark, id) = (self.pop_mark()?, self.objects.len());
-        self.budget.push(&mut self.objects, empty)?;
+        self.objects.push(empty, self.budget)?;
         self.fill_object(id, mark)?;
         self.push(Value::Object(id))
     }
@@ -371,7 +375,7 @@ impl<R: Read> Machine<'_, R> {
             return broken(format!("its pickle puts a value at entry {index} of the memo, far beyond the others"));
         }
         while index >= self.memo.len() {
-            self.budget.push(&mut self.memo, UNSET)?;
+            self.memo.push(UNSET, self.budget)?;
         }
         self.memo[index] = value;
         Ok(())
@@ -428,6 +432,16 @@ impl<R: Read> Machine<'_, R> {
                 _ => broken("its pickle has something else where a tuple belongs"),
             },
             _ => broken("its pickle has something else where a tuple belongs"),
+        }
+    }
+
+    /// Empties a tuple of arguments. Writers make one for each call and never refer to it again, but remember it.
+    pub(super) fn use_up(&mut self, arguments: Value) {
+        if let Value::Object(id) = arguments
+            && let Object::Tuple(items) = &mut self.objects[id]
+        {
+            let items = mem::take(items);
+            self.budget.release_slice(&items);
         }
     }
 }

@@ -6,6 +6,7 @@
 //! nesting, however deep or circular, makes anything recurse, and all memory is taken from the file's budget.
 
 mod calls;
+mod chunks;
 mod machine;
 mod names;
 mod value;

@@ -1,6 +1,6 @@
 //! What a pickle of a state dict builds.
 
-use super::names::Global;
+use super::{chunks::Chunks, names::Global};
 use crate::weights::DType;
 
 /// The number of an object in its pickle.
@@ -69,7 +69,7 @@ pub(crate) struct TensorRef {
 #[derive(Debug)]
 pub(crate) struct Pickle {
     pub(crate) root: Value,
-    pub(crate) objects: Vec<Object>,
+    pub(crate) objects: Chunks<Object>,
 }
 
 impl Pickle {

@@ -74,6 +74,22 @@ fn folders_with_names_of_every_length() {
     }
 }
 
+/// Of an archive whose sizes 32 bits cannot hold, the record at the end only says that another one has them.
+#[test]
+fn directories_of_large_archives() {
+    let mut archive = with_large_records(file(layer()).zip(Protocol::Two, Stored));
+    let end = archive.len() - 22;
+    archive[end + 8..end + 20].fill(0xFF);
+    assert_eq!(names(&WeightFile::from_bytes("w.pth", archive.clone()).unwrap()), LAYER);
+    // The locator in front of it points beyond the file.
+    archive[end - 12..end - 4].fill(0xFF);
+    let error = WeightFile::from_bytes("w.pth", archive.clone()).unwrap_err().to_string();
+    assert!(error.starts_with("w.pth: not a whole zip archive: the file ends too early"), "{error}");
+    archive[end - 20..end - 16].fill(0);
+    let error = WeightFile::from_bytes("w.pth", archive).unwrap_err().to_string();
+    assert_eq!(error, "w.pth: not a whole zip archive: it has no record of where its large directory is");
+}
+
 #[test]
 fn tensors_beside_the_state_dict() {
     for name in ["state_dict", "model_state_dict"] {

@@ -43,8 +43,8 @@ impl Entry {
             return Err(Failure::Broken("it is encrypted".into()));
         }
         let mut local = [0; LOCAL.1];
-        source.seek(SeekFrom::Start(self.start))?;
-        source.read_exact(&mut local)?;
+        let block = Block::new(self.start, LOCAL.1 as u64, file_len).map_err(Failure::Broken)?;
+        block.reader(source, 0)?.read_exact(&mut local)?;
         if !local.starts_with(&LOCAL.0) {
             return Err(Failure::Broken("it does not begin where the archive says".into()));
         }

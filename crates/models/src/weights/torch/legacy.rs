@@ -50,7 +50,7 @@ pub(crate) fn read_legacy(
     let keys = next()?;
     let state_dict = state_dict::find(&pickle, entry, budget)?;
     let blocks = blocks(&mut reader, file_len, &pickle, &keys, budget)?;
-    let mut contents = Contents::new(state_dict.metadata);
+    let mut contents = Contents::new(state_dict.metadata, state_dict.tensors.len(), budget)?;
     for (name, tensor) in state_dict.tensors {
         let (key, storage) = pickle.storage(tensor)?;
         let wrong = |reason: &str| Failure::Broken(format!("{}: {reason}", shown(&name)));
@@ -101,7 +101,7 @@ fn blocks<'a>(
 /// The kinds of numbers of the storages that tensors use, in the order of their keys.
 fn kinds<'a>(pickle: &'a Pickle, budget: &mut Budget) -> Result<Vec<(&'a str, DType)>, Failure> {
     let mut kinds = Vec::new();
-    for object in &pickle.objects {
+    for object in pickle.objects.iter() {
         if let Object::Storage(storage) = object
             && let Some(key) = pickle.text(Value::Object(storage.key))
         {

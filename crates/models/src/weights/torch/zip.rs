@@ -51,7 +51,7 @@ pub(crate) fn read_zip(
     budget.release_block(program.reader_memory() + buffer);
 
     let state_dict = state_dict::find(&pickle, entry, budget)?;
-    let mut contents = Contents::new(state_dict.metadata);
+    let mut contents = Contents::new(state_dict.metadata, state_dict.tensors.len(), budget)?;
     for (name, tensor) in state_dict.tensors {
         let (key, storage) = pickle.storage(tensor)?;
         let wrong = |reason: &str| Failure::Broken(format!("{}: {reason}", shown(&name)));
