@@ -43,7 +43,9 @@ impl Draw {
         match self.between(0..=9) {
             0 => 0,
             1..=5 => self.between(1..=9),
-            6..=8 => (1_usize << self.between(0..=usize::BITS as usize - 1)).wrapping_add(self.between(0..=2)).wrapping_sub(1),
+            6..=8 => (1_usize << self.between(0..=usize::BITS as usize - 1))
+                .wrapping_add(self.between(0..=2))
+                .wrapping_sub(1),
             _ => usize::MAX - self.between(0..=2),
         }
     }
