@@ -43,6 +43,12 @@ impl CrossEntropy<'_> {
         self.class_weights.map_or(1.0, |weights| f64::from(weights[class]))
     }
 
+    /// `Σ w` over the classes, of which there may be any number where there are no rows.
+    fn all_weights(&self) -> f64 {
+        let sum = |weights: &[f32]| weights.iter().map(|&weight| f64::from(weight)).sum();
+        self.class_weights.map_or(self.classes as f64, sum)
+    }
+
     fn total_weight(&self, labels: &[u32]) -> f64 {
         labels.iter().map(|&label| self.weight(label as usize)).sum()
     }
@@ -149,7 +155,7 @@ pub fn cross_entropy_backward(
     assert_eq!(loss.check(labels), Ok(()), "forward accepted the labels");
     let epsilon = f64::from(loss.smoothing);
     let scale = f64::from(upstream) / loss.total_weight(labels);
-    let all_weights: f64 = (0..classes).map(|class| loss.weight(class)).sum();
+    let all_weights = loss.all_weights();
     let smooth = scale * epsilon / classes as f64;
     let set = InstructionSet::current();
     in_pieces(dx, rows_piece(classes, classes), |start, dx| {
