@@ -173,7 +173,7 @@ pub enum Error {
         /// The operation that the number comes from, and what can be done.
         hint: String,
     },
-    /// There is nothing that a step of the objective could change, or no gradient of what was asked for.
+    /// The loss of an objective depends on nothing that a gradient is wanted for.
     #[error("the objective trains nothing: {0}")]
     NothingToTrain(String),
     /// Parameters were frozen or thawed after the objective was made.

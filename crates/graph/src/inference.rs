@@ -21,11 +21,9 @@ use std::sync::{Arc, Mutex};
 /// use rayon::prelude::*;
 /// let model = Model::build(|x| (x * 2.0).relu(), [3], 0)?;
 /// let inference = model.inference(2)?;
-/// let sums: Vec<f32> = (0..10)
-///     .into_par_iter()
-///     .map(|seed| Ok(inference.predict(&Tensor::uniform([2, 3], Key::new(seed)))?.data().iter().sum()))
-///     .collect::<Result<_, ocelli_graph::Error>>()?;
-/// assert_eq!(sums.len(), 10);
+/// let results: Result<Vec<Tensor>, _> =
+///     (0..10).into_par_iter().map(|seed| inference.predict(&Tensor::uniform([2, 3], Key::new(seed)))).collect();
+/// assert_eq!(results?.len(), 10);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///

@@ -293,7 +293,8 @@ impl Model {
     /// frozen nor state. `loss` sees every activation by its path.
     ///
     /// # Errors
-    /// [`Error::Build`] with the first mistake in the description of the loss.
+    /// [`Error::Build`] with the first mistake in the description of the loss, [`Error::NothingToTrain`] if there are such
+    /// parameters and the loss depends on none of them.
     pub fn objective(&self, loss: impl FnOnce(&Trace) -> Node) -> Result<Objective> {
         self.objective_of(Mode::Train, Wrt::Parameters, loss)
     }

@@ -1,7 +1,7 @@
 //! An objective: a network with a scalar to be minimised, and its gradients.
 
 use crate::{
-    Batch, Error, Graph, Mode, Model, Node, ParameterRole, Plan, Precision, Result, Trace, ValueId,
+    Batch, Error, Graph, Mode, Model, Node, Plan, Precision, Result, Trace, ValueId,
     diagnose::{broken_element, origin},
     differentiate::differentiate,
     execute::{Constants, Feed, execute},
@@ -42,8 +42,6 @@ pub struct Objective {
     /// Activations that a step can be asked for.
     watched: Vec<(String, ValueId)>,
     fingerprint: u64,
-    /// True if gradients of parameters are wanted.
-    trains: bool,
     /// Which parameters were frozen, in the order of the model; `None` where nothing depends on it.
     frozen: Option<Vec<bool>>,
     plans: Recent<usize, Plan>,
@@ -97,7 +95,6 @@ impl Objective {
             gradients: Arc::new(gradients),
             watched: Vec::new(),
             fingerprint: model.parameters().fingerprint(),
-            trains,
             frozen: (trains || mode != Mode::Infer).then(|| model.parameters().frozen().collect()),
             plans: Recent::new(KEPT_PLANS),
             arena: Arena::new(0),
@@ -182,13 +179,10 @@ impl Objective {
     ///
     /// # Errors
     /// An input that is missing, of the wrong shape or not finite; data that an operation refuses (a label out of range);
-    /// a model that the objective was not made from, without parameters, or with some that were frozen since. [`Error::Diverged`] if the
+    /// a model that the objective was not made from, or with parameters that were frozen since. [`Error::Diverged`] if the
     /// loss is not finite, [`Error::BrokenUpdate`] if a gradient or a new value of the state is not; both name the operation
     /// that the number comes from, and come before anything is updated.
     pub fn step(&mut self, model: &mut Model, batch: &Batch) -> Result<Step<'_>> {
-        if self.trains && self.gradients.is_empty() && self.graph.updates.is_empty() {
-            return Err(Error::NothingToTrain("the model has no parameters".into()));
-        }
         let n = self.run(model, batch)?;
         let plan = self.plan_of(n);
         for (path, id) in &self.graph.updates {
@@ -297,11 +291,6 @@ fn wanted(model: &Model, graph: &Graph, wrt: Wrt<'_>) -> Result<Vec<(String, Val
         let trained = |path: &str| model.parameters().get(path).is_some_and(crate::Parameter::is_trained);
         let parameters = graph.parameters.iter().filter(|(path, _)| trained(path));
         list.extend(parameters.map(|(path, spec)| (path.clone(), spec.value)));
-        // A network without parameters may still be evaluated, and one with state alone has that to change.
-        let has_parameters = graph.parameters.values().any(|spec| spec.role == ParameterRole::Trained);
-        if list.is_empty() && named.is_empty() && has_parameters {
-            return Err(Error::NothingToTrain("every parameter is frozen".into()));
-        }
     }
     for (&name, id) in named.iter().zip(find_all(graph, named)?) {
         if !is_differentiable(graph, id) {

@@ -84,6 +84,10 @@ pub enum Error {
 }
 
 impl Error {
+    pub(crate) fn nothing_to_train() -> Error {
+        Error::Setting("nothing is trained: there is no gradient for a parameter that is not frozen".into())
+    }
+
     /// This error with the batch that it happened at. What is wrong with a setting is so at every batch.
     pub(crate) fn at(self, place: impl FnOnce() -> String) -> Error {
         match self {

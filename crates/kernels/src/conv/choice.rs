@@ -9,6 +9,10 @@ use super::geometry::Conv2dGeometry;
 use super::naive::Naive;
 
 /// How far a result may be from the exact one.
+///
+/// The algorithm of a convolution also depends on the number of samples. At [`Precision::Fast`] one sample alone may go another
+/// way than in a batch, and its last bits may differ (some 1e-5 of the result); in batches of 2 or more it has the same bits in
+/// all of them, and at [`Precision::Strict`] in every batch, alone too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Precision {
     /// Any algorithm, Winograd's among them: a relative error (L2) of some 1e-6.

@@ -115,7 +115,7 @@ pub trait Optimizer {
     /// # Errors
     /// [`Error::Gradient`] or [`Error::State`] if gradients or state are not those of the model, [`Error::BrokenGradient`] if
     /// they are not finite, [`Error::Exploded`] if there is no norm to clip to, [`Error::Setting`] for a [`Group`] without
-    /// parameters, a learning rate that is not finite, and gradients of frozen parameters alone.
+    /// parameters, a learning rate that is not finite, and a step without a gradient for a parameter that is not frozen.
     fn step(&mut self, model: &mut Model, gradients: &dyn Gradients) -> Result<()>;
 
     /// What the learning rate given at the start is multiplied with: the schedule's business.
@@ -260,17 +260,17 @@ impl<R: Rule> Descent<R> {
         if let Some((path, value)) = gradients.broken() {
             return Err(Error::BrokenGradient { path, value });
         }
-        let (mut outcome, mut all, mut trained) = (Ok(()), 0, 0);
+        let (mut outcome, mut trained) = (Ok(()), 0);
         gradients.each(&mut |path, gradient| {
-            all += 1;
             trained += usize::from(is_trained(parameters, path));
             if outcome.is_ok() {
                 outcome = self.check_one(parameters, path, gradient);
             }
         });
         outcome?;
-        if all > 0 && trained == 0 {
-            return Err(Error::Setting("nothing is trained: every parameter with a gradient is frozen".into()));
+        // Sums that were cleared are of no samples, and change nothing on purpose.
+        if trained == 0 && gradients.samples() > 0 {
+            return Err(Error::nothing_to_train());
         }
         Ok(())
     }

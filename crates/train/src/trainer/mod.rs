@@ -215,7 +215,8 @@ impl Trainer {
     /// # Errors
     /// Whatever model, data, optimiser or files refuse, with the batch where it is about one. [`Error::BrokenState`] if an
     /// update left the model or the optimiser with NaN or infinity, [`Error::FolderInUse`] if another run writes into the
-    /// folder, [`Error::Setting`] if there are no batches to train on or to validate with. What was written until then stays.
+    /// folder, [`Error::Setting`] if there are no batches to train on or to validate with, or every parameter is frozen. What
+    /// was written until then stays.
     pub fn run<S: BatchSource + ?Sized>(
         &self,
         model: &mut Model,
@@ -237,6 +238,9 @@ impl Trainer {
             _ => None,
         };
         let mut objective = model.objective(&loss)?.watching(&["output"])?;
+        if objective.gradient_names().next().is_none() {
+            return Err(Error::nothing_to_train());
+        }
         let mut validator = validation.map(|_| validation_objective(model, &loss)).transpose()?;
         let mut reporter = Reporter::new(self.progress, self.epochs, train.samples());
         let settings = self.settings(model, optimizer, train);
