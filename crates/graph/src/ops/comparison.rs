@@ -1,7 +1,7 @@
 //! Comparisons as masks of ones and zeros.
 
 use super::{Arithmetic, NodeOrNumber, equal};
-use crate::{Fault, Grads, Node, Op, Operands, Shape};
+use crate::{Fault, Node, Op, Operands, Shape};
 use ocelli_kernels::broadcast::{
     Broadcast,
     compare::{self, compare},
@@ -37,8 +37,8 @@ impl Op for Comparison {
         Some(0)
     }
 
-    fn backward(&self, _: &Grads<'_>) -> Vec<Option<Node>> {
-        vec![None, None]
+    fn has_gradient(&self, _: usize) -> bool {
+        false
     }
 
     fn kind(&self) -> String {

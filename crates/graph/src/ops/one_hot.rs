@@ -1,7 +1,7 @@
 //! Labels as rows of zeros with a one.
 
 use super::equal;
-use crate::{Dim, ElementKind, Fault, Grads, Node, Op, Operands, Shape};
+use crate::{Dim, ElementKind, Fault, Node, Op, Operands, Shape};
 use ocelli_tensor::element_count;
 
 /// 1 at the label and 0 elsewhere. Labels have no gradient.
@@ -44,8 +44,8 @@ impl Op for OneHot {
         Ok(())
     }
 
-    fn backward(&self, _: &Grads<'_>) -> Vec<Option<Node>> {
-        vec![None]
+    fn has_gradient(&self, _: usize) -> bool {
+        false
     }
 }
 
