@@ -8,7 +8,7 @@ mod write;
 pub(super) use write::encode;
 
 use super::{
-    MAX_SIDE, exif,
+    exif,
     fault::{Fault, Result},
     picture::Picture,
     size_fault,
@@ -96,7 +96,6 @@ fn pixels(header: &[u8]) -> Result<Pixels> {
     if let Some(fault) = size_fault([height, width]) {
         return Err(Fault::Size(fault));
     }
-    debug_assert!(height <= MAX_SIDE && width <= MAX_SIDE);
     if compression != 0 || filter != 0 || interlace > 1 {
         return Err(Fault::damaged("unknown compression, filter or interlacing"));
     }
