@@ -1,9 +1,9 @@
 //! Windows bitmaps without compression: 1, 4 or 8 bits with a palette, 24 or 32 bits.
 
 use super::{
+    check_size,
     fault::{Fault, Result},
     picture::{Picture, Samples},
-    size_fault,
 };
 
 /// How every such file begins.
@@ -16,7 +16,7 @@ const INFO_HEADERS: [usize; 6] = [40, 52, 56, 64, 108, 124];
 const MASKS: [u32; 3] = [0x00FF_0000, 0x0000_FF00, 0x0000_00FF];
 
 /// Decodes the bytes of a file.
-pub(super) fn decode(bytes: &[u8]) -> Result<Picture> {
+pub(super) fn decode(bytes: &[u8], most_pixels: u64) -> Result<Picture> {
     let word = |at: usize| bytes.get(at..at + 4).and_then(|word| word.try_into().ok()).map(u32::from_le_bytes);
     let field = |at: usize| word(FILE_HEADER + at).ok_or(Fault::Early);
     let (offset, header) = (word(10).ok_or(Fault::Early)? as usize, field(0)? as usize);
@@ -25,9 +25,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Picture> {
     }
     // A negative height says that the first row is the upper one.
     let (width, height) = (field(4)?, field(8)? as i32);
-    if let Some(fault) = size_fault([height.unsigned_abs(), width]) {
-        return Err(Fault::Size(fault));
-    }
+    check_size([height.unsigned_abs(), width], most_pixels)?;
     let (bits, compression) = ((field(12)? >> 16) as usize, field(16)?);
     let masked = compression == 3 && bits == 32 && [field(40)?, field(44)?, field(48)?] == MASKS;
     if !matches!(bits, 1 | 4 | 8 | 24 | 32) || (compression != 0 && !masked) {
@@ -74,6 +72,7 @@ fn palette(bytes: &[u8], at: usize, count: u32, bits: usize) -> Result<&[[u8; 4]
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::images::decode;
 
     /// A file with these bits, height, palette and rows.
     fn file(bits: u16, width: u32, height: i32, palette: &[[u8; 4]], rows: &[u8]) -> Vec<u8> {

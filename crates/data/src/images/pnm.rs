@@ -1,9 +1,9 @@
 //! Portable grey and pixel maps (Netpbm): PGM and PPM, as text (P2, P3) or bytes (P5, P6).
 
 use super::{
+    check_size,
     fault::{Fault, Result},
     picture::{Picture, Samples},
-    size_fault,
 };
 
 /// Returns true for how such a file begins.
@@ -12,14 +12,12 @@ pub(super) fn is_pnm(bytes: &[u8]) -> bool {
 }
 
 /// Decodes the first picture of a file.
-pub(super) fn decode(bytes: &[u8]) -> Result<Picture> {
+pub(super) fn decode(bytes: &[u8], most_pixels: u64) -> Result<Picture> {
     let kind = bytes[1];
     let channels = if matches!(kind, b'3' | b'6') { 3 } else { 1 };
     let mut text = Text { rest: &bytes[2..] };
     let [width, height] = [text.number()?, text.number()?];
-    if let Some(fault) = size_fault([height, width]) {
-        return Err(Fault::Size(fault));
-    }
+    check_size([height, width], most_pixels)?;
     let white = match text.number()? {
         white @ 1..=65_535 => white,
         white => return Err(Fault::damaged(format!("a largest value of {white}"))),
@@ -90,8 +88,7 @@ impl Text<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::images::Channels;
+    use crate::images::{Channels, decode};
 
     fn rgb(bytes: &[u8]) -> Vec<u8> {
         decode(bytes).unwrap().into_rgb_bytes()
