@@ -39,6 +39,12 @@ impl Budget {
         self.limit
     }
 
+    /// The bytes that the file may still cost.
+    #[cfg(feature = "images")]
+    pub(crate) fn left(&self) -> u64 {
+        self.left
+    }
+
     /// Takes `bytes` from what is left.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! Two datasets as one.
 
-use crate::{Dataset, Error, Result};
+use crate::{Dataset, Error, Result, error::shortened};
 use ocelli_tensor::ShapeText;
 
 /// The samples of one dataset and then those of another; made by [`Dataset::chain`].
@@ -19,7 +19,8 @@ impl<A: Dataset, B: Dataset> Chained<A, B> {
         }
         let (one, other) = (first.class_names(), second.class_names());
         if one != other {
-            let text = format!("classes differ: {} and then {}", one.join(", "), other.join(", "));
+            let [one, other] = [one, other].map(|names| shortened(&names.join(", "), 200));
+            let text = format!("classes differ: {one} and then {other}");
             return Err(Error::Setting(text));
         }
         if first.len().checked_add(second.len()).is_none() {

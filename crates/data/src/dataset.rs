@@ -1,7 +1,7 @@
 //! What a loader reads.
 
 use crate::{Augmentation, Augmented, Chained, Error, Padded, Rescaled, Result, Split, Statistics, Subset};
-use ocelli_tensor::Key;
+use ocelli_tensor::{Key, element_count};
 use std::{ops::Range, sync::Arc};
 
 /// A known number of labelled pictures of one size.
@@ -46,9 +46,9 @@ pub trait Dataset: Send + Sync {
         self.class_names().len()
     }
 
-    /// How many numbers a picture has.
+    /// How many values a picture has; `usize::MAX` if no memory could hold them.
     fn sample_len(&self) -> usize {
-        self.shape().iter().product()
+        element_count(&self.shape()).unwrap_or(usize::MAX)
     }
 
     /// The pictures in the middle of larger ones of `size` = `[H, W]`, with `background` around them: LeNet-5 reads
@@ -98,7 +98,7 @@ pub trait Dataset: Send + Sync {
     ///
     /// ```
     /// use ocelli_data::{Dataset, RandomCrop, RandomMirror, synthetic};
-    /// use ocelli_tensor::Key;
+    /// use ocelli_tensor::{Key, element_count};
     /// let key = Key::new(42);
     /// let digits = synthetic::digits(100, 1)
     ///     .augment(RandomCrop { margin: 4, background: 0.0 }, key.with("crop"))?
@@ -142,7 +142,7 @@ pub trait Dataset: Send + Sync {
     ///
     /// ```
     /// use ocelli_data::{Dataset, synthetic};
-    /// use ocelli_tensor::Key;
+    /// use ocelli_tensor::{Key, element_count};
     /// let (training, validation) = synthetic::digits(100, 1).split(20, Key::new(5))?;
     /// assert_eq!((training.len(), validation.len()), (80, 20));
     /// # Ok::<(), ocelli_data::Error>(())

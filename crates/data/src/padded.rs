@@ -1,6 +1,7 @@
 //! Pictures with a margin.
 
 use crate::{Dataset, Error, Result, dataset::check};
+use ocelli_tensor::element_count;
 
 /// Pictures in the middle of larger ones; made by [`Dataset::pad`].
 #[derive(Clone, Debug)]
@@ -17,7 +18,7 @@ impl<D: Dataset> Padded<D> {
             let text = format!("pictures of {height} x {width} pixels do not fit into {} x {}", size[0], size[1]);
             return Err(Error::Setting(text));
         }
-        if size[0].checked_mul(size[1]).and_then(|pixels| pixels.checked_mul(channels)).is_none() {
+        if element_count(&[size[0], size[1], channels]).is_none() {
             return Err(Error::Setting(format!("pictures of {} x {} pixels are too large", size[0], size[1])));
         }
         Ok(Padded { inner, size, background })

@@ -1,6 +1,7 @@
 //! Pixels brought to the range or the moments that a network wants.
 
 use crate::{Dataset, Error, Result};
+use ocelli_tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 /// Pictures whose channels were each mapped by `y = factor·x + shift`; made by [`Dataset::scale`] and
@@ -41,10 +42,11 @@ impl Statistics {
             return Err(Error::Setting("a dataset without samples has no statistics".into()));
         }
         let channels = dataset.shape()[2];
-        let mut sample = vec![0.0f32; dataset.sample_len()];
+        let mut sample = Tensor::try_zeros(dataset.shape())?;
+        let sample = sample.data_mut();
         let mut sums = vec![(0.0f64, 0.0f64); channels];
         for index in 0..dataset.len() {
-            dataset.write(index, 0, &mut sample)?;
+            dataset.write(index, 0, sample)?;
             for pixel in sample.chunks_exact(channels) {
                 for (sum, value) in sums.iter_mut().zip(pixel) {
                     let value = f64::from(*value);

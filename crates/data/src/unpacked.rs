@@ -68,6 +68,12 @@ impl<'a> Unpacked<'a> {
         io::copy(&mut self.content.by_ref().take(length), &mut io::sink()).map_err(|error| self.refused(error))
     }
 
+    /// The bytes that this file may still cost.
+    #[cfg(feature = "images")]
+    pub(crate) fn left(&self) -> u64 {
+        self.budget.left()
+    }
+
     /// Reads to the end, so that the unpacker checks its checksum.
     #[cfg(feature = "images")]
     pub(crate) fn finish(mut self) -> Result<()> {

@@ -1,7 +1,7 @@
 //! Pictures in an archive, a folder for each class.
 
 use super::{
-    decode,
+    decode, decode_within,
     fault::Fault,
     tar::{Archive, Entry, Kind},
 };
@@ -33,7 +33,9 @@ pub fn load_archive(path: impl AsRef<Path>, class_names: Vec<String>) -> Result<
         }
         let within = path.join(shortened(&entry.name, MAX_QUOTED));
         let label = label(&entry, &within, &class_names)?;
-        let picture = decode(&content(&mut archive, &within)?).map_err(|fault| fault.at(&within))?;
+        let bytes = content(&mut archive, &within)?;
+        // A file that packs well may itself hold pixels that pack well.
+        let picture = decode_within(&bytes, archive.left() / 3).map_err(|fault| fault.at(&within))?;
         let [height, width] = picture.size();
         let [rows, columns] = *size.get_or_insert([height, width]);
         if [rows, columns] != [height, width] {

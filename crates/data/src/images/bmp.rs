@@ -1,33 +1,31 @@
 //! Windows bitmaps without compression: 1, 4 or 8 bits with a palette, 24 or 32 bits.
 
 use super::{
+    check_size,
     fault::{Fault, Result},
     picture::{Picture, Samples},
-    size_fault,
 };
 
 /// How every such file begins.
 pub(super) const SIGNATURE: [u8; 2] = *b"BM";
 /// Bytes before the header that says what the picture is.
 const FILE_HEADER: usize = 14;
-/// The shortest header with 32-bit sizes, and how much more of it says which bits are which colour.
-const INFO_HEADER: usize = 40;
+/// The lengths of the headers with 32-bit sizes, from the shortest of Windows 3.1 to the fifth version.
+const INFO_HEADERS: [usize; 6] = [40, 52, 56, 64, 108, 124];
 /// Blue, green and red in the bytes of a pixel of 32 bits, in this order.
 const MASKS: [u32; 3] = [0x00FF_0000, 0x0000_FF00, 0x0000_00FF];
 
 /// Decodes the bytes of a file.
-pub(super) fn decode(bytes: &[u8]) -> Result<Picture> {
+pub(super) fn decode(bytes: &[u8], most_pixels: u64) -> Result<Picture> {
     let word = |at: usize| bytes.get(at..at + 4).and_then(|word| word.try_into().ok()).map(u32::from_le_bytes);
     let field = |at: usize| word(FILE_HEADER + at).ok_or(Fault::Early);
     let (offset, header) = (word(10).ok_or(Fault::Early)? as usize, field(0)? as usize);
-    if !(INFO_HEADER..=256).contains(&header) {
+    if !INFO_HEADERS.contains(&header) {
         return Err(Fault::Unsupported("BMP pictures with a header of another length"));
     }
     // A negative height says that the first row is the upper one.
     let (width, height) = (field(4)?, field(8)? as i32);
-    if let Some(fault) = size_fault([height.unsigned_abs(), width]) {
-        return Err(Fault::Size(fault));
-    }
+    check_size([height.unsigned_abs(), width], most_pixels)?;
     let (bits, compression) = ((field(12)? >> 16) as usize, field(16)?);
     let masked = compression == 3 && bits == 32 && [field(40)?, field(44)?, field(48)?] == MASKS;
     if !matches!(bits, 1 | 4 | 8 | 24 | 32) || (compression != 0 && !masked) {
@@ -74,12 +72,13 @@ fn palette(bytes: &[u8], at: usize, count: u32, bits: usize) -> Result<&[[u8; 4]
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::images::decode;
 
     /// A file with these bits, height, palette and rows.
     fn file(bits: u16, width: u32, height: i32, palette: &[[u8; 4]], rows: &[u8]) -> Vec<u8> {
-        let offset = (FILE_HEADER + INFO_HEADER + 4 * palette.len()) as u32;
+        let offset = (FILE_HEADER + INFO_HEADERS[0] + 4 * palette.len()) as u32;
         let mut bytes = b"BM\0\0\0\0\0\0\0\0".to_vec();
-        bytes.extend([offset, INFO_HEADER as u32, width, height as u32].map(u32::to_le_bytes).concat());
+        bytes.extend([offset, INFO_HEADERS[0] as u32, width, height as u32].map(u32::to_le_bytes).concat());
         bytes.extend([1u16, bits].map(u16::to_le_bytes).concat());
         bytes.extend([0, 0, 0, 0, palette.len() as u32, 0].map(u32::to_le_bytes).concat());
         [&bytes[..], palette.as_flattened(), rows].concat()
@@ -112,6 +111,9 @@ mod tests {
         assert_eq!(text(&file(24, 16_384, 4096, &[], &[0; 9])), "the picture ends too early");
         assert!(text(&file(24, u32::MAX, i32::MIN, &[], &[])).starts_with("2147483648 x 4294967295 pixels: "));
         assert_eq!(text(&file(8, 1, 1, &palette, &[2, 0, 0, 0])), "damaged picture (colour 2 of a palette of 2)");
+        let mut header = whole.clone();
+        header[14] = 41;
+        assert_eq!(text(&header), "BMP pictures with a header of another length are not read");
         assert!(text(&file(16, 1, 1, &[], &[0; 4])).ends_with(" are not read"));
         assert!(text(&file(1, 1, 1, &[[0; 4]; 3], &[0; 4])).starts_with("damaged picture (a palette of 3 colours"));
     }

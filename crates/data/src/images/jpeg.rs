@@ -28,7 +28,7 @@ pub(super) const SIGNATURE: [u8; 3] = [0xFF, marker::START_OF_IMAGE, 0xFF];
 const MAX_SCANS: usize = 100;
 
 /// Decodes the bytes of a file, upright.
-pub(super) fn decode(bytes: &[u8]) -> Result<Picture> {
+pub(super) fn decode(bytes: &[u8], most_pixels: u64) -> Result<Picture> {
     let mut segments = Segments::new(bytes, 2);
     let (mut tables, mut frame, mut scans) = (Tables::default(), None::<Frame>, 0);
     let (mut orientation, mut hints) = (1, colour::Hints::default());
@@ -43,7 +43,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Picture> {
             marker::HUFFMAN => tables.set_huffman(data)?,
             marker::RESTART_INTERVAL => tables.set_restart_interval(data)?,
             marker::SEQUENTIAL | marker::EXTENDED | marker::PROGRESSIVE if frame.is_none() => {
-                frame = Some(Frame::new(data, kind == marker::PROGRESSIVE)?);
+                frame = Some(Frame::new(data, kind == marker::PROGRESSIVE, most_pixels)?);
             }
             marker::SEQUENTIAL..=marker::LAST_FRAME if frame.is_none() => {
                 return Err(Fault::Unsupported("JPEG pictures without loss or with arithmetic coding"));

@@ -8,10 +8,9 @@ mod write;
 pub(super) use write::encode;
 
 use super::{
-    MAX_SIDE, exif,
+    check_size, exif,
     fault::{Fault, Result},
     picture::Picture,
-    size_fault,
 };
 use flate2::Crc;
 use miniz_oxide::inflate::{
@@ -24,13 +23,13 @@ use rows::Pixels;
 pub(super) const SIGNATURE: [u8; 8] = *b"\x89PNG\r\n\x1A\n";
 
 /// Decodes the bytes of a file, upright and without transparency.
-pub(super) fn decode(bytes: &[u8]) -> Result<Picture> {
+pub(super) fn decode(bytes: &[u8], most_pixels: u64) -> Result<Picture> {
     let mut chunks = Chunks { rest: &bytes[SIGNATURE.len()..] };
     let header = chunks.next()?;
     if header.kind != *b"IHDR" {
         return Err(Fault::damaged("it does not begin with its header"));
     }
-    let mut pixels = pixels(header.checked()?)?;
+    let mut pixels = pixels(header.checked()?, most_pixels)?;
     let mut data = Data::new(pixels.raw_len());
     let (mut begun, mut orientation) = (false, 1);
     loop {
@@ -88,15 +87,12 @@ impl<'a> Chunks<'a> {
 }
 
 /// What the header says of the pixels.
-fn pixels(header: &[u8]) -> Result<Pixels> {
+fn pixels(header: &[u8], most_pixels: u64) -> Result<Pixels> {
     let &[w0, w1, w2, w3, h0, h1, h2, h3, depth, colour, compression, filter, interlace] = header else {
         return Err(Fault::damaged(format!("a header of {} bytes", header.len())));
     };
     let [height, width] = [[h0, h1, h2, h3], [w0, w1, w2, w3]].map(u32::from_be_bytes);
-    if let Some(fault) = size_fault([height, width]) {
-        return Err(Fault::Size(fault));
-    }
-    debug_assert!(height <= MAX_SIDE && width <= MAX_SIDE);
+    check_size([height, width], most_pixels)?;
     if compression != 0 || filter != 0 || interlace > 1 {
         return Err(Fault::damaged("unknown compression, filter or interlacing"));
     }

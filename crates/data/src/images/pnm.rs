@@ -1,9 +1,9 @@
 //! Portable grey and pixel maps (Netpbm): PGM and PPM, as text (P2, P3) or bytes (P5, P6).
 
 use super::{
+    check_size,
     fault::{Fault, Result},
     picture::{Picture, Samples},
-    size_fault,
 };
 
 /// Returns true for how such a file begins.
@@ -12,14 +12,12 @@ pub(super) fn is_pnm(bytes: &[u8]) -> bool {
 }
 
 /// Decodes the first picture of a file.
-pub(super) fn decode(bytes: &[u8]) -> Result<Picture> {
+pub(super) fn decode(bytes: &[u8], most_pixels: u64) -> Result<Picture> {
     let kind = bytes[1];
     let channels = if matches!(kind, b'3' | b'6') { 3 } else { 1 };
     let mut text = Text { rest: &bytes[2..] };
     let [width, height] = [text.number()?, text.number()?];
-    if let Some(fault) = size_fault([height, width]) {
-        return Err(Fault::Size(fault));
-    }
+    check_size([height, width], most_pixels)?;
     let white = match text.number()? {
         white @ 1..=65_535 => white,
         white => return Err(Fault::damaged(format!("a largest value of {white}"))),
@@ -34,7 +32,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Picture> {
         }
         return scaled(shape, white, (0..count).map(|_| text.number()));
     }
-    // One space ends the header.
+    // One space, which was seen already, ends the header.
     let data = text.rest.get(1..1 + count * bytes_each).ok_or(Fault::Early)?;
     match bytes_each {
         1 if white == 255 => Ok(Picture::new(shape, Samples::Bytes(data.to_vec()))),
@@ -73,13 +71,13 @@ impl Text<'_> {
         }
         let digits = self.rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
         let number = str::from_utf8(&self.rest[..digits]).unwrap_or_default().parse();
-        let more = self.rest.len() > digits;
         self.advance(digits);
+        let ended = self.rest.first().is_none_or(|byte| byte.is_ascii_whitespace() || *byte == b'#');
         match number {
-            Ok(number) => Ok(number),
-            Err(_) if digits > 0 => Err(Fault::damaged("a number that is too large")),
-            Err(_) if more => Err(Fault::damaged("something else in place of a number")),
-            Err(_) => Err(Fault::Early),
+            Ok(number) if ended => Ok(number),
+            Err(_) if ended && digits > 0 => Err(Fault::damaged("a number that is too large")),
+            Err(_) if self.rest.is_empty() => Err(Fault::Early),
+            _ => Err(Fault::damaged("something else in place of a number")),
         }
     }
 
@@ -90,8 +88,7 @@ impl Text<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::images::Channels;
+    use crate::images::{Channels, decode};
 
     fn rgb(bytes: &[u8]) -> Vec<u8> {
         decode(bytes).unwrap().into_rgb_bytes()
@@ -124,6 +121,7 @@ mod tests {
         assert_eq!(text(b"P5 1 1 0\n "), "damaged picture (a largest value of 0)");
         assert_eq!(text(b"P5 1 1 7\n\x08"), "damaged picture (a value 8 above the largest, 7)");
         assert_eq!(text(b"P5 1 99999999999 7\n"), "damaged picture (a number that is too large)");
+        assert_eq!(text(b"P5 1 1 255x\0"), "damaged picture (something else in place of a number)");
         assert_eq!(text(b"P5 x"), "damaged picture (something else in place of a number)");
     }
 }

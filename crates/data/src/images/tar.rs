@@ -93,6 +93,11 @@ impl<'a> Archive<'a> {
         self.content.finish()
     }
 
+    /// The bytes that the archive may still cost.
+    pub(super) fn left(&self) -> u64 {
+        self.content.left()
+    }
+
     /// Charges bytes that are made of an entry.
     pub(super) fn charge(&mut self, bytes: u64) -> Result<()> {
         self.content.charge(bytes)

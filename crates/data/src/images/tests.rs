@@ -300,7 +300,11 @@ fn what_packs_too_well_is_refused_before_it_fills_the_memory() {
     let files: Vec<(String, &[u8])> = (0..30).map(|index| (format!("cat/{index}.png"), &blank[..])).collect();
     let files: Vec<(&str, &[u8])> = files.iter().map(|(name, bytes)| (name.as_str(), *bytes)).collect();
     assert_eq!(loaded(&archive(&files[..3])).unwrap().len(), 3);
-    assert!(loaded(&archive(&files)).unwrap_err().starts_with("picture: more than "));
+    let error = loaded(&archive(&files)).unwrap_err();
+    assert!(error.ends_with("1000 x 1000 pixels, more than what is left for a file of its length"), "{error}");
+    // One picture whose file packs well too.
+    let error = loaded(&archive(&[("cat/1.png", &png(4000, 3000, [255; 3]))])).unwrap_err();
+    assert!(error.starts_with("picture/cat/1.png: 3000 x 4000 pixels, more than "), "{error}");
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! The frame of a JPEG file: its size and its components (T.81, B.2.2).
 
 use crate::images::{
+    check_size,
     fault::{Fault, Result},
-    size_fault,
 };
 
 /// The coefficients of 8 × 8 samples, row by row.
@@ -40,13 +40,11 @@ pub(super) struct Component {
 }
 
 impl Frame {
-    pub(super) fn new(data: &[u8], progressive: bool) -> Result<Frame> {
+    pub(super) fn new(data: &[u8], progressive: bool, most_pixels: u64) -> Result<Frame> {
         let wrong = || Fault::damaged("a frame that has no such length");
         let (&[precision, h0, h1, w0, w1, count], rest) = data.split_first_chunk().ok_or_else(wrong)?;
         let size = [[h0, h1], [w0, w1]].map(u16::from_be_bytes);
-        if let Some(fault) = size_fault(size.map(u32::from)) {
-            return Err(Fault::Size(fault));
-        }
+        check_size(size.map(u32::from), most_pixels)?;
         if precision != 8 {
             return Err(Fault::Unsupported("JPEG pictures of other than 8 bits"));
         }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::images::{Channels, decode as decode_any};
+use crate::images::{Channels, decode};
 use image::{DynamicImage, GrayImage, ImageFormat, Luma, Rgb, RgbImage};
 use std::io::Cursor;
 
@@ -39,7 +39,7 @@ const PROGRESSIVE: &[u8] = READ_BY_PILLOW[0].0;
 #[test]
 fn every_kind_of_file_is_read_as_pillow_does_to_the_bit() {
     for (at, (file, expected)) in READ_BY_PILLOW.into_iter().enumerate() {
-        let expected = decode_any(expected).unwrap();
+        let expected = decode(expected).unwrap();
         assert_eq!(outcome(file), Ok((expected.size(), expected.into_rgb_bytes())), "file {at}");
     }
 }

@@ -134,7 +134,7 @@ impl Pixels {
 
     /// Gives `set` every sample of the picture with its place.
     fn write(&self, raw: &[u8], channels: usize, mut set: impl FnMut(usize, u16)) -> Result<()> {
-        let mut passes = raw;
+        let (mut passes, table) = (raw, self.table());
         for pass @ [top, left, down, right] in self.passes {
             let size @ [rows, columns] = self.pass_size(pass);
             let (part, rest) = passes.split_at(self.pass_len(size));
@@ -144,7 +144,7 @@ impl Pixels {
             }
             for (y, row) in part.chunks_exact(part.len() / rows).enumerate() {
                 for x in 0..columns {
-                    let pixel = self.pixel(&row[1..], x)?;
+                    let pixel = self.pixel(&row[1..], x, &table)?;
                     let at = ((top + y * down) * self.size[1] + left + x * right) * channels;
                     (0..channels).for_each(|channel| set(at + channel, pixel[channel]));
                 }
@@ -153,31 +153,45 @@ impl Pixels {
         Ok(())
     }
 
+    /// The colours on white paper of pixels that are one sample of 8 bits or fewer.
+    fn table(&self) -> Vec<[u16; 3]> {
+        match self.colour {
+            Colour::Indexed => {
+                let colours = self.palette.iter().map(|colour| colour.map(u16::from));
+                colours
+                    .map(|[red, green, blue, alpha]| [red, green, blue].map(|part| on_white(part, alpha, 255)))
+                    .collect()
+            }
+            Colour::Grey if self.depth <= 8 => {
+                let largest = (1 << self.depth) - 1;
+                // Fewer bits reach from black to white too.
+                let grey =
+                    |value: u16| if self.see_through == Some([value; 3]) { 255 } else { value * (255 / largest) };
+                (0..=largest).map(|value| [grey(value); 3]).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// One pixel on white paper.
-    fn pixel(&self, row: &[u8], x: usize) -> Result<[u16; 3]> {
+    fn pixel(&self, row: &[u8], x: usize, table: &[[u16; 3]]) -> Result<[u16; 3]> {
         let sample = |channel: usize| sample(row, x * self.channels() + channel, self.depth);
         let white = if self.depth == 16 { u16::MAX } else { 255 };
-        let raw = match self.colour {
-            Colour::Grey => [sample(0); 3],
+        let opaque = match self.colour {
+            Colour::Grey if self.depth == 16 => [sample(0); 3],
+            Colour::Grey | Colour::Indexed => {
+                let index = usize::from(sample(0));
+                let beyond = || Fault::damaged(format!("colour {index} of a palette of {}", table.len()));
+                return table.get(index).copied().ok_or_else(beyond);
+            }
             Colour::Rgb => [sample(0), sample(1), sample(2)],
             Colour::GreyAlpha => return Ok([on_white(sample(0), sample(1), white); 3]),
             Colour::Rgba => {
                 let alpha = sample(3);
                 return Ok([0, 1, 2].map(|channel| on_white(sample(channel), alpha, white)));
             }
-            Colour::Indexed => {
-                let index = usize::from(sample(0));
-                let beyond = || Fault::damaged(format!("colour {index} of a palette of {}", self.palette.len()));
-                let [red, green, blue, alpha] = *self.palette.get(index).ok_or_else(beyond)?;
-                return Ok([red, green, blue].map(|colour| on_white(colour.into(), alpha.into(), white)));
-            }
         };
-        Ok(match self.see_through == Some(raw) {
-            true => [white; 3],
-            // Fewer bits reach from black to white too.
-            false if self.depth < 8 => raw.map(|value| value * (255 / ((1 << self.depth) - 1))),
-            false => raw,
-        })
+        Ok(if self.see_through == Some(opaque) { [white; 3] } else { opaque })
     }
 }
 

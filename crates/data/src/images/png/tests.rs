@@ -1,4 +1,5 @@
 use super::*;
+use crate::images::decode;
 use flate2::{Compression, write::ZlibEncoder};
 use std::io::Write;
 
