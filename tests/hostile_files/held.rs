@@ -44,7 +44,12 @@ pub fn in_zip(file: &[u8]) -> usize {
 
 /// Bytes of the pixels that a picture has.
 pub fn in_picture(file: &[u8]) -> usize {
-    if file.starts_with(b"\x89PNG") { in_png(file).unwrap_or(0) } else { in_jpeg(file).unwrap_or(0) }
+    match file {
+        [0x89, ..] => in_png(file).unwrap_or(0),
+        [b'B', b'M', ..] => in_bitmap(file).unwrap_or(0),
+        [0xFF, ..] => in_jpeg(file).unwrap_or(0),
+        _ => 0,
+    }
 }
 
 /// Pixels whose data are there, in the form in which they are decoded: one byte for each channel, two if it has 16 bits, a
@@ -53,7 +58,7 @@ fn in_png(file: &[u8]) -> Option<usize> {
     let (mut at, mut header, mut packed, mut transparent) = (8, None, Vec::new(), 0);
     while let Some(length) = file.get(at..at + 4) {
         let length = u32::from_be_bytes(*length.first_chunk()?) as usize;
-        let kind = file.get(at + 4..at + 8)?;
+        let Some(kind) = file.get(at + 4..at + 8).filter(|kind| *kind != b"IEND") else { break };
         let content = &file[at + 8..file.len().min((at + 8).saturating_add(length))];
         match kind {
             b"IHDR" => header = header.or(content.first_chunk::<13>()),
@@ -86,6 +91,12 @@ fn in_jpeg(file: &[u8]) -> Option<usize> {
         side(5).next_multiple_of(16) * side(7).next_multiple_of(16)
     });
     Some(3 * claimed.max()?.min(file.len() * JPEG_PIXELS_PER_BYTE))
+}
+
+/// Three bytes for each pixel of a bitmap that the bytes of the file can hold.
+fn in_bitmap(file: &[u8]) -> Option<usize> {
+    let bits = usize::from(u16::from_le_bytes(*file.get(28..)?.first_chunk()?));
+    Some(3 * file.len() * 8 / bits.clamp(1, 32))
 }
 
 /// Bytes in a packed archive, and of the pixels of the pictures in it.

@@ -52,5 +52,6 @@ pub const NPY: Reader = Reader {
         })
     },
     held: held::nothing_more,
-    own: 0,
+    // A piece of the data.
+    own: 1 << 20,
 };

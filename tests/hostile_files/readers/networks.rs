@@ -156,7 +156,7 @@ fn network_form(parts: &[Vec<u8>]) -> Vec<u8> {
 }
 
 fn network_seed(description: NetworkDescription, layer: impl ocelli::prelude::Layer) -> Seed {
-    let model = Model::of(layer, description.sample, 0).expect("a published network");
+    let model = Model::of(layer, description.sample.clone(), 0).expect("a published network");
     let written = parts(|path| save_network(&model, &description, path).expect("it is written"));
     let mut header: serde_json::Value = serde_json::from_slice(&written[0]).expect("a header in JSON");
     let fields = header.as_object_mut().expect("a header of fields");

@@ -216,10 +216,10 @@ pub const TORCH_ZIP: Reader = Reader {
     seeds: || [zip_stored, zip_deflated].into_iter().map(|form| Seed::new(form, in_zip(state_dict()))).collect(),
     words: WORDS,
     crafted: &[
-        ("a pickle of zeros, deflated a thousand times", || zip_deflated(&in_zip(vec![0; 1 << 26]))),
-        ("a text of 64 MiB, deflated a thousand times", || zip_deflated(&in_zip(program(&text(&"a".repeat(1 << 26)))))),
-        ("an integer of 64 MiB", || {
-            let integer = [b"\x8b", &(1u32 << 26).to_le_bytes()[..], &vec![0; 1 << 26]].concat();
+        ("a pickle of zeros, deflated a thousand times", || zip_deflated(&in_zip(vec![0; 1 << 24]))),
+        ("a text of 16 MiB, deflated a thousand times", || zip_deflated(&in_zip(program(&text(&"a".repeat(1 << 24)))))),
+        ("an integer of 16 MiB", || {
+            let integer = [b"\x8b", &(1u32 << 26).to_le_bytes()[..], &vec![0; 1 << 24]].concat();
             zip_deflated(&in_zip(program(&integer)))
         }),
         ("four million values, deflated", || zip_deflated(&in_zip([&b"\x80\x02"[..], &vec![b'N'; 4 << 20]].concat()))),
@@ -229,10 +229,10 @@ pub const TORCH_ZIP: Reader = Reader {
         ("four million marks, deflated", || zip_deflated(&in_zip([&b"\x80\x02"[..], &vec![b'('; 4 << 20]].concat()))),
         ("a byte order of zeros", || {
             let mut parts = in_zip(state_dict());
-            parts[3] = vec![b' '; 1 << 26];
+            parts[3] = vec![b' '; 1 << 24];
             zip_deflated(&parts)
         }),
-        ("a storage of zeros", || tensors_on_zeros(1, 1 << 26)),
+        ("a storage of zeros", || tensors_on_zeros(1, 1 << 24)),
         ("a storage of zeros in 200 tensors", || tensors_on_zeros(200, 1 << 24)),
         ("20,000 files", || {
             let mut parts = in_zip(state_dict());
@@ -254,8 +254,7 @@ pub const TORCH_ZIP: Reader = Reader {
     ],
     prepare: weights,
     held: held::in_zip,
-    // The state of the unpacker.
-    own: 48 << 10,
+    own: 0,
 };
 
 pub const TORCH_LEGACY: Reader = Reader {

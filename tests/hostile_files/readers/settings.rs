@@ -2,17 +2,21 @@
 
 use super::{
     Answer, Read, Reader,
-    pictures::{blank, tensor},
+    pictures::{blank, encoded, tensor},
 };
 use crate::{drawn::Seed, held};
+use image::{ImageFormat, Rgb, RgbImage};
 use ocelli::data::images::{Frame, Preprocess, Resize};
 use std::{fs, path::Path};
 
 /// Settings from the file, for three pictures.
 fn prepare(folder: &Path) -> Read {
-    let pictures = [(16_384, 1), (1, 16_384), (20, 30)].map(|(width, height)| {
-        let path = folder.join(format!("{width}.png"));
-        fs::write(&path, blank(width, height, 8, 2)).expect("a temporary file");
+    let stroke = RgbImage::from_fn(20, 30, |x, y| Rgb([if x == 9 && (5..25).contains(&y) { 0 } else { 255 }; 3]));
+    let files = [blank(16_384, 1, 8, 2), blank(1, 16_384, 8, 2), encoded(stroke, ImageFormat::Png)];
+    let mut names = ["row.png", "column.png", "stroke.png"].into_iter();
+    let pictures = files.map(|file| {
+        let path = folder.join(names.next().expect("a name for each picture"));
+        fs::write(&path, file).expect("a temporary file");
         path
     });
     Box::new(move |file: &Path| {
