@@ -9,6 +9,9 @@ use crate::{
 use ocelli::data::{Dataset, Error, Images, cifar10, idx};
 use std::{fs, path::Path};
 
+/// The head of a gzip stream, beside the unpacker and its buffer, which take nearly 64 KiB.
+const GZIP: usize = 4 << 10;
+
 fn header(kind: u8, sizes: &[u32]) -> Vec<u8> {
     let sizes = sizes.iter().flat_map(|size| size.to_be_bytes());
     [0, 0, 8, kind].into_iter().chain(sizes).collect()
@@ -61,7 +64,7 @@ pub const IDX: Reader = Reader {
         })
     },
     held: held::in_gzip,
-    own: 0,
+    own: GZIP,
 };
 
 fn record(label: u8) -> Vec<u8> {
@@ -82,7 +85,7 @@ pub const CIFAR10: Reader = Reader {
     ],
     prepare: |_| Box::new(|file: &Path| samples(cifar10::read(&[file]))),
     held: held::in_gzip,
-    own: 0,
+    own: GZIP,
 };
 
 /// The bytes of all samples of a dataset, each written out once.
