@@ -1,0 +1,86 @@
+//! Every reader of files, with valid files to begin with and crafted ones.
+
+mod archives;
+mod arrays;
+mod networks;
+mod pickles;
+mod pictures;
+mod settings;
+mod tables;
+mod training;
+
+pub use archives::ARCHIVE;
+pub use arrays::NPY;
+pub use networks::{NETWORK, SAFETENSORS};
+pub use pickles::{TORCH_LEGACY, TORCH_ZIP};
+pub use pictures::{JPEG, OTHER_PICTURES, PNG};
+pub use settings::PREPROCESS;
+pub use tables::{CIFAR10, IDX};
+pub use training::{CHECKPOINT, CONTAINER, RUN_LOG};
+use training::{CHECKPOINT_UNMENDED, CONTAINER_UNMENDED, RUN_LOG_UNMENDED};
+
+use crate::drawn::Seed;
+use std::{fmt::Display, path::Path};
+
+/// Bytes of the result, or what the reader said.
+pub type Answer = Result<usize, String>;
+/// Reads the file at a path.
+pub type Read = Box<dyn Fn(&Path) -> Answer>;
+/// A name and how the file is made.
+pub type Crafted = (&'static str, fn() -> Vec<u8>);
+
+/// A reader of files and what it is tried with.
+pub struct Reader {
+    pub name: &'static str,
+    /// Valid files.
+    pub seeds: fn() -> Vec<Seed>,
+    /// What means something in this format.
+    pub words: &'static [&'static [u8]],
+    /// Files made to be as expensive or as strange as possible.
+    pub crafted: &'static [Crafted],
+    /// Makes what the reader needs beside the file, in an empty folder of its own.
+    pub prepare: fn(&Path) -> Read,
+    /// How much data a file has, beside what the reader returns.
+    pub held: fn(&[u8]) -> usize,
+    /// Bytes that it takes in any case, beyond those that every reader may take.
+    pub own: usize,
+}
+
+pub const READERS: [&Reader; 15] = [
+    &IDX,
+    &CIFAR10,
+    &PNG,
+    &JPEG,
+    &OTHER_PICTURES,
+    &ARCHIVE,
+    &PREPROCESS,
+    &SAFETENSORS,
+    &NETWORK,
+    &TORCH_ZIP,
+    &TORCH_LEGACY,
+    &NPY,
+    &CONTAINER,
+    &CHECKPOINT,
+    &RUN_LOG,
+];
+
+/// Readers with files for which they still take more memory than is right: some fifty times the length of the file, for
+/// elements that take one byte in it and dozens in memory.
+pub const UNMENDED: [&Reader; 3] = [&CONTAINER_UNMENDED, &CHECKPOINT_UNMENDED, &RUN_LOG_UNMENDED];
+
+/// The reader called `name`.
+pub fn named(name: &str) -> &'static Reader {
+    READERS.into_iter().chain(UNMENDED).find(|reader| reader.name == name).expect("a reader has this name")
+}
+
+/// The answer of something that returns a result of `bytes` bytes.
+fn answer<T>(result: Result<T, impl Display>, bytes: impl FnOnce(T) -> usize) -> Answer {
+    result.map(bytes).map_err(|error| error.to_string())
+}
+
+/// The answer of several ways to read one file: the largest result, or the last refusal.
+fn all<const N: usize>(answers: [Answer; N]) -> Answer {
+    let largest = answers.iter().flatten().max().copied();
+    let mut refusals = answers.into_iter().filter_map(Result::err);
+    largest.map_or_else(|| Err(refusals.next_back().unwrap_or_default()), Ok)
+}
