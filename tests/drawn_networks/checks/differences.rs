@@ -1,0 +1,165 @@
+//! Gradients are the slopes of the loss.
+//!
+//! Along a random direction the loss is computed a step ahead and a step back. If the step is short, both one-sided
+//! differences are the slope, up to curvature on opposite sides of it and up to rounding: the gradient's product with the
+//! step must lie between them. Steps within which the two differ (a kink of a ReLU, strong curvature) or that rounding
+//! drowns say nothing. Nothing is loosened for them: another length of the step has to decide, or the case is undecided,
+//! and at most a small part of all may be.
+
+use super::{gradients::WRT, unless_refused};
+use crate::{
+    case::Case,
+    noise::{Results, changed},
+};
+use ocelli::{
+    prelude::*,
+    tensor::{Key, Stream, Value},
+};
+
+/// Lengths of steps, as parts of the typical size of the numbers that are changed: 2⁻², 2⁻⁴, …
+const STEPS: usize = 8;
+/// One-sided differences that are farther apart, as a part of the larger, see a kink or a curve.
+const SMOOTH: f64 = 0.04;
+/// Rounding up to this part of a difference does not drown it.
+const AUDIBLE: f64 = 0.01;
+/// How far outside of the one-sided differences a slope may lie, as a part of the larger.
+const TOLERANCE: f64 = 0.02;
+/// Values whose gradients are looked at in one network.
+const VALUES: usize = 4;
+/// Directions that are tried when the first one contradicts: one may cross two kinks that look like a slope.
+const DIRECTIONS: usize = 5;
+
+#[derive(Clone, Debug, PartialEq)]
+enum Verdict {
+    Agrees,
+    Undecided,
+    Contradicts(String),
+}
+
+pub fn check(case: &Case) -> Result<bool, String> {
+    let Some(objective) = unless_refused(case.objective(&case.strict, WRT))? else { return Ok(false) };
+    let mut slopes = match Slopes::new(case, objective)? {
+        Some(slopes) => slopes,
+        None => return Ok(false),
+    };
+    let mut names: Vec<String> = slopes.gradients.iter().map(|(name, _)| name.clone()).collect();
+    slopes.stream.shuffle(&mut names);
+    let mut decided = false;
+    for name in names.iter().take(VALUES) {
+        let first = slopes.verdict(name);
+        decided |= first != Verdict::Undecided;
+        if let Verdict::Contradicts(_) = first {
+            let verdicts: Vec<Verdict> = (0..DIRECTIONS).map(|_| slopes.verdict(name)).collect();
+            let contradicting = verdicts.iter().filter_map(|verdict| match verdict {
+                Verdict::Contradicts(why) => Some(why),
+                _ => None,
+            });
+            let agreeing = verdicts.iter().filter(|verdict| **verdict == Verdict::Agrees).count();
+            let why: Vec<&String> = contradicting.collect();
+            if why.len() > agreeing {
+                return Err(format!("the gradient of {name} is not the slope of the loss: {}", why[0]));
+            }
+        }
+    }
+    Ok(decided)
+}
+
+struct Slopes<'a> {
+    case: &'a Case,
+    objective: Objective,
+    loss: f64,
+    /// What rounding changes in the loss.
+    noise: f64,
+    gradients: Results,
+    stream: Stream,
+}
+
+impl<'a> Slopes<'a> {
+    fn new(case: &'a Case, mut objective: Objective) -> Result<Option<Slopes<'a>>, String> {
+        let Some(step) = unless_refused(objective.evaluate(&case.strict, &case.batch))? else { return Ok(None) };
+        let loss = f64::from(step.loss());
+        let gradients = step.gradients().map(|(name, gradient)| (name.to_string(), gradient.to_vec()));
+        let gradients = gradients.filter(|(_, gradient)| !gradient.is_empty()).collect();
+        let mut scratch = case.strict.clone();
+        let mut noise = f64::from(f32::EPSILON) * loss.abs();
+        for draw in 0..4 {
+            let batch = changed(&mut scratch, &case.strict, &case.batch, f32::EPSILON, draw);
+            if let Ok(step) = objective.evaluate(&scratch, &batch) {
+                noise = noise.max((f64::from(step.loss()) - loss).abs());
+            }
+        }
+        let stream = Key::new(case.network.number).with("directions").stream();
+        Ok(Some(Slopes { case, objective, loss, noise, gradients, stream }))
+    }
+
+    /// What steps of several lengths along one random direction say of the gradient of `name`.
+    fn verdict(&mut self, name: &str) -> Verdict {
+        let Some(value) = self.value(name) else { return Verdict::Undecided };
+        let gradient = match self.gradients.iter().find(|(known, _)| known == name) {
+            Some((_, gradient)) => gradient.clone(),
+            None => return Verdict::Undecided,
+        };
+        let mean_square = value.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>() / value.len() as f64;
+        let typical = mean_square.sqrt().max(0.05) as f32;
+        let signs: Vec<f32> = value.iter().map(|_| if self.stream.below(2) == 0 { 1.0 } else { -1.0 }).collect();
+        let mut worst = Verdict::Undecided;
+        for exponent in 1..=STEPS {
+            let step = typical * 0.25f32.powi(exponent as i32);
+            let moved = |length: f32| -> Vec<f32> { value.iter().zip(&signs).map(|(x, s)| x + length * s).collect() };
+            let product = |there: &[f32], back: &[f32]| -> f64 {
+                let pairs = gradient.iter().zip(there).zip(back);
+                pairs.map(|((g, a), b)| f64::from(*g) * (f64::from(*a) - f64::from(*b))).sum()
+            };
+            let (there, back) = (moved(step), moved(-step));
+            let (Some(ahead), Some(behind)) = (self.loss_at(name, &there), self.loss_at(name, &back)) else { continue };
+            // Halves of a product over the whole way: rounding may have made the two steps unequal.
+            let expected = [product(&there, &value), product(&value, &back)];
+            let sides = [ahead - self.loss, self.loss - behind];
+            match self.judge(sides, expected, &gradient, step) {
+                Verdict::Agrees => return Verdict::Agrees,
+                Verdict::Undecided => (),
+                contradicts => worst = contradicts,
+            }
+        }
+        worst
+    }
+
+    fn judge(&self, sides: [f64; 2], expected: [f64; 2], gradient: &[f32], step: f32) -> Verdict {
+        let norm = gradient.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>().sqrt() * f64::from(step);
+        let larger = sides.iter().chain(&expected).fold(norm, |larger, side| larger.max(side.abs()));
+        let noise = 2.0 * self.noise;
+        if noise > AUDIBLE * larger || (sides[0] - sides[1]).abs() > SMOOTH * larger {
+            return Verdict::Undecided;
+        }
+        let slope = 0.5 * (expected[0] + expected[1]);
+        let (low, high) = (sides[0].min(sides[1]), sides[0].max(sides[1]));
+        let allowed = TOLERANCE * larger + noise;
+        if (low - allowed..=high + allowed).contains(&slope) {
+            return Verdict::Agrees;
+        }
+        Verdict::Contradicts(format!(
+            "a step of {step:.1e} changes it by {:.4e} ahead and {:.4e} back, the gradient says {slope:.4e}",
+            sides[0], sides[1]
+        ))
+    }
+
+    fn value(&self, name: &str) -> Option<Vec<f32>> {
+        let parameter = self.case.strict.parameters().value(name).map(|value| value.data().to_vec());
+        parameter.or_else(|| self.case.batch.tensor(name).ok().map(|value| value.data().to_vec()))
+    }
+
+    /// The loss with other numbers in the parameter or input called `name`.
+    fn loss_at(&mut self, name: &str, numbers: &[f32]) -> Option<f64> {
+        let mut batch = self.case.batch.clone();
+        let mut model = None;
+        if let Some(Value::F32(tensor)) = self.case.batch.get(name) {
+            batch.set(name, Tensor::from_vec(tensor.shape().to_vec(), numbers.to_vec()).ok()?);
+        } else {
+            let mut copy = self.case.strict.clone();
+            copy.parameters_mut().value_mut(name)?.data_mut().copy_from_slice(numbers);
+            model = Some(copy);
+        }
+        let model = model.as_ref().unwrap_or(&self.case.strict);
+        self.objective.evaluate(model, &batch).ok().map(|step| f64::from(step.loss()))
+    }
+}
