@@ -10,8 +10,8 @@ use ocelli::{
     tensor::{Key, Stream},
 };
 
-/// Elements of parameters up to which a network is run.
-const MOST_PARAMETERS: f64 = (1 << 18) as f64;
+/// Elements of parameters, and of inputs, up to which a network is run.
+const MOST_ELEMENTS: f64 = (1 << 18) as f64;
 /// Multiply-accumulates of a batch up to which a network is run.
 const MOST_WORK: f64 = 2e7;
 /// Bytes of a plan up to which a network is run: larger arenas are mapped, and no allocator counts them.
@@ -54,7 +54,8 @@ pub fn make(network: Network) -> Result<Made, String> {
         let sizes = graph.parameters.values().map(|spec| graph.values[spec.value].shape.at(1));
         sizes.map(|sizes| sizes.iter().map(|&size| size as f64).product::<f64>()).sum()
     };
-    if elements(&described) > MOST_PARAMETERS {
+    let input = network.sample.iter().map(|&size| size as f64).product::<f64>() * network.batch as f64;
+    if elements(&described).max(input) > MOST_ELEMENTS {
         return Ok(Made::TooLarge);
     }
     let zeroed = Model::zeroed(network.layer(Convolutions::AsDescribed), &network.sample).map_err(described_once)?;

@@ -52,7 +52,8 @@ fn drawn_networks_keep_what_is_promised() {
             Err(why) => {
                 println!("network {number}: {why}");
                 let (network, why) = smaller::smallest(network, &why);
-                panic!("the smallest such network: {network:?}: {why}");
+                println!("the smallest network like it: {why}\n{network:?}");
+                panic!("network {number} broke a promise");
             }
         }
         return;

@@ -60,7 +60,7 @@ impl Report {
         let count = |what: &str| self.counts.get(what).copied().unwrap_or(0);
         let built = count("checked");
         assert!(2 * built > self.networks, "too few networks could be built: {self}");
-        for (check, part) in [("forward", 0.9), ("gradients", 0.8), ("differences", 0.7), ("threads", 0.9), ("memory", 0.9), ("alone", 0.3)] {
+        for (check, part) in [("forward", 0.9), ("gradients", 0.8), ("differences", 0.7), ("threads", 0.9), ("memory", 0.6), ("alone", 0.3)] {
             assert!(count(check) as f64 >= part * built as f64, "the check {check} saw too few networks: {self}");
         }
     }

@@ -3,8 +3,9 @@
 //! Along a random direction the loss is computed a step ahead and a step back. If the step is short, both one-sided
 //! differences are the slope, up to curvature on opposite sides of it and up to rounding: the gradient's product with the
 //! step must lie between them. Steps within which the two differ (a kink of a ReLU, strong curvature) or that rounding
-//! drowns say nothing. Nothing is loosened for them: another length of the step has to decide, or the case is undecided,
-//! and at most a small part of all may be.
+//! drowns say nothing, and what one length of the step says against a gradient the next one has to confirm: a function that
+//! bends the same way on both sides has equal differences that are not its slope, but other ones on half the way. Nothing
+//! is loosened for such cases: they are undecided, and at most a small part of all may be.
 
 use super::{gradients::WRT, unless_refused};
 use crate::{
@@ -16,14 +17,16 @@ use ocelli::{
     tensor::{Key, Stream, Value},
 };
 
-/// Lengths of steps, as parts of the typical size of the numbers that are changed: 2⁻², 2⁻⁴, …
-const STEPS: usize = 8;
+/// Lengths of steps, as parts of the typical size of the numbers that are changed: ¼, ⅛, …
+const STEPS: usize = 14;
 /// One-sided differences that are farther apart, as a part of the larger, see a kink or a curve.
 const SMOOTH: f64 = 0.04;
 /// Rounding up to this part of a difference does not drown it.
 const AUDIBLE: f64 = 0.01;
 /// How far outside of the one-sided differences a slope may lie, as a part of the larger.
 const TOLERANCE: f64 = 0.02;
+/// Differences along a step and along half of it see the same slope if they are no farther apart than this part of it.
+const SAME: f64 = 0.01;
 /// Values whose gradients are looked at in one network.
 const VALUES: usize = 4;
 /// Directions that are tried when the first one contradicts: one may cross two kinks that look like a slope.
@@ -34,6 +37,14 @@ enum Verdict {
     Agrees,
     Undecided,
     Contradicts(String),
+}
+
+/// What one length of the step says.
+enum Evidence {
+    For,
+    None,
+    /// With the slope that was measured.
+    Against(f64, String),
 }
 
 pub fn check(case: &Case) -> Result<bool, String> {
@@ -102,45 +113,46 @@ impl<'a> Slopes<'a> {
         let mean_square = value.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>() / value.len() as f64;
         let typical = mean_square.sqrt().max(0.05) as f32;
         let signs: Vec<f32> = value.iter().map(|_| if self.stream.below(2) == 0 { 1.0 } else { -1.0 }).collect();
-        let mut worst = Verdict::Undecided;
-        for exponent in 1..=STEPS {
-            let step = typical * 0.25f32.powi(exponent as i32);
+        let mut before = None;
+        for exponent in 2..2 + STEPS {
+            let step = typical * 0.5f32.powi(exponent as i32);
             let moved = |length: f32| -> Vec<f32> { value.iter().zip(&signs).map(|(x, s)| x + length * s).collect() };
-            let product = |there: &[f32], back: &[f32]| -> f64 {
-                let pairs = gradient.iter().zip(there).zip(back);
-                pairs.map(|((g, a), b)| f64::from(*g) * (f64::from(*a) - f64::from(*b))).sum()
-            };
             let (there, back) = (moved(step), moved(-step));
             let (Some(ahead), Some(behind)) = (self.loss_at(name, &there), self.loss_at(name, &back)) else { continue };
-            // Halves of a product over the whole way: rounding may have made the two steps unequal.
-            let expected = [product(&there, &value), product(&value, &back)];
-            let sides = [ahead - self.loss, self.loss - behind];
-            match self.judge(sides, expected, &gradient, step) {
-                Verdict::Agrees => return Verdict::Agrees,
-                Verdict::Undecided => (),
-                contradicts => worst = contradicts,
+            // The way as it was gone: rounding may have made it shorter or longer than the step.
+            let pairs = gradient.iter().zip(&there).zip(&back);
+            let expected: f64 = pairs.map(|((g, a), b)| f64::from(*g) * (f64::from(*a) - f64::from(*b))).sum();
+            match self.judge([ahead - self.loss, self.loss - behind], 0.5 * expected, &gradient, step) {
+                Evidence::For => return Verdict::Agrees,
+                Evidence::None => before = None,
+                Evidence::Against(slope, why) => {
+                    if before.is_some_and(|before: f64| (slope - before).abs() <= SAME * slope.abs()) {
+                        return Verdict::Contradicts(why);
+                    }
+                    before = Some(slope);
+                }
             }
         }
-        worst
+        Verdict::Undecided
     }
 
-    fn judge(&self, sides: [f64; 2], expected: [f64; 2], gradient: &[f32], step: f32) -> Verdict {
+    fn judge(&self, sides: [f64; 2], expected: f64, gradient: &[f32], step: f32) -> Evidence {
         let norm = gradient.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>().sqrt() * f64::from(step);
-        let larger = sides.iter().chain(&expected).fold(norm, |larger, side| larger.max(side.abs()));
+        let larger = norm.max(sides[0].abs()).max(sides[1].abs()).max(expected.abs());
         let noise = 2.0 * self.noise;
         if noise > AUDIBLE * larger || (sides[0] - sides[1]).abs() > SMOOTH * larger {
-            return Verdict::Undecided;
+            return Evidence::None;
         }
-        let slope = 0.5 * (expected[0] + expected[1]);
         let (low, high) = (sides[0].min(sides[1]), sides[0].max(sides[1]));
         let allowed = TOLERANCE * larger + noise;
-        if (low - allowed..=high + allowed).contains(&slope) {
-            return Verdict::Agrees;
+        if (low - allowed..=high + allowed).contains(&expected) {
+            return Evidence::For;
         }
-        Verdict::Contradicts(format!(
-            "a step of {step:.1e} changes it by {:.4e} ahead and {:.4e} back, the gradient says {slope:.4e}",
-            sides[0], sides[1]
-        ))
+        let [ahead, back] = sides;
+        let why = format!(
+            "a step of {step:.1e} changes it by {ahead:.4e} ahead and {back:.4e} back, the gradient says {expected:.4e}"
+        );
+        Evidence::Against(0.5 * (ahead + back) / f64::from(step), why)
     }
 
     fn value(&self, name: &str) -> Option<Vec<f32>> {
