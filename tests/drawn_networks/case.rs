@@ -1,9 +1,6 @@
 //! A network that was built, with its parameters and a batch.
 
-use crate::{
-    build::Convolutions,
-    description::Network,
-};
+use crate::{build::Convolutions, description::Network};
 use ocelli::{
     graph::{Error, Graph, Source},
     prelude::*,

@@ -22,22 +22,57 @@ pub enum Part {
     Transposed(Transposed),
     Pool(Pool),
     AdaptivePool([usize; 2]),
-    Pad { edge: Edge, left: usize, right: usize, top: usize, bottom: usize },
-    Normalisation { kind: Normalisation, affine: bool },
+    Pad {
+        edge: Edge,
+        left: usize,
+        right: usize,
+        top: usize,
+        bottom: usize,
+    },
+    Normalisation {
+        kind: Normalisation,
+        affine: bool,
+    },
     SubSampling(usize),
     Function(Function),
     Dropout(f32),
-    Dense { features: usize, bias: bool },
+    Dense {
+        features: usize,
+        bias: bool,
+    },
     RadialBasis(usize),
     MatrixProduct(usize),
-    Arithmetic { operator: Operator, side: Side, other: Other },
-    Concatenation { axis: usize, side: Side, other: Vec<Part> },
-    Slice { axis: usize, start: usize, len: usize },
-    BatchPart { part: usize, parts: usize },
-    Reduction { axes: Vec<usize>, kind: Reduction, reduced: Reduced },
+    Arithmetic {
+        operator: Operator,
+        side: Side,
+        other: Other,
+    },
+    Concatenation {
+        axis: usize,
+        side: Side,
+        other: Vec<Part>,
+    },
+    Slice {
+        axis: usize,
+        start: usize,
+        len: usize,
+    },
+    BatchPart {
+        part: usize,
+        parts: usize,
+    },
+    Reduction {
+        axes: Vec<usize>,
+        kind: Reduction,
+        reduced: Reduced,
+    },
     Flatten,
     Reshape(Vec<usize>),
-    Residual { body: Vec<Part>, shortcut: Shortcut, stride: usize },
+    Residual {
+        body: Vec<Part>,
+        shortcut: Shortcut,
+        stride: usize,
+    },
     /// The same parameters applied twice, one after the other.
     Twice(Vec<Part>),
     Recomputed(Vec<Part>),
@@ -140,6 +175,8 @@ pub enum Function {
     LogSoftmax,
     /// The user's own: `x + x² / 4`.
     Own,
+    /// The same with a derivative that is a tenth too large. It is never drawn.
+    Mistaken,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -198,7 +235,10 @@ pub enum Loss {
     SquaredError,
     Huber,
     Logistic,
-    CrossEntropy { smoothing: f32, weighted: bool },
+    CrossEntropy {
+        smoothing: f32,
+        weighted: bool,
+    },
     MaximumAPosteriori,
 }
 

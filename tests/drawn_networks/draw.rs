@@ -110,7 +110,11 @@ impl Drawing {
     /// The sizes for one sample.
     fn sizes(&self) -> Option<Vec<usize>> {
         let shape = self.shape()?;
-        shape.dims().iter().all(|dim| dim.fixed().is_some() || *dim == Dim::Batch(1) || *dim == Dim::Batch(2)).then(|| shape.at(1))
+        shape
+            .dims()
+            .iter()
+            .all(|dim| dim.fixed().is_some() || *dim == Dim::Batch(1) || *dim == Dim::Batch(2))
+            .then(|| shape.at(1))
     }
 
     /// Draws parts in place, and takes them off again: the inside of another part.
@@ -248,7 +252,9 @@ impl Drawing {
         };
         let padded = |sides: usize| match padding {
             Padding::Valid | Padding::Same => 0,
-            Padding::Explicit { top, bottom, left, right } => [top.saturating_add(bottom), left.saturating_add(right)][sides],
+            Padding::Explicit { top, bottom, left, right } => {
+                [top.saturating_add(bottom), left.saturating_add(right)][sides]
+            }
         };
         let mut dilation = [1, 1];
         let kernel = [0, 1].map(|axis| {
@@ -270,7 +276,8 @@ impl Drawing {
             let stride = self.one_of(&[1, 1, 1, 2, 2, 3, 4]);
             self.size(stride)
         });
-        let names = [None, None, None, None, None, Some("implicit"), Some("im2col"), Some("winograd2"), Some("depthwise")];
+        let names =
+            [None, None, None, None, None, Some("implicit"), Some("im2col"), Some("winograd2"), Some("depthwise")];
         Part::Convolution(Convolution {
             channels: self.size(outputs),
             kernel,
@@ -496,8 +503,7 @@ impl Drawing {
 
     fn loss(&mut self) -> Loss {
         let smoothing = self.one_of(&[0.0, 0.1]);
-        let mut losses =
-            vec![Loss::MeanSquare, Loss::Weighted, Loss::SquaredError, Loss::Huber, Loss::Logistic];
+        let mut losses = vec![Loss::MeanSquare, Loss::Weighted, Loss::SquaredError, Loss::Huber, Loss::Logistic];
         let shape = self.shape().unwrap_or_default();
         if shape.dims().first() == Some(&Dim::Batch(1)) && shape.rank() == 2 {
             let weighted = self.chance(2);

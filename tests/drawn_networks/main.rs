@@ -23,6 +23,7 @@ mod smaller;
 mod verdict;
 mod workers;
 
+use description::{Function, Loss, Network, Normalisation, Part};
 use peak_alloc::PeakAlloc;
 use std::env;
 
@@ -36,6 +37,23 @@ const NETWORKS: u64 = 300;
 #[should_panic(expected = "overflow")]
 fn overflow_is_checked_in_this_build() {
     let _ = std::hint::black_box(u8::MAX) + std::hint::black_box(1);
+}
+
+/// The derivative of one function in the middle of a network is a tenth too large.
+#[test]
+fn a_wrong_gradient_is_found() {
+    for number in 0..8 {
+        let parts = vec![
+            Part::Dense { features: 5, bias: true },
+            Part::Function([Function::Tanh, Function::Relu][number as usize % 2]),
+            Part::Function(Function::Mistaken),
+            Part::Normalisation { kind: Normalisation::Layer, affine: true },
+            Part::Dense { features: 3, bias: true },
+        ];
+        let network = Network { number, sample: vec![4], batch: 3, parts, loss: Loss::SquaredError };
+        let why = verdict::of(network).expect_err("a tenth too much is too much");
+        assert!(why.contains("is not the slope of the loss"), "{why}");
+    }
 }
 
 #[test]

@@ -83,7 +83,11 @@ impl<'a> Reference<'a> {
         for (name, other) in others {
             let Some(at) = self.results.iter().position(|(known, _)| known == name) else { continue };
             if self.results[at].1.len() != other.len() {
-                return Err(format!("{who}: {name} has {} elements instead of {}", other.len(), self.results[at].1.len()));
+                return Err(format!(
+                    "{who}: {name} has {} elements instead of {}",
+                    other.len(),
+                    self.results[at].1.len()
+                ));
             }
             let apart = distance(other, &self.results[at].1);
             for draws in DRAWS {

@@ -8,8 +8,8 @@ use crate::{
 use std::{
     any::Any,
     fmt,
-    panic::{AssertUnwindSafe, catch_unwind, set_hook},
-    sync::Mutex,
+    panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook},
+    sync::{Mutex, PoisonError},
 };
 
 /// What became of a network that nothing is wrong with.
@@ -39,10 +39,17 @@ static PLACE: Mutex<String> = Mutex::new(String::new());
 /// # Errors
 /// The promise that is broken, and how.
 pub fn of(network: Network) -> Result<Verdict, String> {
+    let before = take_hook();
     set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        *PLACE.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = place;
+        *PLACE.lock().unwrap_or_else(PoisonError::into_inner) = place;
     }));
+    let verdict = checked(network);
+    set_hook(before);
+    verdict
+}
+
+fn checked(network: Network) -> Result<Verdict, String> {
     let case = match unless_panic(|| make(network)).map_err(|why| format!("build: {why}"))? {
         Made::Refused => return Ok(Verdict::Refused),
         Made::TooLarge => return Ok(Verdict::TooLarge),
@@ -59,7 +66,7 @@ pub fn of(network: Network) -> Result<Verdict, String> {
 
 fn unless_panic<T>(f: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|payload| {
-        let place = PLACE.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        let place = PLACE.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Err(format!("panicked at {place}: {}", message(&*payload)))
     })
 }

@@ -13,6 +13,8 @@ use std::{
     time::Duration,
 };
 
+/// What a worker is asked to run.
+const TEST: &str = "drawn_networks_keep_what_is_promised";
 /// Tells a process of this test which networks it is to check: `first..end`.
 const RANGE: &str = "OCELLI_DRAWN_RANGE";
 /// Networks for one process.
@@ -60,7 +62,14 @@ impl Report {
         let count = |what: &str| self.counts.get(what).copied().unwrap_or(0);
         let built = count("checked");
         assert!(2 * built > self.networks, "too few networks could be built: {self}");
-        for (check, part) in [("forward", 0.9), ("gradients", 0.8), ("differences", 0.7), ("threads", 0.9), ("memory", 0.6), ("alone", 0.3)] {
+        for (check, part) in [
+            ("forward", 0.9),
+            ("gradients", 0.8),
+            ("differences", 0.7),
+            ("threads", 0.9),
+            ("memory", 0.6),
+            ("alone", 0.3),
+        ] {
             assert!(count(check) as f64 >= part * built as f64, "the check {check} saw too few networks: {self}");
         }
     }
@@ -99,7 +108,7 @@ pub fn check_all(count: u64) -> Report {
 fn watch(set: &str, mut first: u64, end: u64, report: &Mutex<Report>) {
     while first < end {
         let mut worker = Command::new(env::current_exe().expect("this test is a file"))
-            .args(["--exact", "drawn_networks_keep_what_is_promised", "--nocapture", "--test-threads=1"])
+            .args(["--exact", TEST, "--nocapture", "--test-threads=1"])
             .env("OCELLI_ISA", set)
             .env(RANGE, format!("{first}..{end}"))
             .stdout(Stdio::piped())

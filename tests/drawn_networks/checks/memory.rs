@@ -83,5 +83,9 @@ fn expect_nothing(who: &str, mut run: impl FnMut() -> bool) -> Result<(), String
     if !all_ran {
         return Err(format!("{who}: what ran once is refused the second time"));
     }
-    if peak > before { Err(format!("{who}: {} bytes were allocated after the first run", peak - before)) } else { Ok(()) }
+    if peak > before {
+        Err(format!("{who}: {} bytes were allocated after the first run", peak - before))
+    } else {
+        Ok(())
+    }
 }

@@ -34,11 +34,7 @@ fn values(model: &Model, batch: &Batch, names: &[&str]) -> Result<Option<Results
 }
 
 /// Loss and gradients of an objective; `None` if the library refuses in a sentence.
-fn loss_and_gradients(
-    objective: &mut Objective,
-    model: &Model,
-    batch: &Batch,
-) -> Result<Option<Results>, String> {
+fn loss_and_gradients(objective: &mut Objective, model: &Model, batch: &Batch) -> Result<Option<Results>, String> {
     let step = objective.evaluate(model, batch).map(|step| {
         let gradients = step.gradients().map(|(name, gradient)| (name.to_string(), gradient.to_vec()));
         std::iter::once(("loss".to_string(), vec![step.loss()])).chain(gradients).collect()
@@ -64,5 +60,9 @@ fn expect_equal(who: &str, expected: &Results, got: &Results) -> Result<(), Stri
             return Err(format!("{who}: {name} has {} elements instead of {}", got.len(), expected.len()));
         }
     }
-    if expected.len() == got.len() { Ok(()) } else { Err(format!("{who}: {} results instead of {}", got.len(), expected.len())) }
+    if expected.len() == got.len() {
+        Ok(())
+    } else {
+        Err(format!("{who}: {} results instead of {}", got.len(), expected.len()))
+    }
 }
