@@ -31,7 +31,7 @@ pub struct Parts<'a>(pub &'a [Part], pub Convolutions);
 impl Layer for Parts<'_> {
     fn forward(&self, x: &Node) -> Node {
         let parts = self.0.iter().enumerate();
-        parts.fold(x.clone(), |x, (i, part)| x.apply(i, func(|x| apply(part, self.1, x))))
+        parts.fold(x.clone(), |x, (i, part)| x.apply(i, func(|x: &Node| apply(part, self.1, x))))
     }
 }
 

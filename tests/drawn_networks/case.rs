@@ -55,7 +55,10 @@ pub fn make(network: Network) -> Result<Made, String> {
     if elements(&described).max(input) > MOST_ELEMENTS {
         return Ok(Made::TooLarge);
     }
-    let zeroed = Model::zeroed(network.layer(Convolutions::AsDescribed), &network.sample).map_err(described_once)?;
+    let zeroed = match Model::zeroed(network.layer(Convolutions::AsDescribed), &network.sample) {
+        Ok(model) => model,
+        Err(error) => return expect_sentence(&error).map(|()| Made::TooLarge),
+    };
     let summary = zeroed.summary();
     // A network that is larger than any memory has a table too, or a sentence.
     let fits = match zeroed.summary_for(network.batch) {
