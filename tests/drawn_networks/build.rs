@@ -101,7 +101,7 @@ fn apply(part: &Part, convolutions: Convolutions, x: &Node) -> Node {
             Node::concat(&both, Axis::Index(*axis))
         }
         Part::Slice { axis, start, len } => x.slice(Axis::Index(*axis), *start..start.saturating_add(*len)),
-        Part::BatchPart { part, parts } => x.split_batch(*part, *parts),
+        Part::SplitBatch { part, parts } => x.split_batch(*part, *parts),
         Part::Reduction { axes, kind, reduced } => reduction(axes, *kind, *reduced, x),
         Part::Flatten => x.flatten(),
         Part::Reshape(sample) => x.reshape(sample),
@@ -134,7 +134,8 @@ fn convolved(c: &Convolution, convolutions: Convolutions, x: &Node) -> Node {
     let layer = Conv2d::new(c.channels, c.kernel).stride(c.stride).dilation(c.dilation).groups(c.groups);
     let mut layer = layer.padding(padding(c.padding)).mode(mode).bias(c.bias);
     if let Some(skip) = c.skip {
-        let seen = |output: usize| (0..x.shape().channels()).filter(move |input| (input + output) % skip != 0);
+        let seen =
+            |output: usize| (0..x.shape().channels()).filter(move |input| !(input + output).is_multiple_of(skip));
         let maps: Vec<Vec<usize>> = (0..c.channels).map(|output| seen(output).collect()).collect();
         let maps: Vec<&[usize]> = maps.iter().map(Vec::as_slice).collect();
         match ConnectionTable::new(x.shape().channels(), &maps) {

@@ -57,7 +57,7 @@ pub enum Part {
         start: usize,
         len: usize,
     },
-    BatchPart {
+    SplitBatch {
         part: usize,
         parts: usize,
     },
@@ -260,7 +260,7 @@ impl Network {
     pub fn mixes_samples(&self) -> bool {
         self.any(|part| match part {
             Part::Concatenation { axis, .. } | Part::Slice { axis, .. } => *axis == 0,
-            Part::BatchPart { .. } => true,
+            Part::SplitBatch { .. } => true,
             Part::Reduction { axes, .. } => axes.contains(&0),
             _ => false,
         })

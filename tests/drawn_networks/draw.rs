@@ -270,7 +270,7 @@ impl Drawing {
         let groups = if self.chance(2) { 1 } else { self.divisor(channels) };
         let skip = (groups == 1 && self.chance(12)).then(|| self.between(2, 3));
         let each = self.one_of(&[1, 1, 2, 3, 4, 5, 8, 16, 17]);
-        let outputs = each * groups.min(64).max(1);
+        let outputs = each * groups.clamp(1, 64);
         let outputs = if outputs > 48 { groups } else { outputs };
         let stride = [0, 1].map(|_| {
             let stride = self.one_of(&[1, 1, 1, 2, 2, 3, 4]);
@@ -350,7 +350,7 @@ impl Drawing {
         if let Some(Dim::Batch(2)) = self.shape().and_then(|shape| shape.dims().first().copied())
             && !self.chance(4)
         {
-            return Part::BatchPart { part: self.below(2), parts: 2 };
+            return Part::SplitBatch { part: self.below(2), parts: 2 };
         }
         match self.below(6) {
             0 if axes > 1 => {
@@ -361,7 +361,7 @@ impl Drawing {
             }
             1 | 2 if axes > 0 => self.reduction(axes),
             3 => self.reshape(sizes),
-            4 => Part::BatchPart { part: self.below(2), parts: self.between(1, 2) },
+            4 => Part::SplitBatch { part: self.below(2), parts: self.between(1, 2) },
             _ => Part::Flatten,
         }
     }

@@ -28,9 +28,18 @@ const TOLERANCE: f64 = 0.02;
 /// Differences along a step and along half of it see the same slope if they are no farther apart than this part of it.
 const SAME: f64 = 0.01;
 /// Values whose gradients are looked at in one network.
-const VALUES: usize = 4;
+const VALUES: usize = 6;
 /// Directions that are tried when the first one contradicts: one may cross two kinks that look like a slope.
 const DIRECTIONS: usize = 5;
+
+/// How a direction is drawn.
+#[derive(Clone, Copy)]
+enum Direction {
+    /// Every sign by chance: a mistake in few places shows.
+    Random,
+    /// Three quarters of the signs those of the gradient: a gradient that is a little too long or too short shows.
+    Uphill,
+}
 
 #[derive(Clone, Debug, PartialEq)]
 enum Verdict {
@@ -57,18 +66,16 @@ pub fn check(case: &Case) -> Result<bool, String> {
     slopes.stream.shuffle(&mut names);
     let mut decided = false;
     for name in names.iter().take(VALUES) {
-        let first = slopes.verdict(name);
-        decided |= first != Verdict::Undecided;
-        if let Verdict::Contradicts(_) = first {
-            let verdicts: Vec<Verdict> = (0..DIRECTIONS).map(|_| slopes.verdict(name)).collect();
-            let contradicting = verdicts.iter().filter_map(|verdict| match verdict {
-                Verdict::Contradicts(why) => Some(why),
-                _ => None,
-            });
-            let agreeing = verdicts.iter().filter(|verdict| **verdict == Verdict::Agrees).count();
-            let why: Vec<&String> = contradicting.collect();
-            if why.len() > agreeing {
-                return Err(format!("the gradient of {name} is not the slope of the loss: {}", why[0]));
+        for direction in [Direction::Random, Direction::Uphill] {
+            let first = slopes.verdict(name, direction);
+            decided |= first != Verdict::Undecided;
+            if let Verdict::Contradicts(why) = first {
+                let others: Vec<Verdict> = (0..DIRECTIONS).map(|_| slopes.verdict(name, direction)).collect();
+                let agreeing = others.iter().filter(|other| **other == Verdict::Agrees).count();
+                let contradicting = others.iter().filter(|other| matches!(other, Verdict::Contradicts(_))).count();
+                if 1 + contradicting > agreeing {
+                    return Err(format!("the gradient of {name} is not the slope of the loss: {why}"));
+                }
             }
         }
     }
@@ -103,8 +110,8 @@ impl<'a> Slopes<'a> {
         Ok(Some(Slopes { case, objective, loss, noise, gradients, stream }))
     }
 
-    /// What steps of several lengths along one random direction say of the gradient of `name`.
-    fn verdict(&mut self, name: &str) -> Verdict {
+    /// What steps of several lengths along one direction say of the gradient of `name`.
+    fn verdict(&mut self, name: &str, direction: Direction) -> Verdict {
         let Some(value) = self.value(name) else { return Verdict::Undecided };
         let gradient = match self.gradients.iter().find(|(known, _)| known == name) {
             Some((_, gradient)) => gradient.clone(),
@@ -112,7 +119,12 @@ impl<'a> Slopes<'a> {
         };
         let mean_square = value.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>() / value.len() as f64;
         let typical = mean_square.sqrt().max(0.05) as f32;
-        let signs: Vec<f32> = value.iter().map(|_| if self.stream.below(2) == 0 { 1.0 } else { -1.0 }).collect();
+        let stream = &mut self.stream;
+        let mut sign = |gradient: &f32| match direction {
+            Direction::Uphill if stream.below(2) == 0 => gradient.signum(),
+            _ => [1.0, -1.0][stream.below(2)],
+        };
+        let signs: Vec<f32> = gradient.iter().map(&mut sign).collect();
         let mut before = None;
         for exponent in 2..2 + STEPS {
             let step = typical * 0.5f32.powi(exponent as i32);
