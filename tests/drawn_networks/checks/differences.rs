@@ -89,6 +89,8 @@ struct Slopes<'a> {
     /// What rounding changes in the loss.
     noise: f64,
     gradients: Results,
+    /// What rounding changes in each gradient: the sum over its elements.
+    wobbles: Vec<f64>,
     stream: Stream,
 }
 
@@ -97,26 +99,30 @@ impl<'a> Slopes<'a> {
         let Some(step) = unless_refused(objective.evaluate(&case.strict, &case.batch))? else { return Ok(None) };
         let loss = f64::from(step.loss());
         let gradients = step.gradients().map(|(name, gradient)| (name.to_string(), gradient.to_vec()));
-        let gradients = gradients.filter(|(_, gradient)| !gradient.is_empty()).collect();
+        let gradients: Results = gradients.filter(|(_, gradient)| !gradient.is_empty()).collect();
+        let mut wobbles = vec![0.0; gradients.len()];
         let mut scratch = case.strict.clone();
         let mut noise = f64::from(f32::EPSILON) * loss.abs();
         for draw in 0..4 {
             let batch = changed(&mut scratch, &case.strict, &case.batch, f32::EPSILON, draw);
             if let Ok(step) = objective.evaluate(&scratch, &batch) {
                 noise = noise.max((f64::from(step.loss()) - loss).abs());
+                for (wobble, (name, gradient)) in wobbles.iter_mut().zip(&gradients) {
+                    let now = step.gradient(name).unwrap_or_default();
+                    let apart = now.iter().zip(gradient).map(|(a, b)| f64::from((a - b).abs())).sum();
+                    *wobble = f64::max(*wobble, apart);
+                }
             }
         }
         let stream = Key::new(case.network.number).with("directions").stream();
-        Ok(Some(Slopes { case, objective, loss, noise, gradients, stream }))
+        Ok(Some(Slopes { case, objective, loss, noise, gradients, wobbles, stream }))
     }
 
     /// What steps of several lengths along one direction say of the gradient of `name`.
     fn verdict(&mut self, name: &str, direction: Direction) -> Verdict {
         let Some(value) = self.value(name) else { return Verdict::Undecided };
-        let gradient = match self.gradients.iter().find(|(known, _)| known == name) {
-            Some((_, gradient)) => gradient.clone(),
-            None => return Verdict::Undecided,
-        };
+        let Some(at) = self.gradients.iter().position(|(known, _)| known == name) else { return Verdict::Undecided };
+        let (gradient, wobble) = (self.gradients[at].1.clone(), self.wobbles[at]);
         let mean_square = value.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>() / value.len() as f64;
         let typical = mean_square.sqrt().max(0.05) as f32;
         let stream = &mut self.stream;
@@ -134,7 +140,8 @@ impl<'a> Slopes<'a> {
             // The way as it was gone: rounding may have made it shorter or longer than the step.
             let pairs = gradient.iter().zip(&there).zip(&back);
             let expected: f64 = pairs.map(|((g, a), b)| f64::from(*g) * (f64::from(*a) - f64::from(*b))).sum();
-            match self.judge([ahead - self.loss, self.loss - behind], 0.5 * expected, &gradient, step) {
+            let noise = 2.0 * self.noise + 2.0 * wobble * f64::from(step);
+            match judge([ahead - self.loss, self.loss - behind], 0.5 * expected, &gradient, step, noise) {
                 Evidence::For => return Verdict::Agrees,
                 Evidence::None => before = None,
                 Evidence::Against(slope, why) => {
@@ -146,25 +153,6 @@ impl<'a> Slopes<'a> {
             }
         }
         Verdict::Undecided
-    }
-
-    fn judge(&self, sides: [f64; 2], expected: f64, gradient: &[f32], step: f32) -> Evidence {
-        let norm = gradient.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>().sqrt() * f64::from(step);
-        let larger = norm.max(sides[0].abs()).max(sides[1].abs()).max(expected.abs());
-        let noise = 2.0 * self.noise;
-        if noise > AUDIBLE * larger || (sides[0] - sides[1]).abs() > SMOOTH * larger {
-            return Evidence::None;
-        }
-        let (low, high) = (sides[0].min(sides[1]), sides[0].max(sides[1]));
-        let allowed = TOLERANCE * larger + noise;
-        if (low - allowed..=high + allowed).contains(&expected) {
-            return Evidence::For;
-        }
-        let [ahead, back] = sides;
-        let why = format!(
-            "a step of {step:.1e} changes it by {ahead:.4e} ahead and {back:.4e} back, the gradient says {expected:.4e}"
-        );
-        Evidence::Against(0.5 * (ahead + back) / f64::from(step), why)
     }
 
     fn value(&self, name: &str) -> Option<Vec<f32>> {
@@ -186,4 +174,23 @@ impl<'a> Slopes<'a> {
         let model = model.as_ref().unwrap_or(&self.case.strict);
         self.objective.evaluate(model, &batch).ok().map(|step| f64::from(step.loss()))
     }
+}
+
+/// What the differences along one step say, with so much noise in them.
+fn judge(sides: [f64; 2], expected: f64, gradient: &[f32], step: f32, noise: f64) -> Evidence {
+    let norm = gradient.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>().sqrt() * f64::from(step);
+    let larger = norm.max(sides[0].abs()).max(sides[1].abs()).max(expected.abs());
+    if noise > AUDIBLE * larger || (sides[0] - sides[1]).abs() > SMOOTH * larger {
+        return Evidence::None;
+    }
+    let (low, high) = (sides[0].min(sides[1]), sides[0].max(sides[1]));
+    let allowed = TOLERANCE * larger + noise;
+    if (low - allowed..=high + allowed).contains(&expected) {
+        return Evidence::For;
+    }
+    let [ahead, back] = sides;
+    let why = format!(
+        "a step of {step:.1e} changes it by {ahead:.4e} ahead and {back:.4e} back, the gradient says {expected:.4e}"
+    );
+    Evidence::Against(0.5 * (ahead + back) / f64::from(step), why)
 }
