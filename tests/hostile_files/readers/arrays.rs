@@ -52,6 +52,5 @@ pub const NPY: Reader = Reader {
         })
     },
     held: held::nothing_more,
-    // A piece of the data.
-    own: 1 << 20,
+    own: 0,
 };

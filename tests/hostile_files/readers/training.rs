@@ -130,6 +130,7 @@ pub const RUN_LOG: Reader = Reader {
         ("a line of a megabyte for an epoch that is not", || {
             format!("{{\"epoch\":9,\"a\":\"{}\"}}", "a".repeat(1 << 20)).into_bytes()
         }),
+        ("a line of a million numbers", || format!("{{\"epoch\":1,\"a\":[{}0]}}", "0,".repeat(1_000_000)).into_bytes()),
         ("bytes that are no text", || vec![0xFF; 1 << 20]),
     ],
     prepare: |folder| resumed(folder, "log.jsonl"),
@@ -164,12 +165,4 @@ pub const CHECKPOINT_UNMENDED: Reader = Reader {
         }),
     ],
     ..CHECKPOINT
-};
-
-pub const RUN_LOG_UNMENDED: Reader = Reader {
-    name: "run_log_unmended",
-    crafted: &[("a line of a million numbers", || {
-        format!("{{\"epoch\":1,\"a\":[{}0]}}", "0,".repeat(1_000_000)).into_bytes()
-    })],
-    ..RUN_LOG
 };
