@@ -49,7 +49,7 @@ struct Arguments {
     /// Writes the network with its weights, the names of its classes and how pictures are prepared into one file.
     #[arg(long)]
     save: Option<PathBuf>,
-    /// Pictures as PNG or JPEG files.
+    /// Pictures as PNG, JPEG, PNM or BMP files.
     #[arg(required = true)]
     images: Vec<PathBuf>,
 }

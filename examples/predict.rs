@@ -21,7 +21,7 @@ struct Arguments {
     /// A network in one file: what `train_lenet`, `train_cifar` or `classify --save` wrote.
     #[arg(long)]
     weights: PathBuf,
-    /// Pictures as PNG or JPEG files.
+    /// Pictures as PNG, JPEG, PNM or BMP files.
     #[arg(required = true)]
     images: Vec<PathBuf>,
 }

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! `DIR` holds `data_batch_1.bin` and its fellows, or has them in `cifar-10-batches-bin`; files with some of the records do
-//! too. Or it holds pictures of any kind, as PNG or JPEG files with a folder for each class: `train/cat/1.png` and
+//! too. Or it holds pictures of any kind, as PNG, JPEG, PNM or BMP files with a folder for each class: `train/cat/1.png` and
 //! `test/cat/1.png`, or `val` in the place of `test`. The network in one file, checkpoint, log and curves are written into
 //! `--out`; a run that was stopped goes on with `--resume`. `predict` reads pictures with that file:
 //!
