@@ -40,7 +40,7 @@ mod held;
 mod readers;
 mod worker;
 
-use readers::{READERS, UNMENDED};
+use readers::READERS;
 use worker::{Files, check};
 
 /// Drawn files of each reader in a usual run of the tests.
@@ -98,12 +98,6 @@ test_readers!(
     checkpoint,
     run_log
 );
-
-#[test]
-#[ignore = "sequences of empty elements still take more memory than is right"]
-fn unmended_files() {
-    UNMENDED.into_iter().for_each(|reader| check(reader.name, Files::Crafted));
-}
 
 /// The file that `OCELLI_CASE` names, alone.
 #[test]

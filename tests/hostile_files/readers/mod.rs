@@ -17,7 +17,6 @@ pub use pictures::{JPEG, OTHER_PICTURES, PNG};
 pub use settings::PREPROCESS;
 pub use tables::{CIFAR10, IDX};
 pub use training::{CHECKPOINT, CONTAINER, RUN_LOG};
-use training::{CHECKPOINT_UNMENDED, CONTAINER_UNMENDED};
 
 use crate::drawn::Seed;
 use std::{fmt::Display, path::Path};
@@ -64,13 +63,9 @@ pub const READERS: [&Reader; 15] = [
     &RUN_LOG,
 ];
 
-/// Readers with files for which they still take more memory than is right: some fifty times the length of the file, for
-/// elements that take one byte in it and dozens in memory.
-pub const UNMENDED: [&Reader; 2] = [&CONTAINER_UNMENDED, &CHECKPOINT_UNMENDED];
-
 /// The reader called `name`.
 pub fn named(name: &str) -> &'static Reader {
-    READERS.into_iter().chain(UNMENDED).find(|reader| reader.name == name).expect("a reader has this name")
+    READERS.into_iter().find(|reader| reader.name == name).expect("a reader has this name")
 }
 
 /// The answer of something that returns a result of `bytes` bytes.

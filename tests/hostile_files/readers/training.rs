@@ -11,7 +11,7 @@ use std::{fs, path::Path};
 
 /// Bytes of a container before its content.
 const HEADER: usize = 24;
-/// What `serde` makes room for before it has read the elements of a sequence.
+/// What the content of any container may take, such as a long history of a small network.
 const ROOM: usize = 1 << 20;
 /// What a run of the small network takes: its model, its objective with arena, and the optimiser.
 const RUN: usize = 256 << 10;
@@ -78,6 +78,12 @@ pub const CONTAINER: Reader = Reader {
         &[253, 255, 255, 255, 255, 255, 255, 255, 255],
     ],
     crafted: &[
+        ("a million empty texts", || {
+            container(&[vec![0, 252], 1_000_000u32.to_le_bytes().to_vec(), vec![0; 1_000_100]])
+        }),
+        ("a million texts that end too early", || {
+            container(&[vec![0, 252], 1_000_001u32.to_le_bytes().to_vec(), vec![0; 1_000_000]])
+        }),
         ("a list that claims 2^60 numbers", || claims(1 << 60)),
         ("a list that claims 1 GB", || claims(1 << 28)),
         ("a list that claims a megabyte", || claims(1 << 18)),
@@ -111,7 +117,18 @@ pub const CHECKPOINT: Reader = Reader {
         &[0],
         &[1],
     ],
-    crafted: &[("a list that claims 2^60 settings", || claims(1 << 60))],
+    crafted: &[
+        ("a list that claims 2^60 settings", || claims(1 << 60)),
+        ("a million settings without texts", || {
+            container(&[vec![252], 1_000_000u32.to_le_bytes().to_vec(), vec![0; 2_000_000]])
+        }),
+        ("a million parameters without name and data", || {
+            container(&[vec![0, 252], 1_000_000u32.to_le_bytes().to_vec(), vec![0; 3_000_000]])
+        }),
+        ("a million parameters that end too early", || {
+            container(&[vec![0, 252], 1_000_000u32.to_le_bytes().to_vec(), vec![0; 2_000_000]])
+        }),
+    ],
     prepare: |folder| resumed(folder, "checkpoint.ocelli"),
     held: held::nothing_more,
     own: RUN + ROOM,
@@ -136,33 +153,4 @@ pub const RUN_LOG: Reader = Reader {
     prepare: |folder| resumed(folder, "log.jsonl"),
     held: held::nothing_more,
     own: RUN,
-};
-
-pub const CONTAINER_UNMENDED: Reader = Reader {
-    name: "container_unmended",
-    crafted: &[
-        ("a million empty texts", || {
-            container(&[vec![0, 252], 1_000_000u32.to_le_bytes().to_vec(), vec![0; 1_000_100]])
-        }),
-        ("a million texts that end too early", || {
-            container(&[vec![0, 252], 1_000_001u32.to_le_bytes().to_vec(), vec![0; 1_000_000]])
-        }),
-    ],
-    ..CONTAINER
-};
-
-pub const CHECKPOINT_UNMENDED: Reader = Reader {
-    name: "checkpoint_unmended",
-    crafted: &[
-        ("a million settings without texts", || {
-            container(&[vec![252], 1_000_000u32.to_le_bytes().to_vec(), vec![0; 2_000_000]])
-        }),
-        ("a million parameters without name and data", || {
-            container(&[vec![0, 252], 1_000_000u32.to_le_bytes().to_vec(), vec![0; 3_000_000]])
-        }),
-        ("a million parameters that end too early", || {
-            container(&[vec![0, 252], 1_000_000u32.to_le_bytes().to_vec(), vec![0; 2_000_000]])
-        }),
-    ],
-    ..CHECKPOINT
 };
