@@ -17,6 +17,7 @@ pub fn check(case: &Case) -> Result<bool, String> {
 fn inference(case: &Case) -> Result<bool, String> {
     let inference = case.fast.inference(case.network.batch).map_err(|error| error.to_string())?;
     let plan = inference.plan();
+    settle();
     let before = HEAP.current_usage();
     let mut session = inference.session();
     expect("a session", HEAP.current_usage() - before, plan.arena_bytes())?;
@@ -34,6 +35,7 @@ fn training(case: &Case) -> Result<bool, String> {
     let plan = objective.plan(&case.fast, case.network.batch).map_err(|error| error.to_string())?;
     let (arena, most, is_baseline) = (plan.arena_bytes(), plan.peak_bytes(), uses_baseline(plan));
     expect_whole(plan)?;
+    settle();
     HEAP.reset_peak_usage();
     let before = HEAP.current_usage();
     if unless_refused(objective.evaluate(&case.fast, &case.batch))?.is_none() {
@@ -52,6 +54,11 @@ fn training(case: &Case) -> Result<bool, String> {
         expect_nothing("a step", || objective.evaluate(&case.fast, &case.batch).is_ok())?;
     }
     Ok(true)
+}
+
+/// Waits until every thread has reserved what earlier runs told it to: a run itself waits for no thread that it does not need.
+fn settle() {
+    rayon::broadcast(|_| ());
 }
 
 /// A plan's parts are its whole, and no layout needs less than its bound.
@@ -81,6 +88,7 @@ fn uses_baseline(plan: &Plan) -> bool {
 fn expect_nothing(who: &str, mut run: impl FnMut() -> bool) -> Result<(), String> {
     let mut most = 0;
     for _ in 0..4 {
+        settle();
         let before = HEAP.current_usage();
         HEAP.reset_peak_usage();
         let ran = run();
