@@ -1,12 +1,12 @@
 //! A description applied to nodes, through what users have.
 
 use crate::description::{
-    Convolution, Edge, Function, Loss, Network, Normalisation, Operator, Other, Padding, Part, Pool, PoolKind, Reduced,
-    Reduction, Shortcut, Side, Transposed,
+    Convolution, Edge, Function, Inception, Loss, Network, Normalisation, Operator, Other, OwnProduct, Padding, Part,
+    Pool, PoolKind, Reduced, Reduction, Shortcut, Side, Transposed,
 };
 use ocelli::{
-    graph::{Constant, Dim, Shape, ops::Reshape},
-    layers::{self, ConnectionTable, ConvMode, CountPadding, RadialBasis, SubSampling},
+    graph::{Constant, Shape, ops::Interpolation},
+    layers::{self, Bottleneck, ConnectionTable, ConvMode, CountPadding, RadialBasis, SubSampling},
     losses::maximum_a_posteriori,
     prelude::*,
     tensor::Axis,
@@ -60,6 +60,7 @@ impl Network {
                 if weighted { loss.class_weights(weights(classes)) } else { loss }.loss(&rows, &labels())
             }
             Loss::MaximumAPosteriori => maximum_a_posteriori(&rows, &labels(), PENALTY),
+            Loss::OneHot => mse(&rows, &labels().one_hot(rows.shape().channels())),
         }
     }
 }
@@ -71,6 +72,8 @@ fn apply(part: &Part, convolutions: Convolutions, x: &Node) -> Node {
         Part::Transposed(transposed) => x.apply("up", transposed_convolution(transposed)),
         Part::Pool(pool) => pooled(pool, x),
         Part::AdaptivePool(out) => x.apply("pool", AdaptiveAvgPool2d::new(*out)),
+        Part::Upsampling { factor, smooth } => x.upsample(*factor, interpolation(*smooth)),
+        Part::Resizing { size, smooth } => x.resized(*size, interpolation(*smooth)),
         Part::Pad { edge, left, right, top, bottom } => {
             let sides = [*left, *right, *top, *bottom];
             x.apply(
@@ -94,11 +97,22 @@ fn apply(part: &Part, convolutions: Convolutions, x: &Node) -> Node {
         Part::MatrixProduct(columns) => {
             x.matmul(&x.trace().parameter("matrix", [x.shape().channels(), *columns], Constant(0.0)))
         }
+        Part::OwnProduct(OwnProduct::Columns) => x.transposed_matmul(x),
+        Part::OwnProduct(OwnProduct::Attention) => x.matmul_transposed(x).softmax().matmul(x),
+        Part::Gram => x.gram(),
+        Part::Inception(inception) => x.apply("inception", inception_block(inception, convolutions)),
+        Part::Bottleneck { inner, channels, stride, groups } => {
+            x.apply("bottleneck", Bottleneck::new(*inner, *channels).stride(*stride).groups(*groups))
+        }
         Part::Arithmetic { operator, side, other } => arithmetic(*operator, *side, other, convolutions, x),
         Part::Concatenation { axis, side, other } => {
             let other = x.apply("other", parts(other));
             let both = in_order(*side, x, &other);
             Node::concat(&both, Axis::Index(*axis))
+        }
+        Part::Stacking { axis, side, other } => {
+            let other = x.apply("other", parts(other));
+            Node::stack(&in_order(*side, x, &other), Axis::Index(*axis))
         }
         Part::Slice { axis, start, len } => x.slice(Axis::Index(*axis), *start..start.saturating_add(*len)),
         Part::SplitBatch { part, parts } => x.split_batch(*part, *parts),
@@ -121,6 +135,18 @@ fn apply(part: &Part, convolutions: Convolutions, x: &Node) -> Node {
     }
 }
 
+fn interpolation(smooth: bool) -> Interpolation {
+    if smooth { Interpolation::Bilinear } else { Interpolation::Nearest }
+}
+
+fn inception_block(inception: &Inception, convolutions: Convolutions) -> layers::Inception {
+    let Inception { conv1, conv3: [conv3, before], conv5, pool } = *inception;
+    layers::Inception::new(conv1, [before, conv3], conv5, pool).unit(move |channels, kernel| {
+        let layer = Conv2d::new(channels, kernel).same();
+        if convolutions == Convolutions::ByDefinition { layer.algorithm("naive") } else { layer }
+    })
+}
+
 fn padding(padding: Padding) -> layers::Padding {
     match padding {
         Padding::Valid => layers::Padding::Valid,
@@ -134,11 +160,12 @@ fn convolved(c: &Convolution, convolutions: Convolutions, x: &Node) -> Node {
     let layer = Conv2d::new(c.channels, c.kernel).stride(c.stride).dilation(c.dilation).groups(c.groups);
     let mut layer = layer.padding(padding(c.padding)).mode(mode).bias(c.bias);
     if let Some(skip) = c.skip {
-        let seen =
-            |output: usize| (0..x.shape().channels()).filter(move |input| !(input + output).is_multiple_of(skip));
-        let maps: Vec<Vec<usize>> = (0..c.channels).map(|output| seen(output).collect()).collect();
+        // No list is made for more channels than a network is run with.
+        let (inputs, outputs) = (x.shape().channels().min(1 << 12), c.channels.min(1 << 12));
+        let seen = |output: usize| (0..inputs).filter(move |input| !(input + output).is_multiple_of(skip));
+        let maps: Vec<Vec<usize>> = (0..outputs).map(|output| seen(output).collect()).collect();
         let maps: Vec<&[usize]> = maps.iter().map(Vec::as_slice).collect();
-        match ConnectionTable::new(x.shape().channels(), &maps) {
+        match ConnectionTable::new(inputs, &maps) {
             Ok(table) => layer = layer.connections(table),
             Err(error) => return x.trace().fail("ConnectionTable", error.to_string()),
         }
@@ -196,6 +223,9 @@ fn function(f: Function, x: &Node) -> Node {
         Function::Scale(factor) => x.scale(factor),
         Function::Shift(offset) => x.shift(offset),
         Function::Reciprocal => x.square().shift(1.0).reciprocal(),
+        Function::Clamp => x.clamp(-1.0, 1.0),
+        Function::Masked => x * x.greater(0.0),
+        Function::L2Normalised => x.l2_normalised(0.1),
         Function::Softmax => x.softmax(),
         Function::LogSoftmax => x.log_softmax(),
         Function::Own => x.map("Own", |x| x + 0.25 * x * x, |x| 1.0 + 0.5 * x),
@@ -223,6 +253,8 @@ fn arithmetic(operator: Operator, side: Side, other: &Other, convolutions: Convo
         Operator::Sub => a - b,
         Operator::Mul => a * b,
         Operator::Div => a / (b.square() + 0.5),
+        Operator::Maximum => a.maximum(b),
+        Operator::Minimum => a.minimum(b),
     }
 }
 
@@ -236,22 +268,17 @@ fn with_number(operator: Operator, side: Side, number: f32, x: &Node) -> Node {
         (Operator::Mul, Side::Right) => number * x,
         (Operator::Div, Side::Left) => x / number,
         (Operator::Div, Side::Right) => number / (x.square() + 0.5),
+        (Operator::Maximum, _) => x.maximum(number),
+        (Operator::Minimum, _) => x.minimum(number),
     }
 }
 
 fn reduction(axes: &[usize], kind: Reduction, reduced: Reduced, x: &Node) -> Node {
     let named: Vec<Axis> = axes.iter().copied().map(Axis::Index).collect();
-    let y = match kind {
-        Reduction::Sum => x.sum_over(&named),
-        Reduction::Mean => x.mean_over(&named),
-    };
-    match reduced {
-        Reduced::Removed => y,
-        Reduced::One => {
-            let dims = x.shape().dims().to_vec().into_iter().enumerate();
-            let dims: Vec<Dim> =
-                dims.map(|(axis, dim)| if axes.contains(&axis) { Dim::Fixed(1) } else { dim }).collect();
-            Node::call(Reshape { shape: Shape::new(dims) }, &[&y])
-        }
+    match (kind, reduced) {
+        (Reduction::Sum, Reduced::Removed) => x.sum_over(&named),
+        (Reduction::Mean, Reduced::Removed) => x.mean_over(&named),
+        (Reduction::Sum, Reduced::One) => x.sum_keeping(&named),
+        (Reduction::Mean, Reduced::One) => x.mean_keeping(&named),
     }
 }

@@ -22,6 +22,16 @@ pub enum Part {
     Transposed(Transposed),
     Pool(Pool),
     AdaptivePool([usize; 2]),
+    /// Pictures with so many times as many pixels in each direction.
+    Upsampling {
+        factor: usize,
+        smooth: bool,
+    },
+    /// Pictures of another size.
+    Resizing {
+        size: [usize; 2],
+        smooth: bool,
+    },
     Pad {
         edge: Edge,
         left: usize,
@@ -42,12 +52,28 @@ pub enum Part {
     },
     RadialBasis(usize),
     MatrixProduct(usize),
+    /// A product of each sample's matrices with themselves.
+    OwnProduct(OwnProduct),
+    /// The Gram matrix of the channels.
+    Gram,
+    Inception(Inception),
+    Bottleneck {
+        inner: usize,
+        channels: usize,
+        stride: usize,
+        groups: usize,
+    },
     Arithmetic {
         operator: Operator,
         side: Side,
         other: Other,
     },
     Concatenation {
+        axis: usize,
+        side: Side,
+        other: Vec<Part>,
+    },
+    Stacking {
         axis: usize,
         side: Side,
         other: Vec<Part>,
@@ -103,6 +129,23 @@ pub struct Transposed {
     pub output_padding: [usize; 2],
     pub groups: usize,
     pub bias: bool,
+}
+
+/// Channels of the branches; the second number of a pair is that of a 1×1 convolution before it.
+#[derive(Clone, Copy, Debug)]
+pub struct Inception {
+    pub conv1: usize,
+    pub conv3: [usize; 2],
+    pub conv5: usize,
+    pub pool: Option<usize>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum OwnProduct {
+    /// `xᵀ·x`.
+    Columns,
+    /// `softmax(x·xᵀ)·x`.
+    Attention,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -171,6 +214,12 @@ pub enum Function {
     Shift(f32),
     /// `1 / (x² + 1)`.
     Reciprocal,
+    /// Between −1 and 1.
+    Clamp,
+    /// `x` where it is positive, by a comparison.
+    Masked,
+    /// The last axis divided by its length, if that is a tenth or more.
+    L2Normalised,
     Softmax,
     LogSoftmax,
     /// The user's own: `x + x² / 4`.
@@ -186,6 +235,8 @@ pub enum Operator {
     Mul,
     /// By `other² + ½`.
     Div,
+    Maximum,
+    Minimum,
 }
 
 /// Which operand the value itself is.
@@ -240,12 +291,14 @@ pub enum Loss {
         weighted: bool,
     },
     MaximumAPosteriori,
+    /// The squared distance to one-hot labels.
+    OneHot,
 }
 
 impl Loss {
     /// Returns true if each sample has a label.
     pub fn has_labels(self) -> bool {
-        matches!(self, Loss::CrossEntropy { .. } | Loss::MaximumAPosteriori)
+        matches!(self, Loss::CrossEntropy { .. } | Loss::MaximumAPosteriori | Loss::OneHot)
     }
 }
 
@@ -273,6 +326,7 @@ fn any(parts: &[Part], is: &mut dyn FnMut(&Part) -> bool) -> bool {
             || match part {
                 Part::Arithmetic { other: Other::Parts(inner), .. }
                 | Part::Concatenation { other: inner, .. }
+                | Part::Stacking { other: inner, .. }
                 | Part::Residual { body: inner, .. }
                 | Part::Twice(inner)
                 | Part::Recomputed(inner) => any(inner, is),

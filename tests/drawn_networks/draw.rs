@@ -4,8 +4,8 @@
 use crate::{
     build::{Convolutions, Parts},
     description::{
-        Convolution, Edge, Function, Loss, Network, Normalisation, Operator, Other, Padding, Part, Pool, PoolKind,
-        Reduced, Reduction, Shortcut, Side, Transposed,
+        Convolution, Edge, Function, Inception, Loss, Network, Normalisation, Operator, Other, OwnProduct, Padding,
+        Part, Pool, PoolKind, Reduced, Reduction, Shortcut, Side, Transposed,
     },
 };
 use ocelli::{
@@ -196,6 +196,9 @@ impl Drawing {
             Function::Scale(number),
             Function::Shift(number),
             Function::Reciprocal,
+            Function::Clamp,
+            Function::Masked,
+            Function::L2Normalised,
             Function::Softmax,
             Function::LogSoftmax,
             Function::Own,
@@ -222,7 +225,11 @@ impl Drawing {
     }
 
     fn picture_part(&mut self, sizes: &[usize]) -> Part {
-        match self.below(12) {
+        match self.below(16) {
+            12 => self.enlarged_or_reduced(sizes),
+            13 => Part::Gram,
+            14 => self.inception(),
+            15 => self.bottleneck(sizes),
             0..5 => self.convolution(sizes),
             5 => self.transposed(sizes),
             6..9 => self.pool(sizes),
@@ -233,6 +240,34 @@ impl Drawing {
             10 => self.pad(sizes),
             _ => Part::SubSampling(if self.chance(2) { 1 } else { self.size(2) }),
         }
+    }
+
+    fn enlarged_or_reduced(&mut self, sizes: &[usize]) -> Part {
+        let smooth = self.chance(2);
+        if self.chance(2) {
+            let factor = self.between(1, 3);
+            return Part::Upsampling { factor: self.size(factor), smooth };
+        }
+        let size = [0, 1].map(|axis| self.between(1, sizes[1 + axis].saturating_add(3).min(12)));
+        Part::Resizing { size: size.map(|pixels| self.size(pixels)), smooth }
+    }
+
+    fn inception(&mut self) -> Part {
+        let mut channels = || {
+            let channels = self.between(1, 9);
+            self.size(channels)
+        };
+        let (conv1, conv3, conv5, pool) = (channels(), [channels(), channels()], channels(), channels());
+        let pool = if self.chance(3) { None } else { Some(pool) };
+        Part::Inception(Inception { conv1, conv3, conv5, pool })
+    }
+
+    fn bottleneck(&mut self, sizes: &[usize]) -> Part {
+        let groups = if self.chance(3) { 2 } else { 1 };
+        let inner = groups * self.between(1, 4);
+        let channels = if self.chance(2) { sizes[3] } else { self.between(1, 20) };
+        let stride = self.between(1, 2);
+        Part::Bottleneck { inner, channels: self.size(channels), stride: self.size(stride), groups: self.size(groups) }
     }
 
     fn explicit_padding(&mut self) -> Padding {
@@ -352,7 +387,13 @@ impl Drawing {
         {
             return Part::SplitBatch { part: self.below(2), parts: 2 };
         }
-        match self.below(6) {
+        match self.below(8) {
+            6 if axes > 2 => Part::OwnProduct(self.one_of(&[OwnProduct::Columns, OwnProduct::Attention])),
+            7 if axes > 0 => {
+                let axis = self.between(1, axes);
+                let other = self.inside(|drawing| drawing.keeping_parts(2));
+                Part::Stacking { axis: self.size(axis), side: self.one_of(&[Side::Left, Side::Right]), other }
+            }
             0 if axes > 1 => {
                 let axis = self.between(1, axes - 1);
                 let start = self.below(sizes[axis]);
@@ -404,7 +445,14 @@ impl Drawing {
 
     fn arithmetic(&mut self, sizes: &[usize]) -> Part {
         Part::Arithmetic {
-            operator: self.one_of(&[Operator::Add, Operator::Sub, Operator::Mul, Operator::Div]),
+            operator: self.one_of(&[
+                Operator::Add,
+                Operator::Sub,
+                Operator::Mul,
+                Operator::Div,
+                Operator::Maximum,
+                Operator::Minimum,
+            ]),
             side: self.one_of(&[Side::Left, Side::Right]),
             other: self.other(sizes),
         }
@@ -508,7 +556,7 @@ impl Drawing {
         if shape.dims().first() == Some(&Dim::Batch(1)) && shape.rank() == 2 {
             let weighted = self.chance(2);
             losses.extend([Loss::CrossEntropy { smoothing, weighted }; 3]);
-            losses.push(Loss::MaximumAPosteriori);
+            losses.extend([Loss::MaximumAPosteriori, Loss::OneHot]);
         }
         self.one_of(&losses)
     }

@@ -70,6 +70,7 @@ fn inner(part: &Part) -> Option<&[Part]> {
     match part {
         Part::Arithmetic { other: Other::Parts(inner), .. }
         | Part::Concatenation { other: inner, .. }
+        | Part::Stacking { other: inner, .. }
         | Part::Residual { body: inner, .. }
         | Part::Twice(inner)
         | Part::Recomputed(inner) => Some(inner),
@@ -81,6 +82,7 @@ fn set_inner(part: &mut Part, parts: Vec<Part>) {
     match part {
         Part::Arithmetic { other: Other::Parts(inner), .. }
         | Part::Concatenation { other: inner, .. }
+        | Part::Stacking { other: inner, .. }
         | Part::Residual { body: inner, .. }
         | Part::Twice(inner)
         | Part::Recomputed(inner) => *inner = parts,

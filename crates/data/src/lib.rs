@@ -42,6 +42,7 @@ mod dataset;
 mod error;
 pub mod fashion_mnist;
 mod folder;
+mod gunzip;
 pub mod idx;
 #[cfg(feature = "images")]
 pub mod images;

@@ -1,14 +1,15 @@
 //! The content of a file that may be packed with gzip: told by its first bytes, not by its name.
 
-use crate::{Budget, Error, Result};
-use flate2::bufread::MultiGzDecoder;
+use crate::{
+    Budget, Error, Result,
+    gunzip::{Gunzip, MAGIC},
+};
 use std::{
     fs::File,
     io::{self, BufRead, BufReader, ErrorKind, Read},
     path::Path,
 };
 
-const GZIP: [u8; 2] = [0x1F, 0x8B];
 /// Bytes that are read at once.
 const BUFFER: usize = 4096;
 
@@ -21,7 +22,7 @@ pub(crate) struct Unpacked<'a> {
 
 enum Content {
     Plain(BufReader<File>),
-    Packed(Box<MultiGzDecoder<BufReader<File>>>),
+    Packed(Box<Gunzip<BufReader<File>>>),
 }
 
 impl<'a> Unpacked<'a> {
@@ -30,9 +31,9 @@ impl<'a> Unpacked<'a> {
         let file = File::open(path).map_err(failed)?;
         let budget = Budget::for_file(&file).map_err(failed)?;
         let mut raw = BufReader::with_capacity(BUFFER, file);
-        let packed = raw.fill_buf().map_err(failed)?.starts_with(&GZIP);
+        let packed = raw.fill_buf().map_err(failed)?.starts_with(&MAGIC);
         let content = match packed {
-            true => Content::Packed(Box::new(MultiGzDecoder::new(raw))),
+            true => Content::Packed(Box::new(Gunzip::new(raw))),
             false => Content::Plain(raw),
         };
         Ok(Unpacked { path, content, budget })

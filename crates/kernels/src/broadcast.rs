@@ -91,22 +91,24 @@ impl Broadcast {
     pub fn length(&self) -> usize {
         self.dims().iter().product()
     }
+
+    /// Asserts that operands and result have the lengths of their shapes, which is one where an operand is in place.
+    fn assert_fits(&self, a: Source<'_>, b: Source<'_>, y: &[f32]) {
+        assert_eq!(y.len(), self.length(), "the destination has the broadcast shape");
+        for (operand, length) in [(a, self.a_length), (b, self.b_length)] {
+            match operand {
+                Source::Slice(x) => assert_eq!(x.len(), length, "an operand has the length of its shape"),
+                Source::InPlace => assert_eq!(y.len(), length, "an operand in place has the result's shape"),
+            }
+        }
+    }
 }
 
 /// `y = op(a, b)`, broadcast.
 ///
 /// An operand may be in place only if it has the result's shape; if both are, `y = op(y, y)`.
 pub fn binary(op: Binary, g: &Broadcast, a: Source<'_>, b: Source<'_>, y: &mut [f32]) {
-    assert_eq!(y.len(), g.length(), "the destination has the broadcast shape");
-    if y.is_empty() {
-        return;
-    }
-    for (operand, length) in [(a, g.a_length), (b, g.b_length)] {
-        match operand {
-            Source::Slice(x) => assert_eq!(x.len(), length, "an operand has the length of its shape"),
-            Source::InPlace => assert_eq!(y.len(), length, "an operand in place has the result's shape"),
-        }
-    }
+    g.assert_fits(a, b, y);
     match op {
         Binary::Add => broadcast(Add, g, a, b, y),
         Binary::Sub => broadcast(Sub, g, a, b, y),

@@ -18,6 +18,7 @@ pub mod local_response;
 pub mod matrices;
 pub mod optimizer;
 pub mod pad;
+mod parallel;
 pub mod pool;
 pub mod reduce;
 mod scratch;

@@ -5,9 +5,9 @@
 //! ([`gemm_scratch`](crate::gemm::gemm_scratch)).
 
 use ocelli_simd::InstructionSet;
-use rayon::prelude::*;
 
 use crate::gemm::{Matrix, MatrixMut, Order, PARALLEL_FLOPS, gemm};
+use crate::parallel::each_piece;
 use crate::{Accumulate, Epilogue};
 
 /// Floating-point operations of a piece at least: some 5 µs, against one or two for handing it out.
@@ -88,7 +88,7 @@ pub fn products(a: Matrices<'_>, b: Matrices<'_>, y: &mut [f32], accumulate: Acc
     }
     let set = InstructionSet::current();
     let piece = (PIECE_FLOPS / flops).max(1);
-    y.par_chunks_mut(piece * size).enumerate().for_each(|(number, y)| {
+    each_piece(y, piece * size, &|number, y| {
         set.scoped(|| y.chunks_exact_mut(size).enumerate().for_each(|(i, y)| one(number * piece + i, y)));
     });
 }

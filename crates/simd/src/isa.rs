@@ -36,6 +36,13 @@ pub trait Isa: Copy + Send + Sync + 'static {
     #[inline(always)]
     fn prefetch_second_level(self, _x: *const f32) {}
 
+    /// The same vector, which what follows is not computed before: where an inner loop keeps as many vectors as there are registers,
+    /// the compiler may otherwise load those of later steps first, and has to keep them on the stack.
+    #[inline(always)]
+    fn in_place(self, x: Self::Vector) -> Self::Vector {
+        x
+    }
+
     /// The same number in every lane.
     fn splat(self, x: f32) -> Self::Vector;
 

@@ -3,8 +3,9 @@
 //! Along a random direction the loss is computed a step ahead and a step back. If the step is short, both one-sided
 //! differences are the slope, up to curvature on opposite sides of it and up to rounding: the gradient's product with the
 //! step must lie between them. Steps within which the two differ (a kink of a ReLU, strong curvature) or that rounding
-//! drowns say nothing, and what one length of the step says against a gradient the next one has to confirm: a function that
-//! bends the same way on both sides has equal differences that are not its slope, but other ones on half the way. Nothing
+//! drowns say nothing, and what one length of the step says against a gradient the next ones have to confirm, and no shorter one may
+//! deny: a function that bends the same way on both sides, or has kinks close by on both, has equal differences that are not its
+//! slope, but other ones on a shorter way. Nothing
 //! is loosened for such cases: they are undecided, and at most a small part of all may be.
 
 use super::{gradients::WRT, unless_refused};
@@ -28,6 +29,9 @@ const AUDIBLE: f64 = 0.01;
 const TOLERANCE: f64 = 0.02;
 /// Differences along a step and along half of it see the same slope if they are no farther apart than this part of it.
 const SAME: f64 = 0.01;
+/// Lengths of the step, each half of the one before, that have to see the same slope before it counts against a gradient: where there
+/// are many kinks, two may agree by chance.
+const AGREEING: usize = 3;
 /// Values whose gradients are looked at in one network.
 const VALUES: usize = 6;
 /// Directions that are tried when the first one contradicts: one may cross two kinks that look like a slope.
@@ -134,7 +138,7 @@ impl<'a> Slopes<'a> {
             _ => [1.0, -1.0][stream.below(2)],
         };
         let signs: Vec<f32> = gradient.iter().map(&mut sign).collect();
-        let mut before = None;
+        let (mut against, mut contradiction) = (Vec::new(), None);
         for exponent in 2..2 + STEPS {
             let step = typical * 0.5f32.powi(exponent as i32);
             let moved = |length: f32| -> Vec<f32> { value.iter().zip(&signs).map(|(x, s)| x + length * s).collect() };
@@ -146,16 +150,17 @@ impl<'a> Slopes<'a> {
             let noise = 2.0 * self.noise + 2.0 * wobble * f64::from(step);
             match judge([ahead - self.loss, self.loss - behind], 0.5 * expected, &gradient, step, noise) {
                 Evidence::For => return Verdict::Agrees,
-                Evidence::None => before = None,
+                Evidence::None => against.clear(),
                 Evidence::Against(slope, why) => {
-                    if before.is_some_and(|before: f64| (slope - before).abs() <= SAME * slope.abs()) {
-                        return Verdict::Contradicts(why);
+                    against.retain(|before: &f64| (slope - before).abs() <= SAME * slope.abs());
+                    against.push(slope);
+                    if against.len() == AGREEING {
+                        contradiction = Some(why);
                     }
-                    before = Some(slope);
                 }
             }
         }
-        Verdict::Undecided
+        contradiction.map_or(Verdict::Undecided, Verdict::Contradicts)
     }
 
     fn value(&self, name: &str) -> Option<Vec<f32>> {

@@ -1,7 +1,7 @@
 //! Memory is what was promised, and nothing is allocated after the first run. What is counted is of the whole process, in
 //! which nothing else runs.
 
-use super::{gradients::WRT, unless_refused};
+use super::{gradients::WRT, threads::THREE, unless_refused};
 use crate::{HEAP, case::Case};
 use ocelli::graph::Plan;
 
@@ -24,16 +24,14 @@ fn inference(case: &Case) -> Result<bool, String> {
     if unless_refused(session.run(&case.batch))?.is_none() {
         return Ok(false);
     }
-    if !uses_baseline(plan) {
-        expect_nothing("a session", || session.run(&case.batch).is_ok())?;
-    }
+    expect_nothing("a session", || session.run(&case.batch).is_ok())?;
     Ok(true)
 }
 
 fn training(case: &Case) -> Result<bool, String> {
     let Some(mut objective) = unless_refused(case.objective(&case.fast, WRT))? else { return Ok(false) };
     let plan = objective.plan(&case.fast, case.network.batch).map_err(|error| error.to_string())?;
-    let (arena, most, is_baseline) = (plan.arena_bytes(), plan.peak_bytes(), uses_baseline(plan));
+    let (arena, most) = (plan.arena_bytes(), plan.peak_bytes());
     expect_whole(plan)?;
     settle();
     HEAP.reset_peak_usage();
@@ -47,18 +45,18 @@ fn training(case: &Case) -> Result<bool, String> {
     let grown = HEAP.peak_usage() - before;
     // A large buffer of a thread is reserved as two huge pages at least, of which only what is touched counts.
     let reserved = if most - arena >= 2 << 20 { 16 << 20 } else { 0 };
-    if !is_baseline && grown > most + reserved + HANDLES {
+    if grown > most + reserved + HANDLES {
         return Err(format!("training: {grown} bytes were allocated, promised were {most}"));
     }
-    if !is_baseline {
-        expect_nothing("a step", || objective.evaluate(&case.fast, &case.batch).is_ok())?;
-    }
+    expect_nothing("a step", || objective.evaluate(&case.fast, &case.batch).is_ok())?;
     Ok(true)
 }
 
-/// Waits until every thread has reserved what earlier runs told it to: a run itself waits for no thread that it does not need.
+/// Waits until every thread of every pool has reserved what earlier runs told it to: a run itself waits for no thread that it does
+/// not need.
 fn settle() {
     rayon::broadcast(|_| ());
+    THREE.broadcast(|_| ());
 }
 
 /// A plan's parts are its whole, and no layout needs less than its bound.
@@ -75,13 +73,6 @@ fn expect(who: &str, grown: usize, promised: usize) -> Result<(), String> {
         return Ok(());
     }
     Err(format!("{who}: {grown} bytes were allocated, promised were {promised}"))
-}
-
-/// Returns true if a step takes memory that no plan knows of: the baseline packs into memory of another library, and the
-/// definition of a convolution has sums of its own.
-fn uses_baseline(plan: &Plan) -> bool {
-    let explained = plan.explain();
-    ["im2col", "naive"].iter().any(|algorithm| explained.contains(algorithm))
 }
 
 /// Checks that a run allocates nothing. Threads of other pools may still be falling asleep at first, and allocate for that.

@@ -5,7 +5,7 @@ use crate::{case::Case, noise::Results};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::sync::LazyLock;
 
-static THREE: LazyLock<ThreadPool> = LazyLock::new(|| {
+pub static THREE: LazyLock<ThreadPool> = LazyLock::new(|| {
     ThreadPoolBuilder::new().num_threads(3).build().expect("a machine that runs this can start three threads")
 });
 

@@ -63,6 +63,10 @@ impl Op for Activation {
 }
 
 impl Op for ActivationBackward {
+    fn operands(&self) -> RangeInclusive<usize> {
+        1..=2
+    }
+
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         same_shape(x)
     }

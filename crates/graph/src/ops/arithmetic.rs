@@ -2,7 +2,10 @@
 
 use super::{equal, expect_few_axes};
 use crate::{Dim, Fault, Grads, Node, Op, Operands, Shape};
-use ocelli_kernels::broadcast::{Binary, Broadcast, binary};
+use ocelli_kernels::{
+    broadcast::{Binary, Broadcast, binary},
+    elementwise::Source,
+};
 use std::ops::{Add, Div, Mul, Neg, RangeInclusive, Sub};
 
 /// `a ∘ b`. Shapes are aligned at the last axis, and an axis of size 1 (or one that is not there) is repeated: `[C]` and
@@ -20,8 +23,8 @@ pub enum Arithmetic {
     Div,
 }
 
-/// The shape that two operands have together.
-fn joined(x: &[&Shape]) -> Result<Shape, Fault> {
+/// The shape that two operands have together: the shape rule of every operation that is broadcast.
+pub(super) fn joined(x: &[&Shape]) -> Result<Shape, Fault> {
     let rank = x[0].rank().max(x[1].rank());
     expect_few_axes(rank)?;
     let unequal = Fault::Unequal { left: 0, right: 1 };
@@ -32,6 +35,18 @@ fn joined(x: &[&Shape]) -> Result<Shape, Fault> {
         return Err(if broadcast(&whole, many).is_some() { too_few_axes(input, few, many, &whole) } else { unequal });
     }
     broadcast(x[0], x[1]).ok_or(unequal)
+}
+
+/// Runs a kernel of two operands that are broadcast.
+pub(super) fn run_broadcast(
+    k: &mut Operands<'_>,
+    kernel: impl FnOnce(&Broadcast, Source<'_>, Source<'_>, &mut [f32]),
+) -> Result<(), Fault> {
+    // Shapes that go together for every batch size go together for this one.
+    let geometry = Broadcast::new(k.shape(0), k.shape(1)).ok_or(Fault::Unequal { left: 0, right: 1 })?;
+    let (a, b) = (k.source(0), k.source(1));
+    kernel(&geometry, a, b, k.output(0));
+    Ok(())
 }
 
 fn broadcast(a: &Shape, b: &Shape) -> Option<Shape> {
@@ -88,11 +103,7 @@ impl Op for Arithmetic {
             Arithmetic::Mul => Binary::Mul,
             Arithmetic::Div => Binary::Div,
         };
-        // Shapes that go together for every batch size go together for this one.
-        let geometry = Broadcast::new(k.shape(0), k.shape(1)).ok_or(Fault::Unequal { left: 0, right: 1 })?;
-        let (a, b) = (k.source(0), k.source(1));
-        binary(op, &geometry, a, b, k.output(0));
-        Ok(())
+        run_broadcast(k, |geometry, a, b, y| binary(op, geometry, a, b, y))
     }
 
     fn in_place(&self) -> Option<usize> {

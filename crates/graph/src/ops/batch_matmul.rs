@@ -6,6 +6,7 @@ use Orientation::{AsIs, Transposed};
 use ocelli_kernels::gemm::gemm_scratch;
 use ocelli_kernels::matrices::{Matrices, products, sum_of_products};
 use ocelli_tensor::element_count;
+use std::ops::RangeInclusive;
 
 /// `a·b` for each pair of matrices, with either operand transposed. Axes before the last two are the same in both operands;
 /// a matrix without such axes is in every pair.
@@ -86,6 +87,10 @@ fn depths(a: Orientation, b: Orientation, x: &[&Shape]) -> Result<[usize; 3], Fa
 impl Op for BatchMatMul {
     fn is_same(&self, other: &dyn Op) -> bool {
         equal(self, other)
+    }
+
+    fn operands(&self) -> RangeInclusive<usize> {
+        2..=2
     }
 
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {

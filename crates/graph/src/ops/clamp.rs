@@ -3,6 +3,7 @@
 use super::{equal, same_shape};
 use crate::{Fault, Grads, Node, Op, Operands, Shape};
 use ocelli_kernels::elementwise::{self, Bounds};
+use std::ops::RangeInclusive;
 
 /// `min(max(x, low), high)`. Backward keeps the operand; the gradient passes where it is within the bounds or on one of
 /// them, as in PyTorch.
@@ -28,6 +29,10 @@ impl Clamp {
 impl Op for Clamp {
     fn is_same(&self, other: &dyn Op) -> bool {
         equal(self, other)
+    }
+
+    fn operands(&self) -> RangeInclusive<usize> {
+        1..=1
     }
 
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {

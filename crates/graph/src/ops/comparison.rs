@@ -1,11 +1,13 @@
 //! Comparisons as masks of ones and zeros.
 
-use super::{Arithmetic, NodeOrNumber, equal};
-use crate::{Fault, Node, Op, Operands, Shape};
-use ocelli_kernels::broadcast::{
-    Broadcast,
-    compare::{self, compare},
+use super::{
+    NodeOrNumber,
+    arithmetic::{joined, run_broadcast},
+    equal,
 };
+use crate::{Fault, Node, Op, Operands, Shape};
+use ocelli_kernels::broadcast::compare::{self, compare};
+use std::ops::RangeInclusive;
 
 /// 1 where a comparison of two values is true and 0 elsewhere, with shapes that go together as those of
 /// [`Arithmetic`](super::Arithmetic). With NaN all are false but "not equal".
@@ -22,15 +24,16 @@ impl Op for Comparison {
         equal(self, other)
     }
 
+    fn operands(&self) -> RangeInclusive<usize> {
+        2..=2
+    }
+
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
-        Arithmetic::Add.infer(x)
+        joined(x).map(|shape| vec![shape])
     }
 
     fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let geometry = Broadcast::new(k.shape(0), k.shape(1)).ok_or(Fault::Unequal { left: 0, right: 1 })?;
-        let (a, b) = (k.source(0), k.source(1));
-        compare(self.0, &geometry, a, b, k.output(0));
-        Ok(())
+        run_broadcast(k, |geometry, a, b, y| compare(self.0, geometry, a, b, y))
     }
 
     fn in_place(&self) -> Option<usize> {

@@ -5,6 +5,7 @@ use crate::{Axis, Dim, Fault, Grads, Node, Op, Operands, Shape, ops::Slice};
 use ocelli_kernels::Accumulate;
 use ocelli_kernels::copy::{BlockCopy, copy_blocks};
 use ocelli_tensor::Size;
+use std::ops::RangeInclusive;
 
 /// Operands side by side along an axis: the branches of an Inception block, two towers as one batch of `2N`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +16,10 @@ pub struct Concat {
 impl Op for Concat {
     fn is_same(&self, other: &dyn Op) -> bool {
         equal(self, other)
+    }
+
+    fn operands(&self) -> RangeInclusive<usize> {
+        1..=usize::MAX
     }
 
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {

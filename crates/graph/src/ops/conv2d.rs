@@ -219,6 +219,10 @@ impl Product for Conv2dOp {
 }
 
 impl Op for Conv2dBackwardData {
+    fn operands(&self) -> RangeInclusive<usize> {
+        2..=2
+    }
+
     fn infer(&self, _: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         Ok(vec![self.input.clone()])
     }
@@ -258,6 +262,10 @@ impl Op for Conv2dBackwardData {
 }
 
 impl Op for Conv2dBackwardFilter {
+    fn operands(&self) -> RangeInclusive<usize> {
+        2..=2
+    }
+
     fn infer(&self, _: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         Ok(vec![self.filter.clone()])
     }

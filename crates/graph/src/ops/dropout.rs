@@ -3,7 +3,7 @@
 use super::{Identity, equal, same_shape};
 use crate::{Fault, Grads, Key, Mode, Node, Op, Operands, Shape};
 use ocelli_kernels::dropout::dropout;
-use std::sync::Arc;
+use std::{ops::RangeInclusive, sync::Arc};
 
 /// Sets each number to zero with some probability and scales the others so that the mean stays (Srivastava et al. 2014,
 /// "inverted" as in every framework). In every mode but [`Mode::Train`] it is the identity.
@@ -18,6 +18,10 @@ pub struct DropoutOp {
 impl Op for DropoutOp {
     fn is_same(&self, other: &dyn Op) -> bool {
         equal(self, other)
+    }
+
+    fn operands(&self) -> RangeInclusive<usize> {
+        1..=1
     }
 
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {

@@ -1,11 +1,13 @@
 //! The larger and the smaller of two values.
 
-use super::{Arithmetic, NodeOrNumber, equal};
-use crate::{Fault, Grads, Node, Op, Operands, Shape};
-use ocelli_kernels::broadcast::{
-    Broadcast,
-    compare::{self, extremum, extremum_share},
+use super::{
+    NodeOrNumber,
+    arithmetic::{joined, run_broadcast},
+    equal,
 };
+use crate::{Fault, Grads, Node, Op, Operands, Shape};
+use ocelli_kernels::broadcast::compare::{self, extremum, extremum_share};
+use std::ops::RangeInclusive;
 
 /// `max(a, b)` or `min(a, b)`, with shapes that go together as those of [`Arithmetic`](super::Arithmetic). NaN where either
 /// is NaN.
@@ -27,15 +29,16 @@ impl Op for Extremum {
         equal(self, other)
     }
 
+    fn operands(&self) -> RangeInclusive<usize> {
+        2..=2
+    }
+
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
-        Arithmetic::Add.infer(x)
+        joined(x).map(|shape| vec![shape])
     }
 
     fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let geometry = Broadcast::new(k.shape(0), k.shape(1)).ok_or(Fault::Unequal { left: 0, right: 1 })?;
-        let (a, b) = (k.source(0), k.source(1));
-        extremum(self.0, &geometry, a, b, k.output(0));
-        Ok(())
+        run_broadcast(k, |geometry, a, b, y| extremum(self.0, geometry, a, b, y))
     }
 
     fn in_place(&self) -> Option<usize> {
@@ -57,14 +60,11 @@ impl Op for Extremum {
 
 impl Op for ExtremumShare {
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
-        Extremum(self.0).infer(x)
+        joined(x).map(|shape| vec![shape])
     }
 
     fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let geometry = Broadcast::new(k.shape(0), k.shape(1)).ok_or(Fault::Unequal { left: 0, right: 1 })?;
-        let (a, b) = (k.source(0), k.source(1));
-        extremum_share(self.0, &geometry, a, b, k.output(0));
-        Ok(())
+        run_broadcast(k, |geometry, a, b, y| extremum_share(self.0, geometry, a, b, y))
     }
 }
 

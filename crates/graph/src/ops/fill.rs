@@ -1,7 +1,7 @@
 //! A constant.
 
 use crate::{Fault, Node, Op, Operands, Shape, Trace};
-use std::sync::Arc;
+use std::{ops::RangeInclusive, sync::Arc};
 
 /// One number everywhere.
 #[derive(Debug, Clone)]
@@ -13,6 +13,10 @@ pub struct Fill {
 }
 
 impl Op for Fill {
+    fn operands(&self) -> RangeInclusive<usize> {
+        0..=0
+    }
+
     fn infer(&self, _: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         Ok(vec![self.shape.clone()])
     }

@@ -6,6 +6,7 @@ use ocelli_kernels::Accumulate;
 use ocelli_kernels::gemm::{Order, gemm_scratch};
 use ocelli_kernels::matrices::{Matrices, products};
 use ocelli_tensor::{Size, element_count};
+use std::ops::RangeInclusive;
 
 /// `G[n, i, j] = Σ x[n, h, w, i]·x[n, h, w, j] / (H·W·C)` over the pixels of each sample (Johnson et al. 2016, equation 3;
 /// Gatys et al. 2015 do not divide).
@@ -29,6 +30,10 @@ fn factor([_, height, width, channels]: [usize; 4]) -> f32 {
 impl Op for Gram {
     fn is_same(&self, other: &dyn Op) -> bool {
         equal(self, other)
+    }
+
+    fn operands(&self) -> RangeInclusive<usize> {
+        1..=1
     }
 
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {

@@ -3,6 +3,7 @@
 use super::{equal, same_shape};
 use crate::{Fault, Grads, Node, Op, Operands, Shape};
 use ocelli_kernels::l2_norm::{L2Norm, l2_norm_backward, l2_norm_forward};
+use std::ops::RangeInclusive;
 
 /// `x / max(‖x‖, ε)` over the last axis, as `torch.nn.functional.normalize` has it.
 ///
@@ -29,6 +30,10 @@ impl L2NormalisedOp {
 impl Op for L2NormalisedOp {
     fn is_same(&self, other: &dyn Op) -> bool {
         equal(self, other)
+    }
+
+    fn operands(&self) -> RangeInclusive<usize> {
+        1..=1
     }
 
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {

@@ -52,6 +52,10 @@ impl Op for MatMul {
         equal(self, other)
     }
 
+    fn operands(&self) -> RangeInclusive<usize> {
+        2..=2
+    }
+
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         expect_rank(x, 0, 2, "[N, features] (flatten or pool first)")?;
         expect_rank(x, 1, 2, "a matrix of two axes")?;

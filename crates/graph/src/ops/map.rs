@@ -3,7 +3,7 @@
 use super::same_shape;
 use crate::{Fault, Grads, Node, Op, Operands, Shape};
 use ocelli_kernels::elementwise::Source;
-use std::{fmt, sync::Arc};
+use std::{fmt, ops::RangeInclusive, sync::Arc};
 
 type Function = Arc<dyn Fn(f32) -> f32 + Send + Sync>;
 
@@ -25,6 +25,10 @@ impl fmt::Debug for Map {
 }
 
 impl Op for Map {
+    fn operands(&self) -> RangeInclusive<usize> {
+        1..=1
+    }
+
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         same_shape(x)
     }

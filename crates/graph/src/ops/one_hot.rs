@@ -3,6 +3,7 @@
 use super::equal;
 use crate::{Dim, ElementKind, Fault, Node, Op, Operands, Shape};
 use ocelli_tensor::element_count;
+use std::ops::RangeInclusive;
 
 /// 1 at the label and 0 elsewhere. Labels have no gradient.
 ///
@@ -17,6 +18,10 @@ pub struct OneHot {
 impl Op for OneHot {
     fn is_same(&self, other: &dyn Op) -> bool {
         equal(self, other)
+    }
+
+    fn operands(&self) -> RangeInclusive<usize> {
+        1..=1
     }
 
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {

@@ -6,7 +6,7 @@ use ocelli_kernels::pool::{
     AdaptiveGeometry, CountPadding, PoolError, PoolGeometry, PoolSettings, adaptive_backward, adaptive_forward,
     average_backward, average_forward, max_backward, max_forward,
 };
-use std::sync::Arc;
+use std::{ops::RangeInclusive, sync::Arc};
 
 /// The largest number of each window and channel.
 ///
@@ -95,6 +95,10 @@ impl Op for MaxPoolOp {
         equal(self, other)
     }
 
+    fn operands(&self) -> RangeInclusive<usize> {
+        1..=1
+    }
+
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         let shape = infer(&self.settings, x)?;
         Ok(vec![shape; self.outputs()])
@@ -160,6 +164,10 @@ impl Op for AvgPoolOp {
         equal(self, other)
     }
 
+    fn operands(&self) -> RangeInclusive<usize> {
+        1..=1
+    }
+
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         infer(&self.settings, x).map(|shape| vec![shape])
     }
@@ -200,6 +208,10 @@ impl Op for AvgPoolBackward {
 impl Op for AdaptiveAvgPoolOp {
     fn is_same(&self, other: &dyn Op) -> bool {
         equal(self, other)
+    }
+
+    fn operands(&self) -> RangeInclusive<usize> {
+        1..=1
     }
 
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {

@@ -3,6 +3,7 @@
 use super::{equal, expect_few_axes};
 use crate::{Axis, Dim, Fault, Grads, Node, Op, Operands, Scratch, Shape};
 use ocelli_kernels::reduce::{Reduction, spread, sum};
+use std::ops::RangeInclusive;
 
 /// A sum or a mean over axes, which fall away. The number that a mean divides by may depend on the batch size and is
 /// taken when it is run.
@@ -49,6 +50,10 @@ impl Op for Reduce {
         equal(self, other)
     }
 
+    fn operands(&self) -> RangeInclusive<usize> {
+        1..=1
+    }
+
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         let dims = x[0].dims();
         expect_few_axes(dims.len())?;
@@ -91,6 +96,10 @@ impl Op for Reduce {
 impl Op for Spread {
     fn is_same(&self, other: &dyn Op) -> bool {
         equal(self, other)
+    }
+
+    fn operands(&self) -> RangeInclusive<usize> {
+        1..=1
     }
 
     fn infer(&self, _: &[&Shape]) -> Result<Vec<Shape>, Fault> {

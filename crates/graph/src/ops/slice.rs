@@ -5,7 +5,7 @@ use crate::{Axis, Dim, Fault, Grads, Node, Op, Operands, Shape};
 use ocelli_kernels::Accumulate;
 use ocelli_kernels::copy::{BlockCopy, copy_blocks};
 use ocelli_tensor::Size;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 /// Some entries of an axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +56,10 @@ impl Slice {
 impl Op for Slice {
     fn is_same(&self, other: &dyn Op) -> bool {
         equal(self, other)
+    }
+
+    fn operands(&self) -> RangeInclusive<usize> {
+        1..=1
     }
 
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {

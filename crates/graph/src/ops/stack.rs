@@ -6,6 +6,7 @@ use ocelli_kernels::{
     Accumulate,
     copy::{BlockCopy, copy_blocks},
 };
+use std::ops::RangeInclusive;
 
 /// Operands of one shape along a new axis, which is not the first: that is the batch.
 ///
@@ -19,6 +20,10 @@ pub struct Stack {
 impl Op for Stack {
     fn is_same(&self, other: &dyn Op) -> bool {
         equal(self, other)
+    }
+
+    fn operands(&self) -> RangeInclusive<usize> {
+        1..=usize::MAX
     }
 
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {

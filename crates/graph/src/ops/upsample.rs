@@ -4,6 +4,7 @@ use super::{equal, expect_rank, four};
 use crate::{Dim, Fault, Grads, Node, Op, Operands, Reach, Shape};
 use ocelli_kernels::interpolate::{Interpolation, InterpolationGeometry, interpolate_backward, interpolate_forward};
 use ocelli_tensor::Size;
+use std::ops::RangeInclusive;
 
 /// A picture at another size, each pixel the nearest one or one between four. Both pictures cover the same area, as
 /// PyTorch's `interpolate` has it with `align_corners=False`.
@@ -37,6 +38,10 @@ impl Interpolate {
 impl Op for Interpolate {
     fn is_same(&self, other: &dyn Op) -> bool {
         equal(self, other)
+    }
+
+    fn operands(&self) -> RangeInclusive<usize> {
+        1..=1
     }
 
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {

@@ -35,7 +35,7 @@ pub enum Comparison {
 ///
 /// Operands may be in place as those of [`binary`](super::binary).
 pub fn extremum(which: Extremum, g: &Broadcast, a: Source<'_>, b: Source<'_>, y: &mut [f32]) {
-    assert_fit(g, a, b, y);
+    g.assert_fits(a, b, y);
     match which {
         Extremum::Maximum => broadcast(Larger, g, a, b, y),
         Extremum::Minimum => broadcast(Smaller, g, a, b, y),
@@ -45,7 +45,7 @@ pub fn extremum(which: Extremum, g: &Broadcast, a: Source<'_>, b: Source<'_>, y:
 /// `y` is the share of the gradient of [`extremum`] that goes to `a`: 1 where `a` is the result, 0 where `b` is, ½ where
 /// they are equal.
 pub fn extremum_share(which: Extremum, g: &Broadcast, a: Source<'_>, b: Source<'_>, y: &mut [f32]) {
-    assert_fit(g, a, b, y);
+    g.assert_fits(a, b, y);
     match which {
         Extremum::Maximum => broadcast(ShareOfLarger, g, a, b, y),
         Extremum::Minimum => broadcast(ShareOfSmaller, g, a, b, y),
@@ -56,7 +56,7 @@ pub fn extremum_share(which: Extremum, g: &Broadcast, a: Source<'_>, b: Source<'
 ///
 /// Operands may be in place as those of [`binary`](super::binary).
 pub fn compare(comparison: Comparison, g: &Broadcast, a: Source<'_>, b: Source<'_>, y: &mut [f32]) {
-    assert_fit(g, a, b, y);
+    g.assert_fits(a, b, y);
     match comparison {
         Comparison::Greater => broadcast(Less::<true>, g, a, b, y),
         Comparison::GreaterOrEqual => broadcast(LessOrEqual::<true>, g, a, b, y),
@@ -64,15 +64,6 @@ pub fn compare(comparison: Comparison, g: &Broadcast, a: Source<'_>, b: Source<'
         Comparison::LessOrEqual => broadcast(LessOrEqual::<false>, g, a, b, y),
         Comparison::Equal => broadcast(Equal, g, a, b, y),
         Comparison::NotEqual => broadcast(NotEqual, g, a, b, y),
-    }
-}
-
-/// Asserts the invariant that callers make operands and result of the geometry's shapes.
-fn assert_fit(g: &Broadcast, a: Source<'_>, b: Source<'_>, y: &[f32]) {
-    assert_eq!(y.len(), g.length(), "the destination has the broadcast shape");
-    for (operand, length) in [(a, g.a_length), (b, g.b_length)] {
-        let got = if let Source::Slice(x) = operand { x.len() } else { y.len() };
-        assert_eq!(got, length, "an operand has the length of its shape, which is the result's where it is in place");
     }
 }
 

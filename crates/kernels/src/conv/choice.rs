@@ -88,11 +88,13 @@ impl fmt::Display for Choice {
     }
 }
 
-/// The cheapest of [`ALGORITHMS`] that supports the pass at this precision; among equals, the first.
+/// The cheapest of [`ALGORITHMS`] that supports the pass at this precision; among equals, the first. The definition is chosen
+/// only where nothing else is left: it takes memory at each call, which a plan does not know of.
 #[must_use]
 pub fn choose(g: &Conv2dGeometry, pass: Pass, precision: Precision) -> Choice {
     let fit = |algorithm: &&'static dyn Algorithm| {
-        algorithm.supports(g, pass) && (precision == Precision::Fast || algorithm.precision() == Precision::Strict)
+        let is_precise = precision == Precision::Fast || algorithm.precision() == Precision::Strict;
+        algorithm.supports(g, pass) && is_precise && algorithm.name() != Naive.name()
     };
     let mut best: Option<(&'static dyn Algorithm, f64)> = None;
     let mut second: Option<(&'static dyn Algorithm, f64)> = None;

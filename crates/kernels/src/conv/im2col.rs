@@ -1,4 +1,4 @@
-//! Convolution as matrix products of patches and filters, in all three passes: the portable baseline.
+//! Convolution as matrix products of patches and filters, in all three passes.
 //!
 //! A *patch* is what one output pixel reads, laid out as a row of `kernel_h · kernel_w · in_c` values; with the filters
 //! as a matrix of as many rows, forward is `y = patches · w`, backward-data `patches(dx) = dy · wᵀ` with every value
@@ -6,13 +6,10 @@
 //! whole: it is made in blocks of output rows and of filter rows that stay in the cache, and where a patch already lies
 //! in memory as it should (a 1×1 convolution, a filter as large as its picture) nothing is copied.
 //!
-//! Output rows of the whole batch are numbered on, so that a block may hold several small pictures. `matrixmultiply`
-//! allocates its packing buffers at each product; otherwise nothing is allocated here.
+//! Output rows of the whole batch are numbered on, so that a block may hold several small pictures.
 
 mod patches;
 mod plan;
-
-use rayon::prelude::*;
 
 use self::patches::{add_patches, copy_patches};
 use self::plan::{Plan, Slab};
@@ -20,31 +17,13 @@ use super::algorithm::{Algorithm, Pass, assert_operands};
 use super::choice::Cost;
 use super::geometry::Conv2dGeometry;
 use super::partial::add_pieces;
-use crate::gemm::baseline::{gemm, gemm_parallel};
-use crate::gemm::{Matrix, MatrixMut};
-use crate::{Accumulate, Epilogue};
+use crate::gemm::{Matrix, MatrixMut, Order, Threads, gemm_on_scratch, gemm_packed_scratch};
+use crate::parallel::{each_pair_of_pieces, each_piece};
+use crate::{Accumulate, Epilogue, Scratch};
 
-/// Patches × filters through [`crate::gemm::baseline`]; supports every geometry.
+/// Patches × filters; supports every geometry.
 #[derive(Clone, Copy, Debug)]
 pub struct Im2col;
-
-/// Whether the work inside a piece is cut again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Threads {
-    /// There are pieces enough to keep a pool busy.
-    One,
-    /// There are few pieces: products and copies run on the pool themselves.
-    Pool,
-}
-
-impl Threads {
-    fn multiply(self, a: Matrix<'_>, b: Matrix<'_>, c: MatrixMut<'_>, accumulate: Accumulate) {
-        match self {
-            Self::One => gemm(a, b, c, accumulate),
-            Self::Pool => gemm_parallel(a, b, c, accumulate),
-        }
-    }
-}
 
 impl Algorithm for Im2col {
     fn name(&self) -> &'static str {
@@ -66,6 +45,31 @@ impl Algorithm for Im2col {
         Plan::new(g, pass).workspace()
     }
 
+    fn scratch(&self, g: &Conv2dGeometry, pass: Pass) -> Scratch {
+        if g.input_len() == 0 || g.output_len() == 0 {
+            return Scratch::NONE;
+        }
+        let plan = Plan::new(g, pass);
+        let product = |pixels: usize, slab: &Slab| match pass {
+            Pass::Forward => {
+                let row = if plan.in_place { g.patch_len() * g.groups } else { slab.width() };
+                let left = gemm_packed_scratch(pixels, row, Order::RowMajor);
+                gemm_on_scratch(slab.width(), g.group_out_c(), left)
+            }
+            Pass::BackwardData => {
+                let left = gemm_packed_scratch(pixels, g.out_c, Order::RowMajor);
+                gemm_on_scratch(g.group_out_c(), slab.width(), left)
+            }
+            Pass::BackwardFilter => {
+                let left = gemm_packed_scratch(slab.width(), pixels, Order::ColumnMajor);
+                gemm_on_scratch(pixels, g.group_out_c(), left)
+            }
+        };
+        let slabs = plan.outermost_slabs();
+        let products = slabs.iter().flat_map(|slab| plan.blocks().map(move |rows| product(rows * g.out_w, slab)));
+        products.fold(Scratch::NONE, Scratch::or)
+    }
+
     fn forward(
         &self,
         g: &Conv2dGeometry,
@@ -82,12 +86,10 @@ impl Algorithm for Im2col {
         }
         let plan = Plan::new(g, Pass::Forward);
         let workspace = &mut workspace[..plan.workspace()];
-        y.par_chunks_mut(plan.rows_per_piece * plan.output_row)
-            .zip(workspace.par_chunks_mut(plan.piece_workspace))
-            .enumerate()
-            .for_each(|(piece, (y, workspace))| {
-                forward_piece(&plan, x, w, epilogue.accumulate, piece * plan.rows_per_piece, y, workspace);
-            });
+        let rows = (&mut *y, plan.rows_per_piece * plan.output_row);
+        each_pair_of_pieces(rows, (workspace, plan.piece_workspace), &|piece, y, workspace| {
+            forward_piece(&plan, x, w, epilogue.accumulate, piece * plan.rows_per_piece, y, workspace);
+        });
         epilogue.apply(y, g.out_c);
     }
 
@@ -108,18 +110,14 @@ impl Algorithm for Im2col {
         let workspace = &mut workspace[..plan.workspace()];
         let image = g.in_h * plan.input_row;
         // Either a piece is several pictures, or a picture is several bands: one of the two loops has one turn.
-        dx.par_chunks_mut(plan.images_per_piece * image)
-            .zip(workspace.par_chunks_mut(plan.bands * plan.piece_workspace))
-            .enumerate()
-            .for_each(|(group, (dx, workspace))| {
-                dx.par_chunks_mut(plan.band_rows * plan.input_row)
-                    .zip(workspace.par_chunks_mut(plan.piece_workspace))
-                    .enumerate()
-                    .for_each(|(band, (dx, workspace))| {
-                        let origin = Origin { image: group * plan.images_per_piece, row: band * plan.band_rows };
-                        backward_data_piece(&plan, dy, w, origin, dx, accumulate, workspace);
-                    });
+        let (images, bands) = (plan.images_per_piece * image, plan.bands * plan.piece_workspace);
+        each_pair_of_pieces((dx, images), (workspace, bands), &|group, dx, workspace| {
+            let rows = (dx, plan.band_rows * plan.input_row);
+            each_pair_of_pieces(rows, (workspace, plan.piece_workspace), &|band, dx, workspace| {
+                let origin = Origin { image: group * plan.images_per_piece, row: band * plan.band_rows };
+                backward_data_piece(&plan, dy, w, origin, dx, accumulate, workspace);
             });
+        });
     }
 
     fn backward_filter(
@@ -144,14 +142,11 @@ impl Algorithm for Im2col {
             return backward_filter_piece(&plan, x, dy, 0, dw, accumulate, workspace);
         }
         let (patches, sums) = workspace.split_at_mut(plan.pieces * plan.piece_workspace);
-        dy.par_chunks(plan.rows_per_piece * plan.output_row)
-            .zip(patches.par_chunks_mut(plan.piece_workspace))
-            .zip(sums.par_chunks_mut(dw.len()))
-            .enumerate()
-            .for_each(|(piece, ((dy, patches), sum))| {
-                let first_row = piece * plan.rows_per_piece;
-                backward_filter_piece(&plan, x, dy, first_row, sum, Accumulate::Set, patches);
-            });
+        let len = plan.rows_per_piece * plan.output_row;
+        each_pair_of_pieces((patches, plan.piece_workspace), (sums, dw.len()), &|piece, patches, sum| {
+            let dy = &dy[piece * len..dy.len().min((piece + 1) * len)];
+            backward_filter_piece(&plan, x, dy, piece * plan.rows_per_piece, sum, Accumulate::Set, patches);
+        });
         add_pieces(sums, dw, accumulate);
     }
 }
@@ -184,7 +179,7 @@ fn forward_piece(
                 let patches = patches_of(plan, x, group, &slab, row, pixels, workspace);
                 let y = MatrixMut::new(y, pixels, g.out_c).columns(plan.output_columns(group));
                 let filters = filters.rows(slab.filter_rows()).columns(plan.output_columns(group));
-                plan.threads.multiply(patches, filters, y, accumulate);
+                plan.multiply(patches, filters, y, accumulate);
             }
         }
     }
@@ -210,7 +205,7 @@ fn backward_data_piece(
             let dx = MatrixMut::new(dx, pixels, g.patch_len() * g.groups).columns(plan.patch_columns(group));
             let columns = plan.output_columns(group);
             let filters = filters.columns(columns.clone()).transposed();
-            plan.threads.multiply(dy.columns(columns), filters, dx, accumulate);
+            plan.multiply(dy.columns(columns), filters, dx, accumulate);
         }
         return;
     }
@@ -227,7 +222,7 @@ fn backward_data_piece(
                 let filters = filters.rows(slab.filter_rows()).columns(columns.clone()).transposed();
                 let patches = &mut workspace[..pixels * slab.width()];
                 let product = MatrixMut::new(patches, pixels, slab.width());
-                plan.threads.multiply(dy.columns(columns), filters, product, Accumulate::Set);
+                plan.multiply(dy.columns(columns), filters, product, Accumulate::Set);
                 add_patches(g, group, slab.taps(), row, patches, origin, dx);
             }
         }
@@ -255,7 +250,7 @@ fn backward_filter_piece(
                 let patches = patches_of(plan, x, group, &slab, row, pixels, workspace);
                 let columns = plan.output_columns(group);
                 let dw = MatrixMut::new(dw, g.patch_len(), g.out_c).rows(slab.filter_rows()).columns(columns.clone());
-                plan.threads.multiply(patches.transposed(), dy.columns(columns), dw, accumulate);
+                plan.multiply(patches.transposed(), dy.columns(columns), dw, accumulate);
             }
         }
     }
@@ -286,7 +281,7 @@ fn patches_of<'a>(
             }
         }
         Threads::Pool => {
-            patches.par_chunks_exact_mut(patch_row).enumerate().for_each(|(index, patches)| {
+            each_piece(patches, patch_row, &|index, patches| {
                 copy_patches(g, group, slab.taps(), row + index, x, patches);
             });
         }

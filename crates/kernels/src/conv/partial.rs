@@ -1,8 +1,7 @@
 //! Filter gradients that several pieces of the work have summed, each for itself.
 
-use rayon::prelude::*;
-
 use crate::Accumulate;
+use crate::parallel::each_piece;
 
 /// Numbers that one task adds over the pieces: long enough to pay for the task.
 const CHUNK: usize = 8192;
@@ -11,7 +10,7 @@ const CHUNK: usize = 8192;
 /// bits on any number of threads.
 pub(super) fn add_pieces(sums: &[f32], dw: &mut [f32], accumulate: Accumulate) {
     let len = dw.len();
-    dw.par_chunks_mut(CHUNK).enumerate().for_each(|(index, dw)| {
+    each_piece(dw, CHUNK, &|index, dw| {
         let begin = index * CHUNK;
         for (piece, sum) in sums.chunks_exact(len).enumerate() {
             let sum = &sum[begin..begin + dw.len()];
@@ -27,7 +26,7 @@ pub(super) fn add_pieces(sums: &[f32], dw: &mut [f32], accumulate: Accumulate) {
 /// The same of gradients that were summed transposed, `[out, in]`, into `dw` of `[in, out]`.
 pub(super) fn add_transposed_pieces(sums: &[f32], outs: usize, dw: &mut [f32], accumulate: Accumulate) {
     let (len, ins) = (dw.len(), dw.len() / outs);
-    dw.par_chunks_mut(TRANSPOSED_ROWS * outs).enumerate().for_each(|(index, dw)| {
+    each_piece(dw, TRANSPOSED_ROWS * outs, &|index, dw| {
         if accumulate == Accumulate::Set {
             dw.fill(0.0);
         }

@@ -1,6 +1,6 @@
 //! How work is cut into pieces for threads: by its geometry alone, so that results do not depend on the threads.
 
-use rayon::prelude::*;
+use crate::parallel::{each_pair_of_pieces, each_piece};
 
 /// The number of elements that one task handles: enough (some 10 µs of the cheapest kernel) to hide the cost of
 /// handing it to a thread. Work of up to this size stays on the thread that asks.
@@ -13,7 +13,7 @@ pub(crate) fn in_pieces(y: &mut [f32], piece: usize, f: impl Fn(usize, &mut [f32
     } else if y.len() <= piece {
         f(0, y);
     } else {
-        y.par_chunks_mut(piece).enumerate().for_each(|(i, y)| f(i * piece, y));
+        each_piece(y, piece, &|i, y| f(i * piece, y));
     }
 }
 
@@ -29,8 +29,7 @@ pub(crate) fn in_paired_pieces(
     } else if y.len() <= piece {
         f(0, y, z);
     } else {
-        let pieces = y.par_chunks_mut(piece).zip(z.par_chunks_mut(piece));
-        pieces.enumerate().for_each(|(i, (y, z))| f(i * piece, y, z));
+        each_pair_of_pieces((y, piece), (z, piece), &|i, y, z| f(i * piece, y, z));
     }
 }
 

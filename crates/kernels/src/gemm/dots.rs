@@ -6,7 +6,8 @@
 
 use ocelli_simd::{Isa, Kernel, MOST_LANES};
 
-use super::tile::{self, Destination, Segment, read, store};
+use super::finish::{Destination, read, store};
+use super::tile::{self, Segment};
 
 /// The most columns of a tile: of three or four, two or four rows fit the 16 registers of AVX2. Of the 8 of the portable set,
 /// three and one row take seven, and with four columns not one row would fit.
@@ -75,7 +76,8 @@ pub(crate) unsafe fn dots<I: Isa>(isa: I, rows: usize, product: DotProducts<'_>,
     macro_rules! call {
         ($columns:literal, $product:ident, $to:ident, $($rows:literal)*) => {
             match rows {
-                $($rows if $rows <= const { dot_rows::<I>($columns) } => {
+                // A constant condition, as that of a tile.
+                $($rows if const { $rows <= dot_rows::<I>($columns) } => {
                     isa.call(Dots::<$rows, $columns> { product: $product, to: $to })
                 })*
                 _ => unreachable!("dot products of {rows} rows and {} columns", $columns),

@@ -34,10 +34,13 @@ pub fn gemm_scratch([rows, depth, columns]: [usize; 3], left: Order, right: Orde
     if rows == 0 || depth == 0 || columns == 0 {
         return Scratch::NONE;
     }
-    thin_scratch([rows, depth, columns], left, right).unwrap_or_else(|| {
-        let packed = right_block(InstructionSet::current(), depth, columns);
-        Scratch::of(packed.packed_len()).around(gemm_packed_scratch(rows, depth, left))
-    })
+    thin_scratch([rows, depth, columns], left, right)
+        .unwrap_or_else(|| gemm_on_scratch(depth, columns, gemm_packed_scratch(rows, depth, left)))
+}
+
+/// What [`gemm_on`](super::gemm_on) takes on each thread, at most, if so much is taken for its left operand.
+pub(crate) fn gemm_on_scratch(depth: usize, columns: usize, left: Scratch) -> Scratch {
+    Scratch::of(right_block(InstructionSet::current(), depth, columns).packed_len()).around(left)
 }
 
 /// What [`gemm_packed`](super::gemm_packed) takes on each thread, at most, for a left operand of `rows × depth`: a block of

@@ -22,6 +22,7 @@
 mod ahead;
 pub mod baseline;
 pub(crate) mod dots;
+pub(crate) mod finish;
 mod matrix;
 mod memory;
 mod naive;
@@ -35,13 +36,24 @@ mod thin;
 pub(crate) mod tile;
 
 pub use matrix::{Matrix, MatrixMut};
+pub(crate) use memory::gemm_on_scratch;
 pub use memory::{Order, gemm_packed_scratch, gemm_scratch};
 pub use naive::naive;
+pub(crate) use product::gemm_on;
 pub use product::{PackedMatrix, gemm, gemm_packed, packed_len};
 
 /// Products below this many floating-point operations are not cut: at 2 MFLOP one thread needs some 10 to 20 µs, as much
 /// as waking a worker and packing an operand twice.
 pub const PARALLEL_FLOPS: usize = 2_000_000;
+
+/// The threads on which a product runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Threads {
+    /// The calling one: it is a part of work that is shared among threads already.
+    One,
+    /// All of the ambient pool, if the product is large enough.
+    Pool,
+}
 
 /// So many pieces balance the load of a workstation.
 const PIECES: usize = 16;

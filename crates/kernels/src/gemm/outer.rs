@@ -8,14 +8,15 @@
 use std::ops::Range;
 
 use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
-use rayon::prelude::*;
 
 use super::ahead::Ahead;
+use super::finish::{Destination, Rows};
 use super::matrix::Matrix;
 use super::panels::{Panels, pack_panel};
-use super::tile::{Destination, Product, Rows, RowsContiguous, Segment, even_tiles, most_rows, tile};
+use super::tile::{Product, RowsContiguous, Segment, even_tiles, most_rows, tile};
 use super::wanted_pieces;
 use crate::cache::odd_lines;
+use crate::parallel::each_piece;
 use crate::{Accumulate, Scratch, scratch};
 
 /// Rows of a band at most: its panel of the right operand is then half of the first-level cache.
@@ -100,8 +101,8 @@ impl OuterProducts {
         if c.len() == m * n && block == m {
             return task(0, 0, c);
         }
-        c.par_chunks_mut(m * n).enumerate().for_each(|(piece, c)| {
-            c.par_chunks_mut(block * n).enumerate().for_each(|(index, c)| task(piece, index, c));
+        each_piece(c, m * n, &|piece, c| {
+            each_piece(c, block * n, &|index, c| task(piece, index, c));
         });
     }
 }

@@ -3,18 +3,18 @@
 use std::ops::Range;
 
 use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
-use rayon::prelude::*;
 
 use super::ahead::Ahead;
+use super::finish::{Finish, Rows};
 use super::matrix::{Block, Matrix, MatrixMut, assert_sizes};
 use super::panels::{Contiguous, PackPanels, Panel, Panels};
 use super::stream::Stream;
 use super::thin::gemm_thin;
 use super::tile::{
-    DepthContiguous, Finish, Left, Product, Rows, RowsContiguous, Segment, even_tiles, narrow_tile_rows, tile,
-    tile_rows,
+    DepthContiguous, Left, Product, RowsContiguous, Segment, even_tiles, narrow_tile_rows, tile, tile_rows,
 };
-use super::{FAR, PARALLEL_FLOPS, PIECES};
+use super::{FAR, PARALLEL_FLOPS, PIECES, Threads};
+use crate::parallel::{each, each_piece};
 use crate::{Accumulate, Epilogue, scratch};
 
 /// Depth of a block. A panel of 16 columns then has 16 KiB (32 columns: 32 KiB), half of the first-level cache, and adding
@@ -69,7 +69,7 @@ impl<'a> PackedMatrix<'a> {
         let set = InstructionSet::current();
         let panels = Panels::new(set, b.row_count(), b.column_count());
         assert_eq!(packed.len(), panels.packed_len(), "a packed matrix has panels of whole vectors");
-        pack(set, &panels, b, 0..b.row_count(), packed);
+        pack(Threads::Pool, set, &panels, b, 0..b.row_count(), packed);
         Self { panels, set, data: packed }
     }
 
@@ -95,11 +95,25 @@ impl<'a> PackedMatrix<'a> {
 /// If the sizes do not agree, or if there is a residual and `c` is not contiguous.
 pub fn gemm(a: Matrix<'_>, b: Matrix<'_>, mut c: MatrixMut<'_>, epilogue: &Epilogue<'_>) {
     assert_sizes(&a, &b, c.row_count(), c.column_count());
-    if gemm_thin(a, b, &mut c, epilogue) {
-        return;
+    if !gemm_thin(a, b, &mut c, epilogue) {
+        gemm_on(InstructionSet::current(), Threads::Pool, a, b, c, epilogue);
     }
+}
+
+/// [`gemm`] on an instruction set and on some threads. The bits of a row of the result do not depend on how many rows there are.
+///
+/// # Panics
+/// As [`gemm`].
+pub(crate) fn gemm_on(
+    set: InstructionSet,
+    threads: Threads,
+    a: Matrix<'_>,
+    b: Matrix<'_>,
+    c: MatrixMut<'_>,
+    epilogue: &Epilogue<'_>,
+) {
+    assert_sizes(&a, &b, c.row_count(), c.column_count());
     let Some(task) = Task::new(a, c, epilogue) else { return };
-    let set = InstructionSet::current();
     let block = right_block(set, b.row_count(), b.column_count());
     scratch::with(block.packed_len(), |packed| {
         for first in (0..b.column_count()).step_by(COLUMNS) {
@@ -107,9 +121,10 @@ pub fn gemm(a: Matrix<'_>, b: Matrix<'_>, mut c: MatrixMut<'_>, epilogue: &Epilo
             for depth in blocks(b.row_count(), block.depth) {
                 let panels = Panels::new(set, depth.len(), columns.len());
                 let packed = &mut packed[..panels.packed_len()];
-                pack(set, &panels, b.columns(columns.clone()).rows(depth.clone()), 0..depth.len(), packed);
+                let part = b.columns(columns.clone()).rows(depth.clone());
+                pack(threads, set, &panels, part, 0..depth.len(), packed);
                 let right = Right { panels: &panels, first: depth.start, packed };
-                task.columns(columns.clone()).multiply(set, depth, &right);
+                task.columns(columns.clone()).multiply(threads, set, depth, &right);
             }
         }
     });
@@ -136,7 +151,7 @@ pub fn gemm_packed(a: Matrix<'_>, b: &PackedMatrix<'_>, c: MatrixMut<'_>, epilog
         b.panels.columns,
     );
     let Some(task) = Task::new(a, c, epilogue) else { return };
-    task.multiply(b.set, 0..b.panels.depth, &Right { panels: &b.panels, first: 0, packed: b.data });
+    task.multiply(Threads::Pool, b.set, 0..b.panels.depth, &Right { panels: &b.panels, first: 0, packed: b.data });
 }
 
 /// Cuts `0..whole` into as few ranges of at most `most` as there can be, of nearly equal lengths.
@@ -144,15 +159,15 @@ pub(super) fn blocks(whole: usize, most: usize) -> impl Iterator<Item = Range<us
     even_tiles(whole, most).map(|(first, count)| first..first + count)
 }
 
-/// Packs rows of all panels, on the pool if there are many.
-fn pack(set: InstructionSet, panels: &Panels, b: Matrix<'_>, rows: Range<usize>, packed: &mut [f32]) {
+/// Packs rows of all panels.
+fn pack(threads: Threads, set: InstructionSet, panels: &Panels, b: Matrix<'_>, rows: Range<usize>, packed: &mut [f32]) {
     let panels = *panels;
-    if packed.len() < PARALLEL_PACK {
+    if threads == Threads::One || packed.len() < PARALLEL_PACK {
         let indices = 0..panels.count();
         return dispatch_on(set, PackPanels { panels, indices, b, rows, packed });
     }
     let len = PACKED_PANELS * panels.panel(0).width * rows.len();
-    packed.par_chunks_mut(len).enumerate().for_each(|(index, packed)| {
+    each_piece(packed, len, &|index, packed| {
         let first = index * PACKED_PANELS;
         let indices = first..panels.count().min(first + PACKED_PANELS);
         dispatch_on(set, PackPanels { panels, indices, b, rows: rows.clone(), packed });
@@ -233,12 +248,12 @@ impl<'a> Task<'a> {
     }
 
     /// Multiplies some of the depth, in pieces of rows and panels.
-    fn multiply(&self, set: InstructionSet, depth: Range<usize>, right: &Right<'_>) {
+    fn multiply(&self, threads: Threads, set: InstructionSet, depth: Range<usize>, right: &Right<'_>) {
         let (rows, panels) = (self.a.row_count(), right.panels.count());
         let flops = rows.saturating_mul(depth.len()).saturating_mul(right.panels.columns).saturating_mul(2);
         let piece = |rows, panels| Piece { task: self, right, rows, panels, depth: depth.clone() };
         let row_blocks = rows.div_ceil(ROWS);
-        if flops < PARALLEL_FLOPS {
+        if threads == Threads::One || flops < PARALLEL_FLOPS {
             return blocks(rows, ROWS).for_each(|rows| dispatch_on(set, piece(rows, 0..panels)));
         }
         // An even number of blocks divides among two and four threads.
@@ -247,7 +262,7 @@ impl<'a> Task<'a> {
         let groups = PIECES.div_ceil(row_blocks).min(panels.div_ceil(PIECE_PANELS)).max(1);
         let group = panels.div_ceil(groups);
         let groups = panels.div_ceil(group);
-        (0..row_blocks * groups).into_par_iter().for_each(|index| {
+        each(row_blocks * groups, &|index| {
             let (row, group_index) = (index / groups * most_rows, index % groups);
             let rows = row.min(rows)..rows.min(row + most_rows);
             let panels = group_index * group..panels.min((group_index + 1) * group);

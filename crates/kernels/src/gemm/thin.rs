@@ -4,13 +4,13 @@
 use std::ops::Range;
 
 use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
-use rayon::prelude::*;
 
 use super::PIECES;
 use super::matrix::{Matrix, MatrixMut};
 use super::memory::{Order, gemm_packed_scratch, gemm_scratch};
 use super::panels::{Contiguous, PackPanels, Panels};
 use super::product::{Piece, Right, Task, blocks, gemm};
+use crate::parallel::each;
 use crate::sizes::length;
 use crate::{Accumulate, Epilogue, Scratch, scratch};
 
@@ -91,7 +91,7 @@ fn in_strips(a: Matrix<'_>, b: Matrix<'_>, c: &mut MatrixMut<'_>, epilogue: &Epi
     let c = MatrixMut::new(&mut c.data[..rows * columns], rows, columns);
     let Some(task) = Task::new(a, c, epilogue) else { return };
     let most = most_columns(columns);
-    (0..columns.div_ceil(most)).into_par_iter().for_each(|index| {
+    each(columns.div_ceil(most), &|index| {
         let strip = index * most..columns.min((index + 1) * most);
         let task = task.columns(strip.clone());
         // Outside of the kernel: the instruction set does not reach into a closure.

@@ -9,10 +9,12 @@
 //! registers of AVX2, 14 in the 32 of AVX-512. Per step of the depth, `2 R` multiply-adds then stand against `R + 2`
 //! loads, so that the two multiply-add ports, which each take one a cycle, are the limit.
 
+use std::marker::PhantomData;
+
 use ocelli_simd::{Isa, Kernel, Stores};
 
+use super::finish::{Destination, store};
 use super::stream::{Fetch, Nothing, Streams, UNROLL};
-use crate::{Accumulate, Activation, Epilogue};
 
 /// Vectors in a row of a full panel.
 pub(crate) const VECTORS: usize = 2;
@@ -104,96 +106,6 @@ pub(crate) struct Product<'a> {
     pub streams: Option<Streams>,
 }
 
-/// Where the rows of a tile go.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Rows<'a> {
-    /// One behind the other, so far apart.
-    Apart(usize),
-    /// At these distances from the first number.
-    At(&'a [usize]),
-}
-
-impl Rows<'_> {
-    #[inline(always)]
-    pub fn offset(&self, row: usize) -> usize {
-        match self {
-            Self::Apart(distance) => row * distance,
-            Self::At(offsets) => offsets[row],
-        }
-    }
-}
-
-/// Where the results go, and what is done to them: addresses again.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Destination<'a> {
-    /// The number that row 0 and column 0 are measured from.
-    pub first: *mut f32,
-    /// Where each row begins.
-    pub rows: Rows<'a>,
-    /// Columns that are written, at most the panel's width.
-    pub columns: usize,
-    /// Whether the sums are added to what is there.
-    pub accumulate: Accumulate,
-    /// The bias of the first column; null for none.
-    pub bias: *const f32,
-    /// What is added at the place of `first`, laid out like it; null for none.
-    pub residual: *const f32,
-    /// The last function.
-    pub activation: Activation,
-    /// Past the caches only where rows begin at whole vectors; parts of vectors are never stored so.
-    pub stores: Stores,
-}
-
-impl<'a> Destination<'a> {
-    /// Bare sums.
-    pub fn plain(first: *mut f32, rows: Rows<'a>, columns: usize, accumulate: Accumulate) -> Self {
-        let (bias, residual) = (std::ptr::null(), std::ptr::null());
-        let (activation, stores) = (Activation::Identity, Stores::Regular);
-        Self { first, rows, columns, accumulate, bias, residual, activation, stores }
-    }
-}
-
-/// The parts of an [`Epilogue`] at one place of the destination; see [`Finish::at`].
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Finish {
-    bias: *const f32,
-    residual: *const f32,
-    activation: Activation,
-}
-
-// SAFETY: addresses that are only read, inside the slices of an epilogue that outlives the tasks which share this.
-unsafe impl Send for Finish {}
-// SAFETY: the same.
-unsafe impl Sync for Finish {}
-
-impl Finish {
-    /// The bare sums, as of all blocks of the depth but the last.
-    pub const NOTHING: Self =
-        Self { bias: std::ptr::null(), residual: std::ptr::null(), activation: Activation::Identity };
-
-    /// The bias, residual and activation of an epilogue.
-    pub fn of(epilogue: &Epilogue<'_>) -> Self {
-        let pointer = |operand: Option<&[f32]>| operand.map_or(std::ptr::null(), <[f32]>::as_ptr);
-        Self { bias: pointer(epilogue.bias), residual: pointer(epilogue.residual), activation: epilogue.activation }
-    }
-
-    /// A destination at `first`, which is number `index` of the tensor and in column `column` of it.
-    pub fn at<'a>(
-        &self,
-        first: *mut f32,
-        index: usize,
-        column: usize,
-        rows: Rows<'a>,
-        columns: usize,
-        accumulate: Accumulate,
-    ) -> Destination<'a> {
-        let moved = |pointer: *const f32, by| if pointer.is_null() { pointer } else { pointer.wrapping_add(by) };
-        let (bias, residual) = (moved(self.bias, column), moved(self.residual, index));
-        let (activation, stores) = (self.activation, Stores::Regular);
-        Destination { first, rows, columns, accumulate, bias, residual, activation, stores }
-    }
-}
-
 /// Computes a tile of `rows` rows on a panel of `vectors` vectors.
 ///
 /// # Safety
@@ -213,9 +125,10 @@ pub(crate) unsafe fn tile<I: Isa, L: Left>(
 ) {
     const { assert_tiles::<I>() };
     macro_rules! call {
-        ($vectors:literal, $most:expr, $fetch:expr, $($rows:literal)*) => {
+        // A constant condition: no tile is compiled that is larger than the registers of the set.
+        ($vectors:literal, $most:ident, $fetch:expr, $($rows:literal)*) => {
             match rows {
-                $($rows if $rows <= $most => {
+                $($rows if const { $rows <= $most::<I>() } => {
                     isa.call(Tile::<L, _, $rows, $vectors> { product, to, fetch: $fetch, left: PhantomData })
                 })*
                 _ => unreachable!("a tile of {rows} rows and {vectors} vectors"),
@@ -223,13 +136,11 @@ pub(crate) unsafe fn tile<I: Isa, L: Left>(
         };
     }
     match (vectors, product.streams) {
-        (1, _) => call!(1, const { narrow_tile_rows::<I>() }, Nothing, 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
-        (_, None) => call!(2, const { tile_rows::<I>() }, Nothing, 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
-        (_, Some(streams)) => call!(2, const { tile_rows::<I>() }, streams, 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
+        (1, _) => call!(1, narrow_tile_rows, Nothing, 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
+        (_, None) => call!(2, tile_rows, Nothing, 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
+        (_, Some(streams)) => call!(2, tile_rows, streams, 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
     }
 }
-
-use std::marker::PhantomData;
 
 /// [`tile`] with its size fixed; made there only, with what it asks for.
 struct Tile<'a, L, F, const ROWS: usize, const N: usize> {
@@ -312,137 +223,9 @@ unsafe fn multiply_add<I: Isa, const ROWS: usize, const N: usize>(
         // SAFETY: the caller: `ROWS` numbers, `row` apart.
         let a = isa.splat(unsafe { *a.add(i * row) });
         for (sum, b) in sums.iter_mut().zip(panel) {
-            *sum = isa.mul_add(a, b, *sum);
+            *sum = isa.in_place(isa.mul_add(a, b, *sum));
         }
     }
-}
-
-/// The sums go through the epilogue stage by stage, in registers.
-///
-/// # Safety
-/// As [`tile`] asks of the destination.
-#[inline(always)]
-pub(crate) unsafe fn store<I: Isa, const ROWS: usize, const N: usize>(
-    isa: I,
-    sums: [[I::Vector; N]; ROWS],
-    to: &Destination<'_>,
-) {
-    // SAFETY: the caller's; the widths are those of the destination's columns.
-    unsafe {
-        if to.columns >= N * I::LANES {
-            store_columns(isa, sums, to, [I::LANES; N]);
-        } else {
-            let width = |v: usize| to.columns.saturating_sub(v * I::LANES).min(I::LANES);
-            store_columns(isa, sums, to, std::array::from_fn(width));
-        }
-    }
-}
-
-/// [`store`] of so many columns of each vector.
-///
-/// # Safety
-/// As [`tile`] asks of the destination, of which the widths are together the columns.
-#[inline(always)]
-unsafe fn store_columns<I: Isa, const ROWS: usize, const N: usize>(
-    isa: I,
-    mut sums: [[I::Vector; N]; ROWS],
-    to: &Destination<'_>,
-    widths: [usize; N],
-) {
-    if to.accumulate == Accumulate::Add {
-        // SAFETY: the caller: the columns at each row of the destination hold numbers.
-        unsafe { add_rows(isa, &mut sums, to.first, to.rows, widths) };
-    }
-    if !to.bias.is_null() {
-        let mut bias = [isa.zero(); N];
-        for (v, bias) in bias.iter_mut().enumerate() {
-            // SAFETY: the caller: the bias has these columns, and nobody writes it meanwhile.
-            *bias = unsafe { read(isa, to.bias.wrapping_add(v * I::LANES), widths[v]) };
-        }
-        for sums in &mut sums {
-            for (sum, bias) in sums.iter_mut().zip(bias) {
-                *sum = isa.add(*sum, bias);
-            }
-        }
-    }
-    if !to.residual.is_null() {
-        // SAFETY: the caller: the residual can be read where the destination is written.
-        unsafe { add_rows(isa, &mut sums, to.residual, to.rows, widths) };
-    }
-    if to.activation != Activation::Identity {
-        for sums in &mut sums {
-            for sum in sums {
-                *sum = activate(isa, to.activation, *sum);
-            }
-        }
-    }
-    for (i, sums) in sums.iter().enumerate() {
-        for (v, (sum, width)) in sums.iter().zip(widths).enumerate() {
-            let place = to.first.wrapping_add(to.rows.offset(i) + v * I::LANES);
-            // SAFETY: the caller: the columns at each row of the destination are ours to write, aligned if past the caches.
-            unsafe {
-                if width < I::LANES {
-                    isa.store_partial(*sum, std::slice::from_raw_parts_mut(place, width));
-                } else if to.stores == Stores::NonTemporal {
-                    isa.store_non_temporal_ptr(*sum, place);
-                } else {
-                    isa.store_ptr(*sum, place);
-                }
-            }
-        }
-    }
-}
-
-/// Adds the rows that begin at `from`.
-///
-/// # Safety
-/// So many numbers as the widths are together can be read at each row.
-#[inline(always)]
-unsafe fn add_rows<I: Isa, const ROWS: usize, const N: usize>(
-    isa: I,
-    sums: &mut [[I::Vector; N]; ROWS],
-    from: *const f32,
-    rows: Rows<'_>,
-    widths: [usize; N],
-) {
-    for (i, sums) in sums.iter_mut().enumerate() {
-        for (v, (sum, width)) in sums.iter_mut().zip(widths).enumerate() {
-            // SAFETY: the caller's.
-            *sum = isa.add(*sum, unsafe { read(isa, from.wrapping_add(rows.offset(i) + v * I::LANES), width) });
-        }
-    }
-}
-
-/// The first operand of `max` and `min` loses against a NaN in the second, which stays.
-#[inline(always)]
-fn activate<I: Isa>(isa: I, activation: Activation, x: I::Vector) -> I::Vector {
-    match activation {
-        Activation::Identity => x,
-        Activation::Relu => isa.max(isa.zero(), x),
-        Activation::Clamp { low, high } => isa.min(isa.splat(high), isa.max(isa.splat(low), x)),
-    }
-}
-
-/// A vector of `width` numbers to `index` of the destination.
-///
-/// # Safety
-/// `width` numbers at `index` of the destination and of the residual, and as many of the bias, are valid as [`tile`] asks.
-#[inline(always)]
-pub(crate) unsafe fn store_vector<I: Isa>(isa: I, sum: I::Vector, to: &Destination<'_>, index: usize, width: usize) {
-    let residual = if to.residual.is_null() { to.residual } else { to.residual.wrapping_add(index) };
-    let to = Destination { first: to.first.wrapping_add(index), residual, rows: Rows::Apart(0), ..*to };
-    // SAFETY: the caller's.
-    unsafe { store_columns(isa, [[sum]], &to, [width]) };
-}
-
-/// A vector, or the first `width` numbers of one where that is less.
-///
-/// # Safety
-/// So many numbers can be read at `x`.
-#[inline(always)]
-pub(crate) unsafe fn read<I: Isa>(isa: I, x: *const f32, width: usize) -> I::Vector {
-    // SAFETY: the caller's.
-    unsafe { if width >= I::LANES { isa.load_ptr(x) } else { isa.load_partial(std::slice::from_raw_parts(x, width)) } }
 }
 
 /// Cuts `rows` into tiles of at most `most` that differ by one row at the most, so that no tile is so short that the

@@ -1,10 +1,10 @@
 //! The gradients of scale and shift.
 
 use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
-use rayon::prelude::*;
 
 use super::{LayerNorm, Statistics};
 use crate::elementwise::chunks::{CHUNK, MOST_PARTS, part_length};
+use crate::parallel::each_piece;
 use crate::reduce::table::{add_to_pairs, load};
 use crate::sizes::length;
 use crate::softmax::rows::Row;
@@ -35,14 +35,14 @@ pub fn layer_norm_backward_parameters(
     debug_assert!(rows.div_ceil(part) <= MOST_PARTS);
     let sums_of_part = sums_of_part(columns);
     scratch::with(rows.div_ceil(part) * sums_of_part, |sums| {
-        let sum_part = |(i, sums): (usize, &mut [f32])| {
+        let sum_part = |i: usize, sums: &mut [f32]| {
             let places = i * part * columns..x.len().min((i + 1) * part * columns);
             dispatch_on(set, Part { x: &x[places.clone()], dy: &dy[places], columns, epsilon, sums });
         };
         if x.len() <= CHUNK {
-            sums.chunks_exact_mut(sums_of_part).enumerate().for_each(sum_part);
+            sums.chunks_exact_mut(sums_of_part).enumerate().for_each(|(i, sums)| sum_part(i, sums));
         } else {
-            sums.par_chunks_exact_mut(sums_of_part).enumerate().for_each(sum_part);
+            each_piece(sums, sums_of_part, &sum_part);
         }
         for column in 0..columns {
             // High and low halves of both sums, of one part after the other.

@@ -6,6 +6,7 @@ use rayon::prelude::*;
 use super::table::{Terms, column_sums, load_at, prefetch};
 use super::{Finish, Outer};
 use crate::elementwise::chunks::{CHUNK, MOST_PARTS, part_length};
+use crate::parallel::each_piece;
 
 /// Columns that are summed together: sixteen vectors of the narrowest set's registers at most, and few enough for the
 /// sums of all parts to lie on the stack (32 KiB).
@@ -28,19 +29,22 @@ pub(super) fn sum(outer: &Outer, table: Table, x: &[f32], y: &mut [f32], finish:
         // One large table: a bias gradient.
         return column_sums(Elements(x), x.len(), table.columns, |column, [sum]| finish.store(sum, &mut y[column]));
     }
-    let result = |(i, y): (usize, &mut [f32])| {
+    let result = |i: usize, y: &mut [f32]| {
         let x = &x[outer.result_offset(i)..];
+        let block = |number: usize, y: &mut [f32]| column_block(set, outer, table, x, (number, y), finish);
         if work <= CHUNK {
-            y.chunks_mut(COLUMNS).enumerate().for_each(|block| column_block(set, outer, table, x, block, finish));
+            y.chunks_mut(COLUMNS).enumerate().for_each(|(number, y)| block(number, y));
         } else {
-            y.par_chunks_mut(COLUMNS).enumerate().for_each(|block| column_block(set, outer, table, x, block, finish));
+            each_piece(y, COLUMNS, &block);
         }
     };
     if x.len() <= CHUNK {
-        y.chunks_mut(table.columns).enumerate().for_each(result);
+        y.chunks_mut(table.columns).enumerate().for_each(|(i, y)| result(i, y));
     } else {
         let results = (CHUNK / work).max(1);
-        y.par_chunks_mut(table.columns).enumerate().with_min_len(results).for_each(result);
+        each_piece(y, results * table.columns, &|piece, y| {
+            y.chunks_mut(table.columns).enumerate().for_each(|(i, y)| result(piece * results + i, y));
+        });
     }
 }
 

@@ -7,10 +7,10 @@
 use std::ops::Range;
 
 use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
-use rayon::prelude::*;
 
 use crate::cache::LINE;
 use crate::elementwise::chunks::CHUNK;
+use crate::parallel::{each_pair_of_pieces, each_piece};
 use crate::sizes::length as length_of;
 use crate::{Scratch, scratch};
 
@@ -150,13 +150,13 @@ pub(crate) fn column_sums<T: Terms<K> + Copy + Sync, const K: usize>(
     let (set, cut) = (InstructionSet::current(), Cut::<K>::new(length, columns));
     terms.assert_fit(length, cut.width);
     scratch::with(cut.parts() * cut.sums_of_part(), |sums| {
-        let sum_part = |(i, sums): (usize, &mut [f32])| {
+        let sum_part = |i: usize, sums: &mut [f32]| {
             dispatch_on(set, Part::<_, K> { terms, places: cut.places(i), width: cut.width, sums });
         };
         if length <= CHUNK {
-            sums.chunks_exact_mut(cut.sums_of_part()).enumerate().for_each(sum_part);
+            sums.chunks_exact_mut(cut.sums_of_part()).enumerate().for_each(|(i, sums)| sum_part(i, sums));
         } else {
-            sums.par_chunks_exact_mut(cut.sums_of_part()).enumerate().for_each(sum_part);
+            each_piece(sums, cut.sums_of_part(), &sum_part);
         }
         cut.add_up(set, sums, |column, sums| {
             let finite = sums.iter().all(|sum| sum.is_finite());
@@ -219,16 +219,16 @@ pub(crate) fn column_sums_rewriting<R: Rewrite<K>, const K: usize>(
     let cut = Cut::<K>::new(length, columns);
     rewrite.assert_fit(length, cut.width);
     scratch::with(cut.parts() * cut.sums_of_part(), |sums| {
-        let sum_part = |(i, (sums, y)): (usize, (&mut [f32], &mut [f32]))| {
+        let sum_part = |i: usize, sums: &mut [f32], y: &mut [f32]| {
             let places = cut.places(i);
             let terms = Rewritten { rewrite, first: places.start, y };
             dispatch_on(set, Part::<_, K> { terms, places, width: cut.width, sums });
         };
         if length <= CHUNK {
-            sums.chunks_exact_mut(cut.sums_of_part()).zip(y.chunks_mut(cut.part)).enumerate().for_each(sum_part);
+            let parts = sums.chunks_exact_mut(cut.sums_of_part()).zip(y.chunks_mut(cut.part));
+            parts.enumerate().for_each(|(i, (sums, y))| sum_part(i, sums, y));
         } else {
-            let parts = sums.par_chunks_exact_mut(cut.sums_of_part()).zip(y.par_chunks_mut(cut.part));
-            parts.enumerate().for_each(sum_part);
+            each_pair_of_pieces((sums, cut.sums_of_part()), (y, cut.part), &sum_part);
         }
         cut.add_up(set, sums, store);
     });

@@ -1,6 +1,6 @@
 //! AVX-512: sixteen lanes.
 
-use std::arch::x86_64::*;
+use std::arch::{asm, x86_64::*};
 
 use super::intrinsics;
 use crate::{InstructionSet, Isa, Kernel};
@@ -46,6 +46,12 @@ impl Isa for Avx512 {
     fn call<K: Kernel>(self, kernel: K) -> K::Output {
         // SAFETY: the token proves every feature that the function enables.
         unsafe { call(self, kernel) }
+    }
+
+    #[inline(always)]
+    fn in_place(self, x: __m512) -> __m512 {
+        // SAFETY: the token proves AVX-512 F.
+        unsafe { in_place(x) }
     }
 
     #[inline(always)]
@@ -227,6 +233,15 @@ impl Isa for Avx512 {
         // SAFETY: the token proves AVX-512 F.
         unsafe { _mm512_reduce_min_ps(x) }
     }
+}
+
+/// No instruction, but one that the compiler moves none across.
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn in_place(mut x: __m512) -> __m512 {
+    // SAFETY: nothing is executed, and `x` stays as it is.
+    unsafe { asm!("/* {0} */", inout(zmm_reg) x, options(nomem, nostack, preserves_flags)) };
+    x
 }
 
 #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]

@@ -9,7 +9,7 @@ use ocelli_simd::{Isa, Kernel};
 use super::super::geometry::{Axis, Conv2dGeometry};
 use super::axis::{Direction, Phase};
 use crate::cache::{AHEAD, LINE};
-use crate::gemm::tile::read;
+use crate::gemm::finish::read;
 
 /// Pixels of a step. Four rows of so many pixels (three of `x`, one of `dy`) at 128 channels fill half a first-level
 /// cache; the sums are loaded and stored for an eighth of the products.

@@ -12,7 +12,7 @@ use super::super::geometry::{Axis, Conv2dGeometry};
 use super::axis::{Direction, Phase};
 use crate::Accumulate;
 use crate::cache::{AHEAD, LINE};
-use crate::gemm::tile::{Destination, Finish, Rows, read, store};
+use crate::gemm::finish::{Destination, Finish, Rows, read, store};
 
 /// Destinations of a step; with 2 vectors each, 8 sums cover the latency of the multiply-adds (4 cycles on 2 ports).
 const COLUMNS: usize = 4;

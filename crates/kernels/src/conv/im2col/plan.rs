@@ -2,10 +2,13 @@
 
 use std::ops::Range;
 
-use super::{Origin, Threads};
+use ocelli_simd::InstructionSet;
+
+use super::Origin;
 use crate::conv::algorithm::Pass;
 use crate::conv::geometry::{Conv2dGeometry, ConvMode};
-use crate::gemm::PARALLEL_FLOPS;
+use crate::gemm::{Matrix, MatrixMut, PARALLEL_FLOPS, Threads, gemm_on};
+use crate::{Accumulate, Epilogue};
 
 /// Elements of a block of patches (256 KiB): it is written and then packed by the product, both out of the second-level
 /// cache.
@@ -21,7 +24,7 @@ const MAX_PIECES: usize = 16;
 /// A piece has at least so many output pixels, again because each packs the filters.
 const PIECE_PIXELS: usize = 128;
 
-/// Below so many pieces the work inside each is cut as well.
+/// Fewer pieces would not keep a pool busy: then there is one, and the work inside it is cut.
 const FEW_PIECES: usize = 8;
 
 /// Elements that the blocks of patches of all pieces together may have, if there is more than one piece (16 MiB).
@@ -40,6 +43,8 @@ pub(super) struct Plan<'a> {
     /// Patches need no copy: `x` is the patch matrix.
     pub in_place: bool,
     pub threads: Threads,
+    /// The instruction set that was current on the calling thread.
+    set: InstructionSet,
     pub pieces: usize,
     /// Output rows of the batch in a piece (forward, backward-filter).
     pub rows_per_piece: usize,
@@ -82,6 +87,9 @@ impl<'a> Plan<'a> {
         if pass == Pass::BackwardFilter {
             most = most.min(MAX_PARTIAL_SUMS / filter_len).max(1);
         }
+        if most < FEW_PIECES {
+            most = 1;
+        }
 
         let rows_per_piece = rows.div_ceil(most).max(1);
         let images_per_piece = g.batch.div_ceil(most).max(1);
@@ -101,7 +109,8 @@ impl<'a> Plan<'a> {
         Self {
             g,
             in_place,
-            threads: if pieces < FEW_PIECES { Threads::Pool } else { Threads::One },
+            threads: if pieces == 1 { Threads::Pool } else { Threads::One },
+            set: InstructionSet::current(),
             pieces,
             rows_per_piece,
             images_per_piece,
@@ -124,14 +133,32 @@ impl<'a> Plan<'a> {
         self.pieces * self.piece_workspace + self.partial_sums
     }
 
+    /// `c = a·b` or `c += a·b`, where the plan has its threads.
+    pub fn multiply(&self, a: Matrix<'_>, b: Matrix<'_>, c: MatrixMut<'_>, accumulate: Accumulate) {
+        gemm_on(self.set, self.threads, a, b, c, &Epilogue::of(accumulate));
+    }
+
+    /// The numbers of output rows that blocks have: most as many as there can be, the last of a piece and of the last piece fewer.
+    pub fn blocks(&self) -> impl Iterator<Item = usize> {
+        let rows = self.g.batch * self.g.out_h;
+        let last = rows - rows.saturating_sub(1) / self.rows_per_piece * self.rows_per_piece;
+        let of_piece = |rows: usize| [rows.min(self.block_rows), rows % self.block_rows];
+        [of_piece(self.rows_per_piece), of_piece(last)].into_iter().flatten().filter(|&rows| rows > 0)
+    }
+
     /// The filter rows, slab by slab.
     pub fn slabs(&self) -> impl Iterator<Item = Slab> {
-        let (kernel_h, tap_row) = (self.g.kernel_h, self.g.kernel_w * self.g.group_in_c());
-        (0..kernel_h).step_by(self.slab_taps).map(move |begin| Slab {
-            begin,
-            end: kernel_h.min(begin + self.slab_taps),
-            tap_row,
-        })
+        (0..self.g.kernel_h).step_by(self.slab_taps).map(|begin| self.slab(begin))
+    }
+
+    /// The first slab and the last one, which may be smaller than the others.
+    pub fn outermost_slabs(&self) -> [Slab; 2] {
+        [0, (self.g.kernel_h - 1) / self.slab_taps * self.slab_taps].map(|begin| self.slab(begin))
+    }
+
+    fn slab(&self, begin: usize) -> Slab {
+        let tap_row = self.g.kernel_w * self.g.group_in_c();
+        Slab { begin, end: self.g.kernel_h.min(begin + self.slab_taps), tap_row }
     }
 
     /// The columns of `y` and `w` that belong to a group.

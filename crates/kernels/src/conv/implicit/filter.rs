@@ -6,7 +6,6 @@
 //! a fixed order.
 
 use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
-use rayon::prelude::*;
 
 use super::band::{Band, Channels, Layout, Spacing};
 use super::cut::FilterTasks;
@@ -16,8 +15,10 @@ use crate::conv::algorithm::Pass;
 use crate::conv::geometry::Conv2dGeometry;
 use crate::conv::partial::add_pieces;
 use crate::conv::shared::Shared;
+use crate::gemm::finish::{Destination, Rows};
 use crate::gemm::panels::{Panels, pack_row};
-use crate::gemm::tile::{Destination, Product, Rows, RowsContiguous, Segment, even_tiles, most_rows, tile};
+use crate::gemm::tile::{Product, RowsContiguous, Segment, even_tiles, most_rows, tile};
+use crate::parallel::each;
 use crate::{Accumulate, Scratch, scratch};
 
 /// `dw = Σ xᵀ·dy`, or added to `dw`.
@@ -64,7 +65,7 @@ pub(super) fn run(
     if count == 1 {
         task(0);
     } else {
-        (0..count).into_par_iter().for_each(task);
+        each(count, &task);
     }
     if problem.merged > 1 {
         let (pieces, rest) = workspace.split_at_mut(tasks.pieces * len);

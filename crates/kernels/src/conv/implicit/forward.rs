@@ -3,7 +3,6 @@
 use std::ops::Range;
 
 use ocelli_simd::{InstructionSet, Isa, Kernel, Stores, dispatch_on};
-use rayon::prelude::*;
 
 use super::band::{Band, Layout, Spacing};
 use super::cut::{Blocks, Tasks};
@@ -15,11 +14,11 @@ use crate::conv::geometry::Conv2dGeometry;
 use crate::conv::shared::Shared;
 use crate::gemm::FAR;
 use crate::gemm::dots::{DotProducts, dot_rows, dots};
+use crate::gemm::finish::{Destination, Finish, Rows};
 use crate::gemm::panels::{Panel, Panels};
 use crate::gemm::stream::{Stream, Streams};
-use crate::gemm::tile::{
-    DepthContiguous, Destination, Finish, MOST_ROWS, Product, Rows, Segment, even_tiles, most_rows, tile,
-};
+use crate::gemm::tile::{DepthContiguous, MOST_ROWS, Product, Segment, even_tiles, most_rows, tile};
+use crate::parallel::each;
 use crate::{Accumulate, Activation, Epilogue, scratch};
 
 /// Numbers of a result that is stored past the caches (32 MiB): a last-level cache is not larger by much, and others use
@@ -61,7 +60,7 @@ pub(super) fn run(g: &Conv2dGeometry, pass: Pass, x: &[f32], packed: &[f32], epi
         if count == 1 {
             task(0);
         } else {
-            (0..count).into_par_iter().for_each(task);
+            each(count, &task);
         }
     }
 }

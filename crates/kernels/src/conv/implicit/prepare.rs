@@ -7,7 +7,6 @@
 use std::ops::Range;
 
 use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
-use rayon::prelude::*;
 
 use super::cut::Blocks;
 use super::problem::Problem;
@@ -15,6 +14,7 @@ use crate::conv::algorithm::Pass;
 use crate::conv::geometry::Conv2dGeometry;
 use crate::gemm::Matrix;
 use crate::gemm::panels::{Panels, pack_panel};
+use crate::parallel::each_piece;
 
 /// Numbers below which packing is not cut for threads.
 const PARALLEL_PACK: usize = 1 << 16;
@@ -50,14 +50,14 @@ pub(super) fn pack(set: InstructionSet, g: &Conv2dGeometry, pass: Pass, w: &[f32
             continue;
         }
         for (group, packed) in packed.chunks_exact_mut(panels.packed_len()).enumerate() {
-            let pack = |(index, packed): (usize, &mut [f32])| {
+            let pack = |index: usize, packed: &mut [f32]| {
                 dispatch_on(set, PackPanel { g, pass, problem: &problem, panels, group, index, w, packed });
             };
             let panel_len = panels.panel(0).width * panels.depth;
             if packed.len() < PARALLEL_PACK {
-                packed.chunks_mut(panel_len).enumerate().for_each(pack);
+                packed.chunks_mut(panel_len).enumerate().for_each(|(index, packed)| pack(index, packed));
             } else {
-                packed.par_chunks_mut(panel_len).enumerate().for_each(pack);
+                each_piece(packed, panel_len, &pack);
             }
         }
     }

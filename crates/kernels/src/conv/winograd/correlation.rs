@@ -13,12 +13,10 @@ use super::planes::{Planes, TransformTiles};
 use super::transform::{Linear, Minimal, Square, map_columns};
 use crate::conv::shared::Shared;
 use crate::conv::{Conv2dGeometry, Pass};
+use crate::gemm::finish::{Destination, Finish, Rows, store, store_vector};
 use crate::gemm::panels::lanes;
 use crate::gemm::stream::Stream;
-use crate::gemm::tile::{
-    DepthContiguous, Destination, Finish, Product, Rows, Segment, VECTORS, even_tiles, most_rows, store, store_vector,
-    tile,
-};
+use crate::gemm::tile::{DepthContiguous, Product, Segment, VECTORS, even_tiles, most_rows, tile};
 use crate::gemm::{FAR, PARALLEL_FLOPS};
 use crate::{Accumulate, Epilogue, Scratch, scratch};
 

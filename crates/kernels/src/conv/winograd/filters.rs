@@ -3,7 +3,6 @@
 use std::marker::PhantomData;
 
 use ocelli_simd::{InstructionSet, Isa, Kernel, MOST_LANES, dispatch_on};
-use rayon::prelude::*;
 
 use super::planes::PAD;
 use super::transform::{Minimal, Square, map_square};
@@ -11,6 +10,7 @@ use crate::conv::geometry::ConvMode;
 use crate::conv::{Conv2dGeometry, Pass};
 use crate::gemm::panels::{Panel, Panels};
 use crate::gemm::tile::{VECTORS, panel_width};
+use crate::parallel::each_piece;
 
 /// Taps of a 3×3 filter.
 pub(super) const TAPS: usize = 9;
@@ -60,7 +60,7 @@ impl Filters {
     ) {
         assert_eq!(w.len(), g.filter_len(), "the filter of {:?} -> {:?}", g.input_shape(), g.output_shape());
         assert_eq!(u.len(), self.len(), "transformed filters have planes of whole panels");
-        let panel = |(index, u): (usize, &mut [f32])| {
+        let panel = |index: usize, u: &mut [f32]| {
             let panel = self.panels.panel(index);
             let turned = (g.mode == ConvMode::Convolution) != (pass == Pass::BackwardData);
             let order = if turned { Order::Turned } else { Order::AsIs };
@@ -70,9 +70,9 @@ impl Filters {
         };
         let panel_len = self.planes * self.step(&self.panels.panel(0));
         if u.len() < PARALLEL_FILTERS {
-            u.chunks_mut(panel_len).enumerate().for_each(panel);
+            u.chunks_mut(panel_len).enumerate().for_each(|(index, u)| panel(index, u));
         } else {
-            u.par_chunks_mut(panel_len).enumerate().for_each(panel);
+            each_piece(u, panel_len, &panel);
         }
     }
 }

@@ -19,10 +19,9 @@ use crate::conv::Conv2dGeometry;
 use crate::conv::geometry::ConvMode;
 use crate::conv::shared::Shared;
 use crate::gemm::PARALLEL_FLOPS;
+use crate::gemm::finish::{Destination, Rows, store_vector};
 use crate::gemm::panels::lanes;
-use crate::gemm::tile::{
-    Destination, Product, Rows, RowsContiguous, Segment, VECTORS, even_tiles, most_rows, store_vector, tile,
-};
+use crate::gemm::tile::{Product, RowsContiguous, Segment, VECTORS, even_tiles, most_rows, tile};
 use crate::{Accumulate, Scratch, scratch};
 
 /// Channels of a task, at most, on either side. The more there are, the less is each transform done again by other

@@ -1,0 +1,26 @@
+//! Work for the threads of the ambient rayon pool.
+//!
+//! These functions take what is to be done as `dyn Fn`: what rayon makes of a loop is long, and a generic one would be compiled again
+//! for every kernel. A call through a pointer is nothing beside a piece of work.
+
+use rayon::prelude::*;
+
+/// Calls `f` with every number below `count`.
+pub(crate) fn each(count: usize, f: &(dyn Fn(usize) + Sync)) {
+    (0..count).into_par_iter().for_each(f);
+}
+
+/// Calls `f` with the pieces of `length` elements that `y` is cut into (the last may be shorter), and their numbers.
+pub(crate) fn each_piece(y: &mut [f32], length: usize, f: &(dyn Fn(usize, &mut [f32]) + Sync)) {
+    y.par_chunks_mut(length).enumerate().for_each(|(number, y)| f(number, y));
+}
+
+/// [`each_piece`] of two slices, each with its own length of a piece, as far as both have pieces.
+pub(crate) fn each_pair_of_pieces(
+    (y, y_length): (&mut [f32], usize),
+    (z, z_length): (&mut [f32], usize),
+    f: &(dyn Fn(usize, &mut [f32], &mut [f32]) + Sync),
+) {
+    let pairs = y.par_chunks_mut(y_length).zip(z.par_chunks_mut(z_length));
+    pairs.enumerate().for_each(|(number, (y, z))| f(number, y, z));
+}
