@@ -1,7 +1,7 @@
 //! A pass of a layer as something to be run again and again: the one place where the tables meet the kernels.
 
 use ocelli::kernels::conv::{Algorithm, Conv2dGeometry, Pass};
-use ocelli::kernels::gemm::{Matrix, MatrixMut, gemm};
+use ocelli::kernels::gemm::{Matrix, MatrixMut, baseline::gemm_parallel, gemm};
 use ocelli::kernels::{Accumulate, Epilogue};
 use ocelli::tensor::Arena;
 
@@ -50,6 +50,15 @@ pub fn dense(Dense { inputs, outputs }: Dense, batch: usize, pass: Pass) -> impl
                 gemm(x.transposed(), dy, MatrixMut::new(w, inputs, outputs), &set);
             }
         }
+    }
+}
+
+/// The forward pass by `matrixmultiply`, beside which [`dense`] is measured.
+pub fn dense_by_baseline(Dense { inputs, outputs }: Dense, batch: usize) -> impl FnMut() {
+    let (x, w, mut y) = (numbers(batch * inputs), numbers(inputs * outputs), numbers(batch * outputs));
+    move || {
+        let (x, w) = (Matrix::new(x.as_slice(), batch, inputs), Matrix::new(w.as_slice(), inputs, outputs));
+        gemm_parallel(x, w, MatrixMut::new(y.as_mut_slice(), batch, outputs), Accumulate::Set);
     }
 }
 

@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! cargo test --test drawn_networks                       300 networks
-//! OCELLI_CASES=100000 cargo test --test drawn_networks   so many
+//! OCELLI_CASES=100000 cargo test --test drawn_networks   so many; `OCELLI_CASES=40000..100000` is a part of them
 //! OCELLI_CASE=17 cargo test --test drawn_networks        this one, here; the smallest like it if it breaks a promise
 //! ```
 //!
@@ -61,8 +61,9 @@ fn drawn_networks_keep_what_is_promised() {
     if workers::work_if_asked() {
         return;
     }
-    let number = |name: &str| env::var(name).ok().map(|text| text.parse().expect("a number of networks"));
-    if let Some(number) = number("OCELLI_CASE") {
+    let number = |text: &str| text.parse::<u64>().expect("OCELLI_CASE and OCELLI_CASES are numbers of networks");
+    if let Ok(text) = env::var("OCELLI_CASE") {
+        let number = number(&text);
         let network = draw::draw(number);
         println!("{network:#?}");
         match verdict::of(network.clone()) {
@@ -76,8 +77,11 @@ fn drawn_networks_keep_what_is_promised() {
         }
         return;
     }
-    let count = number("OCELLI_CASES").unwrap_or(NETWORKS);
-    let report = workers::check_all(count);
+    let numbers = env::var("OCELLI_CASES").map_or(0..NETWORKS, |text| match text.split_once("..") {
+        Some((first, end)) => number(first)..number(end),
+        None => 0..number(&text),
+    });
+    let report = workers::check_all(numbers);
     println!("{report}");
     assert!(report.failures.is_empty(), "{} networks broke a promise", report.failures.len());
     report.expect_enough();

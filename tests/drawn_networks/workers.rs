@@ -7,6 +7,7 @@ use std::{
     collections::BTreeMap,
     env, fmt,
     io::{BufRead, BufReader},
+    ops::Range,
     process::{Child, Command, Stdio},
     sync::{Mutex, mpsc},
     thread,
@@ -82,12 +83,13 @@ impl fmt::Display for Report {
     }
 }
 
-/// Checks this many networks on every instruction set of this machine.
-pub fn check_all(count: u64) -> Report {
+/// Checks the networks of these numbers on every instruction set of this machine.
+pub fn check_all(numbers: Range<u64>) -> Report {
     let sets: Vec<InstructionSet> = InstructionSet::available().collect();
-    let shares = (0..count).step_by(SHARE as usize);
-    let mut jobs: Vec<(&str, u64, u64)> =
-        shares.flat_map(|first| sets.iter().map(move |set| (set.name(), first, (first + SHARE).min(count)))).collect();
+    let shares = numbers.clone().step_by(SHARE as usize);
+    let mut jobs: Vec<(&str, u64, u64)> = shares
+        .flat_map(|first| sets.iter().map(move |set| (set.name(), first, (first + SHARE).min(numbers.end))))
+        .collect();
     jobs.reverse();
     let (jobs, report) = (Mutex::new(jobs), Mutex::new(Report::default()));
     thread::scope(|scope| {

@@ -160,7 +160,8 @@ impl Inference {
 }
 
 /// One caller's memory for an [`Inference`]. After the first run on a thread a session allocates nothing, with these
-/// exceptions: a convolution that was told to be computed by its definition (`naive`), an operation of more than 16 operands, operations of one's own, and the queue of rayon's pool, now and then, if it is called from outside.
+/// exceptions: a convolution that was told to be computed by its definition (`naive`), an operation of more than 16 operands,
+/// operations of one's own, and the queue of rayon's pool, now and then, if it is called from outside.
 ///
 /// A session behind a lock, or in a `RefCell` of each thread, does not go together with rayon's parallel iterators: a thread
 /// that waits for a part of its run takes another item of the iterator meanwhile, and would take the lock, or borrow the cell,

@@ -15,11 +15,14 @@ pub(crate) fn each_piece(y: &mut [f32], length: usize, f: &(dyn Fn(usize, &mut [
     y.par_chunks_mut(length).enumerate().for_each(|(number, y)| f(number, y));
 }
 
+/// What is done with a pair of pieces and their number.
+type PairTask<'a> = dyn Fn(usize, &mut [f32], &mut [f32]) + Sync + 'a;
+
 /// [`each_piece`] of two slices, each with its own length of a piece, as far as both have pieces.
 pub(crate) fn each_pair_of_pieces(
     (y, y_length): (&mut [f32], usize),
     (z, z_length): (&mut [f32], usize),
-    f: &(dyn Fn(usize, &mut [f32], &mut [f32]) + Sync),
+    f: &PairTask<'_>,
 ) {
     let pairs = y.par_chunks_mut(y_length).zip(z.par_chunks_mut(z_length));
     pairs.enumerate().for_each(|(number, (y, z))| f(number, y, z));

@@ -43,6 +43,13 @@ pub trait Isa: Copy + Send + Sync + 'static {
         x
     }
 
+    /// The same number, of which the compiler does not know how it came about: what an inner loop adds to addresses stays in a register
+    /// instead of being computed again for each.
+    #[inline(always)]
+    fn opaque(self, x: usize) -> usize {
+        x
+    }
+
     /// The same number in every lane.
     fn splat(self, x: f32) -> Self::Vector;
 

@@ -107,8 +107,10 @@ impl<'a> Slopes<'a> {
         let gradients: Results = gradients.filter(|(_, gradient)| !gradient.is_empty()).collect();
         let mut wobbles = vec![0.0; gradients.len()];
         let mut scratch = case.strict.clone();
-        // Cross-entropies are logarithms of sums that are 1 and more: a loss near zero is rounded as one of 1 is.
-        let least = if matches!(case.network.loss, Loss::CrossEntropy { .. }) { 1.0 } else { 0.0 };
+        // These are logarithms of sums that are 1 and more, or differences of numbers that are: a loss near zero is rounded as one
+        // of 1 is.
+        let of_logarithms = matches!(case.network.loss, Loss::CrossEntropy { .. } | Loss::MaximumAPosteriori);
+        let least = if of_logarithms { 1.0 } else { 0.0 };
         let mut noise = f64::from(f32::EPSILON) * loss.abs().max(least);
         for draw in 0..4 {
             let batch = changed(&mut scratch, &case.strict, &case.batch, f32::EPSILON, draw);

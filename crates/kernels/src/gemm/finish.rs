@@ -53,7 +53,7 @@ impl<'a> Destination<'a> {
     }
 
     /// The same rows without their first `column` columns.
-    fn from_column(&self, column: usize) -> Self {
+    fn after_column(&self, column: usize) -> Self {
         let (columns, first) = (self.columns - column, self.first.wrapping_add(column));
         Self { first, columns, bias: moved(self.bias, column), residual: moved(self.residual, column), ..*self }
     }
@@ -212,7 +212,7 @@ impl Kernel for StoreParts<'_> {
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) {
         for (v, column) in (0..self.to.columns).step_by(I::LANES).enumerate() {
-            let (to, width) = (self.to.from_column(column), I::LANES.min(self.to.columns - column));
+            let (to, width) = (self.to.after_column(column), I::LANES.min(self.to.columns - column));
             for row in 0..self.rows {
                 // SAFETY: made in `store` only: the sums have so many rows of so many vectors, and its caller vouches for the
                 // destination, whose columns are cut here.

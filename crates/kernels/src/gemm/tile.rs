@@ -66,6 +66,27 @@ pub(crate) struct Segment {
 pub(crate) trait Left {
     /// The distance between rows and that between steps of the depth, where one is `step` and the other 1.
     fn strides(step: usize) -> (usize, usize);
+
+    /// The distances of a tile's rows from its first.
+    fn rows<I: Isa>(isa: I, step: usize) -> RowDistances;
+}
+
+/// The distances of a tile's rows from its first, in bytes.
+///
+/// They are kept as odd multiples of the distance of two rows, of which an address holds the double, the fourfold and the eightfold by
+/// itself: so the rows of a tile need half as many registers, and no instruction to compute where they are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RowDistances([usize; MOST_ROWS / 2]);
+
+impl RowDistances {
+    #[inline(always)]
+    fn of_row(&self, row: usize) -> usize {
+        if row == 0 {
+            return 0;
+        }
+        let doublings = row.trailing_zeros();
+        self.0[(row >> doublings) / 2] << doublings
+    }
 }
 
 /// Rows are `step` apart and the depth is contiguous: a row-major matrix, pixels with their channels.
@@ -81,12 +102,30 @@ impl Left for DepthContiguous {
     fn strides(step: usize) -> (usize, usize) {
         (step, 1)
     }
+
+    #[inline(always)]
+    fn rows<I: Isa>(isa: I, step: usize) -> RowDistances {
+        let mut odd = [0; MOST_ROWS / 2];
+        for (i, multiple) in odd.iter_mut().enumerate() {
+            *multiple = isa.opaque((2 * i + 1).wrapping_mul(step).wrapping_mul(size_of::<f32>()));
+        }
+        RowDistances(odd)
+    }
 }
 
 impl Left for RowsContiguous {
     #[inline(always)]
     fn strides(step: usize) -> (usize, usize) {
         (1, step)
+    }
+
+    #[inline(always)]
+    fn rows<I: Isa>(_isa: I, _step: usize) -> RowDistances {
+        let mut odd = [0; MOST_ROWS / 2];
+        for (i, multiple) in odd.iter_mut().enumerate() {
+            *multiple = (2 * i + 1) * size_of::<f32>();
+        }
+        RowDistances(odd)
     }
 }
 
@@ -178,22 +217,27 @@ unsafe fn sums<I: Isa, L: Left, F: Fetch, const ROWS: usize, const N: usize>(
     mut fetch: F,
 ) -> [[I::Vector; N]; ROWS] {
     let mut sums = [[isa.zero(); N]; ROWS];
-    let (row, next) = L::strides(product.step);
+    const { assert!(UNROLL == 4) };
+    let (rows, (_, next)) = (L::rows(isa, product.step), L::strides(product.step));
     let mut b = product.b;
     for segment in product.segments {
         // SAFETY: `tile`'s caller: offset, rows and depth of each segment can be read, and as much of the panel.
         unsafe {
             let mut a = product.a.add(segment.offset);
+            // Written out: the compiler does not unroll a loop of so many instructions.
+            macro_rules! steps {
+                ($($step:literal)*) => { $(
+                    multiply_add::<I, ROWS, N>(isa, &mut sums, a.add($step * next), &rows, b.add($step * N * I::LANES));
+                )* };
+            }
             for _ in 0..segment.depth / UNROLL {
                 fetch.fetch(isa);
-                for step in 0..UNROLL {
-                    multiply_add::<I, ROWS, N>(isa, &mut sums, a.add(step * next), row, b.add(step * N * I::LANES));
-                }
+                steps!(0 1 2 3);
                 a = a.add(UNROLL * next);
                 b = b.add(UNROLL * N * I::LANES);
             }
             for _ in 0..segment.depth % UNROLL {
-                multiply_add::<I, ROWS, N>(isa, &mut sums, a, row, b);
+                multiply_add::<I, ROWS, N>(isa, &mut sums, a, &rows, b);
                 a = a.add(next);
                 b = b.add(N * I::LANES);
             }
@@ -205,13 +249,13 @@ unsafe fn sums<I: Isa, L: Left, F: Fetch, const ROWS: usize, const N: usize>(
 /// One step of the depth.
 ///
 /// # Safety
-/// `ROWS` numbers, `row` apart, can be read at `a`, and `N` vectors at `b`.
+/// A number of each of `ROWS` rows can be read from `a` on, and `N` vectors at `b`.
 #[inline(always)]
 unsafe fn multiply_add<I: Isa, const ROWS: usize, const N: usize>(
     isa: I,
     sums: &mut [[I::Vector; N]; ROWS],
     a: *const f32,
-    row: usize,
+    rows: &RowDistances,
     b: *const f32,
 ) {
     let mut panel = [isa.zero(); N];
@@ -220,8 +264,8 @@ unsafe fn multiply_add<I: Isa, const ROWS: usize, const N: usize>(
         *vector = unsafe { isa.load_ptr(b.add(v * I::LANES)) };
     }
     for (i, sums) in sums.iter_mut().enumerate() {
-        // SAFETY: the caller: `ROWS` numbers, `row` apart.
-        let a = isa.splat(unsafe { *a.add(i * row) });
+        // SAFETY: the caller: `ROWS` numbers, so far apart.
+        let a = isa.splat(unsafe { *a.byte_add(rows.of_row(i)) });
         for (sum, b) in sums.iter_mut().zip(panel) {
             *sum = isa.in_place(isa.mul_add(a, b, *sum));
         }

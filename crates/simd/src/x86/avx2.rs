@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::intrinsics;
+use super::{intrinsics, opaque};
 use crate::{InstructionSet, Isa, Kernel};
 
 /// Proof that this machine has AVX2 and FMA.
@@ -60,6 +60,11 @@ impl Isa for Avx2 {
     fn call<K: Kernel>(self, kernel: K) -> K::Output {
         // SAFETY: the token proves every feature that the function enables.
         unsafe { call(self, kernel) }
+    }
+
+    #[inline(always)]
+    fn opaque(self, x: usize) -> usize {
+        opaque(x)
     }
 
     #[inline(always)]

@@ -2,7 +2,7 @@
 
 use std::arch::{asm, x86_64::*};
 
-use super::intrinsics;
+use super::{intrinsics, opaque};
 use crate::{InstructionSet, Isa, Kernel};
 
 /// Proof that this machine has AVX-512 F, VL, BW and DQ (and AVX2 and FMA).
@@ -52,6 +52,11 @@ impl Isa for Avx512 {
     fn in_place(self, x: __m512) -> __m512 {
         // SAFETY: the token proves AVX-512 F.
         unsafe { in_place(x) }
+    }
+
+    #[inline(always)]
+    fn opaque(self, x: usize) -> usize {
+        opaque(x)
     }
 
     #[inline(always)]

@@ -16,3 +16,11 @@ macro_rules! intrinsics {
     };
 }
 use intrinsics;
+
+/// No instruction: the compiler knows nothing of the result.
+#[inline(always)]
+fn opaque(mut x: usize) -> usize {
+    // SAFETY: nothing is executed, and `x` stays as it is.
+    unsafe { std::arch::asm!("/* {0} */", inout(reg) x, options(pure, nomem, nostack, preserves_flags)) };
+    x
+}
