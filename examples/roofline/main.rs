@@ -144,7 +144,8 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
 
     // On one of the pool's threads, as a plan runs its steps: from outside, each call would wake one first.
     let ceilings = Ceilings { set, threads, copy: bandwidth.copy() };
-    let rows = rayon::scope(|_| rows(arguments, &network, choice, &ceilings))?;
+    // The instruction set is a thread's, and this is another one.
+    let rows = rayon::scope(|_| set.scoped(|| rows(arguments, &network, choice, &ceilings)))?;
     let after = peak(set, threads)?;
     if (after / before - 1.0).abs() > STEADY {
         eprintln!("warning: the peak changed by {:.0} %: something else was running", (after / before - 1.0) * 100.0);

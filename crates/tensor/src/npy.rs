@@ -71,31 +71,36 @@ impl<T: Element> Tensor<T> {
     /// As [`Tensor::load_npy`].
     pub fn read_npy(mut from: impl Read, what: &str) -> Result<Tensor<T>> {
         let wrong = |reason: String| Error::Format { what: what.into(), reason };
-        let mut fill = |bytes: &mut [u8], part: &str| {
+        let too_short = |part: &str| wrong(format!("the file ends inside its {part}"));
+        let fill = |from: &mut dyn Read, bytes: &mut [u8], part: &str| {
             from.read_exact(bytes).map_err(|source| match source.kind() {
-                std::io::ErrorKind::UnexpectedEof => wrong(format!("the file ends inside its {part}")),
+                std::io::ErrorKind::UnexpectedEof => too_short(part),
                 _ => Error::Io { what: what.into(), source },
             })
         };
         let mut start = [0u8; 8];
-        fill(&mut start, "magic number")?;
+        fill(&mut from, &mut start, "magic number")?;
         if &start[..6] != MAGIC {
             return Err(wrong("not a .npy file (no NumPy magic number)".into()));
         }
         let header_len = if start[6] == 1 {
             let mut len = [0u8; 2];
-            fill(&mut len, "header")?;
+            fill(&mut from, &mut len, "header")?;
             u16::from_le_bytes(len) as usize
         } else {
             let mut len = [0u8; 4];
-            fill(&mut len, "header")?;
+            fill(&mut from, &mut len, "header")?;
             u32::from_le_bytes(len) as usize
         };
         if header_len > MAX_HEADER {
             return Err(wrong(format!("a header of {header_len} bytes")));
         }
-        let mut header = vec![0u8; header_len];
-        fill(&mut header, "header")?;
+        // As long as it is, not as it claims to be.
+        let mut header = Vec::new();
+        let read = from.by_ref().take(header_len as u64).read_to_end(&mut header);
+        if read.map_err(|source| Error::Io { what: what.into(), source })? < header_len {
+            return Err(too_short("header"));
+        }
         let header = std::str::from_utf8(&header).map_err(|_| wrong("its header is no text".into()))?;
         let shape = shape_of::<T>(header).map_err(wrong)?;
         let count = element_count(&shape)
@@ -105,7 +110,7 @@ impl<T: Element> Tensor<T> {
             let start = data.len();
             let piece = (count - start).min(start.clamp(LEAST_PIECE / size_of::<T>(), MOST_PIECE / size_of::<T>()));
             data.resize(start + piece, T::default());
-            fill(bytemuck::cast_slice_mut(&mut data[start..]), "data")?;
+            fill(&mut from, bytemuck::cast_slice_mut(&mut data[start..]), "data")?;
         }
         if cfg!(target_endian = "big") {
             data.iter_mut().for_each(|value| bytemuck::bytes_of_mut(value).reverse());

@@ -104,7 +104,8 @@ pub trait Algorithm: Sync {
 
 /// Every algorithm, the preferred one first where two cost the same. The last is the definition and supports
 /// everything.
-pub const ALGORITHMS: &[&dyn Algorithm] =
+// No constant: the code of all algorithms would be compiled again in every crate that reads it.
+pub static ALGORITHMS: &[&dyn Algorithm] =
     &[&Depthwise, &Pointwise, &Winograd4::NEW, &Winograd2::NEW, &Implicit, &Im2col, &Naive];
 
 /// The algorithm of that name, for callers that force one.

@@ -1,0 +1,219 @@
+//! How good the choice of an algorithm is: every algorithm that can compute a convolution, measured beside the one that is chosen.
+
+#[path = "../benches/shapes/mod.rs"]
+mod shapes;
+
+#[path = "common/mod.rs"]
+mod common;
+#[path = "common/output.rs"]
+mod output;
+
+use clap::Parser;
+use common::{Common, exit_on_error, say};
+use ocelli::{
+    kernels::conv::{ALGORITHMS, Algorithm, Conv2dGeometry, Conv2dSettings, Padding, Pass, Precision, choose},
+    simd::InstructionSet,
+    tensor::{Key, Stream},
+};
+use output::check_writable;
+use serde::Serialize;
+use shapes::task;
+use std::{
+    path::PathBuf,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+/// Draws convolutions of all kinds, times every algorithm that supports each, and says how far the chosen one is from the fastest.
+///
+/// The convolutions are functions of their numbers, so that two runs measure the same. The goal is a chosen algorithm within 1.15 of
+/// the fastest for 95 of 100, and within 1.5 for all. The constants of the choice are in `kernels/src/conv`: the `cost` of each
+/// algorithm, and what moving a number costs in `choice.rs`.
+#[derive(Parser)]
+struct Arguments {
+    #[command(flatten)]
+    common: Common,
+    /// Convolutions, each in three passes.
+    #[arg(long, default_value_t = 300)]
+    count: u64,
+    /// The number of the first.
+    #[arg(long, default_value_t = 0)]
+    first: u64,
+    /// Milliseconds of measuring for each algorithm.
+    #[arg(long, default_value_t = 30)]
+    milliseconds: u64,
+    /// Rows that are farther from the fastest than this are printed.
+    #[arg(long, default_value_t = 1.15)]
+    print: f64,
+    /// Where to write all rows.
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+/// One pass of one convolution.
+#[derive(Serialize)]
+struct Row {
+    number: u64,
+    pass: &'static str,
+    convolution: String,
+    chosen: &'static str,
+    /// Milliseconds of each algorithm.
+    times: Vec<(&'static str, f64)>,
+    /// The chosen one's time over the shortest.
+    ratio: f64,
+}
+
+/// Multiply-adds between which convolutions are drawn.
+const WORK: std::ops::Range<u64> = 200_000..1_500_000_000;
+/// Numbers of input, output and filter together, at most: 120 MB.
+const MOST_NUMBERS: usize = 30 << 20;
+
+fn main() -> ExitCode {
+    exit_on_error(run(&Arguments::parse()))
+}
+
+fn run(arguments: &Arguments) -> ocelli::Result<()> {
+    if let Some(path) = &arguments.json {
+        check_writable(path)?;
+    }
+    arguments.common.start()?;
+    let set = InstructionSet::current();
+    say(format!("{} convolutions on {set}, {} threads", arguments.count, rayon::current_num_threads()))?;
+    let time = Duration::from_millis(arguments.milliseconds);
+    let mut rows = Vec::new();
+    for number in arguments.first..arguments.first + arguments.count {
+        let g = draw(arguments.common.seed, number);
+        for pass in Pass::ALL {
+            // On one of the pool's threads, as a plan runs its steps.
+            let row = rayon::scope(|_| set.scoped(|| measure(number, &g, pass, time)));
+            if row.ratio > arguments.print {
+                let times: Vec<String> = row.times.iter().map(|(name, ms)| format!("{name} {ms:.3}")).collect();
+                let Row { pass, convolution, chosen, ratio, .. } = &row;
+                say(format!("{ratio:6.2}  {number} {pass} {convolution}: {chosen} of {} ms", times.join(", ")))?;
+            }
+            rows.push(row);
+        }
+    }
+    let within = |bound: f64| rows.iter().filter(|row| row.ratio <= bound).count() as f64 / rows.len().max(1) as f64;
+    let worst = rows.iter().map(|row| row.ratio).fold(1.0, f64::max);
+    say(format!(
+        "{} passes: {:.1} % within 1.15 of the fastest, {:.1} % within 1.5, the worst at {worst:.2}",
+        rows.len(),
+        100.0 * within(1.15),
+        100.0 * within(1.5)
+    ))?;
+    match &arguments.json {
+        Some(path) => {
+            Ok(ocelli::tensor::write_atomically(path, |file| Ok(serde_json::to_writer_pretty(file, &rows)?))?)
+        }
+        None => Ok(()),
+    }
+}
+
+/// The convolution of this number.
+fn draw(seed: u64, number: u64) -> Conv2dGeometry {
+    let mut stream = Key::new(seed).with("choice").at(number).stream();
+    loop {
+        if let Some(g) = draw_once(&mut stream)
+            && WORK.contains(&g.macs())
+            && g.input_len() + g.output_len() + g.filter_len() <= MOST_NUMBERS
+        {
+            return g;
+        }
+    }
+}
+
+fn draw_once(stream: &mut Stream) -> Option<Conv2dGeometry> {
+    let one_of = |stream: &mut Stream, list: &[usize]| list[stream.below(list.len())];
+    let size = one_of(stream, &[1, 4, 7, 8, 14, 16, 28, 32, 56, 64, 100, 112, 224]);
+    let (height, width) =
+        if stream.below(4) == 0 { (size, one_of(stream, &[1, 5, 12, 40, 100, 300])) } else { (size, size) };
+    let channels = [1, 3, 4, 6, 8, 12, 16, 20, 32, 48, 64, 96, 128, 192, 256, 512, 1024];
+    let (inputs, outputs) = (one_of(stream, &channels), one_of(stream, &channels[1..]));
+    let batch = one_of(stream, &[1, 1, 2, 4, 8, 16, 32]);
+    let kernel = match stream.below(8) {
+        0 | 1 => [1, 1],
+        2..5 => [3, 3],
+        5 => [one_of(stream, &[2, 4, 5, 7]); 2],
+        6 => [one_of(stream, &[9, 11, 15, 25]); 2],
+        // Long filters, up to those that span the picture.
+        _ => {
+            let (long, short) = (one_of(stream, &[8, 16, 40, 80, 128]), one_of(stream, &[1, 1, 2, 5]));
+            if stream.below(2) == 0 { [long, short] } else { [short, long] }
+        }
+    };
+    let stride = one_of(stream, &[1, 1, 1, 2, 2, 3]);
+    let dilation = if stream.below(6) == 0 { one_of(stream, &[2, 3, 4]) } else { 1 };
+    let divides = |groups: usize| inputs.is_multiple_of(groups) && outputs.is_multiple_of(groups);
+    let (groups, outputs) = match stream.below(8) {
+        0 => (inputs, inputs),
+        1 => (Some(one_of(stream, &[2, 4, 8, 32])).filter(|&groups| divides(groups))?, outputs),
+        _ => (1, outputs),
+    };
+    let settings = Conv2dSettings {
+        stride_h: stride,
+        stride_w: stride,
+        dilation_h: dilation,
+        dilation_w: dilation,
+        groups,
+        padding: if stream.below(3) == 0 { Padding::Valid } else { Padding::Same },
+        ..Default::default()
+    };
+    Conv2dGeometry::new(&settings, [batch, height, width, inputs], [kernel[0], kernel[1], inputs / groups, outputs])
+        .ok()
+}
+
+fn measure(number: u64, g: &Conv2dGeometry, pass: Pass, time: Duration) -> Row {
+    let chosen = choose(g, pass, Precision::Fast).algorithm;
+    let mut times = vec![(chosen.name(), milliseconds(g, pass, chosen, time, f64::INFINITY))];
+    // The definition is never chosen, and slow.
+    for &algorithm in &ALGORITHMS[..ALGORITHMS.len() - 1] {
+        if algorithm.name() != chosen.name() && algorithm.supports(g, pass) {
+            let best = times.iter().map(|(_, ms)| *ms).fold(f64::INFINITY, f64::min);
+            times.push((algorithm.name(), milliseconds(g, pass, algorithm, time, best)));
+        }
+    }
+    // The first again: the machine may have been slower then.
+    times[0].1 = times[0].1.min(milliseconds(g, pass, chosen, time, f64::INFINITY));
+    let best = times.iter().map(|(_, ms)| *ms).fold(f64::INFINITY, f64::min);
+    let pass = match pass {
+        Pass::Forward => "forward",
+        Pass::BackwardData => "data",
+        Pass::BackwardFilter => "filter",
+    };
+    Row { number, pass, convolution: describe(g), chosen: chosen.name(), ratio: times[0].1 / best, times }
+}
+
+/// The shortest time of the runs that fit into `time`, of two at least; one, if it takes three times as long as `best`.
+fn milliseconds(g: &Conv2dGeometry, pass: Pass, algorithm: &'static dyn Algorithm, time: Duration, best: f64) -> f64 {
+    let mut run = task::convolution(*g, pass, algorithm);
+    let mut once = || {
+        let started = Instant::now();
+        run();
+        started.elapsed().as_secs_f64() * 1e3
+    };
+    let first = once();
+    if first > 3.0 * best {
+        return first;
+    }
+    let started = Instant::now();
+    let mut shortest = once();
+    while started.elapsed() < time {
+        shortest = shortest.min(once());
+    }
+    shortest
+}
+
+fn describe(g: &Conv2dGeometry) -> String {
+    let Conv2dGeometry { batch, in_h, in_w, in_c, out_c, kernel_h, kernel_w, stride_h, dilation_h, groups, .. } = *g;
+    let mut text = format!("{kernel_h}x{kernel_w} on {batch}x{in_h}x{in_w}x{in_c} -> {out_c}");
+    for (value, usual, name) in [(stride_h, 1, "stride"), (dilation_h, 1, "dilation"), (groups, 1, "groups")] {
+        if value != usual {
+            text += &format!(", {name} {value}");
+        }
+    }
+    if g.pad_top + g.pad_left + g.pad_bottom + g.pad_right > 0 {
+        text += ", padded";
+    }
+    text
+}
