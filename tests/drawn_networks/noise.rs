@@ -16,9 +16,9 @@ const CHANGE: f32 = 1.0 / (1 << 20) as f32;
 const FACTOR: f64 = 4.0;
 /// Roundings of the largest number that are always allowed.
 const ROUNDINGS: f64 = 16.0;
-/// Changes that are made at first, then, and in all before two results are said to differ: where a number lies next to a kink,
+/// Changes that are made at first, and in all before two results are said to differ: where a number lies next to a kink,
 /// only some changes reach the other side.
-const DRAWS: [usize; 3] = [3, 40, 400];
+const DRAWS: [usize; 2] = [3, 40];
 
 /// Tensors by name.
 pub type Results = Vec<(String, Vec<f32>)>;

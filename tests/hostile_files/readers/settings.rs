@@ -81,7 +81,6 @@ pub const PREPROCESS: Reader = Reader {
     ],
     prepare,
     held: held::nothing_more,
-    // The largest of what honest settings make of the pictures: 20 × 30 pixels with 256 on the shorter side, as for ImageNet, are
-    // 256 × 384 of three `f32`.
-    own: 2 << 20,
+    // The pictures decoded, as three `f32` a pixel.
+    own: 1 << 20,
 };
