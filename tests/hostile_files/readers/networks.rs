@@ -13,14 +13,15 @@ use ocelli::{
     },
     prelude::{Model, Preprocess, Tensor},
 };
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{cell::RefCell, collections::BTreeMap, fs, path::Path};
 
 /// More bytes than this are not read tensor by tensor.
 const ENOUGH: usize = 1 << 26;
 
 /// Opens a weight file, reads all its tensors, and loads it into a network, strictly and leniently.
 pub fn weights(_folder: &Path) -> Read {
-    let model = small_network();
+    // Made before, and loaded into again and again: what it takes is no cost of a file.
+    let model = RefCell::new(small_network());
     Box::new(move |file: &Path| {
         let tensors = WeightFile::open(file).map_err(|error| error.to_string()).and_then(|mut file| {
             let names: Vec<String> = file.tensors().map(|(name, _)| name.to_string()).collect();
@@ -34,10 +35,7 @@ pub fn weights(_folder: &Path) -> Read {
             }
             Ok(largest)
         });
-        let load = |loader: WeightLoader| {
-            let mut model = model.clone();
-            answer(loader.load(&mut model, file), |_| 0)
-        };
+        let load = |loader: WeightLoader| answer(loader.load(&mut model.borrow_mut(), file), |_| 0);
         all([tensors, load(WeightLoader::new()), load(WeightLoader::new().strip("module").lenient())])
     })
 }

@@ -9,7 +9,7 @@ use super::{
 use crate::{Error, Result, Statistics};
 use ocelli_tensor::Tensor;
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::{ops::Range, path::Path};
 
 /// What is done to a picture before a network sees it: resized, cut out, its channels ordered, its values normalised.
 ///
@@ -132,21 +132,17 @@ impl Preprocess {
 
     fn prepared(&self, picture: Picture, path: &Path) -> Result<Tensor> {
         let maps = self.normalisation.maps(self.channels.count())?;
-        let values = match self.resize {
-            Resize::Digit => self.digit(&picture, path)?,
-            _ => resized(&picture, self.channels, self.size_for(picture.size(), path)?)?,
+        let picture = match self.resize {
+            Resize::Digit => Picture::new([28, 28, 1], Samples::Bytes(digit::from_picture(&picture, path)?.to_vec())),
+            _ => picture,
         };
-        let mut tensor = self.framed(&values, path)?;
+        let size = self.size_for(picture.size(), path)?;
+        let values = resized(&picture, self.channels, size, self.kept(size, path)?)?;
+        let mut tensor = self.padded(values, path)?;
         for pixel in tensor.data_mut().chunks_exact_mut(maps.len()) {
             pixel.iter_mut().zip(&maps).for_each(|(value, (factor, shift))| *value = factor * *value + shift);
         }
         Ok(tensor)
-    }
-
-    /// The digit of a picture, in as many channels as are wanted.
-    fn digit(&self, picture: &Picture, path: &Path) -> Result<Values> {
-        let digit = Picture::new([28, 28, 1], Samples::Bytes(digit::from_picture(picture, path)?.to_vec()));
-        resized(&digit, self.channels, [28, 28])
     }
 
     /// The size that a picture of `size` is brought to.
@@ -170,42 +166,42 @@ impl Preprocess {
         }
     }
 
-    /// Cut out or put into the middle.
-    fn framed(&self, values: &Values, path: &Path) -> Result<Tensor> {
+    /// The rows and columns of a picture of `size` that are seen.
+    fn kept(&self, size: [usize; 2], path: &Path) -> Result<[Range<usize>; 2]> {
+        let Frame::CentreCrop(wanted) = self.frame else { return Ok(size.map(|side| 0..side)) };
+        let wanted = checked(wanted)?;
+        if wanted[0] > size[0] || wanted[1] > size[1] {
+            return mismatch(size, "too few to cut", wanted, "out of them", path);
+        }
+        Ok([0, 1].map(|axis| {
+            // What is cut off at the top and at the left, as torchvision rounds it.
+            let first = ((size[axis] - wanted[axis]) as f64 / 2.0).round_ties_even() as usize;
+            first..first + wanted[axis]
+        }))
+    }
+
+    /// Put into the middle of black, if that is wanted.
+    fn padded(&self, values: Values, path: &Path) -> Result<Tensor> {
         let (have @ [height, width], channels) = (values.size, values.channels);
-        let mismatch = |than: &str, [rows, columns]: [usize; 2], purpose: &str| {
-            Err(Error::format(path, format!("{height} x {width} pixels are {than} {rows} x {columns} {purpose}")))
+        let Frame::Pad(wanted) = self.frame else {
+            return Ok(Tensor::from_vec([1, height, width, channels], values.data)?);
         };
-        let [rows, columns] = match self.frame {
-            Frame::Whole => have,
-            Frame::CentreCrop(wanted) => {
-                let wanted = checked(wanted)?;
-                if wanted[0] > height || wanted[1] > width {
-                    return mismatch("too few to cut", wanted, "out of them");
-                }
-                wanted
-            }
-            Frame::Pad(wanted) => {
-                let wanted = checked(wanted)?;
-                check_enlarged(have, wanted)?;
-                if wanted[0] < height || wanted[1] < width {
-                    return mismatch("too many to put into", wanted, "of black");
-                }
-                wanted
-            }
-        };
-        // What is cut off at the top and at the left, as torchvision rounds it, or put there.
-        let cut = |have: usize, wanted: usize| (have.saturating_sub(wanted) as f64 / 2.0).round_ties_even() as usize;
-        let put = |have: usize, wanted: usize| wanted.saturating_sub(have) / 2;
+        let wanted @ [rows, columns] = checked(wanted)?;
+        check_enlarged(have, wanted)?;
+        if rows < height || columns < width {
+            return mismatch(have, "too many to put into", wanted, "of black", path);
+        }
         let mut tensor = Tensor::try_zeros([1, rows, columns, channels])?;
-        let (row, from) = (width * channels, cut(width, columns) * channels);
-        let (line, to) = (columns * channels, put(width, columns) * channels);
-        let length = row.min(line);
-        let pixels = values.data.chunks_exact(row).skip(cut(height, rows));
-        let lines = tensor.data_mut().chunks_exact_mut(line).skip(put(height, rows));
-        lines.zip(pixels).for_each(|(line, row)| line[to..to + length].copy_from_slice(&row[from..from + length]));
+        let (row, line, left) = (width * channels, columns * channels, (columns - width) / 2 * channels);
+        let lines = tensor.data_mut().chunks_exact_mut(line).skip((rows - height) / 2);
+        lines.zip(values.data.chunks_exact(row)).for_each(|(line, row)| line[left..left + row.len()].copy_from_slice(row));
         Ok(tensor)
     }
+}
+
+fn mismatch<T>(have: [usize; 2], than: &str, wanted: [usize; 2], purpose: &str, path: &Path) -> Result<T> {
+    let ([height, width], [rows, columns]) = (have, wanted);
+    Err(Error::format(path, format!("{height} x {width} pixels are {than} {rows} x {columns} {purpose}")))
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! Resizing with a triangle as wide as the pixels of the result, as Pillow's bilinear filter does: it averages where it makes
 //! smaller.
 
+use std::ops::Range;
+
 /// Values of a picture, row by row with the channels of a pixel together.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Values {
@@ -18,21 +20,34 @@ impl Values {
         Values { size, channels, data }
     }
 
-    /// The values of a source of `size`, resized to `wanted`. Rows and columns are resized one after the other, in the order
-    /// that makes fewer values in between, which are never more than source or result have.
+    /// The values of a source of `size`, resized to `wanted`.
     pub(super) fn resized(
         size: [usize; 2],
         channels: usize,
         write_row: impl Fn(usize, &mut [f32]),
         wanted: [usize; 2],
     ) -> Values {
-        if size == wanted {
+        Values::resized_part(size, channels, write_row, wanted, wanted.map(|side| 0..side))
+    }
+
+    /// The rows and columns `kept` of a source of `size`, resized to `wanted`; what is not kept is not computed. Rows and
+    /// columns are resized one after the other, in the order that makes fewer values in between, which are hardly more than
+    /// source or result have.
+    pub(super) fn resized_part(
+        size: [usize; 2],
+        channels: usize,
+        write_row: impl Fn(usize, &mut [f32]),
+        wanted: [usize; 2],
+        kept: [Range<usize>; 2],
+    ) -> Values {
+        let part = [kept[0].len(), kept[1].len()];
+        if size == wanted && part == size {
             return Values::collect(size, channels, write_row);
         }
-        let (down, across) = (Axis::new(size[0], wanted[0]), Axis::new(size[1], wanted[1]));
-        let [source, result] = [size[1], wanted[1]].map(|columns| columns * channels);
+        let (down, across) = (Axis::new(size[0], wanted[0], &kept[0]), Axis::new(size[1], wanted[1], &kept[1]));
+        let [source, result] = [size[1], part[1]].map(|columns| columns * channels);
         let mut row = vec![0.0; source];
-        let mut data = vec![0.0; wanted[0] * result];
+        let mut data = vec![0.0; part[0] * result];
         if wanted[0] * size[1] <= size[0] * wanted[1] {
             let mut sum = vec![0.0; source];
             for (y, out) in data.chunks_exact_mut(result).enumerate() {
@@ -44,16 +59,20 @@ impl Values {
                 across.apply(&sum, channels, out);
             }
         } else {
-            let mut middle = vec![0.0; size[0] * result];
-            for (y, out) in middle.chunks_exact_mut(result).enumerate() {
+            let needed = down.inputs();
+            let mut middle = vec![0.0; needed.len() * result];
+            for (y, out) in needed.clone().zip(middle.chunks_exact_mut(result)) {
                 write_row(y, &mut row);
                 across.apply(&row, channels, out);
             }
             for (y, out) in data.chunks_exact_mut(result).enumerate() {
-                down.taps(y).for_each(|(from, weight)| add(out, &middle[from * result..(from + 1) * result], weight));
+                for (from, weight) in down.taps(y) {
+                    let from = from - needed.start;
+                    add(out, &middle[from * result..(from + 1) * result], weight);
+                }
             }
         }
-        Values { size: wanted, channels, data }
+        Values { size: part, channels, data }
     }
 }
 
@@ -61,19 +80,19 @@ fn add(sum: &mut [f32], row: &[f32], weight: f32) {
     sum.iter_mut().zip(row).for_each(|(sum, value)| *sum += weight * value);
 }
 
-/// The weights along one axis.
+/// The weights along one axis, of the outputs that are kept.
 struct Axis {
-    /// For each output, its first input and where its weights begin.
+    /// For each of them, its first input and where its weights begin.
     outputs: Vec<(usize, usize)>,
     weights: Vec<f32>,
 }
 
 impl Axis {
-    fn new(inputs: usize, outputs: usize) -> Axis {
+    fn new(inputs: usize, outputs: usize, kept: &Range<usize>) -> Axis {
         let scale = inputs as f64 / outputs as f64;
         let support = scale.max(1.0);
-        let mut axis = Axis { outputs: Vec::with_capacity(outputs), weights: Vec::new() };
-        for output in 0..outputs {
+        let mut axis = Axis { outputs: Vec::with_capacity(kept.len()), weights: Vec::new() };
+        for output in kept.clone() {
             let centre = (output as f64 + 0.5) * scale;
             let weight = |input: usize| (1.0 - ((input as f64 + 0.5 - centre) / support).abs()).max(0.0);
             let first = ((centre - support).max(0.0) as usize).min(inputs - 1);
@@ -83,6 +102,12 @@ impl Axis {
             axis.weights.extend((first..end).map(|input| (weight(input) / sum) as f32));
         }
         axis
+    }
+
+    /// The inputs of all outputs.
+    fn inputs(&self) -> Range<usize> {
+        let end = (0..self.outputs.len()).flat_map(|output| self.taps(output)).map(|(input, _)| input + 1).max();
+        self.outputs.first().map_or(0..0, |(first, _)| *first..end.unwrap_or(*first))
     }
 
     /// The inputs of one output, with their weights.
@@ -122,6 +147,23 @@ mod tests {
         let values = Values::resized([1, 16_384], 1, row, [16_384, 1]);
         assert_eq!(values.data.len(), 16_384);
         assert!(values.data.iter().all(|value| (value - 8191.5).abs() < 1.0));
+    }
+
+    #[test]
+    fn a_part_is_what_is_cut_out_of_the_whole() {
+        let source: Vec<f32> = (0..30 * 20 * 3).map(|i| (i * 37 % 101) as f32).collect();
+        let row = |y: usize, out: &mut [f32]| out.copy_from_slice(&source[60 * y..60 * (y + 1)]);
+        for wanted in [[30, 20], [9, 50], [70, 7], [40, 40], [11, 8]] {
+            let whole = Values::resized([30, 20], 3, row, wanted);
+            for kept in [[2..7, 1..6], [0..1, 0..wanted[1]], [3..wanted[0], 4..5], [8..9, 6..7]] {
+                let part = Values::resized_part([30, 20], 3, row, wanted, kept.clone());
+                assert_eq!(part.size, kept.clone().map(|range| range.len()));
+                let rows = whole.data.chunks_exact(3 * wanted[1]).skip(kept[0].start);
+                for (row, expected) in part.data.chunks_exact(3 * part.size[1]).zip(rows) {
+                    assert_eq!(row, &expected[3 * kept[1].start..3 * kept[1].end], "{wanted:?}, {kept:?}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -86,6 +86,6 @@ mod tests {
         list[700] = 7;
         assert_eq!((list[699], list[700], list.iter().count()), (699, 7, 1000));
         list.release(&mut budget);
-        assert!(budget.check(64 << 10).is_ok(), "everything was given back");
+        assert!(budget.check(63 << 10).is_ok(), "everything was given back");
     }
 }
