@@ -11,7 +11,7 @@ mod output;
 use clap::Parser;
 use common::{Common, exit_on_error, say};
 use ocelli::{
-    kernels::conv::{ALGORITHMS, Algorithm, Conv2dGeometry, Conv2dSettings, Padding, Pass, Precision, choose},
+    kernels::conv::{Algorithm, Conv2dGeometry, Conv2dSettings, Padding, Pass, Precision, choose, planned},
     simd::InstructionSet,
     tensor::{Key, Stream},
 };
@@ -27,8 +27,8 @@ use std::{
 /// Draws convolutions of all kinds, times every algorithm that supports each, and says how far the chosen one is from the fastest.
 ///
 /// The convolutions are functions of their numbers, so that two runs measure the same. The goal is a chosen algorithm within 1.15 of
-/// the fastest for 95 of 100, and within 1.5 for all. The constants of the choice are in `kernels/src/conv`: the `cost` of each
-/// algorithm, and what moving a number costs in `choice.rs`.
+/// the fastest for 95 of 100, and within 1.5 for all. The constants of the choice are beside the algorithms, in `kernels/src/conv`: what
+/// each `cost` is made of. In the end it is printed what a unit of the costs of each algorithm takes, in which all should agree.
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
@@ -53,15 +53,33 @@ struct Arguments {
 /// One pass of one convolution.
 #[derive(Serialize)]
 struct Row {
-    number: u64,
+    name: String,
     pass: &'static str,
     convolution: String,
-    chosen: &'static str,
-    /// Milliseconds of each algorithm.
-    times: Vec<(&'static str, f64)>,
+    /// The first is the one that is chosen.
+    algorithms: Vec<Timed>,
     /// The chosen one's time over the shortest.
     ratio: f64,
 }
+
+/// What an algorithm takes, and what it was thought to take.
+#[derive(Serialize)]
+struct Timed {
+    algorithm: &'static str,
+    milliseconds: f64,
+    /// In multiply-adds at the peak.
+    cost: f64,
+}
+
+impl Timed {
+    /// Nanoseconds of a unit of its cost: equal for all algorithms of a machine, if their costs were right.
+    fn unit(&self) -> f64 {
+        self.milliseconds * 1e6 / self.cost
+    }
+}
+
+/// An algorithm that takes so many times as long as the fastest is run once only, and its costs need not be exact.
+const FAR_BEHIND: f64 = 3.0;
 
 /// Multiply-adds between which convolutions are drawn.
 const WORK: std::ops::Range<u64> = 200_000..1_500_000_000;
@@ -81,19 +99,22 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
     say(format!("{} convolutions on {set}, {} threads", arguments.count, rayon::current_num_threads()))?;
     let time = Duration::from_millis(arguments.milliseconds);
     let mut rows = Vec::new();
-    for number in arguments.first..arguments.first + arguments.count {
-        let g = draw(arguments.common.seed, number);
+    let drawn = arguments.first..arguments.first + arguments.count;
+    let drawn = drawn.map(|number| (number.to_string(), draw(arguments.common.seed, number)));
+    for (name, g) in named().into_iter().map(|g| ("named".to_string(), g)).chain(drawn) {
         for pass in Pass::ALL {
             // On one of the pool's threads, as a plan runs its steps.
-            let row = rayon::scope(|_| set.scoped(|| measure(number, &g, pass, time)));
+            let row = rayon::scope(|_| set.scoped(|| measure(&name, &g, pass, time)));
             if row.ratio > arguments.print {
-                let times: Vec<String> = row.times.iter().map(|(name, ms)| format!("{name} {ms:.3}")).collect();
-                let Row { pass, convolution, chosen, ratio, .. } = &row;
-                say(format!("{ratio:6.2}  {number} {pass} {convolution}: {chosen} of {} ms", times.join(", ")))?;
+                let Row { convolution, algorithms, ratio, .. } = &row;
+                let time = |timed: &Timed| format!("{} {:.3}", timed.algorithm, timed.milliseconds);
+                let times = algorithms.iter().map(time).collect::<Vec<_>>().join(", ");
+                say(format!("{ratio:6.2}  {name} {} {convolution}: {times} ms", pass.name()))?;
             }
             rows.push(row);
         }
     }
+    say_units(&rows)?;
     let within = |bound: f64| rows.iter().filter(|row| row.ratio <= bound).count() as f64 / rows.len().max(1) as f64;
     let worst = rows.iter().map(|row| row.ratio).fold(1.0, f64::max);
     say(format!(
@@ -108,6 +129,16 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
         }
         None => Ok(()),
     }
+}
+
+/// Convolutions that were chosen wrongly once: filters as long as the picture, and nearly as large.
+fn named() -> [Conv2dGeometry; 3] {
+    let with = |input, filter| Conv2dGeometry::new(&Conv2dSettings::default(), input, filter).expect("a convolution");
+    [
+        with([4, 80, 100, 16], [80, 5, 16, 64]),
+        with([4, 128, 64, 16], [128, 1, 16, 32]),
+        with([8, 16, 16, 32], [15, 15, 32, 64]),
+    ]
 }
 
 /// The convolution of this number.
@@ -136,9 +167,9 @@ fn draw_once(stream: &mut Stream) -> Option<Conv2dGeometry> {
         2..5 => [3, 3],
         5 => [one_of(stream, &[2, 4, 5, 7]); 2],
         6 => [one_of(stream, &[9, 11, 15, 25]); 2],
-        // Long filters, up to those that span the picture.
+        // Long filters, many of which span the picture.
         _ => {
-            let (long, short) = (one_of(stream, &[8, 16, 40, 80, 128]), one_of(stream, &[1, 1, 2, 5]));
+            let (long, short) = (one_of(stream, &[8, 16, 40, height, width]), one_of(stream, &[1, 1, 2, 5]));
             if stream.below(2) == 0 { [long, short] } else { [short, long] }
         }
     };
@@ -163,28 +194,47 @@ fn draw_once(stream: &mut Stream) -> Option<Conv2dGeometry> {
         .ok()
 }
 
-fn measure(number: u64, g: &Conv2dGeometry, pass: Pass, time: Duration) -> Row {
+fn measure(name: &str, g: &Conv2dGeometry, pass: Pass, time: Duration) -> Row {
+    let timed = |algorithm: &'static dyn Algorithm, best: f64| {
+        let cost = algorithm.cost(g, pass).total();
+        Timed { algorithm: algorithm.name(), milliseconds: milliseconds(g, pass, algorithm, time, best), cost }
+    };
+    let shortest = |list: &[Timed]| list.iter().map(|timed| timed.milliseconds).fold(f64::INFINITY, f64::min);
     let chosen = choose(g, pass, Precision::Fast).algorithm;
-    let mut times = vec![(chosen.name(), milliseconds(g, pass, chosen, time, f64::INFINITY))];
-    // The definition is never chosen, and slow.
-    for &algorithm in &ALGORITHMS[..ALGORITHMS.len() - 1] {
+    let mut algorithms = vec![timed(chosen, f64::INFINITY)];
+    for &algorithm in planned() {
         if algorithm.name() != chosen.name() && algorithm.supports(g, pass) {
-            let best = times.iter().map(|(_, ms)| *ms).fold(f64::INFINITY, f64::min);
-            times.push((algorithm.name(), milliseconds(g, pass, algorithm, time, best)));
+            algorithms.push(timed(algorithm, shortest(&algorithms)));
         }
     }
     // The first again: the machine may have been slower then.
-    times[0].1 = times[0].1.min(milliseconds(g, pass, chosen, time, f64::INFINITY));
-    let best = times.iter().map(|(_, ms)| *ms).fold(f64::INFINITY, f64::min);
-    let pass = match pass {
-        Pass::Forward => "forward",
-        Pass::BackwardData => "data",
-        Pass::BackwardFilter => "filter",
-    };
-    Row { number, pass, convolution: describe(g), chosen: chosen.name(), ratio: times[0].1 / best, times }
+    algorithms[0].milliseconds = algorithms[0].milliseconds.min(timed(chosen, f64::INFINITY).milliseconds);
+    let ratio = algorithms[0].milliseconds / shortest(&algorithms);
+    Row { name: name.to_string(), pass: pass.name(), convolution: describe(g), algorithms, ratio }
 }
 
-/// The shortest time of the runs that fit into `time`, of two at least; one, if it takes three times as long as `best`.
+/// Prints what a unit of the costs of each algorithm takes, in each pass.
+fn say_units(rows: &[Row]) -> ocelli::Result<()> {
+    say("nanoseconds of a unit of its cost: median, and the middle eight tenths")?;
+    for (algorithm, pass) in planned().iter().flat_map(|algorithm| Pass::ALL.map(|pass| (algorithm.name(), pass))) {
+        let mut units: Vec<f64> = Vec::new();
+        for row in rows.iter().filter(|row| row.pass == pass.name()) {
+            let fastest = row.algorithms[0].milliseconds / row.ratio;
+            let near = |timed: &&Timed| timed.algorithm == algorithm && timed.milliseconds < FAR_BEHIND * fastest;
+            units.extend(row.algorithms.iter().filter(near).map(Timed::unit));
+        }
+        units.sort_by(f64::total_cmp);
+        if let (Some(last), at) =
+            (units.len().checked_sub(1), |share: f64| units[(share * units.len() as f64) as usize])
+        {
+            let [low, middle, high] = [0.1, 0.5, 0.9].map(at);
+            say(format!("  {algorithm:10} {:8}{:5} times {middle:.4} ({low:.4} to {high:.4})", pass.name(), last + 1))?;
+        }
+    }
+    Ok(())
+}
+
+/// The shortest time of the runs that fit into `time`, of two at least; one, if it is far behind `best`.
 fn milliseconds(g: &Conv2dGeometry, pass: Pass, algorithm: &'static dyn Algorithm, time: Duration, best: f64) -> f64 {
     let mut run = task::convolution(*g, pass, algorithm);
     let mut once = || {
@@ -193,7 +243,7 @@ fn milliseconds(g: &Conv2dGeometry, pass: Pass, algorithm: &'static dyn Algorith
         started.elapsed().as_secs_f64() * 1e3
     };
     let first = once();
-    if first > 3.0 * best {
+    if first > FAR_BEHIND * best {
         return first;
     }
     let started = Instant::now();

@@ -197,7 +197,7 @@ fn rows(arguments: &Arguments, network: &Network, choice: Choice, of: &Ceilings)
             let row = Row {
                 net: network.name,
                 layer: layer.name.clone(),
-                pass: report::pass_name(pass),
+                pass: pass.name(),
                 batch: layer.batch,
                 threads: of.threads,
                 isa: of.set.name(),

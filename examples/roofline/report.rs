@@ -1,6 +1,6 @@
 //! What is printed and written.
 
-use ocelli::{kernels::conv::Pass, tensor::write_atomically};
+use ocelli::tensor::write_atomically;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::{fmt, path::Path};
@@ -21,15 +21,6 @@ pub struct Row {
     pub ms: f64,
     pub gflops: f64,
     pub peak_share: f64,
-}
-
-/// The pass as the command line has it.
-pub fn pass_name(pass: Pass) -> &'static str {
-    match pass {
-        Pass::Forward => "forward",
-        Pass::BackwardData => "data",
-        Pass::BackwardFilter => "filter",
-    }
 }
 
 impl Row {

@@ -11,6 +11,7 @@ mod gradients;
 mod inference;
 mod inference_fusion;
 mod losses;
+mod operand_shapes;
 mod operations;
 mod planning;
 mod recomputing;

@@ -194,7 +194,9 @@ impl Preprocess {
         let mut tensor = Tensor::try_zeros([1, rows, columns, channels])?;
         let (row, line, left) = (width * channels, columns * channels, (columns - width) / 2 * channels);
         let lines = tensor.data_mut().chunks_exact_mut(line).skip((rows - height) / 2);
-        lines.zip(values.data.chunks_exact(row)).for_each(|(line, row)| line[left..left + row.len()].copy_from_slice(row));
+        lines
+            .zip(values.data.chunks_exact(row))
+            .for_each(|(line, row)| line[left..left + row.len()].copy_from_slice(row));
         Ok(tensor)
     }
 }

@@ -1,6 +1,7 @@
 //! Weights of a product that the batch normalisation after it is part of: operations on parameters only, which a plan for
 //! inference runs once.
 
+use super::{batch_norm::check_normalised, expect_bias, weight_sizes};
 use crate::{Fault, Op, Operands, Shape};
 use ocelli_kernels::Activation;
 use ocelli_kernels::batch_norm::{BatchNorm, fold_bias, fold_filter};
@@ -38,6 +39,7 @@ impl Op for FoldedFilter {
     }
 
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        check_normalised(x, self.epsilon)?;
         Ok(vec![x[0].clone()])
     }
 
@@ -61,6 +63,8 @@ impl Op for FoldedBias {
     }
 
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        let channels = weight_sizes(x, 0, 1, "a number for each channel")?[0];
+        (1..x.len()).try_for_each(|input| expect_bias(x, input, channels))?;
         Ok(vec![x[0].clone()])
     }
 

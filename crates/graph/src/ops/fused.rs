@@ -1,6 +1,9 @@
 //! Operations with what follows them, in one step of a plan for inference.
 
-use super::batch_norm::batch_norm_scratch;
+use super::{
+    batch_norm::{batch_norm_scratch, check_normalised},
+    expect_bias,
+};
 use crate::{Fault, Op, Operands, Preparation, Reach, Scratch, Shape};
 use ocelli_kernels::{
     Accumulate, Activation, Epilogue,
@@ -37,8 +40,28 @@ pub struct Fused<P> {
 }
 
 impl<P: Product> Op for Fused<P> {
+    fn operands(&self) -> RangeInclusive<usize> {
+        let count = 2 + usize::from(self.bias.is_some()) + usize::from(self.residual.is_some());
+        count..=count
+    }
+
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
-        self.product.infer(&x[..2])
+        let mut others: Vec<usize> = self.bias.into_iter().chain(self.residual).collect();
+        others.sort_unstable();
+        if !others.iter().copied().eq(2..x.len()) {
+            let (bias, residual) = (self.bias, self.residual);
+            let sentence =
+                format!("bias {bias:?} and residual {residual:?} are the operands behind the first two, each once");
+            return Err(Fault::Setting(sentence));
+        }
+        let results = self.product.infer(&x[..2])?;
+        if let Some(bias) = self.bias {
+            expect_bias(x, bias, results[0].channels())?;
+        }
+        if let Some(right) = self.residual.filter(|&residual| *x[residual] != results[0]) {
+            return Err(Fault::Operand { input: right, expected: results[0].to_string(), got: x[right].to_string() });
+        }
+        Ok(results)
     }
 
     fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
@@ -105,6 +128,7 @@ impl Op for FusedBatchNorm {
     }
 
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        check_normalised(x, self.epsilon)?;
         Ok(vec![x[0].clone()])
     }
 

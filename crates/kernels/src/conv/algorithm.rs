@@ -24,6 +24,16 @@ pub enum Pass {
 impl Pass {
     /// The three of them.
     pub const ALL: [Self; 3] = [Self::Forward, Self::BackwardData, Self::BackwardFilter];
+
+    /// `forward`, `data` or `filter`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Forward => "forward",
+            Self::BackwardData => "data",
+            Self::BackwardFilter => "filter",
+        }
+    }
 }
 
 /// A way to compute the three passes.
@@ -107,6 +117,12 @@ pub trait Algorithm: Sync {
 // No constant: the code of all algorithms would be compiled again in every crate that reads it.
 pub static ALGORITHMS: &[&dyn Algorithm] =
     &[&Depthwise, &Pointwise, &Winograd4::NEW, &Winograd2::NEW, &Implicit, &Im2col, &Naive];
+
+/// [`ALGORITHMS`] without the definition, which takes memory at each call: a plan does not know of that.
+#[must_use]
+pub fn planned() -> &'static [&'static dyn Algorithm] {
+    &ALGORITHMS[..ALGORITHMS.len() - 1]
+}
 
 /// The algorithm of that name, for callers that force one.
 #[must_use]

@@ -4,9 +4,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::algorithm::{ALGORITHMS, Algorithm, Pass};
+use super::algorithm::{Algorithm, Pass, planned};
 use super::geometry::Conv2dGeometry;
 use super::naive::Naive;
+use crate::gemm::packed_len;
 
 /// How far a result may be from the exact one.
 ///
@@ -22,27 +23,40 @@ pub enum Precision {
     Strict,
 }
 
-/// What a pass costs, in steps of one multiply-add of one number: its arithmetic, and what it moves through memory.
+/// What a pass costs, in the time of one multiply-add of one number at the machine's peak.
+///
+/// The constants of each algorithm are those of two threads of Zen 3 with AVX2 (0.01 ns for a unit), as `examples/choice.rs` measures
+/// them; what they are compared with is of the same machine, so that another peak changes little.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Cost {
-    /// Multiply-adds that are executed, those of padding and of transforms among them.
+    /// Multiply-adds that are executed, those of padding among them, and of the lanes that channels leave unfilled.
     pub multiply_adds: f64,
-    /// The share of the machine's peak that they reach, in (0, 1], as measured.
+    /// The share of the peak that they reach, in (0, 1].
     pub efficiency: f64,
-    /// Numbers that are read from or written to memory.
-    pub moved: f64,
+    /// All else: numbers that are copied, transformed or moved through memory, and vectors that are stored.
+    pub others: f64,
 }
 
-/// Multiply-adds in the time that one number takes through memory: on two cores of an AVX2 machine (Zen 3) 200 GFLOP/s
-/// stand against some 30 GB/s, and larger machines are not far from that ratio.
-const MULTIPLY_ADDS_PER_NUMBER: f64 = 13.0;
-
 impl Cost {
-    /// The sum, in multiply-adds at the peak.
+    /// The sum.
     #[must_use]
     pub fn total(&self) -> f64 {
-        self.multiply_adds / self.efficiency + self.moved * MULTIPLY_ADDS_PER_NUMBER
+        self.multiply_adds / self.efficiency + self.others
     }
+}
+
+/// Vectors that so many neighbouring numbers take on the current instruction set.
+pub(super) fn vectors(numbers: usize) -> usize {
+    numbers.div_ceil(lanes())
+}
+
+/// As many numbers, with those of the lanes that they leave unfilled in the last vector.
+pub(super) fn filled(numbers: usize) -> f64 {
+    numbers.next_multiple_of(lanes()) as f64
+}
+
+fn lanes() -> usize {
+    packed_len(1, 1)
 }
 
 /// An algorithm and why it was chosen; displayed as a clause.
@@ -88,17 +102,17 @@ impl fmt::Display for Choice {
     }
 }
 
-/// The cheapest of [`ALGORITHMS`] that supports the pass at this precision; among equals, the first. The definition is chosen
-/// only where nothing else is left: it takes memory at each call, which a plan does not know of.
+/// The cheapest of [`planned`] that supports the pass at this precision; among equals, the first. The definition is chosen only
+/// where nothing else is left.
 #[must_use]
 pub fn choose(g: &Conv2dGeometry, pass: Pass, precision: Precision) -> Choice {
     let fit = |algorithm: &&'static dyn Algorithm| {
         let is_precise = precision == Precision::Fast || algorithm.precision() == Precision::Strict;
-        algorithm.supports(g, pass) && is_precise && algorithm.name() != Naive.name()
+        algorithm.supports(g, pass) && is_precise
     };
     let mut best: Option<(&'static dyn Algorithm, f64)> = None;
     let mut second: Option<(&'static dyn Algorithm, f64)> = None;
-    for algorithm in ALGORITHMS.iter().copied().filter(fit) {
+    for algorithm in planned().iter().copied().filter(fit) {
         let cost = algorithm.cost(g, pass).total();
         if best.is_none_or(|(_, least)| cost < least) {
             second = best.replace((algorithm, cost));

@@ -8,6 +8,7 @@
 //!
 //! Output rows of the whole batch are numbered on, so that a block may hold several small pictures.
 
+mod cost;
 mod patches;
 mod plan;
 
@@ -34,11 +35,8 @@ impl Algorithm for Im2col {
         true
     }
 
-    fn cost(&self, g: &Conv2dGeometry, _pass: Pass) -> Cost {
-        // Patches are written, read and packed by the product, which packs filters at each call as well.
-        let patches = g.output_pixels() as f64 * (g.patch_len() * g.groups) as f64;
-        let moved = (g.input_len() + g.output_len()) as f64 + 2.0 * (g.filter_len() as f64 + patches);
-        Cost { multiply_adds: g.macs() as f64, efficiency: 0.3, moved }
+    fn cost(&self, g: &Conv2dGeometry, pass: Pass) -> Cost {
+        cost::cost(g, pass)
     }
 
     fn workspace(&self, g: &Conv2dGeometry, pass: Pass) -> usize {

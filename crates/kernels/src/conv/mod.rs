@@ -51,6 +51,6 @@ pub mod winograd;
 #[cfg(test)]
 mod tests;
 
-pub use algorithm::{ALGORITHMS, Algorithm, Pass, by_name};
+pub use algorithm::{ALGORITHMS, Algorithm, Pass, by_name, planned};
 pub use choice::{Choice, Cost, Precision, choose};
 pub use geometry::{Axis, Conv2dGeometry, Conv2dSettings, ConvMode, GeometryError, Padding};

@@ -125,7 +125,7 @@ impl Algorithm for Naive {
 
     fn cost(&self, g: &Conv2dGeometry, _pass: Pass) -> Cost {
         // Scalar arithmetic in f64 with an index computed for each product.
-        Cost { multiply_adds: g.macs() as f64, efficiency: 0.005, moved: 0.0 }
+        Cost { multiply_adds: g.macs() as f64, efficiency: 0.005, others: 0.0 }
     }
 
     fn workspace(&self, _g: &Conv2dGeometry, _pass: Pass) -> usize {

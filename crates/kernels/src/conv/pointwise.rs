@@ -5,7 +5,7 @@
 //! pixels. The gradient of a 1×1 filter is a sum of outer products, one for each pixel.
 
 use super::algorithm::{Algorithm, Pass, assert_operands};
-use super::choice::Cost;
+use super::choice::{Cost, filled, vectors};
 use super::geometry::{Conv2dGeometry, ConvMode};
 use super::implicit::Implicit;
 use super::partial::{add_pieces, add_transposed_pieces};
@@ -26,6 +26,24 @@ fn patches_lie_in_input(g: &Conv2dGeometry) -> bool {
         && g.mode == ConvMode::CrossCorrelation;
     g.groups == 1 && unpadded && (one_pixel || whole_picture)
 }
+
+/// Share of the peak of the multiply-adds, beside what is stored. Fitted, like all of these, to the layers that
+/// `examples/choice.rs` draws.
+const EFFICIENCY: f64 = 0.86;
+
+/// The time that a vector of outputs takes which is stored, and beyond that one which is stored in part.
+const STORED: f64 = 90.0;
+const STORED_IN_PART: f64 = 450.0;
+
+/// The time that a number of the filter's gradient takes which is added to, once for so many pixels.
+const SUMMED: f64 = 55.0;
+const SUMMED_PIXELS: f64 = 384.0;
+
+/// The time that a pixel takes in the gradient of the filter, beside its multiply-adds.
+const PIXEL: f64 = 470.0;
+
+/// The time that a number takes through memory.
+const MOVED: f64 = 3.0;
 
 /// Numbers of a filter whose gradient is transposed at most: for larger ones that takes longer than it saves.
 const TRANSPOSED: usize = 1 << 16;
@@ -86,8 +104,26 @@ impl Algorithm for Pointwise {
     }
 
     fn cost(&self, g: &Conv2dGeometry, pass: Pass) -> Cost {
-        // The same inner loop; what it does not copy decides.
-        Implicit.cost(&as_one_pixel(g), pass)
+        let pixels = g.output_pixels() as f64;
+        let (depth, width) = match pass {
+            Pass::Forward => (g.patch_len(), g.out_c),
+            Pass::BackwardData => (g.out_c, g.patch_len()),
+            Pass::BackwardFilter => {
+                if FilterGradient::of(g).is_none() {
+                    return Implicit.cost(&as_one_pixel(g), pass);
+                }
+                (g.in_c.min(g.out_c), g.in_c.max(g.out_c))
+            }
+        };
+        let multiply_adds = pixels * depth as f64 * filled(width);
+        let moved = (g.input_len() + g.output_len()) as f64;
+        if pass == Pass::BackwardFilter {
+            let sums = SUMMED * multiply_adds / SUMMED_PIXELS;
+            return Cost { multiply_adds, efficiency: 0.95, others: sums + PIXEL * pixels + 3.0 * MOVED * moved };
+        }
+        let in_part = if filled(width) > width as f64 { STORED_IN_PART } else { 0.0 };
+        let others = pixels * (STORED * vectors(width) as f64 + in_part) + MOVED * moved;
+        Cost { multiply_adds, efficiency: EFFICIENCY, others }
     }
 
     fn prepared_len(&self, g: &Conv2dGeometry, pass: Pass) -> usize {

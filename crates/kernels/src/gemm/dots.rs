@@ -87,10 +87,8 @@ pub(crate) unsafe fn dots<I: Isa>(isa: I, rows: usize, product: DotProducts<'_>,
     const { assert_tiles::<I>() };
     let step = columns_of_tile::<I>(to.columns);
     for first in (0..to.columns).step_by(step) {
-        let moved = |pointer: *const f32| if pointer.is_null() { pointer } else { pointer.wrapping_add(first) };
-        let (bias, residual) = (moved(to.bias), moved(to.residual));
         let columns = step.min(to.columns - first);
-        let to = Destination { first: to.first.wrapping_add(first), columns, bias, residual, ..to };
+        let to = Destination { columns, ..to.after_column(first) };
         let product = DotProducts { b: product.b.wrapping_add(first * product.column), ..product };
         match columns {
             1 => call!(1, product, to, 1 2 3 4 5 6 7 8),

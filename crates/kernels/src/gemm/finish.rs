@@ -53,7 +53,7 @@ impl<'a> Destination<'a> {
     }
 
     /// The same rows without their first `column` columns.
-    fn after_column(&self, column: usize) -> Self {
+    pub fn after_column(&self, column: usize) -> Self {
         let (columns, first) = (self.columns - column, self.first.wrapping_add(column));
         Self { first, columns, bias: moved(self.bias, column), residual: moved(self.residual, column), ..*self }
     }

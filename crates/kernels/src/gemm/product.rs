@@ -41,6 +41,9 @@ const COPIED_PANELS: usize = 8;
 /// fall into the same sets of a cache.
 pub(super) const COPIED_STEP: usize = DEPTH + 16;
 
+/// Steps of the depth in whose time a vector of the result is stored.
+const STORE: usize = 16;
+
 /// A left operand whose rows lie further apart than this is copied block by block: its rows would fall into few sets of
 /// the first-level cache and each on a page of its own.
 pub(super) const FAR_ROWS: usize = 512;
@@ -250,7 +253,9 @@ impl<'a> Task<'a> {
     /// Multiplies some of the depth, in pieces of rows and panels.
     fn multiply(&self, threads: Threads, set: InstructionSet, depth: Range<usize>, right: &Right<'_>) {
         let (rows, panels) = (self.a.row_count(), right.panels.count());
-        let flops = rows.saturating_mul(depth.len()).saturating_mul(right.panels.columns).saturating_mul(2);
+        // Lanes that columns leave unfilled take time as others do.
+        let width = right.panels.packed_len() / right.panels.depth;
+        let flops = rows.saturating_mul(depth.len() + STORE).saturating_mul(width).saturating_mul(2);
         let piece = |rows, panels| Piece { task: self, right, rows, panels, depth: depth.clone() };
         let row_blocks = rows.div_ceil(ROWS);
         if threads == Threads::One || flops < PARALLEL_FLOPS {

@@ -79,6 +79,16 @@ pub(crate) trait Left {
 pub(crate) struct RowDistances([usize; MOST_ROWS / 2]);
 
 impl RowDistances {
+    /// By the distance of a row in bytes: of the odd ones.
+    #[inline(always)]
+    fn of(distance: impl Fn(usize) -> usize) -> Self {
+        let mut odd = [0; MOST_ROWS / 2];
+        for (i, bytes) in odd.iter_mut().enumerate() {
+            *bytes = distance(2 * i + 1);
+        }
+        Self(odd)
+    }
+
     #[inline(always)]
     fn of_row(&self, row: usize) -> usize {
         if row == 0 {
@@ -105,11 +115,7 @@ impl Left for DepthContiguous {
 
     #[inline(always)]
     fn rows<I: Isa>(isa: I, step: usize) -> RowDistances {
-        let mut odd = [0; MOST_ROWS / 2];
-        for (i, multiple) in odd.iter_mut().enumerate() {
-            *multiple = isa.opaque((2 * i + 1).wrapping_mul(step).wrapping_mul(size_of::<f32>()));
-        }
-        RowDistances(odd)
+        RowDistances::of(|row| isa.opaque(row.wrapping_mul(step).wrapping_mul(size_of::<f32>())))
     }
 }
 
@@ -121,11 +127,7 @@ impl Left for RowsContiguous {
 
     #[inline(always)]
     fn rows<I: Isa>(_isa: I, _step: usize) -> RowDistances {
-        let mut odd = [0; MOST_ROWS / 2];
-        for (i, multiple) in odd.iter_mut().enumerate() {
-            *multiple = (2 * i + 1) * size_of::<f32>();
-        }
-        RowDistances(odd)
+        RowDistances::of(|row| row * size_of::<f32>())
     }
 }
 

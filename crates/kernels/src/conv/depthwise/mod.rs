@@ -18,7 +18,7 @@ use rayon::prelude::*;
 
 use self::axis::Direction;
 use super::algorithm::{Algorithm, Pass, assert_operands};
-use super::choice::Cost;
+use super::choice::{Cost, filled};
 use super::geometry::Conv2dGeometry;
 use super::partial::add_pieces;
 use crate::elementwise::stores::stores_for;
@@ -34,9 +34,18 @@ pub struct Depthwise;
 /// so that starting it does not count, and the rows that it reads beside its own are few.
 const TASK: usize = 1 << 20;
 
-/// Share of the peak of 3 × 3 on 128 channels in the second-level cache, on AVX2: 0.43 of the gathers. The gradient of the
-/// filter reaches 0.29, and still wins against all others.
-const EFFICIENCY: f64 = 0.4;
+/// Share of the peak beside what is moved: 3 × 3 on 128 channels in the second-level cache reaches 0.43 by gathers and 0.29 in the
+/// gradient of the filter.
+const EFFICIENCY: f64 = 0.25;
+
+/// What a column at the border takes beyond another one, which is not alone.
+const BORDER: f64 = 1.0;
+
+/// The time that a part of a vector takes beyond that, through one tap, where taps are not neighbours.
+const IN_PART: f64 = 250.0;
+
+/// The time that a number takes through memory.
+const MOVED: f64 = 8.0;
 
 /// The most partial sums of a filter gradient.
 const PARTIAL_SUMS: usize = 32;
@@ -61,10 +70,15 @@ impl Algorithm for Depthwise {
     }
 
     fn cost(&self, g: &Conv2dGeometry, _pass: Pass) -> Cost {
-        let moved = (g.input_len() + g.output_len()) as f64;
-        // Below a vector of channels, most lanes idle.
-        let lanes = (g.in_c as f64 / 8.0).min(1.0);
-        Cost { multiply_adds: g.macs() as f64, efficiency: EFFICIENCY * lanes, moved }
+        let taps = (g.kernel_h * g.kernel_w) as f64;
+        let seen = g.output_pixels() as f64 * taps;
+        let [_, span] = g.spans();
+        let border = ((span - 1) as f64 / g.out_w.max(1) as f64).min(1.0);
+        let multiply_adds = seen * filled(g.in_c) * (1.0 + BORDER * border);
+        let is_whole = filled(g.in_c) == g.in_c as f64 || (g.stride_w, g.dilation_w) == (1, 1);
+        let in_part = if is_whole { 0.0 } else { seen * IN_PART };
+        let others = in_part + MOVED * (g.input_len() + g.output_len()) as f64;
+        Cost { multiply_adds, efficiency: EFFICIENCY, others }
     }
 
     fn workspace(&self, g: &Conv2dGeometry, pass: Pass) -> usize {

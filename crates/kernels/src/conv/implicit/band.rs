@@ -200,5 +200,5 @@ impl Layout {
 /// Rows of taps that one tile sums at most: filters are rarely higher, and higher ones are cut.
 pub(super) const MOST_SEGMENTS: usize = 16;
 
-/// Numbers of the longest vector, which the band of outputs that read nothing has as well.
-pub(super) const SPILL: usize = MOST_LANES;
+/// Numbers of the longest vector.
+const SPILL: usize = MOST_LANES;

@@ -167,12 +167,11 @@ pub(super) struct Tasks {
 }
 
 impl Tasks {
-    /// For `panels` panels in a group.
-    pub fn new(problem: &Problem, panels: usize) -> Self {
+    /// For `panels` panels in a group, in `wanted` pieces if its sizes allow.
+    pub fn new(problem: &Problem, panels: usize, wanted: usize) -> Self {
         let blocks = Blocks::new(problem);
         let pixel = Spacing::of(problem).apart(problem, blocks.channels).max(1);
         let mut bands = Bands::new(problem, pixel, usize::MAX);
-        let wanted = wanted_pieces(problem.flops());
         let pieces = |bands: &Bands| bands.count() * problem.groups;
         while pieces(&bands) < wanted {
             let Some(smaller) = bands.smaller(problem, BAND_PIXELS) else { break };

@@ -18,50 +18,87 @@ use crate::gemm::finish::{Destination, Finish, Rows};
 use crate::gemm::panels::{Panel, Panels};
 use crate::gemm::stream::{Stream, Streams};
 use crate::gemm::tile::{DepthContiguous, MOST_ROWS, Product, Segment, even_tiles, most_rows, tile};
-use crate::parallel::each;
-use crate::{Accumulate, Activation, Epilogue, scratch};
+use crate::parallel::{each, each_piece};
+use crate::{Accumulate, Epilogue, scratch};
 
 /// Numbers of a result that is stored past the caches (32 MiB): a last-level cache is not larger by much, and others use
 /// it too.
 const NON_TEMPORAL: usize = 8 << 20;
 
-/// Outputs of a row from which on it is worth its own tiles to leave out the taps on the border: four tiles of AVX2.
-const LEAST_STRETCH: usize = 24;
-
 /// Numbers of a cache line, to which such results and their pixels are aligned.
 const ALIGNED: usize = 16;
 
+/// Problems whose tasks are handed out together: all of a stride up to 4.
+const PHASES: usize = 16;
+
+/// Numbers of outputs that one task sets to zero.
+const ZEROS: usize = 1 << 16;
+
 /// Solves all problems of a pass: reads `x`, writes `y`.
+///
+/// The tasks of all problems are handed out together, in turns: those of one alone may be less than a second thread is worth, and
+/// the same band of several reads the same numbers.
 pub(super) fn run(g: &Conv2dGeometry, pass: Pass, x: &[f32], packed: &[f32], epilogue: &Epilogue<'_>, y: &mut [f32]) {
+    if epilogue.accumulate == Accumulate::Set && Problem::leave_outputs(g, pass) {
+        // Gradients alone have such outputs, and no epilogue.
+        each_piece(y, ZEROS, &|_, y| y.fill(0.0));
+    }
     let set = InstructionSet::current();
-    let y = Shared::new(y);
-    let mut rest = packed;
-    for problem in Problem::all(g, pass) {
-        let mut repeated = [0.0; MOST_MERGED_COLUMNS];
-        let epilogue = &Epilogue { bias: bias(epilogue, &problem, &mut repeated), ..*epilogue };
-        let (packed, after) = rest.split_at(packed_len(set, &problem));
-        rest = after;
-        let panels = panels(set, &problem);
-        let tasks = Tasks::new(&problem, panels.count());
-        let task = |index: usize| {
-            let (index, part) = (index / tasks.panel_parts, index % tasks.panel_parts);
-            let (band, group) = (index / problem.groups, index % problem.groups);
-            let filters = &packed[group * group_len(set, &problem)..][..group_len(set, &problem)];
-            let columns = part * tasks.panels..panels.count().min((part + 1) * tasks.panels);
-            let band = tasks.bands.band(&problem, band);
-            let (problem, blocks) = (&problem, &tasks.blocks);
-            // Outside of the kernel: the instruction set does not reach into a closure.
-            scratch::with(tasks.bands.scratch_len(problem, blocks.channels, Spacing::of(problem)), |scratch| {
-                let task = Task { problem, blocks, band, group, x, filters, panels, columns, epilogue, y, scratch };
-                dispatch_on(set, task);
-            });
-        };
-        let count = tasks.count(&problem);
-        if count == 1 {
-            task(0);
-        } else {
-            each(count, &task);
+    let (y, wanted) = (Shared::new(y), Problem::wanted_pieces(g, pass));
+    let (mut problems, mut rest) = (Problem::all(g, pass), packed);
+    loop {
+        let (mut phases, mut count, mut most) = ([const { None }; PHASES], 0, 0);
+        for (phase, problem) in phases.iter_mut().zip(&mut problems) {
+            let (packed, after) = rest.split_at(packed_len(set, &problem));
+            rest = after;
+            let new = Phase::new(set, problem, wanted, packed);
+            (count, most) = (count + 1, most.max(new.tasks.count(&problem)));
+            *phase = Some(new);
         }
+        let task = |index: usize| {
+            let phase = phases[index % count].as_ref().expect("so many phases");
+            if index / count < phase.tasks.count(&phase.problem) {
+                phase.run(set, index / count, x, epilogue, y);
+            }
+        };
+        match count * most {
+            0 => return,
+            1 => task(0),
+            tasks => each(tasks, &task),
+        }
+    }
+}
+
+/// A problem among those whose tasks are handed out together.
+struct Phase<'a> {
+    problem: Problem,
+    panels: Panels,
+    tasks: Tasks,
+    /// Its prepared filters.
+    packed: &'a [f32],
+}
+
+impl<'a> Phase<'a> {
+    fn new(set: InstructionSet, problem: Problem, wanted: usize, packed: &'a [f32]) -> Self {
+        let panels = panels(set, &problem);
+        Self { tasks: Tasks::new(&problem, panels.count(), wanted), problem, panels, packed }
+    }
+
+    /// Computes one of its tasks.
+    fn run(&self, set: InstructionSet, index: usize, x: &[f32], epilogue: &Epilogue<'_>, y: Shared<'_>) {
+        let Self { problem, panels, tasks, packed } = self;
+        let (index, part) = (index / tasks.panel_parts, index % tasks.panel_parts);
+        let (band, group) = (index / problem.groups, index % problem.groups);
+        let filters = &packed[group * group_len(set, problem)..][..group_len(set, problem)];
+        let columns = part * tasks.panels..panels.count().min((part + 1) * tasks.panels);
+        let (band, blocks, panels) = (tasks.bands.band(problem, band), &tasks.blocks, *panels);
+        let mut repeated = [0.0; MOST_MERGED_COLUMNS];
+        let epilogue = &Epilogue { bias: bias(epilogue, problem, &mut repeated), ..*epilogue };
+        // Outside of the kernel: the instruction set does not reach into a closure.
+        scratch::with(tasks.bands.scratch_len(problem, blocks.channels, Spacing::of(problem)), |scratch| {
+            let task = Task { problem, blocks, band, group, x, filters, panels, columns, epilogue, y, scratch };
+            dispatch_on(set, task);
+        });
     }
 }
 
@@ -102,9 +139,6 @@ impl Kernel for Task<'_> {
 
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) {
-        if self.problem.taps() == 0 {
-            return self.finish_empty();
-        }
         let (problem, blocks) = (self.problem, self.blocks);
         let mut depth = 0;
         for channels in blocks.channels(problem, self.group) {
@@ -122,32 +156,6 @@ impl Kernel for Task<'_> {
 }
 
 impl Task<'_> {
-    /// Outputs that read nothing, as strides larger than the filter leave them in the gradient of the input.
-    fn finish_empty(&self) {
-        let (problem, epilogue) = (self.problem, self.epilogue);
-        let bare = epilogue.bias.is_none() && epilogue.residual.is_none();
-        if bare && epilogue.accumulate == Accumulate::Add && epilogue.activation == Activation::Identity {
-            return;
-        }
-        let last = self.panels.panel(self.columns.end - 1);
-        let (start, end) = (self.panels.panel(self.columns.start).column, last.column + last.columns);
-        let first_column = self.group * problem.width + start;
-        for position in self.band.positions(problem, 0).take(self.band.pixels()) {
-            let first = position * problem.output_pixel() + first_column;
-            assert!(first + (end - start) <= self.y.len(), "the outputs of a band lie in the tensor");
-            // SAFETY: asserted above; the pixels of bands, the groups and the panels of tasks are disjoint, and these are ours.
-            let y = unsafe { std::slice::from_raw_parts_mut(self.y.at(first), end - start) };
-            if bare && epilogue.accumulate == Accumulate::Set {
-                y.fill(epilogue.activation.apply(0.0));
-                continue;
-            }
-            for (offset, y) in y.iter_mut().enumerate() {
-                let sum = epilogue.start(*y, first + offset, first_column + offset);
-                *y = epilogue.activation.apply(sum as f32);
-            }
-        }
-    }
-
     /// Past the caches go whole vectors, once, of results that no cache keeps.
     fn stores(&self, depth: &Range<usize>) -> Stores {
         let problem = self.problem;
@@ -185,6 +193,12 @@ impl Task<'_> {
             let origin = positions.next().unwrap_or(0) * output_pixel + column;
             let mut positions = self.band.positions(problem, 0);
             for (pixels, taps) in self.stretches(layout, &tap_rows) {
+                if taps.is_empty() && accumulate == Accumulate::Add && !last {
+                    // Nothing is added.
+                    let skipped = if contiguous { 0 } else { pixels.len() };
+                    positions.by_ref().take(skipped).for_each(drop);
+                    continue;
+                }
                 let segments = &segments[taps.clone()];
                 let filters = filters.from(taps.start * layout.run);
                 for (first, count) in even_tiles(pixels.len(), most) {
@@ -221,12 +235,8 @@ impl Task<'_> {
         let (rows, band, taps) = (self.problem.rows, self.band.rows.clone(), tap_rows.clone());
         let (images, columns, even) = (self.band.images.len(), self.band.columns.len(), layout.gap == 0);
         let seen = move |row: usize| {
-            if images * columns < LEAST_STRETCH {
-                return 0..taps.len();
-            }
-            let inside = rows.taps_inside(rows.read_by(row));
-            let start = inside.start.clamp(taps.start, taps.end);
-            start - taps.start..inside.end.clamp(start, taps.end) - taps.start
+            let seen = rows.taps_seen(row, &taps, images * columns);
+            seen.start - taps.start..seen.end - taps.start
         };
         // Lines, each of a row of a picture.
         let (mut next, lines) = (0, band.len() * images);

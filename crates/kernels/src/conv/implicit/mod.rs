@@ -11,11 +11,13 @@
 //! - `prepare`: the filter in the order in which it is read.
 //! - `forward`: for each block, fill the scratch; for each panel, which the first-level cache keeps, tiles of outputs.
 //! - `filter`: the same scratch, transposed, times `dy`.
+//! - `cost`: what all of that costs.
 //!
 //! The inner loop is `crate::gemm::tile`. A block's sums are added to the destination in memory, which also keeps
 //! rounding errors small: at 512 channels and 3 × 3 taps, 8 partial sums of 576 products (relative error below 5e-7).
 
 mod band;
+mod cost;
 mod cut;
 mod fill;
 mod filter;
@@ -27,26 +29,13 @@ mod tests;
 
 use ocelli_simd::InstructionSet;
 
-use self::band::{SPILL, Spacing};
+use self::band::Spacing;
 use self::cut::{FilterTasks, Tasks};
 use self::problem::Problem;
 use super::algorithm::{Algorithm, Pass, assert_operands};
 use super::choice::Cost;
 use super::geometry::Conv2dGeometry;
 use crate::{Accumulate, Epilogue, Scratch};
-
-/// Columns that a vector holds, as far as costs go.
-const COST_LANES: usize = 8;
-
-/// Share of the peak of the forward and the backward-data pass, less what is moved, as measured for 3 × 3 filters on AVX2:
-/// 0.86 to 0.90.
-const EFFICIENCY: f64 = 0.88;
-
-/// The same of outputs that are dot products: 0.40 to 0.46, of which a third goes into filling the scratch.
-const EFFICIENCY_DOTS: f64 = 0.45;
-
-/// The same of the backward-filter pass: 0.76 to 0.84.
-const EFFICIENCY_FILTER: f64 = 0.8;
 
 /// The most pixels that a filter spans, with rows counted as so many at least: the band of a single output has up to forty
 /// times as many numbers, and a dilation of a million would take gigabytes of each thread for two taps.
@@ -68,19 +57,7 @@ impl Algorithm for Implicit {
     }
 
     fn cost(&self, g: &Conv2dGeometry, pass: Pass) -> Cost {
-        let moved = (g.input_len() + g.output_len() + g.filter_len()) as f64;
-        let columns = match pass {
-            Pass::Forward | Pass::BackwardFilter => g.group_out_c(),
-            Pass::BackwardData => g.group_in_c(),
-        };
-        // Vectors that columns leave unfilled cost as much as full ones.
-        let filled = columns as f64 / columns.next_multiple_of(COST_LANES) as f64;
-        let efficiency = match pass {
-            Pass::BackwardFilter => filled * EFFICIENCY_FILTER,
-            _ if Problem::reading(g, pass).any(|problem| problem.by_dots()) => EFFICIENCY_DOTS,
-            _ => filled * EFFICIENCY,
-        };
-        Cost { multiply_adds: g.macs() as f64, efficiency, moved }
+        cost::cost(g, pass)
     }
 
     fn prepared_len(&self, g: &Conv2dGeometry, pass: Pass) -> usize {
@@ -88,7 +65,7 @@ impl Algorithm for Implicit {
             Pass::BackwardFilter => 0,
             Pass::Forward | Pass::BackwardData => {
                 let set = InstructionSet::current();
-                Problem::reading(g, pass).map(|problem| prepare::packed_len(set, &problem)).sum()
+                Problem::all(g, pass).map(|problem| prepare::packed_len(set, &problem)).sum()
             }
         }
     }
@@ -114,13 +91,13 @@ impl Algorithm for Implicit {
         match pass {
             Pass::BackwardFilter => filter::scratch(set, &Problem::forward(g, pass)),
             Pass::Forward | Pass::BackwardData => {
+                let wanted = Problem::wanted_pieces(g, pass);
                 let band = |problem: Problem| {
-                    let Tasks { blocks, bands, .. } = Tasks::new(&problem, prepare::panels(set, &problem).count());
+                    let panels = prepare::panels(set, &problem).count();
+                    let Tasks { blocks, bands, .. } = Tasks::new(&problem, panels, wanted);
                     Scratch::of(bands.scratch_len(&problem, blocks.channels, Spacing::of(&problem)))
                 };
-                let of_reading = Problem::reading(g, pass).map(band).fold(Scratch::NONE, Scratch::or);
-                let all_read = Problem::reading(g, pass).count() == Problem::count(g, pass);
-                if all_read { of_reading } else { of_reading.or(Scratch::of(SPILL)) }
+                Problem::all(g, pass).map(band).fold(Scratch::NONE, Scratch::or)
             }
         }
     }

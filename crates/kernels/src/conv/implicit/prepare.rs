@@ -41,9 +41,6 @@ pub(super) fn pack(set: InstructionSet, g: &Conv2dGeometry, pass: Pass, w: &[f32
         let (packed, after) = rest.split_at_mut(packed_len(set, &problem));
         rest = after;
         let panels = panels(set, &problem);
-        if panels.depth == 0 {
-            continue;
-        }
         if problem.by_dots() {
             let groups = packed.chunks_exact_mut(group_len(set, &problem)).enumerate();
             groups.for_each(|(group, packed)| pack_columns(g, pass, &problem, group, w, packed));

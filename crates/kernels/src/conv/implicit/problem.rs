@@ -17,6 +17,7 @@ use std::ops::{Range, RangeInclusive};
 use crate::conv::algorithm::Pass;
 use crate::conv::geometry::{Conv2dGeometry, ConvMode};
 use crate::gemm::dots::DOT_COLUMNS;
+use crate::gemm::wanted_pieces;
 
 /// What is read and written along one axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -215,6 +216,30 @@ impl Axis {
         first..before(self.inputs as isize).max(first)
     }
 
+    /// Of some taps, those that are multiplied where `together` outputs of a row are computed, in a row of `output`: not those on
+    /// the border, if it is worth its own tiles to leave them out.
+    pub fn taps_seen(&self, output: usize, taps: &Range<usize>, together: usize) -> Range<usize> {
+        let inside = self.taps_inside(self.read_by(output));
+        let start = inside.start.clamp(taps.start, taps.end);
+        let seen = start..inside.end.clamp(start, taps.end);
+        if together < LEAST_STRETCH && 2 * seen.len() > taps.len() { taps.clone() } else { seen }
+    }
+
+    /// Taps of all outputs that are multiplied, nearly: as [`Axis::taps_seen`] has it, without going through the outputs.
+    pub fn all_taps_seen(&self, together: usize) -> f64 {
+        let all = self.outputs as f64 * self.taps as f64;
+        let seen = (0..self.taps).map(|tap| {
+            // Outputs that read through this tap something at a position from 0 and below `bound`.
+            let below = |bound: usize| {
+                let reach = bound as isize - self.origin - (tap * self.dilation) as isize;
+                (reach.max(0) as usize).div_ceil(self.step).min(self.outputs)
+            };
+            (below(self.inputs) - below(0)) as f64
+        });
+        let seen: f64 = seen.sum();
+        if together < LEAST_STRETCH && 2.0 * seen > all { all } else { seen }
+    }
+
     /// Of some outputs, those that see nothing of the border.
     pub fn outputs_inside(&self, outputs: Range<usize>) -> Range<usize> {
         let reached = |bound: isize| (bound.max(0) as usize).div_ceil(self.step).clamp(outputs.start, outputs.end);
@@ -239,34 +264,9 @@ pub(super) struct Problem {
 }
 
 impl Problem {
-    /// Phases of the height and of the width, each with a problem of its own.
-    fn phases(g: &Conv2dGeometry, pass: Pass, merged: usize) -> (usize, usize) {
-        match pass {
-            Pass::Forward | Pass::BackwardFilter => (1, 1),
-            Pass::BackwardData if merged > 1 => (g.stride_h.min(g.in_h), 1),
-            Pass::BackwardData => (g.stride_h.min(g.in_h), g.stride_w.min(g.in_w)),
-        }
-    }
-
-    /// The number of problems of a pass.
-    pub fn count(g: &Conv2dGeometry, pass: Pass) -> usize {
-        let (phases_h, phases_w) = Self::phases(g, pass, merged_pixels(g, pass));
-        phases_h * phases_w
-    }
-
-    /// The problems of the forward or the backward-data pass. Their outputs are disjoint and all there are.
+    /// The problems of a pass. Their outputs are disjoint, and all there are but those that read nothing
+    /// ([`Problem::leave_outputs`]).
     pub fn all(g: &Conv2dGeometry, pass: Pass) -> impl Iterator<Item = Self> {
-        let merged = merged_pixels(g, pass);
-        let (phases_h, phases_w) = Self::phases(g, pass, merged);
-        let g = *g;
-        (0..phases_h * phases_w).map(move |index| match pass {
-            Pass::Forward | Pass::BackwardFilter => Self::forward(&g, pass),
-            Pass::BackwardData => Self::backward(&g, index / phases_w, index % phases_w, merged),
-        })
-    }
-
-    /// Those of [`Problem::all`] that read something, in another order.
-    pub fn reading(g: &Conv2dGeometry, pass: Pass) -> impl Iterator<Item = Self> {
         let (merged, (rows, columns)) = (merged_pixels(g, pass), windows(g));
         let g = *g;
         let forward = (pass != Pass::BackwardData).then(|| Self::forward(&g, pass));
@@ -278,6 +278,19 @@ impl Problem {
             phases_w.map(move |phase_w| Self::backward(&g, phase_h, phase_w, merged))
         });
         forward.into_iter().chain(backward)
+    }
+
+    /// Whether some outputs read nothing, as strides larger than the filter leave them in the gradient of the input.
+    pub fn leave_outputs(g: &Conv2dGeometry, pass: Pass) -> bool {
+        let phases_w = if merged_pixels(g, pass) > 1 { 1 } else { g.stride_w.min(g.in_w) };
+        pass == Pass::BackwardData && Self::all(g, pass).count() < g.stride_h.min(g.in_h) * phases_w
+    }
+
+    /// Into how many pieces each problem is to be cut, if its sizes allow: all of them are computed side by side.
+    pub fn wanted_pieces(g: &Conv2dGeometry, pass: Pass) -> usize {
+        let (flops, count) = Self::all(g, pass)
+            .fold((0, 0), |(flops, count), problem| (problem.flops().saturating_add(flops), count + 1));
+        wanted_pieces(flops).div_ceil(count.max(1))
     }
 
     /// The forward pass, or the gradient of the filter, which reads and writes the same.
@@ -364,6 +377,10 @@ impl Problem {
         self.groups * self.width
     }
 }
+
+/// Outputs of a row from which on it is worth its own tiles to leave out some taps on the border: four tiles of AVX2. It is in any
+/// case where half of them or more are there.
+const LEAST_STRETCH: usize = 24;
 
 /// Numbers of a vector, as far as merging pixels is decided by it.
 const LANES: usize = 8;

@@ -29,20 +29,32 @@ use self::correlation::{Correlation, correlate};
 use self::filters::Filters;
 use self::transform::{F2, F4, Minimal};
 use super::algorithm::{Algorithm, Pass, assert_operands};
-use super::choice::{Cost, Precision};
+use super::choice::{Cost, Precision, filled};
 use super::geometry::Conv2dGeometry;
 use crate::gemm::dots::DOT_COLUMNS;
 use crate::{Accumulate, Epilogue, Scratch};
 
-/// Multiply-adds in the time in which one number of a plane is transformed, or in which the products of a shallow depth
-/// are started and stored: measured on layers of 16 to 512 channels.
-const TRANSFORM: f64 = 10.0;
+/// Share of the peak of the products of the planes, beside what follows. Fitted, like all of these, to the layers that
+/// `examples/choice.rs` draws.
+const EFFICIENCY: f64 = 1.0;
 
-/// What the products of the planes reach of the peak, on the same layers.
-const EFFICIENCY: f64 = 0.8;
+/// The same where few channels are written.
+const EFFICIENCY_NARROW: f64 = 0.2;
 
-/// The same where few channels are written: 64 to 3 and 3 to 64 reach a third of the peak by the definition's count.
-const EFFICIENCY_NARROW: f64 = 0.35;
+/// The same of the gradient of the filter.
+const EFFICIENCY_FILTER: f64 = 0.85;
+
+/// The time in which one number of a plane is transformed and its products are stored or started; and in the gradient of the filter.
+const TRANSFORM: f64 = 26.0;
+const TRANSFORM_FILTER: f64 = 15.0;
+
+/// The time that one number of the transformed filter takes to be read; and of its gradient, to be summed and transformed.
+const FILTER: f64 = 7.0;
+const FILTER_GRADIENT: f64 = 20.0;
+
+/// The time that one number of a picture takes through memory; and in the gradient of the filter.
+const MOVED: f64 = 3.0;
+const MOVED_FILTER: f64 = 20.0;
 
 /// Convolution by F(M×M, 3×3) on tiles of `T = M + 2` inputs: 3×3 filters, stride 1, no dilation, one group.
 #[derive(Clone, Copy, Debug)]
@@ -74,16 +86,20 @@ impl<F: Minimal<M, T>, const M: usize, const T: usize> Algorithm for Winograd<F,
     }
 
     fn cost(&self, g: &Conv2dGeometry, pass: Pass) -> Cost {
-        let tiles = (g.batch * g.out_h.div_ceil(M) * g.out_w.div_ceil(M)) as f64;
-        let planes = (T * T) as f64;
-        // Channels fill vectors.
-        let (in_c, out_c) = (g.in_c.next_multiple_of(8) as f64, g.out_c.next_multiple_of(8) as f64);
-        let products = in_c * out_c + TRANSFORM * (in_c + out_c);
-        let moved = (g.input_len() + g.output_len()) as f64 + planes * in_c * out_c;
-        let written = if pass == Pass::BackwardData { g.in_c } else { g.out_c };
-        let narrow = pass != Pass::BackwardFilter && written <= DOT_COLUMNS;
-        let efficiency = if narrow { EFFICIENCY_NARROW } else { EFFICIENCY };
-        Cost { multiply_adds: tiles * planes * products, efficiency, moved }
+        let (height, width, written) = match pass {
+            Pass::Forward | Pass::BackwardFilter => (g.out_h, g.out_w, g.out_c),
+            Pass::BackwardData => (g.in_h, g.in_w, g.in_c),
+        };
+        let tiles = (g.batch * height.div_ceil(M) * width.div_ceil(M)) as f64;
+        let (planes, in_c, out_c) = ((T * T) as f64, filled(g.in_c), filled(g.out_c));
+        let (efficiency, transform, filter, moved) = match pass {
+            Pass::BackwardFilter => (EFFICIENCY_FILTER, TRANSFORM_FILTER, FILTER_GRADIENT, MOVED_FILTER),
+            _ if written <= DOT_COLUMNS => (EFFICIENCY_NARROW, TRANSFORM, FILTER, MOVED),
+            _ => (EFFICIENCY, TRANSFORM, FILTER, MOVED),
+        };
+        let transformed = transform * tiles * planes * (in_c + out_c);
+        let others = transformed + filter * planes * in_c * out_c + moved * (g.input_len() + g.output_len()) as f64;
+        Cost { multiply_adds: tiles * planes * in_c * out_c, efficiency, others }
     }
 
     fn prepared_len(&self, g: &Conv2dGeometry, pass: Pass) -> usize {
