@@ -45,14 +45,15 @@ impl Cost {
     }
 }
 
-/// Vectors that so many neighbouring numbers take on the current instruction set.
-pub(super) fn vectors(numbers: usize) -> usize {
-    numbers.div_ceil(lanes())
-}
-
-/// As many numbers, with those of the lanes that they leave unfilled in the last vector.
+/// So many neighbouring numbers, with the lanes that they leave unfilled in the last vector of the current instruction set.
 pub(super) fn filled(numbers: usize) -> f64 {
     numbers.next_multiple_of(lanes()) as f64
+}
+
+/// The time in which so many neighbouring numbers are stored, if a vector takes `stored`, and one that is not whole `in_part` more.
+pub(super) fn storing(numbers: usize, stored: f64, in_part: f64) -> f64 {
+    let is_whole = numbers.is_multiple_of(lanes());
+    stored * numbers.div_ceil(lanes()) as f64 + if is_whole { 0.0 } else { in_part }
 }
 
 fn lanes() -> usize {

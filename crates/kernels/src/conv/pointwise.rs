@@ -5,7 +5,7 @@
 //! pixels. The gradient of a 1×1 filter is a sum of outer products, one for each pixel.
 
 use super::algorithm::{Algorithm, Pass, assert_operands};
-use super::choice::{Cost, filled, vectors};
+use super::choice::{Cost, filled, storing};
 use super::geometry::{Conv2dGeometry, ConvMode};
 use super::implicit::Implicit;
 use super::partial::{add_pieces, add_transposed_pieces};
@@ -121,8 +121,7 @@ impl Algorithm for Pointwise {
             let sums = SUMMED * multiply_adds / SUMMED_PIXELS;
             return Cost { multiply_adds, efficiency: 0.95, others: sums + PIXEL * pixels + 3.0 * MOVED * moved };
         }
-        let in_part = if filled(width) > width as f64 { STORED_IN_PART } else { 0.0 };
-        let others = pixels * (STORED * vectors(width) as f64 + in_part) + MOVED * moved;
+        let others = pixels * storing(width, STORED, STORED_IN_PART) + MOVED * moved;
         Cost { multiply_adds, efficiency: EFFICIENCY, others }
     }
 

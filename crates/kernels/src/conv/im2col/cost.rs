@@ -2,7 +2,7 @@
 
 use super::plan::Plan;
 use crate::conv::algorithm::{Algorithm, Pass};
-use crate::conv::choice::{Cost, filled, vectors};
+use crate::conv::choice::{Cost, filled, storing};
 use crate::conv::geometry::Conv2dGeometry;
 use crate::conv::pointwise::Pointwise;
 
@@ -53,8 +53,7 @@ pub(super) fn cost(g: &Conv2dGeometry, pass: Pass) -> Cost {
         Pass::Forward | Pass::BackwardFilter => (patch, g.group_out_c(), patch.div_ceil(BLOCK)),
         Pass::BackwardData => (g.group_out_c(), patch, 1),
     };
-    let in_part = if filled(width) > width as f64 { times.stored_in_part } else { 0.0 };
-    let stored = times.stored * (vectors(width) * blocks) as f64 + in_part;
+    let stored = blocks as f64 * storing(width, times.stored, times.stored_in_part);
     let runs = if g.dilation_w == 1 && g.groups == 1 { g.kernel_h } else { g.kernel_h * g.kernel_w };
     let copied = match Plan::new(g, pass).in_place {
         true => 0.0,

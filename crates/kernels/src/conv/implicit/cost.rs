@@ -3,7 +3,7 @@
 use super::cut::FilterTasks;
 use super::problem::Problem;
 use crate::conv::algorithm::Pass;
-use crate::conv::choice::{Cost, filled, vectors};
+use crate::conv::choice::{Cost, filled, storing};
 use crate::conv::geometry::Conv2dGeometry;
 
 /// Share of the peak of the multiply-adds of tiles, beside what follows.
@@ -71,8 +71,7 @@ fn add_correlation(sum: &mut Cost, problem: &Problem) {
         return;
     }
     sum.multiply_adds += terms * filled(width);
-    let in_part = if filled(width) > width as f64 { STORED_IN_PART } else { 0.0 };
-    sum.others += stores * (STORED * vectors(width) as f64 + in_part);
+    sum.others += stores * storing(width, STORED, STORED_IN_PART);
 }
 
 /// The gradient of the filter.

@@ -282,8 +282,11 @@ impl Problem {
 
     /// Whether some outputs read nothing, as strides larger than the filter leave them in the gradient of the input.
     pub fn leave_outputs(g: &Conv2dGeometry, pass: Pass) -> bool {
+        if pass != Pass::BackwardData {
+            return false;
+        }
         let phases_w = if merged_pixels(g, pass) > 1 { 1 } else { g.stride_w.min(g.in_w) };
-        pass == Pass::BackwardData && Self::all(g, pass).count() < g.stride_h.min(g.in_h) * phases_w
+        Self::all(g, pass).count() < g.stride_h.min(g.in_h) * phases_w
     }
 
     /// Into how many pieces each problem is to be cut, if its sizes allow: all of them are computed side by side.
@@ -378,8 +381,8 @@ impl Problem {
     }
 }
 
-/// Outputs of a row from which on it is worth its own tiles to leave out some taps on the border: four tiles of AVX2. It is in any
-/// case where half of them or more are there.
+/// Outputs of a row from which on it is worth its own tiles to leave out the taps on the border: four tiles of AVX2. In shorter rows it
+/// is where those are half of all or more.
 const LEAST_STRETCH: usize = 24;
 
 /// Numbers of a vector, as far as merging pixels is decided by it.
