@@ -16,7 +16,7 @@ pub(crate) fn each_piece(y: &mut [f32], length: usize, f: &(dyn Fn(usize, &mut [
 }
 
 /// What is done with a pair of pieces and their number.
-type PairTask<'a> = dyn Fn(usize, &mut [f32], &mut [f32]) + Sync + 'a;
+pub(crate) type PairTask<'a> = dyn Fn(usize, &mut [f32], &mut [f32]) + Sync + 'a;
 
 /// [`each_piece`] of two slices, each with its own length of a piece, as far as both have pieces.
 pub(crate) fn each_pair_of_pieces(
@@ -26,4 +26,9 @@ pub(crate) fn each_pair_of_pieces(
 ) {
     let pairs = y.par_chunks_mut(y_length).zip(z.par_chunks_mut(z_length));
     pairs.enumerate().for_each(|(number, (y, z))| f(number, y, z));
+}
+
+/// Writes to each of `y` what `f` makes of its number.
+pub(crate) fn fill<T: Send>(y: &mut [T], f: &(dyn Fn(usize) -> T + Sync)) {
+    y.par_iter_mut().enumerate().for_each(|(number, y)| *y = f(number));
 }

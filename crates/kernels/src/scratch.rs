@@ -134,16 +134,30 @@ fn buffer(len: usize) -> Arena {
 /// Calls may be nested: within a kernel, or because rayon hands this thread another task while it waits inside `f`. A
 /// kernel whose tasks both take scratch memory and wait for others would take more than it can promise.
 pub(crate) fn with<T>(len: usize, f: impl FnOnce(&mut [f32]) -> T) -> T {
-    let kind = usize::from(len > SMALL);
-    let kept = BUFFERS.with(|buffers| buffers[kind].borrow_mut().pop()).filter(|arena| arena.len() >= len);
-    let mut arena = kept.unwrap_or_else(|| buffer(len));
+    let mut arena = take(len);
+    let result = f(&mut arena.as_mut_slice()[..len]);
+    give_back(len, arena);
+    result
+}
+
+/// A buffer of this thread's, of `len` numbers or more.
+fn take(len: usize) -> Arena {
+    let kept = BUFFERS.with(|buffers| buffers[kind(len)].borrow_mut().pop()).filter(|arena| arena.len() >= len);
     #[cfg(test)]
     recorder::enter(len);
-    let result = f(&mut arena.as_mut_slice()[..len]);
+    kept.unwrap_or_else(|| buffer(len))
+}
+
+/// Keeps a buffer that was taken for `len` numbers for the next that asks.
+fn give_back(len: usize, arena: Arena) {
     #[cfg(test)]
     recorder::leave();
-    BUFFERS.with(|buffers| buffers[kind].borrow_mut().push(arena));
-    result
+    BUFFERS.with(|buffers| buffers[kind(len)].borrow_mut().push(arena));
+}
+
+/// Which of the two lists a buffer of `len` numbers belongs to.
+fn kind(len: usize) -> usize {
+    usize::from(len > SMALL)
 }
 
 /// What the kernels of a test took.

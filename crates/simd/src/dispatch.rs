@@ -166,7 +166,7 @@ pub fn dispatch<K: Kernel>(kernel: K) -> K::Output {
 #[inline]
 pub fn dispatch_on<K: Kernel>(set: InstructionSet, kernel: K) -> K::Output {
     match set.min(InstructionSet::best()) {
-        InstructionSet::Portable => kernel.run(Portable),
+        InstructionSet::Portable => run_portable(kernel),
         #[cfg(target_arch = "x86_64")]
         InstructionSet::Avx2 => {
             let isa = Avx2::detected();
@@ -180,8 +180,14 @@ pub fn dispatch_on<K: Kernel>(set: InstructionSet, kernel: K) -> K::Output {
             unsafe { run_avx512(isa, kernel) }
         }
         #[cfg(not(target_arch = "x86_64"))]
-        InstructionSet::Avx2 | InstructionSet::Avx512 => kernel.run(Portable),
+        InstructionSet::Avx2 | InstructionSet::Avx512 => run_portable(kernel),
     }
+}
+
+/// A function of its own, as each set has it: inlined into its callers, the kernel would be optimised again in each of them.
+#[inline(never)]
+fn run_portable<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run(Portable)
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -52,6 +52,6 @@ pub use dispatch::{InstructionSet, Kernel, UnknownInstructionSet, dispatch, disp
 pub use isa::{Isa, MOST_LANES};
 pub use portable::Portable;
 pub use slices::{BinaryFunction, UnaryFunction};
-pub use stores::{AddTo, Destination, Store, Stores, Write, Writer};
+pub use stores::{AddTo, Destination, Effect, Store, Stores, Write, WriteOrAdd, Writer};
 #[cfg(target_arch = "x86_64")]
 pub use x86::{avx2::Avx2, avx512::Avx512};

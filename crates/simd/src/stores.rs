@@ -87,6 +87,37 @@ impl<W: Writer<N>, const N: usize> Kernel for AddTo<'_, W, N> {
     }
 }
 
+/// [`Write`] or [`AddTo`], whichever is asked for, compiled once: what becomes of a result is looked at for each vector. For work whose
+/// code is long, and takes longer for a vector than that.
+#[derive(Debug)]
+pub struct WriteOrAdd<'a, W, const N: usize> {
+    /// What is done.
+    pub work: W,
+    /// What becomes of the results.
+    pub effect: Effect,
+    /// What is filled, or added to.
+    pub y: [&'a mut [f32]; N],
+}
+
+/// What becomes of results.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// They replace what is there.
+    Replace(Stores),
+    /// They are added to what is there.
+    Add,
+}
+
+impl<W: Writer<N>, const N: usize> Kernel for WriteOrAdd<'_, W, N> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        let _fence = (self.effect == Effect::Replace(Stores::NonTemporal)).then(|| Fence(isa));
+        self.work.run(isa, self.y.map(|rest| Destination { rest, store: self.effect }));
+    }
+}
+
 /// Fences when it goes, after a panic, too: the slices are read by others then.
 struct Fence<I: Isa>(I);
 
@@ -210,7 +241,7 @@ impl sealed::Store for Adding {
 
 impl Store for Adding {}
 
-/// Made by [`Write`] alone, which fences.
+/// Made by [`Write`] and as an [`Effect`] alone, which fence.
 #[derive(Clone, Copy, Debug)]
 struct NonTemporal;
 
@@ -229,6 +260,35 @@ impl sealed::Store for NonTemporal {
 }
 
 impl Store for NonTemporal {}
+
+impl sealed::Store for Effect {
+    #[inline(always)]
+    fn store<I: Isa>(self, isa: I, value: I::Vector, y: &mut [f32]) {
+        match self {
+            Self::Replace(Stores::Regular) => Regular.store(isa, value, y),
+            Self::Replace(Stores::NonTemporal) => NonTemporal.store(isa, value, y),
+            Self::Add => Adding.store(isa, value, y),
+        }
+    }
+
+    #[inline(always)]
+    fn store_partial<I: Isa>(self, isa: I, value: I::Vector, y: &mut [f32]) {
+        match self {
+            Self::Replace(_) => Regular.store_partial(isa, value, y),
+            Self::Add => Adding.store_partial(isa, value, y),
+        }
+    }
+
+    #[inline(always)]
+    fn store_over<I: Isa>(self, isa: I, value: I::Vector, y: &mut [f32], count: usize) {
+        match self {
+            Self::Replace(Stores::Regular) => Regular.store_over(isa, value, y, count),
+            _ => self.store_partial(isa, value, &mut y[..count]),
+        }
+    }
+}
+
+impl Store for Effect {}
 
 #[cfg(test)]
 mod tests {
@@ -274,6 +334,10 @@ mod tests {
                     let work = Pieces(&x[..length], count);
                     dispatch_on(set, Write { work, stores, y: [&mut y[1..1 + length]] });
                     assert_eq!(y[1..1 + length], x[..length], "{set} {stores:?} {count} {length}");
+                    y.fill(0.0);
+                    let (work, effect) = (Pieces(&x[..length], count), Effect::Replace(stores));
+                    dispatch_on(set, WriteOrAdd { work, effect, y: [&mut y[1..1 + length]] });
+                    assert_eq!(y[1..1 + length], x[..length], "{set} {stores:?} {count} {length}");
                     assert_eq!((y[0], y[1 + length]), (0.0, 0.0), "{set} {stores:?} {count} {length}");
                     dispatch_on(set, AddTo { work: Pieces(&x[..length], count), y: [&mut y[1..1 + length]] });
                     assert!(y[1..1 + length].iter().zip(&x).all(|(y, x)| *y == 2.0 * x), "{set} {count} {length}");
@@ -300,6 +364,20 @@ mod tests {
                     dispatch_on(set, AddTo { work, y: [&mut y[range.clone()], &mut z[range.clone()]] });
                     for i in range.clone() {
                         assert_eq!((y[i], z[i]), (2.0 * x[i], 4.0 * x[i]), "{set} {range:?} {i}");
+                    }
+                    for (effect, [times_y, times_z]) in
+                        [(Effect::Add, [3.0, 6.0]), (Effect::Replace(stores), [1.0, 2.0])]
+                    {
+                        let work = Doubles(&x[range.clone()]);
+                        let y_and_z = [&mut y[range.clone()], &mut z[range.clone()]];
+                        dispatch_on(set, WriteOrAdd { work, effect, y: y_and_z });
+                        for i in range.clone() {
+                            assert_eq!(
+                                (y[i], z[i]),
+                                (times_y * x[i], times_z * x[i]),
+                                "{set} {effect:?} {range:?} {i}"
+                            );
+                        }
                     }
                 }
             }

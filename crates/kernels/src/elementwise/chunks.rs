@@ -1,14 +1,18 @@
 //! How work is cut into pieces for threads: by its geometry alone, so that results do not depend on the threads.
 
-use crate::parallel::{each_pair_of_pieces, each_piece};
+use crate::parallel::{PairTask, each_pair_of_pieces, each_piece};
 
 /// The number of elements that one task handles: enough (some 10 µs of the cheapest kernel) to hide the cost of
 /// handing it to a thread. Work of up to this size stays on the thread that asks.
 pub(crate) const CHUNK: usize = 1 << 16;
 
 /// Calls `f` with consecutive pieces of `y` and where each begins; on several threads if there is more than one.
-#[inline]
 pub(crate) fn in_pieces(y: &mut [f32], piece: usize, f: impl Fn(usize, &mut [f32]) + Sync) {
+    in_pieces_dyn(y, piece, &f);
+}
+
+/// [`in_pieces`], compiled once. It calls `f` in two places, into each of which the kernel would be inlined for each instruction set.
+fn in_pieces_dyn(y: &mut [f32], piece: usize, f: &(dyn Fn(usize, &mut [f32]) + Sync)) {
     if y.is_empty() {
     } else if y.len() <= piece {
         f(0, y);
@@ -18,13 +22,16 @@ pub(crate) fn in_pieces(y: &mut [f32], piece: usize, f: impl Fn(usize, &mut [f32
 }
 
 /// The same for two slices of one length, which are cut alike.
-#[inline]
 pub(crate) fn in_paired_pieces(
     y: &mut [f32],
     z: &mut [f32],
     piece: usize,
     f: impl Fn(usize, &mut [f32], &mut [f32]) + Sync,
 ) {
+    in_paired_pieces_dyn(y, z, piece, &f);
+}
+
+fn in_paired_pieces_dyn(y: &mut [f32], z: &mut [f32], piece: usize, f: &PairTask<'_>) {
     if y.is_empty() {
     } else if y.len() <= piece {
         f(0, y, z);
@@ -47,4 +54,10 @@ pub(crate) const MOST_PARTS: usize = 64;
 #[inline]
 pub(crate) fn part_length(length: usize, work: usize) -> usize {
     (CHUNK / work.max(1)).max(length.div_ceil(MOST_PARTS)).max(1)
+}
+
+/// Part `i` of those of `part` elements into which `x` is cut; the last may be shorter.
+#[inline]
+pub(crate) fn nth_part(x: &[f32], part: usize, i: usize) -> &[f32] {
+    &x[i * part..x.len().min((i + 1) * part)]
 }

@@ -6,7 +6,7 @@
 
 use ocelli_simd::{Isa, Kernel, MOST_LANES};
 
-use super::finish::{Destination, read, store};
+use super::finish::{Destination, read, store_parts};
 use super::tile::{self, Segment};
 
 /// The most columns of a tile: of three or four, two or four rows fit the 16 registers of AVX2. Of the 8 of the portable set,
@@ -122,7 +122,7 @@ impl<const ROWS: usize, const N: usize> Kernel for Dots<'_, ROWS, N> {
                 }
                 *row = [isa.load(&numbers)];
             }
-            store(isa, rows, &self.to);
+            store_parts(isa, &rows, &self.to);
         }
     }
 }

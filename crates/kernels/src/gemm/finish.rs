@@ -123,8 +123,22 @@ pub(crate) unsafe fn store<I: Isa, const ROWS: usize, const N: usize>(
     } else {
         // A copy: `sums` itself stay in registers where they are not stored in parts.
         let copy = sums;
-        isa.call(StoreParts { sums: copy.as_ptr().cast(), rows: ROWS, vectors: N, to });
+        // SAFETY: the caller's.
+        unsafe { store_parts(isa, &copy, to) }
     }
+}
+
+/// [`store`] of fewer columns than the sums have, in a function that is shared by tiles of every size.
+///
+/// # Safety
+/// As [`store`].
+#[inline(always)]
+pub(crate) unsafe fn store_parts<I: Isa, const ROWS: usize, const N: usize>(
+    isa: I,
+    sums: &[[I::Vector; N]; ROWS],
+    to: &Destination<'_>,
+) {
+    isa.call(StoreParts { sums: sums.as_ptr().cast(), rows: ROWS, vectors: N, to });
 }
 
 /// [`store`] of whole vectors.
@@ -196,7 +210,7 @@ unsafe fn add_rows<I: Isa, const ROWS: usize, const N: usize>(
     }
 }
 
-/// [`store`] of fewer columns than the tile has; made there only.
+/// See [`store_parts`], where it is made only.
 struct StoreParts<'a> {
     /// The sums, row by row.
     sums: *const f32,

@@ -1,9 +1,9 @@
 //! The squared norm of a gradient.
 
 use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
-use rayon::prelude::*;
 
-use crate::elementwise::chunks::{CHUNK, MOST_PARTS, part_length};
+use crate::elementwise::chunks::{CHUNK, MOST_PARTS, nth_part, part_length};
+use crate::parallel;
 
 /// Terms that are added in `f32`.
 const BLOCK: usize = 1024;
@@ -19,7 +19,7 @@ pub fn sum_of_squares(g: &[f32]) -> f64 {
     let part = part_length(g.len(), 1);
     let mut sums = [0.0; MOST_PARTS];
     let sums = &mut sums[..g.len().div_ceil(part)];
-    sums.par_iter_mut().zip(g.par_chunks(part)).for_each(|(sum, g)| *sum = dispatch_on(set, Squares(g)));
+    parallel::fill(sums, &|i| dispatch_on(set, Squares(nth_part(g, part, i))));
     sums.iter().sum()
 }
 

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use ocelli_simd::{Destination, InstructionSet, Isa, Kernel, Store, Write, Writer, dispatch_on};
+use ocelli_simd::{Destination, Effect, InstructionSet, Isa, Kernel, Store, WriteOrAdd, Writer, dispatch_on};
 
 use super::PoolGeometry;
 use super::pixels::{Ahead, Any, Channels, Extent, Fixed, Image, Pixel, Results, Uncovered, fill_rows};
@@ -30,7 +30,7 @@ pub fn max_forward(g: &PoolGeometry, x: &[f32], y: &mut [f32], indices: Option<&
             let stores = stores_for(y, g.channels);
             in_paired_pieces(y, indices, piece, |start, y, indices| {
                 let work = Maxima { g, x, first: start / row };
-                dispatch_on(set, Write { work, stores, y: [y, indices] });
+                dispatch_on(set, WriteOrAdd { work, effect: Effect::Replace(stores), y: [y, indices] });
             });
         }
     }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use ocelli_simd::{AddTo, Destination, InstructionSet, Isa, Kernel, Store, Write, Writer, dispatch_on};
+use ocelli_simd::{Destination, Effect, InstructionSet, Isa, Kernel, Store, WriteOrAdd, Writer, dispatch_on};
 
 use crate::Accumulate;
 use crate::cache::{AHEAD, LINE};
@@ -261,12 +261,12 @@ pub(super) fn fill_rows<W: Writer<1>>(
     let set = InstructionSet::current();
     let row = pixels * channels;
     let piece = rows_piece(row, time);
-    let stores = stores_for(y, channels);
+    let effect = match accumulate {
+        Accumulate::Set => Effect::Replace(stores_for(y, channels)),
+        Accumulate::Add => Effect::Add,
+    };
     in_pieces(y, piece, |start, y| {
         let work = work(start / row);
-        match accumulate {
-            Accumulate::Set => dispatch_on(set, Write { work, stores, y: [y] }),
-            Accumulate::Add => dispatch_on(set, AddTo { work, y: [y] }),
-        }
+        dispatch_on(set, WriteOrAdd { work, effect, y: [y] });
     });
 }

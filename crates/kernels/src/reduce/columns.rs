@@ -1,12 +1,11 @@
 //! Sums of the columns of a table: over an axis that is not the last, such as the gradient of a bias.
 
 use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
-use rayon::prelude::*;
 
 use super::table::{Terms, column_sums, load_at, prefetch};
 use super::{Finish, Outer};
 use crate::elementwise::chunks::{CHUNK, MOST_PARTS, part_length};
-use crate::parallel::each_piece;
+use crate::parallel::{each_piece, fill};
 
 /// Columns that are summed together: sixteen vectors of the narrowest set's registers at most, and few enough for the
 /// sums of all parts to lie on the stack (32 KiB).
@@ -94,7 +93,7 @@ fn column_block(
         return;
     }
     let mut sums = [[0.0; COLUMNS]; MOST_PARTS];
-    sums[..parts].par_iter_mut().enumerate().for_each(|(i, sums)| *sums = sum_part(i));
+    fill(&mut sums[..parts], &sum_part);
     for (c, y) in y.iter_mut().enumerate() {
         finish.store(sums[..parts].iter().map(|sums| sums[c]).sum(), y);
     }

@@ -1,10 +1,10 @@
 //! Sums over the last axis: of contiguous runs.
 
 use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
-use rayon::prelude::*;
 
 use super::{Finish, Outer};
-use crate::elementwise::chunks::{CHUNK, MOST_PARTS, in_pieces, part_length};
+use crate::elementwise::chunks::{CHUNK, MOST_PARTS, in_pieces, nth_part, part_length};
+use crate::parallel;
 
 /// Terms that are added in `f32`: 32 to each of the lanes of four vectors of eight.
 const BLOCK: usize = 1024;
@@ -27,7 +27,7 @@ fn parted_sum(set: InstructionSet, x: &[f32]) -> f64 {
     let part = part_length(x.len(), 1);
     let mut sums = [0.0; MOST_PARTS];
     let sums = &mut sums[..x.len().div_ceil(part)];
-    sums.par_iter_mut().zip(x.par_chunks(part)).for_each(|(sum, x)| *sum = dispatch_on(set, Run(x)));
+    parallel::fill(sums, &|i| dispatch_on(set, Run(nth_part(x, part, i))));
     sums.iter().sum()
 }
 
