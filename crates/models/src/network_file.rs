@@ -15,8 +15,8 @@ use std::path::Path;
 
 /// The key of the description among what a file says of itself.
 const NETWORK: &str = "network";
-/// The key of how pictures are prepared.
-const PREPROCESSING: &str = "preprocessing";
+/// The key, among the metadata of a network's file, of how images are prepared.
+pub const PREPROCESSING: &str = "preprocessing";
 
 /// More numbers than a picture that a network reads can have: 4096 × 4096 of four channels.
 const MAX_SAMPLE: usize = 1 << 26;
