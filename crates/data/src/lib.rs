@@ -22,7 +22,7 @@
 //! Where samples come from: [`mnist`], [`fashion_mnist`] and [`cifar10`] read the published files, which [`find`] looks for;
 //! [`idx`] reads any file of that format; [`synthetic`] draws digits and needs no file at all; [`Images`] takes bytes
 //! that are already in memory. With the feature `images`, the module `image_files` decodes picture files: single ones, folders
-//! and archives with a folder for each class. A
+//! and archives with a folder for each class.
 //! [`Preprocess`] describes how an image becomes what a network reads.
 //!
 //! # What a file may cost
