@@ -17,11 +17,7 @@ use clap::{Parser, ValueEnum};
 use common::{Common, exit_on_error, say};
 use network::NetworkArguments;
 use ocelli::{
-    data::{
-        Statistics,
-        images::{Channels, Frame, Preprocess, Resize},
-    },
-    models::{NetworkDescription, PixelStatistics, save_network},
+    models::{NetworkDescription, PREPROCESSING, save_network},
     prelude::*,
 };
 use std::{fs, path::PathBuf, process::ExitCode};
@@ -64,26 +60,11 @@ enum Pixels {
 
 impl Pixels {
     fn preprocess(self, [height, width, channels]: [usize; 3]) -> Preprocess {
-        let size = [height, width];
-        let usual = match self {
-            Pixels::Imagenet => Preprocess::imagenet(size),
-            Pixels::Caffe => Preprocess {
-                resize: Resize::Stretch(size),
-                frame: Frame::Whole,
-                channels: Channels::Bgr,
-                normalisation: Statistics::caffe(),
-            },
+        let preprocess = match self {
+            Pixels::Imagenet => Preprocess::imagenet([height, width]),
+            Pixels::Caffe => Preprocess::caffe([height, width]),
         };
-        match channels {
-            1 => Preprocess {
-                channels: Channels::Grey,
-                normalisation: Statistics { mean: vec![0.0], deviation: vec![1.0] },
-                ..usual
-            },
-            // Of a picture as small as those of CIFAR nothing can be cut off.
-            _ if height.min(width) <= 64 => Preprocess { resize: Resize::ShorterSide(height.max(width)), ..usual },
-            _ => usual,
-        }
+        if channels == 1 { preprocess.grey() } else { preprocess }
     }
 }
 
@@ -129,14 +110,14 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
     Ok(())
 }
 
-/// How pictures of the size `sample` are prepared: as was asked for, as the file with the weights says, or as for ImageNet with
-/// the statistics that published weights of the network expect.
+/// Returns how pictures for a network that reads `sample` are prepared: as was asked for, as the file with the weights says, or
+/// as published weights of the network expect.
 fn preprocess(arguments: &Arguments, sample: [usize; 3]) -> ocelli::Result<Preprocess> {
     if let Some(pixels) = arguments.pixels {
         return Ok(pixels.preprocess(sample));
     }
     let path = &arguments.network.weights;
-    match WeightFile::open(path)?.metadata().get("preprocessing") {
+    match WeightFile::open(path)?.metadata().get(PREPROCESSING) {
         Some(_) if arguments.size.is_some() => {
             let reason = "the file says how pictures are prepared; --size needs --pixels, which says it anew";
             Err(format!("{}: {reason}", path.display()).into())
@@ -147,9 +128,8 @@ fn preprocess(arguments: &Arguments, sample: [usize; 3]) -> ocelli::Result<Prepr
             let Some(net) = &arguments.network.net else {
                 return Err(format!("{} does not say how pictures are prepared; --pixels does", path.display()).into());
             };
-            let PixelStatistics { mean, deviation } = by_name(net, None)?.pixels;
-            let normalisation = Statistics { mean: mean.to_vec(), deviation: deviation.to_vec() };
-            Ok(Preprocess { normalisation, ..Pixels::Imagenet.preprocess(sample) })
+            let [height, width, _] = sample;
+            Ok(by_name(net, None)?.preprocess([height, width]))
         }
     }
 }

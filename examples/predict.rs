@@ -10,7 +10,7 @@ mod common;
 
 use clap::Parser;
 use common::{Common, exit_on_error, say};
-use ocelli::{data::images::Preprocess, models::load_network};
+use ocelli::{data::Preprocess, models::load_network};
 use std::{path::PathBuf, process::ExitCode};
 
 /// Says what is on pictures: the class, and a bar for the probability of each.

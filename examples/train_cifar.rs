@@ -20,8 +20,8 @@ use clap::{Parser, ValueEnum};
 use common::{Common, exit_on_error, say};
 use ocelli::{
     data::{
-        Images, Part, RandomCrop, RandomMirror, Statistics, cifar10, find,
-        images::{ImageFolder, Preprocess, load_archive},
+        Images, Part, cifar10, find,
+        image_files::{ImageFolder, load_archive},
     },
     models::{Network, NetworkDescription, save_network},
     prelude::*,
@@ -176,7 +176,7 @@ fn pictures(arguments: &Arguments) -> ocelli::Result<Pictures> {
             (Arc::new(train), Arc::new(watch))
         }
     };
-    let statistics = Statistics::of(&train)?;
+    let statistics = Statistics::measure(&train)?;
     let train = train
         .standardise(&statistics)?
         .augment(RandomCrop { margin: 4, background: 0.0 }, key.with("crop"))?

@@ -8,11 +8,7 @@ mod common;
 use clap::{Parser, ValueEnum};
 use common::{Common, exit_on_error, say};
 use ocelli::{
-    data::{
-        Images, Part, Statistics, fashion_mnist, find,
-        images::{Channels, Frame, Preprocess, Resize},
-        mnist, synthetic,
-    },
+    data::{INK, Images, PAPER, Part, Resize, fashion_mnist, find, mnist, synthetic},
     losses::maximum_a_posteriori,
     models::{NetworkDescription, PENALTY, save_network},
     prelude::*,
@@ -84,13 +80,12 @@ enum Variant {
 impl Which {
     /// What has to be done to a picture before the network reads it, as [`prepared`] does it: digits are brought to the
     /// convention of MNIST.
-    fn preprocess(self) -> Result<Preprocess, ocelli::data::Error> {
-        Ok(Preprocess {
-            resize: if self == Which::FashionMnist { Resize::Stretch([28, 28]) } else { Resize::Digit },
-            frame: Frame::Pad([32, 32]),
-            channels: Channels::Grey,
-            normalisation: Statistics::for_range(1, PAPER, INK)?,
-        })
+    fn preprocess(self) -> Preprocess {
+        let digits = Preprocess::digits([32, 32]);
+        match self {
+            Which::FashionMnist => Preprocess { resize: Resize::Stretch([28, 28]), ..digits },
+            Which::Synthetic | Which::Mnist => digits,
+        }
     }
 }
 
@@ -132,10 +127,6 @@ impl Variant {
         }
     }
 }
-
-/// Brightness of paper and ink (LeCun et al. 1998): mean about 0, variance about 1.
-const PAPER: f32 = -0.1;
-const INK: f32 = 1.175;
 
 /// Synthetic digits stay in memory, 784 bytes each.
 const MOST_SYNTHETIC: usize = 1_000_000;
@@ -212,7 +203,7 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
     let report = trainer.run(&mut model, loss, &mut sgd, &train, if watched > 0 { Some(&validation) } else { None })?;
 
     let description =
-        NetworkDescription::new(variant.name(), &names)?.preprocessing(&arguments.dataset.preprocess()?)?;
+        NetworkDescription::new(variant.name(), &names)?.preprocessing(&arguments.dataset.preprocess())?;
     save_network(&model, &description, out.join("weights.safetensors"))?;
     if report.outcome == Outcome::Interrupted {
         return Ok(say(format!("stopped; go on with --resume --out {}", out.display()))?);

@@ -1,8 +1,7 @@
 //! What most programs need: `use ocelli::prelude::*`.
 
 #[cfg(feature = "images")]
-pub use ocelli_data::images::Preprocess;
-pub use ocelli_data::{Augmentation, Dataset, Loader, RandomCrop, RandomMirror, Statistics};
+pub use ocelli_data::{Augmentation, Dataset, Loader, Preprocess, RandomCrop, RandomMirror, Statistics};
 pub use ocelli_graph::{
     Axis, Batch, Key, Layer, Mode, Model, Node, Objective, Precision, Recomputed, Shape, Shared, Step, Tensor, Trace,
     Wrt, func, ops::Interpolation,

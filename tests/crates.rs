@@ -13,7 +13,15 @@ const ALLOWED: [(&str, &[&str]); 10] = [
     ("ocelli-losses", &["ocelli-simd", "ocelli-tensor", "ocelli-kernels", "ocelli-graph", "ocelli-layers"]),
     (
         "ocelli-models",
-        &["ocelli-simd", "ocelli-tensor", "ocelli-kernels", "ocelli-graph", "ocelli-layers", "ocelli-losses"],
+        &[
+            "ocelli-simd",
+            "ocelli-tensor",
+            "ocelli-kernels",
+            "ocelli-graph",
+            "ocelli-layers",
+            "ocelli-losses",
+            "ocelli-data",
+        ],
     ),
     ("ocelli-data", &["ocelli-tensor"]),
     (

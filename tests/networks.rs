@@ -4,7 +4,7 @@
 //! The files are not part of the repository; where they are absent, the test says so and passes.
 
 use ocelli::{
-    graph::{FeatureLayout, Parameter, Precision},
+    graph::{AxisRole, Parameter, Precision},
     models::by_name,
     prelude::*,
 };
@@ -48,9 +48,9 @@ fn place(parameter: &Parameter, shape: &[usize], at: usize) -> usize {
         }
         [inputs, outputs] => {
             let (i, o) = (at / outputs, at % outputs);
-            let i = match parameter.features {
-                FeatureLayout::Picture { height, width, channels } => (i % channels) * height * width + i / channels,
-                FeatureLayout::Plain => i,
+            let i = match parameter.axes[0].role {
+                AxisRole::FlattenedInputs { height, width, channels } => (i % channels) * height * width + i / channels,
+                _ => i,
             };
             o * inputs + i
         }

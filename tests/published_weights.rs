@@ -3,10 +3,7 @@
 //! The files are not part of the repository; where they are absent, the tests say so and pass.
 
 use ocelli::{
-    data::{
-        Images, Statistics, cifar10,
-        images::{Channels, Frame, Preprocess, Resize, load_archive},
-    },
+    data::{Channels, Frame, Images, Preprocess, Resize, Statistics, cifar10, image_files::load_archive},
     graph::Axis,
     kernels::pool::{CountPadding, PoolSettings},
     models::{by_name, channels_last, top_k},
@@ -38,7 +35,7 @@ fn relative_error(got: &Tensor, expected: &Tensor) -> f64 {
 
 /// How many pictures a CIFAR-10 network with the usual normalisation takes for what they are.
 fn right(model: &Model, images: Images) -> usize {
-    let statistics = Statistics { mean: vec![0.485, 0.456, 0.406], deviation: vec![0.229, 0.224, 0.225] };
+    let statistics = Statistics::imagenet();
     let loader = Loader::new(images.standardise(&statistics).unwrap(), 500).unwrap();
     let right = |batch: Batch| {
         let answers = model.run(&batch, &["output"]).unwrap()[0].argmax_rows();

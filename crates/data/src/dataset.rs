@@ -77,7 +77,7 @@ pub trait Dataset: Send + Sync {
         Rescaled::to_range(self, low, high)
     }
 
-    /// The pixels standardised by channel: `y = (x - mean) / deviation`. [`Statistics::of`] measures both; take those of
+    /// The pixels standardised by channel: `y = (x - mean) / deviation`. [`Statistics::measure`] measures both; take those of
     /// the training samples for every other part.
     ///
     /// # Errors

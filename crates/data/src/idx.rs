@@ -3,7 +3,7 @@
 //! A file is a magic number, one big-endian `u32` for the size of each axis, and the data. The magic number is two zero
 //! bytes, the type (8: unsigned bytes) and the number of axes: `0x00000803` for pictures, `0x00000801` for labels.
 
-use crate::{Error, Images, Result, memory::first_without_class, unpacked::Unpacked};
+use crate::{Error, Images, Result, images::first_without_class, unpacked::Unpacked};
 use std::path::Path;
 
 /// Pictures of one grey byte a pixel, as a file holds them.

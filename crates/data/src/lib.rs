@@ -21,8 +21,9 @@
 //!
 //! Where samples come from: [`mnist`], [`fashion_mnist`] and [`cifar10`] read the published files, which [`find`] looks for;
 //! [`idx`] reads any file of that format; [`synthetic`] draws digits and needs no file at all; [`Images`] takes bytes
-//! that are already in memory. With the feature `images`, the module `images` decodes picture files: single ones, folders
-//! and archives with a folder for each class. Its `Preprocess` makes of them what a network reads.
+//! that are already in memory. With the feature `images`, the module `image_files` decodes picture files: single ones, folders
+//! and archives with a folder for each class.
+//! [`Preprocess`] describes how an image becomes what a network reads.
 //!
 //! # What a file may cost
 //! A file is only trusted as far as its data reach. Memory is taken for what was read, never for what a header claims, and
@@ -45,12 +46,14 @@ mod folder;
 mod gunzip;
 pub mod idx;
 #[cfg(feature = "images")]
-pub mod images;
+pub mod image_files;
+mod images;
 mod loader;
-mod memory;
 pub mod mnist;
 mod padded;
+mod preprocess;
 mod rescaled;
+mod statistics;
 mod subset;
 pub mod synthetic;
 mod unpacked;
@@ -61,8 +64,10 @@ pub use chained::Chained;
 pub use dataset::Dataset;
 pub use error::{Error, Result};
 pub use folder::{Part, find};
+pub use images::Images;
 pub use loader::{Epoch, LastBatch, Loader, Order};
-pub use memory::Images;
 pub use padded::Padded;
-pub use rescaled::{Rescaled, Statistics};
+pub use preprocess::{Channels, Frame, INK, PAPER, Preprocess, Resize};
+pub use rescaled::Rescaled;
+pub use statistics::Statistics;
 pub use subset::{Split, Subset};

@@ -2,10 +2,7 @@
 
 #![cfg(feature = "images")]
 
-use ocelli_data::{
-    cifar10, idx,
-    images::{Frame, Preprocess, Resize, load_archive},
-};
+use ocelli_data::{Frame, Preprocess, Resize, cifar10, idx, image_files::load_archive};
 use peak_alloc::PeakAlloc;
 use std::{fs, path::Path};
 

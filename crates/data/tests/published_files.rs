@@ -24,7 +24,7 @@ fn mnist_is_read_whole() {
     assert_eq!((train.len(), train.shape(), train.classes()), (60_000, [28, 28, 1], 10));
     assert_eq!(train.labels()[..10], [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]);
     assert_eq!(counts(&train), [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]);
-    let statistics = Statistics::of(&train).unwrap();
+    let statistics = Statistics::measure(&train).unwrap();
     assert!((statistics.mean[0] - 0.1307).abs() < 1e-4 && (statistics.deviation[0] - 0.3081).abs() < 1e-4);
     let test = mnist::load(&folder, Part::Test).unwrap();
     assert_eq!((test.len(), &test.labels()[..5]), (10_000, &[7, 2, 1, 0, 4][..]));
@@ -43,10 +43,7 @@ fn fashion_mnist_is_read_whole() {
 #[cfg(feature = "images")]
 #[test]
 fn every_published_picture_is_decoded() {
-    use ocelli_data::{
-        cifar10,
-        images::{Frame, Preprocess, Resize, load_archive},
-    };
+    use ocelli_data::{Frame, Preprocess, Resize, cifar10, image_files::load_archive};
     let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
     for (name, count) in [("train_jpeg_20000.tar.gz", 20_000), ("test_jpeg_2000.tar.gz", 2000)] {
         let path = shared.join("cifar10-subset").join(name);

@@ -1,6 +1,9 @@
 //! The graph as data.
 
-use crate::{Dim, ElementKind, Initializer, Layer, Op, Reach, Result, Shape, model::described, ops::Reshape};
+use crate::{
+    AxisRole, Dim, ElementKind, Initializer, Layer, Op, ParameterAxis, Reach, Result, Shape, model::described,
+    ops::Reshape,
+};
 use std::{
     any::Any,
     collections::{BTreeMap, BTreeSet},
@@ -65,24 +68,6 @@ pub enum ParameterRole {
     State,
 }
 
-/// What the features of a row are, and so in which order they lie: what the first axis of a matrix of weights runs over.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum FeatureLayout {
-    /// Features in an order of their own.
-    #[default]
-    Plain,
-    /// A flattened picture of more than one pixel: rows, then columns, then channels. Other libraries flatten pictures
-    /// with the channels first.
-    Picture {
-        /// Rows of pixels.
-        height: usize,
-        /// Columns of pixels.
-        width: usize,
-        /// Channels.
-        channels: usize,
-    },
-}
-
 /// A parameter as the network describes it.
 #[derive(Clone, Debug)]
 pub struct ParameterSpec {
@@ -92,8 +77,8 @@ pub struct ParameterSpec {
     pub initializer: Arc<dyn Initializer>,
     /// What it is for.
     pub role: ParameterRole,
-    /// What its first axis runs over.
-    pub features: FeatureLayout,
+    /// What its axes run over, as its layer declares them.
+    pub axes: Vec<ParameterAxis>,
 }
 
 /// A traced network: values, calls in order of execution, names.
@@ -147,11 +132,11 @@ impl Graph {
         call.is_some_and(|call| !call.op.is_view() || self.is_computed(call.inputs[0]))
     }
 
-    /// What the features of rows `[N, features]` are.
-    pub(crate) fn feature_layout(&self, rows: ValueId) -> FeatureLayout {
+    /// The role that the features of rows `[N, features]` have as inputs of a dense layer.
+    pub(crate) fn input_role(&self, rows: ValueId) -> AxisRole {
         let mut id = rows;
         if self.values[rows].shape.rank() != 2 {
-            return FeatureLayout::Plain;
+            return AxisRole::Inputs;
         }
         // Calls are in order of execution: one walk back meets every producer.
         let mut calls = self.calls.iter().rev();
@@ -163,7 +148,7 @@ impl Graph {
                 && op.is::<Reshape>()
                 && height * width > 1
             {
-                return FeatureLayout::Picture { height, width, channels };
+                return AxisRole::FlattenedInputs { height, width, channels };
             }
             // Each feature of an elementwise result is that of the operand, or of any of them, with the same shape.
             let same = operands.iter().position(|operand| **operand == self.values[rows].shape);
@@ -172,7 +157,7 @@ impl Graph {
                 None => break,
             }
         }
-        FeatureLayout::Plain
+        AxisRole::Inputs
     }
 
     /// The names there are, for messages.

@@ -1,13 +1,13 @@
 //! First values of parameters.
 
-use crate::Key;
+use crate::{Key, ParameterAxis};
 use std::fmt::Debug;
 
 /// Where the first numbers of a parameter come from. The initialisers with names (Glorot, He, LeCun, …) are in
 /// `ocelli-layers`.
 pub trait Initializer: Debug + Send + Sync {
-    /// Fills `values`, row-major of `shape`, drawing from `key` alone.
-    fn fill(&self, shape: &[usize], key: Key, values: &mut [f32]);
+    /// Fills `values`, which lie row-major along `axes`, drawing from `key` alone.
+    fn fill(&self, axes: &[ParameterAxis], key: Key, values: &mut [f32]);
 }
 
 /// One number everywhere.
@@ -18,7 +18,7 @@ pub struct Constant(
 );
 
 impl Initializer for Constant {
-    fn fill(&self, _shape: &[usize], _key: Key, values: &mut [f32]) {
+    fn fill(&self, _axes: &[ParameterAxis], _key: Key, values: &mut [f32]) {
         values.fill(self.0);
     }
 }
@@ -31,7 +31,7 @@ pub struct Values(
 );
 
 impl Initializer for Values {
-    fn fill(&self, _shape: &[usize], _key: Key, values: &mut [f32]) {
+    fn fill(&self, _axes: &[ParameterAxis], _key: Key, values: &mut [f32]) {
         values.iter_mut().zip(self.0.iter().cycle()).for_each(|(to, from)| *to = *from);
     }
 }
@@ -45,7 +45,7 @@ pub(crate) mod tests {
     pub(crate) struct Ramp;
 
     impl Initializer for Ramp {
-        fn fill(&self, _shape: &[usize], key: Key, values: &mut [f32]) {
+        fn fill(&self, _axes: &[ParameterAxis], key: Key, values: &mut [f32]) {
             let mut stream = key.stream();
             values.iter_mut().for_each(|value| *value = stream.between(-0.5, 0.5));
         }
@@ -54,9 +54,9 @@ pub(crate) mod tests {
     #[test]
     fn known_values_repeat() {
         let mut values = [0.0; 5];
-        Values(vec![1.0, 2.0]).fill(&[5], Key::new(0), &mut values);
+        Values(vec![1.0, 2.0]).fill(&[], Key::new(0), &mut values);
         assert_eq!(values, [1.0, 2.0, 1.0, 2.0, 1.0]);
-        Constant(3.0).fill(&[5], Key::new(0), &mut values);
+        Constant(3.0).fill(&[], Key::new(0), &mut values);
         assert_eq!(values, [3.0; 5]);
     }
 }

@@ -1,6 +1,6 @@
 //! Nodes: symbolic values of the network being described.
 
-use crate::{Axis, FeatureLayout, Layer, LayerFunction, Op, Shape, Trace, ValueId, ValueInfo, func, trace::Scope};
+use crate::{Axis, AxisRole, Layer, LayerFunction, Op, Shape, Trace, ValueId, ValueInfo, func, trace::Scope};
 use std::{fmt, panic::Location, sync::Arc};
 
 /// A symbolic value of the network being described. Cloning copies a handle.
@@ -70,11 +70,11 @@ impl Node {
         self.size(Axis::C)
     }
 
-    /// What the features of rows `[N, features]` are: those of a picture if this is one that was flattened, also with
-    /// elementwise functions or dropout in between.
-    pub fn feature_layout(&self) -> FeatureLayout {
-        let layout = |id: ValueId| self.trace.read(|graph| graph.feature_layout(id));
-        self.id.map_or(FeatureLayout::Plain, layout)
+    /// Returns the role that the features of rows `[N, features]` have for a layer which sums over them:
+    /// [`AxisRole::FlattenedInputs`] if this is an image that was flattened, also with elementwise functions or dropout in
+    /// between, and [`AxisRole::Inputs`] otherwise.
+    pub fn input_role(&self) -> AxisRole {
+        self.id.map_or(AxisRole::Inputs, |id| self.trace.read(|graph| graph.input_role(id)))
     }
 
     /// Applies an operation with one result to nodes, of which there is at least one.

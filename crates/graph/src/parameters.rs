@@ -1,6 +1,6 @@
 //! The parameters of a model.
 
-use crate::{Error, FeatureLayout, Graph, Key, ParameterRole, Result, memory};
+use crate::{Error, Graph, Key, ParameterAxis, ParameterRole, Result, memory};
 use ocelli_tensor::{ShapeText, Size, Tensor};
 use std::collections::HashMap;
 
@@ -11,8 +11,8 @@ pub struct Parameter {
     pub path: String,
     /// What it is for.
     pub role: ParameterRole,
-    /// What its first axis runs over.
-    pub features: FeatureLayout,
+    /// What its axes run over, as its layer declares them.
+    pub axes: Vec<ParameterAxis>,
     /// Whether gradients leave it alone.
     pub frozen: bool,
 }
@@ -41,8 +41,7 @@ impl Parameters {
         let mut parameters = Parameters::zeros(graph)?;
         let key = Key::new(seed).with("initial");
         for (value, (path, spec)) in parameters.values.iter_mut().zip(&graph.parameters) {
-            let shape = value.shape().to_vec();
-            spec.initializer.fill(&shape, key.with(path), value.data_mut());
+            spec.initializer.fill(&spec.axes, key.with(path), value.data_mut());
         }
         Ok(parameters)
     }
@@ -59,8 +58,8 @@ impl Parameters {
         for (path, spec) in &graph.parameters {
             let value = Tensor::zeros(graph.values[spec.value].shape.at(1));
             parameters.index.insert(path.clone(), parameters.list.len());
-            let (path, role, features) = (path.clone(), spec.role, spec.features);
-            parameters.list.push(Parameter { path, role, features, frozen: false });
+            let (path, role, axes) = (path.clone(), spec.role, spec.axes.clone());
+            parameters.list.push(Parameter { path, role, axes, frozen: false });
             parameters.values.push(value);
         }
         Ok(parameters)

@@ -1,7 +1,7 @@
 //! The trace: a network while it is being described.
 
 use crate::{
-    BuildError, Call, Dim, ElementKind, Fault, FeatureLayout, Graph, Initializer, Node, Op, ParameterRole,
+    BuildError, Call, Dim, ElementKind, Fault, Graph, Initializer, Node, Op, ParameterRole, ParameterShape,
     ParameterSpec, Shape, Source, ValueId, ValueInfo, contract,
 };
 use std::{cell::RefCell, collections::HashMap, panic::Location, rc::Rc, sync::Arc};
@@ -239,43 +239,39 @@ impl Trace {
         self.tap("output")
     }
 
-    /// A parameter of the layer that is being described, learnt by gradients.
-    pub fn parameter(&self, name: &str, shape: impl Into<Shape>, init: impl Initializer + 'static) -> Node {
+    /// Makes a parameter of the layer that is being described, learnt by gradients.
+    ///
+    /// Its shape may say what each axis runs over ([`AxisRole`](crate::AxisRole)); of a shared layer, the roles of the first
+    /// use count.
+    pub fn parameter(&self, name: &str, shape: impl Into<ParameterShape>, init: impl Initializer + 'static) -> Node {
         self.parameter_from(name, shape, Arc::new(init))
     }
 
-    /// The same with an initialiser that is shared.
-    pub fn parameter_from(&self, name: &str, shape: impl Into<Shape>, init: Arc<dyn Initializer>) -> Node {
-        self.add_parameter(name, shape.into(), init, ParameterRole::Trained, FeatureLayout::Plain)
+    /// Makes a parameter, as [`Trace::parameter`] does, with an initialiser that is shared.
+    pub fn parameter_from(&self, name: &str, shape: impl Into<ParameterShape>, init: Arc<dyn Initializer>) -> Node {
+        self.add_parameter(name, shape.into(), init, ParameterRole::Trained)
     }
 
-    /// A matrix of weights `[x's features, outputs]` that remembers what the features are: files of other libraries have
-    /// those of a flattened picture in another order. Of a shared layer the first use counts.
-    pub fn matrix_over(&self, x: &Node, name: &str, outputs: usize, init: Arc<dyn Initializer>) -> Node {
-        let shape = Shape::from([x.shape().channels(), outputs]);
-        self.add_parameter(name, shape, init, ParameterRole::Trained, x.feature_layout())
-    }
-
-    /// A parameter that no gradient changes: running statistics, fixed codes. See [`Trace::update`].
-    pub fn state(&self, name: &str, shape: impl Into<Shape>, init: impl Initializer + 'static) -> Node {
-        self.add_parameter(name, shape.into(), Arc::new(init), ParameterRole::State, FeatureLayout::Plain)
+    /// Makes a parameter that no gradient changes: running statistics, fixed codes. See [`Trace::update`].
+    pub fn state(&self, name: &str, shape: impl Into<ParameterShape>, init: impl Initializer + 'static) -> Node {
+        self.add_parameter(name, shape.into(), Arc::new(init), ParameterRole::State)
     }
 
     fn add_parameter(
         &self,
         name: &str,
-        shape: Shape,
+        declared: ParameterShape,
         init: Arc<dyn Initializer>,
         role: ParameterRole,
-        features: FeatureLayout,
     ) -> Node {
+        let shape = declared.shape.clone();
         if self.is_dead() {
             return self.poisoned();
         }
         if shape.dims().iter().any(|dim| dim.fixed().is_none()) {
             return self.fail("parameter", format!("{name} of shape {shape} depends on the batch size"));
         }
-        if let Some(objection) = shape.objection() {
+        if let Some(objection) = shape.objection().or_else(|| declared.objection()) {
             return self.fail("parameter", format!("{name} of shape {shape} {objection}"));
         }
         let (path, reuse) = self.with(|state| match state.scopes.last() {
@@ -299,7 +295,7 @@ impl Trace {
             None => {
                 let source = Source::Parameter(path.clone());
                 let value = self.add_value(shape, ElementKind::F32, source, format!("parameter {path}"));
-                let spec = ParameterSpec { value, initializer: init, role, features };
+                let spec = ParameterSpec { value, initializer: init, role, axes: declared.axes() };
                 self.with(|state| state.graph.parameters.insert(path, spec));
                 self.node(value)
             }

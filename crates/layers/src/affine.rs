@@ -1,7 +1,7 @@
 //! Scale and shift of each channel, behind every normalisation.
 
 use crate::Init;
-use ocelli_graph::{Initializer, Node, Shape};
+use ocelli_graph::{AxisRole, Initializer, Node, Shape};
 use std::sync::Arc;
 
 /// The parameters `weight` and `bias`, or ones and zeros.
@@ -21,13 +21,13 @@ impl Default for Affine {
 impl Affine {
     /// Scale and shift of the channels of `x`.
     pub(crate) fn of(&self, x: &Node) -> (Node, Node) {
-        let (trace, channels) = (x.trace(), [x.shape().channels()]);
+        let (trace, channels) = (x.trace(), x.shape().channels());
         if self.learnt {
-            let parameter =
-                |name: &str, init: &Arc<dyn Initializer>| trace.parameter_from(name, channels, init.clone());
+            let axes = ([AxisRole::Features], [channels]);
+            let parameter = |name: &str, init: &Arc<dyn Initializer>| trace.parameter_from(name, axes, init.clone());
             return (parameter("weight", &self.weight_init), parameter("bias", &self.bias_init));
         }
-        (trace.filled(1.0, Shape::from(channels)), trace.filled(0.0, Shape::from(channels)))
+        (trace.filled(1.0, Shape::from([channels])), trace.filled(0.0, Shape::from([channels])))
     }
 }
 

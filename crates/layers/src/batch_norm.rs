@@ -5,7 +5,7 @@ use crate::{
     affine::{Affine, normalisation_settings},
 };
 use ocelli_graph::{
-    Layer, Node,
+    AxisRole, Layer, Node,
     ops::{BatchNormOp, BatchNormParameters},
 };
 
@@ -61,10 +61,10 @@ normalisation_settings!(BatchNorm);
 
 impl Layer for BatchNorm {
     fn forward(&self, x: &Node) -> Node {
-        let (trace, channels) = (x.trace(), [x.shape().channels()]);
+        let (trace, axes) = (x.trace(), ([AxisRole::Features], [x.shape().channels()]));
         let (weight, bias) = self.affine.of(x);
-        let running_mean = trace.state("running_mean", channels, Init::Constant(0.0));
-        let running_variance = trace.state("running_var", channels, Init::Constant(1.0));
+        let running_mean = trace.state("running_mean", axes, Init::Constant(0.0));
+        let running_variance = trace.state("running_var", axes, Init::Constant(1.0));
         let parameters = BatchNormParameters {
             weight: &weight,
             bias: &bias,

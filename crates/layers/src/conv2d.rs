@@ -5,8 +5,10 @@ use crate::{
     initial::{BiasInit, UniformByFanIn},
 };
 use ocelli_graph::{
-    Axis, Initializer, Layer, Node,
-    ops::{ConnectionTable, Connections, Conv2dOp},
+    Axis,
+    AxisRole::{Connections, Inputs, KernelHeight, KernelWidth, Outputs},
+    Initializer, Layer, Node, ParameterShape,
+    ops::{self, ConnectionTable, Conv2dOp},
 };
 use ocelli_kernels::conv::{Conv2dSettings, ConvMode, Padding};
 use std::sync::Arc;
@@ -136,16 +138,16 @@ impl Conv2d {
         self
     }
 
-    /// The filter `[kernel_h, kernel_w, in / groups, channels]`.
-    fn filter(&self, x: &Node) -> Node {
-        let (trace, init) = (x.trace(), self.weight_init.clone());
+    /// The parameter's axes: those of a filter, or a window for each connection of the table.
+    fn weight_axes(&self, x: &Node) -> ParameterShape {
         let Pair { h, w } = self.kernel;
         if let Some(table) = &self.table {
-            let shape = [h, w, table.len()];
-            return Node::call(Connections(table.clone()), &[&trace.parameter_from("weight", shape, init)]);
+            let connections = Connections { inputs: table.inputs(), outputs: table.outputs() };
+            return ([KernelHeight, KernelWidth, connections], [h, w, table.len()]).into();
         }
         let channels = self.expected_channels.unwrap_or_else(|| x.shape().channels());
-        trace.parameter_from("weight", [h, w, channels / self.settings.groups.max(1), self.channels], init)
+        let inputs = channels / self.settings.groups.max(1);
+        ([KernelHeight, KernelWidth, Inputs, Outputs], [h, w, inputs, self.channels]).into()
     }
 
     /// What is wrong with the settings, in a sentence; sizes are the operation's business.
@@ -181,7 +183,13 @@ impl Layer for Conv2d {
         {
             return x.trace().fail("Conv2d", mistake);
         }
-        let w = self.filter(x);
+        let axes = self.weight_axes(x);
+        let bias_init = self.bias_init.beside(&axes.axes());
+        let weight = x.trace().parameter_from("weight", axes, self.weight_init.clone());
+        let w = match &self.table {
+            Some(table) => Node::call(ops::Connections(table.clone()), &[&weight]),
+            None => weight,
+        };
         let op = Conv2dOp {
             algorithm: self.algorithm.clone(),
             connected: self.table.as_ref().map(|table| table.len()),
@@ -190,7 +198,7 @@ impl Layer for Conv2d {
         if !self.bias {
             return Node::call(op, &[x, &w]);
         }
-        let b = x.trace().parameter_from("bias", [self.channels], self.bias_init.beside(&w.shape().at(1)));
+        let b = x.trace().parameter_from("bias", ([Outputs], [self.channels]), bias_init);
         Node::call(op, &[x, &w, &b])
     }
 }

@@ -1,7 +1,11 @@
 //! Transposed convolution.
 
 use crate::{Init, Pair};
-use ocelli_graph::{Initializer, Layer, Node, ops::ConvTranspose2dOp};
+use ocelli_graph::{
+    AxisRole::{Inputs, KernelHeight, KernelWidth, Outputs},
+    Initializer, Layer, Node,
+    ops::ConvTranspose2dOp,
+};
 use ocelli_kernels::conv::{Conv2dSettings, Padding};
 use std::sync::Arc;
 
@@ -128,13 +132,15 @@ impl Layer for ConvTranspose2d {
             return trace.fail("ConvTranspose2d", mistake);
         }
         let Pair { h, w } = self.kernel;
-        let shape = [h, w, self.channels / self.settings.groups.max(1), channels];
-        let weight = trace.parameter_from("weight", shape, self.weight_init.clone());
+        // The filter is that of the convolution whose adjoint this is, which reads what this one makes.
+        let inputs = self.channels / self.settings.groups.max(1);
+        let axes = ([KernelHeight, KernelWidth, Inputs, Outputs], [h, w, inputs, channels]);
+        let weight = trace.parameter_from("weight", axes, self.weight_init.clone());
         let op = ConvTranspose2dOp::new(self.settings, [self.output_padding.h, self.output_padding.w]);
         let y = x.conv_transpose2d(op, &weight);
         if !self.bias {
             return y;
         }
-        y + trace.parameter_from("bias", [self.channels], self.bias_init.clone())
+        y + trace.parameter_from("bias", ([Outputs], [self.channels]), self.bias_init.clone())
     }
 }

@@ -4,7 +4,7 @@ use crate::{
     Init,
     initial::{BiasInit, UniformByFanIn},
 };
-use ocelli_graph::{Initializer, Layer, Node, ops::LinearOp};
+use ocelli_graph::{AxisRole::Outputs, Initializer, Layer, Node, ParameterShape, ops::LinearOp};
 use std::sync::Arc;
 
 /// `y = x·w + b`.
@@ -65,11 +65,13 @@ impl Layer for Dense {
         if self.features == 0 {
             return trace.fail("Dense", "a layer of 0 units");
         }
-        let w = trace.matrix_over(x, "weight", self.features, self.weight_init.clone());
+        let axes = ParameterShape::from(([x.input_role(), Outputs], [x.shape().channels(), self.features]));
+        let bias_init = self.bias_init.beside(&axes.axes());
+        let w = trace.parameter_from("weight", axes, self.weight_init.clone());
         if !self.bias {
             return Node::call(LinearOp, &[x, &w]);
         }
-        let b = trace.parameter_from("bias", [self.features], self.bias_init.beside(&w.shape().at(1)));
+        let b = trace.parameter_from("bias", ([Outputs], [self.features]), bias_init);
         Node::call(LinearOp, &[x, &w, &b])
     }
 }

@@ -1,7 +1,6 @@
 //! First values of weights.
 
-use ocelli_graph::{Initializer, Key};
-use ocelli_tensor::Size;
+use ocelli_graph::{AxisRole, Initializer, Key, ParameterAxis};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -14,9 +13,12 @@ pub enum Distribution {
     Normal,
 }
 
-/// First values of weights. For a filter `[kernel_h, kernel_w, in / groups, out]`, `fan_in` is
-/// `kernel_h·kernel_w·in / groups` and `fan_out` is `kernel_h·kernel_w·out`; for a matrix `[in, out]` they are `in` and
-/// `out`.
+/// First values of weights, drawn by the numbers of inputs and outputs that the [roles](AxisRole) of their axes say.
+///
+/// For a filter `[kernel_h, kernel_w, in / groups, out]`, `fan_in` is `kernel_h·kernel_w·in / groups` and `fan_out` is
+/// `kernel_h·kernel_w·out`; for a matrix `[in, out]` they are `in` and `out`. A transposed convolution has those of the
+/// convolution whose adjoint it is, as in PyTorch; a convolution with a connection table has the mean over its maps. A weight
+/// whose axes have no roles is taken for a filter or a matrix.
 ///
 /// ```
 /// use ocelli_layers::{Conv2d, Distribution, Init};
@@ -47,17 +49,34 @@ impl Default for Init {
     }
 }
 
-/// The numbers summed for one output, and the outputs that one input goes to.
-fn fans(shape: &[usize]) -> (f32, f32) {
-    let (out, rest) = shape.split_last().unwrap_or((&1, &[]));
-    let window = rest.split_last().map_or(&[][..], |(_, window)| window);
-    let count = |size: Size| size.get().unwrap_or(usize::MAX).max(1) as f32;
-    (count(Size::product_of(rest)), count(Size::product_of(window) * *out))
+/// Returns `fan_in` and `fan_out`: the inputs summed for one output, and the outputs that one input goes to. Both are at
+/// least 1.
+fn fans(axes: &[ParameterAxis]) -> (f32, f32) {
+    let (mut fan_in, mut fan_out) = (1.0, 1.0);
+    for (behind, axis) in axes.iter().rev().enumerate() {
+        let size = axis.size as f32;
+        let role = match (axis.role, behind) {
+            (AxisRole::Unnamed, 0) => AxisRole::Outputs,
+            (AxisRole::Unnamed, 1) => AxisRole::Inputs,
+            (AxisRole::Unnamed, _) => AxisRole::KernelHeight,
+            (role, _) => role,
+        };
+        let (inputs, outputs) = match role {
+            AxisRole::KernelHeight | AxisRole::KernelWidth => (size, size),
+            AxisRole::Inputs | AxisRole::FlattenedInputs { .. } => (size, 1.0),
+            AxisRole::Outputs => (1.0, size),
+            AxisRole::Connections { inputs, outputs } => (size / outputs as f32, size / inputs as f32),
+            AxisRole::Features | AxisRole::Unnamed => (1.0, 1.0),
+        };
+        fan_in *= inputs;
+        fan_out *= outputs;
+    }
+    (fan_in.max(1.0), fan_out.max(1.0))
 }
 
 impl Initializer for Init {
-    fn fill(&self, shape: &[usize], key: Key, values: &mut [f32]) {
-        let (fan_in, fan_out) = fans(shape);
+    fn fill(&self, axes: &[ParameterAxis], key: Key, values: &mut [f32]) {
+        let (fan_in, fan_out) = fans(axes);
         match *self {
             Init::Constant(number) => values.fill(number),
             Init::Uniform(limit) => uniform(limit, key, values),
@@ -65,7 +84,7 @@ impl Initializer for Init {
             Init::Glorot(distribution) => draw(distribution, 2.0 / (fan_in + fan_out), key, values),
             Init::He(distribution) => draw(distribution, 2.0 / fan_in, key, values),
             Init::LeCun(distribution) => draw(distribution, 1.0 / fan_in, key, values),
-            Init::Orthogonal(gain) => orthogonal(gain, shape.last().copied().unwrap_or(1), key, values),
+            Init::Orthogonal(gain) => orthogonal(gain, axes.last().map_or(1, |axis| axis.size), key, values),
         }
     }
 }
@@ -75,8 +94,8 @@ impl Initializer for Init {
 pub(crate) struct UniformByFanIn;
 
 impl Initializer for UniformByFanIn {
-    fn fill(&self, shape: &[usize], key: Key, values: &mut [f32]) {
-        uniform(limit_of(fans(shape).0), key, values);
+    fn fill(&self, axes: &[ParameterAxis], key: Key, values: &mut [f32]) {
+        uniform(limit_of(fans(axes).0), key, values);
     }
 }
 
@@ -90,8 +109,8 @@ pub(crate) enum BiasInit {
 }
 
 impl BiasInit {
-    /// The initialiser beside weights of this shape.
-    pub(crate) fn beside(&self, weights: &[usize]) -> Arc<dyn Initializer> {
+    /// The initialiser beside weights with these axes.
+    pub(crate) fn beside(&self, weights: &[ParameterAxis]) -> Arc<dyn Initializer> {
         match self {
             BiasInit::Given(init) => init.clone(),
             BiasInit::UniformByFanIn => Arc::new(Init::Uniform(limit_of(fans(weights).0))),
@@ -150,14 +169,34 @@ fn orthogonal(gain: f32, columns: usize, key: Key, values: &mut [f32]) {
 mod tests {
     use super::*;
 
+    /// The values for a weight of this shape whose axes have no roles.
     fn filled(init: Init, shape: &[usize]) -> Vec<f32> {
+        let axes: Vec<_> = shape.iter().map(|&size| ParameterAxis { role: AxisRole::Unnamed, size }).collect();
         let mut values = vec![0.0; shape.iter().product()];
-        init.fill(shape, Key::new(1).with("weight"), &mut values);
+        init.fill(&axes, Key::new(1).with("weight"), &mut values);
         values
     }
 
     fn variance(values: &[f32]) -> f64 {
         values.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>() / values.len() as f64
+    }
+
+    #[test]
+    fn fans_are_what_the_roles_say() {
+        use AxisRole::{Connections, Features, FlattenedInputs, Inputs, KernelHeight, KernelWidth, Outputs};
+        let fans_of = |axes: &[(AxisRole, usize)]| {
+            let axes: Vec<_> = axes.iter().map(|&(role, size)| ParameterAxis { role, size }).collect();
+            fans(&axes)
+        };
+        let filter = [(KernelHeight, 3), (KernelWidth, 5), (Inputs, 4), (Outputs, 8)];
+        assert_eq!(fans_of(&filter), (60.0, 120.0));
+        let image = FlattenedInputs { height: 2, width: 3, channels: 5 };
+        assert_eq!(fans_of(&[(image, 30), (Outputs, 7)]), (30.0, 7.0));
+        assert_eq!(fans_of(&[(Outputs, 7), (Inputs, 30)]), (30.0, 7.0), "in any order");
+        assert_eq!(fans_of(&[(Features, 9)]), (1.0, 1.0));
+        // Table I of LeNet-5: 60 connections from 6 maps to 16.
+        let table = (Connections { inputs: 6, outputs: 16 }, 60);
+        assert_eq!(fans_of(&[(KernelHeight, 5), (KernelWidth, 5), table]), (93.75, 250.0));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Euclidean radial basis function units with fixed codes.
 
-use ocelli_graph::{Layer, Node, Values};
+use ocelli_graph::{AxisRole, Layer, Node, Values};
 use ocelli_tensor::Size;
 
 /// The squared distance of the features to each of some fixed codes (LeCun et al. 1998, eq. 7): the smaller, the better the
@@ -32,7 +32,8 @@ impl Layer for RadialBasis {
             let reason = format!("{got} numbers are not {} codes of {features} features", self.classes);
             return x.trace().fail("RadialBasis", reason);
         }
-        let codes = x.trace().state("codes", [self.classes, features], Values(self.codes.clone()));
+        let axes = ([AxisRole::Outputs, AxisRole::Inputs], [self.classes, features]);
+        let codes = x.trace().state("codes", axes, Values(self.codes.clone()));
         x.squared_distance(&codes)
     }
 }

@@ -1,7 +1,7 @@
 //! LeNet-5's trainable sub-sampling.
 
 use crate::Init;
-use ocelli_graph::{Initializer, Layer, Node};
+use ocelli_graph::{AxisRole, Initializer, Layer, Node};
 use ocelli_kernels::pool::{CountPadding, PoolSettings};
 use std::sync::Arc;
 
@@ -48,10 +48,10 @@ fn area(size: usize) -> f32 {
 
 impl Layer for SubSampling {
     fn forward(&self, x: &Node) -> Node {
-        let (trace, channels) = (x.trace(), x.shape().channels());
+        let (trace, axes) = (x.trace(), ([AxisRole::Features], [x.shape().channels()]));
         let sums = x.avg_pool(PoolSettings::square(self.size), CountPadding::Include).scale(area(self.size));
-        let w = trace.parameter_from("weight", [channels], self.weight_init.clone());
-        let b = trace.parameter_from("bias", [channels], self.bias_init.clone());
+        let w = trace.parameter_from("weight", axes, self.weight_init.clone());
+        let b = trace.parameter_from("bias", axes, self.bias_init.clone());
         sums * w + b
     }
 }

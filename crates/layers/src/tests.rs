@@ -3,7 +3,7 @@
 mod sizes;
 
 use crate::*;
-use ocelli_graph::{Batch, FeatureLayout, Key, Layer, Mode, Model, Node, Recomputed, Tensor, Wrt};
+use ocelli_graph::{AxisRole, Batch, Key, Layer, Mode, Model, Node, Recomputed, Tensor, Wrt};
 
 fn output_of(layer: impl ocelli_graph::Layer, sample: &[usize]) -> String {
     let model = Model::build(|x| x.apply("layer", &layer), sample, 0).unwrap_or_else(|error| panic!("{error}"));
@@ -61,18 +61,18 @@ fn shapes() {
 fn dense_layers_know_the_picture_that_their_features_were() {
     let layout = |network: &dyn Fn(&Node) -> Node, sample: &[usize]| {
         let model = Model::build(|x| network(x).apply("fc", Dense::new(3)), sample, 0).unwrap();
-        model.parameters().get("fc.weight").unwrap().features
+        model.parameters().get("fc.weight").unwrap().axes[0].role
     };
-    let picture = FeatureLayout::Picture { height: 2, width: 3, channels: 5 };
+    let picture = AxisRole::FlattenedInputs { height: 2, width: 3, channels: 5 };
     assert_eq!(layout(&|x| x.flatten(), &[2, 3, 5]), picture);
     let between = |x: &Node| x.flatten().relu().apply("drop", Dropout(0.5)).scale(2.0);
     assert_eq!(layout(&between, &[2, 3, 5]), picture, "elementwise functions leave features where they are");
     let sum = |x: &Node| x.trace().parameter("scale", [30], Init::Constant(1.0)) * x.flatten() + x.flatten();
     assert_eq!(layout(&sum, &[2, 3, 5]), picture, "so do sums and products");
-    assert_eq!(layout(&|x| x.flatten(), &[1, 1, 5]), FeatureLayout::Plain, "one pixel");
-    assert_eq!(layout(&|x| x.global_avg_pool(), &[2, 3, 5]), FeatureLayout::Plain);
-    assert_eq!(layout(&|x| x.flatten().apply("1", Dense::new(4)), &[2, 3, 5]), FeatureLayout::Plain);
-    assert_eq!(layout(&|x| x.clone(), &[30]), FeatureLayout::Plain);
+    assert_eq!(layout(&|x| x.flatten(), &[1, 1, 5]), AxisRole::Inputs, "one pixel");
+    assert_eq!(layout(&|x| x.global_avg_pool(), &[2, 3, 5]), AxisRole::Inputs);
+    assert_eq!(layout(&|x| x.flatten().apply("1", Dense::new(4)), &[2, 3, 5]), AxisRole::Inputs);
+    assert_eq!(layout(&|x| x.clone(), &[30]), AxisRole::Inputs);
 }
 
 /// The course's examples: `n − f + 1`, padding, strides, and volumes.

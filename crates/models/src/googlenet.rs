@@ -52,7 +52,7 @@ impl GoogLeNet {
     ///
     /// These weights expect pixels from −1 to 1, `(x − 0.5) / 0.5`, and not the statistics of ImageNet, which torchvision's
     /// `transform_input` undoes inside of its network: `by_name("googlenet")` says so in
-    /// [`Network::pixels`](crate::Network::pixels), and the [`loader`](crate::Network::loader) of that network leaves out
+    /// [`Network::preprocess`](crate::Network::preprocess), and the [`loader`](crate::Network::loader) of that network leaves out
     /// the auxiliary heads, which the file has.
     pub fn new(classes: usize) -> GoogLeNet {
         GoogLeNet { classes, form: Form::Torchvision, heads: Heads::Main }

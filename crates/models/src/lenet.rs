@@ -1,7 +1,7 @@
 //! LeNet-5 (LeCun, Bottou, Bengio and Haffner 1998), as published and as it is built today.
 
 use crate::digit_codes;
-use ocelli_graph::{Initializer, Key, Layer, Node};
+use ocelli_graph::{Initializer, Key, Layer, Node, ParameterAxis};
 use ocelli_layers::{ConnectionTable, Conv2d, Dense, Distribution, Init, MaxPool2d, RadialBasis, SubSampling};
 
 /// LeNet-5 with ReLU, max pooling, every map of C3 connected to every map of S2, and a softmax to come.
@@ -100,8 +100,8 @@ impl Layer for LeNet5Of1998 {
 struct ByFanIn(ConnectionTable);
 
 impl Initializer for ByFanIn {
-    fn fill(&self, shape: &[usize], key: Key, values: &mut [f32]) {
-        let window: usize = shape.iter().rev().skip(1).product();
+    fn fill(&self, axes: &[ParameterAxis], key: Key, values: &mut [f32]) {
+        let window: usize = axes.iter().rev().skip(1).map(|axis| axis.size).product();
         let mut seen = vec![0usize; self.0.outputs()];
         self.0.pairs().for_each(|(_, output)| seen[output] += 1);
         let limits: Vec<f32> = self.0.pairs().map(|(_, output)| 2.4 / (window * seen[output]) as f32).collect();

@@ -42,8 +42,10 @@ pub use alexnet::{AlexNet, AlexNetOf2012};
 pub use digit_codes::digit_codes;
 pub use googlenet::GoogLeNet;
 pub use lenet::{LeNet5, LeNet5Of1998, PENALTY};
-pub use network_file::{MAX_CLASSES, NetworkDescription, NetworkError, load_network, load_own_network, save_network};
-pub use registry::{Network, PixelStatistics, UnknownNetwork, by_name, network_names};
+pub use network_file::{
+    MAX_CLASSES, NetworkDescription, NetworkError, PREPROCESSING, load_network, load_own_network, save_network,
+};
+pub use registry::{Network, UnknownNetwork, by_name, network_names};
 pub use resnet::ResNet;
 pub use resnet_cifar::CifarResNet;
 pub use squeezenet::SqueezeNet;

@@ -15,8 +15,8 @@ use std::path::Path;
 
 /// The key of the description among what a file says of itself.
 const NETWORK: &str = "network";
-/// The key of how pictures are prepared.
-const PREPROCESSING: &str = "preprocessing";
+/// The key, among the metadata of a network's file, of how images are prepared.
+pub const PREPROCESSING: &str = "preprocessing";
 
 /// More numbers than a picture that a network reads can have: 4096 × 4096 of four channels.
 const MAX_SAMPLE: usize = 1 << 26;
@@ -29,8 +29,7 @@ pub const MAX_CLASSES: usize = 1 << 24;
 /// What a file says of its network: which one it is, what it reads and what it tells apart.
 ///
 /// It is one entry of the file's metadata, as JSON. Another, `preprocessing`, holds how pictures are prepared: any `serde`
-/// type, as JSON too. This crate decodes no pictures; who does brings the type, such as `Preprocess` of `ocelli-data`, and
-/// the file is where both meet.
+/// type, as JSON too, such as `Preprocess` of `ocelli-data`.
 ///
 /// A network that [`by_name`] knows is described by its name, and [`load_network`] needs nothing else. One of one's own is
 /// described by [`own`](NetworkDescription::own), and [`load_own_network`] is given the function or layer that it is.

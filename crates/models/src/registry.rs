@@ -1,6 +1,7 @@
 //! Networks by name, for programs whose user chooses.
 
 use crate::{AlexNet, AlexNetOf2012, Best, CifarResNet, GoogLeNet, LeNet5, ResNet, SqueezeNet, Vgg, WeightLoader};
+use ocelli_data::{Preprocess, Statistics};
 use ocelli_graph::{Layer, Node, func};
 use ocelli_layers::Shortcut;
 use std::sync::LazyLock;
@@ -11,8 +12,7 @@ pub struct Network {
     pub name: &'static str,
     /// Height, width and channels of the pictures that it was published for.
     pub sample: [usize; 3],
-    /// What its published weights expect of pixels.
-    pub pixels: PixelStatistics,
+    preprocess: fn([usize; 2]) -> Preprocess,
     /// How many classes it tells apart.
     pub classes: usize,
     /// Which of its scores is the answer.
@@ -43,15 +43,19 @@ impl Network {
     pub fn loader(&self) -> WeightLoader {
         self.training_only.iter().fold(WeightLoader::new(), |loader, path| loader.ignore(*path))
     }
-}
 
-/// How pixels are normalised: `y = (x − mean) / deviation`, with `x` from 0 to 1, for each channel.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct PixelStatistics {
-    /// What is subtracted from each channel.
-    pub mean: &'static [f32],
-    /// What each channel is then divided by.
-    pub deviation: &'static [f32],
+    /// Returns how published weights of this network expect images to be prepared that are to have `size` = `[H, W]`.
+    ///
+    /// ```
+    /// use ocelli_models::by_name;
+    /// let [height, width, _] = by_name("resnet18", None)?.sample;
+    /// let preprocess = by_name("resnet18", None)?.preprocess([height, width]);
+    /// assert_eq!(preprocess, ocelli_data::Preprocess::imagenet([224, 224]));
+    /// # Ok::<(), ocelli_models::UnknownNetwork>(())
+    /// ```
+    pub fn preprocess(&self, size: [usize; 2]) -> Preprocess {
+        (self.preprocess)(size)
+    }
 }
 
 /// There is no such network.
@@ -67,39 +71,27 @@ pub struct UnknownNetwork {
 struct Task {
     /// Height, width and channels of pictures.
     sample: [usize; 3],
-    pixels: PixelStatistics,
+    preprocess: fn([usize; 2]) -> Preprocess,
     classes: usize,
     best: Best,
     training_only: &'static [&'static str],
 }
 
-const DIGITS: Task = Task {
-    sample: [32, 32, 1],
-    pixels: PixelStatistics { mean: &[0.0], deviation: &[1.0] },
-    classes: 10,
-    best: Best::Largest,
-    training_only: &[],
-};
-/// From −0.1 (paper) to 1.175 (ink).
-const DIGITS_OF_1998: Task = Task {
-    pixels: PixelStatistics { mean: &[0.1 / 1.275], deviation: &[1.0 / 1.275] },
-    best: Best::Smallest,
-    ..DIGITS
-};
-const IMAGENET: Task = Task {
-    sample: [224, 224, 3],
-    pixels: PixelStatistics { mean: &[0.485, 0.456, 0.406], deviation: &[0.229, 0.224, 0.225] },
-    classes: 1000,
-    ..DIGITS
-};
+const DIGITS: Task =
+    Task { sample: [32, 32, 1], preprocess: Preprocess::digits, classes: 10, best: Best::Largest, training_only: &[] };
+const DIGITS_OF_1998: Task = Task { best: Best::Smallest, ..DIGITS };
+const IMAGENET: Task = Task { sample: [224, 224, 3], preprocess: Preprocess::imagenet, classes: 1000, ..DIGITS };
 /// Torchvision's weights came from TensorFlow, which maps pixels to [−1, 1]; its `transform_input` undoes the statistics of
 /// ImageNet to that end. Its files have the auxiliary heads, which it drops when it has loaded them.
 const GOOGLENET: Task = Task {
-    pixels: PixelStatistics { mean: &[0.5; 3], deviation: &[0.5; 3] },
+    preprocess: |size| Preprocess {
+        normalisation: Statistics { mean: vec![0.5; 3], deviation: vec![0.5; 3] },
+        ..Preprocess::imagenet(size)
+    },
     training_only: &["aux1", "aux2"],
     ..IMAGENET
 };
-const CIFAR: Task = Task { sample: [32, 32, 3], classes: 10, ..IMAGENET };
+const CIFAR: Task = Task { sample: [32, 32, 3], preprocess: Preprocess::cifar, classes: 10, ..IMAGENET };
 
 /// What may follow the name of a network, and what the network then is.
 type Variant<N> = (&'static str, fn(N) -> N);
@@ -150,7 +142,7 @@ static NETWORKS: LazyLock<Registry> = LazyLock::new(|| {
     list.add(IMAGENET, "vgg16", Vgg::vgg16, VGG);
     list.add(IMAGENET, "vgg19", Vgg::vgg19, VGG);
     list.add(GOOGLENET, "googlenet", GoogLeNet::new, HEADS);
-    list.add(Task { pixels: IMAGENET.pixels, ..GOOGLENET }, "googlenet_2014", GoogLeNet::of_2014, HEADS);
+    list.add(Task { preprocess: IMAGENET.preprocess, ..GOOGLENET }, "googlenet_2014", GoogLeNet::of_2014, HEADS);
     list.add(IMAGENET, "squeezenet1_0", SqueezeNet::v1_0, &[]);
     list.add(IMAGENET, "squeezenet1_1", SqueezeNet::v1_1, &[]);
     list.add(IMAGENET, "resnet18", ResNet::resnet18, RESNET);
@@ -211,9 +203,9 @@ pub fn network_names() -> impl Iterator<Item = &'static str> {
 pub fn by_name(name: &str, classes: impl Into<Option<usize>>) -> Result<Network, UnknownNetwork> {
     let found = NETWORKS.networks.iter().find(|(known, ..)| known == name);
     let (name, task, make) = found.ok_or_else(|| UnknownNetwork { name: name.into() })?;
-    let Task { sample, pixels, best, training_only, .. } = *task;
+    let Task { sample, preprocess, best, training_only, .. } = *task;
     let classes = classes.into().unwrap_or(task.classes);
-    Ok(Network { name, sample, pixels, classes, best, training_only, layer: make(classes) })
+    Ok(Network { name, sample, preprocess, classes, best, training_only, layer: make(classes) })
 }
 
 /// The network of 1998, whose codes are those of the ten digits.
@@ -245,7 +237,10 @@ mod tests {
             let classes = if name == "lenet5_1998" { 10 } else { 7 };
             let network = by_name(name, classes).unwrap();
             assert_eq!(network.classes, classes);
-            assert_eq!([network.pixels.mean, network.pixels.deviation].map(<[f32]>::len), [network.sample[2]; 2]);
+            let [height, width, channels] = network.sample;
+            let preprocess = network.preprocess([height, width]);
+            assert_eq!(preprocess.channels.count(), channels, "{name}");
+            assert_eq!(preprocess.normalisation.mean.len(), channels, "{name}");
             let graph = Graph::of(network.layer, network.sample).unwrap_or_else(|error| panic!("{name}: {error}"));
             let output = graph.find("output").unwrap();
             assert_eq!(graph.values[output].shape.to_string(), format!("[N, {classes}]"), "{name}");
@@ -369,7 +364,8 @@ mod tests {
     /// Torchvision's `transform_input`: of what ImageNet's statistics made of a pixel, what [−1, 1] makes of it.
     #[test]
     fn googlenets_pixels_are_what_torchvision_makes_of_them() {
-        let [ours, usual] = ["googlenet", "resnet18"].map(|name| by_name(name, None).unwrap().pixels);
+        let [ours, usual] =
+            ["googlenet", "resnet18"].map(|name| by_name(name, None).unwrap().preprocess([224, 224]).normalisation);
         for channel in 0..3 {
             let (mean, deviation) = (usual.mean[channel], usual.deviation[channel]);
             for pixel in [0.0, 0.3, 1.0] {

@@ -6,7 +6,7 @@ use crate::{
     forms::{gzip, plain, tar, tar_gz, tar_header},
     held,
 };
-use ocelli::data::images::load_archive;
+use ocelli::data::image_files::load_archive;
 use std::path::Path;
 
 fn entries() -> Vec<Vec<u8>> {

@@ -8,7 +8,10 @@ use crate::{
 };
 use image::{DynamicImage, GrayImage, ImageFormat, Luma, Rgb, RgbImage};
 use ocelli::{
-    data::images::{Frame, ImageFolder, Preprocess, Resize, digit, load_grey, load_rgb},
+    data::{
+        Frame, Preprocess, Resize,
+        image_files::{ImageFolder, digit, load_grey, load_rgb},
+    },
     tensor::Tensor,
 };
 use std::{fmt::Display, fs, io::Cursor, path::Path};

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{drawn::Seed, held};
 use image::{ImageFormat, Rgb, RgbImage};
-use ocelli::data::images::{Frame, Preprocess, Resize};
+use ocelli::data::{Frame, Preprocess, Resize};
 use std::{fs, path::Path};
 
 /// Settings from the file, for three pictures.

@@ -13,7 +13,7 @@ use ocelli_kernels::conv::{Conv2dSettings, Padding};
 struct Positive;
 
 impl Initializer for Positive {
-    fn fill(&self, _: &[usize], key: Key, values: &mut [f32]) {
+    fn fill(&self, _: &[crate::ParameterAxis], key: Key, values: &mut [f32]) {
         let mut stream = key.stream();
         values.iter_mut().for_each(|value| *value = stream.between(0.5, 1.5));
     }

@@ -1,7 +1,8 @@
 //! The order of numbers in files: the one place that knows PyTorch's layouts and ours.
 
 use super::strided::{copy_between, copy_strided, row_major};
-use ocelli_graph::{FeatureLayout, Parameter, Tensor};
+use ocelli_graph::{AxisRole, Parameter, Tensor};
+use ocelli_tensor::Size;
 
 /// A tensor that lies as the parameter does, such as its gradient, in the layout of files: PyTorch's.
 pub fn in_file_layout(parameter: &Parameter, tensor: &Tensor) -> Tensor {
@@ -41,7 +42,7 @@ fn permuted(tensor: &Tensor, axes: [usize; 4]) -> Tensor {
     result
 }
 
-/// How a parameter lies in a file.
+/// How a parameter lies in a file, by the [roles](AxisRole) of its axes.
 ///
 /// | parameter | in the model | in a file |
 /// |---|---|---|
@@ -50,7 +51,11 @@ fn permuted(tensor: &Tensor, axes: [usize; 4]) -> Tensor {
 /// | connections of a filter | `[kernel_h, kernel_w, connections]` | `[connections, kernel_h, kernel_w]` |
 /// | matrix | `[in, out]` | `[out, in]` |
 /// | matrix behind a flattened picture | `[height · width · channels, out]` | `[out, channels · height · width]` |
-/// | anything else | as it is | as it is |
+/// | codes | `[out, in]` | `[out, in]` |
+/// | any other | as it is | as it is |
+///
+/// In files outputs come first, then inputs, then the window of a filter or the pixels of a flattened picture. A parameter with
+/// an axis of another role lies as it does in the model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct FileLayout {
     /// The shape in the file.
@@ -61,30 +66,45 @@ pub(super) struct FileLayout {
     axes: Vec<usize>,
 }
 
-impl FileLayout {
-    /// Of a parameter of this shape.
-    pub(super) fn of(parameter: &Parameter, shape: &[usize]) -> FileLayout {
-        // Only weights of layers: a state like fixed codes is no matrix to multiply with.
-        let is_weight = parameter.path.rsplit('.').next() == Some("weight");
-        let sizes = match (parameter.features, shape) {
-            (FeatureLayout::Picture { height, width, channels }, &[rows, out]) if height * width * channels == rows => {
-                vec![height, width, channels, out]
-            }
-            _ => shape.to_vec(),
-        };
-        let axes: Vec<usize> = match sizes.len() {
-            2 if is_weight => vec![1, 0],
-            3 if is_weight => vec![2, 0, 1],
-            4 if is_weight => vec![3, 2, 0, 1],
-            rank => (0..rank).collect(),
-        };
-        let mut layout = FileLayout { shape: Vec::new(), sizes, axes };
-        layout.shape = layout.in_file_order(&layout.sizes);
-        if shape.len() == 2 {
-            // The axes of a picture are one again.
-            layout.shape = vec![layout.shape[0], layout.shape[1..].iter().product()];
+/// Where an axis is in a file, in this order.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    Outputs,
+    Inputs,
+    Window,
+}
+
+/// Returns the axes that files order, with their sizes, for one axis of a parameter: three for a flattened picture, otherwise
+/// the axis itself; `None` if files leave the axis where it is.
+fn parts(role: AxisRole, size: usize) -> Option<Vec<(Place, usize)>> {
+    Some(match role {
+        AxisRole::FlattenedInputs { height, width, channels }
+            if Size::product_of(&[height, width, channels]).get() == Some(size) =>
+        {
+            vec![(Place::Window, height), (Place::Window, width), (Place::Inputs, channels)]
         }
-        layout
+        AxisRole::Inputs | AxisRole::FlattenedInputs { .. } => vec![(Place::Inputs, size)],
+        AxisRole::Outputs | AxisRole::Connections { .. } => vec![(Place::Outputs, size)],
+        AxisRole::KernelHeight | AxisRole::KernelWidth => vec![(Place::Window, size)],
+        AxisRole::Unnamed | AxisRole::Features => return None,
+    })
+}
+
+impl FileLayout {
+    /// The layout of a parameter, or of a tensor like it, of this shape.
+    pub(super) fn of(parameter: &Parameter, shape: &[usize]) -> FileLayout {
+        let axes = parameter.axes.iter().zip(shape).map(|(axis, &size)| parts(axis.role, size));
+        let axes: Option<Vec<_>> = axes.collect();
+        let Some(axes) = axes.filter(|axes| axes.len() == shape.len()) else {
+            return FileLayout { shape: shape.to_vec(), sizes: shape.to_vec(), axes: (0..shape.len()).collect() };
+        };
+        let (places, sizes): (Vec<Place>, Vec<usize>) = axes.iter().flatten().copied().unzip();
+        let mut order: Vec<usize> = (0..sizes.len()).collect();
+        order.sort_by_key(|&part| places[part]);
+        // In the shape, the axes of a picture are one again.
+        let mut whole: Vec<usize> = (0..shape.len()).collect();
+        whole.sort_by_key(|&axis| axes[axis].iter().map(|(place, _)| *place).min());
+        FileLayout { shape: whole.iter().map(|&axis| shape[axis]).collect(), sizes, axes: order }
     }
 
     /// Whether numbers lie in the file as they do in the model.
@@ -141,33 +161,54 @@ impl FileLayout {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ocelli_graph::ParameterRole;
+    use ocelli_graph::{
+        AxisRole::{Connections, Features, FlattenedInputs, Inputs, KernelHeight, KernelWidth, Outputs, Unnamed},
+        ParameterAxis, ParameterRole,
+    };
 
-    fn layout(path: &str, shape: &[usize], features: FeatureLayout) -> FileLayout {
-        let parameter = Parameter { path: path.into(), role: ParameterRole::Trained, features, frozen: false };
-        FileLayout::of(&parameter, shape)
+    type Axis = (AxisRole, usize);
+
+    fn layout(axes: &[Axis]) -> FileLayout {
+        let shape: Vec<usize> = axes.iter().map(|(_, size)| *size).collect();
+        let axes = axes.iter().map(|&(role, size)| ParameterAxis { role, size }).collect();
+        // The name says nothing.
+        let parameter = Parameter { path: "c.weight".into(), role: ParameterRole::Trained, axes, frozen: false };
+        FileLayout::of(&parameter, &shape)
+    }
+
+    fn filter([height, width, inputs, outputs]: [usize; 4]) -> [Axis; 4] {
+        [(KernelHeight, height), (KernelWidth, width), (Inputs, inputs), (Outputs, outputs)]
+    }
+
+    fn connections([height, width, count]: [usize; 3]) -> [Axis; 3] {
+        [(KernelHeight, height), (KernelWidth, width), (Connections { inputs: 6, outputs: 16 }, count)]
+    }
+
+    fn behind_a_picture([height, width, channels]: [usize; 3], outputs: usize) -> [Axis; 2] {
+        [(FlattenedInputs { height, width, channels }, height * width * channels), (Outputs, outputs)]
     }
 
     #[test]
     fn shapes_are_those_of_pytorch() {
-        let shape = |path: &str, shape: &[usize]| layout(path, shape, FeatureLayout::Plain).shape;
-        assert_eq!(shape("c.weight", &[5, 7, 3, 8]), [8, 3, 5, 7]);
-        assert_eq!(shape("c.weight", &[5, 7, 60]), [60, 5, 7]);
-        assert_eq!(shape("fc.weight", &[3, 8]), [8, 3]);
-        assert_eq!(shape("s.weight", &[6]), [6]);
-        assert_eq!(shape("output.codes", &[10, 84]), [10, 84]);
-        let picture = FeatureLayout::Picture { height: 2, width: 3, channels: 4 };
-        assert_eq!(layout("fc.weight", &[24, 8], picture).shape, [8, 24]);
+        let shape = |axes: &[Axis]| layout(axes).shape;
+        assert_eq!(shape(&filter([5, 7, 3, 8])), [8, 3, 5, 7]);
+        assert_eq!(shape(&connections([5, 7, 60])), [60, 5, 7]);
+        assert_eq!(shape(&[(Inputs, 3), (Outputs, 8)]), [8, 3]);
+        assert_eq!(shape(&behind_a_picture([2, 3, 4], 8)), [8, 24]);
+        assert_eq!(shape(&[(Features, 6)]), [6]);
+        assert_eq!(shape(&[(Outputs, 10), (Inputs, 84)]), [10, 84], "codes");
+        assert_eq!(shape(&[(Unnamed, 3), (Unnamed, 8)]), [3, 8]);
+        assert_eq!(shape(&[(Unnamed, 3), (Outputs, 8)]), [3, 8]);
     }
 
     #[test]
     fn numbers_go_there_and_back() {
-        let picture = FeatureLayout::Picture { height: 2, width: 3, channels: 4 };
         for layout in [
-            layout("c.weight", &[2, 3, 4, 5], FeatureLayout::Plain),
-            layout("fc.weight", &[24, 5], picture),
-            layout("c.weight", &[2, 3, 20], FeatureLayout::Plain),
-            layout("c.bias", &[120], FeatureLayout::Plain),
+            layout(&filter([2, 3, 4, 5])),
+            layout(&behind_a_picture([2, 3, 4], 5)),
+            layout(&connections([2, 3, 20])),
+            layout(&[(Outputs, 120)]),
+            layout(&[(Unnamed, 10), (Unnamed, 12)]),
         ] {
             let model: Vec<f32> = (0..120).map(|i| i as f32).collect();
             let (mut file, mut back) = (vec![0.0; 120], vec![0.0; 120]);
@@ -180,14 +221,13 @@ mod tests {
 
     #[test]
     fn pieces_come_to_the_same() {
-        let picture = FeatureLayout::Picture { height: 2, width: 3, channels: 4 };
         for layout in [
-            layout("c.weight", &[3, 3, 2, 37], FeatureLayout::Plain),
-            layout("c.weight", &[1, 1, 5, 33], FeatureLayout::Plain),
-            layout("c.weight", &[3, 2, 20], FeatureLayout::Plain),
-            layout("fc.weight", &[24, 17], picture),
-            layout("fc.weight", &[1, 1], FeatureLayout::Plain),
-            layout("c.bias", &[120], FeatureLayout::Plain),
+            layout(&filter([3, 3, 2, 37])),
+            layout(&filter([1, 1, 5, 33])),
+            layout(&connections([3, 2, 20])),
+            layout(&behind_a_picture([2, 3, 4], 17)),
+            layout(&[(Inputs, 1), (Outputs, 1)]),
+            layout(&[(Outputs, 120)]),
         ] {
             let file: Vec<f32> = (0..layout.sizes.iter().product()).map(|i| i as f32).collect();
             let (mut whole, mut pieces) = (vec![0.0; file.len()], vec![0.0; file.len()]);
@@ -208,7 +248,7 @@ mod tests {
     #[test]
     fn columns_behind_a_picture_have_channels_first() {
         let (height, width, channels, out) = (2, 3, 4, 5);
-        let layout = layout("fc.weight", &[24, out], FeatureLayout::Picture { height, width, channels });
+        let layout = layout(&behind_a_picture([height, width, channels], out));
         let model: Vec<f32> = (0..120).map(|i| i as f32).collect();
         let mut file = vec![0.0; 120];
         layout.to_file(&model, &mut file);

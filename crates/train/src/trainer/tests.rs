@@ -21,7 +21,7 @@ fn model() -> Model {
 struct Noise;
 
 impl ocelli_graph::Initializer for Noise {
-    fn fill(&self, _: &[usize], key: Key, values: &mut [f32]) {
+    fn fill(&self, _: &[ocelli_graph::ParameterAxis], key: Key, values: &mut [f32]) {
         let mut stream = key.stream();
         values.iter_mut().for_each(|value| *value = stream.between(-0.7, 0.7));
     }

@@ -2,15 +2,17 @@
 
 use crate::weights::*;
 use ::safetensors::SafeTensors;
-use ocelli_graph::Model;
-use ocelli_layers::{Conv2d, Dense};
+use ocelli_graph::{Model, Node, func};
+use ocelli_layers::{
+    AvgPool2d, BatchNorm, ConnectionTable, Conv2d, ConvTranspose2d, Dense, GroupNorm, Init, LayerNorm, RadialBasis,
+    SubSampling,
+};
 use ocelli_tensor::Tensor;
 use std::fs;
 
 fn model(channels: usize, seed: u64) -> Model {
-    let network = |x: &ocelli_graph::Node| {
-        x.apply("conv", Conv2d::new(channels, [2, 3])).global_avg_pool().apply("fc", Dense::new(3))
-    };
+    let network =
+        |x: &Node| x.apply("conv", Conv2d::new(channels, [2, 3])).global_avg_pool().apply("fc", Dense::new(3));
     Model::build(network, [5, 5, 2], seed).unwrap()
 }
 
@@ -18,7 +20,7 @@ fn model(channels: usize, seed: u64) -> Model {
 #[test]
 fn large_tensors_come_back_on_any_number_of_threads() {
     let network = |seed| {
-        let layers = |x: &ocelli_graph::Node| {
+        let layers = |x: &Node| {
             let x = x.apply("a", Conv2d::new(131, 3)).apply("b", Conv2d::new(1, 1));
             x.apply("flatten", ocelli_layers::Flatten).apply("fc", Dense::new(1050)).apply("head", Dense::new(5))
         };
@@ -73,6 +75,58 @@ fn weights_and_metadata_come_back() {
     assert_eq!(word((2 * 2 * 2 + 1) * 3 + 2), value[[1, 2, 0, 2]].to_le_bytes(), "[2, 0, 1, 2] in the file");
 }
 
+/// What a file does with a parameter follows from the roles that its layer declares, not from its name and rank.
+#[test]
+fn every_layer_says_how_its_parameters_lie_in_files() {
+    let lone = |x: &Node| x.matmul(&x.trace().parameter("weight", [x.channels(), 7], Init::default()));
+    let filter = |x: &Node| {
+        x + x.trace().parameter("weight", [6, 6, 12], Init::default())
+            * x.trace().parameter("bias", [12], Init::default())
+    };
+    let network = |x: &Node| {
+        let x = x.apply("conv", Conv2d::new(8, [2, 3])).apply("grouped", Conv2d::new(12, 3).same().groups(4));
+        let x = x.apply("depthwise", Conv2d::new(12, 3).same().groups(12)).apply("norm", BatchNorm::new());
+        let x = x.apply("group_norm", GroupNorm::new(3)).apply("layer_norm", LayerNorm::new());
+        let x = x.apply("up", ConvTranspose2d::new(10, 2).groups(2)).apply("pool", AvgPool2d::new([2, 1]).stride(1));
+        let x = x
+            .apply("down", Conv2d::new(12, [1, 2]))
+            .apply("sampling", SubSampling::new(1))
+            .apply("filter", func(filter));
+        let table = ConnectionTable::new(12, &[&[0, 5], &[11, 1, 2], &[3]]).unwrap();
+        let x = x.apply("connected", Conv2d::new(3, [2, 3]).connections(table)).flatten();
+        let x = x.apply("dense", Dense::new(9)).tanh().apply("lone", func(lone));
+        x.apply("codes", RadialBasis::new(5, (0..35).map(|i| i as f32).collect::<Vec<_>>()))
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("w.safetensors");
+    let saved = Model::build(network, [7, 8, 3], 1).unwrap();
+    save_weights(&saved, &path, &Metadata::new()).unwrap();
+    let mut file = WeightFile::open(&path).unwrap();
+    for (name, shape) in [
+        ("conv.weight", &[8, 3, 2, 3][..]),
+        ("grouped.weight", &[12, 2, 3, 3]),
+        ("depthwise.weight", &[12, 1, 3, 3]),
+        ("up.weight", &[12, 5, 2, 2]),
+        ("connected.weight", &[6, 2, 3]),
+        ("dense.weight", &[9, 3 * 5 * 4]),
+        ("norm.running_var", &[12]),
+        ("sampling.weight", &[12]),
+    ] {
+        assert_eq!(file.info(name).unwrap().shape, shape, "{name}");
+    }
+    for name in ["lone.weight", "filter.weight", "codes.codes", "norm.weight", "dense.bias"] {
+        assert_eq!(Some(&file.read(name).unwrap()), saved.parameters().value(name), "{name} lies as it is");
+    }
+    // [channel, output, row, column] of a transposed convolution in PyTorch.
+    let (up, ours) = (file.read("up.weight").unwrap(), saved.parameters().value("up.weight").unwrap());
+    assert_eq!(up[[7, 4, 1, 0]], ours[[1, 0, 4, 7]]);
+    let mut loaded = Model::build(network, [7, 8, 3], 2).unwrap();
+    load_weights(&mut loaded, &path).unwrap();
+    for (parameter, value) in saved.parameters().iter() {
+        assert_eq!(loaded.parameters().value(&parameter.path), Some(value), "{}", parameter.path);
+    }
+}
+
 #[test]
 fn weights_that_are_not_finite_are_not_saved() {
     let folder = tempfile::tempdir().unwrap();
@@ -115,7 +169,7 @@ fn files_that_do_not_fit_say_everything_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("w.safetensors");
     save_weights(&model(4, 1), &path, &Metadata::new()).unwrap();
-    let other = |x: &ocelli_graph::Node| x.apply("conv", Conv2d::new(5, [2, 3])).apply("last", Conv2d::new(1, 1));
+    let other = |x: &Node| x.apply("conv", Conv2d::new(5, [2, 3])).apply("last", Conv2d::new(1, 1));
     let mut other = Model::build(other, [5, 5, 2], 0).unwrap();
     let before = other.parameters().value("conv.bias").unwrap().clone();
     let error = load_weights(&mut other, &path).unwrap_err().to_string();

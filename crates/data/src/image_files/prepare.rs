@@ -6,110 +6,11 @@ use super::{
     resize::Values,
     resized, size_fault,
 };
-use crate::{Error, Result, Statistics};
+use crate::{Error, Frame, Preprocess, Resize, Result};
 use ocelli_tensor::Tensor;
-use serde::{Deserialize, Serialize};
 use std::{ops::Range, path::Path};
 
-/// What is done to a picture before a network sees it: resized, cut out, its channels ordered, its values normalised.
-///
-/// It is plain data: `serde` writes it into the file of a network, so that whoever reads that file treats pictures as they
-/// were treated in training.
-///
-/// ```
-/// use ocelli_data::{Statistics, images::{Frame, Preprocess, Resize}};
-/// // What published weights for ImageNet expect, and the same for larger pictures.
-/// let usual = Preprocess::imagenet([224, 224]);
-/// assert_eq!((usual.resize, usual.frame), (Resize::ShorterSide(256), Frame::CentreCrop([224, 224])));
-/// assert_eq!(usual.normalisation, Statistics::imagenet());
-/// let larger = Preprocess::imagenet([299, 299]);
-/// assert_eq!(larger.resize, Resize::ShorterSide(342));
-/// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Preprocess {
-    /// What becomes of its size.
-    pub resize: Resize,
-    /// Which part is seen.
-    pub frame: Frame,
-    /// Which values a pixel has.
-    pub channels: Channels,
-    /// Mean and deviation of each channel, of values from 0 to 1: `y = (x − mean) / deviation`.
-    pub normalisation: Statistics,
-}
-
-/// What becomes of the size of a picture. Resizing averages when it makes smaller, as Pillow's bilinear filter does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Resize {
-    /// Nothing.
-    Keep,
-    /// Its shorter side becomes so long, and its proportions stay: the longer one is rounded down.
-    ShorterSide(usize),
-    /// It is stretched to so many rows and columns.
-    Stretch([usize; 2]),
-    /// It is one digit that is brought to the 28 × 28 pixels of MNIST, light on dark; see [`digit`](super::digit()).
-    Digit,
-}
-
-/// Which part of a picture is seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Frame {
-    /// All of it.
-    Whole,
-    /// So many rows and columns from its middle.
-    CentreCrop([usize; 2]),
-    /// All of it, in the middle of so many rows and columns of black.
-    Pad([usize; 2]),
-}
-
-/// Which values a pixel has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Channels {
-    /// Red, green and blue.
-    Rgb,
-    /// Blue, green and red: networks from Caffe.
-    Bgr,
-    /// Its brightness.
-    Grey,
-}
-
-impl Channels {
-    /// How many there are.
-    pub fn count(self) -> usize {
-        match self {
-            Channels::Rgb | Channels::Bgr => 3,
-            Channels::Grey => 1,
-        }
-    }
-}
-
 impl Preprocess {
-    /// What published weights for ImageNet expect of pictures of `size` = `[H, W]`: the shorter side resized to 256/224 of
-    /// the crop's, the middle cut out, red, green and blue by [`Statistics::imagenet`].
-    pub fn imagenet(size: [usize; 2]) -> Preprocess {
-        let [height, width] = size;
-        let resized = (height.max(width) as u128 * 256).div_ceil(224);
-        Preprocess {
-            resize: Resize::ShorterSide(usize::try_from(resized).unwrap_or(usize::MAX)),
-            frame: Frame::CentreCrop(size),
-            channels: Channels::Rgb,
-            normalisation: Statistics::imagenet(),
-        }
-    }
-
-    /// Pictures stretched to `size` = `[H, W]`, red, green and blue from 0 to 1.
-    pub fn plain(size: [usize; 2]) -> Preprocess {
-        Preprocess {
-            resize: Resize::Stretch(size),
-            frame: Frame::Whole,
-            channels: Channels::Rgb,
-            normalisation: Statistics { mean: vec![0.0; 3], deviation: vec![1.0; 3] },
-        }
-    }
-
     /// Reads a picture file: `[1, H, W, C]`, with `C` as [`Preprocess::channels`] say.
     ///
     /// # Errors
@@ -209,12 +110,12 @@ fn mismatch<T>(have: [usize; 2], than: &str, wanted: [usize; 2], purpose: &str, 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Channels, Statistics};
     use image::{DynamicImage, GrayImage, ImageFormat, Luma, Rgb, RgbImage, Rgba, RgbaImage};
 
     /// Values as they are.
     fn plain(resize: Resize, frame: Frame, channels: Channels) -> Preprocess {
-        let (mean, deviation) = (vec![0.0; channels.count()], vec![1.0; channels.count()]);
-        Preprocess { resize, frame, channels, normalisation: Statistics { mean, deviation } }
+        Preprocess { resize, frame, channels, normalisation: Statistics::identity(channels.count()) }
     }
 
     fn colours(width: u32, height: u32) -> RgbImage {

@@ -1,6 +1,6 @@
 //! A decoded picture, before anything is made of it.
 
-use super::Channels;
+use crate::Channels;
 
 /// Rows of pixels with one sample each, grey, or three, red, green and blue.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,7 +1,7 @@
 //! The segments of a JPEG file, and the tables that they bring (T.81, annex B).
 
 use super::huffman::Huffman;
-use crate::images::fault::{Fault, Result};
+use crate::image_files::fault::{Fault, Result};
 
 /// The second byte of each marker (table B.1).
 pub(super) mod marker {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::images::decode;
+use crate::image_files::decode;
 use flate2::{Compression, write::ZlibEncoder};
 use std::io::Write;
 

@@ -88,7 +88,7 @@ impl Text<'_> {
 
 #[cfg(test)]
 mod tests {
-    use crate::images::{Channels, decode};
+    use crate::{Channels, image_files::decode};
 
     fn rgb(bytes: &[u8]) -> Vec<u8> {
         decode(bytes).unwrap().into_rgb_bytes()

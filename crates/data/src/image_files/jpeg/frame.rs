@@ -1,6 +1,6 @@
 //! The frame of a JPEG file: its size and its components (T.81, B.2.2).
 
-use crate::images::{
+use crate::image_files::{
     check_size,
     fault::{Fault, Result},
 };

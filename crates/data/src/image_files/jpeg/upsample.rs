@@ -2,7 +2,7 @@
 //! ("fancy upsampling"), and repeated elsewhere.
 
 use super::{frame::Component, transform};
-use crate::images::fault::{Fault, Result};
+use crate::image_files::fault::{Fault, Result};
 
 /// The samples of a component.
 pub(super) struct Plane {

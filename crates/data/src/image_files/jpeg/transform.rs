@@ -2,7 +2,7 @@
 //! Loeffler, Ligtenberg and Moschytz 1989, so that samples are the same.
 
 use super::frame::Block;
-use crate::images::fault::{Fault, Result};
+use crate::image_files::fault::{Fault, Result};
 
 /// Fractional bits of the constants.
 const BITS: u32 = 13;

@@ -1,7 +1,7 @@
 //! Codes of Huffman and the bits that they are read from (T.81, annex C and F.2.2).
 
 use super::segments::marker;
-use crate::images::fault::{Fault, Result};
+use crate::image_files::fault::{Fault, Result};
 
 /// Codes of up to this many bits are found with one look; longer ones are rare.
 const LOOKUP_BITS: u32 = 9;

@@ -1,7 +1,6 @@
 //! Pictures on the disk, a folder for each class.
 
-use super::Preprocess;
-use crate::{Dataset, Error, Result, clutter::is_clutter, dataset::check};
+use crate::{Dataset, Error, Preprocess, Result, clutter::is_clutter, dataset::check};
 use ocelli_tensor::ShapeText;
 use std::{
     fs,
@@ -21,7 +20,7 @@ const ENDINGS: [&str; 7] = ["png", "jpg", "jpeg", "bmp", "pgm", "ppm", "pnm"];
 /// Not run here, because there is no such folder:
 ///
 /// ```no_run
-/// use ocelli_data::{Dataset, Loader, images::{ImageFolder, Preprocess}};
+/// use ocelli_data::{Dataset, Loader, Preprocess, image_files::ImageFolder};
 /// let pictures = ImageFolder::open("animals/train", Preprocess::imagenet([224, 224]))?;
 /// println!("{} pictures of {}", pictures.len(), pictures.class_names().join(", "));
 /// let loader = Loader::new(pictures, 32)?.shuffle(7);
@@ -119,7 +118,7 @@ impl Dataset for ImageFolder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::images::{Channels, Frame, Resize};
+    use crate::{Channels, Frame, Resize};
     use image::{ImageFormat, Rgb, RgbImage};
     use tempfile::TempDir;
 

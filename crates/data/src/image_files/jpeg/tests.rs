@@ -1,5 +1,5 @@
 use super::*;
-use crate::images::{Channels, decode};
+use crate::{Channels, image_files::decode};
 use image::{DynamicImage, GrayImage, ImageFormat, Luma, Rgb, RgbImage};
 use std::io::Cursor;
 

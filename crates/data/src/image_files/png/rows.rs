@@ -1,6 +1,6 @@
 //! From the rows of a PNG file to pixels.
 
-use crate::images::{
+use crate::image_files::{
     fault::{Fault, Result},
     picture::{Picture, Samples},
 };

@@ -72,7 +72,7 @@ fn palette(bytes: &[u8], at: usize, count: u32, bits: usize) -> Result<&[[u8; 4]
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::images::decode;
+    use crate::image_files::decode;
 
     /// A file with these bits, height, palette and rows.
     fn file(bits: u16, width: u32, height: i32, palette: &[[u8; 4]], rows: &[u8]) -> Vec<u8> {

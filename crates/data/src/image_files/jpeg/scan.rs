@@ -5,7 +5,7 @@ use super::{
     huffman::{Bits, Huffman},
     segments::{Tables, ZIGZAG},
 };
-use crate::images::fault::{Fault, Result};
+use crate::image_files::fault::{Fault, Result};
 use std::ops::RangeInclusive;
 
 /// What a scan brings of each block.

@@ -1,7 +1,7 @@
 //! Anybody's picture of a digit, brought to what MNIST looks like.
 
-use super::{Channels, checked, picture::Picture, resize::Values};
-use crate::{Error, Result};
+use super::{checked, picture::Picture, resize::Values};
+use crate::{Channels, Error, Result};
 use std::path::Path;
 
 /// Rows and columns of a picture of MNIST.
@@ -41,7 +41,7 @@ const BLANK: &str = "no digit to be seen: the picture has no contrast";
 /// ```
 /// let mut picture = vec![1.0; 50 * 40];                    // white paper,
 /// (10..40).for_each(|row| picture[row * 40 + 20] = 0.0);   // and a stroke of black ink
-/// let digit = ocelli_data::images::digit_of([50, 40], &picture)?;
+/// let digit = ocelli_data::image_files::digit_of([50, 40], &picture)?;
 /// assert_eq!((digit[0], digit[14 * 28 + 14] > 200), (0, true));
 /// # Ok::<(), ocelli_data::Error>(())
 /// ```

@@ -2,7 +2,7 @@
 //! of libjpeg.
 
 use super::{frame::Frame, upsample::Plane};
-use crate::images::fault::Result;
+use crate::image_files::fault::Result;
 
 /// What application segments say of the colours.
 #[derive(Clone, Copy, Default)]

@@ -11,7 +11,7 @@ use std::path::Path;
 /// The file is written atomically: a kill leaves the old file or the new one.
 ///
 /// ```
-/// use ocelli_data::images::{load_rgb, save_png};
+/// use ocelli_data::image_files::{load_rgb, save_png};
 /// use ocelli_tensor::Tensor;
 /// let path = std::env::temp_dir().join(format!("ocelli-doc-{}.png", std::process::id()));
 /// let picture = Tensor::full([1, 20, 30, 3], 0.4);
@@ -55,7 +55,7 @@ pub fn encode_png(picture: &Tensor) -> Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::images::{read_grey, read_rgb};
+    use crate::image_files::{read_grey, read_rgb};
 
     #[test]
     fn what_is_saved_is_read_again() {

@@ -325,7 +325,7 @@ fn pictures_in_memory_are_read_as_files_are() {
     let (_folder, path) = folder();
     std::fs::write(&path, &bytes).unwrap();
     assert_eq!(read_rgb(&bytes, [2, 3]).unwrap(), load_rgb(&path, [2, 3]).unwrap());
-    let usual = Preprocess::imagenet([8, 8]);
+    let usual = crate::Preprocess::imagenet([8, 8]);
     assert_eq!(usual.read(&bytes).unwrap(), usual.load(&path).unwrap());
     let text = read_grey(b"hello", [1, 1]).unwrap_err().to_string();
     assert_eq!(text, "a picture in memory: not a PNG, JPEG, PNM or BMP picture that can be read");

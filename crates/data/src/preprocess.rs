@@ -1,0 +1,145 @@
+//! What is done to an image before a network reads it, as data.
+
+use crate::Statistics;
+use serde::{Deserialize, Serialize};
+
+/// A description of how an image is prepared for a network: resized, cut out, its channels ordered, its values normalised.
+///
+/// It is plain data and needs no decoder: the registry of networks has one for each network, and `serde` writes it into the file
+/// of a network, so that whoever reads that file treats images as they were treated in training. With the feature `images` it
+/// has methods that load and decode images.
+///
+/// ```
+/// use ocelli_data::{Frame, Preprocess, Resize, Statistics};
+/// // What published weights for ImageNet expect, and the same for larger pictures.
+/// let usual = Preprocess::imagenet([224, 224]);
+/// assert_eq!((usual.resize, usual.frame), (Resize::ShorterSide(256), Frame::CentreCrop([224, 224])));
+/// assert_eq!(usual.normalisation, Statistics::imagenet());
+/// let larger = Preprocess::imagenet([299, 299]);
+/// assert_eq!(larger.resize, Resize::ShorterSide(342));
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Preprocess {
+    /// What becomes of its size.
+    pub resize: Resize,
+    /// Which part is seen.
+    pub frame: Frame,
+    /// Which values a pixel has.
+    pub channels: Channels,
+    /// Mean and deviation of each channel, of values from 0 to 1: `y = (x − mean) / deviation`.
+    pub normalisation: Statistics,
+}
+
+/// What becomes of the size of a picture. Resizing averages when it makes smaller, as Pillow's bilinear filter does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resize {
+    /// Nothing.
+    Keep,
+    /// Its shorter side becomes so long, and its proportions stay: the longer one is rounded down.
+    ShorterSide(usize),
+    /// It is stretched to so many rows and columns.
+    Stretch([usize; 2]),
+    /// It is one digit that is brought to the 28 × 28 pixels of MNIST, light on dark; see `image_files::digit`.
+    Digit,
+}
+
+/// Which part of a picture is seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Frame {
+    /// All of it.
+    Whole,
+    /// So many rows and columns from its middle.
+    CentreCrop([usize; 2]),
+    /// All of it, in the middle of so many rows and columns of black.
+    Pad([usize; 2]),
+}
+
+/// Which values a pixel has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Channels {
+    /// Red, green and blue.
+    Rgb,
+    /// Blue, green and red: networks from Caffe.
+    Bgr,
+    /// Its brightness.
+    Grey,
+}
+
+impl Channels {
+    /// How many there are.
+    pub fn count(self) -> usize {
+        match self {
+            Channels::Rgb | Channels::Bgr => 3,
+            Channels::Grey => 1,
+        }
+    }
+}
+
+impl Preprocess {
+    /// Returns what published weights for ImageNet expect of images of `size` = `[H, W]`: the shorter side resized to 256/224 of
+    /// the crop's, the middle cut out, red, green and blue by [`Statistics::imagenet`].
+    pub fn imagenet(size: [usize; 2]) -> Preprocess {
+        let [height, width] = size;
+        let resized = (height.max(width) as u128 * 256).div_ceil(224);
+        Preprocess {
+            resize: Resize::ShorterSide(usize::try_from(resized).unwrap_or(usize::MAX)),
+            frame: Frame::CentreCrop(size),
+            channels: Channels::Rgb,
+            normalisation: Statistics::imagenet(),
+        }
+    }
+
+    /// Returns what networks for CIFAR-10 expect of images of `size` = `[H, W]`: as for [ImageNet](Preprocess::imagenet), but
+    /// nothing of the shorter side is cut off, of which such small images have nothing to spare.
+    pub fn cifar(size: [usize; 2]) -> Preprocess {
+        Preprocess { resize: Resize::ShorterSide(size[0].max(size[1])), ..Preprocess::imagenet(size) }
+    }
+
+    /// Returns what networks from Caffe expect: the whole image stretched to `size` = `[H, W]`, its channels blue, green and red,
+    /// normalised by [`Statistics::caffe`].
+    pub fn caffe(size: [usize; 2]) -> Preprocess {
+        Preprocess {
+            resize: Resize::Stretch(size),
+            frame: Frame::Whole,
+            channels: Channels::Bgr,
+            normalisation: Statistics::caffe(),
+        }
+    }
+
+    /// Returns what LeNet-5 expects of digits: 28 × 28 pixels as in MNIST, in the middle of `size` = `[H, W]`, with paper at
+    /// [`PAPER`] and ink at [`INK`].
+    pub fn digits(size: [usize; 2]) -> Preprocess {
+        let (mean, deviation) = (vec![-PAPER / (INK - PAPER)], vec![1.0 / (INK - PAPER)]);
+        Preprocess {
+            resize: Resize::Digit,
+            frame: Frame::Pad(size),
+            channels: Channels::Grey,
+            normalisation: Statistics { mean, deviation },
+        }
+    }
+
+    /// Describes the same preparation for a network of one channel, which reads brightness from 0 to 1.
+    pub fn grey(self) -> Preprocess {
+        Preprocess { channels: Channels::Grey, normalisation: Statistics::identity(1), ..self }
+    }
+
+    /// Returns a preparation that stretches images to `size` = `[H, W]`, red, green and blue from 0 to 1.
+    pub fn plain(size: [usize; 2]) -> Preprocess {
+        Preprocess {
+            resize: Resize::Stretch(size),
+            frame: Frame::Whole,
+            channels: Channels::Rgb,
+            normalisation: Statistics::identity(3),
+        }
+    }
+}
+
+/// The value of paper for LeNet-5 (LeCun et al. 1998, section II-B): with [`INK`], the mean of a digit's pixels is about 0 and
+/// their variance about 1.
+pub const PAPER: f32 = -0.1;
+/// The value of ink for LeNet-5; see [`PAPER`].
+pub const INK: f32 = 1.175;
