@@ -4,7 +4,7 @@ use serde_json::Value;
 use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
 /// For each crate, what it may depend on: the table of `docs/architecture.md`.
-const ALLOWED: [(&str, &[&str]); 10] = [
+const ALLOWED: [(&str, &[&str]); 11] = [
     ("ocelli-simd", &[]),
     ("ocelli-tensor", &[]),
     ("ocelli-kernels", &["ocelli-simd", "ocelli-tensor"]),
@@ -16,6 +16,7 @@ const ALLOWED: [(&str, &[&str]); 10] = [
         &["ocelli-simd", "ocelli-tensor", "ocelli-kernels", "ocelli-graph", "ocelli-layers", "ocelli-losses"],
     ),
     ("ocelli-data", &["ocelli-tensor"]),
+    ("ocelli-plot", &["ocelli-tensor"]),
     (
         "ocelli-train",
         &[
@@ -40,6 +41,7 @@ const ALLOWED: [(&str, &[&str]); 10] = [
             "ocelli-models",
             "ocelli-data",
             "ocelli-train",
+            "ocelli-plot",
         ],
     ),
 ];
