@@ -15,6 +15,10 @@
 //! ```
 
 mod common;
+#[path = "common/curves.rs"]
+mod curves;
+#[path = "common/training.rs"]
+mod training;
 
 use clap::{Parser, ValueEnum};
 use common::{Common, exit_on_error, say};
@@ -24,9 +28,10 @@ use ocelli::{
         image_files::{ImageFolder, load_archive},
     },
     models::{Network, NetworkDescription, save_network},
+    plot,
     prelude::*,
     tensor::Key,
-    train::{Interrupt, Outcome, Prediction, RunFolder, evaluate, plot},
+    train::{Outcome, RunFolder, StopFlag},
 };
 use std::{
     path::{Path, PathBuf},
@@ -34,6 +39,7 @@ use std::{
     sync::Arc,
     time::Instant,
 };
+use training::say_accuracy;
 
 /// Residual networks learn CIFAR-10.
 #[derive(Parser, Debug)]
@@ -216,9 +222,11 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
     say(model.summary_for(arguments.batch)?)?;
     let mut trainer = Trainer::new(arguments.epochs)
         .schedule(arguments.schedule(train.batches()))
+        .metric(Accuracy::new())
+        .monitor(Monitor::highest("accuracy"))
         .run_folder(&folder)
         .checkpoint_every(100)
-        .interrupt(Interrupt::on_ctrl_c()?);
+        .stop_flag(StopFlag::on_ctrl_c()?);
     if arguments.resume {
         trainer = trainer.resume();
     }
@@ -228,18 +236,15 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
 
     save(arguments, &model, &names, statistics)?;
     if !report.history.is_empty() {
-        plot::curves(&report.history, out.join("curves.png"))?;
+        curves::draw(&report, &out.join("curves.png"))?;
     }
     if report.outcome == Outcome::Interrupted {
         return Ok(say(format!("stopped; go on with --resume --out {}", out.display()))?);
     }
 
-    let evaluation = evaluate(&model, loss, &test, Prediction::Largest)?;
-    plot::confusion(&evaluation.confusion, &names, out.join("confusion.png"))?;
+    let evaluation = evaluate_classifier(&model, loss, &test, Prediction::Largest)?;
+    plot::confusion(evaluation.confusion.counts(), &names, out.join("confusion.png"))?;
     say(&evaluation.confusion)?;
     say(format!("written to {}: weights, checkpoint, log, curves and confusion", out.display()))?;
-    let (scores, seconds) = (&evaluation.scores, started.elapsed().as_secs_f64());
-    let (share, right, all) = (scores.top1(), scores.correct(), scores.samples());
-    let epochs = report.history.len();
-    Ok(say(format!("test accuracy: {share:.4} ({right} of {all}), {epochs} epochs, {seconds:.1} s"))?)
+    Ok(say_accuracy(&evaluation, &report, started)?)
 }

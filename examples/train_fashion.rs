@@ -1,15 +1,18 @@
 //! Two convolutions learn to tell garments apart: a network and its training in forty lines, with the `Trainer`.
 
 mod common;
+#[path = "common/training.rs"]
+mod training;
 
 use clap::Parser;
 use common::{Common, exit_on_error, say};
 use ocelli::{
     data::{Part, fashion_mnist, find},
     prelude::*,
-    train::{Interrupt, Prediction, RunFolder, evaluate},
+    train::{RunFolder, StopFlag},
 };
 use std::{path::PathBuf, process::ExitCode, time::Instant};
+use training::say_accuracy;
 
 /// Two convolutions learn to tell the garments of Fashion-MNIST apart.
 #[derive(Parser)]
@@ -58,9 +61,11 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
     let loss = |t: &Trace| softmax_cross_entropy(&t.output(), &t.labels("labels"));
     let mut trainer = Trainer::new(arguments.epochs)
         .schedule(Schedule::Cosine { last: 0.0 })
+        .metric(Accuracy::new())
+        .monitor(Monitor::highest("accuracy"))
         .run_folder(&out)
         .checkpoint_every(200)
-        .interrupt(Interrupt::on_ctrl_c()?);
+        .stop_flag(StopFlag::on_ctrl_c()?);
     if arguments.resume {
         trainer = trainer.resume();
     }
@@ -68,10 +73,7 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
     let report = trainer.run(&mut model, loss, &mut sgd, &train, None)?;
     save_weights(&model, out.join("weights.safetensors"), &Default::default())?;
 
-    let evaluation = evaluate(&model, loss, &test, Prediction::Largest)?;
+    let evaluation = evaluate_classifier(&model, loss, &test, Prediction::Largest)?;
     say(&evaluation.confusion)?;
-    let (scores, seconds) = (&evaluation.scores, started.elapsed().as_secs_f64());
-    let (share, right, all) = (scores.top1(), scores.correct(), scores.samples());
-    let epochs = report.history.len();
-    Ok(say(format!("test accuracy: {share:.4} ({right} of {all}), {epochs} epochs, {seconds:.1} s"))?)
+    Ok(say_accuracy(&evaluation, &report, started)?)
 }

@@ -4,6 +4,10 @@
 //! in one file, checkpoint, log, and pictures of the curves, the first filters, the confusions and the mistakes.
 
 mod common;
+#[path = "common/curves.rs"]
+mod curves;
+#[path = "common/training.rs"]
+mod training;
 
 use clap::{Parser, ValueEnum};
 use common::{Common, exit_on_error, say};
@@ -11,12 +15,10 @@ use ocelli::{
     data::{INK, Images, PAPER, Part, Resize, fashion_mnist, find, mnist, synthetic},
     losses::maximum_a_posteriori,
     models::{NetworkDescription, PENALTY, save_network},
+    plot::{self, Tile},
     prelude::*,
     tensor::{Key, write_atomically},
-    train::{
-        Evaluation, Interrupt, Outcome, Prediction, RunFolder, evaluate,
-        plot::{self, Tile},
-    },
+    train::{Evaluation, Outcome, RunFolder, StopFlag},
 };
 use std::{
     io::Cursor,
@@ -25,6 +27,7 @@ use std::{
     sync::Arc,
     time::Instant,
 };
+use training::say_accuracy;
 
 /// LeNet-5 learns to read digits.
 #[derive(Parser, Debug)]
@@ -188,13 +191,13 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
     let mut model = variant.model(seed)?;
     say(model.summary_for(batch)?)?;
 
-    let interrupt = Interrupt::on_ctrl_c()?;
     let mut trainer = Trainer::new(epochs)
         .schedule(Schedule::Cosine { last: 0.0 })
-        .prediction(variant.prediction())
+        .metric(Accuracy::new().prediction(variant.prediction()))
+        .monitor(Monitor::highest("accuracy"))
         .run_folder(&folder)
         .checkpoint_every(500)
-        .interrupt(interrupt);
+        .stop_flag(StopFlag::on_ctrl_c()?);
     if arguments.resume {
         trainer = trainer.resume();
     }
@@ -209,47 +212,42 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
         return Ok(say(format!("stopped; go on with --resume --out {}", out.display()))?);
     }
 
-    let evaluation = evaluate(&model, loss, &test, variant.prediction())?;
-    plot::curves(&report.history, out.join("curves.png"))?;
-    plot::confusion(&evaluation.confusion, &names, out.join("confusion.png"))?;
+    let evaluation = evaluate_classifier(&model, loss, &test, variant.prediction())?;
+    curves::draw(&report, &out.join("curves.png"))?;
+    plot::confusion(evaluation.confusion.counts(), &names, out.join("confusion.png"))?;
     filters(&model, out)?;
     mistakes(&evaluation, &test_pictures, &names, out)?;
     sample(&test_pictures, out)?;
     say(&evaluation.confusion)?;
     let written = "weights, checkpoint, log, curves, filters, confusion, mistakes, and a digit";
     say(format!("written to {}: {written}", out.display()))?;
-    let (scores, seconds) = (&evaluation.scores, started.elapsed().as_secs_f64());
-    let (share, right, all) = (scores.top1(), scores.correct(), scores.samples());
-    let epochs = report.history.len();
-    Ok(say(format!("test accuracy: {share:.4} ({right} of {all}), {epochs} epochs, {seconds:.1} s"))?)
+    Ok(say_accuracy(&evaluation, &report, started)?)
 }
 
 /// The filters of the first layer as pictures.
 fn filters(model: &Model, out: &Path) -> ocelli::Result<()> {
     let weight = model.parameters().value("c1.weight").ok_or("there is no c1.weight")?;
     let [height, width, _, channels] = weight.shape()[..] else { return Err("c1.weight is no filter".into()) };
-    let tiles: Vec<Tile> = (0..channels)
-        .map(|channel| {
-            let numbers: Vec<f32> = weight.data().iter().skip(channel).step_by(channels).copied().collect();
-            Tile::stretched(height, width, &numbers[..height * width], format!("{channel}"))
-        })
-        .collect();
+    let tile = |channel: usize| {
+        let values: Vec<f32> = weight.data().iter().skip(channel).step_by(channels).copied().collect();
+        Tile::stretched(height, width, &values[..height * width], format!("{channel}"))
+    };
+    let tiles = (0..channels).map(tile).collect::<plot::Result<Vec<_>>>()?;
     Ok(plot::gallery("filters of the first layer", &tiles, 6, out.join("filters.png"))?)
 }
 
 /// The first test pictures that were misread, with what they are and what they were taken for.
 fn mistakes(evaluation: &Evaluation, test: &Images, names: &[String], out: &Path) -> ocelli::Result<()> {
-    let wrong = evaluation.answers.iter().zip(test.labels()).enumerate().filter(|(_, (answer, label))| answer != label);
+    let pairs = evaluation.predictions.iter().zip(test.labels());
+    let wrong = pairs.enumerate().filter(|(_, (prediction, label))| prediction != label);
     let [height, width, _] = test.shape();
     let short = |class: u32| names.get(class as usize).map_or("?", |name| &name[..name.len().min(7)]);
-    let tiles: Vec<Tile> = wrong
-        .take(40)
-        .filter_map(|(i, (&answer, &label))| {
-            let pixels = test.picture(i)?.iter().map(|pixel| 1.0 - f32::from(*pixel) / 255.0).collect();
-            Some(Tile { height, width, pixels, caption: format!("{} → {}", short(label), short(answer)) })
-        })
-        .collect();
-    Ok(plot::gallery("misread: label → answer", &tiles, 10, out.join("mistakes.png"))?)
+    let tile = |(i, (&prediction, &label)): (usize, (&u32, &u32))| {
+        let pixels = test.picture(i)?.iter().map(|pixel| 1.0 - f32::from(*pixel) / 255.0).collect();
+        Some(Tile::new(height, width, pixels, format!("{} → {}", short(label), short(prediction))))
+    };
+    let tiles = wrong.take(40).filter_map(tile).collect::<plot::Result<Vec<_>>>()?;
+    Ok(plot::gallery("misread: label → prediction", &tiles, 10, out.join("mistakes.png"))?)
 }
 
 /// The first test picture as a file, dark on light: something to try `predict` with.

@@ -4,6 +4,8 @@ use ocelli_data as data;
 use ocelli_graph as graph;
 use ocelli_kernels as kernels;
 use ocelli_models as models;
+#[cfg(feature = "plot")]
+use ocelli_plot as plot;
 use ocelli_tensor as tensor;
 use ocelli_train as train;
 use std::{error::Error as StdError, fmt, io};
@@ -35,6 +37,10 @@ pub enum Error {
     /// Training failed, or its files.
     #[error(transparent)]
     Train(#[from] train::Error),
+    /// A picture of results could not be drawn or written.
+    #[cfg(feature = "plot")]
+    #[error(transparent)]
+    Plot(#[from] plot::Error),
     /// Weights could not be read, written or put into a model.
     #[error(transparent)]
     Weights(#[from] models::WeightsError),

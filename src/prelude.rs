@@ -16,4 +16,7 @@ pub use ocelli_models::{
     AlexNet, CifarResNet, GoogLeNet, LeNet5, NetworkDescription, ResNet, SqueezeNet, Vgg, WeightFile, WeightLoader,
     by_name, load_network, load_weights, save_network, save_weights, top_k,
 };
-pub use ocelli_train::{Adam, AdamW, Optimizer, Prediction, Progress, Schedule, Sgd, Trainer, evaluate};
+pub use ocelli_train::{
+    Accuracy, Adam, AdamW, MeanValue, Metric, Monitor, Optimizer, Prediction, Progress, Schedule, Sgd, Trainer,
+    evaluate, evaluate_classifier,
+};

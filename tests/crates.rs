@@ -4,7 +4,7 @@ use serde_json::Value;
 use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
 /// For each crate, what it may depend on: the table of `docs/architecture.md`.
-const ALLOWED: [(&str, &[&str]); 10] = [
+const ALLOWED: [(&str, &[&str]); 11] = [
     ("ocelli-simd", &[]),
     ("ocelli-tensor", &[]),
     ("ocelli-kernels", &["ocelli-simd", "ocelli-tensor"]),
@@ -24,6 +24,7 @@ const ALLOWED: [(&str, &[&str]); 10] = [
         ],
     ),
     ("ocelli-data", &["ocelli-tensor"]),
+    ("ocelli-plot", &["ocelli-tensor"]),
     (
         "ocelli-train",
         &[
@@ -48,6 +49,7 @@ const ALLOWED: [(&str, &[&str]); 10] = [
             "ocelli-models",
             "ocelli-data",
             "ocelli-train",
+            "ocelli-plot",
         ],
     ),
 ];

@@ -1,4 +1,4 @@
-//! The block of memory that a plan executes in.
+//! The block of memory in which a plan is executed.
 
 use crate::buffer::Buffer;
 use memmap2::MmapMut;
@@ -7,8 +7,9 @@ use memmap2::MmapMut;
 /// is nothing to gain. On fresh 4 KiB pages 103 MB cost 19–24 ms, on huge pages 2.3 ms: as much as the kernels.
 const MAPPED_BYTES: usize = 4 << 20;
 
-/// `f32` storage for activations, gradients and workspace, aligned to 64 bytes and zeroed when made; on huge pages where
-/// it is large and the system offers them.
+/// A block of `f32` storage for activations, gradients and workspace, aligned to 64 bytes and zeroed when created.
+///
+/// Large arenas lie on huge pages where the system offers them.
 #[derive(Debug)]
 pub struct Arena {
     storage: Storage,
@@ -22,7 +23,7 @@ enum Storage {
 }
 
 impl Arena {
-    /// An arena of `len` numbers.
+    /// Creates an arena of `len` zeros.
     ///
     /// ```
     /// let mut arena = ocelli_tensor::Arena::new(100);
@@ -37,17 +38,17 @@ impl Arena {
         Arena { storage, len }
     }
 
-    /// How many numbers it holds.
+    /// Returns the number of elements.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether it holds none.
+    /// Returns true if the arena has no elements.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// All of it, to read.
+    /// Returns all elements for reading.
     pub fn as_slice(&self) -> &[f32] {
         match &self.storage {
             Storage::Heap(buffer) => buffer.as_slice(),
@@ -55,7 +56,7 @@ impl Arena {
         }
     }
 
-    /// All of it, to write.
+    /// Returns all elements for writing.
     pub fn as_mut_slice(&mut self) -> &mut [f32] {
         match &mut self.storage {
             Storage::Heap(buffer) => buffer.as_mut_slice(),
@@ -64,7 +65,8 @@ impl Arena {
     }
 }
 
-/// An anonymous map starts on a page, so it is aligned and zeroed. `None` where it would be small or cannot be had.
+/// Maps anonymous memory, which starts on a page and is therefore aligned and zeroed; `None` if the block would be small or
+/// the system refuses.
 fn mapped(len: usize) -> Option<MmapMut> {
     let bytes = len.checked_mul(size_of::<f32>())?;
     if bytes < MAPPED_BYTES {

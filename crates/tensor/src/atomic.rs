@@ -1,4 +1,4 @@
-//! Files that are old or new, never half of each.
+//! Atomic writes: a file is the old one or the new one, never half of each.
 
 use crate::{Error, Result};
 use std::{
@@ -8,16 +8,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Links that are followed from a name to its file; as many as Linux follows.
+/// The most symbolic links followed from a name to its file; as many as Linux follows.
 const MOST_LINKS: usize = 40;
 
-/// Writes a file such that a kill or a power cut at any moment leaves the old file or the new one: into `.NAME.partial`
-/// beside it, flushed to the disk, then renamed. Makes the folder if it is missing.
+/// Writes a file atomically: a kill or a power cut at any moment leaves the old file or the new one.
+///
+/// The content goes into `.NAME.partial` beside the file, is flushed to the disk and then renamed. A missing folder is created.
 ///
 /// A symbolic link stays, and what it points to is written. A new file has the permissions that the process's umask leaves, a
 /// replaced one keeps its own. Writers of one file, in this process or another, take turns; a `.partial` that a killed
-/// process left is used up by the next write. What is no regular file, such as a pipe or `/dev/stdout`, is written to as it
-/// is.
+/// process left is used up by the next write. A target that is no regular file, such as a pipe or `/dev/stdout`, is written
+/// directly.
 ///
 /// # Errors
 /// [`Error::Io`] with the path; the old file is then still there.
@@ -67,7 +68,7 @@ fn attempt(path: &Path, write: impl FnOnce(&mut dyn Write) -> std::io::Result<()
     Ok(())
 }
 
-/// The path of the file that a path means: at the end of its symbolic links.
+/// Returns the path of the file at the end of a path's symbolic links.
 fn followed(path: &Path) -> std::io::Result<PathBuf> {
     let mut path = path.to_path_buf();
     for _ in 0..MOST_LINKS {
@@ -80,7 +81,7 @@ fn followed(path: &Path) -> std::io::Result<PathBuf> {
     Err(std::io::Error::other("too many symbolic links"))
 }
 
-/// The new file while it is written. It is locked, so that two writers do not mix, and goes when it is dropped.
+/// The new file while it is written. It is locked, so that two writers do not mix, and removed when dropped.
 struct Partial {
     file: File,
     path: PathBuf,

@@ -1,4 +1,4 @@
-//! Axes by their names.
+//! Axes and shapes as messages name them.
 
 use std::fmt;
 
@@ -18,7 +18,7 @@ pub enum Axis {
 }
 
 impl Axis {
-    /// The axis number `index` of a shape of `rank` axes, by its name where it has one.
+    /// Names axis `index` of a shape of `rank` axes, where that axis has a name.
     ///
     /// ```
     /// use ocelli_tensor::Axis;
@@ -36,7 +36,7 @@ impl Axis {
         }
     }
 
-    /// The number of this axis in a shape of `rank` axes, or `None` if that shape has no such axis.
+    /// Returns the index of this axis in a shape of `rank` axes, or `None` if that shape has no such axis.
     pub fn index(self, rank: usize) -> Option<usize> {
         let index = match self {
             Axis::N => 0,
@@ -62,7 +62,7 @@ impl fmt::Display for Axis {
     }
 }
 
-/// A shape as messages show it: `[64, 28, 28, 1]`.
+/// A shape that displays as `[64, 28, 28, 1]`.
 #[derive(Clone, Copy, Debug)]
 pub struct ShapeText<'a>(pub &'a [usize]);
 

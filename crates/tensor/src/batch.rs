@@ -2,17 +2,17 @@
 
 use crate::{Element, ElementKind, Error, Result, Tensor};
 
-/// A tensor of either kind.
+/// A tensor of either element type.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
-    /// Pictures, features, targets.
+    /// Images, features or targets.
     F32(Tensor<f32>),
     /// Labels.
     U32(Tensor<u32>),
 }
 
 impl Value {
-    /// The size of each axis.
+    /// Returns the size of each axis.
     pub fn shape(&self) -> &[usize] {
         match self {
             Value::F32(tensor) => tensor.shape(),
@@ -20,7 +20,7 @@ impl Value {
         }
     }
 
-    /// The kind of number it holds.
+    /// Returns the element type.
     pub fn kind(&self) -> ElementKind {
         match self {
             Value::F32(_) => ElementKind::F32,
@@ -41,8 +41,9 @@ impl<T: Element> From<&Tensor<T>> for Value {
     }
 }
 
-/// Tensors by name: what a loader yields and what a network reads. Pictures are called `input` and labels `labels`
-/// unless a network says otherwise.
+/// A set of named tensors, as a loader yields them and a network reads them.
+///
+/// Images are called `input` and labels `labels` unless a network says otherwise.
 ///
 /// ```
 /// use ocelli_tensor::{Batch, Tensor};
@@ -59,18 +60,18 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// A batch of nothing.
+    /// Creates a batch without tensors.
     pub fn new() -> Batch {
         Batch::default()
     }
 
-    /// This batch with one more tensor, or with another one of that name.
+    /// Returns this batch with a tensor added, or replaced if the name is taken.
     pub fn with(mut self, name: impl Into<String>, value: impl Into<Value>) -> Batch {
         self.set(name, value);
         self
     }
 
-    /// Puts a tensor under a name.
+    /// Adds a tensor, or replaces the one of this name.
     pub fn set(&mut self, name: impl Into<String>, value: impl Into<Value>) {
         let (name, value) = (name.into(), value.into());
         match self.values.iter_mut().find(|(known, _)| *known == name) {
@@ -79,15 +80,15 @@ impl Batch {
         }
     }
 
-    /// What is called `name`.
+    /// Returns the tensor called `name`, of either element type.
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.values.iter().find(|(known, _)| known == name).map(|(_, value)| value)
     }
 
-    /// The `f32` tensor called `name`.
+    /// Returns the `f32` tensor called `name`.
     ///
     /// # Errors
-    /// [`Error::Missing`] or [`Error::Kind`].
+    /// [`Error::Missing`] if there is none, [`Error::Kind`] if it has another element type.
     pub fn tensor(&self, name: &str) -> Result<&Tensor> {
         match self.find(name)? {
             Value::F32(tensor) => Ok(tensor),
@@ -95,10 +96,10 @@ impl Batch {
         }
     }
 
-    /// The labels called `name`.
+    /// Returns the labels called `name`.
     ///
     /// # Errors
-    /// [`Error::Missing`] or [`Error::Kind`].
+    /// [`Error::Missing`] if there is none, [`Error::Kind`] if it has another element type.
     pub fn labels(&self, name: &str) -> Result<&Tensor<u32>> {
         match self.find(name)? {
             Value::U32(tensor) => Ok(tensor),
@@ -106,17 +107,17 @@ impl Batch {
         }
     }
 
-    /// Names and tensors in the order in which they were put.
+    /// Iterates over names and tensors in the order in which they were added.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
         self.values.iter().map(|(name, value)| (name.as_str(), value))
     }
 
-    /// The number of samples: the first axis of the first tensor, 0 if there is none.
+    /// Returns the number of samples: the first axis of the first tensor, 0 if there is none.
     pub fn len(&self) -> usize {
         self.values.first().and_then(|(_, value)| value.shape().first().copied()).unwrap_or(0)
     }
 
-    /// Whether it holds no samples.
+    /// Returns true if the batch holds no samples.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -2,7 +2,7 @@
 
 use crate::Element;
 
-/// Bytes to which every tensor and arena is aligned: a cache line, and the widest vector register.
+/// The alignment of every tensor and arena, in bytes: a cache line, and the widest vector register.
 pub(crate) const ALIGNMENT: usize = 64;
 
 /// A fixed number of elements that starts at a multiple of [`ALIGNMENT`] bytes.
@@ -23,7 +23,7 @@ impl<T: Element> Buffer<T> {
         Buffer { storage, start, len }
     }
 
-    /// Takes the vector over if it happens to be aligned, copies it otherwise.
+    /// Reuses the vector's memory if it happens to be aligned, and copies it otherwise.
     pub(crate) fn from_vec(storage: Vec<T>) -> Buffer<T> {
         if aligned_start(&storage) == 0 {
             let len = storage.len();

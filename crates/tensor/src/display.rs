@@ -1,12 +1,12 @@
-//! Tensors as a person reads them.
+//! Tensors as text.
 
 use crate::{Element, ShapeText, Tensor};
 use std::fmt;
 
-/// Axes longer than twice this show their ends only.
+/// The entries shown at each end of a long axis.
 const EDGE: usize = 3;
 
-/// The shape, then the numbers in nested brackets; long axes show their first and last three entries.
+/// Shows the shape, then the elements in nested brackets; long axes show their first and last three entries.
 ///
 /// ```
 /// use ocelli_tensor::Tensor;
@@ -48,7 +48,7 @@ fn axis<T: Element>(f: &mut fmt::Formatter<'_>, shape: &[usize], data: &[T], dep
     f.write_str("]")
 }
 
-/// Eight columns, four decimals at the most, exponents for what would not fit.
+/// Formats a number in eight columns with at most four decimals, or with an exponent if it would not fit.
 fn number<T: Element>(f: &mut fmt::Formatter<'_>, value: T) -> fmt::Result {
     let plain = value.to_string();
     if plain.len() <= 8 {

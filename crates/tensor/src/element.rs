@@ -1,15 +1,15 @@
-//! What a tensor may hold.
+//! Element types of tensors.
 
 use crate::Value;
 use std::fmt::{Debug, Display};
 
-/// Which kind of number a tensor holds.
+/// The element type of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum ElementKind {
-    /// 32-bit floating point: everything that is computed.
+    /// 32-bit floating point, for everything that is computed.
     #[default]
     F32,
-    /// 32-bit unsigned integers: labels.
+    /// 32-bit unsigned integers, for labels.
     U32,
 }
 
@@ -28,11 +28,11 @@ mod sealed {
     impl Sealed for u32 {}
 }
 
-/// A number that a [`Tensor`](crate::Tensor) can hold: `f32`, or `u32` for labels.
+/// An element type of [`Tensor`](crate::Tensor): `f32`, or `u32` for labels.
 pub trait Element: Copy + Default + PartialEq + Debug + Display + Send + Sync + bytemuck::Pod + sealed::Sealed {
-    /// This type as a value.
+    /// The element type as a value.
     const KIND: ElementKind;
-    /// How `.npy` files call this type.
+    /// The name of this type in `.npy` files.
     const NPY: &'static str;
     /// Wraps a tensor of this type.
     fn value(tensor: crate::Tensor<Self>) -> Value;

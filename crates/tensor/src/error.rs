@@ -1,58 +1,58 @@
-//! What can go wrong with a tensor.
+//! The error of this crate.
 
 use crate::ElementKind;
 
-/// Why a tensor could not be made, read or written.
+/// An error while a tensor is created, read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The data does not fill the shape.
+    /// The number of elements does not match the shape.
     #[error("{got} numbers do not fill the shape {shape}, which needs {expected}")]
     Length {
-        /// The shape asked for, as text.
+        /// The requested shape, as text.
         shape: String,
-        /// How many numbers it holds.
+        /// The number of elements of that shape.
         expected: usize,
-        /// How many were given.
+        /// The number of elements given.
         got: usize,
     },
-    /// The sizes of a shape multiply to more than a machine can address.
+    /// The sizes of a shape multiply to more elements than a machine can address.
     #[error("the shape {0} holds more numbers than can be addressed")]
     TooLarge(String),
-    /// A file is not what it should be.
+    /// A file does not have the expected format.
     #[error("{what}: {reason}")]
     Format {
-        /// The file, or what stands for it.
+        /// The file, or a description of the source.
         what: String,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
     /// The batch has no tensor of this name.
     #[error("the batch has no \"{name}\"; it holds {known}")]
     Missing {
-        /// The name asked for.
+        /// The requested name.
         name: String,
-        /// The names there are.
+        /// The names that the batch holds.
         known: String,
     },
-    /// The tensor of this name holds another kind of number.
+    /// The tensor of this name has another element type.
     #[error("\"{name}\" holds {got}, expected {expected}")]
     Kind {
-        /// The name asked for.
+        /// The requested name.
         name: String,
-        /// The kind asked for.
+        /// The requested element type.
         expected: ElementKind,
-        /// The kind it holds.
+        /// The element type of the tensor.
         got: ElementKind,
     },
-    /// The system refused a read or a write.
+    /// The operating system refused a read or a write.
     #[error("{what}: {source}")]
     Io {
         /// The file.
         what: String,
-        /// The system's reason.
+        /// The reason of the operating system.
         source: std::io::Error,
     },
 }
 
-/// A result with this crate's [`Error`].
+/// A result whose error is this crate's [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;

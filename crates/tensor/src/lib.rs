@@ -1,9 +1,8 @@
-//! The tensor of Ocelli, and what every other crate needs to speak of one.
+//! The tensor of Ocelli and the basic types that every other crate shares.
 //!
-//! A [`Tensor`] is a contiguous, 64-byte aligned block of numbers in row-major order with a shape. Pictures and
+//! A [`Tensor`] is a contiguous, 64-byte aligned block of elements in row-major order with a shape. Images and
 //! activations are `[N, H, W, C]`. Cloning shares the storage; writing to a shared tensor copies it first. There are
-//! no strided views: kernels see plain slices, and whatever wants another layout says so by copying. That one decision
-//! keeps every kernel a function on slices.
+//! no strided views: code that needs another layout copies. That one decision keeps every kernel a function on slices.
 //!
 //! ```
 //! use ocelli_tensor::Tensor;
@@ -15,9 +14,9 @@
 //! assert_eq!(a.rows(1..2).shape(), [1, 2, 3]);
 //! ```
 //!
-//! Beside it: [`Batch`], the named tensors that one step of a network reads; [`Arena`], the block of memory that a
-//! plan executes in; [`Key`], random numbers as a function of what they are for; `.npy` files; and views from and to
-//! `ndarray`.
+//! The crate also has [`Batch`], the named tensors that one step of a network reads; [`Arena`], the block of memory in which
+//! a plan is executed; [`Key`], which makes every random number a function of its purpose; `.npy` files; and conversions from
+//! and to `ndarray`.
 
 #![forbid(unsafe_code)]
 

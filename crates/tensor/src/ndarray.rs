@@ -1,10 +1,10 @@
-//! From and to `ndarray`: views share memory, owned arrays are copied where their layout or alignment asks for it.
+//! Conversions from and to `ndarray`: views share memory, owned arrays are copied if their layout or alignment requires it.
 
 use crate::{Element, Tensor};
 use ndarray::{Array, ArrayBase, ArrayView, ArrayViewD, ArrayViewMutD, Data, Dimension, IxDyn};
 
 impl<T: Element> Tensor<T> {
-    /// This tensor as an `ndarray` view; nothing is copied.
+    /// Returns an `ndarray` view of this tensor; nothing is copied.
     ///
     /// ```
     /// use ocelli_tensor::Tensor;
@@ -16,13 +16,13 @@ impl<T: Element> Tensor<T> {
         ArrayView::from_shape(IxDyn(self.shape()), self.data()).expect("a tensor's data fills its shape")
     }
 
-    /// This tensor as an `ndarray` view to write. Copied first only if another tensor shares the storage.
+    /// Returns a mutable `ndarray` view of this tensor, which is copied first only if another tensor shares the storage.
     pub fn view_mut(&mut self) -> ArrayViewMutD<'_, T> {
         let shape = IxDyn(self.shape());
         ArrayViewMutD::from_shape(shape, self.data_mut()).expect("a tensor's data fills its shape")
     }
 
-    /// A tensor with the elements of any `ndarray` array or view, in logical (row-major) order.
+    /// Copies any `ndarray` array or view into a tensor, in logical (row-major) order.
     pub fn from_ndarray<S: Data<Elem = T>, D: Dimension>(array: &ArrayBase<S, D>) -> Tensor<T> {
         let mut tensor = Tensor::blank(array.shape());
         match array.as_slice() {
@@ -33,7 +33,7 @@ impl<T: Element> Tensor<T> {
     }
 }
 
-/// Takes the array's memory over where it is in standard layout and aligned.
+/// Reuses the array's memory if it is aligned and in standard layout, and copies it otherwise.
 impl<T: Element, D: Dimension> From<Array<T, D>> for Tensor<T> {
     fn from(array: Array<T, D>) -> Tensor<T> {
         let shape = array.shape().to_vec();

@@ -9,12 +9,12 @@ use std::{
 };
 
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
-/// No header that describes a tensor is longer; a longer one is refused before it is read.
+/// The longest header that is read; no header that describes a tensor is longer.
 const MAX_HEADER: usize = 64 << 10;
-/// Data are read in pieces of at most this many bytes, and of no more than are there already from the second on: a header
-/// that claims much makes us allocate a few times what the file holds.
+/// The largest piece of data read at once, in bytes. From the second piece on, a piece is no larger than all data before it,
+/// so that a header which claims much allocates at most a few times what the file holds.
 const MOST_PIECE: usize = 1 << 20;
-/// The first piece in bytes, and the memory through which a file is read.
+/// The size of the first piece and of the read buffer, in bytes.
 const LEAST_PIECE: usize = 8 << 10;
 
 impl<T: Element> Tensor<T> {
@@ -29,7 +29,7 @@ impl<T: Element> Tensor<T> {
     /// Writes the bytes of a `.npy` file.
     ///
     /// # Errors
-    /// Whatever the writer answers.
+    /// The error of the writer.
     pub fn write_npy(&self, mut to: impl Write) -> std::io::Result<()> {
         let comma = if self.shape().len() == 1 { "," } else { "" };
         let sizes = ShapeText(self.shape()).to_string();
@@ -56,7 +56,7 @@ impl<T: Element> Tensor<T> {
     /// Reads a `.npy` file.
     ///
     /// # Errors
-    /// [`Error::Format`] if the file is not a `.npy` file of this kind of number in C order, or ends too early;
+    /// [`Error::Format`] if the file is not a `.npy` file of this element type in C order, or ends too early;
     /// [`Error::Io`] if it cannot be read.
     pub fn load_npy(path: impl AsRef<Path>) -> Result<Tensor<T>> {
         let path = path.as_ref();
@@ -119,10 +119,10 @@ impl<T: Element> Tensor<T> {
     }
 }
 
-/// More axes than a tensor of any use has; each costs eight bytes for the two that it takes in a header.
+/// The most axes that a header may have. No useful tensor has more, and each allocates eight bytes for two of the header.
 const MOST_AXES: usize = 64;
 
-/// The shape in a header such as `{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }`.
+/// Parses the shape in a header such as `{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }`.
 fn shape_of<T: Element>(header: &str) -> std::result::Result<Vec<usize>, String> {
     let after = |key: &str| {
         let quoted = format!("'{key}':");
@@ -149,7 +149,7 @@ fn shape_of<T: Element>(header: &str) -> std::result::Result<Vec<usize>, String>
     numbers.map(parse).collect()
 }
 
-/// The beginning of a text of a file, for messages.
+/// Returns the beginning of a text from a file, for messages.
 fn shortened(text: &str) -> String {
     text.chars().take(40).collect()
 }

@@ -1,4 +1,4 @@
-//! Random numbers as a function of what they are for.
+//! Random numbers as a function of their purpose.
 //!
 //! A [`Key`] is made from a seed and then narrowed by purpose, path, epoch, sample or element. Two keys made from the same
 //! words are equal on every machine, so a draw depends on nothing else: not on threads, not on order, not on what was
@@ -10,14 +10,14 @@ use std::convert::Infallible;
 /// The step of the splitmix64 sequence: 2⁶⁴ divided by the golden ratio, odd.
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
 
-/// The finaliser of splitmix64 (Steele, Lea and Flood 2014): every bit of the argument reaches every bit of the result.
+/// Applies the finaliser of splitmix64 (Steele, Lea and Flood 2014): every bit of the argument affects every bit of the result.
 fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     z ^ (z >> 31)
 }
 
-/// What a random number is for.
+/// The purpose of a random number: equal keys draw equal numbers on every machine.
 ///
 /// ```
 /// use ocelli_tensor::Key;
@@ -28,28 +28,28 @@ fn mix(mut z: u64) -> u64 {
 pub struct Key(u64);
 
 impl Key {
-    /// The key of a seed.
+    /// Creates the key of a seed.
     pub fn new(seed: u64) -> Key {
         Key(mix(seed.wrapping_add(GOLDEN)))
     }
 
-    /// This key narrowed by a word: a purpose or a path.
+    /// Narrows this key by a word, such as a purpose or a path.
     pub fn with(self, word: &str) -> Key {
         // The length first, so that ("ab", "c") and ("a", "bc") differ.
         word.bytes().fold(self.at(word.len() as u64), |key, byte| key.at(byte.into()))
     }
 
-    /// This key narrowed by a number: an epoch, a step, a sample.
+    /// Narrows this key by a number, such as an epoch, a step or a sample.
     pub fn at(self, number: u64) -> Key {
         Key(mix(self.0.wrapping_add(GOLDEN) ^ mix(number.wrapping_mul(GOLDEN).wrapping_add(1))))
     }
 
-    /// The key as a number, for kernels that draw by element.
+    /// Returns the key as a number, for kernels that draw by element.
     pub fn value(self) -> u64 {
         self.0
     }
 
-    /// A stream of random numbers for this key.
+    /// Returns the stream of random numbers of this key.
     pub fn stream(self) -> Stream {
         Stream { state: self.0, spare: None }
     }
@@ -59,22 +59,22 @@ impl Key {
 #[derive(Clone, Debug)]
 pub struct Stream {
     state: u64,
-    /// The second of the two normal numbers that one draw gives.
+    /// The second of the two normal numbers that one draw yields.
     spare: Option<f32>,
 }
 
 impl Stream {
-    /// Uniform in `[0, 1)`, a multiple of 2⁻²⁴, exact in `f32`.
+    /// Draws a uniform number from `[0, 1)`, a multiple of 2⁻²⁴ and exact in `f32`.
     pub fn unit(&mut self) -> f32 {
         (self.next_u64() >> 40) as f32 / (1u32 << 24) as f32
     }
 
-    /// Uniform in `[low, high)`.
+    /// Draws a uniform number from `[low, high)`.
     pub fn between(&mut self, low: f32, high: f32) -> f32 {
         low + (high - low) * self.unit()
     }
 
-    /// Normal with mean 0 and variance 1 (Box and Muller 1958).
+    /// Draws a normal number with mean 0 and variance 1 (Box and Muller 1958).
     pub fn normal(&mut self) -> f32 {
         if let Some(spare) = self.spare.take() {
             return spare;
@@ -86,7 +86,7 @@ impl Stream {
         (radius * cosine) as f32
     }
 
-    /// Uniform in `0..bound`.
+    /// Draws a uniform integer from `0..bound`.
     ///
     /// # Panics
     /// If `bound` is 0.
@@ -96,7 +96,7 @@ impl Stream {
         ((u128::from(self.next_u64()) * bound as u128) >> 64) as usize
     }
 
-    /// Puts the elements in random order (Fisher and Yates 1938).
+    /// Shuffles the elements (Fisher and Yates 1938).
     pub fn shuffle<T>(&mut self, elements: &mut [T]) {
         for last in (1..elements.len()).rev() {
             elements.swap(last, self.below(last + 1));

@@ -1,15 +1,15 @@
-//! Arithmetic on sizes that a user, a shape or a file decides.
+//! Overflow-safe arithmetic on sizes that come from a user, a shape or a file.
 
 use std::{
     iter::{Product, Sum},
     ops::{Add, Mul, Sub},
 };
 
-/// A size while it is computed from other sizes. A sum or product beyond `usize`, or a difference below zero, has no size,
-/// and neither has anything computed from it: [`get`](Size::get) asks once, at the end.
+/// A size under computation that remembers overflow.
 ///
-/// Every size that comes from outside the library is computed so: overflow would panic in a debug build and wrap to a wrong
-/// size in a release build.
+/// A sum or product beyond `usize`, or a difference below zero, has no size, and neither has anything computed from it;
+/// [`get`](Size::get) tells at the end. Every size from outside the library is computed this way: plain overflow would panic
+/// in a debug build and wrap to a wrong size in a release build.
 ///
 /// ```
 /// use ocelli_tensor::Size;
@@ -22,12 +22,12 @@ use std::{
 pub struct Size(Option<usize>);
 
 impl Size {
-    /// The size, or `None` if some step of its computation left the range of `usize`.
+    /// Returns the size, or `None` if a step of its computation left the range of `usize`.
     pub fn get(self) -> Option<usize> {
         self.0
     }
 
-    /// The product of the sizes of some axes; 1 for none.
+    /// Multiplies the sizes of some axes; the product of none is 1.
     pub fn product_of(axes: &[usize]) -> Size {
         axes.iter().copied().product()
     }
@@ -76,8 +76,9 @@ impl<S: Into<Size>> Product<S> for Size {
     }
 }
 
-/// The number of elements of a shape; `None` if a tensor of that many could not be addressed, whatever their kind (8 bytes
-/// each at most, and no slice spans more than `isize::MAX` bytes).
+/// Returns the number of elements of a shape, or `None` if a tensor of that many elements could not be addressed.
+///
+/// An element has at most 8 bytes, and no slice spans more than `isize::MAX` bytes.
 ///
 /// ```
 /// assert_eq!(ocelli_tensor::element_count(&[2, 3, 4]), Some(24));

@@ -3,7 +3,7 @@
 use crate::{Element, Error, Result, ShapeText, buffer::ALIGNMENT, buffer::Buffer, element_count};
 use std::{ops::Range, sync::Arc};
 
-/// Numbers in row-major order with a shape; contiguous, 64-byte aligned, cheap to clone, copied on write.
+/// An array of elements in row-major order with a shape; contiguous, 64-byte aligned, cheap to clone, copied on write.
 ///
 /// `Tensor` is a tensor of `f32`; labels are `Tensor<u32>`.
 #[derive(Clone, Debug)]
@@ -16,7 +16,7 @@ pub struct Tensor<T: Element = f32> {
 }
 
 impl<T: Element> Tensor<T> {
-    /// Zeros of either kind. Public only as `zeros`, for `f32`, so that its type need not be written out.
+    /// Creates zeros of either element type. Public only as `zeros`, for `f32`, so that callers need not write the type.
     pub(crate) fn blank(shape: impl Into<Vec<usize>>) -> Tensor<T> {
         Tensor::try_blank(shape).unwrap_or_else(|error| panic!("{error}"))
     }
@@ -27,14 +27,17 @@ impl<T: Element> Tensor<T> {
         Ok(Tensor { storage: Arc::new(Buffer::zeros(len)), start: 0, len, shape })
     }
 
-    /// A tensor of one value everywhere.
+    /// Creates a tensor whose elements all have one value.
+    ///
+    /// # Panics
+    /// If the sizes multiply to more than can be addressed.
     pub fn full(shape: impl Into<Vec<usize>>, value: T) -> Tensor<T> {
         let mut tensor = Tensor::blank(shape);
         tensor.data_mut().fill(value);
         tensor
     }
 
-    /// A tensor with `data` in row-major order. Takes the vector over where its memory is aligned, copies it otherwise.
+    /// Creates a tensor from elements in row-major order. The vector's memory is reused if it is aligned, and copied otherwise.
     ///
     /// # Errors
     /// [`Error::Length`] if `data` does not fill `shape`.
@@ -57,7 +60,7 @@ impl<T: Element> Tensor<T> {
         }
     }
 
-    /// A tensor whose element at each index is `f(index)`.
+    /// Creates a tensor whose element at each index is `f(index)`.
     ///
     /// ```
     /// let eye = ocelli_tensor::Tensor::from_fn([3, 3], |i| if i[0] == i[1] { 1.0 } else { 0.0 });
@@ -80,27 +83,27 @@ impl<T: Element> Tensor<T> {
         tensor
     }
 
-    /// The size of each axis; `[]` for a scalar.
+    /// Returns the size of each axis; `[]` for a scalar.
     pub fn shape(&self) -> &[usize] {
         &self.shape
     }
 
-    /// How many elements it holds.
+    /// Returns the number of elements.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether it holds none.
+    /// Returns true if the tensor has no elements.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// The elements in row-major order.
+    /// Returns the elements in row-major order.
     pub fn data(&self) -> &[T] {
         &self.storage.as_slice()[self.start..self.start + self.len]
     }
 
-    /// The elements, to write. Copies them first if another tensor shares them.
+    /// Returns the elements for writing. They are copied first if another tensor shares them.
     pub fn data_mut(&mut self) -> &mut [T] {
         if Arc::get_mut(&mut self.storage).is_none() {
             self.storage = Arc::new(Buffer::from_slice(self.data()));
@@ -110,15 +113,15 @@ impl<T: Element> Tensor<T> {
         &mut storage.as_mut_slice()[self.start..self.start + self.len]
     }
 
-    /// The elements as a vector.
+    /// Converts the tensor into the vector of its elements.
     pub fn into_vec(self) -> Vec<T> {
         self.data().to_vec()
     }
 
-    /// The same elements with another shape; shares the storage.
+    /// Returns a tensor of the same elements with another shape; it shares the storage.
     ///
     /// # Errors
-    /// [`Error::Length`] if the new shape does not hold as many.
+    /// [`Error::Length`] if the new shape has another number of elements.
     pub fn reshape(&self, shape: impl Into<Vec<usize>>) -> Result<Tensor<T>> {
         let shape = shape.into();
         match element_count(&shape) {
@@ -128,8 +131,8 @@ impl<T: Element> Tensor<T> {
         }
     }
 
-    /// Some entries of the first axis: the slice of a batch. Shares the storage where the slice starts at an aligned
-    /// element, and copies it otherwise, so that every tensor is aligned.
+    /// Slices the first axis, such as samples of a batch. The slice shares the storage if it starts at an aligned element, and
+    /// is copied otherwise, so that every tensor is aligned.
     ///
     /// # Panics
     /// If the tensor is a scalar or the range is not within its first axis.
@@ -151,7 +154,7 @@ impl<T: Element> Tensor<T> {
         Tensor { storage: Arc::new(Buffer::from_slice(data)), start: 0, len, shape }
     }
 
-    /// Whether two tensors share their storage.
+    /// Returns true if the two tensors share their storage.
     pub fn shares_storage(&self, other: &Tensor<T>) -> bool {
         Arc::ptr_eq(&self.storage, &other.storage)
     }
@@ -167,7 +170,7 @@ impl<T: Element> Tensor<T> {
 }
 
 impl Tensor<f32> {
-    /// A tensor of zeros.
+    /// Creates a tensor of zeros.
     ///
     /// # Panics
     /// If the sizes multiply to more than can be addressed; [`Tensor::try_zeros`] is for shapes from outside.
@@ -175,12 +178,15 @@ impl Tensor<f32> {
         Tensor::blank(shape)
     }
 
-    /// A tensor of zeros, or [`Error::TooLarge`].
+    /// Creates a tensor of zeros of a shape from outside.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] if the sizes multiply to more than can be addressed.
     pub fn try_zeros(shape: impl Into<Vec<usize>>) -> Result<Tensor> {
         Tensor::try_blank(shape)
     }
 
-    /// A tensor of independent numbers, uniform in `[-1, 1)`, drawn from `key`.
+    /// Creates a tensor of independent elements, uniform in `[-1, 1)`, drawn from `key`.
     pub fn uniform(shape: impl Into<Vec<usize>>, key: crate::Key) -> Tensor {
         let mut tensor = Tensor::zeros(shape);
         let mut stream = key.stream();
@@ -188,15 +194,15 @@ impl Tensor<f32> {
         tensor
     }
 
-    /// A scalar.
+    /// Creates a scalar.
     pub fn scalar(value: f32) -> Tensor {
         Tensor::full([], value)
     }
 
-    /// The index of the largest element of each row of `[N, C]`; the first of equals.
+    /// Returns the index of the largest element of each row of `[N, C]`; the first of equals.
     ///
     /// # Panics
-    /// If the tensor has not two axes.
+    /// If the tensor does not have two axes.
     pub fn argmax_rows(&self) -> Vec<usize> {
         assert_eq!(self.shape.len(), 2, "argmax_rows wants [N, C], got {}", ShapeText(&self.shape));
         let classes = self.shape[1].max(1);
@@ -226,7 +232,7 @@ impl<T: Element, const R: usize> std::ops::IndexMut<[usize; R]> for Tensor<T> {
     }
 }
 
-/// Labels: a tensor with one axis.
+/// Converts labels into a tensor with one axis.
 impl<T: Element> From<Vec<T>> for Tensor<T> {
     fn from(data: Vec<T>) -> Tensor<T> {
         let len = data.len();

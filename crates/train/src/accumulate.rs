@@ -1,8 +1,8 @@
-//! Gradients of several steps as one.
+//! The gradients of several steps as those of one.
 
 use crate::Gradients;
 
-/// The mean of the gradients of several steps: a large batch in pieces, of equal sizes or not. Its memory is allocated once.
+/// The mean of the gradients of several steps, for a large batch in pieces of any sizes. Its memory is allocated once.
 ///
 /// Each step weighs as much as it has samples, so that the mean is that of the whole batch for every loss that is itself a
 /// mean over samples. A loss that is a sum, or a mean weighted by classes, has other gradients in pieces than as a whole.
@@ -12,8 +12,8 @@ use crate::Gradients;
 /// # let mut model = Model::build(|x| x * x.trace().parameter("w", [3], Constant(1.0)), [3], 0)?;
 /// # let mut objective = model.objective(|t| t.output().square().mean())?;
 /// # let pieces = [Batch::new().with("input", Tensor::full([2, 3], 1.0))];
-/// use ocelli_train::{Accumulated, Optimizer, Sgd};
-/// let (mut sgd, mut sum) = (Sgd::new(0.1), Accumulated::new());
+/// use ocelli_train::{AccumulatedGradients, Optimizer, Sgd};
+/// let (mut sgd, mut sum) = (Sgd::new(0.1), AccumulatedGradients::new());
 /// for piece in &pieces {
 ///     sum.add(&objective.step(&mut model, piece)?);
 /// }
@@ -22,7 +22,7 @@ use crate::Gradients;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, Default)]
-pub struct Accumulated {
+pub struct AccumulatedGradients {
     sums: Vec<Sum>,
     steps: usize,
     samples: usize,
@@ -33,14 +33,14 @@ pub struct Accumulated {
 struct Sum {
     path: String,
     values: Vec<f32>,
-    /// False for memory of an earlier sum that nothing was added to since.
+    /// False for memory of an earlier mean to which nothing was added since.
     in_use: bool,
 }
 
-impl Accumulated {
-    /// Nothing yet.
-    pub fn new() -> Accumulated {
-        Accumulated::default()
+impl AccumulatedGradients {
+    /// Creates a mean of no steps.
+    pub fn new() -> AccumulatedGradients {
+        AccumulatedGradients::default()
     }
 
     /// Adds the gradients of a step, with the weight of its samples. A parameter that a step has no gradient for has a gradient
@@ -63,7 +63,7 @@ impl Accumulated {
         self.samples += samples;
     }
 
-    /// The sum for a parameter, which is at place `expected` as long as every step has gradients for the same ones.
+    /// Returns the sum for a parameter, which has the index `expected` as long as every step has gradients for the same ones.
     fn sum_for(&mut self, expected: usize, path: &str, len: usize) -> &mut Sum {
         let fits = |sum: &Sum| sum.path == path && sum.values.len() == len;
         let at =
@@ -75,19 +75,19 @@ impl Accumulated {
         &mut self.sums[at]
     }
 
-    /// How many steps were added.
+    /// Returns the number of steps that were added.
     pub fn steps(&self) -> usize {
         self.steps
     }
 
-    /// Begins again; keeps the memory.
+    /// Begins a new mean and keeps the memory.
     pub fn clear(&mut self) {
         (self.steps, self.samples) = (0, 0);
         self.sums.iter_mut().for_each(|sum| sum.in_use = false);
     }
 }
 
-impl Gradients for Accumulated {
+impl Gradients for AccumulatedGradients {
     fn each(&self, f: &mut dyn FnMut(&str, &[f32])) {
         self.sums.iter().filter(|sum| sum.in_use).for_each(|sum| f(&sum.path, &sum.values));
     }
@@ -118,7 +118,7 @@ mod tests {
         }
     }
 
-    fn means(sum: &Accumulated) -> Vec<(String, Vec<f32>)> {
+    fn means(sum: &AccumulatedGradients) -> Vec<(String, Vec<f32>)> {
         let mut list = Vec::new();
         sum.each(&mut |path, g| list.push((path.to_string(), g.iter().map(|g| sum.scale() * g).collect())));
         list
@@ -126,13 +126,13 @@ mod tests {
 
     #[test]
     fn a_short_last_piece_weighs_less() {
-        let mut sum = Accumulated::new();
+        let mut sum = AccumulatedGradients::new();
         sum.add(&Named(&[("w", &[1.0])], 4));
         sum.add(&Named(&[("w", &[1.0])], 4));
         sum.add(&Named(&[("w", &[6.0])], 2));
         assert_eq!(means(&sum), [("w".to_string(), vec![2.0])]);
         // A sum of sums weighs as much as its samples too.
-        let mut outer = Accumulated::new();
+        let mut outer = AccumulatedGradients::new();
         outer.add(&sum);
         outer.add(&Named(&[("w", &[-2.0])], 30));
         assert_eq!(means(&outer), [("w".to_string(), vec![-1.0])]);
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn steps_may_have_gradients_for_different_parameters() {
-        let mut sum = Accumulated::new();
+        let mut sum = AccumulatedGradients::new();
         sum.add(&Named(&[("a", &[2.0]), ("b", &[4.0, 4.0])], 1));
         sum.add(&Named(&[("b", &[2.0, 0.0]), ("c", &[8.0])], 1));
         let expected = [("a", vec![1.0]), ("b", vec![3.0, 2.0]), ("c", vec![4.0])];
@@ -163,7 +163,7 @@ mod tests {
         let whole = objective.step(&mut model, &batch(0..10)).unwrap().gradient("w").unwrap().to_vec();
         // Each of the 512 subsets of the nine places between two samples is a cut.
         for cut in 0..1 << 9 {
-            let mut sum = Accumulated::new();
+            let mut sum = AccumulatedGradients::new();
             let mut first = 0;
             for last in 1..=10 {
                 if last == 10 || cut >> (last - 1) & 1 == 1 {

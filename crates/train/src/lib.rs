@@ -1,6 +1,6 @@
 //! Optimisers, schedules, metrics, checkpoints and the `Trainer`.
 //!
-//! Training is a loop of eight lines, and everything here can be used in one:
+//! Training is a loop of eight lines, in which every type of this crate can be used:
 //!
 //! ```
 //! # use ocelli_graph::{Batch, Model, Tensor};
@@ -21,8 +21,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! [`Trainer`] is that loop with validation, schedules, progress, a log, early stopping, and checkpoints from which a run
-//! resumes with the same bits.
+//! [`Trainer`] is that loop with validation, [metrics](Metric), schedules, progress, a log, early stopping, and checkpoints from
+//! which a run resumes with the same bits.
 
 #![forbid(unsafe_code)]
 
@@ -30,31 +30,29 @@ mod accumulate;
 mod checkpoint;
 mod error;
 mod evaluate;
-mod interrupt;
-mod metrics;
+mod metric;
 mod optimizer;
 mod pattern;
-#[cfg(feature = "plot")]
-pub mod plot;
 mod progress;
 mod run_folder;
 mod schedule;
 mod source;
+mod stop_flag;
 mod trainer;
 
-pub use accumulate::Accumulated;
+pub use accumulate::AccumulatedGradients;
 pub use checkpoint::{read_container, write_container};
 pub use error::{Error, Result};
-pub use evaluate::{Evaluation, Prediction, evaluate};
-pub use interrupt::Interrupt;
-pub use metrics::{ConfusionMatrix, Scores};
+pub use evaluate::{Evaluation, evaluate, evaluate_classifier};
+pub use metric::{Accuracy, ConfusionMatrix, MeanValue, Metric, MetricValues, Prediction, Sums};
 pub use ocelli_kernels::optimizer::Momentum;
 pub use optimizer::{
-    AdaGrad, Adam, AdamW, Clip, Descent, Gradients, Group, Now, Optimizer, OptimizerState, RmsProp, Rule, Sgd,
-    WeightDecay,
+    AdaGrad, Adam, AdamW, Clip, Descent, Gradients, Group, Optimizer, OptimizerState, RmsProp, Rule, Sgd,
+    UpdateSettings, WeightDecay,
 };
 pub use progress::Progress;
 pub use run_folder::RunFolder;
 pub use schedule::Schedule;
 pub use source::BatchSource;
+pub use stop_flag::StopFlag;
 pub use trainer::{EarlyStopping, EpochRecord, Monitor, Outcome, Report, Trainer};

@@ -1,6 +1,6 @@
-//! Parameter paths by pattern.
+//! Patterns of parameter paths.
 
-/// Whether a path matches a pattern in which `*` stands for any characters, dots too: `*.bias`, `features.*`.
+/// Returns true if a path matches a pattern in which `*` stands for any characters, dots too: `*.bias`, `features.*`.
 pub(crate) fn matches(pattern: &str, path: &str) -> bool {
     let mut parts = pattern.split('*');
     let first = parts.next().unwrap_or("");

@@ -1,23 +1,26 @@
-//! What a person sees while training.
+//! Progress on standard error.
 
-use crate::{EpochRecord, Scores};
+use crate::{
+    EpochRecord,
+    metric::{Measurement, MetricList},
+};
 use std::{io::IsTerminal, time::Instant};
 
-/// How progress is shown, on standard error.
+/// The form in which progress is shown on standard error.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Progress {
-    /// Bars on a terminal, lines elsewhere.
+    /// Bars are shown on a terminal, lines elsewhere.
     #[default]
     Auto,
-    /// A bar for each epoch. Without the feature `progress` they are lines.
+    /// Every epoch has a bar, or a line without the feature `progress`.
     Bars,
-    /// A line for each epoch.
+    /// Every epoch has a line.
     Lines,
-    /// Nothing.
+    /// Nothing is shown.
     Silent,
 }
 
-/// Shows one run.
+/// The progress of one run.
 pub(crate) struct Reporter {
     shown: Progress,
     epochs: u64,
@@ -48,7 +51,7 @@ impl Reporter {
         }
     }
 
-    /// An epoch begins, `done` samples into it.
+    /// Begins an epoch, `done` samples into it.
     pub(crate) fn begin(&mut self, epoch: u64, done: u64) {
         #[cfg(feature = "progress")]
         if self.shown == Progress::Bars {
@@ -67,18 +70,18 @@ impl Reporter {
         let _ = (epoch, done);
     }
 
-    /// A step is done.
-    pub(crate) fn step(&mut self, scores: &Scores) {
+    /// Shows the metrics of the epoch so far.
+    pub(crate) fn step(&mut self, running: &Measurement, metrics: &MetricList<'_>) {
         #[cfg(feature = "progress")]
         if let Some(bar) = &self.bar {
-            bar.set_position(scores.samples());
-            bar.set_message(format!("loss {:.4}, accuracy {:.2} %", scores.loss(), 100.0 * scores.top1()));
+            bar.set_position(running.samples());
+            bar.set_message(metrics.format(&running.values(metrics)));
         }
-        let _ = scores;
+        let _ = (running, metrics);
     }
 
-    /// An epoch is done.
-    pub(crate) fn end(&mut self, record: &EpochRecord, images_per_second: f64) {
+    /// Ends an epoch with its line.
+    pub(crate) fn end(&mut self, record: &EpochRecord, metrics: &MetricList<'_>, images_per_second: f64) {
         #[cfg(feature = "progress")]
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
@@ -86,21 +89,20 @@ impl Reporter {
         if self.shown == Progress::Silent {
             return;
         }
-        let train = &record.train;
-        let validation = record.validation.map_or(String::new(), |scores| {
-            format!(", validation loss {:.4}, accuracy {:.2} %", scores.loss(), 100.0 * scores.top1())
-        });
+        let train = metrics.format(&record.train);
+        let validation = match &record.validation {
+            Some(values) => format!(", validation {}", metrics.format(values)),
+            None => String::new(),
+        };
         eprintln!(
-            "epoch {:>3}/{}: loss {:.4}, accuracy {:.2} %{validation}; {images_per_second:.0} images/s, {:.1} s",
+            "epoch {:>3}/{}: {train}{validation}; {images_per_second:.0} images/s, {:.1} s",
             record.epoch + 1,
             self.epochs,
-            train.loss(),
-            100.0 * train.top1(),
             self.started.elapsed().as_secs_f64(),
         );
     }
 
-    /// Something to say in between.
+    /// Shows a sentence between epochs.
     pub(crate) fn say(&mut self, sentence: &str) {
         #[cfg(feature = "progress")]
         if let Some(bar) = self.bar.take() {

@@ -1,4 +1,4 @@
-//! The folder of a run, which one process at a time writes into.
+//! The folder of a run, into which one process at a time writes.
 
 use crate::{Error, Result};
 use std::{
@@ -8,10 +8,10 @@ use std::{
     sync::Arc,
 };
 
-/// The file whose lock means that somebody writes into its folder. It stays: a file that comes and goes could be locked twice.
+/// The file whose lock means that a run writes into its folder. It stays: a file that comes and goes could be locked twice.
 const LOCK: &str = ".lock";
 
-/// A folder that nobody else writes into for as long as this value, or a clone of it, lives.
+/// A folder locked against other runs for as long as this value, or a clone of it, lives.
 ///
 /// The lock belongs to the process: the operating system releases it when that ends or is killed, so that nothing has to be
 /// cleaned up before the run is resumed. On a file system without locks there is none.
@@ -34,30 +34,32 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
-    /// Takes a folder for the caller, and makes it if it is missing.
+    /// Locks a folder, and creates it if it is missing.
     ///
     /// # Errors
-    /// [`Error::FolderInUse`] if another run, of this process or another one, has it; [`Error::Tensor`] if it cannot be made
-    /// or written into.
+    /// [`Error::FolderInUse`] if another run, of this process or another one, has locked it; [`Error::Tensor`] if it cannot be
+    /// created or written into.
     pub fn open(path: impl Into<PathBuf>) -> Result<RunFolder> {
         let path = path.into();
-        let io = |source| Error::Tensor(ocelli_tensor::Error::Io { what: path.display().to_string(), source });
-        fs::create_dir_all(&path).map_err(io)?;
-        let lock = OpenOptions::new().write(true).create(true).truncate(false).open(path.join(LOCK)).map_err(io)?;
+        fs::create_dir_all(&path).map_err(|source| Error::io(&path, source))?;
+        let lock = OpenOptions::new().write(true).create(true).truncate(false).open(path.join(LOCK));
+        let lock = lock.map_err(|source| Error::io(&path, source))?;
         match lock.try_lock() {
             Err(TryLockError::WouldBlock) => return Err(Error::FolderInUse { path: path.display().to_string() }),
-            Err(TryLockError::Error(error)) if error.kind() != ErrorKind::Unsupported => return Err(io(error)),
+            Err(TryLockError::Error(error)) if error.kind() != ErrorKind::Unsupported => {
+                return Err(Error::io(&path, error));
+            }
             _ => {}
         }
         Ok(RunFolder { path, _lock: Arc::new(lock) })
     }
 
-    /// The folder.
+    /// Returns the path of the folder.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The path of a file in the folder.
+    /// Returns the path of a file in the folder.
     pub fn join(&self, name: impl AsRef<Path>) -> PathBuf {
         self.path.join(name)
     }

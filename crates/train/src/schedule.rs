@@ -1,8 +1,8 @@
-//! How the learning rate changes.
+//! Schedules of the learning rate.
 
 use serde::{Deserialize, Serialize};
 
-/// What the learning rate is multiplied with, as a function of the time in epochs (fractions count).
+/// A factor of the learning rate as a function of the time in epochs, fractions included.
 ///
 /// ```
 /// use ocelli_train::Schedule;
@@ -12,47 +12,47 @@ use serde::{Deserialize, Serialize};
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub enum Schedule {
-    /// Always 1.
+    /// The factor is always 1.
     #[default]
     Constant,
-    /// Multiplied by `factor` after every `every` epochs.
+    /// The factor is multiplied by `factor` after every `every` epochs.
     Step {
-        /// Epochs from one change to the next.
+        /// The number of epochs from one change to the next.
         every: f32,
-        /// What it is multiplied with.
+        /// The multiplier of each change.
         factor: f32,
     },
-    /// Multiplied by `factor` at each of these times.
+    /// The factor is multiplied by `factor` at each of these times.
     MultiStep {
-        /// When, in epochs, ascending.
+        /// The times of the changes in epochs, ascending.
         at: Vec<f32>,
-        /// What it is multiplied with.
+        /// The multiplier of each change.
         factor: f32,
     },
-    /// Always `factor` over `epochs`, then another schedule over what is left: a small rate until a deep network has found
-    /// a direction (He et al. 2015, section 4.2, for 110 layers).
+    /// The factor is constant over `epochs`, and follows another schedule after that: a small rate until a deep network has
+    /// found a direction (He et al. 2015, section 4.2, for 110 layers).
     ConstantWarmUp {
-        /// How long.
+        /// The length of the warm-up in epochs.
         epochs: f32,
         /// The factor until then.
         factor: f32,
-        /// What follows; its time starts at 0.
+        /// The schedule after it; its time starts at 0.
         then: Box<Schedule>,
     },
-    /// Half a cosine from 1 at the start to `last` at the end (Loshchilov and Hutter 2017, without restarts).
+    /// The factor follows half a cosine from 1 to `last` (Loshchilov and Hutter 2017, without restarts).
     Cosine {
         /// The factor at the end.
         last: f32,
     },
-    /// A straight line from 0 to 1 over `epochs`, then another schedule over what is left.
+    /// The factor rises linearly from 0 to 1 over `epochs`, and follows another schedule after that.
     WarmUp {
-        /// How long.
+        /// The length of the warm-up in epochs.
         epochs: f32,
-        /// What follows; its time starts at 0.
+        /// The schedule after it; its time starts at 0.
         then: Box<Schedule>,
     },
-    /// From `first` up to 1 at the share `peak` of the time, then down to `last`, both by half a cosine (Smith and Topin
-    /// 2018, as PyTorch has it).
+    /// The factor rises from `first` to 1 at the share `peak` of the time, then falls to `last`, both by half a cosine (Smith
+    /// and Topin 2018, in PyTorch's form).
     OneCycle {
         /// The share of the time at which the factor is 1.
         peak: f32,
@@ -61,19 +61,19 @@ pub enum Schedule {
         /// The factor at the end.
         last: f32,
     },
-    /// Multiplied by `factor` when the validation loss (without validation, the training loss) has not fallen by a share
-    /// of `threshold` for more than `patience` epochs.
+    /// The factor is multiplied by `factor` when the validation loss (without validation, the training loss) has not fallen by
+    /// a share of `threshold` for more than `patience` epochs.
     Plateau {
-        /// What it is multiplied with.
+        /// The multiplier of each change.
         factor: f32,
-        /// Epochs without progress that are borne.
+        /// The number of epochs without improvement after which the factor stays.
         patience: usize,
-        /// The share of the loss that counts as progress.
+        /// The smallest relative decrease of the loss that counts as an improvement.
         threshold: f32,
     },
 }
 
-/// What a schedule remembers: only a plateau does.
+/// The state of a schedule, which only a plateau has.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct PlateauState {
     factor: f32,
@@ -87,20 +87,20 @@ impl Default for PlateauState {
     }
 }
 
-/// From `a` to `b` by half a cosine, as `share` goes from 0 to 1.
+/// Interpolates from `a` to `b` by half a cosine, as `share` goes from 0 to 1.
 fn half_cosine(a: f32, b: f32, share: f64) -> f32 {
     let cosine = (std::f64::consts::PI * share.clamp(0.0, 1.0)).cos();
     (f64::from(b) + (f64::from(a) - f64::from(b)) * (1.0 + cosine) / 2.0) as f32
 }
 
 impl Schedule {
-    /// A warm-up of so many epochs before another schedule (Goyal et al. 2017).
+    /// Creates a linear warm-up of so many epochs before another schedule (Goyal et al. 2017).
     pub fn warm_up(epochs: f32, then: Schedule) -> Schedule {
         Schedule::WarmUp { epochs, then: Box::new(then) }
     }
 
-    /// The factor at `time` of `total`, both in epochs. A plateau's own factor is 1 here: the [`Trainer`](crate::Trainer)
-    /// keeps count of it.
+    /// Returns the factor at `time` of `total`, both in epochs. A plateau's own factor is 1 here: the
+    /// [`Trainer`](crate::Trainer) keeps count of it.
     pub fn factor(&self, time: f64, total: f64) -> f32 {
         match self {
             Schedule::Constant | Schedule::Plateau { .. } => 1.0,
@@ -128,7 +128,7 @@ impl Schedule {
         }
     }
 
-    /// A plateau's factor after an epoch with this loss.
+    /// Updates a plateau's factor after an epoch with this loss.
     pub(crate) fn observe(&self, loss: f32, state: &mut PlateauState) {
         if let Schedule::WarmUp { then, .. } | Schedule::ConstantWarmUp { then, .. } = self {
             return then.observe(loss, state);

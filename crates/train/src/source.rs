@@ -1,18 +1,21 @@
-//! Where batches come from.
+//! Sources of batches.
 
 use crate::{Error, Result};
 use ocelli_data::Loader;
 use ocelli_tensor::Batch;
 
-/// Batches by epoch. The batches of an epoch are a function of its number alone, so that a run can be resumed in the middle.
+/// A source of the batches of every epoch.
+///
+/// The batches of an epoch are a function of its number alone, so that a run can be resumed in the middle. Slices and vectors
+/// of batches are the same in every epoch.
 pub trait BatchSource {
-    /// How many batches an epoch has.
+    /// Returns the number of batches in an epoch.
     fn batches(&self) -> usize;
 
-    /// How many samples an epoch has.
+    /// Returns the number of samples in an epoch.
     fn samples(&self) -> usize;
 
-    /// The batches of an epoch from one on.
+    /// Iterates over the batches of an epoch, beginning with the one numbered `first`, from 0.
     fn epoch_from(&self, epoch: u64, first: usize) -> Box<dyn Iterator<Item = Result<Batch>> + '_>;
 }
 
@@ -31,7 +34,8 @@ impl BatchSource for Loader {
     }
 }
 
-/// What is borrowed, of whatever size: a slice of batches goes to [`Trainer::run`](crate::Trainer::run) as `Some(&slice)`.
+/// Borrowed sources are sources, also of unsized types: a slice of batches goes to [`Trainer::run`](crate::Trainer::run) as
+/// `Some(&slice)`.
 impl<S: BatchSource + ?Sized> BatchSource for &S {
     fn batches(&self) -> usize {
         (**self).batches()
@@ -46,7 +50,6 @@ impl<S: BatchSource + ?Sized> BatchSource for &S {
     }
 }
 
-/// Batches in memory, the same in every epoch.
 impl BatchSource for [Batch] {
     fn batches(&self) -> usize {
         self.len()

@@ -3,9 +3,9 @@
 use super::{Answer, Read, Reader, answer};
 use crate::{drawn::Seed, forms::container, held};
 use ocelli::{
-    prelude::{Adam, Batch, Dense, Model, Node, Tensor, Trace, Trainer, softmax_cross_entropy},
+    prelude::{Accuracy, Adam, Batch, Dense, Model, Node, Tensor, Trace, Trainer, softmax_cross_entropy},
     tensor::Key,
-    train::{EarlyStopping, Monitor, Progress, read_container, write_container},
+    train::{EarlyStopping, Progress, read_container, write_container},
 };
 use std::{fs, path::Path};
 
@@ -31,8 +31,8 @@ fn run(folder: &Path) -> Answer {
     let mut model = Model::build(network, [3], 0).expect("a network of one layer");
     let labels = Tensor::from(vec![0u32, 1]);
     let batches = vec![Batch::new().with("input", Tensor::uniform([2, 3], Key::new(0))).with("labels", labels)];
-    let trainer = Trainer::new(2).folder(folder).progress(Progress::Silent).monitor(Monitor::Loss);
-    let trainer = trainer.early_stopping(EarlyStopping { patience: 5, least_progress: 0.0 }).restore_best().resume();
+    let trainer = Trainer::new(2).folder(folder).progress(Progress::Silent).metric(Accuracy::new());
+    let trainer = trainer.early_stopping(EarlyStopping { patience: 5, min_delta: 0.0 }).restore_best().resume();
     answer(trainer.run(&mut model, loss, &mut Adam::new(0.1), &batches, Some(&batches)), |_| 0)
 }
 

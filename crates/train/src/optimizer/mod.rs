@@ -1,4 +1,4 @@
-//! Optimisers: a rule for one parameter, and what they all share.
+//! Optimisers: what they all share around the rule for one parameter.
 
 mod rules;
 
@@ -14,30 +14,31 @@ use std::{collections::BTreeMap, fmt::Debug};
 
 pub use ocelli_kernels::optimizer::WeightDecay;
 
-/// Gradients by the paths of their parameters: a [`Step`], or [`Accumulated`](crate::Accumulated) ones.
+/// A source of gradients by the paths of their parameters: a [`Step`], or [`AccumulatedGradients`](crate::AccumulatedGradients).
 pub trait Gradients {
     /// Calls `f` with every path and gradient, always in the same order.
     fn each(&self, f: &mut dyn FnMut(&str, &[f32]));
 
-    /// What every gradient is still to be multiplied with.
+    /// Returns the factor by which every gradient is still to be multiplied.
     fn scale(&self) -> f32 {
         1.0
     }
 
-    /// How many samples they are the mean over: what they weigh beside others in [`Accumulated`](crate::Accumulated).
+    /// Returns the number of samples that the gradients are the mean over. It is their weight in
+    /// [`AccumulatedGradients`](crate::AccumulatedGradients).
     fn samples(&self) -> usize {
         1
     }
 
-    /// The path and the value of the first element that is NaN or infinite.
-    fn broken(&self) -> Option<(String, f32)> {
-        let mut broken = None;
+    /// Returns the path and the value of the first element that is NaN or infinite.
+    fn first_non_finite(&self) -> Option<(String, f32)> {
+        let mut found = None;
         self.each(&mut |path, gradient| {
-            if broken.is_none() {
-                broken = first_non_finite(gradient).map(|at| (path.to_string(), gradient[at]));
+            if found.is_none() {
+                found = first_non_finite(gradient).map(|at| (path.to_string(), gradient[at]));
             }
         });
-        broken
+        found
     }
 }
 
@@ -50,22 +51,22 @@ impl Gradients for Step<'_> {
         self.batch()
     }
 
-    /// None: the objective looked before it gave the step.
-    fn broken(&self) -> Option<(String, f32)> {
+    /// Returns `None`: the objective refuses such gradients before it returns a step.
+    fn first_non_finite(&self) -> Option<(String, f32)> {
         None
     }
 }
 
-/// A bound on gradients.
+/// A bound on gradients, also called gradient clipping.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Clip {
-    /// No element is larger than this.
+    /// Every element is clamped to at most this magnitude.
     Value(f32),
-    /// All gradients together are scaled down to this norm if theirs is larger (Pascanu et al. 2013).
+    /// The gradients together are scaled down to this Euclidean norm if theirs is larger (Pascanu et al. 2013).
     Norm(f32),
 }
 
-/// Settings of their own for the parameters whose paths match a pattern.
+/// A group of parameters, by a pattern of their paths, with settings of its own.
 ///
 /// ```
 /// use ocelli_train::{Group, Sgd, WeightDecay};
@@ -79,90 +80,90 @@ pub struct Group {
 }
 
 impl Group {
-    /// Parameters whose paths match; `*` stands for any characters: `*.bias`, `features.*`.
+    /// Creates the group of parameters whose paths match; `*` stands for any characters: `*.bias`, `features.*`.
     pub fn new(pattern: impl Into<String>) -> Group {
         Group { pattern: pattern.into(), rate: 1.0, decay: None }
     }
 
-    /// What their learning rate is multiplied with.
+    /// Sets the factor by which their learning rate is multiplied.
     pub fn rate(mut self, factor: f32) -> Group {
         self.rate = factor;
         self
     }
 
-    /// Their own weight decay.
+    /// Sets their weight decay.
     pub fn weight_decay(mut self, decay: WeightDecay) -> Group {
         self.decay = Some(decay);
         self
     }
 }
 
-/// What an optimiser remembers, for checkpoints.
+/// The state of an optimiser, as checkpoints hold it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct OptimizerState {
-    /// The optimiser that it belongs to.
+    /// The name of the optimiser that it belongs to.
     pub kind: String,
-    /// How many steps were taken.
+    /// The number of steps taken.
     pub steps: u64,
-    /// Vectors as long as the parameter, by its path.
+    /// The vectors for each parameter by its path, each as long as the parameter.
     pub slots: BTreeMap<String, Vec<Vec<f32>>>,
 }
 
-/// Changes parameters by their gradients.
+/// An optimiser: changes the parameters of a model by their gradients.
 pub trait Optimizer {
-    /// One step. Gradients of frozen parameters and of state are left alone. After an error nothing is changed.
+    /// Takes one step. Frozen parameters and running statistics stay as they are; after an error everything does.
     ///
     /// # Errors
-    /// [`Error::Gradient`] or [`Error::State`] if gradients or state are not those of the model, [`Error::BrokenGradient`] if
+    /// [`Error::Gradient`] or [`Error::State`] if gradients or state are not those of the model, [`Error::NonFiniteGradient`] if
     /// they are not finite, [`Error::Exploded`] if there is no norm to clip to, [`Error::Setting`] for a [`Group`] without
     /// parameters, a learning rate that is not finite, and a step without a gradient for a parameter that is not frozen.
     fn step(&mut self, model: &mut Model, gradients: &dyn Gradients) -> Result<()>;
 
-    /// What the learning rate given at the start is multiplied with: the schedule's business.
+    /// Sets the factor by which the initial learning rate is multiplied, as a schedule decides it.
     fn set_rate_factor(&mut self, factor: f32);
 
-    /// The learning rate as it is now.
+    /// Returns the current learning rate.
     fn learning_rate(&self) -> f32;
 
-    /// What it remembers.
+    /// Returns the state.
     fn state(&self) -> &OptimizerState;
 
-    /// Continues from what an optimiser of the same kind remembered.
+    /// Continues from the state of an optimiser of the same kind.
     ///
     /// # Errors
-    /// [`Error::Setting`] for what another kind remembered.
+    /// [`Error::Setting`] for the state of another kind.
     fn set_state(&mut self, state: OptimizerState) -> Result<()>;
 
-    /// Its settings in a line: a run is resumed only with an optimiser that says the same.
+    /// Describes the settings in a line. A run is resumed only with an optimiser of the same description.
     fn describe(&self) -> String;
 }
 
-/// How one parameter changes.
+/// The rule by which one parameter changes.
 pub trait Rule: Debug {
-    /// The optimiser's name: what one remembers is of no use to another.
+    /// The optimiser's name. State is only restored into an optimiser of the same name.
     const NAME: &'static str;
 
-    /// How many vectors it remembers for each parameter, given its settings.
+    /// Returns the number of state vectors for each parameter.
     fn slots(&self) -> usize;
 
-    /// One step: one pass over memory.
-    fn update(&self, w: &mut [f32], g: &[f32], slots: &mut [Vec<f32>], now: &Now);
+    /// Updates the weights `w` of one parameter by their gradients `g` in one pass over memory. `slots` are its state vectors.
+    fn update(&self, w: &mut [f32], g: &[f32], slots: &mut [Vec<f32>], settings: &UpdateSettings);
 }
 
-/// What a [`Rule`] is told beside its own settings.
+/// The settings of one update, which the optimiser passes to its [`Rule`].
 #[derive(Clone, Copy, Debug)]
-pub struct Now {
+pub struct UpdateSettings {
     /// The learning rate of this parameter at this step.
     pub learning_rate: f32,
     /// Its weight decay.
     pub decay: WeightDecay,
-    /// What is done to the gradient first.
+    /// The transformation of the gradient before the rule applies.
     pub gradient: GradientTransform,
     /// The number of this step, from 1.
     pub step: u64,
 }
 
-/// An optimiser: a [`Rule`] with learning rate, weight decay, groups and clipping. See [`Sgd`], [`Adam`], [`AdamW`],
+/// An optimiser made of a [`Rule`] with learning rate, weight decay, groups and clipping; see [`Sgd`], [`Adam`], [`AdamW`],
 /// [`RmsProp`] and [`AdaGrad`].
 #[derive(Clone, Debug)]
 pub struct Descent<R> {
@@ -187,8 +188,8 @@ pub type RmsProp = Descent<RmsPropRule>;
 pub type AdaGrad = Descent<AdaGradRule>;
 
 impl<R: Rule> Descent<R> {
-    /// An optimiser by a rule of one's own.
-    pub fn of(rule: R, learning_rate: f32, decay: WeightDecay) -> Descent<R> {
+    /// Creates an optimiser from any rule.
+    pub fn from_rule(rule: R, learning_rate: f32, decay: WeightDecay) -> Descent<R> {
         Descent {
             rule,
             learning_rate,
@@ -200,7 +201,7 @@ impl<R: Rule> Descent<R> {
         }
     }
 
-    /// How strongly weights decay, in this optimiser's convention: added to the gradient (L2) unless it is AdamW.
+    /// Sets the weight decay in this optimiser's convention: added to the gradient (L2) unless it is AdamW.
     pub fn weight_decay(mut self, strength: f32) -> Descent<R> {
         self.decay = match self.decay {
             WeightDecay::None | WeightDecay::Coupled(_) => WeightDecay::Coupled(strength),
@@ -209,30 +210,30 @@ impl<R: Rule> Descent<R> {
         self
     }
 
-    /// Weight decay in the convention of one's choice.
+    /// Sets the weight decay in the convention of one's choice.
     pub fn decay(mut self, decay: WeightDecay) -> Descent<R> {
         self.decay = decay;
         self
     }
 
-    /// Settings of their own for some parameters. The last group that matches counts.
+    /// Adds a group of parameters with settings of its own. The last group that matches counts.
     pub fn group(mut self, group: Group) -> Descent<R> {
         self.groups.push(group);
         self
     }
 
-    /// A bound on gradients.
+    /// Sets a bound on gradients.
     pub fn clip(mut self, clip: Clip) -> Descent<R> {
         self.clip = Some(clip);
         self
     }
 
-    /// Bytes that it remembers.
+    /// Returns the size of the state in bytes.
     pub fn state_bytes(&self) -> usize {
         self.state.slots.values().flatten().map(Vec::len).sum::<usize>() * size_of::<f32>()
     }
 
-    /// A misspelt pattern would go unnoticed for a whole training.
+    /// Refuses groups without parameters: a misspelt pattern would go unnoticed for a whole training.
     fn check_groups(&self, model: &Model) -> Result<()> {
         let paths = || model.parameters().iter().map(|(parameter, _)| parameter.path.as_str());
         match self.groups.iter().find(|group| !paths().any(|path| matches(&group.pattern, path))) {
@@ -244,10 +245,10 @@ impl<R: Rule> Descent<R> {
         }
     }
 
-    /// The settings for one parameter at step `number`.
-    fn now(&self, path: &str, gradient: GradientTransform, number: u64) -> Now {
+    /// Returns the settings for one parameter at step `number`.
+    fn settings(&self, path: &str, gradient: GradientTransform, number: u64) -> UpdateSettings {
         let group = self.groups.iter().rev().find(|group| matches(&group.pattern, path));
-        Now {
+        UpdateSettings {
             learning_rate: self.learning_rate * self.rate_factor * group.map_or(1.0, |group| group.rate),
             decay: group.and_then(|group| group.decay).unwrap_or(self.decay),
             gradient,
@@ -255,10 +256,10 @@ impl<R: Rule> Descent<R> {
         }
     }
 
-    /// Everything that a step can be refused for, before anything is changed.
+    /// Checks everything that a step can be refused for, before anything is changed.
     fn check(&self, parameters: &Parameters, gradients: &dyn Gradients) -> Result<()> {
-        if let Some((path, value)) = gradients.broken() {
-            return Err(Error::BrokenGradient { path, value });
+        if let Some((path, value)) = gradients.first_non_finite() {
+            return Err(Error::NonFiniteGradient { path, value });
         }
         let (mut outcome, mut trained) = (Ok(()), 0);
         gradients.each(&mut |path, gradient| {
@@ -268,7 +269,7 @@ impl<R: Rule> Descent<R> {
             }
         });
         outcome?;
-        // Sums that were cleared are of no samples, and change nothing on purpose.
+        // Cleared sums have no samples, and change nothing on purpose.
         if trained == 0 && gradients.samples() > 0 {
             return Err(Error::nothing_to_train());
         }
@@ -287,14 +288,14 @@ impl<R: Rule> Descent<R> {
                 return Err(Error::State { path: path.into(), expected, got });
             }
         }
-        let rate = self.now(path, GradientTransform::default(), 0).learning_rate;
+        let rate = self.settings(path, GradientTransform::default(), 0).learning_rate;
         if !rate.is_finite() {
             return Err(Error::Setting(format!("the learning rate for {path} is {rate}")));
         }
         Ok(())
     }
 
-    /// What is done to every gradient of this step.
+    /// Returns the transformation of every gradient of this step.
     fn transform(&self, parameters: &Parameters, gradients: &dyn Gradients) -> Result<GradientTransform> {
         let scale = gradients.scale();
         match self.clip {
@@ -315,7 +316,7 @@ impl<R: Rule> Descent<R> {
                 if let Some(path) = broken {
                     return Err(Error::Exploded { path });
                 }
-                // As PyTorch's `clip_grad_norm_` has it.
+                // As PyTorch's `clip_grad_norm_` does.
                 let norm = squares.sqrt() * f64::from(scale.abs());
                 let factor = (f64::from(limit) / (norm + 1e-6)).min(1.0) as f32;
                 Ok(GradientTransform { scale: scale * factor, ..GradientTransform::default() })
@@ -341,13 +342,13 @@ impl<R: Rule> Optimizer for Descent<R> {
             if !is_trained(parameters, path) {
                 return;
             }
-            let now = self.now(path, transform, self.state.steps);
+            let settings = self.settings(path, transform, self.state.steps);
             let Some(value) = parameters.value_mut(path) else { return };
             if !self.state.slots.contains_key(path) {
                 self.state.slots.insert(path.into(), vec![vec![0.0; gradient.len()]; self.rule.slots()]);
             }
             let slots = self.state.slots.get_mut(path).expect("it was just made");
-            self.rule.update(value.data_mut(), gradient, slots, &now);
+            self.rule.update(value.data_mut(), gradient, slots, &settings);
         });
         Ok(())
     }
@@ -367,7 +368,7 @@ impl<R: Rule> Optimizer for Descent<R> {
     fn set_state(&mut self, state: OptimizerState) -> Result<()> {
         if state.kind != R::NAME {
             let (was, is) = (state.kind, R::NAME);
-            return Err(Error::Setting(format!("what {was} remembered is of no use to {is}")));
+            return Err(Error::Setting(format!("the state of {was} cannot be restored into {is}")));
         }
         self.state = state;
         Ok(())

@@ -1,6 +1,6 @@
-//! The rules, each a thin cover over a kernel.
+//! The rules of the optimisers, each a thin layer over a kernel.
 
-use super::{Descent, Now, Rule, WeightDecay};
+use super::{Descent, Rule, UpdateSettings, WeightDecay};
 use ocelli_kernels::optimizer::{AdagradStep, AdamStep, Momentum, RmsPropStep, SgdStep, adagrad, adam, rmsprop, sgd};
 
 /// The rule of [`Sgd`](super::Sgd).
@@ -11,24 +11,28 @@ pub struct SgdRule {
 }
 
 impl Descent<SgdRule> {
-    /// Gradient descent without momentum.
+    /// Creates gradient descent without momentum.
     pub fn new(learning_rate: f32) -> Self {
-        Descent::of(SgdRule { momentum: 0.0, form: Momentum::Classical }, learning_rate, WeightDecay::Coupled(0.0))
+        Descent::from_rule(
+            SgdRule { momentum: 0.0, form: Momentum::Classical },
+            learning_rate,
+            WeightDecay::Coupled(0.0),
+        )
     }
 
-    /// With a velocity that keeps this share of itself at each step.
+    /// Sets the share of itself that the velocity keeps at each step.
     pub fn momentum(mut self, momentum: f32) -> Self {
         self.rule.momentum = momentum;
         self
     }
 
-    /// How the velocity is used: [`Momentum::Classical`] unless said otherwise.
+    /// Sets how the velocity is used; [`Momentum::Classical`] by default.
     pub fn form(mut self, form: Momentum) -> Self {
         self.rule.form = form;
         self
     }
 
-    /// With the gradient where the velocity leads (Sutskever et al. 2013).
+    /// Uses Nesterov's momentum: the gradient at the point to which the velocity leads (Sutskever et al. 2013).
     pub fn nesterov(self) -> Self {
         self.form(Momentum::Nesterov)
     }
@@ -41,13 +45,13 @@ impl Rule for SgdRule {
         usize::from(self.momentum != 0.0)
     }
 
-    fn update(&self, w: &mut [f32], g: &[f32], slots: &mut [Vec<f32>], now: &Now) {
+    fn update(&self, w: &mut [f32], g: &[f32], slots: &mut [Vec<f32>], settings: &UpdateSettings) {
         let step = SgdStep {
-            learning_rate: now.learning_rate,
+            learning_rate: settings.learning_rate,
             momentum: self.momentum,
             rule: self.form,
-            weight_decay: now.decay,
-            gradient: now.gradient,
+            weight_decay: settings.decay,
+            gradient: settings.gradient,
         };
         sgd(w, g, slots.first_mut().map(Vec::as_mut_slice), &step);
     }
@@ -68,18 +72,18 @@ pub struct AdamWRule(AdamRule);
 const ADAM: AdamRule = AdamRule { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
 
 impl Descent<AdamRule> {
-    /// With β₁ = 0.9, β₂ = 0.999, ε = 1e-8.
+    /// Creates Adam with β₁ = 0.9, β₂ = 0.999 and ε = 1e-8.
     pub fn new(learning_rate: f32) -> Self {
-        Descent::of(ADAM, learning_rate, WeightDecay::Coupled(0.0))
+        Descent::from_rule(ADAM, learning_rate, WeightDecay::Coupled(0.0))
     }
 
-    /// The shares of themselves that the moments keep.
+    /// Sets the shares of themselves that the two moments keep at each step.
     pub fn betas(mut self, beta1: f32, beta2: f32) -> Self {
         (self.rule.beta1, self.rule.beta2) = (beta1, beta2);
         self
     }
 
-    /// What is added to the root of the second moment.
+    /// Sets ε, which is added to the root of the second moment.
     pub fn epsilon(mut self, epsilon: f32) -> Self {
         self.rule.epsilon = epsilon;
         self
@@ -87,18 +91,18 @@ impl Descent<AdamRule> {
 }
 
 impl Descent<AdamWRule> {
-    /// With β₁ = 0.9, β₂ = 0.999, ε = 1e-8 and a weight decay of 0.01.
+    /// Creates AdamW with β₁ = 0.9, β₂ = 0.999, ε = 1e-8 and a weight decay of 0.01.
     pub fn new(learning_rate: f32) -> Self {
-        Descent::of(AdamWRule(ADAM), learning_rate, WeightDecay::Decoupled(0.01))
+        Descent::from_rule(AdamWRule(ADAM), learning_rate, WeightDecay::Decoupled(0.01))
     }
 
-    /// The shares of themselves that the moments keep.
+    /// Sets the shares of themselves that the two moments keep at each step.
     pub fn betas(mut self, beta1: f32, beta2: f32) -> Self {
         (self.rule.0.beta1, self.rule.0.beta2) = (beta1, beta2);
         self
     }
 
-    /// What is added to the root of the second moment.
+    /// Sets ε, which is added to the root of the second moment.
     pub fn epsilon(mut self, epsilon: f32) -> Self {
         self.rule.0.epsilon = epsilon;
         self
@@ -112,18 +116,18 @@ impl Rule for AdamRule {
         2
     }
 
-    fn update(&self, w: &mut [f32], g: &[f32], slots: &mut [Vec<f32>], now: &Now) {
+    fn update(&self, w: &mut [f32], g: &[f32], slots: &mut [Vec<f32>], settings: &UpdateSettings) {
         // In f64: 1 − 0.999ᵗ loses digits for small t.
-        let correction = |beta: f32| (1.0 - f64::from(beta).powf(now.step as f64)) as f32;
+        let correction = |beta: f32| (1.0 - f64::from(beta).powf(settings.step as f64)) as f32;
         let step = AdamStep {
-            learning_rate: now.learning_rate,
+            learning_rate: settings.learning_rate,
             beta1: self.beta1,
             beta2: self.beta2,
             epsilon: self.epsilon,
             bias_correction1: correction(self.beta1),
             bias_correction2: correction(self.beta2),
-            weight_decay: now.decay,
-            gradient: now.gradient,
+            weight_decay: settings.decay,
+            gradient: settings.gradient,
         };
         if let [first, second] = slots {
             adam(w, g, first, second, &step);
@@ -138,8 +142,8 @@ impl Rule for AdamWRule {
         self.0.slots()
     }
 
-    fn update(&self, w: &mut [f32], g: &[f32], slots: &mut [Vec<f32>], now: &Now) {
-        self.0.update(w, g, slots, now);
+    fn update(&self, w: &mut [f32], g: &[f32], slots: &mut [Vec<f32>], settings: &UpdateSettings) {
+        self.0.update(w, g, slots, settings);
     }
 }
 
@@ -152,25 +156,25 @@ pub struct RmsPropRule {
 }
 
 impl Descent<RmsPropRule> {
-    /// With α = 0.99, ε = 1e-8, no momentum.
+    /// Creates RMSprop with α = 0.99, ε = 1e-8 and no momentum.
     pub fn new(learning_rate: f32) -> Self {
         let rule = RmsPropRule { alpha: 0.99, epsilon: 1e-8, momentum: 0.0 };
-        Descent::of(rule, learning_rate, WeightDecay::Coupled(0.0))
+        Descent::from_rule(rule, learning_rate, WeightDecay::Coupled(0.0))
     }
 
-    /// The share of itself that the mean of squares keeps.
+    /// Sets α, the share of itself that the mean of squares keeps at each step.
     pub fn alpha(mut self, alpha: f32) -> Self {
         self.rule.alpha = alpha;
         self
     }
 
-    /// What is added to its root.
+    /// Sets ε, which is added to the root of the mean of squares.
     pub fn epsilon(mut self, epsilon: f32) -> Self {
         self.rule.epsilon = epsilon;
         self
     }
 
-    /// Momentum of the scaled gradient.
+    /// Sets the momentum of the scaled gradient.
     pub fn momentum(mut self, momentum: f32) -> Self {
         self.rule.momentum = momentum;
         self
@@ -184,14 +188,14 @@ impl Rule for RmsPropRule {
         1 + usize::from(self.momentum != 0.0)
     }
 
-    fn update(&self, w: &mut [f32], g: &[f32], slots: &mut [Vec<f32>], now: &Now) {
+    fn update(&self, w: &mut [f32], g: &[f32], slots: &mut [Vec<f32>], settings: &UpdateSettings) {
         let step = RmsPropStep {
-            learning_rate: now.learning_rate,
+            learning_rate: settings.learning_rate,
             smoothing: self.alpha,
             epsilon: self.epsilon,
             momentum: self.momentum,
-            weight_decay: now.decay,
-            gradient: now.gradient,
+            weight_decay: settings.decay,
+            gradient: settings.gradient,
         };
         if let [squares, velocity @ ..] = slots {
             rmsprop(w, g, squares, velocity.first_mut().map(Vec::as_mut_slice), &step);
@@ -206,12 +210,12 @@ pub struct AdaGradRule {
 }
 
 impl Descent<AdaGradRule> {
-    /// With ε = 1e-10.
+    /// Creates AdaGrad with ε = 1e-10.
     pub fn new(learning_rate: f32) -> Self {
-        Descent::of(AdaGradRule { epsilon: 1e-10 }, learning_rate, WeightDecay::Coupled(0.0))
+        Descent::from_rule(AdaGradRule { epsilon: 1e-10 }, learning_rate, WeightDecay::Coupled(0.0))
     }
 
-    /// What is added to the root of the sum of squares.
+    /// Sets ε, which is added to the root of the sum of squares.
     pub fn epsilon(mut self, epsilon: f32) -> Self {
         self.rule.epsilon = epsilon;
         self
@@ -225,12 +229,12 @@ impl Rule for AdaGradRule {
         1
     }
 
-    fn update(&self, w: &mut [f32], g: &[f32], slots: &mut [Vec<f32>], now: &Now) {
+    fn update(&self, w: &mut [f32], g: &[f32], slots: &mut [Vec<f32>], settings: &UpdateSettings) {
         let step = AdagradStep {
-            learning_rate: now.learning_rate,
+            learning_rate: settings.learning_rate,
             epsilon: self.epsilon,
-            weight_decay: now.decay,
-            gradient: now.gradient,
+            weight_decay: settings.decay,
+            gradient: settings.gradient,
         };
         if let [squares] = slots {
             adagrad(w, g, squares, &step);

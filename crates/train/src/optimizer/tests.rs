@@ -71,7 +71,7 @@ fn state_moves_from_one_optimiser_to_the_next() {
     assert_eq!(values(&one), values(&two));
     assert_eq!(b.state_bytes(), 2 * 2 * 4);
     let error = RmsProp::new(0.1).set_state(a.state().clone()).unwrap_err().to_string();
-    assert_eq!(error, "what Adam remembered is of no use to RmsProp");
+    assert_eq!(error, "the state of Adam cannot be restored into RmsProp");
     let mut broken = a.state().clone();
     broken.slots.insert("a.weight".into(), vec![vec![0.0; 3]; 2]);
     b.set_state(broken).unwrap();
@@ -82,10 +82,10 @@ fn state_moves_from_one_optimiser_to_the_next() {
 #[test]
 fn foreign_gradients_are_refused() {
     let error = |g: Fixed| Sgd::new(0.1).step(&mut model(), &g).unwrap_err().to_string();
-    assert_eq!(error(Fixed(vec![("b", vec![1.0])])), "there is a gradient of 1 numbers for b, which has 0");
+    assert_eq!(error(Fixed(vec![("b", vec![1.0])])), "there is a gradient of 1 elements for b, which has 0");
     assert_eq!(
         error(Fixed(vec![("a.bias", vec![1.0, 2.0])])),
-        "there is a gradient of 2 numbers for a.bias, which has 1"
+        "there is a gradient of 2 elements for a.bias, which has 1"
     );
 }
 
@@ -154,5 +154,5 @@ fn a_refused_step_changes_nothing() {
     let only_bias = Group::new("*.bias").rate(f32::INFINITY);
     assert_eq!(refused(sgd().group(only_bias), both(1.0, 1.0)), "the learning rate for a.bias is inf");
     let second = Fixed(vec![("a.weight", vec![1.0]), ("a.bias", vec![1.0, 2.0])]);
-    assert!(refused(sgd(), second).starts_with("there is a gradient of 2 numbers for a.bias"));
+    assert!(refused(sgd(), second).starts_with("there is a gradient of 2 elements for a.bias"));
 }

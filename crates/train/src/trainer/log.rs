@@ -1,9 +1,9 @@
-//! A line of JSON for every epoch.
+//! The log of a run: a line of JSON for every epoch.
 
 use super::EpochRecord;
-use crate::{Error, Result};
+use crate::{Error, MetricValues, Result};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::{
     collections::HashMap,
     fs::{self, OpenOptions},
@@ -17,8 +17,8 @@ pub(super) struct Log {
 }
 
 impl Log {
-    /// The log with the lines of the epochs in `history` and no others: what a run wrote after its checkpoint is written
-    /// again when it is resumed.
+    /// Opens the log, and cuts it to the lines of the epochs in `history`: a resumed run writes again what it wrote after its
+    /// checkpoint.
     pub(super) fn open(folder: &Path, history: &[EpochRecord]) -> Result<Log> {
         let log = Log { path: folder.join("log.jsonl") };
         let old = fs::read_to_string(&log.path).unwrap_or_default();
@@ -28,7 +28,7 @@ impl Log {
         for record in history {
             match numbered.get(&(record.epoch + 1)) {
                 Some(line) => text.push_str(line),
-                None => text.push_str(&entry(record).to_string()),
+                None => text.push_str(&Value::Object(entry(record)).to_string()),
             }
             text.push('\n');
         }
@@ -36,38 +36,36 @@ impl Log {
         Ok(log)
     }
 
+    /// Adds the line of an epoch, with the time that it took.
     pub(super) fn append(&self, record: &EpochRecord, images_per_second: f64, seconds: f64) -> Result<()> {
         let mut line = entry(record);
-        line["images_per_second"] = json!(images_per_second.round());
-        line["seconds"] = json!((seconds * 1000.0).round() / 1000.0);
+        line.insert("images_per_second".into(), json!(images_per_second.round()));
+        line.insert("seconds".into(), json!((seconds * 1000.0).round() / 1000.0));
         // One write: a kill leaves no half of a line.
-        let line = format!("{line}\n");
+        let line = format!("{}\n", Value::Object(line));
         let write = || OpenOptions::new().append(true).create(true).open(&self.path)?.write_all(line.as_bytes());
-        let io = |source| Error::Tensor(ocelli_tensor::Error::Io { what: self.path.display().to_string(), source });
-        write().map_err(io)
+        write().map_err(|source| Error::io(&self.path, source))
     }
 }
 
-/// What a record has to say; nothing in it depends on how long it took.
-fn entry(record: &EpochRecord) -> Value {
-    let train = &record.train;
-    let mut line = json!({
-        "epoch": record.epoch + 1,
-        "learning_rate": record.learning_rate,
-        "train_loss": train.loss(),
-        "train_accuracy": train.top1(),
-    });
+/// Returns the entries of a record, which do not depend on the time that it took.
+fn entry(record: &EpochRecord) -> Map<String, Value> {
+    let mut line = Map::new();
+    line.insert("epoch".into(), json!(record.epoch + 1));
+    line.insert("learning_rate".into(), json!(record.learning_rate));
+    let mut insert = |kind: &str, values: &MetricValues| {
+        line.extend(values.iter().map(|(name, value)| (format!("{kind}_{name}"), json!(value))));
+    };
+    insert("train", &record.train);
     if let Some(validation) = &record.validation {
-        line["validation_loss"] = json!(validation.loss());
-        line["validation_accuracy"] = json!(validation.top1());
-        line["validation_top5"] = json!(validation.top5());
+        insert("validation", validation);
     }
     line
 }
 
-/// The epoch that a line is about; `None` for what is no line of a log, such as half of one.
+/// Returns the epoch of a line, or `None` if it is not a line of a log, such as half of one.
 fn epoch_of(line: &str) -> Option<u64> {
-    /// All else in a line is passed over without memory for it.
+    /// The rest of a line is skipped without memory for it.
     #[derive(Deserialize)]
     struct Line {
         epoch: u64,

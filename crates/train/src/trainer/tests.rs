@@ -1,8 +1,9 @@
 mod broken_numbers;
+mod metrics;
 mod wrong_data;
 
 use super::*;
-use crate::{Accumulated, Adam, Clip, Sgd, write_container};
+use crate::{AccumulatedGradients, Accuracy, Adam, Clip, MetricValues, Prediction, Sgd, write_container};
 use ocelli_graph::{Batch, Key, Tensor};
 use std::{cell::Cell, fs};
 
@@ -31,9 +32,9 @@ fn loss(t: &Trace) -> Node {
     (t.output() - t.input("target", [3])).square().mean()
 }
 
-/// Batches that depend on the epoch; may trigger an interrupt before one of them.
+/// Batches that depend on the epoch; may set the flag before one of them.
 struct Source {
-    interrupt: Interrupt,
+    flag: StopFlag,
     at: Option<usize>,
     given: Cell<usize>,
 }
@@ -50,7 +51,7 @@ impl BatchSource for Source {
     fn epoch_from(&self, epoch: u64, first: usize) -> Box<dyn Iterator<Item = Result<Batch>> + '_> {
         Box::new((first..BATCHES).map(move |batch| {
             if self.at == Some(self.given.get()) {
-                self.interrupt.trigger();
+                self.flag.set();
             }
             self.given.set(self.given.get() + 1);
             let key = Key::new(9).at(epoch).at(batch as u64);
@@ -62,21 +63,22 @@ impl BatchSource for Source {
     }
 }
 
-fn source(interrupt: &Interrupt, at: Option<usize>) -> Source {
-    Source { interrupt: interrupt.clone(), at, given: Cell::new(0) }
+fn source(flag: &StopFlag, at: Option<usize>) -> Source {
+    Source { flag: flag.clone(), at, given: Cell::new(0) }
 }
 
 const EPOCHS: u64 = 3;
 
-fn trainer(folder: &Path, interrupt: &Interrupt) -> Trainer {
+fn trainer(folder: &Path, flag: &StopFlag) -> Trainer {
     let schedule = Schedule::warm_up(0.5, Schedule::Plateau { factor: 0.5, patience: 0, threshold: 0.5 });
     Trainer::new(EPOCHS)
         .schedule(schedule)
         .restore_best()
-        .monitor(Monitor::Loss)
+        .metric(Accuracy::new())
+        .metric(Accuracy::top(2))
         .folder(folder)
         .progress(Progress::Silent)
-        .interrupt(interrupt.clone())
+        .stop_flag(flag.clone())
 }
 
 fn optimizers() -> Vec<Box<dyn Fn() -> Box<dyn Optimizer>>> {
@@ -93,11 +95,11 @@ fn finish(
     optimizer: &mut dyn Optimizer,
     at: Option<usize>,
 ) -> (Vec<Tensor>, Vec<u8>, Report) {
-    let interrupt = Interrupt::new();
+    let flag = StopFlag::new();
     let mut model = model();
-    let trainer = trainer(folder, &interrupt).accumulate(accumulate).resume();
-    let validation = source(&Interrupt::new(), None);
-    let report = trainer.run(&mut model, loss, optimizer, &source(&interrupt, at), Some(&validation)).unwrap();
+    let trainer = trainer(folder, &flag).accumulate(accumulate).resume();
+    let validation = source(&StopFlag::new(), None);
+    let report = trainer.run(&mut model, loss, optimizer, &source(&flag, at), Some(&validation)).unwrap();
     let parameters = model.parameters().iter().map(|(_, value)| value.clone()).collect();
     (parameters, fs::read(Trainer::checkpoint_path(folder)).unwrap(), report)
 }
@@ -146,11 +148,11 @@ fn no_progress_stops_early_and_the_best_is_restored() {
     let mut model = model();
     // A learning rate that makes everything worse.
     let trainer = Trainer::new(50)
-        .early_stopping(EarlyStopping { patience: 2, least_progress: 0.0 })
-        .monitor(Monitor::Loss)
+        .early_stopping(EarlyStopping { patience: 2, min_delta: 0.0 })
+        .monitor(Monitor::lowest("loss"))
         .restore_best()
         .progress(Progress::Silent);
-    let train = source(&Interrupt::new(), None);
+    let train = source(&StopFlag::new(), None);
     let report = trainer.run(&mut model, loss, &mut Sgd::new(-0.01), &train, Some(&train)).unwrap();
     assert_eq!((report.outcome, report.best_epoch, report.history.len()), (Outcome::StoppedEarly, Some(0), 4));
     let mut again = self::model();
@@ -166,8 +168,8 @@ fn a_checkpoint_of_another_model_is_refused() {
     let network = |x: &Node| x.matmul(&x.trace().parameter("w", [4, 3], Noise));
     let mut other = Model::build(network, [4], 0).unwrap();
     let before = other.parameters().value("w").unwrap().clone();
-    let trainer = trainer(folder.path(), &Interrupt::new()).resume();
-    let train = source(&Interrupt::new(), None);
+    let trainer = trainer(folder.path(), &StopFlag::new()).resume();
+    let train = source(&StopFlag::new(), None);
     let error = trainer.run(&mut other, loss, &mut Sgd::new(0.1), &train, Some(&train)).unwrap_err().to_string();
     assert!(error.contains("does not fit the model: v is unexpected; w is [4, 6], expected [4, 3]"), "{error}");
     assert_eq!(other.parameters().value("w"), Some(&before));
@@ -183,8 +185,8 @@ fn nothing_to_train_on_is_an_error() {
 #[test]
 fn the_best_can_be_asked_for_when_resuming() {
     let folder = tempfile::tempdir().unwrap();
-    let train = source(&Interrupt::new(), None);
-    let base = |n| Trainer::new(n).monitor(Monitor::Loss).folder(folder.path()).progress(Progress::Silent);
+    let train = source(&StopFlag::new(), None);
+    let base = |n| Trainer::new(n).monitor(Monitor::lowest("loss")).folder(folder.path()).progress(Progress::Silent);
     // Gets worse: the first epoch stays the best.
     base(2).run(&mut model(), loss, &mut Sgd::new(-0.01), &train, Some(&train)).unwrap();
     base(3).resume().restore_best().run(&mut model(), loss, &mut Sgd::new(-0.01), &train, Some(&train)).unwrap();
@@ -194,9 +196,9 @@ fn the_best_can_be_asked_for_when_resuming() {
 fn what_was_cleared_is_no_gradient() {
     let mut model = model();
     let mut objective = model.objective(loss).unwrap();
-    let train = source(&Interrupt::new(), None);
+    let train = source(&StopFlag::new(), None);
     let batch = train.epoch_from(0, 0).next().unwrap().unwrap();
-    let mut sum = Accumulated::new();
+    let mut sum = AccumulatedGradients::new();
     sum.add(&objective.step(&mut model, &batch).unwrap());
     sum.clear();
     let before = model.parameters().value("w").unwrap().clone();
@@ -207,7 +209,7 @@ fn what_was_cleared_is_no_gradient() {
 #[test]
 fn a_log_line_that_was_lost_is_written_again() {
     let folder = tempfile::tempdir().unwrap();
-    let train = source(&Interrupt::new(), None);
+    let train = source(&StopFlag::new(), None);
     let base = |n| Trainer::new(n).folder(folder.path()).progress(Progress::Silent).resume();
     base(2).run(&mut model(), loss, &mut Sgd::new(0.1), &train, Some(&train)).unwrap();
     let path = folder.path().join("log.jsonl");
@@ -225,7 +227,7 @@ fn a_log_line_that_was_lost_is_written_again() {
 #[test]
 fn resuming_with_another_optimiser_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let train = source(&Interrupt::new(), None);
+    let train = source(&StopFlag::new(), None);
     let base = |n| Trainer::new(n).folder(folder.path()).progress(Progress::Silent).resume();
     base(1).run(&mut model(), loss, &mut Adam::new(0.01), &train, Some(&train)).unwrap();
     let resumed = base(2).run(&mut model(), loss, &mut crate::RmsProp::new(0.01), &train, Some(&train));
@@ -248,25 +250,27 @@ fn resuming_with_other_batches_is_refused() {
         }
     }
     let folder = tempfile::tempdir().unwrap();
-    let interrupt = Interrupt::new();
+    let flag = StopFlag::new();
     let base = |n| Trainer::new(n).folder(folder.path()).progress(Progress::Silent).resume();
     let report = base(2)
-        .interrupt(interrupt.clone())
-        .run(&mut model(), loss, &mut Sgd::new(0.01), &source(&interrupt, Some(3)), None)
+        .stop_flag(flag.clone())
+        .run(&mut model(), loss, &mut Sgd::new(0.01), &source(&flag, Some(3)), None)
         .unwrap();
     assert_eq!(report.outcome, Outcome::Interrupted);
-    let fewer = Fewer(source(&Interrupt::new(), None));
+    let fewer = Fewer(source(&StopFlag::new(), None));
     assert!(base(2).run(&mut model(), loss, &mut Sgd::new(0.01), &fewer, None).is_err());
 }
 
 #[test]
 fn a_validation_without_batches_is_an_error() {
-    let train = source(&Interrupt::new(), None);
+    let train = source(&StopFlag::new(), None);
     let trainer = Trainer::new(2).progress(Progress::Silent);
     let none: &[Batch] = &[];
     let error = trainer.run(&mut model(), loss, &mut Sgd::new(0.01), &train, Some(&none)).unwrap_err().to_string();
     assert_eq!(error, "there are no batches to validate with; a run without validation says None");
-    let error = crate::evaluate(&model(), loss, none, Prediction::Largest).unwrap_err().to_string();
+    let error = crate::evaluate(&model(), loss, none, &[]).unwrap_err().to_string();
+    assert_eq!(error, "there are no batches to evaluate");
+    let error = crate::evaluate_classifier(&model(), loss, none, Prediction::Largest).unwrap_err().to_string();
     assert_eq!(error, "there are no batches to evaluate");
     let report = trainer.run(&mut model(), loss, &mut Sgd::new(0.01), &train, None).unwrap();
     assert!(report.history.len() == 2 && report.history.iter().all(|record| record.validation.is_none()));
@@ -291,19 +295,19 @@ fn a_gradient_without_a_norm_changes_nothing() {
 fn slow_but_steady_progress_is_progress() {
     let mut state = TrainingState::default();
     let trainer =
-        Trainer::new(50).monitor(Monitor::Loss).early_stopping(EarlyStopping { patience: 2, least_progress: 0.1 });
+        Trainer::new(50).monitor(Monitor::lowest("loss")).early_stopping(EarlyStopping { patience: 2, min_delta: 0.1 });
     for epoch in 0..20 {
-        let mut scores = Scores::default();
-        scores.add(3.0 - 0.06 * epoch as f32, &[0.0, 1.0], &[1]);
-        let record = EpochRecord { epoch, learning_rate: 0.1, train: scores, validation: None };
+        let loss = 3.0 - 0.06 * epoch as f64;
+        let train: MetricValues = [("loss", loss)].into_iter().collect();
+        let record = EpochRecord { epoch, learning_rate: 0.1, train, validation: None };
         trainer.keep_best(&mut state, &record, &model());
-        assert!(!state.stopped, "stopped at epoch {epoch} although the loss fell to {}", scores.loss());
+        assert!(!state.stopped, "stopped at epoch {epoch} although the loss fell to {loss}");
     }
 }
 
 #[test]
 fn a_group_without_parameters_is_refused() {
-    let train = source(&Interrupt::new(), None);
+    let train = source(&StopFlag::new(), None);
     let mut sgd = Sgd::new(0.1).group(crate::Group::new("*.biass").rate(0.0));
     assert!(Trainer::new(1).progress(Progress::Silent).run(&mut model(), loss, &mut sgd, &train, None).is_err());
 }
@@ -317,7 +321,7 @@ fn resuming_with_another_seed_is_refused() {
         x.matmul(&w).relu().scope("drop", |x| x.dropout(0.3)).matmul(&v)
     };
     let folder = tempfile::tempdir().unwrap();
-    let train = source(&Interrupt::new(), None);
+    let train = source(&StopFlag::new(), None);
     let base = |n| Trainer::new(n).folder(folder.path()).progress(Progress::Silent).resume();
     base(1).run(&mut model(), loss, &mut Sgd::new(0.01), &train, None).unwrap();
     let mut other = Model::build(network, [4], 77).unwrap();

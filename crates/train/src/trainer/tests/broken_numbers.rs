@@ -27,7 +27,7 @@ impl BatchSource for Poisoned {
         BATCHES * 8
     }
     fn epoch_from(&self, epoch: u64, first: usize) -> Box<dyn Iterator<Item = Result<Batch>> + '_> {
-        let inner = source(&Interrupt::new(), None);
+        let inner = source(&StopFlag::new(), None);
         let batches: Vec<_> = inner.epoch_from(epoch, first).collect();
         Box::new(batches.into_iter().zip(first..).map(move |(batch, number)| {
             let batch = batch?;
@@ -39,7 +39,7 @@ impl BatchSource for Poisoned {
 
 fn run(folder: &Path, accumulate: usize, poisoned: Option<usize>) -> (Model, Result<Report>) {
     let mut model = trapped();
-    let trainer = trainer(folder, &Interrupt::new()).accumulate(accumulate).checkpoint_every(2).resume();
+    let trainer = trainer(folder, &StopFlag::new()).accumulate(accumulate).checkpoint_every(2).resume();
     let mut sgd = Sgd::new(0.1).momentum(0.9);
     let report = trainer.run(&mut model, loss, &mut sgd, &Poisoned(poisoned), Some(&Poisoned(None)));
     (model, report)
@@ -103,7 +103,7 @@ fn infinite_weights_get_into_no_checkpoint() {
         let mut optimizer = Overflowing { inner: Sgd::new(0.1), at };
         let train = Poisoned(None);
         // A checkpoint after each step: each of them is looked at.
-        let trainer = trainer(folder.path(), &Interrupt::new()).checkpoint_every(1);
+        let trainer = trainer(folder.path(), &StopFlag::new()).checkpoint_every(1);
         let error = trainer.run(&mut trapped(), loss, &mut optimizer, &train, Some(&train)).unwrap_err().to_string();
         assert!(error.starts_with("parameter v holds -inf after an update: "), "{error}");
         if at > 1 {

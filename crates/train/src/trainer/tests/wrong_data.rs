@@ -17,19 +17,25 @@ fn batch(samples: usize, labels: &[u32]) -> Batch {
     Batch::new().with("input", x).with("labels", Tensor::from(labels.to_vec()))
 }
 
-fn error_of(batches: Vec<Batch>) -> [String; 2] {
-    let trainer = Trainer::new(1).progress(Progress::Silent);
+/// What training with an accuracy and the two evaluations answer.
+fn error_of(batches: Vec<Batch>) -> [String; 3] {
+    let trainer = Trainer::new(1).metric(Accuracy::new()).progress(Progress::Silent);
     let train = trainer.run(&mut scaled(), square, &mut Sgd::new(0.1), &batches, None).unwrap_err();
-    [train, crate::evaluate(&scaled(), square, &batches, Prediction::Largest).unwrap_err()]
-        .map(|error| error.to_string())
+    let evaluated = crate::evaluate(&scaled(), square, &batches, &[&Accuracy::new()]).unwrap_err();
+    let classified = crate::evaluate_classifier(&scaled(), square, &batches, Prediction::Largest).unwrap_err();
+    [train, evaluated, classified].map(|error| error.to_string())
+}
+
+/// The same reason at a batch of training and of both evaluations.
+fn at_batch(number: usize, reason: &str) -> [String; 3] {
+    ["epoch 1", "evaluation", "evaluation"].map(|place| format!("{place}, batch {number}: {reason}"))
 }
 
 #[test]
 fn three_labels_for_four_samples_are_an_error_with_its_batch() {
     let reason = "the data: labels of the shape [3] for 4 samples with 12 scores";
     let good = batch(4, &[0, 1, 2, 0]);
-    let expected = [format!("epoch 1, batch 2: {reason}"), format!("evaluation, batch 2: {reason}")];
-    assert_eq!(error_of(vec![good, batch(4, &[0, 1, 2])]), expected);
+    assert_eq!(error_of(vec![good, batch(4, &[0, 1, 2])]), at_batch(2, reason));
     // Six labels would share the scores out evenly.
     assert!(error_of(vec![batch(4, &[0; 6])])[0].contains("labels of the shape [6] for 4 samples"));
 }
@@ -37,8 +43,7 @@ fn three_labels_for_four_samples_are_an_error_with_its_batch() {
 #[test]
 fn a_label_out_of_range_is_named_with_batch_and_sample() {
     let reason = "the data: label 3 of sample 1 is not below the 3 classes";
-    let expected = [format!("epoch 1, batch 1: {reason}"), format!("evaluation, batch 1: {reason}")];
-    assert_eq!(error_of(vec![batch(2, &[2, 3])]), expected);
+    assert_eq!(error_of(vec![batch(2, &[2, 3])]), at_batch(1, reason));
 }
 
 /// One score for each sample has a sign and no classes.
@@ -49,6 +54,9 @@ fn labels_beside_a_single_score_are_only_numbers() {
     let trainer = Trainer::new(1).progress(Progress::Silent);
     let train = vec![batch(2, &[1, 0])];
     trainer.run(&mut model, square, &mut Sgd::new(0.1), &train, None).unwrap();
+    let error = trainer.metric(Accuracy::new()).run(&mut model, square, &mut Sgd::new(0.1), &train, None).unwrap_err();
+    let reason = "an accuracy ranks the scores of two or more classes";
+    assert_eq!(error.to_string(), format!("the value \"output\" has one score for each label: {reason}"));
 }
 
 /// Ten samples in one batch, or accumulated over 4 + 4 + 2 of them: one step, and one mean.
@@ -61,7 +69,7 @@ fn unequal_pieces_are_learnt_from_as_the_whole() {
     };
     let learnt = |batches: Vec<Batch>| {
         let mut model = scaled();
-        let trainer = Trainer::new(3).accumulate(batches.len()).progress(Progress::Silent);
+        let trainer = Trainer::new(3).metric(Accuracy::new()).accumulate(batches.len()).progress(Progress::Silent);
         let report = trainer.run(&mut model, square, &mut Sgd::new(0.1), &batches, Some(&batches)).unwrap();
         (model.parameters().value("w").unwrap().clone(), report.history)
     };
@@ -70,12 +78,18 @@ fn unequal_pieces_are_learnt_from_as_the_whole() {
         let ends = cuts.iter().copied().chain([10]);
         let starts = std::iter::once(0).chain(cuts.iter().copied());
         let (w, pieces) = learnt(starts.zip(ends).map(|(start, end)| piece(start..end)).collect());
-        let near = |a: f32, b: f32| (a - b).abs() < 1e-6;
-        assert!(w.data().iter().zip(expected.data()).all(|(a, b)| near(*a, *b)), "{cuts:?}: {w:?}, not {expected:?}");
+        let near = |a: f64, b: f64| (a - b).abs() < 1e-6;
+        assert!(
+            w.data().iter().zip(expected.data()).all(|(a, b)| near((*a).into(), (*b).into())),
+            "{cuts:?}: {w:?}, not {expected:?}"
+        );
         for (pieces, whole) in pieces.iter().zip(&history) {
             assert!(near(pieces.train.loss(), whole.train.loss()), "{cuts:?}");
-            assert_eq!(pieces.train.top1(), whole.train.top1());
-            assert!(near(pieces.validation.unwrap().loss(), whole.validation.unwrap().loss()), "{cuts:?}");
+            assert_eq!(pieces.train.get("accuracy"), whole.train.get("accuracy"));
+            assert!(
+                near(pieces.validation.as_ref().unwrap().loss(), whole.validation.as_ref().unwrap().loss()),
+                "{cuts:?}"
+            );
         }
     }
 }
@@ -84,7 +98,7 @@ fn unequal_pieces_are_learnt_from_as_the_whole() {
 fn a_folder_that_another_run_has_is_refused() {
     let parent = tempfile::tempdir().unwrap();
     let folder = RunFolder::open(parent.path().join("run")).unwrap();
-    let train = source(&Interrupt::new(), None);
+    let train = source(&StopFlag::new(), None);
     let base = || Trainer::new(1).progress(Progress::Silent);
     let run = |trainer: Trainer| trainer.run(&mut model(), loss, &mut Sgd::new(0.1), &train, None);
     let error = run(base().folder(folder.path())).unwrap_err();
@@ -103,7 +117,7 @@ fn a_folder_that_another_run_has_is_refused() {
 fn a_model_that_is_frozen_altogether_trains_nothing() {
     let mut model = model();
     model.freeze("").unwrap();
-    let train = source(&Interrupt::new(), None);
+    let train = source(&StopFlag::new(), None);
     let trainer = Trainer::new(1).progress(Progress::Silent);
     let error = trainer.run(&mut model, loss, &mut Sgd::new(0.1), &train, None).unwrap_err().to_string();
     assert_eq!(error, "nothing is trained: there is no gradient for a parameter that is not frozen");

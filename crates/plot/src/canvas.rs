@@ -1,0 +1,109 @@
+//! What all pictures share: memory that becomes a file, fonts and colours.
+
+use crate::{Error, Result};
+use ocelli_tensor::write_atomically;
+use plotters::{
+    prelude::*,
+    style::{
+        FontStyle, register_font,
+        text_anchor::{HPos, Pos, VPos},
+    },
+};
+use std::{path::Path, sync::Once};
+
+pub(crate) type Area<'a> = DrawingArea<BitMapBackend<'a>, plotters::coord::Shift>;
+
+/// The colours of series, in turn.
+pub(crate) const COLOURS: [RGBColor; 6] = [
+    RGBColor(31, 119, 180),
+    RGBColor(214, 92, 14),
+    RGBColor(44, 140, 60),
+    RGBColor(148, 72, 170),
+    RGBColor(170, 40, 50),
+    RGBColor(90, 90, 90),
+];
+
+pub(crate) const GRAY: RGBColor = RGBColor(110, 110, 110);
+
+/// Text that is centred at its position.
+pub(crate) const CENTRE: Pos = Pos { h_pos: HPos::Center, v_pos: VPos::Center };
+/// Text that ends at its position.
+pub(crate) const RIGHT: Pos = Pos { h_pos: HPos::Right, v_pos: VPos::Center };
+
+/// The most pixels of a picture. They take three bytes each while it is drawn.
+const MOST_PIXELS: u64 = 1 << 26;
+
+/// Registers the font that comes with the program.
+pub(crate) fn register_fonts() {
+    static FONT: Once = Once::new();
+    FONT.call_once(|| {
+        // If it did not parse, drawing text reports it.
+        let _ = register_font("sans-serif", FontStyle::Normal, dejavu::sans::regular());
+    });
+}
+
+/// Returns the font of this size.
+pub(crate) fn font(size: i32) -> FontDesc<'static> {
+    ("sans-serif", size).into_font()
+}
+
+/// Returns the width of a text in pixels; 0 if the font cannot tell.
+pub(crate) fn text_width(text: &str, size: i32) -> i32 {
+    register_fonts();
+    font(size).box_size(text).map_or(0, |(width, _)| width as i32)
+}
+
+/// Draws into memory, then writes the whole file.
+///
+/// # Errors
+/// [`Error::Tensor`] if the file cannot be written, [`Error::Invalid`] if the picture is too large or cannot be drawn.
+pub(crate) fn picture(
+    path: &Path,
+    (width, height): (u64, u64),
+    draw: impl FnOnce(&Area<'_>) -> Result<()>,
+) -> Result<()> {
+    let (Ok(columns), Ok(rows)) = (u32::try_from(width), u32::try_from(height)) else {
+        return Err(too_large(width, height));
+    };
+    if width * height > MOST_PIXELS {
+        return Err(too_large(width, height));
+    }
+    register_fonts();
+    let mut pixels = vec![255u8; width as usize * height as usize * 3];
+    {
+        let area = BitMapBackend::with_buffer(&mut pixels, (columns, rows)).into_drawing_area();
+        area.fill(&WHITE).map_err(Error::drawing)?;
+        draw(&area)?;
+        area.present().map_err(Error::drawing)?;
+    }
+    let mut png = Vec::new();
+    let encoder = image::codecs::png::PngEncoder::new(&mut png);
+    image::ImageEncoder::write_image(encoder, &pixels, columns, rows, image::ExtendedColorType::Rgb8)
+        .map_err(Error::drawing)?;
+    Ok(write_atomically(path, |file| file.write_all(&png))?)
+}
+
+fn too_large(width: u64, height: u64) -> Error {
+    Error::Invalid(format!("a picture of {width} × {height} pixels is too large to be drawn"))
+}
+
+/// A picture that was written, for tests.
+#[cfg(test)]
+pub(crate) mod written {
+    use image::RgbImage;
+    use std::{fs, path::Path};
+
+    /// Decodes a PNG file. With `OCELLI_PICTURES=FOLDER` it is copied there, to be looked at.
+    pub fn decode(path: &Path) -> RgbImage {
+        let bytes = fs::read(path).unwrap();
+        if let Some(folder) = std::env::var_os("OCELLI_PICTURES") {
+            fs::write(Path::new(&folder).join(path.file_name().unwrap()), &bytes).unwrap();
+        }
+        image::load_from_memory(&bytes).unwrap().to_rgb8()
+    }
+
+    /// Counts the pixels of a colour.
+    pub fn count(image: &RgbImage, colour: plotters::style::RGBColor) -> usize {
+        image.pixels().filter(|pixel| pixel.0 == [colour.0, colour.1, colour.2]).count()
+    }
+}

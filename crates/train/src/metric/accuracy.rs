@@ -1,0 +1,195 @@
+//! Accuracy of a classifier, and the scores and labels that it is computed from.
+
+use super::{Metric, Sums};
+use crate::{Error, Result};
+use ocelli_graph::{Batch, Step};
+use ocelli_tensor::ShapeText;
+use serde::{Deserialize, Serialize};
+
+/// The rule by which a classifier's scores become its predicted class.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Prediction {
+    /// The largest score wins, as for logits and probabilities.
+    #[default]
+    Largest,
+    /// The smallest score wins, as for distances.
+    Smallest,
+}
+
+impl Prediction {
+    /// Returns true if a score beats another one.
+    fn beats(self, score: f32, other: f32) -> bool {
+        match self {
+            Prediction::Largest => score > other,
+            Prediction::Smallest => score < other,
+        }
+    }
+
+    /// Returns the class with the best score; the lowest of equals.
+    pub(crate) fn best(self, scores: &[f32]) -> usize {
+        let better = |best: usize, (class, score): (usize, &f32)| {
+            if self.beats(*score, scores[best]) { class } else { best }
+        };
+        scores.iter().enumerate().fold(0, better)
+    }
+
+    /// Returns how many classes have a better score than `class`, or an equal one and a lower number; `None` if its score is
+    /// NaN or it is none of the classes.
+    fn rank(self, scores: &[f32], class: usize) -> Option<usize> {
+        let own = *scores.get(class).filter(|own| !own.is_nan())?;
+        let before = |&(other, score): &(usize, &f32)| self.beats(*score, own) || (*score == own && other < class);
+        Some(scores.iter().enumerate().filter(before).count())
+    }
+}
+
+/// The share of samples whose label is among the classes with the best scores.
+///
+/// It compares `output`, one score for each class (`[N, classes]`, or `[N, …, classes]` with as many labels), with `labels`.
+/// Of classes with equal scores the lower number comes first.
+///
+/// ```
+/// use ocelli_train::{Accuracy, Metric};
+/// assert_eq!(Accuracy::new().name(), "accuracy");
+/// assert_eq!(Accuracy::top(5).name(), "top5");
+/// // A second head of the network with labels of its own.
+/// let colour = Accuracy::new().output("colour").labels("colours").named("colour_accuracy");
+/// assert_eq!(colour.activations(), ["colour"]);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accuracy {
+    name: String,
+    count: usize,
+    prediction: Prediction,
+    output: String,
+    labels: String,
+}
+
+impl Accuracy {
+    /// Creates the metric `accuracy`: the share of samples whose label has the best score.
+    pub fn new() -> Accuracy {
+        Accuracy::top(1).named("accuracy")
+    }
+
+    /// Creates the metric `top5` for a `count` of 5: the share of samples whose label is among the five best scores.
+    pub fn top(count: usize) -> Accuracy {
+        Accuracy {
+            name: format!("top{count}"),
+            count,
+            prediction: Prediction::default(),
+            output: "output".into(),
+            labels: "labels".into(),
+        }
+    }
+
+    /// Sets which scores are the best; [`Prediction::Largest`] by default.
+    pub fn prediction(self, prediction: Prediction) -> Accuracy {
+        Accuracy { prediction, ..self }
+    }
+
+    /// Sets the activation that holds the scores; `output` by default.
+    pub fn output(self, name: impl Into<String>) -> Accuracy {
+        Accuracy { output: name.into(), ..self }
+    }
+
+    /// Sets the input that holds the labels; `labels` by default.
+    pub fn labels(self, name: impl Into<String>) -> Accuracy {
+        Accuracy { labels: name.into(), ..self }
+    }
+
+    /// Sets the name of the metric.
+    pub fn named(self, name: impl Into<String>) -> Accuracy {
+        Accuracy { name: name.into(), ..self }
+    }
+}
+
+impl Default for Accuracy {
+    fn default() -> Accuracy {
+        Accuracy::new()
+    }
+}
+
+impl Metric for Accuracy {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn activations(&self) -> Vec<&str> {
+        vec![&self.output]
+    }
+
+    fn update(&self, sums: &mut Sums, step: &Step<'_>, batch: &Batch) -> Result<()> {
+        let LabelledScores { scores, labels, classes } = labelled_scores(step, batch, &self.output, &self.labels)?;
+        let ranks = scores.chunks_exact(classes).zip(labels);
+        let ranks = ranks.filter_map(|(row, label)| self.prediction.rank(row, *label as usize));
+        let right = ranks.filter(|rank| *rank < self.count).count();
+        sums.add(0, right as f64);
+        sums.add(1, labels.len() as f64);
+        Ok(())
+    }
+
+    fn value(&self, sums: &Sums) -> f64 {
+        sums.mean()
+    }
+
+    fn format(&self, value: f64) -> String {
+        format!("{:.2} %", 100.0 * value)
+    }
+}
+
+/// Scores with as many labels as there are rows of `classes` scores.
+pub(crate) struct LabelledScores<'s> {
+    pub(crate) scores: &'s [f32],
+    pub(crate) labels: &'s [u32],
+    /// At least 2.
+    pub(crate) classes: usize,
+}
+
+/// Returns the scores and the labels of a batch, checked against each other: one label for each row of scores, below the
+/// number of classes.
+///
+/// # Errors
+/// [`Error::Data`] for labels that do not fit the scores, [`Error::Setting`] for an output of one class.
+pub(crate) fn labelled_scores<'s>(
+    step: &Step<'s>,
+    batch: &'s Batch,
+    output: &str,
+    labels: &str,
+) -> Result<LabelledScores<'s>> {
+    let (samples, scores) = (step.batch(), step.activation(output).unwrap_or(&[]));
+    let labels = batch.labels(labels)?;
+    if labels.shape().first() != Some(&samples) || !scores.len().is_multiple_of(labels.len()) {
+        let (shape, scores) = (ShapeText(labels.shape()), scores.len());
+        return Err(Error::Data(format!("labels of the shape {shape} for {samples} samples with {scores} scores")));
+    }
+    let classes = scores.len().checked_div(labels.len()).unwrap_or(0);
+    if classes < 2 {
+        let reason = "has one score for each label: an accuracy ranks the scores of two or more classes";
+        return Err(Error::Setting(format!("the value \"{output}\" {reason}")));
+    }
+    if let Some(at) = labels.data().iter().position(|label| *label as usize >= classes) {
+        let (label, sample) = (labels.data()[at], at / (labels.len() / samples));
+        return Err(Error::Data(format!("label {label} of sample {sample} is not below the {classes} classes")));
+    }
+    Ok(LabelledScores { scores, labels: labels.data(), classes })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranks_count_and_ties_go_to_the_lower_class() {
+        let row = [0.5, 0.9, 0.9, 0.1, 0.2, 0.3, 0.0];
+        let ranks = |prediction: Prediction| [1, 2, 3, 6].map(|label| prediction.rank(&row, label));
+        assert_eq!(ranks(Prediction::Largest), [Some(0), Some(1), Some(5), Some(6)]);
+        assert_eq!(ranks(Prediction::Smallest), [Some(5), Some(6), Some(1), Some(0)]);
+        assert_eq!([Prediction::Largest, Prediction::Smallest].map(|prediction| prediction.best(&row)), [1, 6]);
+    }
+
+    #[test]
+    fn a_score_that_is_no_number_is_not_right() {
+        assert_eq!(Prediction::Largest.rank(&[f32::NAN, 0.5], 0), None);
+        assert_eq!(Prediction::Largest.rank(&[f32::NAN, 0.5], 1), Some(0));
+        assert_eq!(Prediction::Largest.rank(&[0.5, 0.5], 2), None);
+    }
+}
