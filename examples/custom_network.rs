@@ -11,7 +11,7 @@ use clap::Parser;
 use common::{Common, exit_on_error, say};
 use ocelli::{
     data::synthetic,
-    graph::{Fault, Grads, Op, Operands, Shape},
+    graph::{Compiled, Fault, Grads, Op, Request, Shape},
     prelude::*,
 };
 use std::process::ExitCode;
@@ -34,10 +34,11 @@ impl Op for Softsign {
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         Ok(vec![x[0].clone()])
     }
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let x = k.input(0);
-        k.output(0).iter_mut().zip(x).for_each(|(y, x)| *y = x / (1.0 + x.abs()));
-        Ok(())
+    fn compile(&self, _: &Request<'_>) -> Result<Compiled, Fault> {
+        Ok(Compiled::new(|k| {
+            let x = k.input(0);
+            k.output(0).iter_mut().zip(x).for_each(|(y, x)| *y = x / (1.0 + x.abs()));
+        }))
     }
     fn backward(&self, g: &Grads<'_>) -> Vec<Option<Node>> {
         // dy/dx = (1 − |y|)²: composed from operations that are there.

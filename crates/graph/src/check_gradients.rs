@@ -32,7 +32,7 @@ pub enum GradientError {
         index: String,
         /// The gradient by [`Op::backward`].
         backward: f32,
-        /// The gradient by differences of [`Op::forward`].
+        /// The gradient by differences of its kernel.
         differences: f64,
         /// For how many samples, such as `2 samples`.
         samples: String,
@@ -54,7 +54,7 @@ pub enum GradientError {
 /// than a thousandth of the largest one of its operand.
 ///
 /// ```
-/// use ocelli_graph::{Fault, Grads, Node, Op, Operands, Shape, check_gradients};
+/// use ocelli_graph::{Compiled, Fault, Grads, Node, Op, Request, Shape, check_gradients};
 ///
 /// /// `y = x³`
 /// #[derive(Debug, Clone)]
@@ -64,10 +64,11 @@ pub enum GradientError {
 ///     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
 ///         Ok(vec![x[0].clone()])
 ///     }
-///     fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-///         let x = k.input(0);
-///         k.output(0).iter_mut().zip(x).for_each(|(y, x)| *y = x * x * x);
-///         Ok(())
+///     fn compile(&self, _: &Request<'_>) -> Result<Compiled, Fault> {
+///         Ok(Compiled::new(|k| {
+///             let x = k.input(0);
+///             k.output(0).iter_mut().zip(x).for_each(|(y, x)| *y = x * x * x);
+///         }))
 ///     }
 ///     fn backward(&self, g: &Grads<'_>) -> Vec<Option<Node>> {
 ///         vec![g.want(0, || g.dy() * g.x(0).square() * 3.0)]

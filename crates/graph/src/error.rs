@@ -184,6 +184,17 @@ pub enum Error {
         /// True if it is frozen now.
         frozen: bool,
     },
+    /// There is no kernel for an operation in a plan: a setting that only planning can refuse, such as an algorithm that does not
+    /// support a backward pass, or an operation that a backend does not know.
+    #[error("{path}({kind}): {reason}")]
+    Compile {
+        /// The path of the layer with a space behind it, empty at the top.
+        path: String,
+        /// The operation.
+        kind: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// An operation refused its data.
     #[error("{path}({kind}): {reason}")]
     Kernel {

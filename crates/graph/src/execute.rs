@@ -2,8 +2,9 @@
 //! take blocks for packing from memory that each thread keeps.
 
 use crate::{
-    Accumulate, ElementKind, Error, Fault, Key, Parameters, Plan, PlanStep, Result, Scratch, Value, memory,
-    operands::{Data, Inputs, Operand, Operands, Output, Outputs},
+    Accumulate, ElementKind, Error, Fault, Key, Parameters, Plan, PlanStep, Result, Scratch, Value,
+    kernel_context::{Data, Inputs, KernelContext, Operand, Output, Outputs},
+    memory,
     plan::Place,
 };
 use ocelli_tensor::{Arena, Tensor};
@@ -204,8 +205,8 @@ fn call<'a>(
     let outputs: Outputs<'a> =
         step.output_shapes.iter().zip(pieces.by_ref()).map(|(shape, data)| Output { shape, data }).collect();
     let workspace = if step.has_workspace { pieces.next() } else { None };
-    let to_prepare = if step.prepares.is_some() { pieces.next() } else { None };
-    let skipped = results + usize::from(step.has_workspace) + usize::from(step.prepares.is_some());
+    let form = if step.prepares { pieces.next() } else { None };
+    let skipped = results + usize::from(step.has_workspace) + usize::from(step.prepares);
     let reads: SmallVec<[&'a [f32]; INLINE_READS]> = pieces.map(|piece| &*piece).collect();
     let inputs: Inputs<'a> = step
         .operands
@@ -225,20 +226,18 @@ fn call<'a>(
             },
         })
         .collect();
-    let mut k = Operands {
+    let mut k = KernelContext {
         inputs,
         outputs,
         workspace: workspace.unwrap_or_default(),
-        to_prepare: to_prepare.unwrap_or_default(),
         accumulate: if step.accumulates() { Accumulate::Add } else { Accumulate::Set },
         key: feed.key,
     };
-    if let Some(operand) = step.prepares {
-        step.op.prepare(&mut k)?;
-        let prepared: &'a mut [f32] = std::mem::take(&mut k.to_prepare);
-        k.inputs[operand].data = Data::Prepared(prepared);
+    if let (Some(prepared), Some(form)) = (step.compiled.prepared(), form) {
+        prepared.prepare(k.input(prepared.operand), form);
+        k.inputs[prepared.operand].data = Data::Prepared(form);
     }
-    step.op.forward(&mut k)
+    step.compiled.run(&mut k)
 }
 
 #[cfg(test)]

@@ -30,6 +30,7 @@
 #![forbid(unsafe_code)]
 
 mod check_gradients;
+mod compile;
 mod contract;
 mod diagnose;
 mod differentiate;
@@ -40,6 +41,7 @@ mod graph;
 mod inference;
 mod initial;
 mod input_shape;
+mod kernel_context;
 mod layer;
 mod memory;
 mod model;
@@ -47,7 +49,6 @@ mod names;
 mod node;
 mod objective;
 mod op;
-mod operands;
 pub mod ops;
 mod parameter_axes;
 mod parameters;
@@ -59,6 +60,7 @@ mod summary;
 mod trace;
 
 pub use check_gradients::{GradientError, check_gradients, check_gradients_at};
+pub use compile::{Compiled, PreparedOperand, Request};
 pub use differentiate::Grads;
 pub use error::{BuildError, Error, Fault, Result};
 pub use function::{LayerFunction, NetworkFunction};
@@ -66,14 +68,14 @@ pub use graph::{Call, Graph, ParameterRole, ParameterSpec, Source, ValueId, Valu
 pub use inference::{Inference, Outputs, Session};
 pub use initial::{Constant, Initializer, Values};
 pub use input_shape::InputShape;
+pub use kernel_context::KernelContext;
 pub use layer::{Func, Layer, Recomputed, Shared, func};
 pub use model::Model;
 pub use node::Node;
 pub use objective::{Objective, Step, Wrt};
 pub use ocelli_kernels::{Accumulate, Scratch, conv::Precision};
 pub use ocelli_tensor::{Axis, Batch, ElementKind, Key, Tensor, Value};
-pub use op::{Mode, Needed, Op, Preparation, Reach};
-pub use operands::Operands;
+pub use op::{Mode, Op, Reach};
 pub use parameter_axes::{AxisRole, ParameterAxis, ParameterShape};
 pub use parameters::{Parameter, Parameters};
 pub use plan::{Plan, PlanStep};

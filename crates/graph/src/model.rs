@@ -209,7 +209,7 @@ impl Model {
     /// The inference plan for `n` samples and the named values. Plans are kept.
     ///
     /// # Errors
-    /// [`Error::Unknown`] for a name that nothing bears, [`Error::NoSamples`], [`Error::TooLarge`].
+    /// [`Error::Unknown`] for a name that nothing bears, [`Error::NoSamples`], [`Error::TooLarge`], [`Error::Compile`].
     pub fn plan(&self, n: usize, wanted: &[&str]) -> Result<Arc<Plan>> {
         let ids = find_all(&self.inference, wanted)?;
         self.plan_for(n, ids)
@@ -310,7 +310,7 @@ impl Model {
     /// The network as it is now, ready to run on `n` samples at a time as often as wanted, from any number of threads.
     ///
     /// # Errors
-    /// [`Error::NoSamples`], [`Error::TooLarge`], and [`Error::OutOfMemory`] if there is no room for a session.
+    /// [`Error::NoSamples`], [`Error::TooLarge`], [`Error::Compile`], and [`Error::OutOfMemory`] if there is no room for a session.
     pub fn inference(&self, n: usize) -> Result<Inference> {
         self.inference_of(n, &["output"])
     }
@@ -331,7 +331,7 @@ impl Model {
     /// The network as a table, with memory for `n` samples.
     ///
     /// # Errors
-    /// [`Error::NoSamples`], [`Error::TooLarge`].
+    /// [`Error::NoSamples`], [`Error::TooLarge`], [`Error::Compile`].
     pub fn summary_for(&self, n: usize) -> Result<Summary> {
         Summary::for_batch(self, n)
     }

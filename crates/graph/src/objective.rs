@@ -118,7 +118,7 @@ impl Objective {
     /// The plan for `n` samples. Those of the batch sizes that were used last are kept.
     ///
     /// # Errors
-    /// [`Error::NoSamples`], [`Error::TooLarge`].
+    /// [`Error::NoSamples`], [`Error::TooLarge`], [`Error::Compile`].
     pub fn plan(&mut self, model: &Model, n: usize) -> Result<&Plan> {
         if self.plans.get(&n).is_none() {
             let plan = self.new_plan(model, n)?;

@@ -1,6 +1,6 @@
 //! What an operation is.
 
-use crate::{ElementKind, Fault, Grads, Node, Operands, Precision, Scratch, Shape};
+use crate::{Compiled, ElementKind, Fault, Grads, Node, Request, Shape};
 use std::{any::Any, fmt::Debug, ops::RangeInclusive, sync::Arc};
 
 /// What a plan is for. It is an argument of planning, in no global and no layer.
@@ -30,31 +30,8 @@ pub enum Reach {
     Everything,
 }
 
-/// The form in which a kernel wants one of its operands: a filter packed or transformed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Preparation {
-    /// Which operand.
-    pub operand: usize,
-    /// How many numbers the form has.
-    pub len: usize,
-    /// What the form is called. Under one name, the same operand has the same form in a call for any number of samples, so
-    /// that plans for several can share it.
-    pub form: &'static str,
-    /// When the planner is to provide it.
-    pub needed: Needed,
-}
-
-/// When an operand is to be prepared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Needed {
-    /// Before each call of the kernel, unless it is kept: the kernel cannot do without.
-    Always,
-    /// Only where it can be kept from run to run: making it for one call does not pay.
-    WhereKept,
-}
-
-/// An operation: shape rule, cost, host kernel, backward rule. Plain data, so that passes and other backends recognise it
-/// by its type.
+/// An operation as it is described: shape rule, backward rule, cost, and what the planner asks. Plain data, so that passes, other
+/// backends and file formats recognise it by its type and read its settings. [`Op::compile`] makes of it what runs.
 ///
 /// An operation has one to several results, all `f32`. What [`backward`](Op::backward) does not read is not kept alive;
 /// a shape that it needs is configuration.
@@ -72,11 +49,13 @@ pub trait Op: Any + Debug + Send + Sync {
     /// The [`Fault`] that the operands or the settings have.
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault>;
 
-    /// The host kernel, over slices of the arena. It does not panic, whatever the data are.
+    /// Compiles one call for the CPU: the kernel for these shapes, this precision and this machine, and the memory that it takes.
+    /// Asked once for each call of a plan. Whatever depends on the shapes is found here and not when the kernel runs; shapes
+    /// are those that [`infer`](Op::infer) accepted and gave, for some number of samples.
     ///
     /// # Errors
-    /// A [`Fault`] if the data break a rule, such as a label out of range.
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault>;
+    /// A [`Fault`] if there is no kernel for this request. It is an error of planning, with the path of the layer.
+    fn compile(&self, request: &Request<'_>) -> Result<Compiled, Fault>;
 
     /// The gradient with respect to each operand, as nodes of the operand's shape; `None` where [`Grads::want`] says that nobody
     /// asks. Called only where a gradient must pass. Another number of gradients, one of another shape, and `None` where one is
@@ -145,45 +124,9 @@ pub trait Op: Any + Debug + Send + Sync {
         None
     }
 
-    /// Whether the kernel adds to its first result where [`Operands::accumulate`] says so.
+    /// Whether the kernel adds to its first result where [`KernelContext::accumulate`](crate::KernelContext::accumulate) says so.
     fn accumulates(&self) -> bool {
         false
-    }
-
-    /// The form in which the kernel wants an operand. An inference plan makes it once for as long as the parameter stays
-    /// as it is; a training plan, whose parameters change at each step, before each call.
-    fn preparation(&self, _x: &[Vec<usize>], _y: &[Vec<usize>]) -> Option<Preparation> {
-        None
-    }
-
-    /// Writes what [`preparation`](Op::preparation) describes to [`Operands::to_prepare`]. Of the other operands only the
-    /// shapes may be there.
-    ///
-    /// # Errors
-    /// As [`forward`](Op::forward).
-    fn prepare(&self, _k: &mut Operands<'_>) -> Result<(), Fault> {
-        Ok(())
-    }
-
-    /// This operation at another precision than [`Precision::Fast`], if that makes a difference.
-    fn at_precision(&self, _precision: Precision) -> Option<Arc<dyn Op>> {
-        None
-    }
-
-    /// How the kernel goes about it for operands and results of these shapes, if there is a choice: a clause for
-    /// [`Plan::explain`](crate::Plan::explain).
-    fn explain(&self, _x: &[Vec<usize>], _y: &[Vec<usize>]) -> Option<String> {
-        None
-    }
-
-    /// How many numbers of memory of its own the kernel needs in the arena.
-    fn workspace(&self, _x: &[Vec<usize>], _y: &[Vec<usize>]) -> usize {
-        0
-    }
-
-    /// What the kernel takes, beside that, of the memory that each thread keeps for blocks of its work.
-    fn scratch(&self, _x: &[Vec<usize>], _y: &[Vec<usize>]) -> Scratch {
-        Scratch::NONE
     }
 }
 

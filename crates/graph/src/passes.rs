@@ -6,13 +6,13 @@ mod fuse_inference;
 mod recompute;
 mod share;
 
-pub(crate) use constants::{Constants, constants, recipes, separate_constants};
+pub(crate) use constants::{Constants, constant_values, constants, recipes, separate_constants};
 pub(crate) use fuse_batch_norm::fuse_batch_norm;
 pub(crate) use fuse_inference::fuse_for_inference;
 pub(crate) use recompute::{is_within, recompute};
 pub(crate) use share::share;
 
-use crate::{Call, Graph, Mode, Precision, ValueId, ops::Arithmetic};
+use crate::{Call, Graph, Mode, ValueId, ops::Arithmetic};
 use std::{
     any::Any,
     collections::{HashMap, HashSet},
@@ -70,15 +70,6 @@ fn chain_updates(graph: &mut Graph) {
     }
     let newest = |(path, spec): (&String, &crate::ParameterSpec)| latest.get(&spec.value).map(|&id| (path.clone(), id));
     graph.updates = graph.parameters.iter().filter_map(newest).collect();
-}
-
-/// Holds every operation to a precision.
-pub(crate) fn set_precision(graph: &mut Graph, precision: Precision) {
-    for call in &mut graph.calls {
-        if let Some(op) = call.op.at_precision(precision) {
-            call.op = op;
-        }
-    }
 }
 
 /// Drops every call that no root needs.

@@ -62,7 +62,8 @@ impl Field {
 
 impl Summary {
     /// # Errors
-    /// [`Error::NoSamples`](crate::Error::NoSamples) and [`Error::TooLarge`](crate::Error::TooLarge).
+    /// [`Error::NoSamples`](crate::Error::NoSamples), [`Error::TooLarge`](crate::Error::TooLarge) and
+    /// [`Error::Compile`](crate::Error::Compile).
     pub(crate) fn for_batch(model: &Model, batch: usize) -> Result<Summary> {
         let inference = inference_bytes(model, batch)?;
         Ok(Summary::new(model, batch, inference, training_bytes(model, batch).transpose()?))

@@ -113,7 +113,8 @@ impl Conv2d {
         self
     }
 
-    /// Forces an algorithm by its name, where it supports the geometry.
+    /// Forces an algorithm by its name, for the forward and both backward passes. It is an error of the build if it does not support
+    /// the convolution, and of the plan of an objective if it has no backward pass that is needed.
     pub fn algorithm(mut self, name: impl Into<String>) -> Conv2d {
         self.algorithm = Some(name.into());
         self

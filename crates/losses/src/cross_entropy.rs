@@ -1,6 +1,6 @@
 //! Softmax with cross-entropy on integer labels.
 
-use ocelli_graph::{Dim, ElementKind, Fault, Grads, Node, Op, Operands, Shape};
+use ocelli_graph::{Compiled, Dim, ElementKind, Fault, Grads, Node, Op, Request, Shape};
 use ocelli_kernels::softmax::{self, LabelError, cross_entropy_backward, cross_entropy_forward};
 use std::sync::Arc;
 
@@ -128,11 +128,14 @@ impl Op for CrossEntropyOp {
         if input == 1 { ElementKind::U32 } else { ElementKind::F32 }
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let (x, labels, settings) = (k.input(0), k.labels(1), self.0.settings(k.shape(0)));
-        let [loss, probabilities] = k.outputs();
-        loss[0] = cross_entropy_forward(settings, x, labels, probabilities).map_err(wrong_label)?;
-        self.0.check_weights(labels)
+    fn compile(&self, _: &Request<'_>) -> Result<Compiled, Fault> {
+        let op = self.clone();
+        Ok(Compiled::fallible(move |k| {
+            let (x, labels, settings) = (k.input(0), k.labels(1), op.0.settings(k.shape(0)));
+            let [loss, probabilities] = k.outputs();
+            loss[0] = cross_entropy_forward(settings, x, labels, probabilities).map_err(wrong_label)?;
+            op.0.check_weights(labels)
+        }))
     }
 
     fn backward(&self, g: &Grads<'_>) -> Vec<Option<Node>> {
@@ -154,10 +157,12 @@ impl Op for CrossEntropyBackward {
         if input == 1 { ElementKind::U32 } else { ElementKind::F32 }
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let (probabilities, labels, upstream) = (k.input(0), k.labels(1), k.input(2)[0]);
-        let settings = self.0.settings(k.shape(0));
-        cross_entropy_backward(settings, probabilities, labels, upstream, k.output(0));
-        Ok(())
+    fn compile(&self, _: &Request<'_>) -> Result<Compiled, Fault> {
+        let op = self.clone();
+        Ok(Compiled::new(move |k| {
+            let (probabilities, labels, upstream) = (k.input(0), k.labels(1), k.input(2)[0]);
+            let settings = op.0.settings(k.shape(0));
+            cross_entropy_backward(settings, probabilities, labels, upstream, k.output(0));
+        }))
     }
 }

@@ -1,6 +1,6 @@
 //! Losses that are a mean over elements of a function of a prediction and a target.
 
-use ocelli_graph::{Fault, Grads, Node, Op, Operands, Shape};
+use ocelli_graph::{Compiled, Fault, Grads, Node, Op, Request, Shape};
 
 /// `l(x, t)` and its derivative in `x`.
 pub(crate) trait Elementwise: Clone + std::fmt::Debug + Send + Sync + 'static {
@@ -39,14 +39,16 @@ impl<L: Elementwise> Op for MeanOf<L> {
         Ok(vec![Shape::default()])
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let (x, target) = (k.input(0), k.input(1));
-        let block = |(x, target): (&[f32], &[f32])| -> f64 {
-            f64::from(x.iter().zip(target).map(|(x, target)| self.0.value(*x, *target)).sum::<f32>())
-        };
-        let total: f64 = x.chunks(BLOCK).zip(target.chunks(BLOCK)).map(block).sum();
-        k.output(0)[0] = (total / x.len().max(1) as f64) as f32;
-        Ok(())
+    fn compile(&self, _: &Request<'_>) -> Result<Compiled, Fault> {
+        let op = self.clone();
+        Ok(Compiled::new(move |k| {
+            let (x, target) = (k.input(0), k.input(1));
+            let block = |(x, target): (&[f32], &[f32])| -> f64 {
+                f64::from(x.iter().zip(target).map(|(x, target)| op.0.value(*x, *target)).sum::<f32>())
+            };
+            let total: f64 = x.chunks(BLOCK).zip(target.chunks(BLOCK)).map(block).sum();
+            k.output(0)[0] = (total / x.len().max(1) as f64) as f32;
+        }))
     }
 
     fn backward(&self, g: &Grads<'_>) -> Vec<Option<Node>> {
@@ -67,11 +69,13 @@ impl<L: Elementwise> Op for MeanOfBackward<L> {
         Ok(vec![x[0].clone()])
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let (x, target, dy) = (k.input(0), k.input(1), k.input(2)[0]);
-        let scale = dy / x.len().max(1) as f32;
-        let elements = k.output(0).iter_mut().zip(x).zip(target);
-        elements.for_each(|((dx, x), target)| *dx = scale * self.0.derivative(*x, *target));
-        Ok(())
+    fn compile(&self, _: &Request<'_>) -> Result<Compiled, Fault> {
+        let op = self.clone();
+        Ok(Compiled::new(move |k| {
+            let (x, target, dy) = (k.input(0), k.input(1), k.input(2)[0]);
+            let scale = dy / x.len().max(1) as f32;
+            let elements = k.output(0).iter_mut().zip(x).zip(target);
+            elements.for_each(|((dx, x), target)| *dx = scale * op.0.derivative(*x, *target));
+        }))
     }
 }

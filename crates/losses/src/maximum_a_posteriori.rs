@@ -1,7 +1,7 @@
 //! The loss of LeNet-5.
 
 use crate::cross_entropy::{expect_classes_and_labels, wrong_label};
-use ocelli_graph::{ElementKind, Fault, Grads, Node, Op, Operands, Shape};
+use ocelli_graph::{Compiled, ElementKind, Fault, Grads, Node, Op, Request, Shape};
 use ocelli_kernels::softmax::LabelError;
 
 /// The mean over the batch of `y[t] + log(e⁻ʲ + Σ e^−y[i])` for distances `y` and the label `t` (LeCun et al. 1998, eq. 9):
@@ -48,17 +48,20 @@ impl Op for MaximumAPosteriori {
         if input == 1 { ElementKind::U32 } else { ElementKind::F32 }
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let (y, labels, classes) = (k.input(0), k.labels(1), k.shape(0)[1]);
-        let mut total = 0.0f64;
-        for (row, (y, &label)) in y.chunks_exact(classes).zip(labels).enumerate() {
-            let Some(right) = y.get(label as usize) else {
-                return Err(wrong_label(LabelError { row, label, classes }));
-            };
-            total += f64::from(right + self.penalty(y));
-        }
-        k.output(0)[0] = (total / labels.len().max(1) as f64) as f32;
-        Ok(())
+    fn compile(&self, _: &Request<'_>) -> Result<Compiled, Fault> {
+        let op = *self;
+        Ok(Compiled::fallible(move |k| {
+            let (y, labels, classes) = (k.input(0), k.labels(1), k.shape(0)[1]);
+            let mut total = 0.0f64;
+            for (row, (y, &label)) in y.chunks_exact(classes).zip(labels).enumerate() {
+                let Some(right) = y.get(label as usize) else {
+                    return Err(wrong_label(LabelError { row, label, classes }));
+                };
+                total += f64::from(right + op.penalty(y));
+            }
+            k.output(0)[0] = (total / labels.len().max(1) as f64) as f32;
+            Ok(())
+        }))
     }
 
     fn backward(&self, g: &Grads<'_>) -> Vec<Option<Node>> {
@@ -75,16 +78,18 @@ impl Op for MaximumAPosterioriBackward {
         if input == 1 { ElementKind::U32 } else { ElementKind::F32 }
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let (y, labels, classes) = (k.input(0), k.labels(1), k.shape(0)[1]);
-        let scale = k.input(2)[0] / labels.len().max(1) as f32;
-        let rows = k.output(0).chunks_exact_mut(classes).zip(y.chunks_exact(classes)).zip(labels);
-        for ((dy, y), &label) in rows {
-            let penalty = self.0.penalty(y);
-            // d penalty / d y[i] = −e^−y[i] / (e⁻ʲ + Σ e^−y) = −e^(−y[i] − penalty)
-            dy.iter_mut().zip(y).for_each(|(dy, y)| *dy = -scale * (-y - penalty).exp());
-            dy[label as usize] += scale;
-        }
-        Ok(())
+    fn compile(&self, _: &Request<'_>) -> Result<Compiled, Fault> {
+        let op = *self;
+        Ok(Compiled::new(move |k| {
+            let (y, labels, classes) = (k.input(0), k.labels(1), k.shape(0)[1]);
+            let scale = k.input(2)[0] / labels.len().max(1) as f32;
+            let rows = k.output(0).chunks_exact_mut(classes).zip(y.chunks_exact(classes)).zip(labels);
+            for ((dy, y), &label) in rows {
+                let penalty = op.0.penalty(y);
+                // d penalty / d y[i] = −e^−y[i] / (e⁻ʲ + Σ e^−y) = −e^(−y[i] − penalty)
+                dy.iter_mut().zip(y).for_each(|(dy, y)| *dy = -scale * (-y - penalty).exp());
+                dy[label as usize] += scale;
+            }
+        }))
     }
 }

@@ -1,7 +1,7 @@
 //! Elementwise functions with a vector kernel.
 
 use super::{equal, same_shape};
-use crate::{Fault, Grads, Node, Op, Operands, Shape};
+use crate::{Compiled, Fault, Grads, Node, Op, Request, Shape};
 use ocelli_kernels::elementwise::{Keeps, Unary, unary, unary_backward};
 use std::ops::RangeInclusive;
 
@@ -36,10 +36,12 @@ impl Op for Activation {
         same_shape(x)
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let x = k.source(0);
-        unary(self.0, x, k.output(0));
-        Ok(())
+    fn compile(&self, _: &Request<'_>) -> Result<Compiled, Fault> {
+        let op = *self;
+        Ok(Compiled::new(move |k| {
+            let x = k.source(0);
+            unary(op.0, x, k.output(0));
+        }))
     }
 
     fn in_place(&self) -> Option<usize> {
@@ -71,11 +73,13 @@ impl Op for ActivationBackward {
         same_shape(x)
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let kept = if k.len() > 1 { k.input(1) } else { &[] };
-        let dy = k.source(0);
-        unary_backward(self.0, kept, dy, k.output(0));
-        Ok(())
+    fn compile(&self, _: &Request<'_>) -> Result<Compiled, Fault> {
+        let op = *self;
+        Ok(Compiled::new(move |k| {
+            let kept = if k.len() > 1 { k.input(1) } else { &[] };
+            let dy = k.source(0);
+            unary_backward(op.0, kept, dy, k.output(0));
+        }))
     }
 
     fn in_place(&self) -> Option<usize> {

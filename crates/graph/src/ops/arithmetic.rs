@@ -1,7 +1,7 @@
 //! Addition, subtraction, multiplication, division, with broadcasting.
 
 use super::{equal, expect_few_axes};
-use crate::{Dim, Fault, Grads, Node, Op, Operands, Shape};
+use crate::{Compiled, Dim, Fault, Grads, Node, Op, Request, Shape};
 use ocelli_kernels::{
     broadcast::{Binary, Broadcast, binary},
     elementwise::Source,
@@ -37,16 +37,18 @@ pub(super) fn joined(x: &[&Shape]) -> Result<Shape, Fault> {
     broadcast(x[0], x[1]).ok_or(unequal)
 }
 
-/// Runs a kernel of two operands that are broadcast.
-pub(super) fn run_broadcast(
-    k: &mut Operands<'_>,
-    kernel: impl FnOnce(&Broadcast, Source<'_>, Source<'_>, &mut [f32]),
-) -> Result<(), Fault> {
+/// Compiles a kernel of two operands that are broadcast.
+pub(super) fn compile_broadcast(
+    request: &Request<'_>,
+    kernel: impl Fn(&Broadcast, Source<'_>, Source<'_>, &mut [f32]) + Send + Sync + 'static,
+) -> Result<Compiled, Fault> {
     // Shapes that go together for every batch size go together for this one.
-    let geometry = Broadcast::new(k.shape(0), k.shape(1)).ok_or(Fault::Unequal { left: 0, right: 1 })?;
-    let (a, b) = (k.source(0), k.source(1));
-    kernel(&geometry, a, b, k.output(0));
-    Ok(())
+    let geometry = Broadcast::new(&request.operands[0], &request.operands[1]);
+    let geometry = geometry.ok_or(Fault::Unequal { left: 0, right: 1 })?;
+    Ok(Compiled::new(move |k| {
+        let (a, b) = (k.source(0), k.source(1));
+        kernel(&geometry, a, b, k.output(0));
+    }))
 }
 
 fn broadcast(a: &Shape, b: &Shape) -> Option<Shape> {
@@ -96,14 +98,14 @@ impl Op for Arithmetic {
         joined(x).map(|shape| vec![shape])
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
+    fn compile(&self, request: &Request<'_>) -> Result<Compiled, Fault> {
         let op = match self {
             Arithmetic::Add => Binary::Add,
             Arithmetic::Sub => Binary::Sub,
             Arithmetic::Mul => Binary::Mul,
             Arithmetic::Div => Binary::Div,
         };
-        run_broadcast(k, |geometry, a, b, y| binary(op, geometry, a, b, y))
+        compile_broadcast(request, move |geometry, a, b, y| binary(op, geometry, a, b, y))
     }
 
     fn in_place(&self) -> Option<usize> {

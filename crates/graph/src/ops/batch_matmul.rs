@@ -1,7 +1,7 @@
 //! Products of matrices for each sample.
 
 use super::{MatMul, Orientation, equal};
-use crate::{Dim, Fault, Grads, Node, Op, Operands, Reach, Scratch, Shape};
+use crate::{Compiled, Dim, Fault, Grads, KernelContext, Node, Op, Reach, Request, Scratch, Shape};
 use Orientation::{AsIs, Transposed};
 use ocelli_kernels::gemm::gemm_scratch;
 use ocelli_kernels::matrices::{Matrices, products, sum_of_products};
@@ -112,29 +112,29 @@ impl Op for BatchMatMul {
         }
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let accumulate = k.accumulate();
-        let (a, b) = (k.input(0), k.input(1));
-        let mut a_sizes = stored(k.shape(0));
-        // Rows that all meet one matrix are one product.
-        if self.a == AsIs && k.shape(1).len() == 2 && a_sizes[1] > 0 {
-            a_sizes[0] = a.len() / a_sizes[1];
-        }
-        let b = matrices(self.b, b, k.shape(1));
-        products(matrices(self.a, a, &a_sizes), b, k.output(0), accumulate);
-        Ok(())
+    fn compile(&self, request: &Request<'_>) -> Result<Compiled, Fault> {
+        let (op, x, y) = (*self, request.operands, request.results);
+        let ([rows, depth], [_, columns]) = (read(self.a, &x[0]), read(self.b, &x[1]));
+        let scratch = scratch(self.a, self.b, [rows, depth, columns]).or(match all_rows(&y[0]) {
+            Some(rows) if x[1].len() == 2 => scratch(self.a, self.b, [rows, depth, columns]),
+            _ => Scratch::NONE,
+        });
+        let kernel = move |k: &mut KernelContext<'_>| {
+            let accumulate = k.accumulate();
+            let (a, b) = (k.input(0), k.input(1));
+            let mut a_sizes = stored(k.shape(0));
+            // Rows that all meet one matrix are one product.
+            if op.a == AsIs && k.shape(1).len() == 2 && a_sizes[1] > 0 {
+                a_sizes[0] = a.len() / a_sizes[1];
+            }
+            let b = matrices(op.b, b, k.shape(1));
+            products(matrices(op.a, a, &a_sizes), b, k.output(0), accumulate);
+        };
+        Ok(Compiled::new(kernel).with_scratch(scratch))
     }
 
     fn accumulates(&self) -> bool {
         true
-    }
-
-    fn scratch(&self, x: &[Vec<usize>], y: &[Vec<usize>]) -> Scratch {
-        let ([rows, depth], [_, columns]) = (read(self.a, &x[0]), read(self.b, &x[1]));
-        scratch(self.a, self.b, [rows, depth, columns]).or(match all_rows(&y[0]) {
-            Some(rows) if x[1].len() == 2 => scratch(self.a, self.b, [rows, depth, columns]),
-            _ => Scratch::NONE,
-        })
     }
 
     fn macs(&self, x: &[&Shape], y: &[&Shape]) -> u64 {
@@ -179,31 +179,31 @@ impl Op for SummedMatMul {
         Ok(vec![Shape::from([rows, columns])])
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let accumulate = k.accumulate();
-        let (a, b) = (k.input(0), k.input(1));
-        let (mut a_sizes, mut b_sizes) = (stored(k.shape(0)), stored(k.shape(1)));
-        // Depths that lie one behind the other in both are one depth.
-        let joined = self.a == Transposed && self.b == AsIs && a_sizes[1] > 0 && b_sizes[1] > 0;
-        let count = if joined { 1 } else { k.shape(0)[..k.shape(0).len() - 2].iter().product() };
-        if joined {
-            (a_sizes[0], b_sizes[0]) = (a.len() / a_sizes[1], b.len() / b_sizes[1]);
-        }
-        let (a, b) = (matrices(self.a, a, &a_sizes), matrices(self.b, b, &b_sizes));
-        sum_of_products(count, a, b, k.output(0), accumulate);
-        Ok(())
+    fn compile(&self, request: &Request<'_>) -> Result<Compiled, Fault> {
+        let (op, x) = (*self, request.operands);
+        let ([rows, depth], [_, columns]) = (read(self.a, &x[0]), read(self.b, &x[1]));
+        let scratch = scratch(self.a, self.b, [rows, depth, columns]).or(match all_rows(&x[0]) {
+            Some(depth) => scratch(self.a, self.b, [rows, depth, columns]),
+            None => Scratch::NONE,
+        });
+        let kernel = move |k: &mut KernelContext<'_>| {
+            let accumulate = k.accumulate();
+            let (a, b) = (k.input(0), k.input(1));
+            let (mut a_sizes, mut b_sizes) = (stored(k.shape(0)), stored(k.shape(1)));
+            // Depths that lie one behind the other in both are one depth.
+            let joined = op.a == Transposed && op.b == AsIs && a_sizes[1] > 0 && b_sizes[1] > 0;
+            let count = if joined { 1 } else { k.shape(0)[..k.shape(0).len() - 2].iter().product() };
+            if joined {
+                (a_sizes[0], b_sizes[0]) = (a.len() / a_sizes[1], b.len() / b_sizes[1]);
+            }
+            let (a, b) = (matrices(op.a, a, &a_sizes), matrices(op.b, b, &b_sizes));
+            sum_of_products(count, a, b, k.output(0), accumulate);
+        };
+        Ok(Compiled::new(kernel).with_scratch(scratch))
     }
 
     fn accumulates(&self) -> bool {
         true
-    }
-
-    fn scratch(&self, x: &[Vec<usize>], _: &[Vec<usize>]) -> Scratch {
-        let ([rows, depth], [_, columns]) = (read(self.a, &x[0]), read(self.b, &x[1]));
-        scratch(self.a, self.b, [rows, depth, columns]).or(match all_rows(&x[0]) {
-            Some(depth) => scratch(self.a, self.b, [rows, depth, columns]),
-            None => Scratch::NONE,
-        })
     }
 }
 

@@ -1,7 +1,7 @@
 //! Batch normalisation, alone or with what follows it.
 
 use super::equal;
-use crate::{Axis, Dim, Fault, Grads, Mode, Node, Op, Operands, Scratch, Shape, ops::ActivationBackward};
+use crate::{Axis, Compiled, Dim, Fault, Grads, Mode, Node, Op, Request, Scratch, Shape, ops::ActivationBackward};
 use ocelli_kernels::Activation;
 use ocelli_kernels::batch_norm::{
     self, BatchNorm, Through, batch_norm_add_backward_parameters, batch_norm_add_forward, batch_norm_backward_data,
@@ -162,29 +162,33 @@ impl Op for BatchNormOp {
         Ok([vec![x[0].clone()], statistics].concat())
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let (x, parameters) = (k.source(0), [k.input(1), k.input(2)]);
-        let running = [k.input(3), k.input(4)];
-        let residual = self.followed_by.adds().then(|| k.source(RESIDUAL));
-        if self.statistics == Statistics::Given {
-            self.apply(&self.norm(running[0], running[1], parameters), x, residual, k.output(0));
-            return Ok(());
-        }
-        let [y, mean, variance, new_mean, new_variance] = k.outputs();
-        let rows = y.len() / mean.len().max(1);
-        if rows < 2 {
-            let sentence = "statistics need two or more numbers a channel, and this batch is a single pixel";
-            return Err(Fault::Data(sentence.into()));
-        }
-        match x {
-            Source::Slice(x) => batch_norm_statistics(x, mean, variance),
-            Source::InPlace => batch_norm_statistics(y, mean, variance),
-        }
-        self.apply(&self.norm(mean, variance, parameters), x, residual, y);
-        let unbiased = rows as f32 / (rows - 1) as f32;
-        self.run(running[0], mean.iter().copied(), new_mean);
-        self.run(running[1], variance.iter().map(|variance| unbiased * variance), new_variance);
-        Ok(())
+    fn compile(&self, request: &Request<'_>) -> Result<Compiled, Fault> {
+        let op = *self;
+        Ok(Compiled::fallible(move |k| {
+            let (x, parameters) = (k.source(0), [k.input(1), k.input(2)]);
+            let running = [k.input(3), k.input(4)];
+            let residual = op.followed_by.adds().then(|| k.source(RESIDUAL));
+            if op.statistics == Statistics::Given {
+                op.apply(&op.norm(running[0], running[1], parameters), x, residual, k.output(0));
+                return Ok(());
+            }
+            let [y, mean, variance, new_mean, new_variance] = k.outputs();
+            let rows = y.len() / mean.len().max(1);
+            if rows < 2 {
+                let sentence = "statistics need two or more numbers a channel, and this batch is a single pixel";
+                return Err(Fault::Data(sentence.into()));
+            }
+            match x {
+                Source::Slice(x) => batch_norm_statistics(x, mean, variance),
+                Source::InPlace => batch_norm_statistics(y, mean, variance),
+            }
+            op.apply(&op.norm(mean, variance, parameters), x, residual, y);
+            let unbiased = rows as f32 / (rows - 1) as f32;
+            op.run(running[0], mean.iter().copied(), new_mean);
+            op.run(running[1], variance.iter().map(|variance| unbiased * variance), new_variance);
+            Ok(())
+        })
+        .with_scratch(batch_norm_scratch(&request.operands[0])))
     }
 
     /// In training the result is that of the statistics of the batch, whatever the running ones are.
@@ -262,10 +266,6 @@ impl Op for BatchNormOp {
         };
         format!("BatchNorm{followed_by}")
     }
-
-    fn scratch(&self, x: &[Vec<usize>], _: &[Vec<usize>]) -> Scratch {
-        batch_norm_scratch(&x[0])
-    }
 }
 
 impl Op for BatchNormBackwardParameters {
@@ -277,16 +277,15 @@ impl Op for BatchNormBackwardParameters {
         2
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let norm = self.0.norm(k.input(4), k.input(5), [k.input(2), k.input(3)]);
-        let (x, dy) = (k.input(0), k.input(1));
-        let [dw, db] = k.outputs();
-        batch_norm_backward_parameters(&norm, x, dy, dw, db);
-        Ok(())
-    }
-
-    fn scratch(&self, x: &[Vec<usize>], _: &[Vec<usize>]) -> Scratch {
-        batch_norm_scratch(&x[0])
+    fn compile(&self, request: &Request<'_>) -> Result<Compiled, Fault> {
+        let op = *self;
+        Ok(Compiled::new(move |k| {
+            let norm = op.0.norm(k.input(4), k.input(5), [k.input(2), k.input(3)]);
+            let (x, dy) = (k.input(0), k.input(1));
+            let [dw, db] = k.outputs();
+            batch_norm_backward_parameters(&norm, x, dy, dw, db);
+        })
+        .with_scratch(batch_norm_scratch(&request.operands[0])))
     }
 }
 
@@ -299,32 +298,31 @@ impl Op for BatchNormAddBackwardParameters {
         3
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let norm = self.0.norm(k.input(4), k.input(5), [k.input(2), k.input(3)]);
-        let (x, dy, y) = (k.input(0), k.source(1), k.input(6));
-        let [gradient, dw, db] = k.outputs();
-        match dy {
-            Source::InPlace => batch_norm_add_backward_parameters(&norm, x, y, gradient, dw, db),
-            Source::Slice(_) => {
-                unary_backward(Unary::Relu, y, dy, gradient);
-                batch_norm_backward_parameters(
-                    &BatchNorm { activation: Activation::Identity, ..norm },
-                    x,
-                    gradient,
-                    dw,
-                    db,
-                );
+    fn compile(&self, request: &Request<'_>) -> Result<Compiled, Fault> {
+        let op = *self;
+        Ok(Compiled::new(move |k| {
+            let norm = op.0.norm(k.input(4), k.input(5), [k.input(2), k.input(3)]);
+            let (x, dy, y) = (k.input(0), k.source(1), k.input(6));
+            let [gradient, dw, db] = k.outputs();
+            match dy {
+                Source::InPlace => batch_norm_add_backward_parameters(&norm, x, y, gradient, dw, db),
+                Source::Slice(_) => {
+                    unary_backward(Unary::Relu, y, dy, gradient);
+                    batch_norm_backward_parameters(
+                        &BatchNorm { activation: Activation::Identity, ..norm },
+                        x,
+                        gradient,
+                        dw,
+                        db,
+                    );
+                }
             }
-        }
-        Ok(())
+        })
+        .with_scratch(batch_norm_scratch(&request.operands[0])))
     }
 
     fn in_place(&self) -> Option<usize> {
         Some(1)
-    }
-
-    fn scratch(&self, x: &[Vec<usize>], _: &[Vec<usize>]) -> Scratch {
-        batch_norm_scratch(&x[0])
     }
 }
 
@@ -333,15 +331,18 @@ impl Op for BatchNormBackwardData {
         Ok(vec![x[0].clone()])
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let norm = self.0.norm(k.input(4), k.input(5), [k.input(2), k.input(3)]);
-        let (x, dy, accumulate) = (k.input(0), k.source(1), k.accumulate());
-        let through = match self.0.statistics {
-            Statistics::Batch => Through::Batch { dgamma: k.input(6), dbeta: k.input(7) },
-            Statistics::Given => Through::Elements,
-        };
-        batch_norm_backward_data(&norm, x, dy, through, k.output(0), accumulate);
-        Ok(())
+    fn compile(&self, request: &Request<'_>) -> Result<Compiled, Fault> {
+        let op = *self;
+        Ok(Compiled::new(move |k| {
+            let norm = op.0.norm(k.input(4), k.input(5), [k.input(2), k.input(3)]);
+            let (x, dy, accumulate) = (k.input(0), k.source(1), k.accumulate());
+            let through = match op.0.statistics {
+                Statistics::Batch => Through::Batch { dgamma: k.input(6), dbeta: k.input(7) },
+                Statistics::Given => Through::Elements,
+            };
+            batch_norm_backward_data(&norm, x, dy, through, k.output(0), accumulate);
+        })
+        .with_scratch(batch_norm_scratch(&request.operands[0])))
     }
 
     fn in_place(&self) -> Option<usize> {
@@ -350,10 +351,6 @@ impl Op for BatchNormBackwardData {
 
     fn accumulates(&self) -> bool {
         true
-    }
-
-    fn scratch(&self, x: &[Vec<usize>], _: &[Vec<usize>]) -> Scratch {
-        batch_norm_scratch(&x[0])
     }
 }
 

@@ -1,7 +1,7 @@
 //! Values kept within bounds.
 
 use super::{equal, same_shape};
-use crate::{Fault, Grads, Node, Op, Operands, Shape};
+use crate::{Compiled, Fault, Grads, Node, Op, Request, Shape};
 use ocelli_kernels::elementwise::{self, Bounds};
 use std::ops::RangeInclusive;
 
@@ -40,10 +40,12 @@ impl Op for Clamp {
         same_shape(x)
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let x = k.source(0);
-        elementwise::clamp(self.bounds()?, x, k.output(0));
-        Ok(())
+    fn compile(&self, _: &Request<'_>) -> Result<Compiled, Fault> {
+        let bounds = self.bounds()?;
+        Ok(Compiled::new(move |k| {
+            let x = k.source(0);
+            elementwise::clamp(bounds, x, k.output(0));
+        }))
     }
 
     fn in_place(&self) -> Option<usize> {
@@ -60,10 +62,12 @@ impl Op for ClampBackward {
         same_shape(x)
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let (dy, x) = (k.source(0), k.input(1));
-        elementwise::clamp_backward(self.0.bounds()?, x, dy, k.output(0));
-        Ok(())
+    fn compile(&self, _: &Request<'_>) -> Result<Compiled, Fault> {
+        let bounds = self.0.bounds()?;
+        Ok(Compiled::new(move |k| {
+            let (dy, x) = (k.source(0), k.input(1));
+            elementwise::clamp_backward(bounds, x, dy, k.output(0));
+        }))
     }
 
     fn in_place(&self) -> Option<usize> {

@@ -2,10 +2,10 @@
 
 use super::{
     NodeOrNumber,
-    arithmetic::{joined, run_broadcast},
+    arithmetic::{compile_broadcast, joined},
     equal,
 };
-use crate::{Fault, Node, Op, Operands, Shape};
+use crate::{Compiled, Fault, Node, Op, Request, Shape};
 use ocelli_kernels::broadcast::compare::{self, compare};
 use std::ops::RangeInclusive;
 
@@ -32,8 +32,9 @@ impl Op for Comparison {
         joined(x).map(|shape| vec![shape])
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        run_broadcast(k, |geometry, a, b, y| compare(self.0, geometry, a, b, y))
+    fn compile(&self, request: &Request<'_>) -> Result<Compiled, Fault> {
+        let comparison = self.0;
+        compile_broadcast(request, move |geometry, a, b, y| compare(comparison, geometry, a, b, y))
     }
 
     fn in_place(&self) -> Option<usize> {

@@ -1,7 +1,7 @@
 //! Values side by side along an axis.
 
 use super::equal;
-use crate::{Axis, Dim, Fault, Grads, Node, Op, Operands, Shape, ops::Slice};
+use crate::{Axis, Compiled, Dim, Fault, Grads, Node, Op, Request, Shape, ops::Slice};
 use ocelli_kernels::Accumulate;
 use ocelli_kernels::copy::{BlockCopy, copy_blocks};
 use ocelli_tensor::Size;
@@ -42,25 +42,27 @@ impl Op for Concat {
         Ok(vec![Shape::new(dims)])
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let inner: usize = k.output_shape(0)[self.axis + 1..].iter().product();
-        let row = k.output_shape(0)[self.axis] * inner;
-        let mut offset = 0;
-        for i in 0..k.len() {
-            let block = k.shape(i)[self.axis] * inner;
-            let (x, count) = (k.input(i), k.input(i).len().checked_div(block).unwrap_or(0));
-            let copy = BlockCopy {
-                block,
-                count,
-                source_offset: 0,
-                source_stride: block,
-                destination_offset: offset,
-                destination_stride: row,
-            };
-            copy_blocks(&copy, x, k.output(0), Accumulate::Set);
-            offset += block;
-        }
-        Ok(())
+    fn compile(&self, _: &Request<'_>) -> Result<Compiled, Fault> {
+        let op = *self;
+        Ok(Compiled::new(move |k| {
+            let inner: usize = k.output_shape(0)[op.axis + 1..].iter().product();
+            let row = k.output_shape(0)[op.axis] * inner;
+            let mut offset = 0;
+            for i in 0..k.len() {
+                let block = k.shape(i)[op.axis] * inner;
+                let (x, count) = (k.input(i), k.input(i).len().checked_div(block).unwrap_or(0));
+                let copy = BlockCopy {
+                    block,
+                    count,
+                    source_offset: 0,
+                    source_stride: block,
+                    destination_offset: offset,
+                    destination_stride: row,
+                };
+                copy_blocks(&copy, x, k.output(0), Accumulate::Set);
+                offset += block;
+            }
+        }))
     }
 
     fn backward(&self, g: &Grads<'_>) -> Vec<Option<Node>> {

@@ -1,6 +1,6 @@
 //! Partial connections between the maps of a convolution, as in LeNet-5's C3.
 
-use crate::{Fault, Grads, Node, Op, Operands, Shape};
+use crate::{Compiled, Fault, Grads, Node, Op, Request, Shape};
 use std::{ops::RangeInclusive, sync::Arc};
 
 /// Which input maps each output map of a convolution sees (LeCun et al. 1998, table I).
@@ -106,14 +106,16 @@ impl Op for Connections {
         Ok(vec![Shape::from([sizes[0], sizes[1], self.0.inputs(), self.0.outputs()])])
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let (w, outputs) = (k.input(0), self.0.outputs());
-        let filter = k.output(0);
-        filter.fill(0.0);
-        for (w, tap) in w.chunks_exact(self.0.len()).zip(filter.chunks_exact_mut(self.0.inputs() * outputs)) {
-            w.iter().zip(self.0.pairs()).for_each(|(w, (input, output))| tap[input * outputs + output] = *w);
-        }
-        Ok(())
+    fn compile(&self, _: &Request<'_>) -> Result<Compiled, Fault> {
+        let op = self.clone();
+        Ok(Compiled::new(move |k| {
+            let (w, outputs) = (k.input(0), op.0.outputs());
+            let filter = k.output(0);
+            filter.fill(0.0);
+            for (w, tap) in w.chunks_exact(op.0.len()).zip(filter.chunks_exact_mut(op.0.inputs() * outputs)) {
+                w.iter().zip(op.0.pairs()).for_each(|(w, (input, output))| tap[input * outputs + output] = *w);
+            }
+        }))
     }
 
     fn backward(&self, g: &Grads<'_>) -> Vec<Option<Node>> {
@@ -127,12 +129,14 @@ impl Op for ConnectionsBackward {
         Ok(vec![Shape::from([sizes[0], sizes[1], self.0.len()])])
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let (filter, outputs) = (k.input(0), self.0.outputs());
-        let taps = filter.chunks_exact(self.0.inputs() * outputs);
-        for (w, tap) in k.output(0).chunks_exact_mut(self.0.len()).zip(taps) {
-            w.iter_mut().zip(self.0.pairs()).for_each(|(w, (input, output))| *w = tap[input * outputs + output]);
-        }
-        Ok(())
+    fn compile(&self, _: &Request<'_>) -> Result<Compiled, Fault> {
+        let op = self.clone();
+        Ok(Compiled::new(move |k| {
+            let (filter, outputs) = (k.input(0), op.0.outputs());
+            let taps = filter.chunks_exact(op.0.inputs() * outputs);
+            for (w, tap) in k.output(0).chunks_exact_mut(op.0.len()).zip(taps) {
+                w.iter_mut().zip(op.0.pairs()).for_each(|(w, (input, output))| *w = tap[input * outputs + output]);
+            }
+        }))
     }
 }

@@ -1,11 +1,14 @@
 //! Two-dimensional convolution.
 
 use super::{Product, equal, expect_bias, expect_rank, four, weight_sizes, work};
-use crate::{Axis, Dim, Fault, Grads, Needed, Node, Op, Operands, Preparation, Reach, Scratch, Shape};
-use std::{ops::RangeInclusive, sync::Arc};
+use crate::contract::counted;
+use crate::{
+    Axis, Compiled, Dim, Fault, Grads, KernelContext, Node, Op, Precision, PreparedOperand, Reach, Request, Shape,
+};
+use std::ops::RangeInclusive;
 
 use ocelli_kernels::Epilogue;
-use ocelli_kernels::conv::{self, Choice, Conv2dGeometry, Conv2dSettings, GeometryError, Pass, Precision, geometry};
+use ocelli_kernels::conv::{self, Algorithm, Choice, Conv2dGeometry, Conv2dSettings, GeometryError, Pass, geometry};
 use ocelli_tensor::Size;
 
 /// `y = conv(x, w) + b`, or without `b`.
@@ -18,12 +21,12 @@ use ocelli_tensor::Size;
 pub struct Conv2dOp {
     /// Stride, padding, dilation, groups, mode.
     pub settings: Conv2dSettings,
-    /// The algorithm, by name; the first that supports the geometry unless one is named.
+    /// The algorithm of all three passes, by name; the cheapest of each unless one is named. One that is named and does not
+    /// support the convolution is an error: of the build where its forward pass is meant, of the plan where a gradient asks for a
+    /// backward pass that it does not have. It is taken at any precision.
     pub algorithm: Option<String>,
     /// Pairs of input and output channels that a connection table leaves, for the count of multiply-accumulates.
     pub connected: Option<usize>,
-    /// Which algorithms may be chosen; the planner sets it.
-    pub precision: Precision,
 }
 
 /// `dx` from `w` and `dy`.
@@ -43,7 +46,7 @@ pub struct Conv2dBackwardFilter {
 impl Conv2dOp {
     /// With the default choice of algorithm.
     pub fn new(settings: Conv2dSettings) -> Conv2dOp {
-        Conv2dOp { settings, algorithm: None, connected: None, precision: Precision::default() }
+        Conv2dOp { settings, algorithm: None, connected: None }
     }
 
     fn geometry(&self, x: &[usize], w: &[usize]) -> Result<Conv2dGeometry, GeometryError> {
@@ -55,51 +58,49 @@ impl Conv2dOp {
         self.geometry(x, w).map_err(|error| Fault::Setting(error.to_string()))
     }
 
-    fn choice(&self, g: &Conv2dGeometry, pass: Pass) -> Choice {
-        match &self.algorithm {
-            Some(name) => Choice::forced(name, self.precision, g, pass),
-            None => conv::choose(g, pass, self.precision),
+    /// The algorithm of a pass: the one that is named, or the cheapest at this precision.
+    fn choice(&self, g: &Conv2dGeometry, pass: Pass, precision: Precision) -> Result<Choice, Fault> {
+        let Some(name) = &self.algorithm else { return Ok(conv::choose(g, pass, precision)) };
+        let names = |fits: &dyn Fn(&dyn Algorithm) -> bool| {
+            let names = conv::ALGORITHMS.iter().filter(|algorithm| fits(**algorithm)).map(|algorithm| algorithm.name());
+            names.collect::<Vec<_>>().join(", ")
+        };
+        match conv::by_name(name) {
+            Some(algorithm) if algorithm.supports(g, pass) => Ok(Choice::forced(name, precision, g, pass)),
+            Some(_) => {
+                let (what, fitting) = (described(g, pass), names(&|algorithm| algorithm.supports(g, pass)));
+                Err(Fault::Setting(format!("the algorithm \"{name}\" does not support {what}; these do: {fitting}")))
+            }
+            None => {
+                let known = names(&|_| true);
+                Err(Fault::Setting(format!("no algorithm is called \"{name}\"; there are: {known}")))
+            }
         }
     }
 
-    pub(super) fn workspace_of(&self, pass: Pass, x: &[usize], w: &[usize]) -> usize {
-        self.geometry(x, w).map_or(0, |g| self.choice(&g, pass).algorithm.workspace(&g, pass))
-    }
-
-    pub(super) fn scratch_of(&self, pass: Pass, x: &[usize], w: &[usize]) -> Scratch {
-        self.geometry(x, w).map_or(Scratch::NONE, |g| self.choice(&g, pass).algorithm.scratch(&g, pass))
-    }
-
-    /// The filter as the algorithm wants it, if that is not how it lies.
-    pub(super) fn preparation_of(&self, pass: Pass, x: &[usize], w: &[usize], operand: usize) -> Option<Preparation> {
-        let g = self.geometry(x, w).ok()?;
-        let algorithm = self.choice(&g, pass).algorithm;
-        let (len, form) = (algorithm.prepared_len(&g, pass), algorithm.name());
-        (len > 0).then_some(Preparation { operand, len, form, needed: Needed::Always })
+    /// A pass for these sizes of the input and the filter: its geometry, and the algorithm that computes it.
+    fn pass(&self, pass: Pass, x: &[usize], w: &[usize], precision: Precision) -> Result<ConvolutionPass, Fault> {
+        let geometry = self.checked_geometry(x, w)?;
+        let choice = self.choice(&geometry, pass, precision)?;
+        Ok(ConvolutionPass { geometry, pass, algorithm: choice.algorithm, note: choice.to_string() })
     }
 
     /// The first result `(+)=` the gradient of the convolution's input, from the filter and the gradient of its output, which
     /// are operands of these numbers.
-    pub(super) fn backward_data(&self, k: &mut Operands<'_>, filter: usize, dy: usize) -> Result<(), Fault> {
-        let g = self.checked_geometry(k.output_shape(0), k.shape(filter))?;
-        let (dy, accumulate) = (k.input(dy), k.accumulate());
-        let filter = k.prepared().unwrap_or_else(|| k.input(filter));
-        let (dx, workspace) = k.output_and_workspace();
-        self.choice(&g, Pass::BackwardData).algorithm.backward_data(&g, dy, filter, dx, accumulate, workspace);
-        Ok(())
-    }
-
-    /// Prepares that filter.
-    pub(super) fn prepare_backward_data(&self, k: &mut Operands<'_>, filter: usize) -> Result<(), Fault> {
-        let g = self.checked_geometry(k.output_shape(0), k.shape(filter))?;
-        let w = k.input(filter);
-        self.choice(&g, Pass::BackwardData).algorithm.prepare(&g, Pass::BackwardData, w, k.to_prepare());
-        Ok(())
-    }
-
-    pub(super) fn explanation_of(&self, pass: Pass, x: &[usize], w: &[usize]) -> Option<String> {
-        let g = self.geometry(x, w).ok()?;
-        Some(self.choice(&g, pass).to_string())
+    pub(super) fn compile_backward_data(
+        &self,
+        request: &Request<'_>,
+        filter: usize,
+        dy: usize,
+    ) -> Result<Compiled, Fault> {
+        let pass = self.pass(Pass::BackwardData, &request.results[0], &request.operands[filter], request.precision)?;
+        let ConvolutionPass { geometry: g, algorithm, .. } = pass;
+        Ok(pass.compiled(Some(filter), move |k| {
+            let (dy, accumulate) = (k.input(dy), k.accumulate());
+            let filter = k.prepared().unwrap_or_else(|| k.input(filter));
+            let (dx, workspace) = k.output_and_workspace();
+            algorithm.backward_data(&g, dy, filter, dx, accumulate, workspace);
+        }))
     }
 
     /// The sentence for a user, with axis, sizes and origin where the operand is to blame.
@@ -125,6 +126,48 @@ impl Conv2dOp {
     }
 }
 
+/// One pass of a convolution as it is computed.
+struct ConvolutionPass {
+    geometry: Conv2dGeometry,
+    pass: Pass,
+    algorithm: &'static dyn Algorithm,
+    note: String,
+}
+
+impl ConvolutionPass {
+    /// With this kernel, which reads operand `filter` as the algorithm wants it, if that is not how it lies.
+    fn compiled(
+        self,
+        filter: Option<usize>,
+        kernel: impl Fn(&mut KernelContext<'_>) + Send + Sync + 'static,
+    ) -> Compiled {
+        let ConvolutionPass { geometry, pass, algorithm, note } = self;
+        let len = algorithm.prepared_len(&geometry, pass);
+        let prepare = move |w: &[f32], form: &mut [f32]| algorithm.prepare(&geometry, pass, w, form);
+        let prepared = filter.filter(|_| len > 0);
+        Compiled::new(kernel)
+            .with_workspace(algorithm.workspace(&geometry, pass))
+            .with_scratch(algorithm.scratch(&geometry, pass))
+            .with_prepared(prepared.map(|filter| PreparedOperand::new(filter, len, algorithm.name(), prepare)))
+            .with_note(note)
+    }
+}
+
+/// A pass of a convolution in words: `the forward pass of 5×5 filters, 3 to 8 channels, stride 2×2, dilation 1×1, in 1 group`.
+fn described(g: &Conv2dGeometry, pass: Pass) -> String {
+    let pass = match pass {
+        Pass::Forward => "the forward pass",
+        Pass::BackwardData => "the gradient of the input",
+        Pass::BackwardFilter => "the gradient of the filter",
+    };
+    let Conv2dGeometry { kernel_h, kernel_w, in_c, out_c, stride_h, stride_w, dilation_h, dilation_w, groups, .. } = g;
+    let groups = counted(*groups, "group");
+    format!(
+        "{pass} of {kernel_h}×{kernel_w} filters from {in_c} to {out_c} channels in {groups} with stride \
+         {stride_h}×{stride_w} and dilation {dilation_h}×{dilation_w}"
+    )
+}
+
 impl Op for Conv2dOp {
     fn is_same(&self, other: &dyn Op) -> bool {
         equal(self, other)
@@ -137,46 +180,17 @@ impl Op for Conv2dOp {
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         expect_rank(x, 0, 4, "[N, H, W, C]")?;
         let filter = weight_sizes(x, 1, 4, "a filter [kernel_h, kernel_w, in / groups, out]")?;
-        if let Some(name) = self.algorithm.as_deref().filter(|name| conv::by_name(name).is_none()) {
-            let known: Vec<_> = conv::ALGORITHMS.iter().map(|algorithm| algorithm.name()).collect();
-            return Err(Fault::Setting(format!("no algorithm is called \"{name}\"; there are: {}", known.join(", "))));
-        }
         let g =
             self.geometry(&x[0].at(1), &filter).map_err(|error| Conv2dOp::fault(error, x[0], self.settings.groups))?;
         expect_bias(x, 2, g.out_c)?;
+        if self.algorithm.is_some() {
+            self.choice(&g, Pass::Forward, Precision::default())?;
+        }
         Ok(vec![Shape::new([x[0].dims()[0], Dim::Fixed(g.out_h), Dim::Fixed(g.out_w), Dim::Fixed(g.out_c)])])
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let bias = (k.len() > 2).then(|| k.input(2));
-        self.run(k, &Epilogue::bias(bias))
-    }
-
-    fn preparation(&self, x: &[Vec<usize>], _: &[Vec<usize>]) -> Option<Preparation> {
-        self.preparation_of(Pass::Forward, &x[0], &x[1], 1)
-    }
-
-    fn prepare(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let g = self.checked_geometry(k.shape(0), k.shape(1))?;
-        let w = k.input(1);
-        self.choice(&g, Pass::Forward).algorithm.prepare(&g, Pass::Forward, w, k.to_prepare());
-        Ok(())
-    }
-
-    fn at_precision(&self, precision: Precision) -> Option<Arc<dyn Op>> {
-        Some(Arc::new(Conv2dOp { precision, ..self.clone() }))
-    }
-
-    fn explain(&self, x: &[Vec<usize>], _: &[Vec<usize>]) -> Option<String> {
-        self.explanation_of(Pass::Forward, &x[0], &x[1])
-    }
-
-    fn workspace(&self, x: &[Vec<usize>], _: &[Vec<usize>]) -> usize {
-        self.workspace_of(Pass::Forward, &x[0], &x[1])
-    }
-
-    fn scratch(&self, x: &[Vec<usize>], _: &[Vec<usize>]) -> Scratch {
-        self.scratch_of(Pass::Forward, &x[0], &x[1])
+    fn compile(&self, request: &Request<'_>) -> Result<Compiled, Fault> {
+        self.compile_product(request, |k| Epilogue::bias((k.len() > 2).then(|| k.input(2))))
     }
 
     fn macs(&self, x: &[&Shape], y: &[&Shape]) -> u64 {
@@ -208,13 +222,19 @@ impl Op for Conv2dOp {
 }
 
 impl Product for Conv2dOp {
-    fn run(&self, k: &mut Operands<'_>, epilogue: &Epilogue<'_>) -> Result<(), Fault> {
-        let g = self.checked_geometry(k.shape(0), k.shape(1))?;
-        let x = k.input(0);
-        let filter = k.prepared().unwrap_or_else(|| k.input(1));
-        let (y, workspace) = k.output_and_workspace();
-        self.choice(&g, Pass::Forward).algorithm.forward(&g, x, filter, epilogue, y, workspace);
-        Ok(())
+    fn compile_product(
+        &self,
+        request: &Request<'_>,
+        epilogue: impl for<'k> Fn(&KernelContext<'k>) -> Epilogue<'k> + Send + Sync + 'static,
+    ) -> Result<Compiled, Fault> {
+        let pass = self.pass(Pass::Forward, &request.operands[0], &request.operands[1], request.precision)?;
+        let ConvolutionPass { geometry: g, algorithm, .. } = pass;
+        Ok(pass.compiled(Some(1), move |k| {
+            let (x, epilogue) = (k.input(0), epilogue(k));
+            let filter = k.prepared().unwrap_or_else(|| k.input(1));
+            let (y, workspace) = k.output_and_workspace();
+            algorithm.forward(&g, x, filter, &epilogue, y, workspace);
+        }))
     }
 }
 
@@ -227,37 +247,12 @@ impl Op for Conv2dBackwardData {
         Ok(vec![self.input.clone()])
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        self.conv.backward_data(k, 0, 1)
-    }
-
-    fn preparation(&self, x: &[Vec<usize>], y: &[Vec<usize>]) -> Option<Preparation> {
-        self.conv.preparation_of(Pass::BackwardData, &y[0], &x[0], 0)
-    }
-
-    fn prepare(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        self.conv.prepare_backward_data(k, 0)
-    }
-
-    fn at_precision(&self, precision: Precision) -> Option<Arc<dyn Op>> {
-        let conv = Conv2dOp { precision, ..self.conv.clone() };
-        Some(Arc::new(Conv2dBackwardData { conv, input: self.input.clone() }))
-    }
-
-    fn explain(&self, x: &[Vec<usize>], y: &[Vec<usize>]) -> Option<String> {
-        self.conv.explanation_of(Pass::BackwardData, &y[0], &x[0])
+    fn compile(&self, request: &Request<'_>) -> Result<Compiled, Fault> {
+        self.conv.compile_backward_data(request, 0, 1)
     }
 
     fn accumulates(&self) -> bool {
         true
-    }
-
-    fn workspace(&self, x: &[Vec<usize>], y: &[Vec<usize>]) -> usize {
-        self.conv.workspace_of(Pass::BackwardData, &y[0], &x[0])
-    }
-
-    fn scratch(&self, x: &[Vec<usize>], y: &[Vec<usize>]) -> Scratch {
-        self.conv.scratch_of(Pass::BackwardData, &y[0], &x[0])
     }
 }
 
@@ -270,33 +265,19 @@ impl Op for Conv2dBackwardFilter {
         Ok(vec![self.filter.clone()])
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let g = self.conv.checked_geometry(k.shape(0), k.output_shape(0))?;
-        let (x, dy, accumulate) = (k.input(0), k.input(1), k.accumulate());
-        let (dw, workspace) = k.output_and_workspace();
-        self.conv.choice(&g, Pass::BackwardFilter).algorithm.backward_filter(&g, x, dy, dw, accumulate, workspace);
-        Ok(())
-    }
-
-    fn at_precision(&self, precision: Precision) -> Option<Arc<dyn Op>> {
-        let conv = Conv2dOp { precision, ..self.conv.clone() };
-        Some(Arc::new(Conv2dBackwardFilter { conv, filter: self.filter.clone() }))
-    }
-
-    fn explain(&self, x: &[Vec<usize>], y: &[Vec<usize>]) -> Option<String> {
-        self.conv.explanation_of(Pass::BackwardFilter, &x[0], &y[0])
+    fn compile(&self, request: &Request<'_>) -> Result<Compiled, Fault> {
+        let (x, filter) = (&request.operands[0], &request.results[0]);
+        let pass = self.conv.pass(Pass::BackwardFilter, x, filter, request.precision)?;
+        let ConvolutionPass { geometry: g, algorithm, .. } = pass;
+        Ok(pass.compiled(None, move |k| {
+            let (x, dy, accumulate) = (k.input(0), k.input(1), k.accumulate());
+            let (dw, workspace) = k.output_and_workspace();
+            algorithm.backward_filter(&g, x, dy, dw, accumulate, workspace);
+        }))
     }
 
     fn accumulates(&self) -> bool {
         true
-    }
-
-    fn workspace(&self, x: &[Vec<usize>], y: &[Vec<usize>]) -> usize {
-        self.conv.workspace_of(Pass::BackwardFilter, &x[0], &y[0])
-    }
-
-    fn scratch(&self, x: &[Vec<usize>], y: &[Vec<usize>]) -> Scratch {
-        self.conv.scratch_of(Pass::BackwardFilter, &x[0], &y[0])
     }
 }
 

@@ -2,10 +2,10 @@
 
 use super::conv2d::Conv2dBackwardFilter;
 use super::{Conv2dOp, equal, expect_rank, weight_sizes, work};
-use crate::{Axis, Dim, Fault, Grads, Node, Op, Operands, Preparation, Reach, Scratch, Shape};
-use ocelli_kernels::conv::{Conv2dSettings, Padding, Pass, Precision, geometry::span};
+use crate::{Axis, Compiled, Dim, Fault, Grads, Node, Op, Reach, Request, Shape};
+use ocelli_kernels::conv::{Conv2dSettings, Padding, geometry::span};
 use ocelli_tensor::Size;
-use std::{ops::RangeInclusive, sync::Arc};
+use std::ops::RangeInclusive;
 
 /// The adjoint of a convolution (Zeiler et al. 2010; Dumoulin and Visin 2016, chapter 4): `y` is what the gradient of the
 /// convolution's input would be if `x` were that of its output. With a stride it enlarges pictures.
@@ -117,37 +117,12 @@ impl Op for ConvTranspose2dOp {
         Ok(vec![y])
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        self.convolution.backward_data(k, 1, 0)
+    fn compile(&self, request: &Request<'_>) -> Result<Compiled, Fault> {
+        self.convolution.compile_backward_data(request, 1, 0)
     }
 
     fn accumulates(&self) -> bool {
         true
-    }
-
-    fn preparation(&self, x: &[Vec<usize>], y: &[Vec<usize>]) -> Option<Preparation> {
-        self.convolution.preparation_of(Pass::BackwardData, &y[0], &x[1], 1)
-    }
-
-    fn prepare(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        self.convolution.prepare_backward_data(k, 1)
-    }
-
-    fn at_precision(&self, precision: Precision) -> Option<Arc<dyn Op>> {
-        let convolution = Conv2dOp { precision, ..self.convolution.clone() };
-        Some(Arc::new(ConvTranspose2dOp { convolution, ..self.clone() }))
-    }
-
-    fn explain(&self, x: &[Vec<usize>], y: &[Vec<usize>]) -> Option<String> {
-        self.convolution.explanation_of(Pass::BackwardData, &y[0], &x[1])
-    }
-
-    fn workspace(&self, x: &[Vec<usize>], y: &[Vec<usize>]) -> usize {
-        self.convolution.workspace_of(Pass::BackwardData, &y[0], &x[1])
-    }
-
-    fn scratch(&self, x: &[Vec<usize>], y: &[Vec<usize>]) -> Scratch {
-        self.convolution.scratch_of(Pass::BackwardData, &y[0], &x[1])
     }
 
     fn macs(&self, x: &[&Shape], _: &[&Shape]) -> u64 {

@@ -1,7 +1,7 @@
 //! Dropout.
 
 use super::{Identity, equal, same_shape};
-use crate::{Fault, Grads, Key, Mode, Node, Op, Operands, Shape};
+use crate::{Compiled, Fault, Grads, Key, Mode, Node, Op, Request, Shape};
 use ocelli_kernels::dropout::dropout;
 use std::{ops::RangeInclusive, sync::Arc};
 
@@ -35,10 +35,12 @@ impl Op for DropoutOp {
         (mode != Mode::Train || self.probability == 0.0).then(|| Arc::new(Identity) as Arc<dyn Op>)
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let (x, key) = (k.source(0), k.key().at(self.path.value()).value());
-        dropout(key, self.probability, x, k.output(0));
-        Ok(())
+    fn compile(&self, _: &Request<'_>) -> Result<Compiled, Fault> {
+        let op = *self;
+        Ok(Compiled::new(move |k| {
+            let (x, key) = (k.source(0), k.key().at(op.path.value()).value());
+            dropout(key, op.probability, x, k.output(0));
+        }))
     }
 
     fn in_place(&self) -> Option<usize> {

@@ -2,10 +2,10 @@
 
 use super::{
     NodeOrNumber,
-    arithmetic::{joined, run_broadcast},
+    arithmetic::{compile_broadcast, joined},
     equal,
 };
-use crate::{Fault, Grads, Node, Op, Operands, Shape};
+use crate::{Compiled, Fault, Grads, Node, Op, Request, Shape};
 use ocelli_kernels::broadcast::compare::{self, extremum, extremum_share};
 use std::ops::RangeInclusive;
 
@@ -37,8 +37,9 @@ impl Op for Extremum {
         joined(x).map(|shape| vec![shape])
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        run_broadcast(k, |geometry, a, b, y| extremum(self.0, geometry, a, b, y))
+    fn compile(&self, request: &Request<'_>) -> Result<Compiled, Fault> {
+        let which = self.0;
+        compile_broadcast(request, move |geometry, a, b, y| extremum(which, geometry, a, b, y))
     }
 
     fn in_place(&self) -> Option<usize> {
@@ -63,8 +64,9 @@ impl Op for ExtremumShare {
         joined(x).map(|shape| vec![shape])
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        run_broadcast(k, |geometry, a, b, y| extremum_share(self.0, geometry, a, b, y))
+    fn compile(&self, request: &Request<'_>) -> Result<Compiled, Fault> {
+        let which = self.0;
+        compile_broadcast(request, move |geometry, a, b, y| extremum_share(which, geometry, a, b, y))
     }
 }
 

@@ -1,6 +1,6 @@
 //! A constant.
 
-use crate::{Fault, Node, Op, Operands, Shape, Trace};
+use crate::{Compiled, Fault, Node, Op, Request, Shape, Trace};
 use std::{ops::RangeInclusive, sync::Arc};
 
 /// One number everywhere.
@@ -21,9 +21,11 @@ impl Op for Fill {
         Ok(vec![self.shape.clone()])
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        k.output(0).fill(self.value);
-        Ok(())
+    fn compile(&self, _: &Request<'_>) -> Result<Compiled, Fault> {
+        let op = self.clone();
+        Ok(Compiled::new(move |k| {
+            k.output(0).fill(op.value);
+        }))
     }
 }
 

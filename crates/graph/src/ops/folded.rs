@@ -2,7 +2,7 @@
 //! inference runs once.
 
 use super::{batch_norm::check_normalised, expect_bias, weight_sizes};
-use crate::{Fault, Op, Operands, Shape};
+use crate::{Compiled, Fault, KernelContext, Op, Request, Shape};
 use ocelli_kernels::Activation;
 use ocelli_kernels::batch_norm::{BatchNorm, fold_bias, fold_filter};
 use rayon::prelude::*;
@@ -28,7 +28,7 @@ pub struct FoldedBias {
 }
 
 /// The normalisation whose operands are those from `first` on.
-fn norm<'a>(k: &Operands<'a>, first: usize, epsilon: f32) -> BatchNorm<'a> {
+fn norm<'a>(k: &KernelContext<'a>, first: usize, epsilon: f32) -> BatchNorm<'a> {
     let [gamma, beta, mean, variance] = std::array::from_fn(|i| k.input(first + i));
     BatchNorm { mean, variance, gamma, beta, epsilon, activation: Activation::Identity }
 }
@@ -43,17 +43,19 @@ impl Op for FoldedFilter {
         Ok(vec![x[0].clone()])
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let (w, norm) = (k.input(0), norm(k, 1, self.epsilon));
-        let piece = (PIECE / norm.gamma.len().max(1)).max(1) * norm.gamma.len().max(1);
-        let folded = k.output(0);
-        if w.len() <= piece {
-            fold_filter(&norm, w, folded);
-        } else {
-            let pieces = w.par_chunks(piece).zip(folded.par_chunks_mut(piece));
-            pieces.for_each(|(w, folded)| fold_filter(&norm, w, folded));
-        }
-        Ok(())
+    fn compile(&self, _: &Request<'_>) -> Result<Compiled, Fault> {
+        let op = *self;
+        Ok(Compiled::new(move |k| {
+            let (w, norm) = (k.input(0), norm(k, 1, op.epsilon));
+            let piece = (PIECE / norm.gamma.len().max(1)).max(1) * norm.gamma.len().max(1);
+            let folded = k.output(0);
+            if w.len() <= piece {
+                fold_filter(&norm, w, folded);
+            } else {
+                let pieces = w.par_chunks(piece).zip(folded.par_chunks_mut(piece));
+                pieces.for_each(|(w, folded)| fold_filter(&norm, w, folded));
+            }
+        }))
     }
 }
 
@@ -68,9 +70,11 @@ impl Op for FoldedBias {
         Ok(vec![x[0].clone()])
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let bias = (k.len() > 4).then(|| k.input(4));
-        fold_bias(&norm(k, 0, self.epsilon), bias, k.output(0));
-        Ok(())
+    fn compile(&self, _: &Request<'_>) -> Result<Compiled, Fault> {
+        let op = *self;
+        Ok(Compiled::new(move |k| {
+            let bias = (k.len() > 4).then(|| k.input(4));
+            fold_bias(&norm(k, 0, op.epsilon), bias, k.output(0));
+        }))
     }
 }

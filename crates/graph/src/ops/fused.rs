@@ -4,7 +4,7 @@ use super::{
     batch_norm::{batch_norm_scratch, check_normalised},
     expect_bias,
 };
-use crate::{Fault, Op, Operands, Preparation, Reach, Scratch, Shape};
+use crate::{Compiled, Fault, KernelContext, Op, Reach, Request, Shape};
 use ocelli_kernels::{
     Accumulate, Activation, Epilogue,
     batch_norm::{BatchNorm, batch_norm_forward},
@@ -14,11 +14,15 @@ use std::ops::RangeInclusive;
 
 /// An operation whose kernel does more with its sums, before it stores them, than adding a bias.
 pub trait Product: Op + Clone {
-    /// The kernel, for the operands `x` and `w`, with an epilogue.
+    /// Compiles the product of operands 0 and 1 with what `epilogue` makes of the others.
     ///
     /// # Errors
-    /// As [`Op::forward`].
-    fn run(&self, k: &mut Operands<'_>, epilogue: &Epilogue<'_>) -> Result<(), Fault>;
+    /// As [`Op::compile`].
+    fn compile_product(
+        &self,
+        request: &Request<'_>,
+        epilogue: impl for<'k> Fn(&KernelContext<'k>) -> Epilogue<'k> + Send + Sync + 'static,
+    ) -> Result<Compiled, Fault>;
 }
 
 /// `y = activation(product(x, w) + bias + residual)`, of which everything but the product may be missing.
@@ -64,15 +68,18 @@ impl<P: Product> Op for Fused<P> {
         Ok(results)
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let bias = self.bias.map(|operand| k.input(operand));
-        let (accumulate, residual) = match self.residual.map(|operand| k.source(operand)) {
-            // What the destination holds is the residual.
-            Some(Source::InPlace) => (Accumulate::Add, None),
-            Some(Source::Slice(residual)) => (Accumulate::Set, Some(residual)),
-            None => (Accumulate::Set, None),
-        };
-        self.product.run(k, &Epilogue { accumulate, bias, residual, activation: self.activation })
+    fn compile(&self, request: &Request<'_>) -> Result<Compiled, Fault> {
+        let Fused { bias, residual, activation, .. } = *self;
+        self.product.compile_product(request, move |k| {
+            let bias = bias.map(|operand| k.input(operand));
+            let (accumulate, residual) = match residual.map(|operand| k.source(operand)) {
+                // What the destination holds is the residual.
+                Some(Source::InPlace) => (Accumulate::Add, None),
+                Some(Source::Slice(residual)) => (Accumulate::Set, Some(residual)),
+                None => (Accumulate::Set, None),
+            };
+            Epilogue { accumulate, bias, residual, activation }
+        })
     }
 
     fn kind(&self) -> String {
@@ -89,26 +96,6 @@ impl<P: Product> Op for Fused<P> {
 
     fn reach(&self, x: &[&Shape]) -> Reach {
         self.product.reach(x)
-    }
-
-    fn preparation(&self, x: &[Vec<usize>], y: &[Vec<usize>]) -> Option<Preparation> {
-        self.product.preparation(x, y)
-    }
-
-    fn prepare(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        self.product.prepare(k)
-    }
-
-    fn explain(&self, x: &[Vec<usize>], y: &[Vec<usize>]) -> Option<String> {
-        self.product.explain(x, y)
-    }
-
-    fn workspace(&self, x: &[Vec<usize>], y: &[Vec<usize>]) -> usize {
-        self.product.workspace(x, y)
-    }
-
-    fn scratch(&self, x: &[Vec<usize>], y: &[Vec<usize>]) -> Scratch {
-        self.product.scratch(x, y)
     }
 }
 
@@ -132,12 +119,15 @@ impl Op for FusedBatchNorm {
         Ok(vec![x[0].clone()])
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let [gamma, beta, mean, variance] = std::array::from_fn(|i| k.input(1 + i));
-        let (epsilon, activation) = (self.epsilon, self.activation);
-        let x = k.source(0);
-        batch_norm_forward(&BatchNorm { mean, variance, gamma, beta, epsilon, activation }, x, k.output(0));
-        Ok(())
+    fn compile(&self, request: &Request<'_>) -> Result<Compiled, Fault> {
+        let op = *self;
+        Ok(Compiled::new(move |k| {
+            let [gamma, beta, mean, variance] = std::array::from_fn(|i| k.input(1 + i));
+            let (epsilon, activation) = (op.epsilon, op.activation);
+            let x = k.source(0);
+            batch_norm_forward(&BatchNorm { mean, variance, gamma, beta, epsilon, activation }, x, k.output(0));
+        })
+        .with_scratch(batch_norm_scratch(&request.operands[0])))
     }
 
     fn kind(&self) -> String {
@@ -146,9 +136,5 @@ impl Op for FusedBatchNorm {
 
     fn in_place(&self) -> Option<usize> {
         Some(0)
-    }
-
-    fn scratch(&self, x: &[Vec<usize>], _: &[Vec<usize>]) -> Scratch {
-        batch_norm_scratch(&x[0])
     }
 }

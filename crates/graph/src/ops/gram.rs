@@ -1,7 +1,7 @@
 //! Gram matrices: which channels are active together.
 
 use super::{equal, expect_rank, four};
-use crate::{Dim, Fault, Grads, Node, Op, Operands, Reach, Scratch, Shape};
+use crate::{Compiled, Dim, Fault, Grads, KernelContext, Node, Op, Reach, Request, Shape};
 use ocelli_kernels::Accumulate;
 use ocelli_kernels::gemm::{Order, gemm_scratch};
 use ocelli_kernels::matrices::{Matrices, products};
@@ -23,7 +23,7 @@ pub struct Gram;
 struct GramBackward;
 
 /// What sums are multiplied with, for a picture of these sizes.
-fn factor([_, height, width, channels]: [usize; 4]) -> f32 {
+fn factor([height, width, channels]: [usize; 3]) -> f32 {
     (1.0 / (height as f64 * width as f64 * channels as f64)) as f32
 }
 
@@ -48,18 +48,17 @@ impl Op for Gram {
         Ok(vec![Shape::new([x[0].dims()[0], Dim::Fixed(channels), Dim::Fixed(channels)])])
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let sizes = four(k.shape(0));
-        let x = Matrices::new(k.input(0), sizes[1] * sizes[2], sizes[3]);
-        let y = k.output(0);
-        products(x.transposed(), x, y, Accumulate::Set);
-        y.iter_mut().for_each(|y| *y *= factor(sizes));
-        Ok(())
-    }
-
-    fn scratch(&self, x: &[Vec<usize>], _: &[Vec<usize>]) -> Scratch {
-        let [_, height, width, channels] = four(&x[0]);
-        gemm_scratch([channels, height * width, channels], Order::ColumnMajor, Order::RowMajor)
+    fn compile(&self, request: &Request<'_>) -> Result<Compiled, Fault> {
+        let [_, height, width, channels] = four(&request.operands[0]);
+        let (pixels, factor) = (height * width, factor([height, width, channels]));
+        let kernel = move |k: &mut KernelContext<'_>| {
+            let x = Matrices::new(k.input(0), pixels, channels);
+            let y = k.output(0);
+            products(x.transposed(), x, y, Accumulate::Set);
+            y.iter_mut().for_each(|y| *y *= factor);
+        };
+        let scratch = gemm_scratch([channels, pixels, channels], Order::ColumnMajor, Order::RowMajor);
+        Ok(Compiled::new(kernel).with_scratch(scratch))
     }
 
     fn macs(&self, x: &[&Shape], _: &[&Shape]) -> u64 {
@@ -81,35 +80,30 @@ impl Op for GramBackward {
         Ok(vec![x[1].clone()])
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let (sizes, accumulate) = (four(k.shape(1)), k.accumulate());
-        let [_, height, width, channels] = sizes;
-        let (dy, x) = (k.input(0), Matrices::new(k.input(1), height * width, channels));
-        let (dx, symmetric) = k.output_and_workspace();
-        let matrix = channels * channels;
-        for (sum, dy) in symmetric.chunks_exact_mut(matrix).zip(dy.chunks_exact(matrix)) {
-            for (i, sum) in sum.chunks_exact_mut(channels).enumerate() {
-                let across = dy[i..].iter().step_by(channels);
-                let along = dy[i * channels..][..channels].iter();
-                sum.iter_mut().zip(along.zip(across)).for_each(|(sum, (a, b))| *sum = (a + b) * factor(sizes));
+    fn compile(&self, request: &Request<'_>) -> Result<Compiled, Fault> {
+        let [_, height, width, channels] = four(&request.operands[1]);
+        let (pixels, factor) = (height * width, factor([height, width, channels]));
+        let kernel = move |k: &mut KernelContext<'_>| {
+            let (dy, x, accumulate) = (k.input(0), Matrices::new(k.input(1), pixels, channels), k.accumulate());
+            let (dx, symmetric) = k.output_and_workspace();
+            let matrix = channels * channels;
+            for (sum, dy) in symmetric.chunks_exact_mut(matrix).zip(dy.chunks_exact(matrix)) {
+                for (i, sum) in sum.chunks_exact_mut(channels).enumerate() {
+                    let across = dy[i..].iter().step_by(channels);
+                    let along = dy[i * channels..][..channels].iter();
+                    sum.iter_mut().zip(along.zip(across)).for_each(|(sum, (a, b))| *sum = (a + b) * factor);
+                }
             }
-        }
-        products(x, Matrices::new(symmetric, channels, channels), dx, accumulate);
-        Ok(())
+            products(x, Matrices::new(symmetric, channels, channels), dx, accumulate);
+        };
+        // The matrices of all samples made symmetric.
+        let workspace = Size::product_of(&request.operands[0]).get().unwrap_or(usize::MAX);
+        let scratch = gemm_scratch([pixels, channels, channels], Order::RowMajor, Order::RowMajor);
+        Ok(Compiled::new(kernel).with_workspace(workspace).with_scratch(scratch))
     }
 
     fn accumulates(&self) -> bool {
         true
-    }
-
-    /// The matrices of all samples made symmetric.
-    fn workspace(&self, x: &[Vec<usize>], _: &[Vec<usize>]) -> usize {
-        Size::product_of(&x[0]).get().unwrap_or(usize::MAX)
-    }
-
-    fn scratch(&self, x: &[Vec<usize>], _: &[Vec<usize>]) -> Scratch {
-        let [_, height, width, channels] = four(&x[1]);
-        gemm_scratch([height * width, channels, channels], Order::RowMajor, Order::RowMajor)
     }
 }
 

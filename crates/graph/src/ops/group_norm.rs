@@ -2,7 +2,7 @@
 
 use super::batch_norm::check_normalised;
 use super::equal;
-use crate::{Axis, Dim, Fault, Grads, Node, Op, Operands, Shape};
+use crate::{Axis, Compiled, Dim, Fault, Grads, KernelContext, Node, Op, Request, Shape};
 use ocelli_kernels::group_norm::{
     GroupNorm, GroupStatistics, GroupSums, group_norm_backward_data, group_norm_backward_sums, group_norm_forward,
     group_norm_statistics,
@@ -72,12 +72,19 @@ impl Op for GroupNormOp {
         3
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let (x, norm) = (k.input(0), self.norm(k.shape(0), k.input(1), k.input(2)));
-        let [y, mean, variance] = k.outputs();
-        group_norm_statistics(&norm, x, mean, variance);
-        group_norm_forward(&norm, GroupStatistics { mean, variance }, ocelli_kernels::elementwise::Source::Slice(x), y);
-        Ok(())
+    fn compile(&self, _: &Request<'_>) -> Result<Compiled, Fault> {
+        let op = *self;
+        Ok(Compiled::new(move |k| {
+            let (x, norm) = (k.input(0), op.norm(k.shape(0), k.input(1), k.input(2)));
+            let [y, mean, variance] = k.outputs();
+            group_norm_statistics(&norm, x, mean, variance);
+            group_norm_forward(
+                &norm,
+                GroupStatistics { mean, variance },
+                ocelli_kernels::elementwise::Source::Slice(x),
+                y,
+            );
+        }))
     }
 
     fn backward(&self, g: &Grads<'_>) -> Vec<Option<Node>> {
@@ -101,12 +108,14 @@ impl Op for GroupNormBackwardSums {
         2
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let norm = self.0.norm(k.shape(0), k.input(2), k.input(3));
-        let (operands, statistics) = ((k.input(0), k.input(1)), statistics(k));
-        let [products, gradients] = k.outputs();
-        group_norm_backward_sums(&norm, statistics, operands, products, gradients);
-        Ok(())
+    fn compile(&self, _: &Request<'_>) -> Result<Compiled, Fault> {
+        let op = *self;
+        Ok(Compiled::new(move |k| {
+            let norm = op.0.norm(k.shape(0), k.input(2), k.input(3));
+            let (operands, statistics) = ((k.input(0), k.input(1)), statistics(k));
+            let [products, gradients] = k.outputs();
+            group_norm_backward_sums(&norm, statistics, operands, products, gradients);
+        }))
     }
 }
 
@@ -115,17 +124,19 @@ impl Op for GroupNormBackwardData {
         Ok(vec![x[0].clone()])
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let norm = self.0.norm(k.shape(0), k.input(2), k.input(3));
-        let (operands, statistics) = ((k.input(0), k.input(1)), statistics(k));
-        let sums = GroupSums { products: k.input(6), gradients: k.input(7) };
-        group_norm_backward_data(&norm, statistics, sums, operands, k.output(0));
-        Ok(())
+    fn compile(&self, _: &Request<'_>) -> Result<Compiled, Fault> {
+        let op = *self;
+        Ok(Compiled::new(move |k| {
+            let norm = op.0.norm(k.shape(0), k.input(2), k.input(3));
+            let (operands, statistics) = ((k.input(0), k.input(1)), statistics(k));
+            let sums = GroupSums { products: k.input(6), gradients: k.input(7) };
+            group_norm_backward_data(&norm, statistics, sums, operands, k.output(0));
+        }))
     }
 }
 
 /// Of the operands of a backward operation.
-fn statistics<'a>(k: &Operands<'a>) -> GroupStatistics<'a> {
+fn statistics<'a>(k: &KernelContext<'a>) -> GroupStatistics<'a> {
     GroupStatistics { mean: k.input(4), variance: k.input(5) }
 }
 

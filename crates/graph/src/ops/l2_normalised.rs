@@ -1,7 +1,7 @@
 //! Rows divided by their Euclidean norms.
 
 use super::{equal, same_shape};
-use crate::{Fault, Grads, Node, Op, Operands, Shape};
+use crate::{Compiled, Fault, Grads, Node, Op, Request, Shape};
 use ocelli_kernels::l2_norm::{L2Norm, l2_norm_backward, l2_norm_forward};
 use std::ops::RangeInclusive;
 
@@ -47,10 +47,12 @@ impl Op for L2NormalisedOp {
         }
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let (x, geometry) = (k.input(0), self.geometry(k.shape(0)));
-        l2_norm_forward(&geometry, x, k.output(0));
-        Ok(())
+    fn compile(&self, _: &Request<'_>) -> Result<Compiled, Fault> {
+        let op = *self;
+        Ok(Compiled::new(move |k| {
+            let (x, geometry) = (k.input(0), op.geometry(k.shape(0)));
+            l2_norm_forward(&geometry, x, k.output(0));
+        }))
     }
 
     fn backward(&self, g: &Grads<'_>) -> Vec<Option<Node>> {
@@ -67,10 +69,12 @@ impl Op for L2NormalisedBackward {
         same_shape(x)
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let (dy, x, geometry, accumulate) = (k.input(0), k.input(1), self.0.geometry(k.shape(1)), k.accumulate());
-        l2_norm_backward(&geometry, x, dy, k.output(0), accumulate);
-        Ok(())
+    fn compile(&self, _: &Request<'_>) -> Result<Compiled, Fault> {
+        let op = *self;
+        Ok(Compiled::new(move |k| {
+            let (dy, x, geometry, accumulate) = (k.input(0), k.input(1), op.0.geometry(k.shape(1)), k.accumulate());
+            l2_norm_backward(&geometry, x, dy, k.output(0), accumulate);
+        }))
     }
 
     fn accumulates(&self) -> bool {

@@ -2,7 +2,7 @@
 
 use super::batch_norm::check_normalised;
 use super::equal;
-use crate::{Fault, Grads, Node, Op, Operands, Scratch, Shape};
+use crate::{Compiled, Fault, Grads, Node, Op, Request, Scratch, Shape};
 use ocelli_kernels::layer_norm::{
     LayerNorm, layer_norm_backward_data, layer_norm_backward_parameters, layer_norm_forward, layer_norm_scratch,
 };
@@ -48,10 +48,12 @@ impl Op for LayerNormOp {
         Ok(vec![x[0].clone()])
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let (x, norm) = (k.source(0), self.norm(k.input(1), k.input(2)));
-        layer_norm_forward(&norm, x, k.output(0));
-        Ok(())
+    fn compile(&self, _: &Request<'_>) -> Result<Compiled, Fault> {
+        let op = *self;
+        Ok(Compiled::new(move |k| {
+            let (x, norm) = (k.source(0), op.norm(k.input(1), k.input(2)));
+            layer_norm_forward(&norm, x, k.output(0));
+        }))
     }
 
     fn in_place(&self) -> Option<usize> {
@@ -78,10 +80,12 @@ impl Op for LayerNormBackwardData {
         Ok(vec![x[0].clone()])
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let (x, dy, norm) = (k.input(0), k.input(1), self.0.norm(k.input(2), k.input(3)));
-        layer_norm_backward_data(&norm, x, dy, k.output(0));
-        Ok(())
+    fn compile(&self, _: &Request<'_>) -> Result<Compiled, Fault> {
+        let op = *self;
+        Ok(Compiled::new(move |k| {
+            let (x, dy, norm) = (k.input(0), k.input(1), op.0.norm(k.input(2), k.input(3)));
+            layer_norm_backward_data(&norm, x, dy, k.output(0));
+        }))
     }
 }
 
@@ -94,15 +98,17 @@ impl Op for LayerNormBackwardParameters {
         2
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let (x, dy, norm) = (k.input(0), k.input(1), self.0.norm(k.input(2), k.input(3)));
-        let [dw, db] = k.outputs();
-        layer_norm_backward_parameters(&norm, x, dy, dw, db);
-        Ok(())
-    }
-
-    fn scratch(&self, x: &[Vec<usize>], _: &[Vec<usize>]) -> Scratch {
-        x[0].split_last().map_or(Scratch::NONE, |(&columns, rows)| layer_norm_scratch(rows.iter().product(), columns))
+    fn compile(&self, request: &Request<'_>) -> Result<Compiled, Fault> {
+        let rows_and_columns = request.operands[0].split_last();
+        let scratch = rows_and_columns
+            .map_or(Scratch::NONE, |(&columns, rows)| layer_norm_scratch(rows.iter().product(), columns));
+        let op = *self;
+        Ok(Compiled::new(move |k| {
+            let (x, dy, norm) = (k.input(0), k.input(1), op.0.norm(k.input(2), k.input(3)));
+            let [dw, db] = k.outputs();
+            layer_norm_backward_parameters(&norm, x, dy, dw, db);
+        })
+        .with_scratch(scratch))
     }
 }
 

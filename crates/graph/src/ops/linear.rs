@@ -1,7 +1,7 @@
 //! Products of matrices.
 
 use super::{Product, equal, expect_bias, expect_rank, weight_sizes, work};
-use crate::{Axis, Dim, Fault, Grads, Needed, Node, Op, Operands, Preparation, Reach, Scratch, Shape};
+use crate::{Axis, Compiled, Dim, Fault, Grads, KernelContext, Node, Op, PreparedOperand, Reach, Request, Shape};
 use ocelli_kernels::Epilogue;
 use ocelli_kernels::gemm::{Matrix, MatrixMut, Order, PackedMatrix, gemm, gemm_packed, gemm_scratch, packed_len};
 use std::ops::RangeInclusive;
@@ -70,20 +70,21 @@ impl Op for MatMul {
         Ok(vec![Shape::new([m, n])])
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let (a, b) = (self.a.view(k.input(0), k.shape(0)), self.b.view(k.input(1), k.shape(1)));
-        let (sizes, accumulate) = (k.output_shape(0), k.accumulate());
-        gemm(a, b, MatrixMut::new(k.output(0), sizes[0], sizes[1]), &Epilogue::of(accumulate));
-        Ok(())
+    fn compile(&self, request: &Request<'_>) -> Result<Compiled, Fault> {
+        let MatMul { a, b } = *self;
+        let (x, y) = (&request.operands[0], &request.results[0]);
+        let depth = if a == AsIs { x[1] } else { x[0] };
+        let scratch = gemm_scratch([y[0], depth, y[1]], a.order(), b.order());
+        let kernel = move |k: &mut KernelContext<'_>| {
+            let (a, b) = (a.view(k.input(0), k.shape(0)), b.view(k.input(1), k.shape(1)));
+            let (sizes, accumulate) = (k.output_shape(0), k.accumulate());
+            gemm(a, b, MatrixMut::new(k.output(0), sizes[0], sizes[1]), &Epilogue::of(accumulate));
+        };
+        Ok(Compiled::new(kernel).with_scratch(scratch))
     }
 
     fn accumulates(&self) -> bool {
         true
-    }
-
-    fn scratch(&self, x: &[Vec<usize>], y: &[Vec<usize>]) -> Scratch {
-        let depth = if self.a == AsIs { x[0][1] } else { x[0][0] };
-        gemm_scratch([y[0][0], depth, y[0][1]], self.a.order(), self.b.order())
     }
 
     fn macs(&self, x: &[&Shape], y: &[&Shape]) -> u64 {
@@ -141,24 +142,8 @@ impl Op for LinearOp {
         Ok(vec![x[0].with_channels(w[1])])
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let bias = (k.len() > 2).then(|| k.input(2));
-        self.run(k, &Epilogue::bias(bias))
-    }
-
-    fn preparation(&self, x: &[Vec<usize>], _: &[Vec<usize>]) -> Option<Preparation> {
-        let len = packed_len(x[1][0], x[1][1]);
-        Some(Preparation { operand: 1, len, form: "panels", needed: Needed::WhereKept })
-    }
-
-    fn prepare(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let w = AsIs.view(k.input(1), k.shape(1));
-        let _ = PackedMatrix::pack(w, k.to_prepare());
-        Ok(())
-    }
-
-    fn scratch(&self, x: &[Vec<usize>], y: &[Vec<usize>]) -> Scratch {
-        gemm_scratch([y[0][0], x[0][1], y[0][1]], Order::RowMajor, Order::RowMajor)
+    fn compile(&self, request: &Request<'_>) -> Result<Compiled, Fault> {
+        self.compile_product(request, |k| Epilogue::bias((k.len() > 2).then(|| k.input(2))))
     }
 
     fn macs(&self, x: &[&Shape], _: &[&Shape]) -> u64 {
@@ -183,19 +168,34 @@ impl Op for LinearOp {
 }
 
 impl Product for LinearOp {
-    fn run(&self, k: &mut Operands<'_>, epilogue: &Epilogue<'_>) -> Result<(), Fault> {
-        let x = AsIs.view(k.input(0), k.shape(0));
-        let (w, sizes) = (k.shape(1), k.output_shape(0));
-        match k.prepared() {
-            Some(packed) => {
-                let w = PackedMatrix::from_packed(packed, w[0], w[1]);
-                gemm_packed(x, &w, MatrixMut::new(k.output(0), sizes[0], sizes[1]), epilogue);
+    fn compile_product(
+        &self,
+        request: &Request<'_>,
+        epilogue: impl for<'k> Fn(&KernelContext<'k>) -> Epilogue<'k> + Send + Sync + 'static,
+    ) -> Result<Compiled, Fault> {
+        let [rows, columns] = [request.operands[1][0], request.operands[1][1]];
+        // Packing for one product does not pay.
+        let prepared = request.is_constant(1).then(|| {
+            let pack = move |w: &[f32], panels: &mut [f32]| {
+                let _ = PackedMatrix::pack(Matrix::new(w, rows, columns), panels);
+            };
+            PreparedOperand::new(1, packed_len(rows, columns), "panels", pack)
+        });
+        let scratch = gemm_scratch([request.results[0][0], rows, columns], Order::RowMajor, Order::RowMajor);
+        let kernel = move |k: &mut KernelContext<'_>| {
+            let (x, epilogue) = (AsIs.view(k.input(0), k.shape(0)), epilogue(k));
+            let sizes = k.output_shape(0);
+            match k.prepared() {
+                Some(panels) => {
+                    let w = PackedMatrix::from_packed(panels, rows, columns);
+                    gemm_packed(x, &w, MatrixMut::new(k.output(0), sizes[0], sizes[1]), &epilogue);
+                }
+                None => {
+                    let w = Matrix::new(k.input(1), rows, columns);
+                    gemm(x, w, MatrixMut::new(k.output(0), sizes[0], sizes[1]), &epilogue);
+                }
             }
-            None => {
-                let w = AsIs.view(k.input(1), w);
-                gemm(x, w, MatrixMut::new(k.output(0), sizes[0], sizes[1]), epilogue);
-            }
-        }
-        Ok(())
+        };
+        Ok(Compiled::new(kernel).with_scratch(scratch).with_prepared(prepared))
     }
 }

@@ -1,7 +1,7 @@
 //! Local response normalisation.
 
 use super::{equal, same_shape};
-use crate::{Fault, Grads, Node, Op, Operands, Shape};
+use crate::{Compiled, Fault, Grads, Node, Op, Request, Shape};
 use ocelli_kernels::local_response::{LocalResponse, local_response_backward, local_response_forward};
 use std::ops::RangeInclusive;
 
@@ -50,10 +50,12 @@ impl Op for LocalResponseNormOp {
         same_shape(x)
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let (x, channels) = (k.input(0), k.shape(0).last().copied().unwrap_or(1));
-        local_response_forward(&self.0, x, k.output(0), channels);
-        Ok(())
+    fn compile(&self, _: &Request<'_>) -> Result<Compiled, Fault> {
+        let op = *self;
+        Ok(Compiled::new(move |k| {
+            let (x, channels) = (k.input(0), k.shape(0).last().copied().unwrap_or(1));
+            local_response_forward(&op.0, x, k.output(0), channels);
+        }))
     }
 
     fn backward(&self, g: &Grads<'_>) -> Vec<Option<Node>> {
@@ -66,10 +68,12 @@ impl Op for LocalResponseNormBackward {
         same_shape(x)
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let (x, dy, channels) = (k.input(0), k.input(1), k.shape(0).last().copied().unwrap_or(1));
-        local_response_backward(&self.0, x, dy, k.output(0), channels);
-        Ok(())
+    fn compile(&self, _: &Request<'_>) -> Result<Compiled, Fault> {
+        let op = *self;
+        Ok(Compiled::new(move |k| {
+            let (x, dy, channels) = (k.input(0), k.input(1), k.shape(0).last().copied().unwrap_or(1));
+            local_response_backward(&op.0, x, dy, k.output(0), channels);
+        }))
     }
 }
 

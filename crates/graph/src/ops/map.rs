@@ -1,7 +1,7 @@
 //! Elementwise functions of the user's own.
 
 use super::same_shape;
-use crate::{Fault, Grads, Node, Op, Operands, Shape};
+use crate::{Compiled, Fault, Grads, Node, Op, Request, Shape};
 use ocelli_kernels::elementwise::Source;
 use std::{fmt, ops::RangeInclusive, sync::Arc};
 
@@ -33,14 +33,16 @@ impl Op for Map {
         same_shape(x)
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let x = k.source(0);
-        let y = k.output(0);
-        match x {
-            Source::InPlace => y.iter_mut().for_each(|y| *y = (self.f)(*y)),
-            Source::Slice(x) => y.iter_mut().zip(x).for_each(|(y, x)| *y = (self.f)(*x)),
-        }
-        Ok(())
+    fn compile(&self, _: &Request<'_>) -> Result<Compiled, Fault> {
+        let op = self.clone();
+        Ok(Compiled::new(move |k| {
+            let x = k.source(0);
+            let y = k.output(0);
+            match x {
+                Source::InPlace => y.iter_mut().for_each(|y| *y = (op.f)(*y)),
+                Source::Slice(x) => y.iter_mut().zip(x).for_each(|(y, x)| *y = (op.f)(*x)),
+            }
+        }))
     }
 
     fn in_place(&self) -> Option<usize> {
@@ -61,11 +63,13 @@ impl Op for MapBackward {
         same_shape(x)
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let (dy, x) = (k.input(0), k.input(1));
-        let values = k.output(0).iter_mut().zip(dy).zip(x);
-        values.for_each(|((dx, dy), x)| *dx = dy * (self.0.df)(*x));
-        Ok(())
+    fn compile(&self, _: &Request<'_>) -> Result<Compiled, Fault> {
+        let op = self.clone();
+        Ok(Compiled::new(move |k| {
+            let (dy, x) = (k.input(0), k.input(1));
+            let values = k.output(0).iter_mut().zip(dy).zip(x);
+            values.for_each(|((dx, dy), x)| *dx = dy * (op.0.df)(*x));
+        }))
     }
 }
 

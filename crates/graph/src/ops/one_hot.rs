@@ -1,7 +1,7 @@
 //! Labels as rows of zeros with a one.
 
 use super::equal;
-use crate::{Dim, ElementKind, Fault, Node, Op, Operands, Shape};
+use crate::{Compiled, Dim, ElementKind, Fault, Node, Op, Request, Shape};
 use ocelli_tensor::element_count;
 use std::ops::RangeInclusive;
 
@@ -37,16 +37,19 @@ impl Op for OneHot {
         ElementKind::U32
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let (labels, classes) = (k.labels(0), self.classes);
-        if let Some(row) = labels.iter().position(|&label| label as usize >= classes) {
-            let label = labels[row];
-            return Err(Fault::Data(format!("label {label} of sample {row} is not below the {classes} classes")));
-        }
-        let y = k.output(0);
-        y.fill(0.0);
-        y.chunks_exact_mut(classes).zip(labels).for_each(|(y, &label)| y[label as usize] = 1.0);
-        Ok(())
+    fn compile(&self, _: &Request<'_>) -> Result<Compiled, Fault> {
+        let op = *self;
+        Ok(Compiled::fallible(move |k| {
+            let (labels, classes) = (k.labels(0), op.classes);
+            if let Some(row) = labels.iter().position(|&label| label as usize >= classes) {
+                let label = labels[row];
+                return Err(Fault::Data(format!("label {label} of sample {row} is not below the {classes} classes")));
+            }
+            let y = k.output(0);
+            y.fill(0.0);
+            y.chunks_exact_mut(classes).zip(labels).for_each(|(y, &label)| y[label as usize] = 1.0);
+            Ok(())
+        }))
     }
 
     fn has_gradient(&self, _: usize) -> bool {

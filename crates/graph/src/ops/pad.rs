@@ -1,7 +1,7 @@
 //! Pictures continued beyond their edges.
 
 use super::{equal, expect_rank, four};
-use crate::{Dim, Fault, Grads, Node, Op, Operands, Reach, Shape};
+use crate::{Compiled, Dim, Fault, Grads, Node, Op, Reach, Request, Shape};
 use ocelli_kernels::pad::{PadError, PadGeometry, PadMode, PadSettings, pad_backward, pad_forward};
 use std::ops::RangeInclusive;
 
@@ -57,10 +57,12 @@ impl Op for PadOp {
         Ok(vec![Shape::new([dims[0], Dim::Fixed(height), Dim::Fixed(width), dims[3]])])
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let (x, g) = (k.input(0), self.geometry(k.shape(0))?);
-        pad_forward(&g, x, k.output(0));
-        Ok(())
+    fn compile(&self, request: &Request<'_>) -> Result<Compiled, Fault> {
+        let g = self.geometry(&request.operands[0])?;
+        Ok(Compiled::new(move |k| {
+            let x = k.input(0);
+            pad_forward(&g, x, k.output(0));
+        }))
     }
 
     fn reach(&self, _: &[&Shape]) -> Reach {
@@ -77,10 +79,12 @@ impl Op for PadBackward {
         Ok(vec![self.input.clone()])
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let (dy, g) = (k.input(0), self.pad.geometry(k.output_shape(0))?);
-        pad_backward(&g, dy, k.output(0));
-        Ok(())
+    fn compile(&self, request: &Request<'_>) -> Result<Compiled, Fault> {
+        let g = self.pad.geometry(&request.results[0])?;
+        Ok(Compiled::new(move |k| {
+            let dy = k.input(0);
+            pad_backward(&g, dy, k.output(0));
+        }))
     }
 }
 

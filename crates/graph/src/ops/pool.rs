@@ -1,7 +1,7 @@
 //! Pooling.
 
 use super::{equal, expect_rank, four};
-use crate::{Axis, Dim, Fault, Grads, Mode, Node, Op, Operands, Reach, Shape};
+use crate::{Axis, Compiled, Dim, Fault, Grads, Mode, Node, Op, Reach, Request, Shape};
 use ocelli_kernels::pool::{
     AdaptiveGeometry, CountPadding, PoolError, PoolGeometry, PoolSettings, adaptive_backward, adaptive_forward,
     average_backward, average_forward, max_backward, max_forward,
@@ -113,16 +113,19 @@ impl Op for MaxPoolOp {
             .then(|| Arc::new(MaxPoolOp { places: Places::Dropped, ..*self }) as Arc<dyn Op>)
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let g = geometry(&self.settings, k.shape(0))?;
-        let x = k.input(0);
-        if self.places == Places::Kept {
-            let [y, places] = k.outputs();
-            max_forward(&g, x, y, Some(places));
-        } else {
-            max_forward(&g, x, k.output(0), None);
-        }
-        Ok(())
+    fn compile(&self, request: &Request<'_>) -> Result<Compiled, Fault> {
+        let g = geometry(&self.settings, &request.operands[0])?;
+        Ok(match self.places {
+            Places::Kept => Compiled::new(move |k| {
+                let x = k.input(0);
+                let [y, places] = k.outputs();
+                max_forward(&g, x, y, Some(places));
+            }),
+            Places::Dropped => Compiled::new(move |k| {
+                let x = k.input(0);
+                max_forward(&g, x, k.output(0), None);
+            }),
+        })
     }
 
     fn reach(&self, _: &[&Shape]) -> Reach {
@@ -147,11 +150,12 @@ impl Op for MaxPoolBackward {
         Ok(vec![self.input.clone()])
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let g = geometry(&self.settings, k.output_shape(0))?;
-        let (dy, places, accumulate) = (k.input(0), k.input(1), k.accumulate());
-        max_backward(&g, dy, places, k.output(0), accumulate);
-        Ok(())
+    fn compile(&self, request: &Request<'_>) -> Result<Compiled, Fault> {
+        let g = geometry(&self.settings, &request.results[0])?;
+        Ok(Compiled::new(move |k| {
+            let (dy, places, accumulate) = (k.input(0), k.input(1), k.accumulate());
+            max_backward(&g, dy, places, k.output(0), accumulate);
+        }))
     }
 
     fn accumulates(&self) -> bool {
@@ -172,11 +176,12 @@ impl Op for AvgPoolOp {
         infer(&self.settings, x).map(|shape| vec![shape])
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let g = geometry(&self.settings, k.shape(0))?;
-        let x = k.input(0);
-        average_forward(&g, self.count, x, k.output(0));
-        Ok(())
+    fn compile(&self, request: &Request<'_>) -> Result<Compiled, Fault> {
+        let (g, count) = (geometry(&self.settings, &request.operands[0])?, self.count);
+        Ok(Compiled::new(move |k| {
+            let x = k.input(0);
+            average_forward(&g, count, x, k.output(0));
+        }))
     }
 
     fn reach(&self, _: &[&Shape]) -> Reach {
@@ -193,11 +198,12 @@ impl Op for AvgPoolBackward {
         Ok(vec![self.input.clone()])
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let g = geometry(&self.pool.settings, k.output_shape(0))?;
-        let (dy, accumulate) = (k.input(0), k.accumulate());
-        average_backward(&g, self.pool.count, dy, k.output(0), accumulate);
-        Ok(())
+    fn compile(&self, request: &Request<'_>) -> Result<Compiled, Fault> {
+        let (g, count) = (geometry(&self.pool.settings, &request.results[0])?, self.pool.count);
+        Ok(Compiled::new(move |k| {
+            let (dy, accumulate) = (k.input(0), k.accumulate());
+            average_backward(&g, count, dy, k.output(0), accumulate);
+        }))
     }
 
     fn accumulates(&self) -> bool {
@@ -221,10 +227,12 @@ impl Op for AdaptiveAvgPoolOp {
         Ok(vec![Shape::new([dims[0], Dim::Fixed(self.out_h), Dim::Fixed(self.out_w), dims[3]])])
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let (g, x) = (adaptive_geometry([self.out_h, self.out_w], k.shape(0))?, k.input(0));
-        adaptive_forward(&g, x, k.output(0));
-        Ok(())
+    fn compile(&self, request: &Request<'_>) -> Result<Compiled, Fault> {
+        let g = adaptive_geometry([self.out_h, self.out_w], &request.operands[0])?;
+        Ok(Compiled::new(move |k| {
+            let x = k.input(0);
+            adaptive_forward(&g, x, k.output(0));
+        }))
     }
 
     fn reach(&self, _: &[&Shape]) -> Reach {
@@ -241,11 +249,13 @@ impl Op for AdaptiveAvgPoolBackward {
         Ok(vec![self.input.clone()])
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let (out, dy, accumulate) = (k.shape(0), k.input(0), k.accumulate());
-        let g = adaptive_geometry([out[1], out[2]], k.output_shape(0))?;
-        adaptive_backward(&g, dy, k.output(0), accumulate);
-        Ok(())
+    fn compile(&self, request: &Request<'_>) -> Result<Compiled, Fault> {
+        let out = &request.operands[0];
+        let g = adaptive_geometry([out[1], out[2]], &request.results[0])?;
+        Ok(Compiled::new(move |k| {
+            let (dy, accumulate) = (k.input(0), k.accumulate());
+            adaptive_backward(&g, dy, k.output(0), accumulate);
+        }))
     }
 
     fn accumulates(&self) -> bool {

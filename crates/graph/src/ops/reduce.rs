@@ -1,7 +1,7 @@
 //! Sums and means over axes, and their adjoint.
 
 use super::{equal, expect_few_axes};
-use crate::{Axis, Dim, Fault, Grads, Node, Op, Operands, Scratch, Shape};
+use crate::{Axis, Compiled, Dim, Fault, Grads, KernelContext, Node, Op, Request, Shape};
 use ocelli_kernels::reduce::{Reduction, spread, sum};
 use std::ops::RangeInclusive;
 
@@ -64,11 +64,15 @@ impl Op for Reduce {
         Ok(vec![Shape::new(kept.collect::<Vec<Dim>>())])
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let (geometry, factor, accumulate) = (self.geometry(k.shape(0))?, self.factor(k.shape(0)), k.accumulate());
-        let x = k.input(0);
-        sum(&geometry, x, k.output(0), factor, accumulate);
-        Ok(())
+    fn compile(&self, request: &Request<'_>) -> Result<Compiled, Fault> {
+        let sizes = &request.operands[0];
+        let (geometry, factor) = (self.geometry(sizes)?, self.factor(sizes));
+        let scratch = geometry.scratch();
+        let kernel = move |k: &mut KernelContext<'_>| {
+            let (x, accumulate) = (k.input(0), k.accumulate());
+            sum(&geometry, x, k.output(0), factor, accumulate);
+        };
+        Ok(Compiled::new(kernel).with_scratch(scratch))
     }
 
     fn accumulates(&self) -> bool {
@@ -87,10 +91,6 @@ impl Op for Reduce {
     fn kind(&self) -> String {
         format!("{:?}", self.kind)
     }
-
-    fn scratch(&self, x: &[Vec<usize>], _: &[Vec<usize>]) -> Scratch {
-        self.geometry(&x[0]).map_or(Scratch::NONE, |geometry| geometry.scratch())
-    }
 }
 
 impl Op for Spread {
@@ -106,12 +106,13 @@ impl Op for Spread {
         Ok(vec![self.shape.clone()])
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let sizes = k.output_shape(0);
-        let (geometry, factor, accumulate) = (self.reduce.geometry(sizes)?, self.reduce.factor(sizes), k.accumulate());
-        let dy = k.input(0);
-        spread(&geometry, dy, k.output(0), factor, accumulate);
-        Ok(())
+    fn compile(&self, request: &Request<'_>) -> Result<Compiled, Fault> {
+        let sizes = &request.results[0];
+        let (geometry, factor) = (self.reduce.geometry(sizes)?, self.reduce.factor(sizes));
+        Ok(Compiled::new(move |k| {
+            let (dy, accumulate) = (k.input(0), k.accumulate());
+            spread(&geometry, dy, k.output(0), factor, accumulate);
+        }))
     }
 
     fn accumulates(&self) -> bool {

@@ -1,7 +1,7 @@
 //! A part of a value along an axis.
 
 use super::equal;
-use crate::{Axis, Dim, Fault, Grads, Node, Op, Operands, Shape};
+use crate::{Axis, Compiled, Dim, Fault, Grads, Node, Op, Request, Shape};
 use ocelli_kernels::Accumulate;
 use ocelli_kernels::copy::{BlockCopy, copy_blocks};
 use ocelli_tensor::Size;
@@ -75,11 +75,13 @@ impl Op for Slice {
         Ok(vec![Shape::new(dims)])
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let blocks = self.blocks(k.shape(0), k.output_shape(0));
-        let (x, accumulate) = (k.input(0), k.accumulate());
-        copy_blocks(&blocks, x, k.output(0), accumulate);
-        Ok(())
+    fn compile(&self, _: &Request<'_>) -> Result<Compiled, Fault> {
+        let op = *self;
+        Ok(Compiled::new(move |k| {
+            let blocks = op.blocks(k.shape(0), k.output_shape(0));
+            let (x, accumulate) = (k.input(0), k.accumulate());
+            copy_blocks(&blocks, x, k.output(0), accumulate);
+        }))
     }
 
     fn accumulates(&self) -> bool {
@@ -96,21 +98,23 @@ impl Op for SliceBackward {
         Ok(vec![self.shape.clone()])
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let there = self.slice.blocks(k.output_shape(0), k.shape(0));
-        let back = BlockCopy {
-            source_offset: there.destination_offset,
-            source_stride: there.destination_stride,
-            destination_offset: there.source_offset,
-            destination_stride: there.source_stride,
-            ..there
-        };
-        let (dy, accumulate) = (k.input(0), k.accumulate());
-        if accumulate == Accumulate::Set {
-            k.output(0).fill(0.0);
-        }
-        copy_blocks(&back, dy, k.output(0), accumulate);
-        Ok(())
+    fn compile(&self, _: &Request<'_>) -> Result<Compiled, Fault> {
+        let op = self.clone();
+        Ok(Compiled::new(move |k| {
+            let there = op.slice.blocks(k.output_shape(0), k.shape(0));
+            let back = BlockCopy {
+                source_offset: there.destination_offset,
+                source_stride: there.destination_stride,
+                destination_offset: there.source_offset,
+                destination_stride: there.source_stride,
+                ..there
+            };
+            let (dy, accumulate) = (k.input(0), k.accumulate());
+            if accumulate == Accumulate::Set {
+                k.output(0).fill(0.0);
+            }
+            copy_blocks(&back, dy, k.output(0), accumulate);
+        }))
     }
 
     fn accumulates(&self) -> bool {

@@ -1,7 +1,7 @@
 //! Softmax and its logarithm over the last axis.
 
 use super::{equal, same_shape};
-use crate::{Fault, Grads, Node, Op, Operands, Shape};
+use crate::{Compiled, Fault, Grads, Node, Op, Request, Shape};
 use ocelli_kernels::softmax::{log_softmax, log_softmax_backward, softmax, softmax_backward};
 use std::ops::RangeInclusive;
 
@@ -31,13 +31,15 @@ impl Op for SoftmaxOp {
         if x[0].rank() == 0 { Err(Fault::Rank { input: 0, expected: "[…, classes]" }) } else { same_shape(x) }
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let (x, classes) = (k.source(0), k.shape(0).last().copied().unwrap_or(1));
-        match self {
-            SoftmaxOp::Plain => softmax(x, k.output(0), classes),
-            SoftmaxOp::Log => log_softmax(x, k.output(0), classes),
-        }
-        Ok(())
+    fn compile(&self, _: &Request<'_>) -> Result<Compiled, Fault> {
+        let op = *self;
+        Ok(Compiled::new(move |k| {
+            let (x, classes) = (k.source(0), k.shape(0).last().copied().unwrap_or(1));
+            match op {
+                SoftmaxOp::Plain => softmax(x, k.output(0), classes),
+                SoftmaxOp::Log => log_softmax(x, k.output(0), classes),
+            }
+        }))
     }
 
     fn in_place(&self) -> Option<usize> {
@@ -61,13 +63,15 @@ impl Op for SoftmaxBackward {
         same_shape(x)
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let (dy, y, classes) = (k.source(0), k.input(1), k.shape(0).last().copied().unwrap_or(1));
-        match self.0 {
-            SoftmaxOp::Plain => softmax_backward(y, dy, k.output(0), classes),
-            SoftmaxOp::Log => log_softmax_backward(y, dy, k.output(0), classes),
-        }
-        Ok(())
+    fn compile(&self, _: &Request<'_>) -> Result<Compiled, Fault> {
+        let op = *self;
+        Ok(Compiled::new(move |k| {
+            let (dy, y, classes) = (k.source(0), k.input(1), k.shape(0).last().copied().unwrap_or(1));
+            match op.0 {
+                SoftmaxOp::Plain => softmax_backward(y, dy, k.output(0), classes),
+                SoftmaxOp::Log => log_softmax_backward(y, dy, k.output(0), classes),
+            }
+        }))
     }
 
     fn in_place(&self) -> Option<usize> {

@@ -1,7 +1,7 @@
 //! How far features are from fixed codes.
 
 use super::{expect_rank, same_shape, weight_sizes};
-use crate::{Axis, Dim, Fault, Grads, Node, Op, Operands, Reach, Shape};
+use crate::{Axis, Compiled, Dim, Fault, Grads, Node, Op, Reach, Request, Shape};
 
 /// `y[n, i] = Σ (x[n, j] − w[i, j])²`: how far each row is from each code (LeCun et al. 1998, eq. 7).
 ///
@@ -25,14 +25,15 @@ impl Op for SquaredDistance {
         Ok(vec![x[0].with_channels(codes[0])])
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let (x, w, features) = (k.input(0), k.input(1), k.shape(0)[1].max(1));
-        let distance = |x: &[f32], w: &[f32]| x.iter().zip(w).map(|(x, w)| (x - w) * (x - w)).sum::<f32>();
-        let codes = k.output_shape(0)[1].max(1);
-        for (row, x) in k.output(0).chunks_exact_mut(codes).zip(x.chunks_exact(features)) {
-            row.iter_mut().zip(w.chunks_exact(features)).for_each(|(y, w)| *y = distance(x, w));
-        }
-        Ok(())
+    fn compile(&self, _: &Request<'_>) -> Result<Compiled, Fault> {
+        Ok(Compiled::new(|k| {
+            let (x, w, features) = (k.input(0), k.input(1), k.shape(0)[1].max(1));
+            let distance = |x: &[f32], w: &[f32]| x.iter().zip(w).map(|(x, w)| (x - w) * (x - w)).sum::<f32>();
+            let codes = k.output_shape(0)[1].max(1);
+            for (row, x) in k.output(0).chunks_exact_mut(codes).zip(x.chunks_exact(features)) {
+                row.iter_mut().zip(w.chunks_exact(features)).for_each(|(y, w)| *y = distance(x, w));
+            }
+        }))
     }
 
     fn macs(&self, x: &[&Shape], _: &[&Shape]) -> u64 {
@@ -56,17 +57,18 @@ impl Op for SquaredDistanceBackward {
         same_shape(&x[1..])
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let (dy, x, w) = (k.input(0), k.input(1), k.input(2));
-        let (codes, features) = (k.shape(0)[1].max(1), k.shape(1)[1].max(1));
-        let rows = k.output(0).chunks_exact_mut(features).zip(x.chunks_exact(features)).zip(dy.chunks_exact(codes));
-        for ((dx, x), dy) in rows {
-            dx.fill(0.0);
-            for (dy, w) in dy.iter().zip(w.chunks_exact(features)) {
-                dx.iter_mut().zip(x).zip(w).for_each(|((dx, x), w)| *dx += 2.0 * dy * (x - w));
+    fn compile(&self, _: &Request<'_>) -> Result<Compiled, Fault> {
+        Ok(Compiled::new(|k| {
+            let (dy, x, w) = (k.input(0), k.input(1), k.input(2));
+            let (codes, features) = (k.shape(0)[1].max(1), k.shape(1)[1].max(1));
+            let rows = k.output(0).chunks_exact_mut(features).zip(x.chunks_exact(features)).zip(dy.chunks_exact(codes));
+            for ((dx, x), dy) in rows {
+                dx.fill(0.0);
+                for (dy, w) in dy.iter().zip(w.chunks_exact(features)) {
+                    dx.iter_mut().zip(x).zip(w).for_each(|((dx, x), w)| *dx += 2.0 * dy * (x - w));
+                }
             }
-        }
-        Ok(())
+        }))
     }
 }
 

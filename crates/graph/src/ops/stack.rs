@@ -1,7 +1,7 @@
 //! Values of one shape along a new axis.
 
 use super::{Reshape, Slice, equal};
-use crate::{Axis, Dim, Fault, Grads, Node, Op, Operands, Shape};
+use crate::{Axis, Compiled, Dim, Fault, Grads, Node, Op, Request, Shape};
 use ocelli_kernels::{
     Accumulate,
     copy::{BlockCopy, copy_blocks},
@@ -44,22 +44,24 @@ impl Op for Stack {
         Ok(vec![Shape::new(dims)])
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let block: usize = k.shape(0)[self.axis..].iter().product();
-        let count = k.input(0).len().checked_div(block).unwrap_or(0);
-        for i in 0..k.len() {
-            let copy = BlockCopy {
-                block,
-                count,
-                source_offset: 0,
-                source_stride: block,
-                destination_offset: i * block,
-                destination_stride: k.len() * block,
-            };
-            let x = k.input(i);
-            copy_blocks(&copy, x, k.output(0), Accumulate::Set);
-        }
-        Ok(())
+    fn compile(&self, _: &Request<'_>) -> Result<Compiled, Fault> {
+        let op = *self;
+        Ok(Compiled::new(move |k| {
+            let block: usize = k.shape(0)[op.axis..].iter().product();
+            let count = k.input(0).len().checked_div(block).unwrap_or(0);
+            for i in 0..k.len() {
+                let copy = BlockCopy {
+                    block,
+                    count,
+                    source_offset: 0,
+                    source_stride: block,
+                    destination_offset: i * block,
+                    destination_stride: k.len() * block,
+                };
+                let x = k.input(i);
+                copy_blocks(&copy, x, k.output(0), Accumulate::Set);
+            }
+        }))
     }
 
     fn backward(&self, g: &Grads<'_>) -> Vec<Option<Node>> {

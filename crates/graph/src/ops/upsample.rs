@@ -1,7 +1,7 @@
 //! Pictures at another size.
 
 use super::{equal, expect_rank, four};
-use crate::{Dim, Fault, Grads, Node, Op, Operands, Reach, Shape};
+use crate::{Compiled, Dim, Fault, Grads, Node, Op, Reach, Request, Shape};
 use ocelli_kernels::interpolate::{Interpolation, InterpolationGeometry, interpolate_backward, interpolate_forward};
 use ocelli_tensor::Size;
 use std::ops::RangeInclusive;
@@ -51,10 +51,12 @@ impl Op for Interpolate {
         Ok(vec![Shape::new([dims[0], Dim::Fixed(height), Dim::Fixed(width), dims[3]])])
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let (geometry, x) = (self.geometry(k.shape(0))?, k.input(0));
-        interpolate_forward(&geometry, x, k.output(0));
-        Ok(())
+    fn compile(&self, request: &Request<'_>) -> Result<Compiled, Fault> {
+        let geometry = self.geometry(&request.operands[0])?;
+        Ok(Compiled::new(move |k| {
+            let x = k.input(0);
+            interpolate_forward(&geometry, x, k.output(0));
+        }))
     }
 
     /// The most pixels of `x` that one of the result is between. Their distance is taken for a whole number of pixels.
@@ -80,11 +82,12 @@ impl Op for InterpolateBackward {
         Ok(vec![self.shape.clone()])
     }
 
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let (geometry, accumulate) = (self.interpolate.geometry(k.output_shape(0))?, k.accumulate());
-        let dy = k.input(0);
-        interpolate_backward(&geometry, dy, k.output(0), accumulate);
-        Ok(())
+    fn compile(&self, request: &Request<'_>) -> Result<Compiled, Fault> {
+        let geometry = self.interpolate.geometry(&request.results[0])?;
+        Ok(Compiled::new(move |k| {
+            let (dy, accumulate) = (k.input(0), k.accumulate());
+            interpolate_backward(&geometry, dy, k.output(0), accumulate);
+        }))
     }
 
     fn accumulates(&self) -> bool {

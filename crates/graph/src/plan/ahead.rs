@@ -1,12 +1,12 @@
 //! The part of a plan that computes constants.
 
 use super::{
-    PlanStep, Planning,
+    CompiledCall, PlanStep, Planning,
     buffers::{Layout, Sequence},
     steps::Steps,
 };
 use crate::{
-    Call, Source, ValueId, ValueInfo,
+    Source, ValueId, ValueInfo,
     passes::{Constants, recipes},
 };
 use std::{
@@ -28,7 +28,7 @@ pub(crate) struct Constant {
 #[derive(Clone, Debug)]
 pub(crate) struct Ahead {
     values: Vec<ValueInfo>,
-    calls: Vec<Call>,
+    calls: Vec<CompiledCall>,
     /// The value whose storage each value shows.
     storage: Vec<ValueId>,
     constants: Vec<Constant>,
@@ -105,11 +105,11 @@ impl Ahead {
     fn lay_out(&self, numbers: &[usize]) -> Option<Part> {
         let wanted: Vec<ValueId> = numbers.iter().map(|&number| self.constants[number].value).collect();
         let mut needed: HashSet<ValueId> = wanted.iter().copied().collect();
-        let mut calls: Vec<Call> = Vec::new();
-        for call in self.calls.iter().rev().filter(|_| !wanted.is_empty()) {
-            if call.outputs.iter().any(|id| needed.contains(id)) {
-                needed.extend(&call.inputs);
-                calls.push(call.clone());
+        let mut calls: Vec<CompiledCall> = Vec::new();
+        for compiled in self.calls.iter().rev().filter(|_| !wanted.is_empty()) {
+            if compiled.call.outputs.iter().any(|id| needed.contains(id)) {
+                needed.extend(&compiled.call.inputs);
+                calls.push(compiled.clone());
             }
         }
         calls.reverse();

@@ -1,7 +1,7 @@
 //! Which values share storage, and when it is in use.
 
-use super::{LINE, offsets};
-use crate::{Call, Needed, ValueId, ValueInfo};
+use super::{CompiledCall, LINE, offsets};
+use crate::{ValueId, ValueInfo};
 use ocelli_tensor::Size;
 use std::{collections::HashMap, ops::Range};
 
@@ -20,7 +20,7 @@ pub(super) struct Buffer {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sequence<'a> {
     pub(super) values: &'a [ValueInfo],
-    pub(super) calls: &'a [Call],
+    pub(super) calls: &'a [CompiledCall],
     /// The value whose storage each value shows: itself unless it is a view.
     pub(super) storage: &'a [ValueId],
     /// Values that are needed afterwards.
@@ -47,8 +47,8 @@ pub(super) struct Layout {
     buffer_of: HashMap<ValueId, usize>,
     /// The workspace of each step that has one.
     workspaces: HashMap<usize, Own>,
-    /// The prepared operand of each step that prepares one for itself, by the operand's number.
-    prepared: HashMap<usize, (usize, Own)>,
+    /// The form of an operand of each step that prepares one for itself.
+    prepared: HashMap<usize, Own>,
     len: usize,
 }
 
@@ -64,7 +64,7 @@ impl Layout {
             prepared: HashMap::new(),
             len: 0,
         };
-        for (at, call) in calls.iter().enumerate() {
+        for (at, CompiledCall { call, compiled }) in calls.iter().enumerate() {
             if call.op.is_view() {
                 continue;
             }
@@ -86,16 +86,13 @@ impl Layout {
                     }
                 }
             }
-            let shapes = |ids: &[ValueId]| ids.iter().map(|&id| values[id].shape.at(batch)).collect::<Vec<_>>();
-            let (x, y) = (shapes(&call.inputs), shapes(&call.outputs));
             let mut own = |len: usize| {
                 let buffer = layout.add(Buffer { first: at, last: at, len: padded(&[len])?, start: 0 });
                 Some(Own { buffer, len })
             };
-            let wish = call.op.preparation(&x, &y).filter(|wish| wish.needed == Needed::Always);
-            let wish = wish.filter(|_| !sequence.prepared.contains_key(&call.outputs[0]));
-            let prepared = wish.map(|wish| own(wish.len).map(|own| (wish.operand, own)));
-            let workspace = Some(call.op.workspace(&x, &y)).filter(|&len| len > 0).map(own);
+            let prepared = compiled.prepared().filter(|_| !sequence.prepared.contains_key(&call.outputs[0]));
+            let prepared = prepared.map(|prepared| own(prepared.len));
+            let workspace = Some(compiled.workspace()).filter(|&len| len > 0).map(own);
             if let Some(prepared) = prepared {
                 layout.prepared.insert(at, prepared?);
             }
@@ -116,7 +113,7 @@ impl Layout {
     /// elements, and is not read by the same call a second time. Buffers of the same length do not tell: they are padded.
     fn in_place(&self, sequence: Sequence<'_>, at: usize, last_use: &HashMap<ValueId, usize>) -> Option<usize> {
         let Sequence { values, calls, storage, batch, .. } = sequence;
-        let (call, elements) = (&calls[at], |id: ValueId| values[id].shape.len(batch));
+        let (call, elements) = (&calls[at].call, |id: ValueId| values[id].shape.len(batch));
         let operand = call.op.in_place()?;
         let id = storage[*call.inputs.get(operand)?];
         let buffer = *self.buffer_of.get(&id)?;
@@ -140,9 +137,9 @@ impl Layout {
         self.workspaces.get(&at).map(|&own| self.range_of(own))
     }
 
-    /// The operand that the step `at` prepares for itself, and where to.
-    pub(super) fn prepared(&self, at: usize) -> Option<(usize, Range<usize>)> {
-        self.prepared.get(&at).map(|&(operand, own)| (operand, self.range_of(own)))
+    /// Where the step `at` prepares an operand to, if it does that for itself.
+    pub(super) fn prepared(&self, at: usize) -> Option<Range<usize>> {
+        self.prepared.get(&at).map(|&own| self.range_of(own))
     }
 
     /// How many numbers the arena holds.
@@ -162,9 +159,9 @@ impl Layout {
 }
 
 /// A view shows the storage of its operand; every other value its own.
-pub(super) fn storages(values: usize, calls: &[Call]) -> Vec<ValueId> {
+pub(super) fn storages<'a>(values: usize, calls: impl Iterator<Item = &'a CompiledCall>) -> Vec<ValueId> {
     let mut storage: Vec<ValueId> = (0..values).collect();
-    for call in calls.iter().filter(|call| call.op.is_view()) {
+    for CompiledCall { call, .. } in calls.filter(|compiled| compiled.call.op.is_view()) {
         storage[call.outputs[0]] = storage[call.inputs[0]];
     }
     storage
@@ -174,7 +171,7 @@ pub(super) fn storages(values: usize, calls: &[Call]) -> Vec<ValueId> {
 fn last_uses(sequence: Sequence<'_>) -> HashMap<ValueId, usize> {
     let Sequence { calls, storage, roots, accumulated, .. } = sequence;
     let mut last = HashMap::new();
-    for (at, call) in calls.iter().enumerate() {
+    for (at, CompiledCall { call, .. }) in calls.iter().enumerate() {
         let added_into = call.outputs.iter().filter_map(|id| accumulated.get(id));
         for &id in call.inputs.iter().chain(&call.outputs).chain(added_into) {
             last.insert(storage[id], at);

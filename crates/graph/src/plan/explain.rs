@@ -53,12 +53,11 @@ impl PlanStep {
 
     /// How its kernel goes about it, in clauses.
     pub(super) fn notes(&self) -> Vec<String> {
-        let x: Vec<Vec<usize>> = self.operands.iter().map(|operand| operand.shape.clone()).collect();
-        let mut notes: Vec<String> = self.op.explain(&x, &self.output_shapes).into_iter().collect();
+        let mut notes: Vec<String> = self.compiled.note().map(str::to_string).into_iter().collect();
         if self.operands.iter().any(|operand| matches!(operand.place, Place::Prepared(_))) {
             notes.push("weights prepared once".into());
         }
-        if self.prepares.is_some() {
+        if self.prepares {
             notes.push("weights prepared at each step".into());
         }
         if self.is_in_place() {

@@ -2,14 +2,16 @@
 
 mod ahead;
 mod buffers;
+mod compiled;
 mod dot;
 mod explain;
 mod offsets;
 mod steps;
 
-use crate::{Error, Graph, Op, Precision, Result, Scratch, ValueId, execute::is_threaded, passes};
+use crate::{Compiled, Error, Graph, Op, Precision, Result, Scratch, ValueId, execute::is_threaded, passes};
 pub(crate) use ahead::Ahead;
 use buffers::{Layout, Sequence, storages};
+pub(crate) use compiled::CompiledCall;
 use ocelli_tensor::Size;
 use std::{
     collections::HashMap,
@@ -71,6 +73,7 @@ pub(crate) struct Operand {
 #[derive(Clone, Debug)]
 pub struct PlanStep {
     pub(crate) op: Arc<dyn Op>,
+    pub(crate) compiled: Compiled,
     pub(crate) path: String,
     pub(crate) operands: Vec<Operand>,
     pub(crate) output_shapes: Vec<Vec<usize>>,
@@ -79,8 +82,8 @@ pub struct PlanStep {
     /// Disjoint pieces of the arena: the results, then workspace and prepared operand if there are, then what is read.
     pub(crate) pieces: Vec<Range<usize>>,
     pub(crate) has_workspace: bool,
-    /// The operand that it prepares for itself in each run.
-    pub(crate) prepares: Option<usize>,
+    /// Whether it prepares an operand for itself in each run.
+    pub(crate) prepares: bool,
     /// The value that its first result is added to.
     pub(crate) sum: Option<ValueId>,
 }
@@ -91,6 +94,11 @@ impl PlanStep {
         &*self.op
     }
 
+    /// What the operation was compiled to.
+    pub fn compiled(&self) -> &Compiled {
+        &self.compiled
+    }
+
     /// The path of the layer that it belongs to.
     pub fn path(&self) -> &str {
         &self.path
@@ -99,12 +107,6 @@ impl PlanStep {
     /// Whether its first result takes over the storage of an operand.
     pub fn is_in_place(&self) -> bool {
         self.operands.iter().any(|operand| operand.place == Place::FirstResult)
-    }
-
-    /// What its kernel takes on each thread.
-    fn scratch(&self) -> Scratch {
-        let x: Vec<Vec<usize>> = self.operands.iter().map(|operand| operand.shape.clone()).collect();
-        self.op.scratch(&x, &self.output_shapes)
     }
 
     /// Whether its first result is added to what is there.
@@ -163,9 +165,9 @@ impl Plan {
     /// Lays out what `roots` need of a graph.
     ///
     /// # Errors
-    /// [`Error::NoSamples`], [`Error::TooLarge`].
+    /// [`Error::NoSamples`], [`Error::TooLarge`], [`Error::Compile`].
     pub(crate) fn new(mut graph: Graph, roots: &[ValueId], planning: Planning<'_>) -> Result<Plan> {
-        let Planning { batch, parameters, precision, weights } = planning;
+        let Planning { batch, parameters, weights, .. } = planning;
         if batch == 0 {
             return Err(Error::NoSamples);
         }
@@ -175,25 +177,24 @@ impl Plan {
         if !is_addressable(&graph, roots, batch) {
             return Err(Error::TooLarge(batch));
         }
-        passes::set_precision(&mut graph, precision);
-        let (accumulated, constants) = match weights {
-            Weights::Changing => (passes::fold_accumulation(&mut graph, roots), passes::Constants::default()),
+        let accumulated = match weights {
+            Weights::Changing => passes::fold_accumulation(&mut graph, roots),
             Weights::Steady => {
                 passes::share(&mut graph, roots);
                 passes::fuse_for_inference(&mut graph, roots);
                 // Nothing is added to a constant: it stays for the next run.
                 let untouched = [roots, &passes::constants(&graph)].concat();
-                let accumulated = passes::fold_accumulation(&mut graph, &untouched);
-                (accumulated, passes::separate_constants(&mut graph, roots, batch))
+                passes::fold_accumulation(&mut graph, &untouched)
             }
         };
-        let views = [&constants.calls[..], &graph.calls].concat();
-        let storage = storages(graph.values.len(), &views);
+        let (calls, constant) = compiled::compile(&mut graph, planning)?;
+        let (calls, constants) = passes::separate_constants(&mut graph.values, calls, &constant, roots);
+        let storage = storages(graph.values.len(), constants.calls.iter().chain(&calls));
         let too_large = || Error::TooLarge(batch);
         let ahead = Ahead::new(&graph.values, &constants, &storage, known, planning).ok_or_else(too_large)?;
         let each_run = Sequence {
             values: &graph.values,
-            calls: &graph.calls,
+            calls: &calls,
             storage: &storage,
             roots,
             accumulated: &accumulated,
@@ -207,7 +208,8 @@ impl Plan {
         let numbers = ahead.numbers();
         let mut steps = Steps::new(each_run, &layout, &numbers, parameters);
         let all = steps.all();
-        let scratch = all.iter().chain(&ahead.all().steps).map(PlanStep::scratch).fold(Scratch::NONE, Scratch::or);
+        let scratch =
+            all.iter().chain(&ahead.all().steps).map(|step| step.compiled.scratch()).fold(Scratch::NONE, Scratch::or);
         static LAST: AtomicU64 = AtomicU64::new(0);
         Ok(Plan {
             steps: all,

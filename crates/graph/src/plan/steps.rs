@@ -1,7 +1,7 @@
 //! Calls as steps: every operand with its place.
 
 use super::{
-    Location, Operand, Place, PlanStep, Slot,
+    CompiledCall, Location, Operand, Place, PlanStep, Slot,
     buffers::{Layout, Sequence},
 };
 use crate::{Source, ValueId};
@@ -32,7 +32,7 @@ impl<'a> Steps<'a> {
 
     pub(super) fn all(&mut self) -> Vec<PlanStep> {
         let calls = self.sequence.calls.iter().enumerate();
-        calls.filter(|(_, call)| !call.op.is_view()).map(|(at, _)| self.step(at)).collect()
+        calls.filter(|(_, compiled)| !compiled.call.op.is_view()).map(|(at, _)| self.step(at)).collect()
     }
 
     /// A value of the plan's, as it can be read afterwards.
@@ -71,15 +71,12 @@ impl<'a> Steps<'a> {
 
     fn step(&mut self, at: usize) -> PlanStep {
         let Sequence { values, storage, accumulated, prepared, batch, .. } = self.sequence;
-        let call = &self.sequence.calls[at];
+        let CompiledCall { call, compiled } = &self.sequence.calls[at];
         let len = |id: ValueId| values[id].shape.len(batch);
         let result = |&id: &ValueId| self.layout.range(id, len(id)).expect("each result has a buffer");
-        let own = self.layout.prepared(at);
-        let workspace = self.layout.workspace(at);
-        let has_workspace = workspace.is_some();
-        let prepares = own.as_ref().map(|(operand, _)| *operand);
-        let mut pieces: Vec<Range<usize>> =
-            call.outputs.iter().map(result).chain(workspace).chain(own.map(|(_, range)| range)).collect();
+        let (form, workspace) = (self.layout.prepared(at), self.layout.workspace(at));
+        let (prepares, has_workspace) = (form.is_some(), workspace.is_some());
+        let mut pieces: Vec<Range<usize>> = call.outputs.iter().map(result).chain(workspace).chain(form).collect();
         let mut operands = Vec::with_capacity(call.inputs.len());
         for (i, &id) in call.inputs.iter().enumerate() {
             let place = match prepared.get(&call.outputs[0]) {
@@ -102,6 +99,7 @@ impl<'a> Steps<'a> {
         }
         PlanStep {
             op: call.op.clone(),
+            compiled: compiled.clone(),
             path: call.path.clone(),
             operands,
             output_shapes: call.outputs.iter().map(|&id| self.shape(id)).collect(),

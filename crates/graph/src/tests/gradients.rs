@@ -2,7 +2,7 @@
 
 use super::{batch_of, conv, input};
 use crate::ops::{BatchNormOp, BatchNormParameters, ConvTranspose2dOp, GroupNormOp, Interpolation};
-use crate::{Axis, Batch, Constant, Dim, Fault, Mode, Model, Node, Op, Operands, Shape, Tensor, Wrt};
+use crate::{Axis, Batch, Compiled, Constant, Dim, Fault, Mode, Model, Node, Op, Request, Shape, Tensor, Wrt};
 use ocelli_kernels::{
     conv::{Conv2dSettings, Padding},
     local_response::LocalResponse,
@@ -362,10 +362,12 @@ impl Op for Quadratic {
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         Ok(vec![x[0].clone()])
     }
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let x = k.input(0);
-        k.output(0).iter_mut().zip(x).for_each(|(y, x)| *y = self.a * x + self.b * x * x);
-        Ok(())
+    fn compile(&self, _: &Request<'_>) -> Result<Compiled, Fault> {
+        let op = *self;
+        Ok(Compiled::new(move |k| {
+            let x = k.input(0);
+            k.output(0).iter_mut().zip(x).for_each(|(y, x)| *y = op.a * x + op.b * x * x);
+        }))
     }
     fn backward(&self, g: &crate::Grads<'_>) -> Vec<Option<Node>> {
         vec![g.want(0, || Node::call(QuadraticBackward(*self), &[g.dy(), g.x(0)]))]
@@ -376,10 +378,12 @@ impl Op for QuadraticBackward {
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         Ok(vec![x[0].clone()])
     }
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let (dy, x, Quadratic { a, b }) = (k.input(0), k.input(1), self.0);
-        k.output(0).iter_mut().zip(dy).zip(x).for_each(|((dx, dy), x)| *dx = dy * (a + 2.0 * b * x));
-        Ok(())
+    fn compile(&self, _: &Request<'_>) -> Result<Compiled, Fault> {
+        let op = *self;
+        Ok(Compiled::new(move |k| {
+            let (dy, x, Quadratic { a, b }) = (k.input(0), k.input(1), op.0);
+            k.output(0).iter_mut().zip(dy).zip(x).for_each(|((dx, dy), x)| *dx = dy * (a + 2.0 * b * x));
+        }))
     }
 }
 
@@ -396,10 +400,11 @@ impl Op for Round {
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         Ok(vec![x[0].clone()])
     }
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let x = k.input(0);
-        k.output(0).iter_mut().zip(x).for_each(|(y, x)| *y = x.round());
-        Ok(())
+    fn compile(&self, _: &Request<'_>) -> Result<Compiled, Fault> {
+        Ok(Compiled::new(|k| {
+            let x = k.input(0);
+            k.output(0).iter_mut().zip(x).for_each(|(y, x)| *y = x.round());
+        }))
     }
 }
 

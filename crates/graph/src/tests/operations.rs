@@ -2,8 +2,8 @@
 
 use super::{batch_of, mistake};
 use crate::{
-    Axis, Constant, ElementKind, Fault, GradientError, Grads, Mode, Model, Node, Op, Operands, Shape, Tensor, Value,
-    check_gradients, check_gradients_at,
+    Axis, Compiled, Constant, ElementKind, Fault, GradientError, Grads, Mode, Model, Node, Op, Request, Shape, Tensor,
+    Value, check_gradients, check_gradients_at,
     ops::{
         Activation, Arithmetic, BatchNormOp, Conv2dOp, GroupNormOp, Identity, LayerNormOp, LinearOp, Reshape, SoftmaxOp,
     },
@@ -24,10 +24,11 @@ impl Op for Triple {
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         Ok((self.infer)(x))
     }
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let x = k.input(0);
-        k.output(0).iter_mut().zip(x).for_each(|(y, x)| *y = 3.0 * x);
-        Ok(())
+    fn compile(&self, _: &Request<'_>) -> Result<Compiled, Fault> {
+        Ok(Compiled::new(|k| {
+            let x = k.input(0);
+            k.output(0).iter_mut().zip(x).for_each(|(y, x)| *y = 3.0 * x);
+        }))
     }
     fn backward(&self, g: &Grads<'_>) -> Vec<Option<Node>> {
         (self.backward)(g)
@@ -93,8 +94,8 @@ impl Op for Lowered {
     fn infer(&self, _: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         Ok(vec![Shape::batch(&[2])])
     }
-    fn forward(&self, _: &mut Operands<'_>) -> Result<(), Fault> {
-        Ok(())
+    fn compile(&self, _: &Request<'_>) -> Result<Compiled, Fault> {
+        Ok(Compiled::new(|_| ()))
     }
     fn lower(&self, mode: Mode) -> Option<Arc<dyn Op>> {
         (mode == Mode::Infer).then(|| Arc::new(Identity) as Arc<dyn Op>)
@@ -105,8 +106,8 @@ impl Op for Odd {
     fn infer(&self, _: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         Ok(vec![Shape::batch(&[2]); self.outputs])
     }
-    fn forward(&self, _: &mut Operands<'_>) -> Result<(), Fault> {
-        Ok(())
+    fn compile(&self, _: &Request<'_>) -> Result<Compiled, Fault> {
+        Ok(Compiled::new(|_| ()))
     }
     fn outputs(&self) -> usize {
         self.outputs
@@ -154,12 +155,13 @@ impl Op for OneAndTwo {
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         Ok(vec![x[0].clone(); 2])
     }
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let x = k.input(0);
-        let [y, z] = k.outputs();
-        y.copy_from_slice(x);
-        z.iter_mut().zip(x).for_each(|(z, x)| *z = 2.0 * x);
-        Ok(())
+    fn compile(&self, _: &Request<'_>) -> Result<Compiled, Fault> {
+        Ok(Compiled::new(|k| {
+            let x = k.input(0);
+            let [y, z] = k.outputs();
+            y.copy_from_slice(x);
+            z.iter_mut().zip(x).for_each(|(z, x)| *z = 2.0 * x);
+        }))
     }
     fn outputs(&self) -> usize {
         2
@@ -234,11 +236,12 @@ impl Op for Pick {
     fn operand_kind(&self, input: usize) -> ElementKind {
         if input == 1 { ElementKind::U32 } else { ElementKind::F32 }
     }
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let (rows, labels) = (k.input(0).chunks_exact(k.shape(0)[1]), k.labels(1));
-        let picks = k.output(0).iter_mut().zip(rows).zip(labels);
-        picks.for_each(|((y, x), &label)| *y = x[label as usize]);
-        Ok(())
+    fn compile(&self, _: &Request<'_>) -> Result<Compiled, Fault> {
+        Ok(Compiled::new(|k| {
+            let (rows, labels) = (k.input(0).chunks_exact(k.shape(0)[1]), k.labels(1));
+            let picks = k.output(0).iter_mut().zip(rows).zip(labels);
+            picks.for_each(|((y, x), &label)| *y = x[label as usize]);
+        }))
     }
     fn backward(&self, g: &Grads<'_>) -> Vec<Option<Node>> {
         vec![g.want(0, || Node::call(PickBackward, &[g.dy(), g.x(1), g.x(0)])), None]
@@ -252,14 +255,15 @@ impl Op for PickBackward {
     fn operand_kind(&self, input: usize) -> ElementKind {
         Pick.operand_kind(input)
     }
-    fn forward(&self, k: &mut Operands<'_>) -> Result<(), Fault> {
-        let (dy, labels, classes) = (k.input(0), k.labels(1), k.shape(2)[1]);
-        let rows = k.output(0).chunks_exact_mut(classes).zip(dy).zip(labels);
-        rows.for_each(|((dx, dy), &label)| {
-            dx.fill(0.0);
-            dx[label as usize] = *dy;
-        });
-        Ok(())
+    fn compile(&self, _: &Request<'_>) -> Result<Compiled, Fault> {
+        Ok(Compiled::new(|k| {
+            let (dy, labels, classes) = (k.input(0), k.labels(1), k.shape(2)[1]);
+            let rows = k.output(0).chunks_exact_mut(classes).zip(dy).zip(labels);
+            rows.for_each(|((dx, dy), &label)| {
+                dx.fill(0.0);
+                dx[label as usize] = *dy;
+            });
+        }))
     }
 }
 

@@ -1,8 +1,11 @@
 //! Memory: what is shared, what is promised, and that none of it changes a number.
 
 use super::{batch_of, build, conv, input};
-use crate::{Axis, Constant, Mode, Model, Node, Wrt};
-use ocelli_kernels::pool::{CountPadding, PoolSettings};
+use crate::{Axis, Compiled, Constant, Fault, Mode, Model, Node, Op, Request, Shape, Tensor, Wrt, ops::Conv2dOp};
+use ocelli_kernels::{
+    conv::Conv2dSettings,
+    pool::{CountPadding, PoolSettings},
+};
 
 /// Convolutions, branches, pools, a residual connection and a product: something for every pass.
 fn network(x: &Node) -> Node {
@@ -206,4 +209,54 @@ fn strict_plans_transform_nothing() {
     let objective = strict.objective(|t| t.output().square().mean());
     let text = objective.unwrap().plan(&strict, 4).unwrap().explain();
     assert!(text.contains("Conv2dBackwardFilter") && !text.lines().any(|line| line.contains("  winograd")), "{text}");
+}
+
+/// Forcing what cannot be done was once to get something else.
+#[test]
+fn a_forced_algorithm_that_does_not_support_the_convolution_is_an_error() {
+    let conv = |algorithm: &str, stride: usize| {
+        let settings = Conv2dSettings { stride_h: stride, stride_w: stride, ..Conv2dSettings::default() };
+        let op = Conv2dOp { algorithm: Some(algorithm.into()), ..Conv2dOp::new(settings) };
+        Model::build(
+            move |x| {
+                x.scope("conv", |x| {
+                    Node::call(op.clone(), &[x, &x.trace().parameter("w", [3, 3, 2, 4], Constant(0.1))])
+                })
+            },
+            [8, 8, 2],
+            0,
+        )
+    };
+    let sentence = conv("winograd4", 2).unwrap_err().to_string();
+    let expected = "conv (Conv2d): the algorithm \"winograd4\" does not support the forward pass of 3×3 filters from 2 to 4 \
+                    channels in 1 group with stride 2×2 and dilation 1×1; these do: implicit, im2col, naive";
+    assert_eq!(sentence, expected);
+    let model = conv("winograd4", 1).unwrap();
+    let text = model.plan(1, &["output"]).unwrap().explain();
+    assert!(text.contains("winograd4 (asked for)"), "{text}");
+    let mut objective = model.objective_of(Mode::Train, Wrt::ParametersAnd(&["input"]), |t| t.output().mean()).unwrap();
+    let text = objective.plan(&model, 1).unwrap().explain();
+    assert_eq!(text.matches("winograd4 (asked for)").count(), 3, "{text}");
+}
+
+/// An operation that a backend does not know, or a pass that an algorithm does not have.
+#[derive(Clone, Debug)]
+struct NoKernel;
+
+impl Op for NoKernel {
+    fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+        Ok(vec![x[0].clone()])
+    }
+    fn compile(&self, request: &Request<'_>) -> Result<Compiled, Fault> {
+        Err(Fault::Setting(format!("there is no kernel for {} samples", request.operands[0][0])))
+    }
+}
+
+#[test]
+fn a_fault_of_compiling_names_the_layer_before_anything_is_run() {
+    let model = Model::build(|x| x.scope("block", |x| Node::call(NoKernel, &[x])), [3], 0).unwrap();
+    let expected = "block (NoKernel): there is no kernel for 2 samples";
+    assert_eq!(model.plan(2, &["output"]).unwrap_err().to_string(), expected);
+    assert_eq!(model.inference(2).unwrap_err().to_string(), expected);
+    assert_eq!(model.predict(&Tensor::zeros([2, 3])).unwrap_err().to_string(), expected);
 }

@@ -1,4 +1,4 @@
-//! What a host kernel sees.
+//! What a kernel sees.
 
 use crate::Key;
 use ocelli_kernels::{Accumulate, elementwise::Source};
@@ -37,16 +37,15 @@ pub(crate) struct Output<'a> {
 ///
 /// Operands borrow the arena, not this value, so that `let x = k.input(0); let y = k.output(0);` works.
 #[derive(Debug)]
-pub struct Operands<'a> {
+pub struct KernelContext<'a> {
     pub(crate) inputs: Inputs<'a>,
     pub(crate) outputs: Outputs<'a>,
     pub(crate) workspace: &'a mut [f32],
-    pub(crate) to_prepare: &'a mut [f32],
     pub(crate) accumulate: Accumulate,
     pub(crate) key: Key,
 }
 
-impl<'a> Operands<'a> {
+impl<'a> KernelContext<'a> {
     /// How many operands there are.
     pub fn len(&self) -> usize {
         self.inputs.len()
@@ -99,7 +98,7 @@ impl<'a> Operands<'a> {
     }
 
     /// The numbers of result `i`, to write. They hold anything beforehand, or the sum so far where
-    /// [`accumulate`](Operands::accumulate) is `Add`.
+    /// [`accumulate`](KernelContext::accumulate) is `Add`.
     pub fn output(&mut self, i: usize) -> &mut [f32] {
         self.outputs[i].data
     }
@@ -118,13 +117,8 @@ impl<'a> Operands<'a> {
         std::array::from_fn(|_| outputs.next().expect("the operation declares as many results as its kernel writes"))
     }
 
-    /// Where [`Op::prepare`](crate::Op::prepare) writes.
-    pub fn to_prepare(&mut self) -> &mut [f32] {
-        self.to_prepare
-    }
-
-    /// What [`Op::prepare`](crate::Op::prepare) wrote, if the plan provides it: then it is there in the place of the operand
-    /// that was prepared, whose own numbers the plan may not have kept.
+    /// The form of the operand that the kernel wanted [prepared](crate::Compiled::with_prepared). It is there in the place of the
+    /// operand, whose own elements the plan may not have kept.
     pub fn prepared(&self) -> Option<&'a [f32]> {
         self.inputs.iter().find_map(|operand| match operand.data {
             Data::Prepared(data) => Some(data),
