@@ -27,7 +27,7 @@ struct Arguments {
 }
 
 /// `y = x / (1 + |x|)`: shape rule, kernel, backward rule.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 struct Softsign;
 
 impl Op for Softsign {

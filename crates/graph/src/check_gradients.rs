@@ -57,7 +57,7 @@ pub enum GradientError {
 /// use ocelli_graph::{Compiled, Fault, Grads, Node, Op, Request, Shape, check_gradients};
 ///
 /// /// `y = x³`
-/// #[derive(Debug, Clone)]
+/// #[derive(Debug, Clone, PartialEq)]
 /// struct Cube;
 ///
 /// impl Op for Cube {

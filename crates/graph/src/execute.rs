@@ -67,7 +67,7 @@ pub(crate) struct Constants {
 /// A constant where it lies in memory that several plans may read.
 #[derive(Clone, Debug)]
 struct Shared {
-    recipe: Arc<str>,
+    recipe: Option<Arc<str>>,
     memory: Arc<Arena>,
     place: Range<usize>,
 }
@@ -75,11 +75,16 @@ struct Shared {
 impl Constants {
     /// Takes those that `others`, of the same parameters, have already, and computes the rest into memory of its own.
     pub(crate) fn new(plan: &Plan, parameters: &Parameters, key: Key, others: &[Arc<Constants>]) -> Result<Constants> {
-        let known: HashMap<&str, &Shared> =
-            others.iter().flat_map(|other| &other.list).map(|shared| (&*shared.recipe, shared)).collect();
+        let known: HashMap<&str, &Shared> = others
+            .iter()
+            .flat_map(|other| &other.list)
+            .filter_map(|shared| Some((shared.recipe.as_deref()?, shared)))
+            .collect();
         let wanted = plan.ahead.constants();
-        let mut list: Vec<Option<Shared>> =
-            wanted.iter().map(|constant| known.get(&*constant.recipe).map(|&shared| shared.clone())).collect();
+        let mut list: Vec<Option<Shared>> = wanted
+            .iter()
+            .map(|constant| known.get(constant.recipe.as_deref()?).map(|&shared| shared.clone()))
+            .collect();
         let missing: Vec<usize> = (0..list.len()).filter(|&number| list[number].is_none()).collect();
         if !missing.is_empty() {
             let part = plan.ahead.some(&missing);

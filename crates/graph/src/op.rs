@@ -1,7 +1,7 @@
 //! What an operation is.
 
-use crate::{Compiled, ElementKind, Fault, Grads, Node, Request, Shape};
-use std::{any::Any, fmt::Debug, ops::RangeInclusive, sync::Arc};
+use crate::{Compiled, ElementKind, Fault, Grads, Node, OpIdentity, Request, Shape};
+use std::{ops::RangeInclusive, sync::Arc};
 
 /// What a plan is for. It is an argument of planning, in no global and no layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -31,11 +31,12 @@ pub enum Reach {
 }
 
 /// An operation as it is described: shape rule, backward rule, cost, and what the planner asks. Plain data, so that passes, other
-/// backends and file formats recognise it by its type and read its settings. [`Op::compile`] makes of it what runs.
+/// backends and file formats recognise it by its type and read its settings; [`OpIdentity`] compares two. [`Op::compile`] makes of it
+/// what runs.
 ///
 /// An operation has one to several results, all `f32`. What [`backward`](Op::backward) does not read is not kept alive;
 /// a shape that it needs is configuration.
-pub trait Op: Any + Debug + Send + Sync {
+pub trait Op: OpIdentity + Send + Sync {
     /// How many operands it takes. A call of fewer or more is a mistake before the shapes are asked for; an operation that takes any
     /// number looks for itself.
     fn operands(&self) -> RangeInclusive<usize> {
@@ -94,12 +95,6 @@ pub trait Op: Any + Debug + Send + Sync {
     /// Multiply-accumulates for the given shapes, with a batch of one.
     fn macs(&self, _x: &[&Shape], _y: &[&Shape]) -> u64 {
         0
-    }
-
-    /// Whether `other` always gives the same results of the same operands: of two such calls on the same values one is made.
-    /// Operations that are data compare themselves; those that hold a function of the user's are left alone.
-    fn is_same(&self, _other: &dyn Op) -> bool {
-        false
     }
 
     /// Which part of its first operand one element of the result sees.

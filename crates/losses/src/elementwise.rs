@@ -3,7 +3,7 @@
 use ocelli_graph::{Compiled, Fault, Grads, Node, Op, Request, Shape};
 
 /// `l(x, t)` and its derivative in `x`.
-pub(crate) trait Elementwise: Clone + std::fmt::Debug + Send + Sync + 'static {
+pub(crate) trait Elementwise: Clone + PartialEq + std::fmt::Debug + Send + Sync + 'static {
     /// What the loss is called.
     const NAME: &'static str;
     /// The loss of one element.
@@ -18,11 +18,11 @@ pub(crate) trait Elementwise: Clone + std::fmt::Debug + Send + Sync + 'static {
 
 /// The mean of an elementwise loss. Operands: prediction, target of the same shape. Backward keeps both; targets have no
 /// gradient.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct MeanOf<L>(pub(crate) L);
 
 /// Operands: prediction, target, the gradient of the loss.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 struct MeanOfBackward<L>(L);
 
 /// Sums this long are formed one after the other and then added: the error of the sum of all stays small.

@@ -13,7 +13,7 @@ pub fn logistic_cross_entropy(logits: &Node, targets: &Node) -> Node {
     Node::call(MeanOf(Logistic), &[logits, targets])
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 struct Logistic;
 
 impl Elementwise for Logistic {

@@ -26,7 +26,7 @@ pub fn huber(x: &Node, target: &Node, delta: f32) -> Node {
     Node::call(MeanOf(Huber { delta }), &[x, target])
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 struct Huber {
     delta: f32,
 }

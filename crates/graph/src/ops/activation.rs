@@ -1,6 +1,6 @@
 //! Elementwise functions with a vector kernel.
 
-use super::{equal, same_shape};
+use super::same_shape;
 use crate::{Compiled, Fault, Grads, Node, Op, Request, Shape};
 use ocelli_kernels::elementwise::{Keeps, Unary, unary, unary_backward};
 use std::ops::RangeInclusive;
@@ -15,7 +15,11 @@ pub struct Activation(
 
 /// The gradient of [`Activation`]. Operands: `dy`, then what was kept, if anything.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct ActivationBackward(Unary);
+#[non_exhaustive]
+pub struct ActivationBackward(
+    /// The function.
+    pub Unary,
+);
 
 impl ActivationBackward {
     pub(super) fn of(function: Unary) -> ActivationBackward {
@@ -24,10 +28,6 @@ impl ActivationBackward {
 }
 
 impl Op for Activation {
-    fn is_same(&self, other: &dyn Op) -> bool {
-        equal(self, other)
-    }
-
     fn operands(&self) -> RangeInclusive<usize> {
         1..=1
     }

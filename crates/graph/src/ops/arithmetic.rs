@@ -1,6 +1,6 @@
 //! Addition, subtraction, multiplication, division, with broadcasting.
 
-use super::{equal, expect_few_axes};
+use super::expect_few_axes;
 use crate::{Compiled, Dim, Fault, Grads, Node, Op, Request, Shape};
 use ocelli_kernels::{
     broadcast::{Binary, Broadcast, binary},
@@ -86,10 +86,6 @@ fn too_few_axes(input: usize, few: &Shape, many: &Shape, whole: &Shape) -> Fault
 }
 
 impl Op for Arithmetic {
-    fn is_same(&self, other: &dyn Op) -> bool {
-        equal(self, other)
-    }
-
     fn operands(&self) -> RangeInclusive<usize> {
         2..=2
     }

@@ -1,6 +1,6 @@
 //! Products of matrices for each sample.
 
-use super::{MatMul, Orientation, equal};
+use super::{MatMul, Orientation};
 use crate::{Compiled, Dim, Fault, Grads, KernelContext, Node, Op, Reach, Request, Scratch, Shape};
 use Orientation::{AsIs, Transposed};
 use ocelli_kernels::gemm::gemm_scratch;
@@ -16,16 +16,22 @@ use std::ops::RangeInclusive;
 ///
 /// Backward keeps both operands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct BatchMatMul {
-    a: Orientation,
-    b: Orientation,
+    /// How matrices of the first factor are read.
+    pub a: Orientation,
+    /// How those of the second are read.
+    pub b: Orientation,
 }
 
 /// The sum of the products of all pairs: the gradient of a matrix that was in every pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct SummedMatMul {
-    a: Orientation,
-    b: Orientation,
+#[non_exhaustive]
+pub struct SummedMatMul {
+    /// How matrices of the first factor are read.
+    pub a: Orientation,
+    /// How those of the second are read.
+    pub b: Orientation,
 }
 
 /// Rows and columns of a factor as it is stored, the last two of its axes.
@@ -85,10 +91,6 @@ fn depths(a: Orientation, b: Orientation, x: &[&Shape]) -> Result<[usize; 3], Fa
 }
 
 impl Op for BatchMatMul {
-    fn is_same(&self, other: &dyn Op) -> bool {
-        equal(self, other)
-    }
-
     fn operands(&self) -> RangeInclusive<usize> {
         2..=2
     }
@@ -170,10 +172,6 @@ fn gradient(of: &Node, (a, left): (Orientation, &Node), (b, right): (Orientation
 }
 
 impl Op for SummedMatMul {
-    fn is_same(&self, other: &dyn Op) -> bool {
-        equal(self, other)
-    }
-
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         let [rows, _, columns] = depths(self.a, self.b, x)?;
         Ok(vec![Shape::from([rows, columns])])

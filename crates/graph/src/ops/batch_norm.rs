@@ -1,6 +1,5 @@
 //! Batch normalisation, alone or with what follows it.
 
-use super::equal;
 use crate::{Axis, Compiled, Dim, Fault, Grads, Mode, Node, Op, Request, Scratch, Shape, ops::ActivationBackward};
 use ocelli_kernels::Activation;
 use ocelli_kernels::batch_norm::{
@@ -25,19 +24,22 @@ use std::{ops::RangeInclusive, sync::Arc};
 /// Backward keeps `x` and the statistics of the batch. Where a ReLU passed its argument through is computed again from `x`, or,
 /// where a residual was added, read off `y`: the next layer keeps that anyway, while the residual can go.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct BatchNormOp {
     /// `ε`
     pub epsilon: f32,
     /// The share of the batch in the new running statistics: `running = (1 − momentum) running + momentum batch`, where the
     /// variance of the batch is the unbiased one.
     pub momentum: f32,
-    statistics: Statistics,
-    followed_by: FollowedBy,
+    /// By which mean and variance it normalises.
+    pub statistics: Statistics,
+    /// What is done to normalised values in the same pass.
+    pub followed_by: FollowedBy,
 }
 
 /// By which mean and variance a batch is normalised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Statistics {
+pub enum Statistics {
     /// Its own.
     Batch,
     /// Those that are operands.
@@ -46,7 +48,7 @@ enum Statistics {
 
 /// What is done to normalised values in the same pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum FollowedBy {
+pub enum FollowedBy {
     /// Nothing.
     Nothing,
     /// `relu(·)`
@@ -75,16 +77,28 @@ const RESIDUAL: usize = 5;
 
 /// `dw` and `db`. Operands: `x`, `dy`, and `w`, `b`, mean and variance.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct BatchNormBackwardParameters(BatchNormOp);
+#[non_exhaustive]
+pub struct BatchNormBackwardParameters(
+    /// The normalisation.
+    pub BatchNormOp,
+);
 
 /// Of a normalisation with a residual and a ReLU, the gradient of their sum, which is that of the residual, and `dw` and `db`.
 /// Operands: as [`BatchNormBackwardParameters`], and `y`.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct BatchNormAddBackwardParameters(BatchNormOp);
+#[non_exhaustive]
+pub struct BatchNormAddBackwardParameters(
+    /// The normalisation.
+    pub BatchNormOp,
+);
 
 /// `dx`. Operands: as [`BatchNormBackwardParameters`], and its results where statistics are those of the batch.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct BatchNormBackwardData(BatchNormOp);
+#[non_exhaustive]
+pub struct BatchNormBackwardData(
+    /// The normalisation.
+    pub BatchNormOp,
+);
 
 /// The operands of a batch normalisation other than its input, each `[C]`.
 #[derive(Debug, Clone, Copy)]
@@ -141,10 +155,6 @@ impl BatchNormOp {
 }
 
 impl Op for BatchNormOp {
-    fn is_same(&self, other: &dyn Op) -> bool {
-        equal(self, other)
-    }
-
     fn operands(&self) -> RangeInclusive<usize> {
         let count = if self.followed_by.adds() { RESIDUAL + 1 } else { RESIDUAL };
         count..=count

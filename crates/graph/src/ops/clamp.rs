@@ -1,6 +1,6 @@
 //! Values kept within bounds.
 
-use super::{equal, same_shape};
+use super::same_shape;
 use crate::{Compiled, Fault, Grads, Node, Op, Request, Shape};
 use ocelli_kernels::elementwise::{self, Bounds};
 use std::ops::RangeInclusive;
@@ -17,7 +17,11 @@ pub struct Clamp {
 
 /// Operands: `dy`, `x`.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct ClampBackward(Clamp);
+#[non_exhaustive]
+pub struct ClampBackward(
+    /// The bounds.
+    pub Clamp,
+);
 
 impl Clamp {
     fn bounds(&self) -> Result<Bounds, Fault> {
@@ -27,10 +31,6 @@ impl Clamp {
 }
 
 impl Op for Clamp {
-    fn is_same(&self, other: &dyn Op) -> bool {
-        equal(self, other)
-    }
-
     fn operands(&self) -> RangeInclusive<usize> {
         1..=1
     }

@@ -3,7 +3,6 @@
 use super::{
     NodeOrNumber,
     arithmetic::{compile_broadcast, joined},
-    equal,
 };
 use crate::{Compiled, Fault, Node, Op, Request, Shape};
 use ocelli_kernels::broadcast::compare::{self, compare};
@@ -20,10 +19,6 @@ pub struct Comparison(
 );
 
 impl Op for Comparison {
-    fn is_same(&self, other: &dyn Op) -> bool {
-        equal(self, other)
-    }
-
     fn operands(&self) -> RangeInclusive<usize> {
         2..=2
     }

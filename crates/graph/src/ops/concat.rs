@@ -1,6 +1,5 @@
 //! Values side by side along an axis.
 
-use super::equal;
 use crate::{Axis, Compiled, Dim, Fault, Grads, Node, Op, Request, Shape, ops::Slice};
 use ocelli_kernels::Accumulate;
 use ocelli_kernels::copy::{BlockCopy, copy_blocks};
@@ -9,15 +8,13 @@ use std::ops::RangeInclusive;
 
 /// Operands side by side along an axis: the branches of an Inception block, two towers as one batch of `2N`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Concat {
-    axis: usize,
+    /// The number of the axis.
+    pub axis: usize,
 }
 
 impl Op for Concat {
-    fn is_same(&self, other: &dyn Op) -> bool {
-        equal(self, other)
-    }
-
     fn operands(&self) -> RangeInclusive<usize> {
         1..=usize::MAX
     }

@@ -90,7 +90,11 @@ pub struct Connections(
 
 /// The adjoint: the gradients of the connected pairs.
 #[derive(Debug, Clone, PartialEq)]
-struct ConnectionsBackward(Arc<ConnectionTable>);
+#[non_exhaustive]
+pub struct ConnectionsBackward(
+    /// The table.
+    pub Arc<ConnectionTable>,
+);
 
 impl Op for Connections {
     fn operands(&self) -> RangeInclusive<usize> {

@@ -1,6 +1,6 @@
 //! Two-dimensional convolution.
 
-use super::{Product, equal, expect_bias, expect_rank, four, weight_sizes, work};
+use super::{Product, expect_bias, expect_rank, four, weight_sizes, work};
 use crate::contract::counted;
 use crate::{
     Axis, Compiled, Dim, Fault, Grads, KernelContext, Node, Op, Precision, PreparedOperand, Reach, Request, Shape,
@@ -31,16 +31,22 @@ pub struct Conv2dOp {
 
 /// `dx` from `w` and `dy`.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Conv2dBackwardData {
-    conv: Conv2dOp,
-    input: Shape,
+    /// The convolution.
+    pub conv: Conv2dOp,
+    /// The shape of its input.
+    pub input: Shape,
 }
 
 /// `dw` from `x` and `dy`.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Conv2dBackwardFilter {
-    pub(super) conv: Conv2dOp,
-    pub(super) filter: Shape,
+    /// The convolution.
+    pub conv: Conv2dOp,
+    /// The shape of its filter.
+    pub filter: Shape,
 }
 
 impl Conv2dOp {
@@ -169,10 +175,6 @@ fn described(g: &Conv2dGeometry, pass: Pass) -> String {
 }
 
 impl Op for Conv2dOp {
-    fn is_same(&self, other: &dyn Op) -> bool {
-        equal(self, other)
-    }
-
     fn operands(&self) -> RangeInclusive<usize> {
         2..=3
     }

@@ -1,7 +1,7 @@
 //! Transposed convolution.
 
 use super::conv2d::Conv2dBackwardFilter;
-use super::{Conv2dOp, equal, expect_rank, weight_sizes, work};
+use super::{Conv2dOp, expect_rank, weight_sizes, work};
 use crate::{Axis, Compiled, Dim, Fault, Grads, Node, Op, Reach, Request, Shape};
 use ocelli_kernels::conv::{Conv2dSettings, Padding, geometry::span};
 use ocelli_tensor::Size;
@@ -16,10 +16,12 @@ use std::ops::RangeInclusive;
 ///
 /// Backward keeps `x`; the gradients are a convolution, and that of a convolution's filter.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct ConvTranspose2dOp {
     /// The convolution of which this is the adjoint: it leads from `y` to `x`.
-    convolution: Conv2dOp,
-    output_padding: [usize; 2],
+    pub convolution: Conv2dOp,
+    /// Rows and columns that are added at the bottom and right to the smallest result.
+    pub output_padding: [usize; 2],
 }
 
 /// One axis of a transposed convolution.
@@ -93,10 +95,6 @@ impl ConvTranspose2dOp {
 }
 
 impl Op for ConvTranspose2dOp {
-    fn is_same(&self, other: &dyn Op) -> bool {
-        equal(self, other)
-    }
-
     fn operands(&self) -> RangeInclusive<usize> {
         2..=2
     }

@@ -1,6 +1,6 @@
 //! Dropout.
 
-use super::{Identity, equal, same_shape};
+use super::{Identity, same_shape};
 use crate::{Compiled, Fault, Grads, Key, Mode, Node, Op, Request, Shape};
 use ocelli_kernels::dropout::dropout;
 use std::{ops::RangeInclusive, sync::Arc};
@@ -10,16 +10,15 @@ use std::{ops::RangeInclusive, sync::Arc};
 ///
 /// The mask is a function of the step, the path and the element: backward draws it again, nothing is kept.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct DropoutOp {
-    probability: f32,
-    path: Key,
+    /// The probability of a zero.
+    pub probability: f32,
+    /// What the mask is drawn for, beside the step.
+    pub path: Key,
 }
 
 impl Op for DropoutOp {
-    fn is_same(&self, other: &dyn Op) -> bool {
-        equal(self, other)
-    }
-
     fn operands(&self) -> RangeInclusive<usize> {
         1..=1
     }

@@ -3,7 +3,6 @@
 use super::{
     NodeOrNumber,
     arithmetic::{compile_broadcast, joined},
-    equal,
 };
 use crate::{Compiled, Fault, Grads, Node, Op, Request, Shape};
 use ocelli_kernels::broadcast::compare::{self, extremum, extremum_share};
@@ -22,13 +21,13 @@ pub struct Extremum(
 
 /// The share of the gradient that goes to the first operand: 1, ½ or 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct ExtremumShare(compare::Extremum);
+#[non_exhaustive]
+pub struct ExtremumShare(
+    /// Which of the two.
+    pub compare::Extremum,
+);
 
 impl Op for Extremum {
-    fn is_same(&self, other: &dyn Op) -> bool {
-        equal(self, other)
-    }
-
     fn operands(&self) -> RangeInclusive<usize> {
         2..=2
     }

@@ -4,7 +4,7 @@ use crate::{Compiled, Fault, Node, Op, Request, Shape, Trace};
 use std::{ops::RangeInclusive, sync::Arc};
 
 /// One number everywhere.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Fill {
     /// The number.
     pub value: f32,

@@ -13,7 +13,7 @@ use ocelli_kernels::{
 use std::ops::RangeInclusive;
 
 /// An operation whose kernel does more with its sums, before it stores them, than adding a bias.
-pub trait Product: Op + Clone {
+pub trait Product: Op + Clone + PartialEq {
     /// Compiles the product of operands 0 and 1 with what `epilogue` makes of the others.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! Gram matrices: which channels are active together.
 
-use super::{equal, expect_rank, four};
+use super::{expect_rank, four};
 use crate::{Compiled, Dim, Fault, Grads, KernelContext, Node, Op, Reach, Request, Shape};
 use ocelli_kernels::Accumulate;
 use ocelli_kernels::gemm::{Order, gemm_scratch};
@@ -20,7 +20,8 @@ pub struct Gram;
 
 /// `dx = x·(dG + dGᵀ) / (H·W·C)` for each sample. Operands: `dG`, `x`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct GramBackward;
+#[non_exhaustive]
+pub struct GramBackward;
 
 /// What sums are multiplied with, for a picture of these sizes.
 fn factor([height, width, channels]: [usize; 3]) -> f32 {
@@ -28,10 +29,6 @@ fn factor([height, width, channels]: [usize; 3]) -> f32 {
 }
 
 impl Op for Gram {
-    fn is_same(&self, other: &dyn Op) -> bool {
-        equal(self, other)
-    }
-
     fn operands(&self) -> RangeInclusive<usize> {
         1..=1
     }

@@ -1,7 +1,6 @@
 //! Group and instance normalisation.
 
 use super::batch_norm::check_normalised;
-use super::equal;
 use crate::{Axis, Compiled, Dim, Fault, Grads, KernelContext, Node, Op, Request, Shape};
 use ocelli_kernels::group_norm::{
     GroupNorm, GroupStatistics, GroupSums, group_norm_backward_data, group_norm_backward_sums, group_norm_forward,
@@ -27,11 +26,19 @@ pub struct GroupNormOp {
 
 /// Sums over pixels for `dw` and `db`, each `[N, C]`. Operands: `x`, `dy`, `w`, `b`, mean and variance.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct GroupNormBackwardSums(GroupNormOp);
+#[non_exhaustive]
+pub struct GroupNormBackwardSums(
+    /// The normalisation.
+    pub GroupNormOp,
+);
 
 /// `dx`. Operands: as [`GroupNormBackwardSums`], and its results.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct GroupNormBackwardData(GroupNormOp);
+#[non_exhaustive]
+pub struct GroupNormBackwardData(
+    /// The normalisation.
+    pub GroupNormOp,
+);
 
 impl GroupNormOp {
     fn norm<'a>(&self, shape: &[usize], gamma: &'a [f32], beta: &'a [f32]) -> GroupNorm<'a> {
@@ -41,10 +48,6 @@ impl GroupNormOp {
 }
 
 impl Op for GroupNormOp {
-    fn is_same(&self, other: &dyn Op) -> bool {
-        equal(self, other)
-    }
-
     fn operands(&self) -> RangeInclusive<usize> {
         3..=3
     }

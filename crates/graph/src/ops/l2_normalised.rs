@@ -1,6 +1,6 @@
 //! Rows divided by their Euclidean norms.
 
-use super::{equal, same_shape};
+use super::same_shape;
 use crate::{Compiled, Fault, Grads, Node, Op, Request, Shape};
 use ocelli_kernels::l2_norm::{L2Norm, l2_norm_backward, l2_norm_forward};
 use std::ops::RangeInclusive;
@@ -19,7 +19,11 @@ pub struct L2NormalisedOp {
 
 /// Operands: `dy`, `x`.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct L2NormalisedBackward(L2NormalisedOp);
+#[non_exhaustive]
+pub struct L2NormalisedBackward(
+    /// The normalisation.
+    pub L2NormalisedOp,
+);
 
 impl L2NormalisedOp {
     fn geometry(&self, sizes: &[usize]) -> L2Norm {
@@ -28,10 +32,6 @@ impl L2NormalisedOp {
 }
 
 impl Op for L2NormalisedOp {
-    fn is_same(&self, other: &dyn Op) -> bool {
-        equal(self, other)
-    }
-
     fn operands(&self) -> RangeInclusive<usize> {
         1..=1
     }

@@ -1,7 +1,6 @@
 //! Layer normalisation.
 
 use super::batch_norm::check_normalised;
-use super::equal;
 use crate::{Compiled, Fault, Grads, Node, Op, Request, Scratch, Shape};
 use ocelli_kernels::layer_norm::{
     LayerNorm, layer_norm_backward_data, layer_norm_backward_parameters, layer_norm_forward, layer_norm_scratch,
@@ -22,11 +21,19 @@ pub struct LayerNormOp {
 
 /// `dx`. Operands: `x`, `dy`, `w`, `b`.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct LayerNormBackwardData(LayerNormOp);
+#[non_exhaustive]
+pub struct LayerNormBackwardData(
+    /// The normalisation.
+    pub LayerNormOp,
+);
 
 /// `dw` and `db`. Operands: as [`LayerNormBackwardData`].
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct LayerNormBackwardParameters(LayerNormOp);
+#[non_exhaustive]
+pub struct LayerNormBackwardParameters(
+    /// The normalisation.
+    pub LayerNormOp,
+);
 
 impl LayerNormOp {
     fn norm<'a>(&self, gamma: &'a [f32], beta: &'a [f32]) -> LayerNorm<'a> {
@@ -35,10 +42,6 @@ impl LayerNormOp {
 }
 
 impl Op for LayerNormOp {
-    fn is_same(&self, other: &dyn Op) -> bool {
-        equal(self, other)
-    }
-
     fn operands(&self) -> RangeInclusive<usize> {
         3..=3
     }

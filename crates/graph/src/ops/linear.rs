@@ -1,6 +1,6 @@
 //! Products of matrices.
 
-use super::{Product, equal, expect_bias, expect_rank, weight_sizes, work};
+use super::{Product, expect_bias, expect_rank, weight_sizes, work};
 use crate::{Axis, Compiled, Dim, Fault, Grads, KernelContext, Node, Op, PreparedOperand, Reach, Request, Shape};
 use ocelli_kernels::Epilogue;
 use ocelli_kernels::gemm::{Matrix, MatrixMut, Order, PackedMatrix, gemm, gemm_packed, gemm_scratch, packed_len};
@@ -11,9 +11,12 @@ use std::ops::RangeInclusive;
 /// # Shapes
 /// `[m, k]·[k, n]` → `[m, n]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct MatMul {
-    pub(super) a: Orientation,
-    pub(super) b: Orientation,
+    /// How the first factor is read.
+    pub a: Orientation,
+    /// How the second is read.
+    pub b: Orientation,
 }
 
 /// How a factor of a product of matrices is read.
@@ -48,10 +51,6 @@ impl Orientation {
 }
 
 impl Op for MatMul {
-    fn is_same(&self, other: &dyn Op) -> bool {
-        equal(self, other)
-    }
-
     fn operands(&self) -> RangeInclusive<usize> {
         2..=2
     }
@@ -123,10 +122,6 @@ impl Op for MatMul {
 pub struct LinearOp;
 
 impl Op for LinearOp {
-    fn is_same(&self, other: &dyn Op) -> bool {
-        equal(self, other)
-    }
-
     fn operands(&self) -> RangeInclusive<usize> {
         2..=3
     }

@@ -1,6 +1,6 @@
 //! Local response normalisation.
 
-use super::{equal, same_shape};
+use super::same_shape;
 use crate::{Compiled, Fault, Grads, Node, Op, Request, Shape};
 use ocelli_kernels::local_response::{LocalResponse, local_response_backward, local_response_forward};
 use std::ops::RangeInclusive;
@@ -19,13 +19,13 @@ pub struct LocalResponseNormOp(
 
 /// Operands: `x`, `dy`.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct LocalResponseNormBackward(LocalResponse);
+#[non_exhaustive]
+pub struct LocalResponseNormBackward(
+    /// The window and the constants.
+    pub LocalResponse,
+);
 
 impl Op for LocalResponseNormOp {
-    fn is_same(&self, other: &dyn Op) -> bool {
-        equal(self, other)
-    }
-
     fn operands(&self) -> RangeInclusive<usize> {
         1..=1
     }

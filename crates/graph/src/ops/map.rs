@@ -1,7 +1,7 @@
 //! Elementwise functions of the user's own.
 
 use super::same_shape;
-use crate::{Compiled, Fault, Grads, Node, Op, Request, Shape};
+use crate::{Compiled, Fault, Grads, Node, Op, OpIdentity, Request, Shape};
 use ocelli_kernels::elementwise::Source;
 use std::{fmt, ops::RangeInclusive, sync::Arc};
 
@@ -15,12 +15,39 @@ pub struct Map {
     df: Function,
 }
 
+/// The gradient of [`Map`]. Operands: `dy`, `x`.
 #[derive(Clone, Debug)]
-struct MapBackward(Map);
+#[non_exhaustive]
+pub struct MapBackward(
+    /// The function with its derivative.
+    pub Map,
+);
 
 impl fmt::Debug for Map {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Map({})", self.name)
+    }
+}
+
+/// Functions cannot be compared.
+impl OpIdentity for Map {}
+
+impl OpIdentity for MapBackward {}
+
+impl Map {
+    /// What the function is called.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The function at `x`.
+    pub fn value(&self, x: f32) -> f32 {
+        (self.f)(x)
+    }
+
+    /// Its derivative at `x`.
+    pub fn derivative(&self, x: f32) -> f32 {
+        (self.df)(x)
     }
 }
 

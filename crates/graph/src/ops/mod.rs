@@ -37,49 +37,47 @@ mod upsample;
 
 pub use activation::{Activation, ActivationBackward};
 pub use arithmetic::Arithmetic;
-pub use batch_matmul::BatchMatMul;
-pub(crate) use batch_norm::FollowedBy;
-pub use batch_norm::{BatchNormOp, BatchNormParameters};
-pub use clamp::Clamp;
+pub use batch_matmul::{BatchMatMul, SummedMatMul};
+pub use batch_norm::{
+    BatchNormAddBackwardParameters, BatchNormBackwardData, BatchNormBackwardParameters, BatchNormOp,
+    BatchNormParameters, FollowedBy, Statistics,
+};
+pub use clamp::{Clamp, ClampBackward};
 pub use comparison::Comparison;
 pub use concat::Concat;
-pub use connections::{ConnectionError, ConnectionTable, Connections};
+pub use connections::{ConnectionError, ConnectionTable, Connections, ConnectionsBackward};
 pub use conv_transpose2d::ConvTranspose2dOp;
 pub use conv2d::{Conv2dBackwardData, Conv2dBackwardFilter, Conv2dOp};
 pub use dropout::DropoutOp;
-pub use extremum::Extremum;
+pub use extremum::{Extremum, ExtremumShare};
 pub use fill::Fill;
 pub use folded::{FoldedBias, FoldedFilter};
 pub use fused::{Fused, FusedBatchNorm, Product};
-pub use gram::Gram;
-pub use group_norm::GroupNormOp;
-pub use l2_normalised::L2NormalisedOp;
-pub use layer_norm::LayerNormOp;
+pub use gram::{Gram, GramBackward};
+pub use group_norm::{GroupNormBackwardData, GroupNormBackwardSums, GroupNormOp};
+pub use l2_normalised::{L2NormalisedBackward, L2NormalisedOp};
+pub use layer_norm::{LayerNormBackwardData, LayerNormBackwardParameters, LayerNormOp};
 pub use linear::{LinearOp, MatMul, Orientation};
-pub use local_response_norm::LocalResponseNormOp;
-pub use map::Map;
+pub use local_response_norm::{LocalResponseNormBackward, LocalResponseNormOp};
+pub use map::{Map, MapBackward};
 pub use number::NodeOrNumber;
 pub use ocelli_kernels::interpolate::Interpolation;
 pub use one_hot::OneHot;
-pub use pad::PadOp;
-pub use pool::{AdaptiveAvgPoolOp, AvgPoolOp, MaxPoolOp};
-pub use reduce::{Reduce, Spread};
+pub use pad::{PadBackward, PadOp};
+pub use pool::{
+    AdaptiveAvgPoolBackward, AdaptiveAvgPoolOp, AvgPoolBackward, AvgPoolOp, MaxPoolBackward, MaxPoolOp, Places,
+};
+pub use reduce::{Reduce, ReduceKind, Spread};
 pub use reshape::{Identity, Reshape};
-pub use slice::Slice;
-pub use softmax::SoftmaxOp;
+pub use slice::{Slice, SliceBackward};
+pub use softmax::{SoftmaxBackward, SoftmaxOp};
+pub use squared_distance::{SquaredDistance, SquaredDistanceBackward};
 pub use stack::Stack;
-pub use upsample::Interpolate;
+pub use upsample::{Interpolate, InterpolateBackward};
 
-use crate::{Axis, Dim, Fault, Op, Shape};
+use crate::{Axis, Dim, Fault, Shape};
 use ocelli_kernels::broadcast::MAX_RANK;
 use ocelli_tensor::Size;
-use std::any::Any;
-
-/// [`Op::is_same`] of an operation that is data.
-fn equal<T: Op + PartialEq>(op: &T, other: &dyn Op) -> bool {
-    let other: &dyn Any = other;
-    other.downcast_ref() == Some(op)
-}
 
 /// The shape of the first operand: elementwise operations.
 fn same_shape(x: &[&Shape]) -> Result<Vec<Shape>, Fault> {

@@ -1,6 +1,5 @@
 //! Labels as rows of zeros with a one.
 
-use super::equal;
 use crate::{Compiled, Dim, ElementKind, Fault, Node, Op, Request, Shape};
 use ocelli_tensor::element_count;
 use std::ops::RangeInclusive;
@@ -16,10 +15,6 @@ pub struct OneHot {
 }
 
 impl Op for OneHot {
-    fn is_same(&self, other: &dyn Op) -> bool {
-        equal(self, other)
-    }
-
     fn operands(&self) -> RangeInclusive<usize> {
         1..=1
     }

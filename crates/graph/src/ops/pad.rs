@@ -1,6 +1,6 @@
 //! Pictures continued beyond their edges.
 
-use super::{equal, expect_rank, four};
+use super::{expect_rank, four};
 use crate::{Compiled, Dim, Fault, Grads, Node, Op, Reach, Request, Shape};
 use ocelli_kernels::pad::{PadError, PadGeometry, PadMode, PadSettings, pad_backward, pad_forward};
 use std::ops::RangeInclusive;
@@ -20,9 +20,12 @@ pub struct PadOp(
 
 /// Operands: `dy`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct PadBackward {
-    pad: PadOp,
-    input: Shape,
+#[non_exhaustive]
+pub struct PadBackward {
+    /// How, and how far.
+    pub pad: PadOp,
+    /// The shape of the picture.
+    pub input: Shape,
 }
 
 impl PadOp {
@@ -42,10 +45,6 @@ impl PadOp {
 }
 
 impl Op for PadOp {
-    fn is_same(&self, other: &dyn Op) -> bool {
-        equal(self, other)
-    }
-
     fn operands(&self) -> RangeInclusive<usize> {
         1..=1
     }

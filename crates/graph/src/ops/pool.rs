@@ -1,6 +1,6 @@
 //! Pooling.
 
-use super::{equal, expect_rank, four};
+use super::{expect_rank, four};
 use crate::{Axis, Compiled, Dim, Fault, Grads, Mode, Node, Op, Reach, Request, Shape};
 use ocelli_kernels::pool::{
     AdaptiveGeometry, CountPadding, PoolError, PoolGeometry, PoolSettings, adaptive_backward, adaptive_forward,
@@ -14,22 +14,31 @@ use std::{ops::RangeInclusive, sync::Arc};
 /// `[N, H, W, C]` → `[N, H', W', C]`. In training a second result of the same shape holds the place of the maximum in its
 /// window: that is all that backward needs, so neither operand nor result is kept.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct MaxPoolOp {
-    settings: PoolSettings,
-    places: Places,
+    /// The window.
+    pub settings: PoolSettings,
+    /// Whether the places of the maxima are a second result.
+    pub places: Places,
 }
 
+/// What becomes of the places of maxima.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Places {
+pub enum Places {
+    /// They are the second result, for backward.
     Kept,
+    /// Nobody asks for them: in inference.
     Dropped,
 }
 
 /// Operands: `dy`, places.
 #[derive(Debug, Clone, PartialEq)]
-struct MaxPoolBackward {
-    settings: PoolSettings,
-    input: Shape,
+#[non_exhaustive]
+pub struct MaxPoolBackward {
+    /// The window.
+    pub settings: PoolSettings,
+    /// The shape of the picture.
+    pub input: Shape,
 }
 
 /// The mean of each window and channel. Backward keeps nothing.
@@ -37,15 +46,22 @@ struct MaxPoolBackward {
 /// # Shapes
 /// `[N, H, W, C]` → `[N, H', W', C]`.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct AvgPoolOp {
-    settings: PoolSettings,
-    count: CountPadding,
+    /// The window.
+    pub settings: PoolSettings,
+    /// Whether padding counts as zeros in the mean.
+    pub count: CountPadding,
 }
 
+/// The gradient of [`AvgPoolOp`]. Operands: `dy`.
 #[derive(Debug, Clone, PartialEq)]
-struct AvgPoolBackward {
-    pool: AvgPoolOp,
-    input: Shape,
+#[non_exhaustive]
+pub struct AvgPoolBackward {
+    /// The pooling.
+    pub pool: AvgPoolOp,
+    /// The shape of the picture.
+    pub input: Shape,
 }
 
 /// Means over windows that divide the picture as evenly as can be into a given number.
@@ -53,14 +69,20 @@ struct AvgPoolBackward {
 /// # Shapes
 /// `[N, H, W, C]` → `[N, out_h, out_w, C]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct AdaptiveAvgPoolOp {
-    out_h: usize,
-    out_w: usize,
+    /// Rows of the result.
+    pub out_h: usize,
+    /// Columns of the result.
+    pub out_w: usize,
 }
 
+/// The gradient of [`AdaptiveAvgPoolOp`]. Operands: `dy`.
 #[derive(Debug, Clone, PartialEq)]
-struct AdaptiveAvgPoolBackward {
-    input: Shape,
+#[non_exhaustive]
+pub struct AdaptiveAvgPoolBackward {
+    /// The shape of the picture.
+    pub input: Shape,
 }
 
 /// For sizes that were checked when the network was traced; the batch size can only make them too large.
@@ -91,10 +113,6 @@ fn window(settings: &PoolSettings) -> Reach {
 }
 
 impl Op for MaxPoolOp {
-    fn is_same(&self, other: &dyn Op) -> bool {
-        equal(self, other)
-    }
-
     fn operands(&self) -> RangeInclusive<usize> {
         1..=1
     }
@@ -164,10 +182,6 @@ impl Op for MaxPoolBackward {
 }
 
 impl Op for AvgPoolOp {
-    fn is_same(&self, other: &dyn Op) -> bool {
-        equal(self, other)
-    }
-
     fn operands(&self) -> RangeInclusive<usize> {
         1..=1
     }
@@ -212,10 +226,6 @@ impl Op for AvgPoolBackward {
 }
 
 impl Op for AdaptiveAvgPoolOp {
-    fn is_same(&self, other: &dyn Op) -> bool {
-        equal(self, other)
-    }
-
     fn operands(&self) -> RangeInclusive<usize> {
         1..=1
     }

@@ -1,6 +1,6 @@
 //! Sums and means over axes, and their adjoint.
 
-use super::{equal, expect_few_axes};
+use super::expect_few_axes;
 use crate::{Axis, Compiled, Dim, Fault, Grads, KernelContext, Node, Op, Request, Shape};
 use ocelli_kernels::reduce::{Reduction, spread, sum};
 use std::ops::RangeInclusive;
@@ -8,23 +8,31 @@ use std::ops::RangeInclusive;
 /// A sum or a mean over axes, which fall away. The number that a mean divides by may depend on the batch size and is
 /// taken when it is run.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Reduce {
     /// Which axes are summed, by number, ascending.
-    axes: Vec<usize>,
-    kind: ReduceKind,
+    pub axes: Vec<usize>,
+    /// Sum or mean.
+    pub kind: ReduceKind,
 }
 
+/// What becomes of the numbers of the axes that fall away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum ReduceKind {
+pub enum ReduceKind {
+    /// Their sum.
     Sum,
+    /// Their mean.
     Mean,
 }
 
 /// The adjoint of [`Reduce`]: every number of the small shape is written to all the places that were summed into it.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Spread {
-    reduce: Reduce,
-    shape: Shape,
+    /// The reduction.
+    pub reduce: Reduce,
+    /// The shape of its operand.
+    pub shape: Shape,
 }
 
 impl Reduce {
@@ -46,10 +54,6 @@ impl Reduce {
 }
 
 impl Op for Reduce {
-    fn is_same(&self, other: &dyn Op) -> bool {
-        equal(self, other)
-    }
-
     fn operands(&self) -> RangeInclusive<usize> {
         1..=1
     }
@@ -94,10 +98,6 @@ impl Op for Reduce {
 }
 
 impl Op for Spread {
-    fn is_same(&self, other: &dyn Op) -> bool {
-        equal(self, other)
-    }
-
     fn operands(&self) -> RangeInclusive<usize> {
         1..=1
     }

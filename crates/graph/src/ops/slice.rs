@@ -1,6 +1,5 @@
 //! A part of a value along an axis.
 
-use super::equal;
 use crate::{Axis, Compiled, Dim, Fault, Grads, Node, Op, Request, Shape};
 use ocelli_kernels::Accumulate;
 use ocelli_kernels::copy::{BlockCopy, copy_blocks};
@@ -9,17 +8,24 @@ use std::ops::{Range, RangeInclusive};
 
 /// Some entries of an axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Slice {
-    axis: usize,
-    start: Dim,
-    len: Dim,
+    /// The number of the axis.
+    pub axis: usize,
+    /// The first entry.
+    pub start: Dim,
+    /// How many entries.
+    pub len: Dim,
 }
 
 /// The adjoint of [`Slice`]: zeros outside of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct SliceBackward {
-    slice: Slice,
-    shape: Shape,
+#[non_exhaustive]
+pub struct SliceBackward {
+    /// The slice.
+    pub slice: Slice,
+    /// The shape of the whole.
+    pub shape: Shape,
 }
 
 impl Slice {
@@ -54,10 +60,6 @@ impl Slice {
 }
 
 impl Op for Slice {
-    fn is_same(&self, other: &dyn Op) -> bool {
-        equal(self, other)
-    }
-
     fn operands(&self) -> RangeInclusive<usize> {
         1..=1
     }

@@ -1,6 +1,6 @@
 //! Softmax and its logarithm over the last axis.
 
-use super::{equal, same_shape};
+use super::same_shape;
 use crate::{Compiled, Fault, Grads, Node, Op, Request, Shape};
 use ocelli_kernels::softmax::{log_softmax, log_softmax_backward, softmax, softmax_backward};
 use std::ops::RangeInclusive;
@@ -16,13 +16,13 @@ pub enum SoftmaxOp {
 
 /// Operands: `dy`, `y`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct SoftmaxBackward(SoftmaxOp);
+#[non_exhaustive]
+pub struct SoftmaxBackward(
+    /// Which of the two.
+    pub SoftmaxOp,
+);
 
 impl Op for SoftmaxOp {
-    fn is_same(&self, other: &dyn Op) -> bool {
-        equal(self, other)
-    }
-
     fn operands(&self) -> RangeInclusive<usize> {
         1..=1
     }

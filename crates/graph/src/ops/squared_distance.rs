@@ -8,11 +8,12 @@ use crate::{Axis, Compiled, Dim, Fault, Grads, Node, Op, Reach, Request, Shape};
 /// # Shapes
 /// `[N, D]`, `[codes, D]` → `[N, codes]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct SquaredDistance;
+pub struct SquaredDistance;
 
 /// `dx[n, j] = Σ 2·dy[n, i]·(x[n, j] − w[i, j])`. Operands: `dy`, `x`, `w`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct SquaredDistanceBackward;
+#[non_exhaustive]
+pub struct SquaredDistanceBackward;
 
 impl Op for SquaredDistance {
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {

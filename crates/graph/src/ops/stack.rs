@@ -1,6 +1,6 @@
 //! Values of one shape along a new axis.
 
-use super::{Reshape, Slice, equal};
+use super::{Reshape, Slice};
 use crate::{Axis, Compiled, Dim, Fault, Grads, Node, Op, Request, Shape};
 use ocelli_kernels::{
     Accumulate,
@@ -13,15 +13,13 @@ use std::ops::RangeInclusive;
 /// # Shapes
 /// `k` operands `[N, …]` → `[N, …, k, …]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Stack {
-    axis: usize,
+    /// The number of the new axis in the result.
+    pub axis: usize,
 }
 
 impl Op for Stack {
-    fn is_same(&self, other: &dyn Op) -> bool {
-        equal(self, other)
-    }
-
     fn operands(&self) -> RangeInclusive<usize> {
         1..=usize::MAX
     }

@@ -1,6 +1,6 @@
 //! Pictures at another size.
 
-use super::{equal, expect_rank, four};
+use super::{expect_rank, four};
 use crate::{Compiled, Dim, Fault, Grads, Node, Op, Reach, Request, Shape};
 use ocelli_kernels::interpolate::{Interpolation, InterpolationGeometry, interpolate_backward, interpolate_forward};
 use ocelli_tensor::Size;
@@ -23,9 +23,12 @@ pub struct Interpolate {
 
 /// The adjoint of [`Interpolate`] for a picture of this shape. Operand: `dy`.
 #[derive(Debug, Clone, PartialEq)]
-struct InterpolateBackward {
-    interpolate: Interpolate,
-    shape: Shape,
+#[non_exhaustive]
+pub struct InterpolateBackward {
+    /// The interpolation.
+    pub interpolate: Interpolate,
+    /// The shape of the picture.
+    pub shape: Shape,
 }
 
 impl Interpolate {
@@ -36,10 +39,6 @@ impl Interpolate {
 }
 
 impl Op for Interpolate {
-    fn is_same(&self, other: &dyn Op) -> bool {
-        equal(self, other)
-    }
-
     fn operands(&self) -> RangeInclusive<usize> {
         1..=1
     }
@@ -74,10 +73,6 @@ impl Op for Interpolate {
 }
 
 impl Op for InterpolateBackward {
-    fn is_same(&self, other: &dyn Op) -> bool {
-        equal(self, other)
-    }
-
     fn infer(&self, _: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         Ok(vec![self.shape.clone()])
     }

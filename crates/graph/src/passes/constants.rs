@@ -1,10 +1,10 @@
 //! What is computed of parameters only: once, for as long as they stay as they are.
 
 use crate::{
-    Call, Compiled, ElementKind, Fault, Graph, Op, PreparedOperand, Request, Shape, Source, ValueId, ValueInfo,
-    plan::CompiledCall,
+    Call, Compiled, ElementKind, Fault, Graph, Op, OpIdentity, PreparedOperand, Request, Shape, Source, ValueId,
+    ValueInfo, plan::CompiledCall,
 };
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
 /// The part of a graph that only parameters go into.
 #[derive(Debug, Default)]
@@ -20,16 +20,18 @@ pub(crate) struct Constants {
 
 /// How each result of `calls` is computed of parameters, in words. Those of the network's `known` first values go by their
 /// numbers, which all its plans share; what passes added goes by its operation, because they number it anew for each plan.
-/// Equal recipes are equal numbers in all plans of a network.
+/// Equal recipes are equal numbers in all plans of a network; what an operation without identity added has none.
 pub(crate) fn recipes(calls: &[CompiledCall], known: usize) -> HashMap<ValueId, String> {
     let mut recipes: HashMap<ValueId, String> = HashMap::new();
     for CompiledCall { call, .. } in calls {
-        let recipe_of = |id: &ValueId| recipes.get(id).cloned().unwrap_or_else(|| format!("#{id}"));
-        let operands: Vec<String> = call.inputs.iter().map(recipe_of).collect();
-        let made = format!("{:?}({})", call.op, operands.join(", "));
-        let kind = call.op.kind();
-        let recipe = |id: ValueId| if id < known { format!("#{id} by {kind}") } else { made.clone() };
-        let results: Vec<_> = call.outputs.iter().map(|&id| (id, recipe(id))).collect();
+        let recipe_of = |&id: &ValueId| recipes.get(&id).cloned().or_else(|| (id < known).then(|| format!("#{id}")));
+        let operands: Option<Vec<String>> = call.inputs.iter().map(recipe_of).collect();
+        let key = call.op.key();
+        let recipe = |id: ValueId| {
+            let made = || Some(format!("{}({})", key.as_ref()?, operands.as_ref()?.join(", ")));
+            if id < known { Some(format!("#{id} by {}", call.op.kind())) } else { made() }
+        };
+        let results: Vec<_> = call.outputs.iter().filter_map(|&id| Some((id, recipe(id)?))).collect();
         recipes.extend(results);
     }
     recipes
@@ -106,6 +108,7 @@ fn preparation(call: &Call, prepared: &PreparedOperand, form: ValueId) -> Compil
 }
 
 /// The preparation of an operand as an operation of its own.
+#[derive(Debug)]
 struct Prepare {
     prepared: PreparedOperand,
     /// The first result of the call that it is for.
@@ -122,10 +125,10 @@ impl Prepare {
     }
 }
 
-/// What tells it apart in a recipe; sizes that change with the number of samples are left out.
-impl fmt::Debug for Prepare {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} for #{}", self.prepared.form, self.of)
+/// Sizes that change with the number of samples do not tell two apart.
+impl OpIdentity for Prepare {
+    fn key(&self) -> Option<String> {
+        Some(format!("{} for #{}", self.prepared.form, self.of))
     }
 }
 

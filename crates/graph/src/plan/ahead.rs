@@ -20,8 +20,8 @@ use std::{
 #[derive(Clone, Debug)]
 pub(crate) struct Constant {
     value: ValueId,
-    /// How it is computed: constants with equal recipes are equal, in all plans of a model.
-    pub(crate) recipe: Arc<str>,
+    /// How it is computed: constants with equal recipes are equal, in all plans of a model. One without is of its plan alone.
+    pub(crate) recipe: Option<Arc<str>>,
 }
 
 /// What computes the constants of a plan, all of them or some.
@@ -64,7 +64,9 @@ impl Ahead {
         let mut met = HashSet::new();
         let kept = part.kept.iter().map(|&id| storage[id]);
         let computed = kept.filter(|&id| matches!(values[id].source, Source::Call) && met.insert(id));
-        let constants = computed.map(|value| Constant { value, recipe: recipes[&value].as_str().into() }).collect();
+        let constants = computed
+            .map(|value| Constant { value, recipe: recipes.get(&value).map(|recipe| recipe.as_str().into()) })
+            .collect();
         let mut ahead = Ahead {
             values: values.to_vec(),
             calls: part.calls.clone(),

@@ -32,7 +32,7 @@ fn pictures(n: usize) -> Tensor {
 /// Where each constant lies, by its recipe.
 fn places((plan, constants): &(Arc<Plan>, Arc<Constants>)) -> Vec<(Arc<str>, *const f32)> {
     let list = plan.ahead.constants().iter().enumerate();
-    list.map(|(number, constant)| (constant.recipe.clone(), constants.get(number).as_ptr())).collect()
+    list.map(|(number, constant)| (constant.recipe.clone().unwrap(), constants.get(number).as_ptr())).collect()
 }
 
 #[test]

@@ -349,13 +349,13 @@ fn a_residual_connection() {
 }
 
 /// A user's operation: `y = a·x + b·x²` with its own backward operation.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 struct Quadratic {
     a: f32,
     b: f32,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 struct QuadraticBackward(Quadratic);
 
 impl Op for Quadratic {
@@ -393,7 +393,7 @@ fn operations_of_the_users_own() {
 }
 
 /// An operation without a backward rule.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 struct Round;
 
 impl Op for Round {

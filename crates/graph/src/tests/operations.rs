@@ -2,8 +2,8 @@
 
 use super::{batch_of, mistake};
 use crate::{
-    Axis, Compiled, Constant, ElementKind, Fault, GradientError, Grads, Mode, Model, Node, Op, Request, Shape, Tensor,
-    Value, check_gradients, check_gradients_at,
+    Axis, Compiled, Constant, ElementKind, Fault, GradientError, Grads, Mode, Model, Node, Op, OpIdentity, Request,
+    Shape, Tensor, Value, check_gradients, check_gradients_at,
     ops::{
         Activation, Arithmetic, BatchNormOp, Conv2dOp, GroupNormOp, Identity, LayerNormOp, LinearOp, Reshape, SoftmaxOp,
     },
@@ -19,6 +19,9 @@ struct Triple {
 }
 
 const TRIPLE: Triple = Triple { infer: |x| vec![x[0].clone()], backward: |g| vec![g.want(0, || g.dy() * 3.0)] };
+
+/// Functions cannot be compared.
+impl OpIdentity for Triple {}
 
 impl Op for Triple {
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
@@ -80,14 +83,14 @@ fn a_shape_rule_that_answers_wrongly_is_an_error_with_its_name() {
     );
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 struct Odd {
     outputs: usize,
     is_view: bool,
 }
 
 /// The identity in inference, though it is none.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 struct Lowered;
 
 impl Op for Lowered {
@@ -146,7 +149,7 @@ fn results_and_views_are_what_they_are_said_to_be() {
 }
 
 /// `y₀ = x`, `y₁ = 2·x`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 struct OneAndTwo {
     differentiable: usize,
 }
@@ -222,11 +225,11 @@ fn right_gradients_pass_the_check() {
 }
 
 /// `y[n] = x[n, label[n]]`
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 struct Pick;
 
 /// Operands: `dy`, labels, `x`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 struct PickBackward;
 
 impl Op for Pick {

@@ -240,7 +240,7 @@ fn a_forced_algorithm_that_does_not_support_the_convolution_is_an_error() {
 }
 
 /// An operation that a backend does not know, or a pass that an algorithm does not have.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 struct NoKernel;
 
 impl Op for NoKernel {

@@ -1,8 +1,11 @@
 //! Common subexpressions: fewer steps, the same numbers.
 
 use super::{batch_of, build};
-use crate::{Mode, Model, Node, Plan, Trace, Wrt, initial::tests::Ramp};
-use ocelli_kernels::conv::{Conv2dSettings, Padding};
+use crate::{Batch, Mode, Model, Node, OpIdentity, Plan, Tensor, Trace, Wrt, initial::tests::Ramp, ops::Activation};
+use ocelli_kernels::{
+    conv::{Conv2dSettings, Padding},
+    elementwise::Unary,
+};
 
 const SAMPLE: [usize; 3] = [6, 6, 4];
 
@@ -52,4 +55,21 @@ fn training_has_the_same_numbers() {
     assert_eq!((once, twice), ([2, 1], [2, 2]));
     assert_eq!(loss, same_loss);
     assert!(gradients == same_gradients);
+}
+
+/// Zeros of either sign are equal numbers, and what they make of a value has other bits.
+#[test]
+fn operations_that_differ_by_the_sign_of_a_zero_are_not_the_same() {
+    let model = build(|x| 1.0 / (x.scale(0.0) * 1.0) + (1.0 / (x.scale(-0.0) * 1.0)).named("negative") * 0.0, &[1]);
+    let x = Tensor::from_vec([1, 1], vec![1.0]).unwrap();
+    let y = model.run(&Batch::new().with("input", x), &["negative"]).unwrap();
+    assert_eq!(y[0].data(), [f32::NEG_INFINITY]);
+    let scaled = |factor| Activation(Unary::Scale(factor));
+    assert!(scaled(0.5).is_same(&scaled(0.5)) && !scaled(0.0).is_same(&scaled(-0.0)));
+}
+
+#[test]
+fn functions_have_no_identity() {
+    let model = build(|x| x.map("Twice", |x| 2.0 * x, |_| 2.0) + x.map("Twice", |x| 3.0 * x, |_| 3.0), &[1]);
+    assert_eq!(model.predict(&Tensor::from_vec([1, 1], vec![1.0]).unwrap()).unwrap().data(), [5.0]);
 }

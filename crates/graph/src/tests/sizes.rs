@@ -90,7 +90,7 @@ fn batches_that_cannot_be_addressed_are_errors() {
 }
 
 /// An operation of more work than can be counted.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 struct Endless;
 
 impl Op for Endless {
