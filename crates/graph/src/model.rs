@@ -4,7 +4,8 @@ use crate::{
     Batch, Error, Graph, Inference, Layer, Mode, NetworkFunction, Node, Objective, Parameters, Plan, Precision, Result,
     Source, Summary, Trace, ValueId, Wrt,
     execute::{Constants, Feed, Given, execute},
-    memory, passes,
+    memory,
+    passes::{INFERENCE, Program, is_within},
     plan::{Location, Planning, Slot, Weights},
     recent::Recent,
 };
@@ -50,7 +51,7 @@ pub struct Model {
 
 impl Clone for Model {
     fn clone(&self) -> Model {
-        let copy = Model::from_parts(self.graph.clone(), self.parameters.clone(), self.seed);
+        let copy = Model::from_parts(self.graph.clone(), self.inference.clone(), self.parameters.clone(), self.seed);
         copy.with_precision(self.precision)
     }
 }
@@ -91,7 +92,7 @@ impl Model {
     pub fn trace(seed: u64, network: impl FnOnce(&Trace) -> Node) -> Result<Model> {
         let graph = described(network)?;
         let parameters = Parameters::initial(&graph, seed)?;
-        Ok(Model::from_parts(graph, parameters, seed))
+        Model::lowered(graph, parameters, seed)
     }
 
     /// The same as [`Model::of`] with zeros in the place of first values: for the sizes, costs and memory of a network, and
@@ -102,12 +103,16 @@ impl Model {
     pub fn zeroed(layer: impl Layer, sample: impl AsRef<[usize]>) -> Result<Model> {
         let graph = Graph::of(layer, sample)?;
         let parameters = Parameters::zeros(&graph)?;
-        Ok(Model::from_parts(graph, parameters, 0))
+        Model::lowered(graph, parameters, 0)
     }
 
-    fn from_parts(graph: Graph, parameters: Parameters, seed: u64) -> Model {
-        let mut inference = graph.clone();
-        passes::lower(&mut inference, Mode::Infer);
+    fn lowered(graph: Graph, parameters: Parameters, seed: u64) -> Result<Model> {
+        let mut program = Program::new(graph.clone(), Mode::Infer, Vec::new());
+        program.run(INFERENCE.once)?;
+        Ok(Model::from_parts(graph, program.graph, parameters, seed))
+    }
+
+    fn from_parts(graph: Graph, inference: Graph, parameters: Parameters, seed: u64) -> Model {
         Model {
             graph,
             inference,
@@ -199,7 +204,7 @@ impl Model {
     /// # Errors
     /// [`Error::Unknown`] if there is no such layer.
     pub fn recompute(&mut self, path: &str) -> Result<()> {
-        if !self.graph.calls.iter().any(|call| passes::is_within(&call.path, path)) {
+        if !self.graph.calls.iter().any(|call| is_within(&call.path, path)) {
             return Err(Error::Unknown { name: path.into(), known: self.graph.known_names() });
         }
         self.graph.recomputed.insert(path.into());
@@ -227,7 +232,9 @@ impl Model {
             precision: self.precision,
             weights: Weights::Steady,
         };
-        let plan = Arc::new(Plan::new(self.inference.clone(), &key.0, planning)?);
+        let mut program = Program::new(self.inference.clone(), Mode::Infer, key.0.clone());
+        program.run(INFERENCE.each_plan)?;
+        let plan = Arc::new(Plan::new(program, planning)?);
         plans.put(key, plan.clone());
         Ok(plan)
     }

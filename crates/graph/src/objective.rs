@@ -3,11 +3,10 @@
 use crate::{
     Batch, Error, Graph, Mode, Model, Node, Plan, Precision, Result, Trace, ValueId,
     diagnose::{broken_element, origin},
-    differentiate::differentiate,
     execute::{Constants, Feed, execute},
     memory,
     model::{batch_size, bind, find_all, is_differentiable},
-    passes,
+    passes::{Program, TRAINING},
     plan::{Location, Planning, Weights},
     recent::Recent,
 };
@@ -34,6 +33,7 @@ pub enum Wrt<'a> {
 #[derive(Debug)]
 pub struct Objective {
     graph: Graph,
+    mode: Mode,
     loss: ValueId,
     /// Values from this number on were made by differentiation.
     first_gradient: ValueId,
@@ -63,21 +63,19 @@ impl Objective {
                 trace.fail("objective", format!("expected a scalar loss, got {shape}; a mean() or sum() is missing"));
             }
         }
-        let mut graph = trace.close()?;
+        let graph = trace.close()?;
         let trains = !matches!(wrt, Wrt::Values(_));
         let loss = loss.id().ok_or_else(|| Error::Unknown { name: "loss".into(), known: graph.known_names() })?;
-        let is_frozen = |path: &str| model.parameters().get(path).is_some_and(|parameter| parameter.frozen);
-        passes::hold_frozen(&mut graph, is_frozen);
-        passes::lower(&mut graph, mode);
         let wanted = wanted(model, &graph, wrt)?;
         let ids: Vec<ValueId> = wanted.iter().map(|(_, id)| *id).collect();
-        let updated = graph.updates.iter().map(|(_, id)| *id);
-        let asked: Vec<ValueId> = ids.iter().copied().chain([loss]).chain(updated).collect();
-        passes::fuse_batch_norm(&mut graph, &asked);
-        let first_gradient = graph.values.len();
-        let trace = Trace::reopen(graph);
-        let found = differentiate(&trace, loss, &ids);
-        let graph = trace.close()?;
+        let roots = ids.iter().copied().chain([loss]).collect();
+        let mut program = Program {
+            is_frozen: &|path| model.parameters().get(path).is_some_and(|parameter| parameter.frozen),
+            derivative: Some((loss, ids.clone())),
+            ..Program::new(graph, mode, roots)
+        };
+        program.run(TRAINING.once)?;
+        let Program { graph, gradients: found, first_gradient, .. } = program;
         let named = wanted.into_iter().zip(found);
         let mut gradients: Vec<(String, ValueId)> =
             named.filter_map(|((name, _), gradient)| gradient.map(|id| (name, id))).collect();
@@ -90,6 +88,7 @@ impl Objective {
         }
         Ok(Objective {
             graph,
+            mode,
             loss,
             first_gradient,
             gradients: Arc::new(gradients),
@@ -138,12 +137,10 @@ impl Objective {
             precision: self.precision,
             weights: Weights::Changing,
         };
-        let mut graph = self.graph.clone();
-        passes::prune(&mut graph, &roots);
-        // Before some are computed again on purpose.
-        passes::share(&mut graph, &roots);
-        passes::recompute(&mut graph, self.first_gradient, &roots);
-        Plan::new(graph, &roots, planning)
+        let first_gradient = self.first_gradient;
+        let mut program = Program { first_gradient, ..Program::new(self.graph.clone(), self.mode, roots) };
+        program.run(TRAINING.each_plan)?;
+        Plan::new(program, planning)
     }
 
     fn plan_of(&self, n: usize) -> &Plan {

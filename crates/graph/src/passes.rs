@@ -1,142 +1,154 @@
-//! Passes over the graph before it is laid out in memory.
+//! What happens between a traced graph and a plan: two lists of passes, in order, for training and for inference.
+//!
+//! A pass is a function of a [`Program`], in a file of its own with its name. Behind the last one every call is
+//! [compiled](crate::Compiled), what depends on parameters only leaves the steps ([`separate_constants`]), and the plan lays the
+//! rest out in memory.
 
+mod accumulate;
 mod constants;
+mod differentiate;
+mod followers;
 mod fuse_batch_norm;
-mod fuse_inference;
+mod fuse_products;
+mod lower;
+mod prune;
 mod recompute;
 mod share;
 
 pub(crate) use constants::{Constants, constant_values, constants, recipes, separate_constants};
-pub(crate) use fuse_batch_norm::fuse_batch_norm;
-pub(crate) use fuse_inference::fuse_for_inference;
-pub(crate) use recompute::{is_within, recompute};
-pub(crate) use share::share;
+pub(crate) use recompute::is_within;
 
-use crate::{Call, Graph, Mode, ValueId, ops::Arithmetic};
-use std::{
-    any::Any,
-    collections::{HashMap, HashSet},
+use crate::{Graph, Mode, Result, Source, ValueId};
+use std::collections::HashMap;
+
+/// A graph on its way from the trace to a plan, with what passes ask for and leave beside it.
+pub(crate) struct Program<'a> {
+    /// The graph, rewritten by each pass.
+    pub(crate) graph: Graph,
+    /// Number of values before the first pass.
+    pub(crate) known: usize,
+    /// What the plan is for.
+    pub(crate) mode: Mode,
+    /// Values that keep what they are and where they are read from: what the user wants, and what a step ends with.
+    pub(crate) roots: Vec<ValueId>,
+    /// Returns true for a path whose parameter or state training leaves alone.
+    pub(crate) is_frozen: &'a dyn Fn(&str) -> bool,
+    /// The scalar to differentiate, and the values with respect to which.
+    pub(crate) derivative: Option<(ValueId, Vec<ValueId>)>,
+    /// The gradients, in the order of those values; `None` where the scalar does not depend on one.
+    pub(crate) gradients: Vec<Option<ValueId>>,
+    /// Number from which on values were made by differentiation.
+    pub(crate) first_gradient: ValueId,
+    /// For each result that its kernel adds to a value, that value.
+    pub(crate) accumulated: HashMap<ValueId, ValueId>,
+}
+
+impl<'a> Program<'a> {
+    /// A program without anything to differentiate, in which nothing is frozen.
+    pub(crate) fn new(graph: Graph, mode: Mode, roots: Vec<ValueId>) -> Program<'a> {
+        Program {
+            known: graph.values.len(),
+            graph,
+            mode,
+            roots,
+            is_frozen: &|_| false,
+            derivative: None,
+            gradients: Vec::new(),
+            first_gradient: ValueId::MAX,
+            accumulated: HashMap::new(),
+        }
+    }
+
+    /// Runs passes in order.
+    ///
+    /// # Errors
+    /// The error of the first pass that has one.
+    pub(crate) fn run(&mut self, passes: &[Pass]) -> Result<()> {
+        for pass in passes {
+            (pass.run)(self)?;
+            debug_assert!(self.is_ordered(), "the pass {} leaves a call before one whose result it reads", pass.name);
+        }
+        Ok(())
+    }
+
+    /// Returns true if every call reads inputs, parameters and results of calls before it only.
+    fn is_ordered(&self) -> bool {
+        let Graph { values, calls, .. } = &self.graph;
+        let mut is_there: Vec<bool> = values.iter().map(|value| !matches!(value.source, Source::Call)).collect();
+        calls.iter().all(|call| {
+            let reads_what_is_there = call.inputs.iter().all(|&id| is_there[id]);
+            call.outputs.iter().for_each(|&id| is_there[id] = true);
+            reads_what_is_there
+        })
+    }
+}
+
+/// A pass with the name that `docs/architecture.md` prints.
+pub(crate) struct Pass {
+    pub(crate) name: &'static str,
+    run: fn(&mut Program<'_>) -> Result<()>,
+}
+
+/// The passes of one kind of plan.
+pub(crate) struct Passes {
+    /// Those that are run once, when the objective or the model is made.
+    pub(crate) once: &'static [Pass],
+    /// Those that are run for each plan, whose roots are known then.
+    pub(crate) each_plan: &'static [Pass],
+}
+
+macro_rules! passes {
+    ($($module:ident::$pass:ident),+ $(,)?) => {
+        &[$(Pass { name: stringify!($pass), run: $module::$pass }),+]
+    };
+}
+
+/// The passes of a training step, and of a validation.
+pub(crate) const TRAINING: Passes = Passes {
+    once: passes![
+        lower::hold_frozen,
+        lower::lower,
+        // before differentiation, so that backward follows
+        fuse_batch_norm::fuse_batch_norm,
+        differentiate::differentiate,
+    ],
+    each_plan: passes![
+        prune::prune,
+        // before some are computed again on purpose
+        share::share,
+        recompute::recompute,
+        prune::prune,
+        accumulate::accumulate,
+    ],
 };
 
-/// Replaces operations by what they are in this mode, and chains the updates of state.
-pub(crate) fn lower(graph: &mut Graph, mode: Mode) {
-    for call in &mut graph.calls {
-        if let Some(op) = call.op.lower(mode) {
-            call.outputs.truncate(op.outputs());
-            call.op = op;
-        }
-    }
-    if mode == Mode::Infer {
-        graph.updates.clear();
-        return;
-    }
-    chain_updates(graph);
-}
+/// The passes of a plan for inference.
+pub(crate) const INFERENCE: Passes = Passes {
+    once: passes![lower::lower],
+    each_plan: passes![
+        prune::prune,
+        share::share,
+        fuse_products::fuse_products,
+        accumulate::accumulate_beside_constants
+    ],
+};
 
-/// A layer whose state is frozen is in inference mode: the operations that would update such a state become what they are
-/// in inference, and the state stays.
-pub(crate) fn hold_frozen(graph: &mut Graph, is_frozen: impl Fn(&str) -> bool) {
-    let (held, updates): (Vec<_>, Vec<_>) =
-        std::mem::take(&mut graph.updates).into_iter().partition(|(path, _)| is_frozen(path));
-    let held: HashSet<ValueId> = held.into_iter().map(|(_, new)| new).collect();
-    let mut gone = HashSet::new();
-    for call in graph.calls.iter_mut().filter(|call| call.outputs.iter().any(|id| held.contains(id))) {
-        if let Some(op) = call.op.lower(Mode::Infer) {
-            gone.extend(call.outputs.drain(op.outputs()..));
-            call.op = op;
-        }
-    }
-    // Of a layer of which one state is frozen, the others can have no new value either.
-    graph.updates = updates.into_iter().filter(|(_, new)| !gone.contains(new)).collect();
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// A state that is updated twice (a shared layer): the second application starts from what the first one left.
-fn chain_updates(graph: &mut Graph) {
-    let updates = std::mem::take(&mut graph.updates);
-    let state_of: HashMap<ValueId, ValueId> =
-        updates.iter().map(|(path, new)| (*new, graph.parameters[path].value)).collect();
-    let mut latest: HashMap<ValueId, ValueId> = HashMap::new();
-    for call in &mut graph.calls {
-        for input in &mut call.inputs {
-            if let Some(&new) = latest.get(input) {
-                *input = new;
-            }
-        }
-        for output in &call.outputs {
-            if let Some(&state) = state_of.get(output) {
-                latest.insert(state, *output);
-            }
-        }
+    /// The two lists, as `docs/architecture.md` prints them.
+    fn printed(passes: &Passes) -> String {
+        let names = |passes: &[Pass]| passes.iter().map(|pass| pass.name).collect::<Vec<_>>().join(" → ");
+        format!("{} ; {}", names(passes.once), names(passes.each_plan))
     }
-    let newest = |(path, spec): (&String, &crate::ParameterSpec)| latest.get(&spec.value).map(|&id| (path.clone(), id));
-    graph.updates = graph.parameters.iter().filter_map(newest).collect();
-}
 
-/// Drops every call that no root needs.
-pub(crate) fn prune(graph: &mut Graph, roots: &[ValueId]) {
-    let mut live = vec![false; graph.values.len()];
-    roots.iter().for_each(|&root| live[root] = true);
-    let mut kept = Vec::with_capacity(graph.calls.len());
-    for call in std::mem::take(&mut graph.calls).into_iter().rev() {
-        if call.outputs.iter().any(|&id| live[id]) {
-            call.inputs.iter().for_each(|&id| live[id] = true);
-            kept.push(call);
+    #[test]
+    fn the_page_prints_the_lists() {
+        let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/architecture.md")).unwrap();
+        for (name, passes) in [("training", TRAINING), ("inference", INFERENCE)] {
+            let line = format!("    {name}:{}{}", " ".repeat(11 - name.len()), printed(&passes));
+            assert!(page.contains(&line), "docs/architecture.md lacks the line\n{line}");
         }
     }
-    kept.reverse();
-    graph.calls = kept;
-}
-
-/// `sum = a + b`, where the kernel of `b` can add to what its destination holds and nobody else reads `a` afterwards,
-/// becomes that kernel adding into the storage of `a`. Answers which value each such result is added into.
-pub(crate) fn fold_accumulation(graph: &mut Graph, roots: &[ValueId]) -> HashMap<ValueId, ValueId> {
-    let mut into = HashMap::new();
-    let roots: HashSet<ValueId> = roots.iter().copied().collect();
-    let mut at = 0;
-    while at < graph.calls.len() {
-        match foldable(graph, at, &roots, &into) {
-            Some((producer, sum)) => {
-                let call = graph.calls.remove(at);
-                graph.calls[producer].outputs[0] = call.outputs[0];
-                into.insert(call.outputs[0], sum);
-            }
-            None => at += 1,
-        }
-    }
-    into
-}
-
-/// If call `at` is an addition that can be folded: the call that produces its later operand, and its earlier operand.
-fn foldable(
-    graph: &Graph,
-    at: usize,
-    roots: &HashSet<ValueId>,
-    into: &HashMap<ValueId, ValueId>,
-) -> Option<(usize, ValueId)> {
-    let call = &graph.calls[at];
-    let op: &dyn Any = &*call.op;
-    if op.downcast_ref::<Arithmetic>() != Some(&Arithmetic::Add) {
-        return None;
-    }
-    let [a, b] = call.inputs[..] else { return None };
-    let sum_shape = &graph.values[call.outputs[0]].shape;
-    if a == b || [a, b].iter().any(|id| roots.contains(id) || graph.values[*id].shape != *sum_shape) {
-        return None;
-    }
-    let born = |id: ValueId| graph.calls[..at].iter().position(|call: &Call| call.outputs.contains(&id));
-    let (first, second) = (born(a)?, born(b)?);
-    let (sum, producer, late) = if first < second { (a, second, b) } else { (b, first, a) };
-    let writer = &graph.calls[producer];
-    let reads = |call: &Call, id: ValueId| call.inputs.contains(&id);
-    let sole_use = |id: ValueId, from: usize| {
-        graph.calls.iter().enumerate().skip(from).all(|(i, call)| i == at || !reads(call, id))
-    };
-    let free = writer.op.accumulates()
-        && writer.outputs[0] == late
-        && first != second
-        && !into.contains_key(&late)
-        && sole_use(late, 0)
-        && sole_use(sum, producer)
-        && !graph.calls.iter().any(|call| call.op.is_view() && (reads(call, sum) || call.outputs.contains(&sum)));
-    free.then_some((producer, sum))
 }

@@ -1,10 +1,13 @@
 //! Batch normalisation and what follows it in one operation, before differentiation, so that backward follows.
 
-use crate::{
-    Call, Graph, ValueId,
-    ops::{Activation, Arithmetic, BatchNormOp, FollowedBy},
+use super::{
+    Program,
+    followers::{SoleReaders, addend, is_relu},
 };
-use ocelli_kernels::elementwise::Unary;
+use crate::{
+    Call, Graph, Result, ValueId,
+    ops::{BatchNormOp, FollowedBy},
+};
 use std::{any::Any, collections::HashSet, sync::Arc};
 
 /// What becomes one operation: a normalisation, perhaps the addition of a residual, perhaps a ReLU.
@@ -16,19 +19,23 @@ struct Chain {
 }
 
 /// A batch normalisation whose result only a ReLU, or only the addition of a residual and perhaps a ReLU behind that, reads
-/// becomes one operation with them. `asked` are values that a gradient or the end of the step asks for, and that must stay what
-/// they are.
+/// becomes one operation with them. Roots and new values of the state stay what they are.
 ///
 /// Values between them lose their producer, but not their place in the graph: behind the new operation stand calls that compute
 /// them, by the statistics that it wrote. Pruning drops these, unless somebody watches such a value.
-pub(crate) fn fuse_batch_norm(graph: &mut Graph, asked: &[ValueId]) {
-    let asked: HashSet<ValueId> = asked.iter().copied().collect();
+pub(super) fn fuse_batch_norm(program: &mut Program<'_>) -> Result<()> {
+    let Program { graph, roots, .. } = program;
+    let updated = graph.updates.iter().map(|(_, id)| *id);
+    let kept: Vec<ValueId> = roots.iter().copied().chain(updated).collect();
+    let mut readers = SoleReaders::new(graph, &kept);
     // From the end: of two normalisations that are added, the later one takes the sum, and waits for nothing.
     for at in (0..graph.calls.len()).rev() {
-        if let Some(chain) = chain_at(graph, at, &asked) {
+        if let Some(chain) = chain_at(graph, at, &readers) {
             fuse(graph, chain);
+            readers = SoleReaders::new(graph, &kept);
         }
     }
+    Ok(())
 }
 
 fn norm_of(call: &Call) -> Option<&BatchNormOp> {
@@ -36,31 +43,14 @@ fn norm_of(call: &Call) -> Option<&BatchNormOp> {
     op.downcast_ref().filter(|op: &&BatchNormOp| op.is_alone())
 }
 
-fn chain_at(graph: &Graph, norm: usize, asked: &HashSet<ValueId>) -> Option<Chain> {
+fn chain_at(graph: &Graph, norm: usize, readers: &SoleReaders) -> Option<Chain> {
     norm_of(&graph.calls[norm])?;
     let y = graph.calls[norm].outputs[0];
-    // The only call that reads a value, and that once.
-    let sole_reader = |id: ValueId| {
-        let mut readers = graph.calls.iter().enumerate().filter(|(_, call)| call.inputs.contains(&id));
-        let (at, call) = readers.next().filter(|_| !asked.contains(&id))?;
-        let once = call.inputs.iter().filter(|input| **input == id).count() == 1;
-        (once && readers.next().is_none()).then_some(at)
-    };
-    let is_relu = |&at: &usize| {
-        let op: &dyn Any = &*graph.calls[at].op;
-        op.downcast_ref::<Activation>() == Some(&Activation(Unary::Relu))
-    };
-    let residual_of = |at: usize| {
-        let call = &graph.calls[at];
-        let op: &dyn Any = &*call.op;
-        let same = |id: &ValueId| graph.values[*id].shape == graph.values[y].shape;
-        let adds = op.downcast_ref() == Some(&Arithmetic::Add) && call.inputs.iter().all(same);
-        call.inputs.iter().copied().find(|id| adds && *id != y)
-    };
-    let reader = sole_reader(y)?;
-    let chain = match residual_of(reader) {
+    let is_relu = |&at: &usize| is_relu(&graph.calls[at]);
+    let reader = readers.of(y)?;
+    let chain = match addend(&graph.values, &graph.calls[reader], y) {
         Some(residual) => {
-            let relu = sole_reader(graph.calls[reader].outputs[0]).filter(is_relu);
+            let relu = readers.of(graph.calls[reader].outputs[0]).filter(is_relu);
             Chain { norm, add: Some((reader, residual)), relu }
         }
         None => Chain { norm, add: None, relu: Some(reader).filter(is_relu) },

@@ -1,7 +1,7 @@
 //! Activations that are computed again for backward in place of being kept (Chen, Xu, Zhang and Guestrin 2016).
 
-use super::fuse_batch_norm::recalled;
-use crate::{Call, Graph, ValueId, ops::BatchNormOp};
+use super::{Program, fuse_batch_norm::recalled};
+use crate::{Call, Graph, Result, ValueId, ops::BatchNormOp};
 use std::{
     any::Any,
     collections::{HashMap, HashSet},
@@ -12,14 +12,16 @@ use std::{
 /// layers or the end of the step read are kept and not computed again, and so are the statistics of a batch, by which a batch
 /// normalisation is repeated: running statistics move once, and all numbers have the same bits.
 ///
-/// Values from number `first_gradient` on were made by differentiation. What no root needs must have been pruned.
-pub(crate) fn recompute(graph: &mut Graph, first_gradient: ValueId, roots: &[ValueId]) {
+/// What no root needs must have been pruned.
+pub(super) fn recompute(program: &mut Program<'_>) -> Result<()> {
+    let Program { graph, first_gradient, roots, .. } = program;
     let recomputed = std::mem::take(&mut graph.recomputed);
     let is_within_another = |path: &str| recomputed.iter().any(|outer| outer != path && is_within(path, outer));
     for path in recomputed.iter().filter(|path| !is_within_another(path)) {
-        recompute_layer(graph, path, first_gradient, roots);
+        recompute_layer(graph, path, *first_gradient, roots);
     }
     graph.recomputed = recomputed;
+    Ok(())
 }
 
 /// Whether a call at `path` belongs to the layer at `layer`, by whole segments.

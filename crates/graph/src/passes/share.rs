@@ -1,11 +1,13 @@
 //! Common subexpressions: what is computed twice is computed once.
 
-use crate::{Call, Graph, ValueId};
+use super::Program;
+use crate::{Call, Result, ValueId};
 use std::collections::HashMap;
 
 /// Of calls of the same operation on the same values, keeps the first, whose results are read in the places of the others'.
 /// Roots stay: each is read from its own place.
-pub(crate) fn share(graph: &mut Graph, roots: &[ValueId]) {
+pub(super) fn share(program: &mut Program<'_>) -> Result<()> {
+    let Program { graph, roots, .. } = program;
     let mut kept: Vec<Call> = Vec::with_capacity(graph.calls.len());
     let mut by_operands: HashMap<Vec<ValueId>, Vec<usize>> = HashMap::new();
     let mut twins: HashMap<ValueId, ValueId> = HashMap::new();
@@ -25,4 +27,5 @@ pub(crate) fn share(graph: &mut Graph, roots: &[ValueId]) {
         }
     }
     graph.calls = kept;
+    Ok(())
 }

@@ -8,7 +8,11 @@ mod explain;
 mod offsets;
 mod steps;
 
-use crate::{Compiled, Error, Graph, Op, Precision, Result, Scratch, ValueId, execute::is_threaded, passes};
+use crate::{
+    Compiled, Error, Graph, Op, Precision, Result, Scratch, ValueId,
+    execute::is_threaded,
+    passes::{Program, separate_constants},
+};
 pub(crate) use ahead::Ahead;
 use buffers::{Layout, Sequence, storages};
 pub(crate) use compiled::CompiledCall;
@@ -162,33 +166,22 @@ fn is_addressable(graph: &Graph, roots: &[ValueId], batch: usize) -> bool {
 }
 
 impl Plan {
-    /// Lays out what `roots` need of a graph.
+    /// Compiles the calls that the passes left and lays them out in memory.
     ///
     /// # Errors
     /// [`Error::NoSamples`], [`Error::TooLarge`], [`Error::Compile`].
-    pub(crate) fn new(mut graph: Graph, roots: &[ValueId], planning: Planning<'_>) -> Result<Plan> {
-        let Planning { batch, parameters, weights, .. } = planning;
+    pub(crate) fn new(program: Program<'_>, planning: Planning<'_>) -> Result<Plan> {
+        let Program { mut graph, roots, known, accumulated, .. } = program;
+        let Planning { batch, parameters, .. } = planning;
         if batch == 0 {
             return Err(Error::NoSamples);
         }
-        let known = graph.values.len();
-        passes::prune(&mut graph, roots);
         // Everything behind multiplies sizes as it likes.
-        if !is_addressable(&graph, roots, batch) {
+        if !is_addressable(&graph, &roots, batch) {
             return Err(Error::TooLarge(batch));
         }
-        let accumulated = match weights {
-            Weights::Changing => passes::fold_accumulation(&mut graph, roots),
-            Weights::Steady => {
-                passes::share(&mut graph, roots);
-                passes::fuse_for_inference(&mut graph, roots);
-                // Nothing is added to a constant: it stays for the next run.
-                let untouched = [roots, &passes::constants(&graph)].concat();
-                passes::fold_accumulation(&mut graph, &untouched)
-            }
-        };
         let (calls, constant) = compiled::compile(&mut graph, planning)?;
-        let (calls, constants) = passes::separate_constants(&mut graph.values, calls, &constant, roots);
+        let (calls, constants) = separate_constants(&mut graph.values, calls, &constant, &roots);
         let storage = storages(graph.values.len(), constants.calls.iter().chain(&calls));
         let too_large = || Error::TooLarge(batch);
         let ahead = Ahead::new(&graph.values, &constants, &storage, known, planning).ok_or_else(too_large)?;
@@ -196,7 +189,7 @@ impl Plan {
             values: &graph.values,
             calls: &calls,
             storage: &storage,
-            roots,
+            roots: &roots,
             accumulated: &accumulated,
             prepared: &constants.prepared,
             batch,

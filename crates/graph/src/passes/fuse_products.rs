@@ -1,21 +1,23 @@
 //! A convolution or dense layer and what follows it, as one step of a plan for inference: batch normalisation becomes part of
 //! the weights; bias, residual and activation are done by the kernel before it stores its sums.
 
-use super::constants::constant_values;
-use crate::{
-    Call, ElementKind, Graph, Op, Shape, Source, ValueId, ValueInfo,
-    ops::{
-        Activation, Arithmetic, BatchNormOp, Conv2dOp, FoldedBias, FoldedFilter, Fused, FusedBatchNorm, LinearOp,
-        Product,
-    },
+use super::{
+    Program,
+    constants::constant_values,
+    followers::{SoleReaders, addend, is_relu},
 };
-use ocelli_kernels::{Activation as Last, elementwise::Unary};
+use crate::{
+    Call, ElementKind, Graph, Op, Result, Shape, Source, ValueId, ValueInfo,
+    ops::{BatchNormOp, Conv2dOp, FoldedBias, FoldedFilter, Fused, FusedBatchNorm, LinearOp, Product},
+};
+use ocelli_kernels::Activation as Last;
 use std::{any::Any, sync::Arc};
 
 /// Fuses `product → batch normalisation → addition of a residual → ReLU`, in this order, each but the product where it is
 /// there, and `batch normalisation → ReLU` elsewhere. What lies between is read once and is no root; the residual has the
 /// shape of the sum.
-pub(crate) fn fuse_for_inference(graph: &mut Graph, roots: &[ValueId]) {
+pub(super) fn fuse_products(program: &mut Program<'_>) -> Result<()> {
+    let Program { graph, roots, .. } = program;
     let mut fusion = Fusion::new(graph, roots);
     // Of the two operands of an addition, the later one takes it over: calls move as little as possible.
     for at in (0..fusion.calls.len()).rev() {
@@ -26,6 +28,7 @@ pub(crate) fn fuse_for_inference(graph: &mut Graph, roots: &[ValueId]) {
     }
     let calls = fusion.calls.into_iter().flatten().collect();
     graph.calls = calls;
+    Ok(())
 }
 
 struct Fusion<'g> {
@@ -34,8 +37,7 @@ struct Fusion<'g> {
     calls: Vec<Vec<Call>>,
     /// Whether a call is as it was.
     is_original: Vec<bool>,
-    /// The one call that reads a value, of those that nothing else needs.
-    reader: Vec<Option<usize>>,
+    readers: SoleReaders,
     constant: Vec<bool>,
 }
 
@@ -53,18 +55,9 @@ struct Chain {
 impl<'g> Fusion<'g> {
     fn new(graph: &'g mut Graph, roots: &[ValueId]) -> Fusion<'g> {
         let constant = constant_values(graph);
-        let mut reader = vec![None; graph.values.len()];
-        let mut readings = vec![0; graph.values.len()];
-        for (at, call) in graph.calls.iter().enumerate() {
-            for &id in &call.inputs {
-                readings[id] += 1;
-                reader[id] = Some(at);
-            }
-        }
-        roots.iter().for_each(|&id| readings[id] += 2);
-        reader.iter_mut().zip(readings).filter(|(_, readings)| *readings != 1).for_each(|(reader, _)| *reader = None);
+        let readers = SoleReaders::new(graph, roots);
         let calls: Vec<Vec<Call>> = std::mem::take(&mut graph.calls).into_iter().map(|call| vec![call]).collect();
-        Fusion { values: &mut graph.values, is_original: vec![true; calls.len()], calls, reader, constant }
+        Fusion { values: &mut graph.values, is_original: vec![true; calls.len()], calls, readers, constant }
     }
 
     /// The call `at`, if it is as it was and its operation is a `T`.
@@ -74,11 +67,10 @@ impl<'g> Fusion<'g> {
         Some((call, op.downcast_ref()?))
     }
 
-    /// The call behind a chain, if it reads nothing of the chain but its result, which nothing else needs.
-    fn next<T: Op>(&self, chain: &Chain) -> Option<(usize, &Call, &T)> {
-        let at = self.reader[self.result(chain)]?;
-        let (call, op) = self.original(at)?;
-        Some((at, call, op))
+    /// The call behind a chain, if it is as it was and reads nothing of the chain but its result, which nothing else needs.
+    fn next(&self, chain: &Chain) -> Option<(usize, &Call)> {
+        let at = self.readers.of(self.result(chain)).filter(|&at| self.is_original[at])?;
+        Some((at, self.calls[at].first()?))
     }
 
     fn result(&self, chain: &Chain) -> ValueId {
@@ -132,7 +124,8 @@ impl<'g> Fusion<'g> {
         let mut chain = Chain { calls: vec![at], ..Chain::default() };
         let constant = |ids: &[ValueId]| ids[1..].iter().all(|&id| self.constant[id]);
         let (result, weights) = (self.result(&chain), &self.calls[at][0].inputs);
-        if let Some((next, call, norm)) = self.next::<BatchNormOp>(&chain)
+        if let Some((next, call)) = self.next(&chain)
+            && let Some((_, norm)) = self.original::<BatchNormOp>(next)
             // By running statistics: it has no other results.
             && norm.outputs() == 1
             && call.inputs[0] == result
@@ -143,14 +136,13 @@ impl<'g> Fusion<'g> {
             chain.calls.push(next);
         }
         let result = self.result(&chain);
-        if let Some((next, call, Arithmetic::Add)) = self.next::<Arithmetic>(&chain)
-            && let Some(&other) = call.inputs.iter().find(|&&id| id != result)
-            && self.shape(other) == self.shape(result)
+        if let Some((next, call)) = self.next(&chain)
+            && let Some(residual) = addend(self.values, call, result)
         {
-            chain.residual = Some(other);
+            chain.residual = Some(residual);
             chain.calls.push(next);
         }
-        if let Some((next, _, Activation(Unary::Relu))) = self.next::<Activation>(&chain) {
+        if let Some((next, _)) = self.next(&chain).filter(|(_, call)| is_relu(call)) {
             chain.activation = Last::Relu;
             chain.calls.push(next);
         }
@@ -161,7 +153,7 @@ impl<'g> Fusion<'g> {
         let Some((call, norm)) = self.original::<BatchNormOp>(at) else { return };
         let (call, epsilon, outputs) = (call.clone(), norm.epsilon, norm.outputs());
         let mut chain = Chain { calls: vec![at], ..Chain::default() };
-        let Some((next, _, Activation(Unary::Relu))) = self.next::<Activation>(&chain) else { return };
+        let Some((next, _)) = self.next(&chain).filter(|(_, call)| is_relu(call)) else { return };
         if outputs == 1 {
             chain.calls.push(next);
             let op = FusedBatchNorm { epsilon, activation: Last::Relu };
