@@ -91,13 +91,15 @@ fn too_large(width: u64, height: u64) -> Error {
 #[cfg(test)]
 pub(crate) mod written {
     use image::RgbImage;
-    use std::{fs, path::Path};
+    use ocelli_tensor::write_atomically;
+    use std::{fs, io::Write, path::Path};
 
     /// Decodes a PNG file. With `OCELLI_PICTURES=FOLDER` it is copied there, to be looked at.
     pub fn decode(path: &Path) -> RgbImage {
         let bytes = fs::read(path).unwrap();
         if let Some(folder) = std::env::var_os("OCELLI_PICTURES") {
-            fs::write(Path::new(&folder).join(path.file_name().unwrap()), &bytes).unwrap();
+            let copy = Path::new(&folder).join(path.file_name().unwrap());
+            write_atomically(copy, |file| file.write_all(&bytes)).unwrap();
         }
         image::load_from_memory(&bytes).unwrap().to_rgb8()
     }
