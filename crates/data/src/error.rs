@@ -26,7 +26,7 @@ pub enum Error {
         what: String,
         /// The places that were searched.
         places: String,
-        /// How to get it.
+        /// A hint where to get it.
         remedy: String,
     },
     /// The index of a sample is out of range.
@@ -83,7 +83,7 @@ impl Error {
     }
 }
 
-/// Most characters of a reason, which may quote the content of a file.
+/// Maximum number of characters of a reason, which may quote the content of a file.
 const MAX_REASON: usize = 400;
 
 /// Returns a text cut to at most `limit` characters, with a mark where characters are left out.

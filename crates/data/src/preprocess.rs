@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// ```
 /// use ocelli_data::{Frame, Preprocess, Resize, Statistics};
-/// // What published weights for ImageNet expect, and the same for larger pictures.
+/// // Published weights for ImageNet expect this; larger images are resized in proportion.
 /// let usual = Preprocess::imagenet([224, 224]);
 /// assert_eq!((usual.resize, usual.frame), (Resize::ShorterSide(256), Frame::CentreCrop([224, 224])));
 /// assert_eq!(usual.normalisation, Statistics::imagenet());

@@ -1,6 +1,6 @@
 //! A few bytes cannot take much memory: at most 64 KiB and eight bytes for each of the file, whatever it says.
 //!
-//! One test alone, because what is counted is of the whole process.
+//! One test alone, because memory is counted for the whole process.
 
 use ocelli_graph::{Model, Node};
 use ocelli_layers::Dense;
@@ -16,7 +16,7 @@ use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 #[global_allocator]
 static MEMORY: PeakAlloc = PeakAlloc;
 
-/// What the process has beside: the path, messages, the first use of a thread's buffers.
+/// Memory of the process beside the file: the path, messages, the first use of a thread's buffers.
 const SLACK: usize = 16 << 10;
 
 /// An archive as `torch.save` writes it, with a pickle and storages `0`, `1`, ….
@@ -154,7 +154,7 @@ fn crafted() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// Does with a file what programs do, and returns an error's text.
+/// Reads a file as programs do, and returns an error's text.
 fn use_file(path: &Path, model: &mut Model) -> Option<String> {
     let described = NetworkDescription::read(path).err();
     let mut file = match WeightFile::open(path) {

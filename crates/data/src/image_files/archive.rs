@@ -10,7 +10,7 @@ use std::path::Path;
 
 /// Largest file of one image in bytes.
 const MAX_FILE_BYTES: u64 = 1 << 26;
-/// Most characters of the names that an error quotes.
+/// Maximum number of characters of the names that an error quotes.
 const MAX_QUOTED: usize = 200;
 
 /// Reads the images of a `.tar.gz` or `.tar` archive as red, green and blue, in the order of the archive. The class of

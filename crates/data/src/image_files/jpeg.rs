@@ -24,7 +24,7 @@ use segments::{Segments, Tables, marker};
 /// The first three bytes of every JPEG file.
 pub(super) const SIGNATURE: [u8; 3] = [0xFF, marker::START_OF_IMAGE, 0xFF];
 
-/// Most scans of an image. Encoders write about ten; thousands of empty ones would fit into a small file.
+/// Maximum number of scans of an image. Encoders write about ten; thousands of empty ones would fit into a small file.
 const MAX_SCANS: usize = 100;
 
 /// Decodes the bytes of a file and turns the image upright.

@@ -143,7 +143,7 @@ fn networks_of_ones_own_come_back() {
     let best = scores.argmax_rows()[0];
     assert_eq!(read.top_k(&scores.data()[..3], 1).name(best), ["a", "b", "c"][best]);
 
-    // Features in place of pictures, and an output that is no class.
+    // Features in place of images, and an output that is no class.
     let regression = |x: &ocelli_graph::Node| x.apply("fc", Dense::new(2));
     let saved = Model::build(regression, [7], 1).unwrap();
     save_network(&saved, &NetworkDescription::own([""; 0]), &path).unwrap();

@@ -74,7 +74,7 @@ fn folders_with_names_of_every_length() {
     }
 }
 
-/// Of an archive whose sizes 32 bits cannot hold, the record at the end only says that another one has them.
+/// If 32 bits cannot hold the sizes of an archive, the record at the end only says that another one has them.
 #[test]
 fn directories_of_large_archives() {
     let mut archive = with_large_records(file(layer()).zip(Protocol::Two, Stored));

@@ -1,4 +1,4 @@
-//! What goes where, and what is said when it does not fit.
+//! Tests which tensor goes to which parameter, and the errors when they do not match.
 
 use super::torch_writer::*;
 use crate::weights::*;
@@ -249,7 +249,7 @@ fn two_tensors_for_one_parameter_are_refused() {
     assert_eq!(error.to_string(), "w.pth does not fit the model: several tensors are called fc.bias");
 }
 
-/// A dense layer behind a flattened picture, against the definition in PyTorch's order:
+/// A dense layer behind a flattened image, against the definition in PyTorch's order:
 /// `y[o] = Σ w[o, (c, h, w)]·x[c, h, w]`.
 #[test]
 fn dense_layers_behind_pictures_take_channels_first() {

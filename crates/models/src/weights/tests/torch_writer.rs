@@ -13,11 +13,11 @@ pub(super) enum Py {
     Tuple(Vec<Py>),
     /// A set, as protocols from 4 on have it.
     Set(Vec<Py>),
-    /// A name, such as a kind of number.
+    /// A name, such as an element type.
     Global(&'static str, &'static str),
     /// The result of calling something with any arguments.
     CallWith(&'static str, &'static str, Vec<Py>),
-    /// What a call makes, filled with entries: a `defaultdict`.
+    /// The result of a call, filled with entries: a `defaultdict`.
     Filled(Box<Py>, Vec<(String, Py)>),
     Int(i64),
     Float(f64),
@@ -52,7 +52,7 @@ pub(super) fn view(storage: usize, offset: i64, shape: &[i64], strides: &[i64]) 
     Py::Tensor(View { storage, offset, shape: shape.into(), strides: strides.into() })
 }
 
-/// A storage: the name of its class, how many numbers it says it has, and its bytes.
+/// A storage: the name of its class, the number of elements that it claims, and its bytes.
 #[derive(Clone)]
 pub(super) struct Storage {
     pub(super) class: &'static str,
@@ -126,7 +126,7 @@ impl TorchFile {
         file
     }
 
-    /// The same file in every form.
+    /// Writes the file in every form.
     pub(super) fn forms(&self) -> Vec<(&'static str, Vec<u8>)> {
         use CompressionMethod::{Deflated, Stored};
         vec![
