@@ -48,7 +48,7 @@ const MAX_PIXELS: u64 = 1 << 26;
 /// Largest number of pixels that a smaller image is enlarged to. The settings may come from a file of weights, and an
 /// image may be tiny.
 const MAX_ENLARGED_PIXELS: usize = 1 << 24;
-/// Largest image file in bytes: text takes a dozen for a pixel.
+/// Largest image file in bytes: text takes a dozen per pixel.
 const MAX_FILE_BYTES: u64 = 1 << 30;
 /// The name that errors give to an image without a file.
 const IN_MEMORY: &str = "a picture in memory";

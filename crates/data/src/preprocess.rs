@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Preprocess {
-    /// How the image is resized.
+    /// The resizing of the image.
     pub resize: Resize,
     /// The part of the resized image that the network sees.
     pub frame: Frame,
@@ -31,7 +31,7 @@ pub struct Preprocess {
     pub normalisation: Statistics,
 }
 
-/// How an image is resized. Reducing the size averages, as Pillow's bilinear filter does.
+/// The resizing of an image. Reducing the size averages, as Pillow's bilinear filter does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Resize {

@@ -13,7 +13,7 @@ static MEMORY: PeakAlloc = PeakAlloc;
 const FLOOR: usize = 64 << 10;
 const RATIO: usize = 8;
 
-/// Measures the most memory that reading a file took at one time, beside what was held before.
+/// Measures the most memory that reading a file took at one time, in addition to what was held before.
 fn peak<T, E>(read: impl FnOnce() -> Result<T, E>) -> (usize, bool) {
     MEMORY.reset_peak_usage();
     let before = MEMORY.current_usage();

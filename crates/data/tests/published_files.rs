@@ -39,7 +39,7 @@ fn fashion_mnist_is_read_whole() {
     assert_eq!(fashion_mnist::load(&folder, Part::Test).unwrap().len(), 10_000);
 }
 
-/// Decoding is strict, and no published image falls victim to it.
+/// Strict decoding refuses no published image.
 #[cfg(feature = "images")]
 #[test]
 fn every_published_picture_is_decoded() {

@@ -9,7 +9,7 @@ const BLOCK: usize = 512;
 const MAX_NAME: u64 = 4096;
 /// Longest pax header in bytes. It holds names and the file attributes of macOS.
 const MAX_HEADER: u64 = 1 << 18;
-/// Bytes that each entry costs beside its content, to bound the number of entries.
+/// Bytes that each entry costs in addition to its content, to bound the number of entries.
 const COST: u64 = 4096;
 
 /// A reader of the entries of an archive.

@@ -106,7 +106,7 @@ fn absurd_sizes_are_refused() {
     assert_eq!(error, format!("picture: 4096 x 65536 pixels: {limits}"));
 }
 
-/// Where the centre of mass of an image lies.
+/// Returns the centre of mass of an image.
 fn centre_of_mass(digit: &[u8; 784]) -> [f32; 2] {
     let mut sums = [0.0f32; 3];
     for (i, value) in digit.iter().enumerate() {
@@ -158,7 +158,7 @@ fn any_grey_values_give_a_digit_or_an_error() {
     }
 }
 
-/// An archive of these files.
+/// Makes an archive of these files.
 fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut archive = ::tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best()));
     for (name, bytes) in files {
@@ -231,7 +231,7 @@ fn archives_packed_on_macos_are_read_without_its_notes() {
     assert_eq!(loaded(&archive(&files[..5])).unwrap_err(), "picture: no pictures");
 }
 
-/// An archive, not packed, of one header of `kind` with content before an image.
+/// Makes an archive, not packed, of one header of `kind` with content before an image.
 fn with_extension(kind: u8, content: &[u8], name: &str) -> Vec<u8> {
     let good = png(2, 2, [0; 3]);
     let mut archive = ::tar::Builder::new(Vec::new());
