@@ -99,7 +99,7 @@ impl GoogLeNet {
         }
     }
 
-    /// Response normalisation, which the paper has in two places.
+    /// Applies response normalisation, which the paper has in two places.
     fn normalised(&self, x: &Node, name: &str) -> Node {
         match self.form {
             Form::Torchvision => x.clone(),
@@ -115,7 +115,7 @@ impl GoogLeNet {
             .unit(move |channels, kernel| network.unit(channels, kernel))
     }
 
-    /// An auxiliary classifier on an intermediate activation.
+    /// Applies an auxiliary classifier to an intermediate activation.
     fn auxiliary_head(&self, x: &Node) -> Node {
         let x = match self.form {
             Form::Torchvision => x.apply("pool", AdaptiveAvgPool2d::new(4)),

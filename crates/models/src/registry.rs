@@ -209,7 +209,7 @@ pub fn by_name(name: &str, classes: impl Into<Option<usize>>) -> Result<Network,
     Ok(Network { name, sample, preprocess, classes, best, training_only, layer: make(classes) })
 }
 
-/// The network of 1998, whose codes are those of the ten digits.
+/// Makes the network of 1998, whose codes are those of the ten digits.
 fn ten_digits(classes: usize) -> impl Layer {
     func(move |x: &Node| match classes {
         10 => LeNet5::of_1998().forward(x),

@@ -139,7 +139,7 @@ pub(crate) fn stages<B: Layer>(x: &Node, depths: &[usize], block: impl Fn(usize,
     })
 }
 
-/// PyTorch's He normal over the outputs.
+/// Makes a convolution with PyTorch's He normal initialisation over the outputs.
 fn conv(channels: usize, kernel: usize) -> Conv2d {
     let padding = Padding::uniform(kernel / 2);
     Conv2d::new(channels, kernel).padding(padding).weight_init(he_of_outputs(channels, kernel))

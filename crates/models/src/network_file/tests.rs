@@ -78,7 +78,7 @@ fn a_description_of_something_else_is_not_written() {
     assert!(error.starts_with("how pictures are prepared cannot be understood: "), "{error}");
 }
 
-/// A small network under a description that is not its own.
+/// Returns the error for a small network under a description that is not its own.
 fn refused(description: &str) -> String {
     let (_folder, path) = file();
     let lenet = NetworkDescription::unnamed("lenet5", None).unwrap();

@@ -27,7 +27,7 @@ impl SharedSource {
         SharedSource(Mutex::new(source))
     }
 
-    /// A panic in another thread leaves a source valid: every read seeks first.
+    /// Locks the source. A panic in another thread leaves it valid: every read seeks first.
     fn lock(&self) -> MutexGuard<'_, Box<dyn Source>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -292,7 +292,7 @@ impl<R: Read> Machine<'_, R> {
         let text = match String::from_utf8(self.block(len)?) {
             Ok(text) => text,
             Err(error) => {
-                // Each byte that is no text may become three.
+                // Each byte that is not valid text may become three.
                 self.budget.take_block(len.saturating_mul(3))?;
                 String::from_utf8_lossy(error.as_bytes()).into_owned()
             }

@@ -2,7 +2,7 @@
 //!
 //! A pickle is a program for a stack machine, and Python's machine imports and calls whatever the program names. This
 //! one has no way to run anything: the few names in the module `names` stand for values that it builds itself, or for
-//! things beside the weights that are dropped; every other name is an error. Values refer to each other by number
+//! other data than weights, which is dropped; every other name is an error. Values refer to each other by number
 //! ([`ObjectId`]), so that no nesting, however deep or circular, causes recursion, and all memory is taken from the
 //! file's budget.
 

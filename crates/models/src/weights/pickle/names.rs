@@ -29,7 +29,7 @@ pub(crate) struct Global(u8);
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Known {
     Global(Global),
-    /// Something beside the weights, such as a set, a device or an element type.
+    /// Data other than weights, such as a set, a device or an element type.
     Plain,
 }
 

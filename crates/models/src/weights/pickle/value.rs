@@ -17,7 +17,7 @@ pub(crate) enum Value {
     Int(i64),
     Float(f64),
     Global(Global),
-    /// Something beside the weights: a set, bytes, a device, an element type.
+    /// Data other than weights: a set, bytes, a device, an element type.
     Plain,
     /// This many consecutive values of a list that are not objects and are not needed.
     Skipped(usize),

@@ -14,7 +14,7 @@ fn unpickle(mut program: &[u8], file_len: u64) -> Result<Pickle, PickleError> {
     crate::weights::pickle::unpickle(&mut program, len, &mut Budget::for_file(file_len))
 }
 
-/// A file with everything that the reader knows.
+/// Makes a file with everything that the reader knows.
 fn good() -> TorchFile {
     let numbers: Vec<f32> = (0..60).map(|i| i as f32).collect();
     let tensors = vec![

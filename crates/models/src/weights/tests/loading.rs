@@ -17,7 +17,7 @@ fn model(outputs: usize) -> Model {
     Model::build(network(outputs), [1, 1, 1], 0).unwrap()
 }
 
-/// A file with tensors of these names and shapes, each filled with its number in the list, from 1 on.
+/// Makes a file with tensors of these names and shapes, each filled with its number in the list, from 1 on.
 fn file(tensors: &[(&str, &[i64])]) -> WeightFile {
     let mut storages = Vec::new();
     let entry = |(number, (name, shape)): (usize, &(&str, &[i64]))| {

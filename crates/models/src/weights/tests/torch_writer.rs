@@ -83,7 +83,7 @@ impl TorchFile {
         self.zip_with(protocol, method, &[("byteorder", b"little")])
     }
 
-    /// The file in a folder of that name: the stem of the file that was saved to.
+    /// Makes the file in a folder of that name: the stem of the file that was saved to.
     pub(super) fn zip_in(&self, folder: &str, protocol: Protocol, method: CompressionMethod) -> Vec<u8> {
         self.zip_of(folder, protocol, method, &[("byteorder", b"little")])
     }
@@ -139,7 +139,7 @@ impl TorchFile {
     }
 }
 
-/// The archive with records for large archives in front of the record at its end, which PyTorch writes into every file.
+/// Adds the records for large archives in front of the record at the end, which PyTorch writes into every file.
 pub(super) fn with_large_records(mut archive: Vec<u8>) -> Vec<u8> {
     let end = archive.split_off(archive.len() - 22);
     let large_end = archive.len() as u64;
