@@ -196,6 +196,7 @@ fn report(
     let images = 1e3 * n as f64 / median;
     let gflops = operations / median / 1e6;
     let measured = most_anonymous().zip(memory.base).map(|(most, base)| most.saturating_sub(base));
+    // for programs
     if let Some(file) = &arguments.json {
         let row = serde_json::json!({
             "net": net, "mode": mode, "batch": n, "size": size, "threads": threads,
@@ -204,6 +205,7 @@ fn report(
         });
         write_atomically(file, |file| writeln!(file, "{row}"))?;
     }
+    // for people
     say(format!("{net}, {mode}, batch {n} at {size} px, {threads} threads, {} steps", times.len()))?;
     say(format!("median {median:.2} ms, best {best:.2} ms: {images:.1} pictures/s, {gflops:.0} effective GFLOP/s"))?;
     let megabytes = |bytes: usize| format!("{:.0} MB", bytes as f64 / 1e6);

@@ -74,6 +74,7 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> ocelli::Result<()> {
     arguments.common.start()?;
+    // the network, as its file or the arguments describe it
     let names = arguments.classes.as_ref().map(class_names).transpose()?;
     let mut description = arguments.network.description(|net| match &names {
         Some(names) => NetworkDescription::new(net, names),
@@ -96,12 +97,14 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
             format!("{}: a network of something else than pictures", arguments.network.weights.display()).into()
         );
     };
+    // its answers
     let preprocess = preprocess(arguments, sample)?;
     let model = arguments.network.load(&description)?;
     for path in &arguments.images {
         let scores = model.predict(&preprocess.load(path)?)?;
         say(format!("{}\n{}", path.display(), description.top_k(scores.data(), arguments.top)))?;
     }
+    // one file of everything
     if let Some(path) = &arguments.save {
         description = description.preprocessing(&preprocess)?;
         save_network(&model, &description, path)?;

@@ -41,7 +41,7 @@ pub struct TopK<'a> {
 }
 
 /// Returns the `k` best classes by a network's scores for one sample, with the softmax of the scores as probabilities.
-/// Of equal scores the lower class comes first; a NaN comes last, with probability 0.
+/// Among equal scores the lower class comes first; a NaN comes last, with probability 0.
 pub fn top_k(scores: &[f32], k: usize) -> TopK<'static> {
     top_k_by(Best::Largest, scores, k)
 }
