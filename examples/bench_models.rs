@@ -1,4 +1,4 @@
-//! How fast a network trains or runs, and how much memory it takes.
+//! Measures how fast a network trains or runs, and how much memory it takes.
 //!
 //! `cargo run --release --example bench_models -- --net resnet50 --mode train --batch 16`
 
@@ -24,30 +24,30 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Times steps of training or inference of a network on random pictures, and counts the memory that they take.
+/// Times steps of training or inference of a network on random images, and measures the memory that they take.
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
     common: Common,
-    /// Which network.
+    /// The network.
     #[arg(long, value_parser = PossibleValuesParser::new(network_names()))]
     net: String,
-    /// What to time.
+    /// The kind of step to time.
     #[arg(long, value_enum, default_value_t = What::Infer)]
     mode: What,
-    /// Pictures at once.
+    /// Number of images in a batch.
     #[arg(long, default_value = "1")]
     batch: NonZero<usize>,
-    /// Height and width of the pictures; what the network was published for unless said otherwise.
+    /// Height and width of the images; default: those that the network was published for.
     #[arg(long)]
     size: Option<usize>,
-    /// How many steps to time; as many as fit into ten seconds, and three or more, unless said otherwise.
+    /// Number of steps to time; default: as many as fit into ten seconds, and at least three.
     #[arg(long)]
     steps: Option<usize>,
     /// Weights to load, as part of the cold start.
     #[arg(long)]
     weights: Option<PathBuf>,
-    /// Where to write the row.
+    /// File to write the results to.
     #[arg(long)]
     json: Option<PathBuf>,
 }
@@ -60,14 +60,14 @@ enum What {
     Infer,
 }
 
-/// How long steps are timed unless their number is said.
+/// Duration of the measurement without a number of steps.
 const BUDGET: Duration = Duration::from_secs(10);
-/// The least number of steps then.
+/// Smallest number of steps of such a measurement.
 const LEAST_STEPS: usize = 3;
-/// So small a rate that the weights stay what they are, however long it runs.
+/// A learning rate so small that the weights do not change, however long it runs.
 const LEARNING_RATE: f32 = 1e-9;
 
-/// Every network tells so many classes apart.
+/// Number of classes that every network has at least.
 const LEAST_CLASSES: u32 = 10;
 
 fn main() -> ExitCode {
@@ -105,7 +105,7 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
             let batch = Batch::new().with("input", pictures).with("labels", Tensor::from(labels));
             let mut objective = model.objective(|t| softmax_cross_entropy(&t.output(), &t.labels("labels")))?;
             let mut sgd = Sgd::new(LEARNING_RATE).momentum(0.9).weight_decay(1e-4);
-            // With the momentum of each parameter; gradients are the plan's.
+            // The optimiser adds the momentum of each parameter; gradients are part of the plan.
             let planned = objective.plan(&model, n)?.peak_bytes();
             check_memory(&purpose, Some(planned as u64))?;
             let peak = planned + 2 * model.parameters().bytes();
@@ -136,7 +136,7 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
     report(arguments, sample[0], &times, operations, Memory { peak, base }, &cold)
 }
 
-/// Sorted times of steps, after one that is not counted.
+/// Returns the sorted times of steps, after one that is not counted.
 fn timed(steps: Option<usize>, mut step: impl FnMut() -> ocelli::Result<()>) -> ocelli::Result<Vec<Duration>> {
     let mut times = Vec::new();
     let mut step = || {
@@ -152,7 +152,7 @@ fn timed(steps: Option<usize>, mut step: impl FnMut() -> ocelli::Result<()>) -> 
     Ok(times)
 }
 
-/// What happens until the first step is done, and how long each part takes.
+/// The phases until the first step is done, with their durations.
 struct ColdStart {
     last: Instant,
     phases: Vec<(&'static str, Duration)>,
@@ -163,7 +163,7 @@ impl ColdStart {
         ColdStart { last: Instant::now(), phases: Vec::new() }
     }
 
-    /// A part has ended.
+    /// Records the end of a phase.
     fn done(&mut self, what: &'static str) {
         self.phases.push((what, self.last.elapsed()));
         self.last = Instant::now();
@@ -174,7 +174,7 @@ impl ColdStart {
     }
 }
 
-/// What the process was to take, and what it had taken before the network was built.
+/// The predicted memory, and what the process had taken before the network was built.
 struct Memory {
     peak: usize,
     base: Option<usize>,
@@ -196,6 +196,7 @@ fn report(
     let images = 1e3 * n as f64 / median;
     let gflops = operations / median / 1e6;
     let measured = most_anonymous().zip(memory.base).map(|(most, base)| most.saturating_sub(base));
+    // for programs
     if let Some(file) = &arguments.json {
         let row = serde_json::json!({
             "net": net, "mode": mode, "batch": n, "size": size, "threads": threads,
@@ -204,6 +205,7 @@ fn report(
         });
         write_atomically(file, |file| writeln!(file, "{row}"))?;
     }
+    // for people
     say(format!("{net}, {mode}, batch {n} at {size} px, {threads} threads, {} steps", times.len()))?;
     say(format!("median {median:.2} ms, best {best:.2} ms: {images:.1} pictures/s, {gflops:.0} effective GFLOP/s"))?;
     let megabytes = |bytes: usize| format!("{:.0} MB", bytes as f64 / 1e6);
@@ -213,13 +215,13 @@ fn report(
     Ok(say(format!("cold start: {:.0} ms: {}", milliseconds(cold.total()), phases.join(", ")))?)
 }
 
-/// The most bytes that this process had in memory, less pages of files: those of the program itself are read from its file as
-/// its code runs, and can be dropped at any time.
+/// Returns the largest memory of this process so far, without the pages of files: those of the program itself are read
+/// from its file as its code runs, and can be dropped at any time.
 fn most_anonymous() -> Option<usize> {
     Some(status("VmHWM")?.saturating_sub(status("RssFile")?))
 }
 
-/// Bytes of this process by the operating system's count, where it tells.
+/// Returns a count of bytes that the operating system keeps of this process, if it has one.
 fn status(key: &str) -> Option<usize> {
     usize::try_from(counted("/proc/self/status", key)?).ok()
 }

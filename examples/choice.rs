@@ -1,4 +1,4 @@
-//! How good the choice of an algorithm is: every algorithm that can compute a convolution, measured beside the one that is chosen.
+//! Measures the choice of algorithms: times every algorithm that can compute a convolution beside the chosen one.
 
 #[path = "../benches/shapes/mod.rs"]
 mod shapes;
@@ -24,28 +24,30 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Draws convolutions of all kinds, times every algorithm that supports each, and says how far the chosen one is from the fastest.
+/// Draws convolutions of all kinds, times every algorithm that supports each, and prints how far the chosen one is from
+/// the fastest.
 ///
-/// The convolutions are functions of their numbers, so that two runs measure the same. The goal is a chosen algorithm within 1.15 of
-/// the fastest for 95 of 100, and within 1.5 for all. The constants of the choice are beside the algorithms, in `kernels/src/conv`: what
-/// each `cost` is made of. In the end it is printed what a unit of the costs of each algorithm takes, in which all should agree.
+/// The convolutions are functions of their indices, so that two runs measure the same ones. The goal is a chosen
+/// algorithm within 1.15 of the fastest for 95 of 100, and within 1.5 for all. The constants of the choice are beside
+/// the algorithms, in `kernels/src/conv`, as the terms of each `cost`. At the end the time per unit of cost is printed
+/// for each algorithm, on which all should agree.
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
     common: Common,
-    /// Convolutions, each in three passes.
+    /// Number of convolutions, each in three passes.
     #[arg(long, default_value_t = 300)]
     count: u64,
-    /// The number of the first.
+    /// Index of the first convolution.
     #[arg(long, default_value_t = 0)]
     first: u64,
-    /// Milliseconds of measuring for each algorithm.
+    /// Duration in milliseconds of the measurement of each algorithm.
     #[arg(long, default_value_t = 30)]
     milliseconds: u64,
-    /// Rows that are farther from the fastest than this are printed.
+    /// Smallest ratio to the fastest algorithm of the rows that are printed.
     #[arg(long, default_value_t = 1.15)]
     print: f64,
-    /// Where to write all rows.
+    /// File to write all rows to.
     #[arg(long)]
     json: Option<PathBuf>,
 }
@@ -56,34 +58,34 @@ struct Row {
     name: String,
     pass: &'static str,
     convolution: String,
-    /// The first is the one that is chosen.
+    /// The times of all algorithms, beginning with the chosen one.
     algorithms: Vec<Timed>,
-    /// The chosen one's time over the shortest.
+    /// Time of the chosen algorithm divided by the shortest.
     ratio: f64,
 }
 
-/// What an algorithm takes, and what it was thought to take.
+/// The measured time and the estimated cost of an algorithm.
 #[derive(Serialize)]
 struct Timed {
     algorithm: &'static str,
     milliseconds: f64,
-    /// In multiply-adds at the peak.
+    /// Estimated cost in multiply-adds at the peak.
     cost: f64,
 }
 
 impl Timed {
-    /// Nanoseconds of a unit of its cost: equal for all algorithms of a machine, if their costs were right.
+    /// Returns the nanoseconds per unit of cost: equal for all algorithms of a machine, if their costs were right.
     fn unit(&self) -> f64 {
         self.milliseconds * 1e6 / self.cost
     }
 }
 
-/// An algorithm that takes so many times as long as the fastest is run once only, and its costs need not be exact.
+/// Ratio to the fastest from which an algorithm runs only once, and its costs need not be exact.
 const FAR_BEHIND: f64 = 3.0;
 
-/// Multiply-adds between which convolutions are drawn.
+/// Range of multiply-adds from which convolutions are drawn.
 const WORK: std::ops::Range<u64> = 200_000..1_500_000_000;
-/// Numbers of input, output and filter together, at most: 120 MB.
+/// Maximum number of elements of input, output and filter together: 120 MB.
 const MOST_NUMBERS: usize = 30 << 20;
 
 fn main() -> ExitCode {
@@ -103,7 +105,7 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
     let drawn = drawn.map(|number| (number.to_string(), draw(arguments.common.seed, number)));
     for (name, g) in named().into_iter().map(|g| ("named".to_string(), g)).chain(drawn) {
         for pass in Pass::ALL {
-            // On one of the pool's threads, as a plan runs its steps.
+            // Run on one of the pool's threads, as a plan runs its steps.
             let row = rayon::scope(|_| set.scoped(|| measure(&name, &g, pass, time)));
             if row.ratio > arguments.print {
                 let Row { convolution, algorithms, ratio, .. } = &row;
@@ -131,7 +133,7 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
     }
 }
 
-/// Convolutions that were chosen wrongly once: filters as long as the picture, and nearly as large.
+/// Returns convolutions for which the choice was wrong once: filters as long as the image, and nearly as large.
 fn named() -> [Conv2dGeometry; 3] {
     let with = |input, filter| Conv2dGeometry::new(&Conv2dSettings::default(), input, filter).expect("a convolution");
     [
@@ -141,7 +143,7 @@ fn named() -> [Conv2dGeometry; 3] {
     ]
 }
 
-/// The convolution of this number.
+/// Draws the convolution of this index.
 fn draw(seed: u64, number: u64) -> Conv2dGeometry {
     let mut stream = Key::new(seed).with("choice").at(number).stream();
     loop {
@@ -167,7 +169,7 @@ fn draw_once(stream: &mut Stream) -> Option<Conv2dGeometry> {
         2..5 => [3, 3],
         5 => [one_of(stream, &[2, 4, 5, 7]); 2],
         6 => [one_of(stream, &[9, 11, 15, 25]); 2],
-        // Long filters, many of which span the picture.
+        // Long filters, many of which span the image.
         _ => {
             let (long, short) = (one_of(stream, &[8, 16, 40, height, width]), one_of(stream, &[1, 1, 2, 5]));
             if stream.below(2) == 0 { [long, short] } else { [short, long] }
@@ -207,13 +209,13 @@ fn measure(name: &str, g: &Conv2dGeometry, pass: Pass, time: Duration) -> Row {
             algorithms.push(timed(algorithm, shortest(&algorithms)));
         }
     }
-    // The first again: the machine may have been slower then.
+    // Time the chosen one again: the machine may have been slower then.
     algorithms[0].milliseconds = algorithms[0].milliseconds.min(timed(chosen, f64::INFINITY).milliseconds);
     let ratio = algorithms[0].milliseconds / shortest(&algorithms);
     Row { name: name.to_string(), pass: pass.name(), convolution: describe(g), algorithms, ratio }
 }
 
-/// Prints what a unit of the costs of each algorithm takes, in each pass.
+/// Prints the time per unit of cost of each algorithm in each pass.
 fn say_units(rows: &[Row]) -> ocelli::Result<()> {
     say("nanoseconds of a unit of its cost: median, and the middle eight tenths")?;
     for (algorithm, pass) in planned().iter().flat_map(|algorithm| Pass::ALL.map(|pass| (algorithm.name(), pass))) {
@@ -234,7 +236,7 @@ fn say_units(rows: &[Row]) -> ocelli::Result<()> {
     Ok(())
 }
 
-/// The shortest time of the runs that fit into `time`, of two at least; one, if it is far behind `best`.
+/// Returns the shortest time of the runs that fit into `time`, at least two; of one, if it is far behind `best`.
 fn milliseconds(g: &Conv2dGeometry, pass: Pass, algorithm: &'static dyn Algorithm, time: Duration, best: f64) -> f64 {
     let mut run = task::convolution(*g, pass, algorithm);
     let mut once = || {

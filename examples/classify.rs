@@ -1,4 +1,4 @@
-//! Says what is on pictures: the five best classes of a trained network, with a bar for the probability of each.
+//! Classifies images with a trained network: prints the five best classes, with a bar for the probability of each.
 //!
 //! ```sh
 //! cargo run --release --example classify -- --net resnet18 --weights resnet18-f37072fd.pth --classes imagenet_classes.txt cat.jpg
@@ -6,8 +6,8 @@
 //! cargo run --release --example classify -- --weights runs/lenet/weights.safetensors runs/lenet/digit.png
 //! ```
 //!
-//! Weights alone need the name of their network, and a file with a name on each line if classes are not to be numbers.
-//! `--save` writes all of that into one file, which needs nothing beside it.
+//! Weights alone need the name of their network, and a file with a name on each line to show class names instead of
+//! indices. `--save` writes all of that into one file, which needs nothing else.
 
 mod common;
 #[path = "common/network.rs"]
@@ -22,39 +22,39 @@ use ocelli::{
 };
 use std::{fs, path::PathBuf, process::ExitCode};
 
-/// Says what is on pictures: the best classes of a trained network, with a bar for the probability of each.
+/// Classifies images: prints the best classes of a trained network, with a bar for the probability of each.
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
     common: Common,
     #[command(flatten)]
     network: NetworkArguments,
-    /// The names of the classes, one on each line.
+    /// File with the names of the classes, one on each line.
     #[arg(long)]
     classes: Option<PathBuf>,
-    /// How pictures are prepared; as the file with the weights says or, if it does not, as published weights of the network
-    /// expect.
+    /// Preparation of images; default: as described in the file of weights or, if it has no description, as published
+    /// weights of the network expect.
     #[arg(long, value_enum)]
     pixels: Option<Pixels>,
-    /// Height and width of the pictures that the network sees; what it was published for unless said otherwise.
+    /// Height and width of the images that the network sees; default: those that it was published for.
     #[arg(long)]
     size: Option<usize>,
-    /// How many classes are shown.
+    /// Number of classes to show.
     #[arg(long, default_value_t = 5)]
     top: usize,
-    /// Writes the network with its weights, the names of its classes and how pictures are prepared into one file.
+    /// Writes the network with its weights, the names of its classes and how images are prepared into one file.
     #[arg(long)]
     save: Option<PathBuf>,
-    /// Pictures as PNG, JPEG, PNM or BMP files.
+    /// Images as PNG, JPEG, PNM or BMP files.
     #[arg(required = true)]
     images: Vec<PathBuf>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Pixels {
-    /// The middle of the picture, standardised by the moments of ImageNet.
+    /// The middle of the image, standardised by the statistics of ImageNet.
     Imagenet,
-    /// The whole picture; blue, green, red from 0 to 255, less their means.
+    /// The whole image; blue, green, red from 0 to 255, minus their means.
     Caffe,
 }
 
@@ -74,6 +74,7 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> ocelli::Result<()> {
     arguments.common.start()?;
+    // the network, as its file or the arguments describe it
     let names = arguments.classes.as_ref().map(class_names).transpose()?;
     let mut description = arguments.network.description(|net| match &names {
         Some(names) => NetworkDescription::new(net, names),
@@ -96,12 +97,14 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
             format!("{}: a network of something else than pictures", arguments.network.weights.display()).into()
         );
     };
+    // its answers
     let preprocess = preprocess(arguments, sample)?;
     let model = arguments.network.load(&description)?;
     for path in &arguments.images {
         let scores = model.predict(&preprocess.load(path)?)?;
         say(format!("{}\n{}", path.display(), description.top_k(scores.data(), arguments.top)))?;
     }
+    // one file of everything
     if let Some(path) = &arguments.save {
         description = description.preprocessing(&preprocess)?;
         save_network(&model, &description, path)?;
@@ -110,8 +113,8 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
     Ok(())
 }
 
-/// Returns how pictures for a network that reads `sample` are prepared: as was asked for, as the file with the weights says, or
-/// as published weights of the network expect.
+/// Returns how images for a network that reads `sample` are prepared: as requested, as described in the file of
+/// weights, or as published weights of the network expect.
 fn preprocess(arguments: &Arguments, sample: [usize; 3]) -> ocelli::Result<Preprocess> {
     if let Some(pixels) = arguments.pixels {
         return Ok(pixels.preprocess(sample));
@@ -134,7 +137,7 @@ fn preprocess(arguments: &Arguments, sample: [usize; 3]) -> ocelli::Result<Prepr
     }
 }
 
-/// A name on each line.
+/// Reads class names, one on each line.
 fn class_names(path: &PathBuf) -> Result<Vec<String>, String> {
     let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let names: Vec<String> = text.trim_end().lines().map(|line| line.trim().to_string()).collect();

@@ -1,5 +1,5 @@
-//! A network of one's own in a page: an Inception block around which the input is carried, in 25 lines; an operation of
-//! one's own; and the training loop by hand.
+//! A custom network in a page: an Inception block with a residual connection in 25 lines, a custom operation, and a
+//! hand-written training loop.
 //!
 //! ```sh
 //! cargo run --release --example custom_network
@@ -21,7 +21,7 @@ use std::process::ExitCode;
 struct Arguments {
     #[command(flatten)]
     common: Common,
-    /// How often every picture is seen.
+    /// Number of epochs.
     #[arg(long, default_value_t = 3)]
     epochs: u64,
 }
@@ -41,19 +41,19 @@ impl Op for Softsign {
         }))
     }
     fn backward(&self, g: &Grads<'_>) -> Vec<Option<Node>> {
-        // dy/dx = (1 − |y|)²: composed from operations that are there.
+        // dy/dx = (1 − |y|)²: composed from existing operations.
         vec![g.want(0, || g.dy() * (1.0 - g.y(0).abs()).square())]
     }
 }
 
-/// Convolution, batch normalisation and ReLU.
+/// Applies convolution, batch normalisation and ReLU.
 fn unit(channels: usize, kernel: usize) -> Sequential {
     let conv = Conv2d::new(channels, kernel).same().bias(false).weight_init(Init::He(Distribution::Normal));
     Sequential::new().named("conv", conv).named("bn", BatchNorm::new()).named("relu", Activation::Relu)
 }
 
-/// Branches of several sizes, each with so many channels, around which the input is carried (Szegedy, Ioffe, Vanhoucke and
-/// Alemi 2016).
+/// An Inception block with a residual connection (Szegedy, Ioffe, Vanhoucke and Alemi 2016): branches of several sizes
+/// with this many channels each.
 struct InceptionResidual(usize);
 
 impl Layer for InceptionResidual {
@@ -76,7 +76,7 @@ fn network(x: &Node) -> Node {
     x.global_avg_pool().apply("fc", Dense::new(10))
 }
 
-/// `x·sigmoid(x)`: a function and its derivative are an elementwise operation.
+/// Computes `x·sigmoid(x)`: a function and its derivative are an elementwise operation.
 fn swish(x: f32) -> f32 {
     x / (1.0 + (-x).exp())
 }

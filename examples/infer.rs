@@ -1,15 +1,15 @@
-//! Runs a network on a tensor from a file and writes what comes out of it, and gradients if they are wanted, to another: to
-//! compare with other frameworks.
+//! Runs a network on a tensor from a file and writes its outputs, and gradients on request, to another, to compare with
+//! other frameworks.
 //!
 //! ```sh
 //! cargo run --release --example infer -- --net resnet18 --weights resnet18.pth --input x.safetensors --output y.safetensors \
 //!     --taps layer1,layer4.1 --grad
 //! ```
 //!
-//! Everything in the files lies as PyTorch has it: pictures and activations `[N, C, H, W]`, filters `[O, I, H, W]`, matrices
-//! `[out, in]`. The output file holds `output` and the taps by their names, of inference. With `--grad` it also holds the mean
-//! cross-entropy with the `labels` of the input file as `loss`, and its gradients `grad.input` and `grad.<parameter>`, of
-//! training without dropout: normalisations take the statistics of the batch.
+//! Everything in the files has PyTorch's layout: images and activations `[N, C, H, W]`, filters `[O, I, H, W]`,
+//! matrices `[out, in]`. The output file holds `output` and the taps by their names, of inference. With `--grad` it
+//! also holds the mean cross-entropy with the `labels` of the input file as `loss`, and its gradients `grad.input` and
+//! `grad.<parameter>`, of training without dropout: normalisations take the statistics of the batch.
 
 mod common;
 #[path = "common/network.rs"]
@@ -34,28 +34,28 @@ struct Arguments {
     common: Common,
     #[command(flatten)]
     network: NetworkArguments,
-    /// How many classes the network tells apart; what it was published for unless said otherwise.
+    /// Number of classes of the network; default: the published number.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=MAX_CLASSES as i64))]
     classes: Option<u32>,
-    /// A file with the input, [N, C, H, W].
+    /// File with the input, [N, C, H, W].
     #[arg(long)]
     input: PathBuf,
-    /// What the input is called there.
+    /// Name of the input in that file.
     #[arg(long, default_value = "input")]
     tensor: String,
-    /// What the labels are called there.
+    /// Name of the labels in that file.
     #[arg(long, default_value = "labels")]
     labels: String,
-    /// Where the results are written: safetensors.
+    /// File to write the results to, as safetensors.
     #[arg(long)]
     output: PathBuf,
-    /// Activations that are wanted too, by their names.
+    /// Names of further activations to write.
     #[arg(long, value_delimiter = ',')]
     taps: Vec<String>,
-    /// Loss and gradients too.
+    /// Writes loss and gradients too.
     #[arg(long)]
     grad: bool,
-    /// Without algorithms that transform their operands: slower, and nearer to the definition.
+    /// Excludes algorithms that transform their operands: slower, and nearer to the definition.
     #[arg(long)]
     strict: bool,
 }
@@ -66,6 +66,7 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> ocelli::Result<()> {
     arguments.common.start()?;
+    // read the input and load the network
     let mut file = WeightFile::open(&arguments.input)?;
     let input = channels_last(&file.read(&arguments.tensor)?);
     let [_, height, width, channels] = *input.shape() else {
@@ -80,6 +81,7 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
     let model = arguments.network.load(&description.sample([height, width, channels]))?;
     let model = if arguments.strict { model.with_precision(Precision::Strict) } else { model };
 
+    // outputs, and gradients on request
     let mut batch = Batch::new().with("input", &input);
     let wanted: Vec<&str> = ["output"].into_iter().chain(arguments.taps.iter().map(String::as_str)).collect();
     let values = model.run(&batch, &wanted)?;
@@ -90,6 +92,7 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
         results.extend(gradients(&model, &batch, input.shape())?);
     }
     save_tensors(&results, &arguments.output, &Metadata::new())?;
+    // print a line for each result
     for (name, tensor) in results.iter().filter(|(name, _)| !name.starts_with("grad.")) {
         let norm = tensor.data().iter().map(|number| f64::from(*number).powi(2)).sum::<f64>().sqrt();
         say(match tensor.shape() {
@@ -100,7 +103,7 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
     Ok(say(format!("{} tensors written to {}", results.len(), arguments.output.display()))?)
 }
 
-/// The classes of the samples.
+/// Reads the labels of the samples.
 fn labels(file: &mut WeightFile, name: &str) -> ocelli::Result<Tensor<u32>> {
     let is_float = |dtype| matches!(dtype, DType::F32 | DType::F64 | DType::F16 | DType::BF16);
     if file.info(name).is_some_and(|info| is_float(info.dtype)) {
@@ -113,7 +116,7 @@ fn labels(file: &mut WeightFile, name: &str) -> ocelli::Result<Tensor<u32>> {
     Ok(Tensor::from(file.read(name)?.data().iter().map(label).collect::<Result<Vec<u32>, _>>()?))
 }
 
-/// The loss and its gradients.
+/// Computes the loss and its gradients.
 fn gradients(model: &Model, batch: &Batch, input: &[usize]) -> ocelli::Result<BTreeMap<String, Tensor>> {
     let loss = |t: &Trace| softmax_cross_entropy(&t.output(), &t.labels("labels"));
     let mut objective = model.objective_of(Mode::TrainWithoutDropout, Wrt::ParametersAnd(&["input"]), loss)?;

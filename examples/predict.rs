@@ -1,6 +1,6 @@
-//! Reads pictures with a network in one file, as `train_lenet` and `train_cifar` write it: the file says which network it is, how pictures are
-//! prepared, and what the classes are called. A program with a network of its own calls `load_own_network` in place of
-//! `load_network`, with the function that makes it; the rest is the same.
+//! Classifies images with a network in one file, as `train_lenet` and `train_cifar` write it: the file describes the
+//! network, the preparation of images and the classes. A program with a custom network calls `load_own_network` in
+//! place of `load_network`, with the function that makes it; the rest is the same.
 //!
 //! ```sh
 //! cargo run --release --example predict -- --weights runs/lenet/weights.safetensors runs/lenet/digit.png
@@ -13,15 +13,15 @@ use common::{Common, exit_on_error, say};
 use ocelli::{data::Preprocess, models::load_network};
 use std::{path::PathBuf, process::ExitCode};
 
-/// Says what is on pictures: the class, and a bar for the probability of each.
+/// Classifies images: prints the class, and a bar for the probability of each.
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
     common: Common,
-    /// A network in one file: what `train_lenet`, `train_cifar` or `classify --save` wrote.
+    /// A network in one file, written by `train_lenet`, `train_cifar` or `classify --save`.
     #[arg(long)]
     weights: PathBuf,
-    /// Pictures as PNG, JPEG, PNM or BMP files.
+    /// Images as PNG, JPEG, PNM or BMP files.
     #[arg(required = true)]
     images: Vec<PathBuf>,
 }

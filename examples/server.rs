@@ -1,5 +1,5 @@
-//! A server of predictions in one process: many threads ask for one picture at a time, batches of one to eight are answered
-//! as they come, and the latency of each answer is counted.
+//! A prediction server in one process: many threads request one image at a time, batches of one to eight are answered
+//! as they come, and the latency of each answer is measured.
 //!
 //! ```sh
 //! cargo run --release --example server -- --net resnet18 --clients 16 --requests 20
@@ -25,43 +25,43 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Most pictures that are answered at once.
+/// Maximum number of images in a batch.
 const LARGEST_BATCH: usize = 8;
-/// Most clients: each is a thread.
+/// Maximum number of clients: each is a thread.
 const MOST_CLIENTS: i64 = 1024;
 
-/// Answers pictures from many threads in batches of one to eight, and prints throughput and latency.
+/// Answers images from many threads in batches of one to eight, and prints throughput and latency.
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
     common: Common,
-    /// Which network.
+    /// The network.
     #[arg(long, default_value = "cifar_resnet20", value_parser = PossibleValuesParser::new(network_names()))]
     net: String,
-    /// Its weights, as `bench_models` loads them; drawn from the seed unless said otherwise.
+    /// File of weights, as `bench_models` loads them; default: random weights from the seed.
     #[arg(long)]
     weights: Option<PathBuf>,
-    /// Threads that ask, one picture after the other.
+    /// Number of client threads, each with one request at a time.
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=MOST_CLIENTS))]
     clients: u16,
-    /// Pictures that each of them asks for.
+    /// Number of images that each client requests.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     requests: u32,
-    /// Threads that answer. Each runs a batch of its own; the kernels of all share the pool of `--threads`.
+    /// Number of worker threads. Each runs its own batch; the kernels of all share the pool of `--threads`.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     workers: u16,
-    /// Microseconds for which a batch waits for more pictures.
+    /// Microseconds for which a batch waits for more images.
     #[arg(long, default_value_t = 200)]
     wait: u64,
 }
 
-/// A picture, and where its answer goes.
+/// An image, and the channel for its answer.
 struct Request {
     picture: Tensor,
     answer: Sender<Answer>,
 }
 
-/// The scores of one picture, or why there are none.
+/// The scores of one image, or the reason why there are none.
 type Answer = Result<Vec<f32>, String>;
 
 fn main() -> ExitCode {
@@ -77,7 +77,7 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
         loader.load(&mut model, file)?;
     }
     let sizes = (1..=LARGEST_BATCH).map(|n| model.inference(n)).collect::<Result<Vec<_>, _>>()?;
-    // The first run of a size makes its memory; that is no latency of a request.
+    // The first run of a size allocates its memory; that is not part of the latency of a request.
     for (n, inference) in (1..).zip(&sizes) {
         inference.predict(&Tensor::zeros([&[n][..], &sample].concat()))?;
     }
@@ -85,16 +85,16 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
     report(arguments, served)
 }
 
-/// What was measured.
+/// The measurements of a run.
 struct Served {
     elapsed: Duration,
-    /// From asking to having the answer, of every request.
+    /// Latency of every request, from sending it to receiving the answer.
     latencies: Vec<Duration>,
-    /// How many batches of each size were run.
+    /// Number of batches of each size.
     batches: [usize; LARGEST_BATCH],
 }
 
-/// Lets every client ask, every worker answer, and waits until all is answered.
+/// Starts every client and every worker, and waits until all requests are answered.
 fn serve(arguments: &Arguments, sizes: &[Inference], sample: [usize; 3]) -> Result<Served, String> {
     let (queue, requests) = channel();
     let requests = Mutex::new(requests);
@@ -109,7 +109,7 @@ fn serve(arguments: &Arguments, sizes: &[Inference], sample: [usize; 3]) -> Resu
                 scope.spawn(move || ask_all(&queue, arguments.requests, sample, key))
             })
             .collect();
-        // Workers stop when the last client has hung up.
+        // Workers stop when the last client has disconnected.
         drop(queue);
         let mut latencies = Vec::new();
         for client in clients {
@@ -125,7 +125,7 @@ fn serve(arguments: &Arguments, sizes: &[Inference], sample: [usize; 3]) -> Resu
     })
 }
 
-/// One client: asks for one picture after the other. Its latencies.
+/// Runs one client, which requests one image after the other; returns its latencies.
 fn ask_all(queue: &Sender<Request>, requests: u32, sample: [usize; 3], key: Key) -> Result<Vec<Duration>, String> {
     let picture = Tensor::uniform(sample, key);
     let ask = |_| {
@@ -138,7 +138,7 @@ fn ask_all(queue: &Sender<Request>, requests: u32, sample: [usize; 3], key: Key)
     (0..requests).map(ask).collect()
 }
 
-/// One worker: answers batches until nobody asks any more. How many batches of each size there were.
+/// Runs one worker, which answers batches until there are no clients; returns the number of batches of each size.
 fn answer_all(
     requests: &Mutex<Receiver<Request>>,
     sizes: &[Inference],
@@ -156,9 +156,9 @@ fn answer_all(
     }
 }
 
-/// The first request to come, with those that follow it closely. None if nobody asks any more.
+/// Returns the first request to come, with those that follow it closely; empty if there are no clients.
 fn next_batch(requests: &Mutex<Receiver<Request>>, wait: Duration) -> Vec<Request> {
-    // Other workers wait for this one to have its batch, and not while it computes.
+    // Other workers wait while this one collects its batch, and not while it computes.
     let requests = requests.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let Ok(first) = requests.recv() else { return Vec::new() };
     let until = Instant::now() + wait;
@@ -172,7 +172,7 @@ fn next_batch(requests: &Mutex<Receiver<Request>>, wait: Duration) -> Vec<Reques
     batch
 }
 
-/// Runs a batch and tells each client its row.
+/// Runs a batch and sends each client its row.
 fn answer(inference: &Inference, [height, width, channels]: [usize; 3], batch: Vec<Request>) {
     let mut pictures = Tensor::zeros([batch.len(), height, width, channels]);
     let rows = pictures.data_mut().chunks_exact_mut(height * width * channels);
@@ -180,7 +180,7 @@ fn answer(inference: &Inference, [height, width, channels]: [usize; 3], batch: V
     let scores = inference.predict(&pictures).map_err(|error| error.to_string());
     for (number, request) in batch.into_iter().enumerate() {
         let row = scores.as_ref().map(|scores| scores.rows(number..number + 1).into_vec()).map_err(String::clone);
-        // A client that has gone wants no answer.
+        // A disconnected client needs no answer.
         let _ = request.answer.send(row);
     }
 }

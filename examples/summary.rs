@@ -1,4 +1,4 @@
-//! A network as a table: its operations, parameters, multiply-accumulates, and the memory that it will need.
+//! Prints a network as a table: its operations, parameters, multiply-accumulates, and the memory that it will need.
 //!
 //! ```sh
 //! cargo run --release --example summary -- --net resnet18 --batch 16
@@ -20,24 +20,25 @@ use ocelli::{
 };
 use std::{num::NonZero, path::PathBuf, process::ExitCode};
 
-/// Prints what a network consists of and costs.
+/// Prints the operations and the costs of a network.
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
     common: Common,
-    /// Which network.
+    /// The network.
     #[arg(long, value_parser = PossibleValuesParser::new(network_names()))]
     net: String,
-    /// Height and width of the pictures; what the network was published for unless said otherwise.
+    /// Height and width of the images; default: those that the network was published for.
     #[arg(long)]
     size: Option<usize>,
-    /// How many pictures the memory is for.
+    /// Batch size for the estimate of memory.
     #[arg(long, default_value = "1")]
     batch: NonZero<usize>,
-    /// How many classes the network tells apart; what it was published for unless said otherwise.
+    /// Number of classes of the network; default: the published number.
     #[arg(long)]
     classes: Option<usize>,
-    /// The steps of inference too: what each is fused of, its algorithm and why, and where its result lies in memory.
+    /// Prints the steps of inference too: the operations fused into each, its algorithm and the reason for it, and the
+    /// position of its result in memory.
     #[arg(long)]
     explain: bool,
     /// Writes the steps of inference as a drawing for Graphviz: dot -Tsvg FILE.
@@ -72,7 +73,7 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
     Ok(())
 }
 
-/// Bytes of all parameters, if they can be counted.
+/// Returns the bytes of all parameters, if they can be counted.
 fn parameter_bytes(graph: &Graph) -> Option<u64> {
     let bytes = |value: usize| {
         let sizes = graph.values[value].shape.at(1);

@@ -1,14 +1,15 @@
-//! Residual networks learn CIFAR-10, by the recipe of He, Zhang, Ren and Sun (2015, section 4.2).
+//! Trains residual networks on CIFAR-10, by the recipe of He, Zhang, Ren and Sun (2015, section 4.2).
 //!
 //! ```sh
 //! cargo run --release --example train_cifar -- --data DIR --depth 20
 //! cargo run --release --example train_cifar -- --data DIR --depth 56 --shortcut plain --out runs/plain56
 //! ```
 //!
-//! `DIR` holds `data_batch_1.bin` and its fellows, or has them in `cifar-10-batches-bin`; files with some of the records do
-//! too. Or it holds pictures of any kind, as PNG, JPEG, PNM or BMP files with a folder for each class: `train/cat/1.png` and
-//! `test/cat/1.png`, or `val` in the place of `test`. The network in one file, checkpoint, log and curves are written into
-//! `--out`; a run that was stopped goes on with `--resume`. `predict` reads pictures with that file:
+//! `DIR` holds the files `data_batch_1.bin` to `data_batch_5.bin` and `test_batch.bin`, or has them in
+//! `cifar-10-batches-bin`; files with some of the records do as well. Or it holds images of any kind, as PNG, JPEG, PNM or
+//! BMP files with a folder for each class: `train/cat/1.png` and `test/cat/1.png`, or `val` in the place of `test`. The
+//! network in one file, checkpoint, log and curves are written into `--out`; `--resume` continues a stopped run.
+//! `predict` classifies images with that file:
 //!
 //! ```sh
 //! cargo run --release --example predict -- --weights runs/cifar/weights.safetensors cat.png
@@ -41,50 +42,50 @@ use std::{
 };
 use training::say_accuracy;
 
-/// Residual networks learn CIFAR-10.
+/// Trains residual networks on CIFAR-10.
 #[derive(Parser, Debug)]
 struct Arguments {
     #[command(flatten)]
     common: Common,
-    /// Where the files of CIFAR-10 are, or folders train and test with a folder of pictures for each class; $OCELLI_DATA and
-    /// ./data are looked into for the former too.
+    /// Folder with the files of CIFAR-10, or with folders train and test that have a folder of images for each class;
+    /// $OCELLI_DATA and ./data are searched for the former too.
     #[arg(long)]
     data: Option<PathBuf>,
-    /// How many layers: 20, 32, 44, 56 or 110.
+    /// Number of layers: 20, 32, 44, 56 or 110.
     #[arg(long, default_value_t = 20)]
     depth: usize,
-    /// What is added to the result of a block.
+    /// The shortcut that is added to the result of a block.
     #[arg(long, value_enum, default_value_t = Kind::A)]
     shortcut: Kind,
-    /// How often every picture is seen. The paper has 182 (64,000 steps).
+    /// Number of epochs. The paper has 182 (64,000 steps).
     #[arg(long, default_value_t = 182)]
     epochs: u64,
-    /// Pictures a step.
+    /// Batch size.
     #[arg(long, default_value_t = 128)]
     batch: usize,
-    /// The learning rate of the first half of the steps.
+    /// Learning rate of the first half of the steps.
     #[arg(long, default_value_t = 0.1)]
     rate: f32,
-    /// Learn from so many pictures only.
+    /// Number of images to train on; default: all.
     #[arg(long)]
     samples: Option<usize>,
-    /// Where everything is written.
+    /// Folder to write everything to.
     #[arg(long, default_value = "runs/cifar")]
     out: PathBuf,
-    /// Go on with the run in --out.
+    /// Continues the run in --out.
     #[arg(long)]
     resume: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Kind {
-    /// Of every second pixel, with channels of zeros.
+    /// Every second pixel, with channels of zeros.
     #[value(name = "A")]
     A,
-    /// Projected where the sizes differ.
+    /// Projections where the sizes differ.
     #[value(name = "B")]
     B,
-    /// Nothing: the plain networks, which become worse with depth.
+    /// No shortcuts: the plain networks, which become worse with depth.
     #[value(name = "plain")]
     Plain,
 }
@@ -95,7 +96,7 @@ impl Arguments {
         by_name(&self.name(), classes).map_err(reason)
     }
 
-    /// As `by_name` knows it.
+    /// Returns the name for `by_name`.
     fn name(&self) -> String {
         let depth = self.depth;
         match self.shortcut {
@@ -105,8 +106,8 @@ impl Arguments {
         }
     }
 
-    /// A tenth of the rate after half of the steps, a hundredth after three quarters. 110 layers do not start to learn at
-    /// 0.1: they see a tenth of it for 400 steps, or for a tenth of a short run.
+    /// Returns the schedule: a tenth of the rate after half of the steps, a hundredth after three quarters. 110 layers
+    /// do not start to learn at 0.1: they use a tenth of it for 400 steps, or for a tenth of a short run.
     fn schedule(&self, batches: usize) -> Schedule {
         let epochs = self.epochs as f32;
         let warm_up = if self.depth == 110 { (400.0 / batches as f32).min(epochs / 10.0) } else { 0.0 };
@@ -119,18 +120,18 @@ impl Arguments {
     }
 }
 
-/// Every part as the network wants it.
+/// The parts of the dataset, prepared for the network.
 struct Pictures {
-    /// What it learns from: standardised, moved by up to 4 pixels and mirrored at random.
+    /// Images for training: standardised, moved by up to 4 pixels and mirrored at random.
     train: Arc<dyn Dataset>,
-    /// What the training is watched with.
+    /// Images for validation.
     watch: Arc<dyn Dataset>,
-    /// What is looked at once, at the end.
+    /// Images for the test, used once, at the end.
     test: Arc<dyn Dataset>,
     statistics: Statistics,
 }
 
-/// JPEG pictures of CIFAR-10 that may lie beside a part of its records, a folder for each class.
+/// Reads JPEG images of CIFAR-10 that may lie beside a part of its records, a folder for each class.
 fn jpegs(folder: &Path, part: Part) -> Result<Option<Images>, ocelli::data::Error> {
     let name = match part {
         Part::Train => "train_jpeg_20000.tar.gz",
@@ -140,10 +141,10 @@ fn jpegs(folder: &Path, part: Part) -> Result<Option<Images>, ocelli::data::Erro
     path.is_file().then(|| load_archive(path, cifar10::CLASS_NAMES.map(String::from).into())).transpose()
 }
 
-/// What there is to train on, to watch with if that is apart, and to test on.
+/// The images for training, for validation if they are separate, and for the test.
 type Parts = (Arc<dyn Dataset>, Option<Arc<dyn Dataset>>, Arc<dyn Dataset>);
 
-/// CIFAR-10, or folders with a folder of pictures for each class.
+/// Reads CIFAR-10, or folders with a folder of images for each class.
 fn parts(data: Option<&Path>) -> ocelli::Result<Parts> {
     if let Some(folder) = data.filter(|folder| folder.join("train").is_dir()) {
         let open = |part| ImageFolder::open(folder.join(part), Preprocess::plain([32, 32]));
@@ -167,12 +168,12 @@ fn parts(data: Option<&Path>) -> ocelli::Result<Parts> {
     Ok((train, watch, Arc::new(test)))
 }
 
-/// The pictures in a folder. Those to watch with are the JPEG pictures for the test, if there are any; else a tenth of
-/// those for training, as in the paper.
+/// Prepares the images in a folder. Those for validation are the JPEG images for the test, if there are any; else a
+/// tenth of those for training, as in the paper.
 fn pictures(arguments: &Arguments) -> ocelli::Result<Pictures> {
     let key = Key::new(arguments.common.seed);
     let (train, watch, test) = parts(arguments.data.as_deref())?;
-    // Drawn, because archives have their classes one after the other.
+    // Samples are drawn, because archives have their classes one after the other.
     let samples = arguments.samples.unwrap_or(train.len()).min(train.len());
     let (_, train) = train.split(samples, key.with("samples"))?;
     let (train, watch): (Arc<dyn Dataset>, Arc<dyn Dataset>) = match watch {
@@ -194,7 +195,7 @@ fn pictures(arguments: &Arguments) -> ocelli::Result<Pictures> {
 /// Writes the network with all that `predict` and `classify` need.
 fn save(arguments: &Arguments, model: &Model, names: &[String], normalisation: Statistics) -> ocelli::Result<()> {
     let (name, path) = (arguments.name(), arguments.out.join("weights.safetensors"));
-    // As `parts` and `pictures` prepare them.
+    // The same preparation as in `parts` and `pictures`.
     let preprocess = Preprocess { normalisation, ..Preprocess::plain([32, 32]) };
     let description = NetworkDescription::new(&name, names)?.preprocessing(&preprocess)?;
     Ok(save_network(model, &description, path)?)
@@ -207,7 +208,7 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> ocelli::Result<()> {
     arguments.common.start()?;
     let (started, seed) = (Instant::now(), arguments.common.seed);
-    // Until the end: more is written than the trainer does.
+    // Held until the end: more is written than the trainer does.
     let folder = RunFolder::open(&arguments.out)?;
     let out = folder.path();
     let Pictures { train, watch, test, statistics } = pictures(arguments)?;

@@ -1,4 +1,4 @@
-//! Two convolutions learn to tell garments apart: a network and its training in forty lines, with the `Trainer`.
+//! Trains two convolutions to classify garments: a network and its training in forty lines, with the `Trainer`.
 
 mod common;
 #[path = "common/training.rs"]
@@ -14,26 +14,26 @@ use ocelli::{
 use std::{path::PathBuf, process::ExitCode, time::Instant};
 use training::say_accuracy;
 
-/// Two convolutions learn to tell the garments of Fashion-MNIST apart.
+/// Trains two convolutions on Fashion-MNIST.
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
     common: Common,
-    /// Where the files of Fashion-MNIST are; then $OCELLI_DATA and ./data are looked into.
+    /// Folder with the files of Fashion-MNIST; then $OCELLI_DATA and ./data are searched.
     #[arg(long)]
     data: Option<PathBuf>,
-    /// How often every picture is seen.
+    /// Number of epochs.
     #[arg(long, default_value_t = 8)]
     epochs: u64,
-    /// Where checkpoint, log and weights are written.
+    /// Folder to write checkpoint, log and weights to.
     #[arg(long, default_value = "runs/fashion")]
     out: PathBuf,
-    /// Go on with the run in --out.
+    /// Continues the run in --out.
     #[arg(long)]
     resume: bool,
 }
 
-/// `[N, 28, 28, 1]` → `[N, 10]`
+/// Maps images `[N, 28, 28, 1]` to logits `[N, 10]`.
 fn network(x: &Node) -> Node {
     let he = Init::He(Distribution::Normal);
     let conv = |channels| Conv2d::new(channels, 3).same().weight_init(he);

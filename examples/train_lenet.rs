@@ -1,7 +1,8 @@
-//! LeNet-5 learns to read digits.
+//! Trains LeNet-5 to read digits.
 //!
-//! Without arguments it learns synthetic digits, for which no file is needed. Everything is written into `--out`: the network
-//! in one file, checkpoint, log, and pictures of the curves, the first filters, the confusions and the mistakes.
+//! Without arguments it trains on synthetic digits, for which no file is needed. Everything is written into `--out`:
+//! the network in one file, checkpoint, log, and images of the curves, the first filters, the confusions and the
+//! mistakes.
 
 mod common;
 #[path = "common/curves.rs"]
@@ -29,39 +30,39 @@ use std::{
 };
 use training::say_accuracy;
 
-/// LeNet-5 learns to read digits.
+/// Trains LeNet-5 to read digits.
 #[derive(Parser, Debug)]
 struct Arguments {
     #[command(flatten)]
     common: Common,
-    /// What to learn.
+    /// The dataset.
     #[arg(long, value_enum, default_value_t = Which::Synthetic)]
     dataset: Which,
-    /// Where the files of MNIST and Fashion-MNIST are; then $OCELLI_DATA and ./data are looked into.
+    /// Folder with the files of MNIST and Fashion-MNIST; then $OCELLI_DATA and ./data are searched.
     #[arg(long)]
     data: Option<PathBuf>,
-    /// The network of today, or the one of the paper.
+    /// The modern network, or the one of the paper.
     #[arg(long, value_enum, default_value_t = Variant::Modern)]
     variant: Variant,
-    /// How often every picture is seen.
+    /// Number of epochs.
     #[arg(long)]
     epochs: Option<u64>,
-    /// Pictures a step.
+    /// Batch size.
     #[arg(long)]
     batch: Option<usize>,
-    /// The learning rate at its highest.
+    /// Largest learning rate.
     #[arg(long)]
     rate: Option<f32>,
-    /// Learn from the first so many pictures only, and draw so many synthetic ones.
+    /// Number of images to train on, from the first, or of synthetic images to draw.
     #[arg(long)]
     samples: Option<usize>,
-    /// Pictures put aside to watch the training with; the test set is looked at once, at the end.
+    /// Number of images for validation; the test set is used once, at the end.
     #[arg(long, default_value_t = 1000)]
     validation: usize,
-    /// Where everything is written.
+    /// Folder to write everything to.
     #[arg(long, default_value = "runs/lenet")]
     out: PathBuf,
-    /// Go on with the run in --out.
+    /// Continues the run in --out.
     #[arg(long)]
     resume: bool,
 }
@@ -81,8 +82,7 @@ enum Variant {
 }
 
 impl Which {
-    /// What has to be done to a picture before the network reads it, as [`prepared`] does it: digits are brought to the
-    /// convention of MNIST.
+    /// Returns the preparation of an image, as [`prepared`] does it: digits are converted to the convention of MNIST.
     fn preprocess(self) -> Preprocess {
         let digits = Preprocess::digits([32, 32]);
         match self {
@@ -114,7 +114,7 @@ impl Variant {
         }
     }
 
-    /// As `by_name` knows it.
+    /// Returns the name for `by_name`.
     fn name(self) -> &'static str {
         match self {
             Variant::Modern => "lenet5",
@@ -122,7 +122,7 @@ impl Variant {
         }
     }
 
-    /// Epochs, batch size, learning rate, weight decay.
+    /// Returns epochs, batch size, learning rate and weight decay.
     fn recipe(self) -> (u64, usize, f32, f32) {
         match self {
             Variant::Modern => (12, 64, 0.02, 5e-4),
@@ -131,14 +131,14 @@ impl Variant {
     }
 }
 
-/// Synthetic digits stay in memory, 784 bytes each.
+/// Maximum number of synthetic digits, which stay in memory, 784 bytes each.
 const MOST_SYNTHETIC: usize = 1_000_000;
 
 fn main() -> ExitCode {
     exit_on_error(run(&Arguments::parse()))
 }
 
-/// Pictures for training and for the test.
+/// Reads or draws the images for training and for the test.
 fn images(arguments: &Arguments) -> ocelli::Result<(Images, Images)> {
     let given = arguments.data.as_deref();
     Ok(match arguments.dataset {
@@ -161,7 +161,7 @@ fn images(arguments: &Arguments) -> ocelli::Result<(Images, Images)> {
     })
 }
 
-/// Pictures as the network wants them: 32 × 32 with paper around, from −0.1 to 1.175.
+/// Prepares images for the network: 32 × 32 with paper around, from −0.1 to 1.175.
 fn prepared(images: impl Dataset + 'static) -> Result<Arc<dyn Dataset>, ocelli::data::Error> {
     Ok(Arc::new(images.pad([32, 32], 0.0)?.scale(PAPER, INK)?))
 }
@@ -170,7 +170,7 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
     arguments.common.start()?;
     let started = Instant::now();
     let (variant, seed) = (arguments.variant, arguments.common.seed);
-    // Until the end: more is written than the trainer does.
+    // Held until the end: more is written than the trainer does.
     let folder = RunFolder::open(&arguments.out)?;
     let out = folder.path();
     let (epochs, batch, rate, decay) = variant.recipe();
@@ -224,7 +224,7 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
     Ok(say_accuracy(&evaluation, &report, started)?)
 }
 
-/// The filters of the first layer as pictures.
+/// Draws the filters of the first layer as images.
 fn filters(model: &Model, out: &Path) -> ocelli::Result<()> {
     let weight = model.parameters().value("c1.weight").ok_or("there is no c1.weight")?;
     let [height, width, _, channels] = weight.shape()[..] else { return Err("c1.weight is no filter".into()) };
@@ -236,7 +236,7 @@ fn filters(model: &Model, out: &Path) -> ocelli::Result<()> {
     Ok(plot::gallery("filters of the first layer", &tiles, 6, out.join("filters.png"))?)
 }
 
-/// The first test pictures that were misread, with what they are and what they were taken for.
+/// Draws the first misclassified test images, with their labels and predictions.
 fn mistakes(evaluation: &Evaluation, test: &Images, names: &[String], out: &Path) -> ocelli::Result<()> {
     let pairs = evaluation.predictions.iter().zip(test.labels());
     let wrong = pairs.enumerate().filter(|(_, (prediction, label))| prediction != label);
@@ -250,7 +250,7 @@ fn mistakes(evaluation: &Evaluation, test: &Images, names: &[String], out: &Path
     Ok(plot::gallery("misread: label → prediction", &tiles, 10, out.join("mistakes.png"))?)
 }
 
-/// The first test picture as a file, dark on light: something to try `predict` with.
+/// Writes the first test image as a file, dark on light, as an example for `predict`.
 fn sample(test: &Images, out: &Path) -> ocelli::Result<()> {
     let [height, width, _] = test.shape();
     let pixels = test.picture(0).ok_or("there is no test picture")?.iter().map(|pixel| 255 - pixel).collect();

@@ -10,12 +10,11 @@ use ocelli_tensor as tensor;
 use ocelli_train as train;
 use std::{error::Error as StdError, fmt, io};
 
-/// What can go wrong with any part of the library, so that a program that uses several says
-/// `fn main() -> ocelli::Result<()>`.
+/// An error of any part of the library; a program that uses several parts returns `ocelli::Result<()>` from `main`.
 ///
-/// `Display` is the sentence of the error that happened, and so is `Debug`, with the causes that it does not mention: what a
-/// `main` that ends with an error prints. An error of another library, or a sentence of one's own, becomes one by
-/// [`Error::other`] or, for text, by `?` and `into`.
+/// `Display` writes the message of the original error. `Debug` writes it too, with the causes that it does not mention,
+/// because that is printed when `main` returns an error. [`Error::other`] converts an error of another library; `?` and
+/// `into` convert text.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -25,19 +24,19 @@ pub enum Error {
     /// A network could not be described, planned or run.
     #[error(transparent)]
     Graph(#[from] graph::Error),
-    /// The gradients of an operation are not those of its kernel.
+    /// The gradients of an operation differ from those of its kernel.
     #[error(transparent)]
     Gradient(#[from] graph::GradientError),
-    /// A table of connections makes no sense.
+    /// A table of connections is not valid.
     #[error(transparent)]
     Connections(#[from] graph::ops::ConnectionError),
     /// Samples could not be read, prepared or batched.
     #[error(transparent)]
     Data(#[from] data::Error),
-    /// Training failed, or its files.
+    /// Training failed, or its files could not be read or written.
     #[error(transparent)]
     Train(#[from] train::Error),
-    /// A picture of results could not be drawn or written.
+    /// An image of results could not be drawn or written.
     #[cfg(feature = "plot")]
     #[error(transparent)]
     Plot(#[from] plot::Error),
@@ -47,7 +46,7 @@ pub enum Error {
     /// A network in one file could not be read or written.
     #[error(transparent)]
     Network(#[from] models::NetworkError),
-    /// There is no network of that name.
+    /// No network has the given name.
     #[error(transparent)]
     UnknownNetwork(#[from] models::UnknownNetwork),
     /// A convolution of these sizes is not possible.
@@ -56,25 +55,25 @@ pub enum Error {
     /// A pooling of these sizes is not possible.
     #[error(transparent)]
     Pooling(#[from] kernels::pool::PoolError),
-    /// A picture cannot be continued so.
+    /// An image cannot be padded in this way.
     #[error(transparent)]
     Padding(#[from] kernels::pad::PadError),
-    /// A picture cannot have another size.
+    /// An image cannot be resized in this way.
     #[error(transparent)]
     Interpolation(#[from] kernels::interpolate::InterpolationError),
-    /// A label is none of the classes.
+    /// A label is not below the number of classes.
     #[error(transparent)]
     Label(#[from] kernels::softmax::LabelError),
     /// The system refused a read or a write.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// An error of another library, or a sentence.
+    /// An error of another library, or a message.
     #[error(transparent)]
     Other(Box<dyn StdError + Send + Sync>),
 }
 
 impl Error {
-    /// An error of another library, or a sentence.
+    /// Wraps an error of another library, or a message.
     ///
     /// ```
     /// fn threads(text: &str) -> ocelli::Result<usize> {
@@ -87,7 +86,7 @@ impl Error {
     }
 }
 
-/// The sentence, and each cause that it does not mention.
+/// Writes the message, and each cause that it does not mention.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut said = self.to_string();
@@ -129,7 +128,7 @@ impl From<&str> for Error {
     }
 }
 
-/// A result with the library's [`Error`].
+/// A result whose error is the library's [`Error`] by default.
 ///
 /// ```
 /// use ocelli::prelude::*;

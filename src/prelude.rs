@@ -1,4 +1,4 @@
-//! What most programs need: `use ocelli::prelude::*`.
+//! The items that most programs need: `use ocelli::prelude::*`.
 
 #[cfg(feature = "images")]
 pub use ocelli_data::{Augmentation, Dataset, Loader, Preprocess, RandomCrop, RandomMirror, Statistics};

@@ -6,7 +6,7 @@ use ocelli::{
 };
 use std::path::Path;
 
-/// Draws loss and accuracy by epoch, of training and validation, beside each other.
+/// Draws loss and accuracy of training and validation by epoch, beside each other.
 pub fn draw(report: &Report, path: &Path) -> plot::Result<()> {
     let chart = |title: &str, metric: &str, factor: f64| {
         let scaled = |points: Vec<(f64, f64)>| points.into_iter().map(move |(epoch, value)| (epoch, factor * value));

@@ -1,9 +1,9 @@
-//! Whether there is memory for what is asked for, before it is taken.
+//! Checks that enough memory is available before it is taken.
 
-/// Bytes that are taken to be there where the operating system does not say how many are.
+/// Bytes assumed to be available if the operating system does not report them.
 const UNKNOWN: u64 = 1 << 40;
 
-/// Whether `bytes`, if they can be counted at all, are there for `purpose`.
+/// Checks that `bytes` are available for `purpose`; `None` is more than can be counted.
 pub fn check_memory(purpose: &str, bytes: Option<u64>) -> Result<(), String> {
     let available = available().unwrap_or(UNKNOWN);
     let gigabytes = |bytes: u64| bytes as f64 / 1e9;
@@ -17,12 +17,13 @@ pub fn check_memory(purpose: &str, bytes: Option<u64>) -> Result<(), String> {
     }
 }
 
-/// Bytes of memory that a program can still take, by the operating system's count, where it tells.
+/// Returns the bytes of memory that a program can still take, if the operating system reports them.
 fn available() -> Option<u64> {
     counted("/proc/meminfo", "MemAvailable")
 }
 
-/// Bytes that the operating system counts: the line that begins with `key` of one of its files, where it has such a file.
+/// Returns bytes that the operating system reports: the line that begins with `key` of one of its files, if it has such
+/// a file.
 pub fn counted(file: &str, key: &str) -> Option<u64> {
     let text = std::fs::read_to_string(file).ok()?;
     let line = text.lines().find(|line| line.starts_with(key))?;

@@ -1,4 +1,4 @@
-//! What the examples share: arguments that all of them have, and how they speak.
+//! Arguments and output shared by the examples.
 
 use clap::Args;
 use std::{
@@ -7,16 +7,16 @@ use std::{
     process::ExitCode,
 };
 
-/// More threads than a machine of today has cores.
+/// Maximum number of threads: more than a machine of today has cores.
 const MAX_THREADS: i64 = 1024;
 
 /// Arguments of every example.
 #[derive(Args, Clone, Debug)]
 pub struct Common {
-    /// Everything random is a function of this number.
+    /// Seed of everything random.
     #[arg(long, default_value_t = 42)]
     pub seed: u64,
-    /// Threads to compute with; every core unless said otherwise. Results do not depend on it.
+    /// Number of threads to compute with; default: one per core. Results do not depend on it.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=MAX_THREADS))]
     pub threads: Option<u16>,
 }
@@ -29,14 +29,13 @@ impl Common {
     }
 }
 
-/// Prints a line on standard output. Where nobody reads any more, as behind `| head`, it is an error, while `println!`
-/// would panic.
+/// Prints a line on standard output. If nobody reads it any more, as behind `| head`, that is an error, while
+/// `println!` would panic.
 pub fn say(line: impl Display) -> io::Result<()> {
     writeln!(io::stdout().lock(), "{line}")
 }
 
-/// Prints an error as one line and ends with status 1: what a person who runs an example wants to see. That nobody reads any
-/// more is no error of the program.
+/// Prints an error as one line and returns exit status 1. A closed standard output is not an error of the program.
 pub fn exit_on_error(result: ocelli::Result<()>) -> ExitCode {
     let Err(error) = result else { return ExitCode::SUCCESS };
     if matches!(&error, ocelli::Error::Io(error) if error.kind() == ErrorKind::BrokenPipe) {

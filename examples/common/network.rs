@@ -7,16 +7,17 @@ use ocelli::{
 };
 use std::path::PathBuf;
 
-/// Which network, and its weights.
+/// The network and its weights.
 #[derive(Args, Clone, Debug)]
 pub struct NetworkArguments {
-    /// Which network the weights are of. Not needed for a file that says so itself, as `train_lenet` writes it.
+    /// The network that the weights belong to. Not needed for a file that describes its network, as `train_lenet`
+    /// writes it.
     #[arg(long, value_parser = PossibleValuesParser::new(network_names()))]
     pub net: Option<String>,
-    /// Weights in PyTorch's names: safetensors, or what torch.save wrote.
+    /// Weights in PyTorch's names: safetensors, or a file of torch.save.
     #[arg(long)]
     pub weights: PathBuf,
-    /// A beginning of names in the file and what takes its place, such as conv1=features.0; may be given often.
+    /// A beginning of names in the file and its replacement, such as conv1=features.0; may be repeated.
     #[arg(long, value_name = "FROM=TO", value_parser = rule)]
     pub rename: Vec<(String, String)>,
 }
@@ -27,7 +28,7 @@ fn rule(text: &str) -> Result<(String, String), String> {
 }
 
 impl NetworkArguments {
-    /// What the network is: as the file says itself, or as `describe` says for the one that was named.
+    /// Returns the description of the network: that of the file, or the one that `describe` makes of the given name.
     pub fn description<E: Into<ocelli::Error>>(
         &self,
         describe: impl FnOnce(&str) -> Result<NetworkDescription, E>,
@@ -35,7 +36,7 @@ impl NetworkArguments {
         let own = NetworkDescription::read(&self.weights);
         match &self.net {
             None => Ok(own.map_err(|error| format!("{error} (--net would name one)"))?),
-            // It also knows for which size of pictures it is.
+            // It also has the size of the images.
             Some(name) => match own {
                 Ok(own) if own.network.as_ref() == Some(name) => Ok(own),
                 _ => describe(name).map_err(Into::into),
@@ -43,7 +44,7 @@ impl NetworkArguments {
         }
     }
 
-    /// The network with its weights, for pictures of the size that the description says.
+    /// Loads the network with its weights, for images of the size in the description.
     pub fn load(&self, description: &NetworkDescription) -> ocelli::Result<Model> {
         let own = || format!("{}: a network of one's own, which has no name", self.weights.display());
         let network = by_name(description.network.as_ref().ok_or_else(own)?, description.classes)?;

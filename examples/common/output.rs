@@ -1,12 +1,12 @@
-//! Whether results can be written, before what goes into them is computed.
+//! Checks that results can be written before they are computed.
 
 use std::{
     fs::{self, OpenOptions},
     path::Path,
 };
 
-/// Returns an error that names the file if it cannot be written. What is there stays as it is; where nothing is, nothing is
-/// left.
+/// Returns an error that names the file if it cannot be written. An existing file is not changed, and no new one is
+/// left behind.
 pub fn check_writable(path: &Path) -> Result<(), String> {
     let is_new = !path.exists();
     let probe = || {

@@ -1,4 +1,4 @@
-//! What the examples that train classifiers share: the curves of a run and its last line.
+//! Helpers of the examples that train classifiers: the last line of a run.
 
 use super::say;
 use ocelli::train::{Evaluation, Report};

@@ -1,4 +1,4 @@
-//! What the machine can do at most, on any number of threads.
+//! Measures the peak and the bandwidth of the machine, on any number of threads.
 
 use ocelli::simd::machine::{Stores, Streams, multiply_adds};
 use ocelli::{simd::InstructionSet, tensor::Arena};
@@ -9,21 +9,21 @@ use std::time::{Duration, Instant};
 
 use super::clock::median;
 
-/// Each try takes some milliseconds: long beside the start of the threads, short beside a time slice.
+/// Rounds of one try, some milliseconds: long beside the start of the threads, short beside a time slice.
 const ROUNDS: u64 = 2_000_000;
-/// The best of so many tries, at least.
+/// Minimum number of tries, of which the best counts.
 const TRIES: usize = 30;
-/// At most so many (a few seconds), while threads together reach less than [`SPREAD`] of what they reach alone: a scheduler
-/// may leave two of them on one core for some tenths of a second.
+/// Maximum number of tries (a few seconds), while threads together reach less than [`SPREAD`] of what they reach alone:
+/// a scheduler may leave two of them on one core for some tenths of a second.
 const MOST_TRIES: usize = 600;
-/// See [`MOST_TRIES`].
+/// The share of the ideal speed-up at which tries end; see [`MOST_TRIES`].
 const SPREAD: f64 = 0.95;
 
 fn pool(threads: usize) -> ocelli::Result<ThreadPool> {
     ThreadPoolBuilder::new().num_threads(threads).build().map_err(ocelli::Error::other)
 }
 
-/// The `f32` multiply-add peak in GFLOP/s: the best try, because whatever else runs can only make a try slower.
+/// Measures the `f32` multiply-add peak in GFLOP/s: the best try, because other work can only make a try slower.
 pub fn peak(set: InstructionSet, threads: usize) -> ocelli::Result<f64> {
     let pool = pool(threads)?;
     let alone = if threads == 1 { 0.0 } else { peak(set, 1)? };
@@ -39,11 +39,11 @@ pub fn peak(set: InstructionSet, threads: usize) -> ocelli::Result<f64> {
     Ok(best)
 }
 
-/// Multiply-adds of a moment take about a millisecond.
+/// Rounds of a measurement of about a millisecond.
 const MOMENT: u64 = 300_000;
 
-/// The peak of the ambient pool at this moment, in GFLOP/s: the sum of what each thread reaches, the waking of threads not
-/// counted.
+/// Measures the peak of the ambient pool at this moment, in GFLOP/s: the sum over the threads, without the time of
+/// waking them.
 pub fn peak_now(set: InstructionSet) -> f64 {
     let rate = |_: rayon::BroadcastContext<'_>| {
         let start = Instant::now();
@@ -52,15 +52,15 @@ pub fn peak_now(set: InstructionSet) -> f64 {
     rayon::broadcast(rate).into_iter().sum()
 }
 
-/// The bytes of a stream: twice a large cache.
+/// Bytes of a stream: twice a large cache.
 const STREAM_BYTES: usize = 64 << 20;
-/// Time of measuring for each number: some passes over a stream, each of which takes milliseconds.
+/// Duration of the measurement of each bandwidth: some passes over a stream, each of which takes milliseconds.
 const BUDGET: Duration = Duration::from_millis(40);
 
-/// Memory bandwidth in GB/s, by what is read and written at the same time.
+/// Memory bandwidth in GB/s for several mixes of reads and writes.
 pub struct Bandwidth {
     threads: usize,
-    /// `(what, on one thread, on all)`
+    /// Rows `(what, on one thread, on all)`.
     rates: Vec<(&'static str, f64, f64)>,
 }
 
@@ -73,7 +73,7 @@ impl Bandwidth {
         Ok(Self { threads, rates })
     }
 
-    /// That of a copy with regular or with non-temporal stores, whichever is larger, on all threads.
+    /// Returns the bandwidth of a copy on all threads, with regular or with non-temporal stores, whichever is larger.
     pub fn copy(&self) -> f64 {
         self.rates.iter().filter(|(what, ..)| what.starts_with(COPY)).map(|&(.., all)| all).fold(0.0, f64::max)
     }
@@ -106,7 +106,7 @@ impl Memory {
             part.iter_mut().for_each(|stream| stream.as_mut_slice().fill(1.0));
             Mutex::new(part)
         };
-        // Each thread touches its part first, and so has it near.
+        // Each thread touches its part first, so that it lies in near memory.
         let parts = pool.broadcast(|_| part());
         Ok(Self { set, pool, parts })
     }
@@ -130,7 +130,8 @@ impl Memory {
         ]
     }
 
-    /// GB/s of going through the streams that `arrange` makes of the memory of a thread, on all threads of the pool.
+    /// Measures GB/s of passing through the streams that `arrange` makes of the memory of a thread, on all threads of
+    /// the pool.
     fn rate<const READ: usize, const UPDATE: usize, const WRITE: usize>(
         &self,
         arrange: impl for<'a> Fn([&'a mut [f32]; 3]) -> Streams<'a, READ, UPDATE, WRITE> + Sync,

@@ -1,25 +1,25 @@
-//! Times of work that takes from microseconds to seconds, beside a ceiling that moves.
+//! Measures work that takes from microseconds to seconds, beside a ceiling that changes over time.
 
 use std::time::{Duration, Instant};
 
-/// A sample lasts at least this long, so that neither the clock nor the change from ceiling to work counts.
+/// Shortest duration of a sample, so that neither the clock nor the change from ceiling to work counts.
 const SAMPLE: Duration = Duration::from_millis(1);
-/// A median of fewer samples says little.
+/// Minimum number of samples of a median.
 const SAMPLES: usize = 5;
 
-/// What was measured of some work.
+/// The measurement of some work.
 pub struct Measured {
-    /// The median time of a call.
+    /// Median time of a call.
     pub time: Duration,
-    /// The median of the ceiling's time over the work's, where `ceiling` is a rate: see [`beside`].
+    /// Median of `time · ceiling`, the work that the ceiling allows in the time of a call: see [`beside`].
     pub ceiling_seconds: f64,
 }
 
-/// The median time of `work`, and the median of `time · ceiling` over samples, where the ceiling of a sample is the mean
-/// of what `ceiling` measures right before and right after it.
+/// Measures the median time of `work`, and the median of `time · ceiling` over samples, where the ceiling of a sample
+/// is the mean of what `ceiling` measures right before and right after it.
 ///
-/// Machines are shared: what they reach at most changes from moment to moment, by a third and more, and a ceiling that is
-/// measured once says little of a time that is measured later. Work that is worth `w` then reaches the share
+/// Machines are shared: what they can reach changes from moment to moment, by a third and more, and a ceiling that is
+/// measured once says little about a time that is measured later. Work that is worth `w` then reaches the share
 /// `w / ceiling_seconds`. Samples take about `budget` together; one call before them is not counted.
 pub fn beside(mut work: impl FnMut(), ceiling: impl Fn() -> f64, budget: Duration) -> Measured {
     work();
@@ -41,12 +41,13 @@ pub fn beside(mut work: impl FnMut(), ceiling: impl Fn() -> f64, budget: Duratio
     Measured { time, ceiling_seconds }
 }
 
-/// The median time of `work`, from samples that together take about `budget`, after one call that is not counted.
+/// Measures the median time of `work`, from samples that together take about `budget`, after one call that is not
+/// counted.
 pub fn median(work: impl FnMut(), budget: Duration) -> Duration {
     beside(work, || 0.0, budget).time
 }
 
-/// The time of one call among `calls`.
+/// Measures the time of one call among `calls`.
 fn time(work: &mut impl FnMut(), calls: u32) -> Duration {
     let start = Instant::now();
     for _ in 0..calls {

@@ -1,4 +1,4 @@
-//! How near each layer of a network comes to what this machine can do.
+//! Measures how near each layer of a network comes to the limits of this machine.
 
 mod ceilings;
 mod clock;
@@ -46,13 +46,13 @@ struct Arguments {
     /// Only the layer of this name or, if there is none, the layers with this in their name.
     #[arg(long)]
     layer: Option<String>,
-    /// What to compute.
+    /// The passes to compute.
     #[arg(long, value_enum, default_value_t = Passes::Forward)]
     pass: Passes,
-    /// Pictures at once; 8 of 224 × 224, 128 of CIFAR and 64 digits unless said otherwise.
+    /// Number of images in a batch; default: 8 of 224 × 224, 128 of CIFAR and 64 digits.
     #[arg(long)]
     batch: Option<NonZero<usize>>,
-    /// The instruction set: avx512, avx2 or portable; the best of this machine unless said otherwise.
+    /// The instruction set: avx512, avx2 or portable; default: the best of this machine.
     #[arg(long)]
     isa: Option<InstructionSet>,
     /// Forces an algorithm by its name, and leaves out the layers that it cannot compute.
@@ -61,26 +61,26 @@ struct Arguments {
     /// Leaves out the algorithms that round more than the definition, which are Winograd's.
     #[arg(long)]
     strict: bool,
-    /// Seconds of measuring for each row.
+    /// Duration in seconds of the measurement of each row.
     #[arg(long, default_value = "0.3", value_parser = seconds)]
     seconds: Duration,
-    /// Where to write the rows.
+    /// File to write the rows to.
     #[arg(long)]
     json: Option<PathBuf>,
-    /// Writes the sizes of the layers, for other programs to compute the same, and measures nothing.
+    /// File to write the sizes of the layers to, for other programs to compute the same; measures nothing.
     #[arg(long)]
     shapes: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Passes {
-    /// `y` from `x` and `w`.
+    /// Computes `y` from `x` and `w`.
     Forward,
-    /// The gradient of the data: `dx` from `dy` and `w`.
+    /// Computes the gradient of the data: `dx` from `dy` and `w`.
     Data,
-    /// The gradient of the filter: `dw` from `x` and `dy`.
+    /// Computes the gradient of the filter: `dw` from `x` and `dy`.
     Filter,
-    /// All three.
+    /// Computes all three.
     All,
 }
 
@@ -95,7 +95,8 @@ impl Passes {
     }
 }
 
-/// Peaks that differ by more than this share between the start and the end make the shares between them worthless.
+/// Largest difference between the peaks at the start and at the end, as a share; beyond it the shares between them are
+/// worthless.
 const STEADY: f64 = 0.05;
 
 fn main() -> ExitCode {
@@ -142,9 +143,9 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
     let bandwidth = Bandwidth::measure(set, threads)?;
     say(format!("\n{bandwidth}"))?;
 
-    // On one of the pool's threads, as a plan runs its steps: from outside, each call would wake one first.
+    // Run on one of the pool's threads, as a plan runs its steps: from outside, each call would wake one first.
     let ceilings = Ceilings { set, threads, copy: bandwidth.copy() };
-    // The instruction set is a thread's, and this is another one.
+    // The instruction set is set per thread, and this is another one.
     let rows = rayon::scope(|_| set.scoped(|| rows(arguments, &network, choice, &ceilings)))?;
     let after = peak(set, threads)?;
     if (after / before - 1.0).abs() > STEADY {
@@ -167,20 +168,20 @@ fn algorithm(name: &str) -> Result<&'static dyn Algorithm, String> {
     })
 }
 
-/// Who chooses the algorithm of a convolution.
+/// The choice of the algorithm of a convolution.
 #[derive(Clone, Copy)]
 enum Choice {
-    /// The user.
+    /// The algorithm that the user chose.
     Forced(&'static dyn Algorithm),
-    /// The library.
+    /// The cheapest algorithm at this precision, chosen by the library.
     Cheapest(Precision),
 }
 
-/// What the rows are held against.
+/// The limits that the rows are compared with.
 struct Ceilings {
     set: InstructionSet,
     threads: usize,
-    /// GB/s.
+    /// Bandwidth of a copy in GB/s.
     copy: f64,
 }
 
@@ -216,7 +217,7 @@ fn rows(arguments: &Arguments, network: &Network, choice: Choice, of: &Ceilings)
     Ok(rows)
 }
 
-/// The name of the algorithm and the time of one pass beside the peak; `None` where the forced algorithm cannot compute it.
+/// Returns the algorithm and the time of one pass beside the peak; `None` if the forced algorithm cannot compute it.
 fn measure(
     layer: &Layer,
     pass: Pass,

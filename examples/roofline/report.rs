@@ -1,4 +1,4 @@
-//! What is printed and written.
+//! The rows that are printed and written.
 
 use ocelli::tensor::write_atomically;
 use serde::Serialize;
@@ -8,7 +8,7 @@ use std::{fmt, path::Path};
 use super::shapes::Network;
 use super::shapes::layer::{Convolution, Dense, Layer, Operation};
 
-/// One layer in one pass.
+/// The measurement of one layer in one pass.
 #[derive(Serialize)]
 pub struct Row {
     pub net: &'static str,
@@ -24,7 +24,7 @@ pub struct Row {
 }
 
 impl Row {
-    /// The names of the columns of [`line`](Self::line).
+    /// Returns the names of the columns of [`line`](Self::line).
     pub fn header() -> String {
         format!(
             "{:28}{:>6}  {:8}{:>6}  {:14}{:>10}{:>10}{:>9}{:>9}",
@@ -32,7 +32,7 @@ impl Row {
         )
     }
 
-    /// The row as text. `copy_share`: how near it comes to the bandwidth of a copy, each operand counted once.
+    /// Formats the row. `copy_share` is the share of the bandwidth of a copy, each operand counted once.
     pub fn line(&self, count: usize, copy_share: f64) -> String {
         let Self { layer, pass, batch, algorithm, ms, gflops, peak_share, .. } = self;
         format!(
@@ -41,18 +41,18 @@ impl Row {
     }
 }
 
-/// All rows of one pass.
+/// The sums over all rows of one pass.
 #[derive(Default)]
 pub struct Summary {
     rows: usize,
     milliseconds: f64,
     gflop: f64,
-    /// The sum of the logarithms of the shares.
+    /// Sum of the logarithms of the shares.
     logarithms: f64,
 }
 
 impl Summary {
-    /// A layer counts as often as the network has it.
+    /// Adds a layer as often as the network has it.
     pub fn add(&mut self, layer: &Layer, row: &Row) {
         self.rows += 1;
         self.milliseconds += layer.count as f64 * row.ms;
@@ -73,7 +73,7 @@ impl fmt::Display for Summary {
     }
 }
 
-/// The sizes of all layers.
+/// Returns the sizes of all layers.
 pub fn shapes(network: &Network) -> Vec<Value> {
     let net = network.name;
     let shape = |Layer { name, operation, batch, count }: &Layer| match operation {
@@ -88,7 +88,7 @@ pub fn shapes(network: &Network) -> Vec<Value> {
     network.layers.iter().map(shape).collect()
 }
 
-/// Writes a list as JSON with one element a line.
+/// Writes a list as JSON with one element on each line.
 pub fn write<T: Serialize>(path: &Path, rows: &[T]) -> ocelli::Result<()> {
     let lines = rows.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>().map_err(ocelli::Error::other)?;
     Ok(write_atomically(path, |file| writeln!(file, "[\n{}\n]", lines.join(",\n")))?)

@@ -1,9 +1,9 @@
-//! Pictures that look a little different in every epoch.
+//! Random changes of images, different in every epoch.
 
 use crate::{Dataset, Error, Result};
 use ocelli_tensor::{Key, Stream};
 
-/// A random change of a picture that keeps its label, for training; applied by [`Dataset::augment`].
+/// A random change of an image that keeps its label, for training; applied by [`Dataset::augment`].
 ///
 /// ```
 /// use ocelli_data::{Augmentation, Dataset, synthetic};
@@ -29,10 +29,10 @@ use ocelli_tensor::{Key, Stream};
 /// # Ok::<(), ocelli_data::Error>(())
 /// ```
 pub trait Augmentation: Send + Sync {
-    /// Changes a picture `[H, W, C]` in place. What it draws comes from `random` and from nowhere else.
+    /// Changes an image `[H, W, C]` in place. Every random draw must come from `random`.
     fn apply(&self, picture: &mut [f32], shape: [usize; 3], random: &mut Stream);
 
-    /// Whether pictures of this shape `[H, W, C]` can be changed so.
+    /// Checks that images of this shape `[H, W, C]` can be changed by this augmentation.
     ///
     /// # Errors
     /// [`Error::Setting`] if not, with the reason.
@@ -42,13 +42,13 @@ pub trait Augmentation: Send + Sync {
     }
 }
 
-/// A picture with a margin of `margin` pixels of `background` on every side, cut at random to its own size again: it is
-/// moved by up to `margin` pixels each way (He et al. 2015, section 4.2, with 4 pixels).
+/// Pads each image by `margin` pixels of `background` on every side and crops it at random to its own size, which moves it
+/// by up to `margin` pixels each way (He et al. 2015, section 4.2, with 4 pixels).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RandomCrop {
-    /// How wide the margin is.
+    /// Width of the margin in pixels.
     pub margin: usize,
-    /// What it holds in every channel: 0 is the mean of pictures that were standardised.
+    /// Value of the margin in every channel: 0 is the mean of standardised images.
     pub background: f32,
 }
 
@@ -62,10 +62,10 @@ impl Augmentation for RandomCrop {
         Err(Error::Setting(format!("a margin of {margin} pixels around pictures of {height} x {width} pixels")))
     }
 
-    /// Rows are moved in the order in which none is written over before it was read.
+    /// Moves rows in an order in which none is overwritten before it is read.
     fn apply(&self, picture: &mut [f32], [height, width, channels]: [usize; 3], random: &mut Stream) {
         let mut draw = || random.below(2 * self.margin + 1);
-        // Where the cut begins within the picture with its margin: row `y` of the cut is row `y + top - margin`.
+        // The position of the crop within the padded image: row `y` of the crop is row `y + top - margin` of the image.
         let (top, left) = (draw(), draw());
         let row = width * channels;
         let shift = left.abs_diff(self.margin).min(width) * channels;
@@ -85,7 +85,7 @@ impl Augmentation for RandomCrop {
     }
 }
 
-/// Every second picture, by chance, mirrored left to right.
+/// Mirrors each image left to right with probability 1/2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RandomMirror;
 
@@ -103,7 +103,7 @@ impl Augmentation for RandomMirror {
     }
 }
 
-/// Pictures under an [`Augmentation`]; made by [`Dataset::augment`].
+/// A dataset whose images an [`Augmentation`] changes; made by [`Dataset::augment`].
 #[derive(Clone, Debug)]
 pub struct Augmented<D, A> {
     inner: D,
@@ -145,7 +145,7 @@ mod tests {
     use crate::{Images, Loader};
     use std::collections::BTreeSet;
 
-    /// Pictures whose numbers are all different.
+    /// Makes images whose values are all different.
     fn images(shape: [usize; 3], count: usize) -> Images {
         let len = shape.iter().product::<usize>();
         let pixels = (0..len * count).map(|i| (i % len) as u8).collect();
@@ -161,7 +161,7 @@ mod tests {
         (0..dataset.len()).map(sample).collect()
     }
 
-    /// The definition of a crop.
+    /// Returns the crop by its definition.
     fn cropped(picture: &[f32], [height, width, channels]: [usize; 3], margin: usize, at: [usize; 2]) -> Vec<f32> {
         let value = |i: usize| {
             let (y, x, c) = (i / (width * channels), i / channels % width, i % channels);

@@ -3,7 +3,7 @@
 use crate::{Error, Result};
 use std::{fs::File, io, path::Path};
 
-/// Bytes that every file may cost, however small it is: blank pictures pack well.
+/// Bytes that every file may cost, however small it is, because blank images pack well.
 const FLOOR: u64 = 16 << 20;
 /// Bytes that each byte of a file may cost. Published datasets unpack to at most a few dozen times their length, drawings of
 /// one colour on another to a few hundred times.
@@ -11,10 +11,10 @@ const RATIO: u64 = 256;
 /// Bytes that no file may exceed: four times an honest file of 4 GB.
 const MOST: u64 = 16 << 30;
 
-/// The bytes that may still be made of a file; its length decides how many there are.
+/// The bytes that may still be taken for a file; the limit follows from the length of the file.
 ///
-/// Whatever is unpacked from a file, kept or skipped, and whatever is decoded from a part of it are charged here, so that
-/// neither memory nor work can grow out of proportion to the file.
+/// Whatever is unpacked from a file, kept or skipped, and whatever is decoded from a part of it is charged here, so
+/// that neither memory nor work can grow out of proportion to the file.
 #[derive(Clone, Debug)]
 pub(crate) struct Budget {
     limit: u64,
@@ -22,24 +22,25 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
-    /// The budget of a file of `length` bytes.
+    /// Returns the budget of a file of `length` bytes.
     pub(crate) fn for_length(length: u64) -> Budget {
         let limit = length.saturating_mul(RATIO).saturating_add(FLOOR).min(MOST);
         Budget { limit, left: limit }
     }
 
-    /// The budget of an open file. What has no length, such as a pipe, may cost as much as the longest file.
+    /// Returns the budget of an open file. A file without a length, such as a pipe, may cost as much as the longest
+    /// file.
     pub(crate) fn for_file(file: &File) -> io::Result<Budget> {
         let metadata = file.metadata()?;
         Ok(Budget::for_length(if metadata.is_file() { metadata.len() } else { u64::MAX }))
     }
 
-    /// The bytes that the file may cost in all.
+    /// Returns the number of bytes that the file may cost in all.
     pub(crate) fn limit(&self) -> u64 {
         self.limit
     }
 
-    /// The bytes that the file may still cost.
+    /// Returns the number of bytes that the file may still cost.
     #[cfg(feature = "images")]
     pub(crate) fn left(&self) -> u64 {
         self.left

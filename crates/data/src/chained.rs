@@ -3,7 +3,7 @@
 use crate::{Dataset, Error, Result, error::shortened};
 use ocelli_tensor::ShapeText;
 
-/// The samples of one dataset and then those of another; made by [`Dataset::chain`].
+/// The samples of one dataset followed by those of another; made by [`Dataset::chain`].
 #[derive(Clone, Debug)]
 pub struct Chained<A, B> {
     first: A,

@@ -1,6 +1,7 @@
-//! CIFAR-10: photographs of 32 × 32 pixels in ten classes; 50,000 to learn from and 10,000 to test on (Krizhevsky 2009).
+//! CIFAR-10: photographs of 32 × 32 pixels in ten classes; 50,000 for training and 10,000 for testing (Krizhevsky
+//! 2009).
 //!
-//! In the binary version of the dataset, a record is one byte for the label and 3,072 for the picture: its red, its green
+//! In the binary version of the dataset, a record is one byte for the label and 3,072 for the image: its red, its green
 //! and its blue plane, each row by row. Any number of records make a file.
 
 use crate::{Error, Images, Part, Result, unpacked::Unpacked};
@@ -16,18 +17,18 @@ const RECORD: usize = 1 + 3 * PLANE;
 pub(crate) const SOURCE: &str =
     "download https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz and unpack it (tar xzf)";
 
-/// The classes in the order of the labels.
+/// Names of the classes in the order of the labels.
 pub const CLASS_NAMES: [&str; 10] =
     ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
 
-/// Reads one part from the folder that holds the files; [`find`](crate::find) looks for that folder.
+/// Reads one part of CIFAR-10 from the folder that holds its files; [`find`](crate::find) looks for that folder.
 ///
 /// For training these are the files `data_batch_1.bin` to `data_batch_5.bin`, for the test `test_batch.bin`; files with
 /// some of the records are read too, if their names begin with `train` or `test` and end with `.bin`. Several are read in
 /// the order of their names.
 ///
 /// # Errors
-/// [`Error::NotFound`] if there is none, or as [`read`].
+/// [`Error::NotFound`] if the folder has no such file, or the errors of [`read`].
 pub fn load(folder: impl AsRef<Path>, part: Part) -> Result<Images> {
     let folder = folder.as_ref();
     let files = files(folder, part);
@@ -42,12 +43,12 @@ pub fn load(folder: impl AsRef<Path>, part: Part) -> Result<Images> {
     read(&files)
 }
 
-/// Whether a folder has files of either part.
+/// Returns true if a folder has files of either part.
 pub(crate) fn is_in(folder: &Path) -> bool {
     [Part::Train, Part::Test].iter().any(|part| !files(folder, *part).is_empty())
 }
 
-/// The files of a part in the order of their names; none if the folder cannot be read.
+/// Lists the files of a part in the order of their names; empty if the folder cannot be read.
 fn files(folder: &Path, part: Part) -> Vec<PathBuf> {
     let prefixes: &[&str] = match part {
         Part::Train => &["data_batch_", "train"],

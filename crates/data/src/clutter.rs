@@ -1,10 +1,10 @@
-//! Files that systems leave beside pictures.
+//! Files that operating systems leave beside images.
 
-/// Names under which macOS and Windows keep notes of their own.
+/// Names of the files and folders that macOS and Windows create for themselves.
 const NOTES: [&str; 3] = ["__MACOSX", "Thumbs.db", "desktop.ini"];
 
-/// Returns true for the name of a file or folder that holds nothing of a dataset: what is hidden (`._1.png`, `.DS_Store`),
-/// and notes of a system. Folders and archives are read without them.
+/// Returns true if the file or folder of this name does not belong to a dataset: hidden files (`._1.png`, `.DS_Store`)
+/// and files of the operating system. Folders and archives are read without them.
 pub(crate) fn is_clutter(name: &str) -> bool {
     let hidden = name.starts_with('.') && !matches!(name, "." | "..");
     hidden || NOTES.iter().any(|note| name.eq_ignore_ascii_case(note))

@@ -1,10 +1,10 @@
-//! What a loader reads.
+//! The interface between a dataset and a loader.
 
 use crate::{Augmentation, Augmented, Chained, Error, Padded, Rescaled, Result, Split, Statistics, Subset};
 use ocelli_tensor::{Key, element_count};
 use std::{ops::Range, sync::Arc};
 
-/// A known number of labelled pictures of one size.
+/// A known number of labelled images of one size.
 ///
 /// Its methods that take `self` prepare the samples, and chain as those of an iterator do; the order matters.
 ///
@@ -18,44 +18,44 @@ use std::{ops::Range, sync::Arc};
 /// # Ok::<(), ocelli_data::Error>(())
 /// ```
 pub trait Dataset: Send + Sync {
-    /// How many samples there are.
+    /// Returns the number of samples.
     fn len(&self) -> usize;
 
-    /// The size `[H, W, C]` of every picture.
+    /// Returns the shape `[H, W, C]` of every image.
     fn shape(&self) -> [usize; 3];
 
-    /// The classes by their names, in the order of the labels.
+    /// Returns the names of the classes in the order of the labels.
     fn class_names(&self) -> &[String];
 
-    /// Writes the picture of sample `index` to `out`, row by row with the channels of a pixel together, and returns its
+    /// Writes the image of sample `index` to `out`, row by row with the channels of a pixel together, and returns its
     /// label, which is below [`Dataset::classes`].
     ///
-    /// What is written is a function of `index` and `epoch` and of nothing else; only augmentation looks at the epoch.
+    /// The result depends on `index` and `epoch` alone; only augmentation uses the epoch.
     ///
     /// # Errors
-    /// [`Error::Index`] and [`Error::Room`], or why the sample cannot be read.
+    /// [`Error::Index`] and [`Error::Room`], or the reason why the sample cannot be read.
     fn write(&self, index: usize, epoch: u64, out: &mut [f32]) -> Result<u32>;
 
-    /// Whether there are no samples.
+    /// Returns true if there are no samples.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How many classes there are.
+    /// Returns the number of classes.
     fn classes(&self) -> usize {
         self.class_names().len()
     }
 
-    /// How many values a picture has; `usize::MAX` if no memory could hold them.
+    /// Returns the number of values in an image; `usize::MAX` if no memory could hold them.
     fn sample_len(&self) -> usize {
         element_count(&self.shape()).unwrap_or(usize::MAX)
     }
 
-    /// The pictures in the middle of larger ones of `size` = `[H, W]`, with `background` around them: LeNet-5 reads
+    /// Places each image in the middle of a larger one of `size` = `[H, W]`, surrounded by `background`: LeNet-5 reads
     /// digits of 28 × 28 pixels on 32 × 32. An odd remainder goes to the bottom and to the right.
     ///
     /// # Errors
-    /// [`Error::Setting`] if `size` is smaller than the pictures, or too large to be addressed.
+    /// [`Error::Setting`] if `size` is smaller than the images, or too large to be addressed.
     fn pad(self, size: [usize; 2], background: f32) -> Result<Padded<Self>>
     where
         Self: Sized,
@@ -63,10 +63,10 @@ pub trait Dataset: Send + Sync {
         Padded::new(self, size, background)
     }
 
-    /// The pixels mapped so that 0 becomes `low` and 1 becomes `high`: `y = low + (high - low)·x`.
+    /// Maps the pixels so that 0 becomes `low` and 1 becomes `high`: `y = low + (high - low)·x`.
     ///
-    /// LeNet-5 (LeCun et al. 1998) wants the background at -0.1 and the ink at 1.175, which makes the mean about 0 and
-    /// the variance about 1.
+    /// LeNet-5 (LeCun et al. 1998) expects the background at -0.1 and the ink at 1.175, which makes the mean about 0
+    /// and the variance about 1.
     ///
     /// # Errors
     /// [`Error::Setting`] if a bound is not finite.
@@ -77,8 +77,8 @@ pub trait Dataset: Send + Sync {
         Rescaled::to_range(self, low, high)
     }
 
-    /// The pixels standardised by channel: `y = (x - mean) / deviation`. [`Statistics::measure`] measures both; take those of
-    /// the training samples for every other part.
+    /// Standardises the pixels by channel: `y = (x - mean) / deviation`. [`Statistics::measure`] measures both; use the
+    /// statistics of the training samples for every other part.
     ///
     /// # Errors
     /// [`Error::Setting`] if there is not one mean and one positive, finite deviation for each channel.
@@ -89,12 +89,12 @@ pub trait Dataset: Send + Sync {
         Rescaled::standardised(self, statistics)
     }
 
-    /// The pictures changed at random, for training. What is drawn for a sample is a function of `key`, the epoch and its
-    /// index, so that it differs from epoch to epoch and is the same whenever that epoch is read again. Each augmentation
-    /// of a chain wants a key of its own.
+    /// Changes the images at random, for training. The draw for a sample is a function of `key`, the epoch and the
+    /// index of the sample, so that it differs between epochs and is repeated whenever an epoch is read again. Give
+    /// each augmentation of a chain its own key.
     ///
     /// # Errors
-    /// [`Error::Setting`] if the augmentation does not suit the pictures.
+    /// [`Error::Setting`] if the augmentation does not suit the images.
     ///
     /// ```
     /// use ocelli_data::{Dataset, RandomCrop, RandomMirror, synthetic};
@@ -113,10 +113,10 @@ pub trait Dataset: Send + Sync {
         Augmented::new(self, augmentation, key)
     }
 
-    /// These samples and then those of another dataset.
+    /// Appends the samples of another dataset.
     ///
     /// # Errors
-    /// [`Error::Setting`] if pictures or classes are not the same.
+    /// [`Error::Setting`] if the shapes of the images or the classes differ.
     fn chain<D: Dataset>(self, other: D) -> Result<Chained<Self, D>>
     where
         Self: Sized,
@@ -124,7 +124,7 @@ pub trait Dataset: Send + Sync {
         Chained::new(self, other)
     }
 
-    /// The samples of `range` only.
+    /// Keeps only the samples of `range`.
     ///
     /// # Errors
     /// [`Error::Setting`] if the range is not within the samples.
@@ -135,7 +135,8 @@ pub trait Dataset: Send + Sync {
         Subset::range(self, range)
     }
 
-    /// The samples for training and `validation` others, drawn by `key`. Both keep the order that the samples had.
+    /// Splits the samples into those for training and `validation` others, drawn by `key`. Both parts keep the order of
+    /// the samples.
     ///
     /// # Errors
     /// [`Error::Setting`] if there are fewer than `validation` samples.
@@ -155,7 +156,7 @@ pub trait Dataset: Send + Sync {
     }
 }
 
-/// The two checks that every [`Dataset::write`] starts with.
+/// Makes the two checks that every [`Dataset::write`] starts with.
 pub(crate) fn check(dataset: &(impl Dataset + ?Sized), index: usize, out: &[f32]) -> Result<()> {
     if index >= dataset.len() {
         return Err(Error::Index { index, len: dataset.len() });

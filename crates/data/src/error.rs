@@ -1,17 +1,17 @@
-//! What can go wrong between a file and a batch.
+//! The errors of reading, preparing and batching samples.
 
-/// Why samples could not be read, prepared or batched.
+/// An error of reading, preparing or batching samples.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A file is not what it should be.
+    /// The content of a file is not valid.
     #[error("{file}: {reason}")]
     Format {
         /// The file.
         file: String,
-        /// What is wrong with it.
+        /// The fault in its content.
         reason: String,
     },
-    /// The system refused a read.
+    /// The system failed to read a file.
     #[error("{file}: {source}")]
     Io {
         /// The file.
@@ -19,33 +19,33 @@ pub enum Error {
         /// The system's reason.
         source: std::io::Error,
     },
-    /// The files of a dataset are in none of the places where they were looked for.
+    /// The files of a dataset are in none of the places that were searched.
     #[error("{what} not found in {places}; {remedy}")]
     NotFound {
         /// The dataset or the file.
         what: String,
-        /// Where it was looked for.
+        /// The places that were searched.
         places: String,
-        /// Where to get it.
+        /// A hint where to get it.
         remedy: String,
     },
-    /// A sample beyond the end was asked for.
+    /// The index of a sample is out of range.
     #[error("sample {index} of a dataset of {len}")]
     Index {
-        /// The sample asked for.
+        /// The requested index.
         index: usize,
-        /// How many there are.
+        /// The number of samples.
         len: usize,
     },
-    /// The memory for a sample has the wrong length.
+    /// The output slice for a sample has the wrong length.
     #[error("room for {got} numbers, but a sample has {expected}")]
     Room {
-        /// How many numbers a sample has.
+        /// The number of values in a sample.
         expected: usize,
-        /// How many there was room for.
+        /// The length of the slice.
         got: usize,
     },
-    /// A setting that cannot be meant, or pixels, labels and class names that do not belong together.
+    /// A setting is not valid, or pixels, labels and class names do not belong together.
     #[error("{0}")]
     Setting(String),
     /// A label has no class.
@@ -63,7 +63,7 @@ pub enum Error {
     Panic {
         /// The sample.
         index: usize,
-        /// What the panic said.
+        /// The message of the panic.
         message: String,
     },
     /// A tensor could not be made.
@@ -72,21 +72,21 @@ pub enum Error {
 }
 
 impl Error {
-    /// A file that is not what it should be.
+    /// Makes the error for a file whose content is not valid.
     pub(crate) fn format(file: &std::path::Path, reason: impl Into<String>) -> Error {
         Error::Format { file: file.display().to_string(), reason: shortened(&reason.into(), MAX_REASON) }
     }
 
-    /// A read that the system refused.
+    /// Makes the error for a read that the system refused.
     pub(crate) fn io(file: &std::path::Path, source: std::io::Error) -> Error {
         Error::Io { file: file.display().to_string(), source }
     }
 }
 
-/// Characters of a reason, at the most: it may quote what a file holds.
+/// Maximum number of characters of a reason, which may quote the content of a file.
 const MAX_REASON: usize = 400;
 
-/// A text of at most `limit` characters, with a mark where more were left out.
+/// Returns a text cut to at most `limit` characters, with a mark where characters are left out.
 pub(crate) fn shortened(text: &str, limit: usize) -> String {
     match text.char_indices().nth(limit) {
         Some((end, _)) => format!("{}…", &text[..end]),

@@ -21,11 +21,11 @@ pub(crate) const PUBLISHED: Published = Published {
     ],
 };
 
-/// Reads one part from the folder that holds the files; [`find`](crate::find) looks for that folder. The file names are
-/// those of [`mnist`](crate::mnist::load).
+/// Reads one part of Fashion-MNIST from the folder that holds its files; [`find`](crate::find) looks for that folder.
+/// The file names are those of [`mnist`](crate::mnist::load).
 ///
 /// # Errors
-/// [`Error::NotFound`](crate::Error::NotFound), or as [`idx::load`](crate::idx::load).
+/// [`Error::NotFound`](crate::Error::NotFound), or the errors of [`idx::load`](crate::idx::load).
 pub fn load(folder: impl AsRef<Path>, part: Part) -> Result<Images> {
     folder::load(&PUBLISHED, folder.as_ref(), part)
 }

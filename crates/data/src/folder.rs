@@ -1,4 +1,4 @@
-//! Where the files of a published dataset lie.
+//! The search for the files of a published dataset.
 
 use crate::{Error, Images, Result, idx};
 use std::path::{Path, PathBuf};
@@ -6,17 +6,17 @@ use std::path::{Path, PathBuf};
 /// The environment variable that names the folder of all datasets.
 const VARIABLE: &str = "OCELLI_DATA";
 
-/// Which part of a published dataset.
+/// A part of a published dataset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Part {
-    /// What the network learns from.
+    /// The samples for training.
     Train,
-    /// What it is measured on.
+    /// The samples for testing.
     Test,
 }
 
 impl Part {
-    /// How the files of this part begin.
+    /// Returns the beginning of the file names of this part.
     fn prefix(self) -> &'static str {
         match self {
             Part::Train => "train",
@@ -27,15 +27,15 @@ impl Part {
 
 /// A dataset that is published as four idx files.
 pub(crate) struct Published {
-    /// Its name and that of its folder.
+    /// The name of the dataset and of its folder.
     pub name: &'static str,
-    /// Where to get it, as a clause.
+    /// The source of the files, as a clause.
     pub source: &'static str,
-    /// Its classes in the order of the labels.
+    /// Names of the classes in the order of the labels.
     pub class_names: [&'static str; 10],
 }
 
-/// How [`find`] knows the folder of a dataset.
+/// The rule by which [`find`] recognises the folder of a dataset.
 struct Place {
     dataset: &'static str,
     folder: &'static str,
@@ -49,7 +49,7 @@ impl Place {
     }
 }
 
-/// All that [`find`] knows.
+/// The rule for each dataset that [`find`] knows.
 const PLACES: [Place; 3] = [
     Place::of(&crate::mnist::PUBLISHED),
     Place::of(&crate::fashion_mnist::PUBLISHED),
@@ -73,7 +73,7 @@ fn has_idx_files(folder: &Path) -> bool {
 /// one of them outside a folder of its name.
 ///
 /// # Errors
-/// [`Error::NotFound`], with the places looked in and where to get the files; [`Error::Setting`] for another name.
+/// [`Error::NotFound`] with the places searched and the source of the files; [`Error::Setting`] for another name.
 ///
 /// ```
 /// use ocelli_data::{Part, find, mnist};
@@ -106,15 +106,15 @@ fn find_within(dataset: &str, roots: impl Iterator<Item = PathBuf>) -> Result<Pa
     Err(Error::NotFound { what: dataset.into(), places: places.join(", "), remedy })
 }
 
-/// What one of the four files holds.
+/// The content of one of the four files.
 #[derive(Clone, Copy)]
 enum Kind {
     Images,
     Labels,
 }
 
-/// The names under which a file is in circulation: as published first, then unpacked, then with a dot, as some unpackers
-/// write it.
+/// Returns the names under which a file is in circulation: as published first, then unpacked, then with a dot, as some
+/// unpackers write it.
 fn names(part: Part, kind: Kind) -> [String; 4] {
     let (kind, axes) = match kind {
         Kind::Images => ("images", 3),

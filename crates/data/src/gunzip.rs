@@ -1,39 +1,39 @@
 //! Unpacking of gzip (RFC 1952), member by member.
 //!
-//! flate2 inflates and sums; headers are read here, because its own reader makes room for as many bytes of an extra field as the
-//! header claims.
+//! flate2 inflates and computes checksums; headers are read here, because its own reader allocates as many bytes for an
+//! extra field as the header claims.
 
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 use std::io::{self, BufRead, ErrorKind, Read};
 
 /// The first two bytes of every member.
 pub(crate) const MAGIC: [u8; 2] = [0x1F, 0x8B];
-/// The only method of compression that the format defines.
+/// The only compression method that the format defines.
 const DEFLATE: u8 = 8;
 
-/// Flags of a header.
+/// The flags of a header.
 const HEADER_SUM: u8 = 1 << 1;
 const EXTRA: u8 = 1 << 2;
 const NAME: u8 = 1 << 3;
 const COMMENT: u8 = 1 << 4;
 const RESERVED: u8 = 0b1110_0000;
 
-/// The content of all members of a gzip file, one after the other.
+/// A reader of the content of all members of a gzip file, one after the other.
 pub(crate) struct Gunzip<R> {
     packed: R,
     inflater: Decompress,
-    /// That of the content of the member so far.
+    /// Checksum of the content of the member so far.
     sum: Crc,
     is_in_member: bool,
 }
 
 impl<R: BufRead> Gunzip<R> {
-    /// Unpacks what follows in `packed`, to its end.
+    /// Makes a reader that unpacks `packed` to its end.
     pub(crate) fn new(packed: R) -> Gunzip<R> {
         Gunzip { packed, inflater: Decompress::new(false), sum: Crc::new(), is_in_member: false }
     }
 
-    /// Reads the header of a member; its name and whatever else it says are skipped.
+    /// Reads the header of a member and skips its name and its other fields.
     fn begin_member(&mut self) -> io::Result<()> {
         let mut header = Header { packed: &mut self.packed, sum: Crc::new() };
         let [a, b, method, flags, ..] = header.take::<10>()?;
@@ -84,7 +84,7 @@ impl<R: BufRead> Read for Gunzip<R> {
             let is_end = input.is_empty();
             let before = (self.inflater.total_in(), self.inflater.total_out());
             let status = self.inflater.decompress(input, bytes, FlushDecompress::None)?;
-            // Neither is more than the length of a slice.
+            // Neither exceeds the length of a slice.
             let taken = (self.inflater.total_in() - before.0) as usize;
             let made = (self.inflater.total_out() - before.1) as usize;
             self.packed.consume(taken);
@@ -102,7 +102,7 @@ impl<R: BufRead> Read for Gunzip<R> {
     }
 }
 
-/// What is read beside the packed data, with its checksum.
+/// A reader of the bytes of a header that updates their checksum.
 struct Header<'a, R> {
     packed: &'a mut R,
     sum: Crc,

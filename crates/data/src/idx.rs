@@ -1,29 +1,29 @@
-//! The idx format of MNIST, raw or packed with gzip: told apart by content, not by name.
+//! Reads the idx format of MNIST, raw or packed with gzip, which is detected from the content and not from the name.
 //!
 //! A file is a magic number, one big-endian `u32` for the size of each axis, and the data. The magic number is two zero
-//! bytes, the type (8: unsigned bytes) and the number of axes: `0x00000803` for pictures, `0x00000801` for labels.
+//! bytes, the type (8: unsigned bytes) and the number of axes: `0x00000803` for images, `0x00000801` for labels.
 
 use crate::{Error, Images, Result, images::first_without_class, unpacked::Unpacked};
 use std::path::Path;
 
-/// Pictures of one grey byte a pixel, as a file holds them.
+/// Grey images of one byte per pixel, as an idx file holds them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pictures {
-    /// How many there are.
+    /// Number of images.
     pub count: usize,
-    /// Their rows of pixels.
+    /// Height of each image in pixels.
     pub height: usize,
-    /// Their columns of pixels.
+    /// Width of each image in pixels.
     pub width: usize,
-    /// `[count, height, width]`.
+    /// Pixels `[count, height, width]`.
     pub pixels: Vec<u8>,
 }
 
-/// Reads pictures and their labels.
+/// Reads a file of images and the file of their labels.
 ///
 /// # Errors
-/// As [`read_images`] and [`read_labels`]; [`Error::Format`] if the files do not belong together, or a label has no
-/// class.
+/// The errors of [`read_images`] and [`read_labels`]; [`Error::Format`] if the files do not belong together, or a label
+/// has no class.
 pub fn load(images: &Path, labels: &Path, class_names: Vec<String>) -> Result<Images> {
     let pictures = read_images(images)?;
     let mut file = IdxFile::open(labels, Kind::Labels)?;
@@ -41,7 +41,7 @@ pub fn load(images: &Path, labels: &Path, class_names: Vec<String>) -> Result<Im
     Images::new([pictures.height, pictures.width, 1], pictures.pixels, numbers, class_names)
 }
 
-/// Reads a file of pictures (magic number `0x00000803`).
+/// Reads a file of images (magic number `0x00000803`).
 ///
 /// # Errors
 /// [`Error::Format`] if the file is of another kind, ends early, goes on after its data, has a size of 0 or claims more than
@@ -59,14 +59,14 @@ pub fn read_images(path: &Path) -> Result<Pictures> {
 /// Reads a file of labels (magic number `0x00000801`).
 ///
 /// # Errors
-/// As [`read_images`].
+/// The errors of [`read_images`].
 pub fn read_labels(path: &Path) -> Result<Vec<u8>> {
     let mut file = IdxFile::open(path, Kind::Labels)?;
     let [count] = file.sizes()?;
     file.data(count, 1)
 }
 
-/// What a file must hold.
+/// The content that a file must have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Images,
@@ -96,7 +96,7 @@ impl Kind {
     }
 }
 
-/// An open file whose magic number is right.
+/// An open file with the right magic number.
 struct IdxFile<'a> {
     kind: Kind,
     content: Unpacked<'a>,
@@ -135,7 +135,7 @@ impl<'a> IdxFile<'a> {
         Ok(sizes)
     }
 
-    /// All data: `count` entries of `entry` bytes, and then the end of the file.
+    /// Reads `count` entries of `entry` bytes and checks that the file ends there.
     fn data(mut self, count: u32, entry: u64) -> Result<Vec<u8>> {
         let (singular, plural) = (self.kind.singular(), self.kind.plural());
         if count == 0 {
@@ -151,7 +151,7 @@ impl<'a> IdxFile<'a> {
         if got < total {
             return Err(self.wrong(format!("the file ends inside {singular} {} of {count}", got / entry)));
         }
-        // Reading on also makes the unpacker check its checksum.
+        // Reading past the data makes the unpacker check its checksum.
         if self.content.fill(&mut [0])? > 0 {
             return Err(self.wrong(format!("the file goes on after the last of its {count} {plural}")));
         }
@@ -159,7 +159,7 @@ impl<'a> IdxFile<'a> {
     }
 }
 
-/// What a file with another magic number seems to be.
+/// Describes the likely content of a file with another magic number.
 fn recognise(magic: [u8; 4]) -> String {
     let known = match magic {
         [0, 0, 8, 1] => "idx labels",

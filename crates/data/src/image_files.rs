@@ -1,11 +1,11 @@
-//! Pictures in files and in memory: PNG, JPEG, PNM and BMP are read, PNG is written; with the feature `images`.
+//! Decodes PNG, JPEG, PNM and BMP images from files and memory, and writes PNG files; with the feature `images`.
 //!
-//! A file is told by its content, not by its name. Whatever it claims is checked before memory is taken for it: memory grows
-//! with what its data hold. A picture that is damaged or was cut off is refused, never finished by invention, for which the
-//! decoders here count what they decode. Transparent parts are seen on white paper, and a photograph is turned upright where
-//! its camera noted how.
+//! The format is detected from the content, not from the name. Every claim of a file is checked before memory is
+//! allocated for it: memory grows with the data that are present. A damaged or truncated image is refused and never
+//! completed with invented pixels, so the decoders here count what they decode. Transparent parts are composed on
+//! white, and a photograph is turned upright if its camera recorded the orientation.
 //!
-//! | format | what is read |
+//! | format | supported |
 //! |---|---|
 //! | PNG | all of ISO/IEC 15948: 1 to 16 bits, palettes, interlacing |
 //! | JPEG | sequential and progressive, 8 bits, grey, colours and inks; as libjpeg decodes it |
@@ -41,43 +41,43 @@ use picture::Picture;
 use resize::Values;
 use std::{fs::File, io::Read, ops::Range, path::Path};
 
-/// Rows or columns of a picture, at the most: beyond cameras and scanners in common use.
+/// Largest height or width of an image: beyond cameras and scanners in common use.
 const MAX_SIDE: u32 = 16_384;
-/// Pixels of a picture, at the most.
+/// Largest number of pixels of an image.
 const MAX_PIXELS: u64 = 1 << 26;
-/// Pixels that are made of a picture which has fewer, at the most. The settings may come from a file of weights, and a picture
-/// may be tiny.
+/// Largest number of pixels that a smaller image is enlarged to. The settings may come from a file of weights, and an
+/// image may be tiny.
 const MAX_ENLARGED_PIXELS: usize = 1 << 24;
-/// Bytes of a picture's file, at the most: text takes a dozen for a pixel.
+/// Largest image file in bytes: text takes a dozen per pixel.
 const MAX_FILE_BYTES: u64 = 1 << 30;
-/// Where a picture lies that has no file.
+/// The name that errors give to an image without a file.
 const IN_MEMORY: &str = "a picture in memory";
 
-/// Reads a picture as grey values `[1, H, W, 1]` from 0 (black) to 1 (white), resized to `size` = `[H, W]`.
+/// Reads an image as grey values `[1, H, W, 1]` from 0 (black) to 1 (white), resized to `size` = `[H, W]`.
 ///
-/// Resizing stretches if the proportions differ, and averages when it makes a picture smaller.
+/// Resizing stretches if the proportions differ, and averages if it reduces the size.
 ///
 /// # Errors
 /// [`Error::Io`] if the file cannot be read; [`Error::Format`] if it is in none of the formats above, is damaged or too large;
-/// [`Error::Setting`] if `size` has a 0, more pixels than a file may have, or more than 2²⁴ where the picture has fewer.
+/// [`Error::Setting`] if `size` has a 0, more pixels than a file may have, or more than 2²⁴ where the image has fewer.
 pub fn load_grey(path: impl AsRef<Path>, size: [usize; 2]) -> Result<Tensor> {
     let size = checked(size)?;
     stretched(load(path.as_ref())?, Channels::Grey, size)
 }
 
-/// Reads a picture as red, green and blue `[1, H, W, 3]` from 0 to 1, resized to `size` = `[H, W]`.
+/// Reads an image as red, green and blue `[1, H, W, 3]` from 0 to 1, resized to `size` = `[H, W]`.
 ///
 /// # Errors
-/// As [`load_grey`].
+/// The errors of [`load_grey`].
 pub fn load_rgb(path: impl AsRef<Path>, size: [usize; 2]) -> Result<Tensor> {
     let size = checked(size)?;
     stretched(load(path.as_ref())?, Channels::Rgb, size)
 }
 
-/// Decodes the bytes of a picture file as grey values `[1, H, W, 1]`, as [`load_grey`] does.
+/// Decodes the bytes of an image file as grey values `[1, H, W, 1]`, as [`load_grey`] does.
 ///
 /// # Errors
-/// As [`load_grey`].
+/// The errors of [`load_grey`].
 ///
 /// ```
 /// let grey = ocelli_data::image_files::read_grey(b"P5 2 1 255 \x00\xFF", [1, 2])?;
@@ -89,10 +89,10 @@ pub fn read_grey(bytes: &[u8], size: [usize; 2]) -> Result<Tensor> {
     stretched(read(bytes)?, Channels::Grey, size)
 }
 
-/// Decodes the bytes of a picture file as red, green and blue `[1, H, W, 3]`, as [`load_rgb`] does.
+/// Decodes the bytes of an image file as red, green and blue `[1, H, W, 3]`, as [`load_rgb`] does.
 ///
 /// # Errors
-/// As [`load_grey`].
+/// The errors of [`load_grey`].
 pub fn read_rgb(bytes: &[u8], size: [usize; 2]) -> Result<Tensor> {
     let size = checked(size)?;
     stretched(read(bytes)?, Channels::Rgb, size)
@@ -103,14 +103,14 @@ fn stretched(picture: Picture, channels: Channels, size: [usize; 2]) -> Result<T
     Ok(Tensor::from_vec([1, size[0], size[1], channels.count()], values.data)?)
 }
 
-/// The values of a picture, resized, in the rows and columns that are kept.
+/// Resizes an image and returns the values of the rows and columns `kept`.
 fn resized(picture: &Picture, channels: Channels, wanted: [usize; 2], kept: [Range<usize>; 2]) -> Result<Values> {
     check_enlarged(picture.size(), wanted)?;
     let write_row = |y: usize, out: &mut [f32]| picture.write_row(y, channels, out);
     Ok(Values::resized_part(picture.size(), channels.count(), write_row, wanted, kept))
 }
 
-/// A size that a caller asks for.
+/// Checks a size that a caller requests.
 fn checked(size: [usize; 2]) -> Result<[usize; 2]> {
     match size_fault(size.map(|side| u32::try_from(side).unwrap_or(u32::MAX))) {
         Some(fault) => Err(Error::Setting(format!("cannot resize to {fault}"))),
@@ -118,7 +118,7 @@ fn checked(size: [usize; 2]) -> Result<[usize; 2]> {
     }
 }
 
-/// An error if `wanted` makes more of a picture of size `have` than is made of small ones. Both sizes are checked.
+/// Checks that resizing from `have` to `wanted` does not enlarge beyond the limit. Both sizes are checked already.
 fn check_enlarged(have: [usize; 2], wanted: [usize; 2]) -> Result<()> {
     let [before, after] = [have, wanted].map(|[height, width]| height * width);
     if after <= before.max(MAX_ENLARGED_PIXELS) {
@@ -129,7 +129,7 @@ fn check_enlarged(have: [usize; 2], wanted: [usize; 2]) -> Result<()> {
     Err(Error::Setting(format!("{reason}: the limit for smaller pictures is {MAX_ENLARGED_PIXELS}")))
 }
 
-/// Why a picture cannot have this size `[H, W]`.
+/// Returns the reason why an image cannot have this size `[H, W]`, if there is one.
 fn size_fault([height, width]: [u32; 2]) -> Option<String> {
     let pixels = u64::from(height) * u64::from(width);
     if pixels == 0 {
@@ -140,12 +140,12 @@ fn size_fault([height, width]: [u32; 2]) -> Option<String> {
     too_large.then(|| format!("{height} x {width} pixels: {limits}"))
 }
 
-/// Decodes a file, upright and without transparency.
+/// Decodes a file, turns the image upright and composes transparent pixels on white.
 fn load(path: &Path) -> Result<Picture> {
     let failed = |source| Error::io(path, source);
     let file = File::open(path).map_err(failed)?;
     let mut bytes = Vec::new();
-    // Nothing is made room for by a length that the system tells: what follows is read as far as it goes.
+    // The length that the system reports is not used to reserve memory: the file is read up to the limit.
     file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(Error::format(path, format!("more than {MAX_FILE_BYTES} bytes")));
@@ -153,12 +153,12 @@ fn load(path: &Path) -> Result<Picture> {
     decode(&bytes).map_err(|fault| fault.at(path))
 }
 
-/// Decodes the bytes of a file that lies nowhere.
+/// Decodes the bytes of an image in memory.
 fn read(bytes: &[u8]) -> Result<Picture> {
     decode(bytes).map_err(|fault| fault.at(Path::new(IN_MEMORY)))
 }
 
-/// An error unless a picture can have this size `[H, W]`, with so many pixels at the most.
+/// Checks that an image can have this size `[H, W]` and at most `most_pixels` pixels.
 fn check_size(size @ [height, width]: [u32; 2], most_pixels: u64) -> fault::Result<()> {
     if let Some(fault) = size_fault(size) {
         return Err(Fault::Size(fault));
@@ -176,7 +176,7 @@ fn decode(bytes: &[u8]) -> fault::Result<Picture> {
     decode_within(bytes, MAX_PIXELS)
 }
 
-/// Decodes the bytes of a file in any format, if it has no more than so many pixels.
+/// Decodes the bytes of a file in any format, if the image has at most `most_pixels` pixels.
 fn decode_within(bytes: &[u8], most_pixels: u64) -> fault::Result<Picture> {
     match bytes {
         [] => Err(Fault::Empty),

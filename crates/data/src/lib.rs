@@ -1,10 +1,10 @@
-//! Pictures with labels, and the batches that a network reads.
+//! Labelled images, and the batches of them that a network reads.
 //!
-//! A [`Dataset`] writes one sample straight into the memory of a batch and answers with its label. Everything else
-//! follows from that one decision: there is no tensor for each sample and no stacking; adapters ([`Dataset::pad`],
-//! [`Dataset::scale`], [`Dataset::split`], [`Dataset::augment`]) work in the same place; pictures stay bytes in memory; and whatever a sample
-//! looks like is a function of (dataset, epoch, index), so that a [`Loader`] gives the same batches with any number of
-//! threads, however far it works ahead, and from whichever batch it is resumed.
+//! A [`Dataset`] writes one sample straight into the memory of a batch and returns its label. Everything else follows
+//! from that one decision: there is no tensor for each sample and no stacking; adapters ([`Dataset::pad`],
+//! [`Dataset::scale`], [`Dataset::split`], [`Dataset::augment`]) work in the same place; images stay bytes in memory;
+//! and each sample is a function of (dataset, epoch, index), so that a [`Loader`] gives the same batches with any
+//! number of threads, however far it works ahead, and from whichever batch it is resumed.
 //!
 //! ```
 //! use ocelli_data::{Dataset, Loader, synthetic};
@@ -19,17 +19,16 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Where samples come from: [`mnist`], [`fashion_mnist`] and [`cifar10`] read the published files, which [`find`] looks for;
-//! [`idx`] reads any file of that format; [`synthetic`] draws digits and needs no file at all; [`Images`] takes bytes
-//! that are already in memory. With the feature `images`, the module `image_files` decodes picture files: single ones, folders
-//! and archives with a folder for each class.
-//! [`Preprocess`] describes how an image becomes what a network reads.
+//! [`mnist`], [`fashion_mnist`] and [`cifar10`] read the published files, which [`find`] looks for; [`idx`] reads any
+//! file of that format; [`synthetic`] draws digits and needs no file at all; [`Images`] takes bytes that are already in
+//! memory. With the feature `images`, the module `image_files` decodes image files: single ones, folders and archives
+//! with a folder for each class. [`Preprocess`] describes how an image is prepared for a network.
 //!
 //! # What a file may cost
-//! A file is only trusted as far as its data reach. Memory is taken for what was read, never for what a header claims, and
-//! all that is unpacked from a file or decoded from a part of it, kept or skipped, comes out of one budget: 16 MiB and 256
-//! bytes for each byte of the file, 16 GiB at the most. That is several times what published datasets need, and keeps a small
-//! file from filling the machine. A single picture has at most 16,384 rows or columns and 2²⁶ pixels.
+//! A file is only trusted as far as its data reach. Memory is taken for what was read, never for what a header claims,
+//! and all that is unpacked from a file or decoded from a part of it, kept or skipped, comes out of one budget: 16 MiB
+//! and 256 bytes for each byte of the file, 16 GiB at the most. That is several times what published datasets need, and
+//! keeps a small file from filling the machine. A single image has at most 16,384 rows or columns and 2²⁶ pixels.
 
 #![forbid(unsafe_code)]
 

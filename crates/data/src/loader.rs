@@ -13,34 +13,34 @@ use std::{
     sync::Arc,
 };
 
-/// How many finished batches wait at the most, unless said otherwise: enough to even out samples of different cost.
+/// Default number of finished batches that wait: enough to even out samples of different cost.
 const PREFETCH: usize = 2;
 
-/// In which order the samples come.
+/// The order of the samples in an epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// As they lie in the dataset.
+    /// The order of the dataset.
     Sequential,
-    /// In a random order that is a function of the seed and the epoch.
+    /// A random order that is a function of the seed and the epoch.
     Shuffled {
         /// The seed.
         seed: u64,
     },
 }
 
-/// What becomes of the samples that do not fill a batch.
+/// The treatment of the samples that do not fill a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LastBatch {
-    /// They make a smaller batch.
+    /// They form a smaller batch.
     Keep,
-    /// They are left out of this epoch. A dataset smaller than one batch then has none.
+    /// They are left out of this epoch. A dataset smaller than one batch then has no batches.
     Drop,
 }
 
-/// Gathers the samples of a [`Dataset`] into batches, a few of them ahead on a thread of its own.
+/// Gathers the samples of a [`Dataset`] into batches, a few of them ahead on its own thread.
 ///
-/// A batch is a function of the dataset, the settings, the epoch and its number; neither the thread nor its timing can
-/// be seen in it. A loader may be asked for several epochs at the same time.
+/// A batch is a function of the dataset, the settings, the epoch and its number; it does not depend on the thread or
+/// its timing. Several epochs of one loader may be read at the same time.
 ///
 /// ```
 /// use ocelli_data::{LastBatch, Loader, synthetic};
@@ -63,7 +63,7 @@ pub struct Loader {
 }
 
 impl Loader {
-    /// A loader of all samples in their order; the tensors are called `input` and `labels`.
+    /// Makes a loader of all samples in their order; the tensors are called `input` and `labels`.
     ///
     /// # Errors
     /// [`Error::Setting`] if the batch size is 0.
@@ -82,44 +82,44 @@ impl Loader {
         })
     }
 
-    /// In which order the samples come; [`Order::Sequential`] unless said otherwise.
+    /// Sets the order of the samples; default [`Order::Sequential`].
     pub fn order(self, order: Order) -> Loader {
         Loader { order, ..self }
     }
 
-    /// The samples in another random order each epoch: [`Order::Shuffled`].
+    /// Shuffles the samples, in another order each epoch: [`Order::Shuffled`].
     pub fn shuffle(self, seed: u64) -> Loader {
         self.order(Order::Shuffled { seed })
     }
 
-    /// What becomes of the samples that do not fill a batch; [`LastBatch::Keep`] unless said otherwise.
+    /// Sets the treatment of the samples that do not fill a batch; default [`LastBatch::Keep`].
     pub fn last_batch(self, last_batch: LastBatch) -> Loader {
         Loader { last_batch, ..self }
     }
 
-    /// How many finished batches may wait; one more is in the making. 2 unless said otherwise; 0 prepares each batch when
-    /// it is asked for, without a thread.
+    /// Sets the number of finished batches that may wait, while one more is prepared; default 2. With 0 each batch is
+    /// prepared when it is requested, without a thread.
     pub fn prefetch(self, batches: usize) -> Loader {
         Loader { prefetch: batches, ..self }
     }
 
-    /// The names of the tensors: the pictures `[N, H, W, C]` and the labels `[N]`. With equal names only the labels
+    /// Sets the names of the tensors: the images `[N, H, W, C]` and the labels `[N]`. With equal names only the labels
     /// would remain.
     pub fn names(self, input: impl Into<String>, labels: impl Into<String>) -> Loader {
         Loader { input_name: input.into(), labels_name: labels.into(), ..self }
     }
 
-    /// What it reads.
+    /// Returns the dataset that the loader reads.
     pub fn dataset(&self) -> &dyn Dataset {
         &*self.dataset
     }
 
-    /// How many samples a full batch has.
+    /// Returns the number of samples in a full batch.
     pub fn batch_size(&self) -> usize {
         self.batch_size
     }
 
-    /// How many batches an epoch has.
+    /// Returns the number of batches in an epoch.
     pub fn batches(&self) -> usize {
         match self.last_batch {
             LastBatch::Keep => self.dataset.len().div_ceil(self.batch_size),
@@ -127,7 +127,7 @@ impl Loader {
         }
     }
 
-    /// How many samples an epoch has.
+    /// Returns the number of samples in an epoch.
     pub fn samples(&self) -> usize {
         match self.last_batch {
             LastBatch::Keep => self.dataset.len(),
@@ -135,18 +135,18 @@ impl Loader {
         }
     }
 
-    /// The batches of one epoch.
+    /// Returns an iterator over the batches of one epoch.
     pub fn epoch(&self, epoch: u64) -> Epoch {
         self.epoch_from(epoch, 0)
     }
 
-    /// The batches of one epoch from number `first_batch` on: what is left of an epoch that was interrupted. None if the
-    /// epoch has no more.
+    /// Returns an iterator over the batches of one epoch from number `first_batch` on, to resume an interrupted epoch.
+    /// It is empty if the epoch has no more.
     pub fn epoch_from(&self, epoch: u64, first_batch: usize) -> Epoch {
         Epoch::start(self, epoch, first_batch)
     }
 
-    /// The samples of an epoch in their order.
+    /// Returns the indices of the samples of an epoch in their order.
     fn indices(&self, epoch: u64) -> Vec<usize> {
         let mut indices: Vec<usize> = (0..self.dataset.len()).collect();
         if let Order::Shuffled { seed } = self.order {
@@ -155,7 +155,7 @@ impl Loader {
         indices
     }
 
-    /// One batch. Asks `go_on` before each sample, and is `None` if it must stop.
+    /// Makes one batch. Calls `go_on` before each sample, and returns `None` if it must stop.
     fn batch(&self, epoch: u64, indices: &[usize], go_on: impl Fn() -> bool) -> Result<Option<Batch>> {
         let [height, width, channels] = self.dataset.shape();
         let mut input = Tensor::try_zeros([indices.len(), height, width, channels])?;
@@ -170,13 +170,13 @@ impl Loader {
         Ok(Some(Batch::new().with(&self.input_name, input).with(&self.labels_name, Tensor::from(labels))))
     }
 
-    /// One sample. A label without a class is named here, where its sample is known, and not where a loss meets it. A panic
-    /// of the dataset becomes an error, so that it ends the epoch in the same way with and without a thread.
+    /// Writes one sample. A label without a class is reported here, where its sample is known, and not in a loss. A
+    /// panic of the dataset becomes an error, so that it ends the epoch in the same way with and without a thread.
     fn sample(&self, index: usize, epoch: u64, out: &mut [f32]) -> Result<u32> {
         let write = || {
             check(&self.dataset, index, out)?;
             let (label, classes) = (self.dataset.write(index, epoch, out)?, self.dataset.classes());
-            // A dataset that names no classes does not say how many there are.
+            // A dataset without class names does not know its number of classes.
             match classes {
                 0 => Ok(label),
                 classes if (label as usize) < classes => Ok(label),

@@ -1,9 +1,9 @@
-//! Pictures with a margin.
+//! Images with a margin.
 
 use crate::{Dataset, Error, Result, dataset::check};
 use ocelli_tensor::element_count;
 
-/// Pictures in the middle of larger ones; made by [`Dataset::pad`].
+/// A dataset whose images are surrounded by a margin; made by [`Dataset::pad`].
 #[derive(Clone, Debug)]
 pub struct Padded<D> {
     inner: D,
@@ -38,8 +38,8 @@ impl<D: Dataset> Dataset for Padded<D> {
         self.inner.class_names()
     }
 
-    /// The picture is written at the front of `out` and its rows are then moved apart, from the last to the first: each
-    /// goes to where it started or further back, so none is written over before it was moved.
+    /// Writes the image to the front of `out` and then moves its rows apart, from the last to the first: each moves
+    /// back or stays, so none is overwritten before it was moved.
     fn write(&self, index: usize, epoch: u64, out: &mut [f32]) -> Result<u32> {
         check(self, index, out)?;
         let [height, width, channels] = self.inner.shape();
@@ -52,7 +52,7 @@ impl<D: Dataset> Dataset for Padded<D> {
         for y in (0..height).rev() {
             let to = first + y * wide;
             out.copy_within(y * row..(y + 1) * row, to);
-            // What lies between this row and the one below it was moved already, or never held anything.
+            // The space between this row and the one below it was moved already, or never held anything.
             out[to + row..end].fill(self.background);
             end = to;
         }

@@ -1,17 +1,17 @@
-//! What is done to an image before a network reads it, as data.
+//! A description, as data, of how an image is prepared for a network.
 
 use crate::Statistics;
 use serde::{Deserialize, Serialize};
 
 /// A description of how an image is prepared for a network: resized, cut out, its channels ordered, its values normalised.
 ///
-/// It is plain data and needs no decoder: the registry of networks has one for each network, and `serde` writes it into the file
-/// of a network, so that whoever reads that file treats images as they were treated in training. With the feature `images` it
+/// It is plain data and needs no decoder: the registry of networks has one for each network, and `serde` writes it into
+/// the file of a network, so that a reader of that file prepares images as in training. With the feature `images` it
 /// has methods that load and decode images.
 ///
 /// ```
 /// use ocelli_data::{Frame, Preprocess, Resize, Statistics};
-/// // What published weights for ImageNet expect, and the same for larger pictures.
+/// // Published weights for ImageNet expect this; larger images are resized in proportion.
 /// let usual = Preprocess::imagenet([224, 224]);
 /// assert_eq!((usual.resize, usual.frame), (Resize::ShorterSide(256), Frame::CentreCrop([224, 224])));
 /// assert_eq!(usual.normalisation, Statistics::imagenet());
@@ -21,56 +21,57 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Preprocess {
-    /// What becomes of its size.
+    /// The resizing of the image.
     pub resize: Resize,
-    /// Which part is seen.
+    /// The part of the resized image that the network sees.
     pub frame: Frame,
-    /// Which values a pixel has.
+    /// The channels of a pixel and their order.
     pub channels: Channels,
     /// Mean and deviation of each channel, of values from 0 to 1: `y = (x − mean) / deviation`.
     pub normalisation: Statistics,
 }
 
-/// What becomes of the size of a picture. Resizing averages when it makes smaller, as Pillow's bilinear filter does.
+/// The resizing of an image. Reducing the size averages, as Pillow's bilinear filter does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Resize {
-    /// Nothing.
+    /// The size is kept.
     Keep,
-    /// Its shorter side becomes so long, and its proportions stay: the longer one is rounded down.
+    /// The shorter side becomes this long and the proportions are kept; the longer side is rounded down.
     ShorterSide(usize),
-    /// It is stretched to so many rows and columns.
+    /// The image is stretched to these rows and columns.
     Stretch([usize; 2]),
-    /// It is one digit that is brought to the 28 × 28 pixels of MNIST, light on dark; see `image_files::digit`.
+    /// The image shows one digit, which is converted to the 28 × 28 pixels of MNIST, light on dark; see
+    /// `image_files::digit`.
     Digit,
 }
 
-/// Which part of a picture is seen.
+/// The part of an image that the network sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Frame {
-    /// All of it.
+    /// The whole image.
     Whole,
-    /// So many rows and columns from its middle.
+    /// The middle of the image, cropped to these rows and columns.
     CentreCrop([usize; 2]),
-    /// All of it, in the middle of so many rows and columns of black.
+    /// The whole image in the middle of these rows and columns of black.
     Pad([usize; 2]),
 }
 
-/// Which values a pixel has.
+/// The channels of a pixel and their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Channels {
     /// Red, green and blue.
     Rgb,
-    /// Blue, green and red: networks from Caffe.
+    /// Blue, green and red, as networks from Caffe expect.
     Bgr,
-    /// Its brightness.
+    /// The luminance.
     Grey,
 }
 
 impl Channels {
-    /// How many there are.
+    /// Returns the number of channels.
     pub fn count(self) -> usize {
         match self {
             Channels::Rgb | Channels::Bgr => 3,
@@ -80,8 +81,9 @@ impl Channels {
 }
 
 impl Preprocess {
-    /// Returns what published weights for ImageNet expect of images of `size` = `[H, W]`: the shorter side resized to 256/224 of
-    /// the crop's, the middle cut out, red, green and blue by [`Statistics::imagenet`].
+    /// Prepares images as published weights for ImageNet expect, at `size` = `[H, W]`: the shorter side is resized to
+    /// 256/224 of the crop's, the middle is cropped, and red, green and blue are normalised by
+    /// [`Statistics::imagenet`].
     pub fn imagenet(size: [usize; 2]) -> Preprocess {
         let [height, width] = size;
         let resized = (height.max(width) as u128 * 256).div_ceil(224);
@@ -93,14 +95,14 @@ impl Preprocess {
         }
     }
 
-    /// Returns what networks for CIFAR-10 expect of images of `size` = `[H, W]`: as for [ImageNet](Preprocess::imagenet), but
-    /// nothing of the shorter side is cut off, of which such small images have nothing to spare.
+    /// Prepares images as networks for CIFAR-10 expect, at `size` = `[H, W]`: as for [ImageNet](Preprocess::imagenet),
+    /// but without cropping the shorter side, because such small images have nothing to spare.
     pub fn cifar(size: [usize; 2]) -> Preprocess {
         Preprocess { resize: Resize::ShorterSide(size[0].max(size[1])), ..Preprocess::imagenet(size) }
     }
 
-    /// Returns what networks from Caffe expect: the whole image stretched to `size` = `[H, W]`, its channels blue, green and red,
-    /// normalised by [`Statistics::caffe`].
+    /// Prepares images as networks from Caffe expect: the whole image is stretched to `size` = `[H, W]`, its channels
+    /// are blue, green and red, normalised by [`Statistics::caffe`].
     pub fn caffe(size: [usize; 2]) -> Preprocess {
         Preprocess {
             resize: Resize::Stretch(size),
@@ -110,8 +112,8 @@ impl Preprocess {
         }
     }
 
-    /// Returns what LeNet-5 expects of digits: 28 × 28 pixels as in MNIST, in the middle of `size` = `[H, W]`, with paper at
-    /// [`PAPER`] and ink at [`INK`].
+    /// Prepares digits as LeNet-5 expects: 28 × 28 pixels as in MNIST, in the middle of `size` = `[H, W]`, with paper
+    /// at [`PAPER`] and ink at [`INK`].
     pub fn digits(size: [usize; 2]) -> Preprocess {
         let (mean, deviation) = (vec![-PAPER / (INK - PAPER)], vec![1.0 / (INK - PAPER)]);
         Preprocess {
@@ -122,7 +124,7 @@ impl Preprocess {
         }
     }
 
-    /// Describes the same preparation for a network of one channel, which reads brightness from 0 to 1.
+    /// Returns this preparation for a network of one channel, which reads luminance from 0 to 1.
     pub fn grey(self) -> Preprocess {
         Preprocess { channels: Channels::Grey, normalisation: Statistics::identity(1), ..self }
     }

@@ -1,13 +1,13 @@
-//! Pixels brought to the range or the moments that a network wants.
+//! Pixels mapped to the range or the moments that a network expects.
 
 use crate::{Dataset, Result, Statistics, statistics::out_of_range};
 
-/// Pictures whose channels were each mapped by `y = factor·x + shift`; made by [`Dataset::scale`] and
+/// A dataset whose channels are each mapped by `y = factor·x + shift`; made by [`Dataset::scale`] and
 /// [`Dataset::standardise`].
 #[derive(Clone, Debug)]
 pub struct Rescaled<D> {
     inner: D,
-    /// `(factor, shift)` of each channel.
+    /// Pair `(factor, shift)` of each channel.
     maps: Vec<(f32, f32)>,
 }
 

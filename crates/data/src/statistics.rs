@@ -18,7 +18,7 @@ impl Statistics {
     /// Measures the statistics of a dataset over all samples of epoch 0.
     ///
     /// # Errors
-    /// Whatever [`Dataset::write`] answers; [`Error::Setting`] if there are no samples.
+    /// The errors of [`Dataset::write`]; [`Error::Setting`] if there are no samples.
     ///
     /// ```
     /// use ocelli_data::{Dataset, Statistics, synthetic};
@@ -52,27 +52,27 @@ impl Statistics {
         Ok(Statistics { mean, deviation })
     }
 
-    /// Returns mean 0 and deviation 1 for each channel, which leave values as they are.
+    /// Returns mean 0 and deviation 1 for each channel, which leave values unchanged.
     pub fn identity(channels: usize) -> Statistics {
         Statistics { mean: vec![0.0; channels], deviation: vec![1.0; channels] }
     }
 
-    /// Returns the statistics of ImageNet's red, green and blue, from 0 to 1: what most published weights expect.
+    /// Returns the statistics of ImageNet's red, green and blue, from 0 to 1, which most published weights expect.
     pub fn imagenet() -> Statistics {
         Statistics { mean: vec![0.485, 0.456, 0.406], deviation: vec![0.229, 0.224, 0.225] }
     }
 
-    /// Returns the statistics that networks from Caffe expect: blue, green and red from 0 to 255, less their means 104, 117 and
-    /// 123.
+    /// Returns the statistics that networks from Caffe expect: blue, green and red from 0 to 255, minus their means
+    /// 104, 117 and 123.
     pub fn caffe() -> Statistics {
         Statistics { mean: [104.0, 117.0, 123.0].map(|mean| mean / 255.0).into(), deviation: vec![1.0 / 255.0; 3] }
     }
 
-    /// Returns the statistics that bring values from 0 to 1 to the range `low` to `high`, as [`Dataset::scale`] does:
+    /// Returns the statistics that map values from 0 to 1 to the range `low` to `high`, as [`Dataset::scale`] does:
     /// `y = low + (high − low) x`.
     ///
     /// # Errors
-    /// [`Error::Setting`] if `low` is not below `high` or they are no finite numbers.
+    /// [`Error::Setting`] if `low` is not below `high` or they are not finite.
     pub fn for_range(channels: usize, low: f32, high: f32) -> Result<Statistics> {
         let range = high - low;
         if !(range > 0.0 && range.is_finite()) {
@@ -81,7 +81,8 @@ impl Statistics {
         Ok(Statistics { mean: vec![-low / range; channels], deviation: vec![1.0 / range; channels] })
     }
 
-    /// `(factor, shift)` of each of so many channels, so that `y = factor x + shift` is `(x − mean) / deviation`.
+    /// Returns `(factor, shift)` for each of `channels` channels, so that `y = factor x + shift` is
+    /// `(x − mean) / deviation`.
     pub(crate) fn maps(&self, channels: usize) -> Result<Vec<(f32, f32)>> {
         let Statistics { mean, deviation } = self;
         if mean.len() != channels || deviation.len() != channels {
@@ -101,7 +102,7 @@ impl Statistics {
     }
 }
 
-/// The error for a range that pixels cannot be scaled to.
+/// Makes the error for a range that pixels cannot be scaled to.
 pub(crate) fn out_of_range(low: f32, high: f32) -> Error {
     Error::Setting(format!("pixels cannot be scaled to {low}..{high}"))
 }

@@ -1,10 +1,10 @@
-//! Some of the samples.
+//! A selection of the samples of a dataset.
 
 use crate::{Dataset, Error, Result};
 use ocelli_tensor::Key;
 use std::{ops::Range, sync::Arc};
 
-/// Some samples of a dataset; made by [`Dataset::take`] and [`Dataset::split`].
+/// A selection of the samples of a dataset; made by [`Dataset::take`] and [`Dataset::split`].
 #[derive(Clone, Debug)]
 pub struct Subset<D> {
     inner: D,
@@ -28,7 +28,7 @@ impl<D: Dataset> Subset<D> {
         Ok(Subset { inner, chosen: Chosen::Range(range) })
     }
 
-    /// The index that sample `index` has in the whole dataset, if there is such a sample.
+    /// Returns the index that sample `index` has in the whole dataset, if there is such a sample.
     pub fn original(&self, index: usize) -> Option<usize> {
         match &self.chosen {
             Chosen::Range(range) => (index < range.len()).then(|| range.start + index),

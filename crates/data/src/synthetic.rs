@@ -1,4 +1,4 @@
-//! Handwritten digits that no file is needed for.
+//! Handwritten digits that are drawn without any file.
 //!
 //! Each digit is a few strokes, in two or three ways of writing it, whose points are moved at random; the whole is turned,
 //! sheared, stretched and shifted, drawn with a pen of random width and strength, and covered with specks and noise. A
@@ -9,20 +9,20 @@ use crate::Images;
 use ocelli_tensor::{Key, Stream};
 use rayon::prelude::*;
 
-/// Rows and columns of a picture.
+/// Rows and columns of an image.
 pub const SIZE: usize = 28;
 
-/// Points between two points of a curve.
+/// Number of points between two points of a curve.
 const FINENESS: usize = 7;
 
 type Point = [f32; 2];
 
-/// How a stroke goes through its points, given as (x, y) with y down, in a box of 1 by 1.
+/// The strokes of a digit, given by points (x, y) with y down, in a box of 1 by 1.
 #[derive(Clone, Copy)]
 enum Stroke {
-    /// Straight from point to point.
+    /// Straight lines from point to point.
     Straight(&'static [Point]),
-    /// In a smooth curve.
+    /// A smooth curve through the points.
     Smooth(&'static [Point]),
 }
 use Stroke::{Smooth, Straight};
@@ -156,7 +156,7 @@ const NINE: &[&[Stroke]] = &[
 ];
 const DIGITS: [&[&[Stroke]]; 10] = [ZERO, ONE, TWO, THREE, FOUR, FIVE, SIX, SEVEN, EIGHT, NINE];
 
-/// `count` digits; digit `i` is a function of `seed` and `i` alone, and its class is drawn too.
+/// Draws `count` digits; digit `i` is a function of `seed` and `i` alone, and so is its class.
 ///
 /// ```
 /// let digits = ocelli_data::synthetic::digits(100, 42);
@@ -176,7 +176,7 @@ pub fn digits(count: usize, seed: u64) -> Images {
     Images::new([SIZE, SIZE, 1], pixels, labels, names).expect("as many labels below ten as pictures were drawn")
 }
 
-/// A random affine map of the unit box into the picture.
+/// A random affine map of the unit box into the image.
 struct Affine {
     matrix: [Point; 2],
     centre: Point,
@@ -219,7 +219,7 @@ fn draw(digit: usize, stream: &mut Stream, pixels: &mut [u8]) {
         let line = if matches!(stroke, Smooth(_)) { curve(&moved) } else { moved };
         line.windows(2).for_each(|ends| segment(ends[0], ends[1], radius, strength, &mut ink));
     }
-    // Specks that belong to no digit.
+    // Add specks that belong to no digit.
     for _ in 0..stream.below(4) {
         let at = [stream.between(0.0, SIZE as f32), stream.between(0.0, SIZE as f32)];
         let to = [at[0] + 2.0 * stream.normal(), at[1] + 2.0 * stream.normal()];
@@ -231,7 +231,7 @@ fn draw(digit: usize, stream: &mut Stream, pixels: &mut [u8]) {
     }
 }
 
-/// A smooth curve through points (Catmull and Rom 1974).
+/// Returns a smooth curve through points (Catmull and Rom 1974).
 fn curve(points: &[Point]) -> Vec<Point> {
     let at = |i: isize| points[i.clamp(0, points.len() as isize - 1) as usize];
     let mut line = Vec::with_capacity(points.len() * FINENESS);
@@ -252,7 +252,7 @@ fn curve(points: &[Point]) -> Vec<Point> {
     line
 }
 
-/// Draws a line with round ends; the darkest ink at a pixel stays.
+/// Draws a line with round ends; each pixel keeps its strongest ink.
 fn segment(from: Point, to: Point, radius: f32, strength: f32, ink: &mut [f32; SIZE * SIZE]) {
     let reach = radius + 1.0;
     let bounds = |axis: usize| {

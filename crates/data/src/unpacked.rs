@@ -1,4 +1,4 @@
-//! The content of a file that may be packed with gzip: told by its first bytes, not by its name.
+//! Reads a file that may be packed with gzip, which is detected from its first bytes and not from its name.
 
 use crate::{
     Budget, Error, Result,
@@ -10,10 +10,10 @@ use std::{
     path::Path,
 };
 
-/// Bytes that are read at once.
+/// Number of bytes that are read at once.
 const BUFFER: usize = 4096;
 
-/// The content of an open file, unpacked where it is packed.
+/// The content of an open file, unpacked if it is packed.
 pub(crate) struct Unpacked<'a> {
     path: &'a Path,
     content: Content,
@@ -55,21 +55,21 @@ impl<'a> Unpacked<'a> {
     }
 
     /// Appends the next `length` bytes, or those up to the end of the content, to `bytes`; returns their number. Memory
-    /// grows with what is there, not with `length`.
+    /// grows with the content, not with `length`.
     pub(crate) fn append(&mut self, length: u64, bytes: &mut Vec<u8>) -> Result<u64> {
         self.charge(length)?;
         let got = self.content.by_ref().take(length).read_to_end(bytes).map_err(|error| self.refused(error))?;
         Ok(got as u64)
     }
 
-    /// Reads over `length` bytes, or to the end of the content; returns the number of bytes that were there.
+    /// Skips `length` bytes, or to the end of the content; returns the number of bytes skipped.
     #[cfg(feature = "images")]
     pub(crate) fn skip(&mut self, length: u64) -> Result<u64> {
         self.charge(length)?;
         io::copy(&mut self.content.by_ref().take(length), &mut io::sink()).map_err(|error| self.refused(error))
     }
 
-    /// The bytes that this file may still cost.
+    /// Returns the number of bytes that this file may still cost.
     #[cfg(feature = "images")]
     pub(crate) fn left(&self) -> u64 {
         self.budget.left()
@@ -83,12 +83,12 @@ impl<'a> Unpacked<'a> {
         Ok(())
     }
 
-    /// Charges work and memory beside those of reading to the budget of the file.
+    /// Charges other work and memory than those of reading to the budget of the file.
     pub(crate) fn charge(&mut self, bytes: u64) -> Result<()> {
         self.budget.charge(self.path, bytes)
     }
 
-    /// The bytes that this file may cost in all.
+    /// Returns the number of bytes that this file may cost in all.
     pub(crate) fn limit(&self) -> u64 {
         self.budget.limit()
     }
@@ -97,7 +97,8 @@ impl<'a> Unpacked<'a> {
         Error::format(self.path, reason)
     }
 
-    /// Blames the file for what the unpacker complains of, and the system for anything else.
+    /// Converts an error of a read: a fault that the unpacker reports is one of the file, any other is one of the
+    /// system.
     fn refused(&self, error: io::Error) -> Error {
         match error.kind() {
             ErrorKind::UnexpectedEof => self.wrong("the gzip data end too early"),

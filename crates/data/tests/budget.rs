@@ -13,7 +13,7 @@ static MEMORY: PeakAlloc = PeakAlloc;
 const FLOOR: usize = 64 << 10;
 const RATIO: usize = 8;
 
-/// The most memory that reading a file took at one time, beside what was held before.
+/// Measures the most memory that reading a file took at one time, in addition to what was held before.
 fn peak<T, E>(read: impl FnOnce() -> Result<T, E>) -> (usize, bool) {
     MEMORY.reset_peak_usage();
     let before = MEMORY.current_usage();
@@ -21,19 +21,19 @@ fn peak<T, E>(read: impl FnOnce() -> Result<T, E>) -> (usize, bool) {
     (MEMORY.peak_usage() - before, whole)
 }
 
-/// A file, and the number of bytes that its pixels have; none where it only claims them.
+/// A file, and the number of bytes of its pixels; 0 where it only claims them.
 struct Sample {
     name: String,
     bytes: Vec<u8>,
     pixels: usize,
 }
 
-/// Every file of the tests, and files that claim much and hold little.
+/// Returns every file of the tests, and files that claim much and hold little.
 fn samples() -> Vec<Sample> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/files");
     let real = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).map(|path| {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        // The archives hold two pictures of 83 × 61 pixels, no other file has more than 64 × 64.
+        // The archives hold two images of 83 × 61 pixels, no other file has more than 64 × 64.
         let pixels = if name.ends_with(".gz") { 2 * 83 * 61 * 3 } else { 64 * 64 * 3 };
         Sample { name, bytes: fs::read(path).unwrap(), pixels }
     });

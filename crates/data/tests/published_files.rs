@@ -3,7 +3,7 @@
 use ocelli_data::{Dataset, Images, Part, Statistics, fashion_mnist, find, mnist};
 use std::path::Path;
 
-/// The folder of the dataset, or a word that it is absent.
+/// Returns the folder of the dataset, or reports that it is absent.
 fn folder(name: &str) -> Option<std::path::PathBuf> {
     let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
     let found = find(name, Some(&shared));
@@ -39,7 +39,7 @@ fn fashion_mnist_is_read_whole() {
     assert_eq!(fashion_mnist::load(&folder, Part::Test).unwrap().len(), 10_000);
 }
 
-/// Decoding is strict, and no published picture falls victim to it.
+/// Strict decoding refuses no published image.
 #[cfg(feature = "images")]
 #[test]
 fn every_published_picture_is_decoded() {

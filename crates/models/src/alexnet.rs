@@ -9,7 +9,7 @@ use ocelli_layers::{
 /// AlexNet in torchvision's form, which is that of Krizhevsky 2014: one group, fewer filters, no response normalisation.
 ///
 /// # Shapes
-/// `[N, H, W, C]` → `[N, classes]` logits, for pictures of 63 pixels or more; published for `[224, 224, 3]`. 61,100,840
+/// `[N, H, W, C]` → `[N, classes]` logits, for images of 63 pixels or more; published for `[224, 224, 3]`. 61,100,840
 /// parameters with 1000 classes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AlexNet {
@@ -17,12 +17,12 @@ pub struct AlexNet {
 }
 
 impl AlexNet {
-    /// For so many classes.
+    /// Creates the network in torchvision's form for `classes` classes.
     pub fn new(classes: usize) -> AlexNet {
         AlexNet { classes }
     }
 
-    /// The network of the paper.
+    /// Creates the network of the paper for `classes` classes.
     pub fn of_2012(classes: usize) -> AlexNetOf2012 {
         AlexNetOf2012 { classes, groups: 2 }
     }
@@ -62,8 +62,8 @@ impl Layer for AlexNet {
     }
 }
 
-/// AlexNet as published: response normalisation, overlapping pooling, and the second, fourth and fifth convolution in two
-/// groups, which were the two GPUs.
+/// AlexNet as published: response normalisation, overlapping pooling, and the second, fourth and fifth convolution in
+/// two groups, one for each GPU of the paper.
 ///
 /// Dropout is inverted (scaled while training), which is the paper's halving at test time with other constants.
 ///
@@ -72,7 +72,7 @@ impl Layer for AlexNet {
 /// arithmetic). 60,965,224 parameters with 1000 classes.
 ///
 /// # Parameters
-/// `conv1` to `conv5`, `fc6` to `fc8`, each `weight` and `bias`. First values as in section 5 of the paper.
+/// `conv1` to `conv5`, `fc6` to `fc8`, each `weight` and `bias`, initialised as in section 5 of the paper.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AlexNetOf2012 {
     classes: usize,
@@ -80,7 +80,8 @@ pub struct AlexNetOf2012 {
 }
 
 impl AlexNetOf2012 {
-    /// Every convolution sees all channels: 62,378,344 parameters, often quoted as those of AlexNet.
+    /// Removes the groups, so that every convolution sees all channels: 62,378,344 parameters, often quoted as those of
+    /// AlexNet.
     pub fn ungrouped(mut self) -> AlexNetOf2012 {
         self.groups = 1;
         self

@@ -7,7 +7,7 @@ const HEIGHT: usize = 12;
 const WIDTH: usize = 7;
 
 /// The ten digits as stylised bitmaps of 7×12, in the manner of LeCun et al. 1998, fig. 3. Similar digits have similar
-/// codes, so that what is confused is at least confused with its like.
+/// codes, so that a wrong answer is at least a similar digit.
 const DIGITS: [[&str; HEIGHT]; 10] = [
     [
         ".......", "..###..", ".##.##.", ".#...#.", "##...##", "##...##", "##...##", "##...##", ".#...#.", ".##.##.",
@@ -51,7 +51,7 @@ const DIGITS: [[&str; HEIGHT]; 10] = [
     ],
 ];
 
-/// `[10, 84]`: +1 for ink, −1 elsewhere, row by row.
+/// Returns the codes `[10, 84]`: +1 for ink, −1 elsewhere, row by row.
 pub fn digit_codes() -> Vec<f32> {
     let pixels = DIGITS.iter().flatten().flat_map(|row| row.bytes());
     pixels.map(|pixel| if pixel == b'#' { 1.0 } else { -1.0 }).collect()

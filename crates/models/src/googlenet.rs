@@ -6,11 +6,11 @@ use ocelli_layers::{
 };
 use ocelli_losses::softmax_cross_entropy;
 
-/// Nine Inception blocks, under torchvision's names.
+/// GoogLeNet: a stem and nine Inception blocks, under torchvision's names.
 ///
 /// # Shapes
-/// `[N, H, W, C]` → `[N, classes]` logits; published for `[224, 224, 3]`. With auxiliary heads also `aux1` and `aux2`, `[N,
-/// classes]`, which inference does not compute unless asked for; [`GoogLeNet::loss`] weights them.
+/// `[N, H, W, C]` → `[N, classes]` logits; published for `[224, 224, 3]`. Auxiliary heads add the outputs `aux1` and
+/// `aux2`, `[N, classes]`, which inference computes only on request; [`GoogLeNet::loss`] weights them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GoogLeNet {
     classes: usize,
@@ -20,7 +20,8 @@ pub struct GoogLeNet {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
-    /// Batch normalisation in place of biases and response normalisation, and 3×3 filters where the paper has 5×5.
+    /// The form with batch normalisation in place of biases and response normalisation, and 3×3 filters where the paper
+    /// has 5×5.
     Torchvision,
     Paper,
 }
@@ -31,7 +32,8 @@ enum Heads {
     Auxiliary,
 }
 
-/// An Inception block: 1×1; 3×3 with its bottleneck; 5×5 with its bottleneck; projection behind the pooling (table 1).
+/// Channels of an Inception block: 1×1; 3×3 with its bottleneck; 5×5 with its bottleneck; projection behind the pooling
+/// (table 1).
 type Widths = (usize, [usize; 2], [usize; 2], usize);
 
 const BLOCKS: [(&str, Widths); 9] = [
@@ -47,32 +49,32 @@ const BLOCKS: [(&str, Widths); 9] = [
 ];
 
 impl GoogLeNet {
-    /// Torchvision's: 6,624,904 parameters with 1000 classes. Its large filters are 3×3, a mistake that its authors keep
-    /// because the published weights have it.
+    /// Creates torchvision's network: 6,624,904 parameters with 1000 classes. Its large filters are 3×3, a mistake that
+    /// its authors keep because the published weights have it.
     ///
-    /// These weights expect pixels from −1 to 1, `(x − 0.5) / 0.5`, and not the statistics of ImageNet, which torchvision's
-    /// `transform_input` undoes inside of its network: `by_name("googlenet")` says so in
-    /// [`Network::preprocess`](crate::Network::preprocess), and the [`loader`](crate::Network::loader) of that network leaves out
-    /// the auxiliary heads, which the file has.
+    /// These weights expect pixels from −1 to 1, `(x − 0.5) / 0.5`, and not the statistics of ImageNet, which
+    /// torchvision's `transform_input` undoes inside of its network: `by_name("googlenet")` returns a network whose
+    /// [`preprocess`](crate::Network::preprocess) does so, and whose [`loader`](crate::Network::loader) leaves out the
+    /// auxiliary heads, which the file has.
     pub fn new(classes: usize) -> GoogLeNet {
         GoogLeNet { classes, form: Form::Torchvision, heads: Heads::Main }
     }
 
-    /// The paper's: 5×5 filters, biases, response normalisation; 6,998,552 parameters with 1000 classes. The paper prints
-    /// neither the constants of the normalisation nor how weights begin. Both are those of Caffe's reference here: `α` over a
-    /// mean of 5, Glorot uniform, and biases of 0.2.
+    /// Creates the paper's network: 5×5 filters, biases, response normalisation; 6,998,552 parameters with 1000
+    /// classes. The paper gives neither the constants of the normalisation nor the initial weights. Both are those of
+    /// Caffe's reference here: `α` over a mean of 5, Glorot uniform, and biases of 0.2.
     pub fn of_2014(classes: usize) -> GoogLeNet {
         GoogLeNet { form: Form::Paper, ..GoogLeNet::new(classes) }
     }
 
-    /// With the two auxiliary heads for training: 13,004,888 parameters, or 13,378,280 in the paper's form.
+    /// Adds the two auxiliary heads for training: 13,004,888 parameters, or 13,378,280 in the paper's form.
     pub fn auxiliary_heads(mut self) -> GoogLeNet {
         self.heads = Heads::Auxiliary;
         self
     }
 
-    /// Cross-entropy of the result plus `weight` times that of each auxiliary head; the paper weights them 0.3. The model
-    /// must be such a network with its heads, not one that has it below a path.
+    /// Returns the cross-entropy of the output plus `weight` times that of each auxiliary head; the paper weights them
+    /// 0.3. The model must be a GoogLeNet with its heads, not one that contains it below a path.
     ///
     /// ```
     /// use ocelli_graph::Model;
@@ -97,7 +99,7 @@ impl GoogLeNet {
         }
     }
 
-    /// Response normalisation, which the paper has in two places.
+    /// Applies response normalisation, which the paper has in two places.
     fn normalised(&self, x: &Node, name: &str) -> Node {
         match self.form {
             Form::Torchvision => x.clone(),
@@ -113,7 +115,7 @@ impl GoogLeNet {
             .unit(move |channels, kernel| network.unit(channels, kernel))
     }
 
-    /// A second opinion from half-way.
+    /// Applies an auxiliary classifier to an intermediate activation.
     fn auxiliary_head(&self, x: &Node) -> Node {
         let x = match self.form {
             Form::Torchvision => x.apply("pool", AdaptiveAvgPool2d::new(4)),
@@ -124,7 +126,7 @@ impl GoogLeNet {
     }
 }
 
-/// A convolution with what follows it.
+/// A convolution with the operations that follow it.
 #[derive(Clone, Copy, Debug)]
 struct Unit {
     form: Form,
@@ -227,11 +229,11 @@ mod tests {
 
     const CLASSES: usize = 3;
     const LABELS: [u32; 4] = [2, 0, 1, 0];
-    /// The heads, what their biases are called, and what they weigh (Szegedy et al. 2014, section 5).
+    /// Names of the heads, their biases and their weights in the loss (Szegedy et al. 2014, section 5).
     const HEADS: [(&str, &str, f64); 3] =
         [("output", "fc.bias", 1.0), ("aux1", "aux1.fc2.bias", 0.3), ("aux2", "aux2.fc2.bias", 0.3)];
 
-    /// A network with its heads, the objective of its loss, and a batch.
+    /// Returns a network with its heads, the objective of its loss, and a batch.
     fn with_heads() -> (Model, Objective, Batch) {
         let model = Model::of(GoogLeNet::new(CLASSES).auxiliary_heads(), [64, 64, 3], 7).unwrap();
         let loss = |trace: &Trace| GoogLeNet::loss(trace, &trace.labels("labels"), 0.3);
@@ -241,7 +243,8 @@ mod tests {
         (model, objective.watching(&HEADS.map(|(head, ..)| head)).unwrap(), batch)
     }
 
-    /// Mean cross-entropy of logits, and its gradient for the biases behind them: the mean of softmax − label.
+    /// Returns the mean cross-entropy of logits, and its gradient for the biases behind them: the mean of softmax −
+    /// label.
     fn cross_entropy(logits: &[f32]) -> (f64, [f64; CLASSES]) {
         let (mut loss, mut gradient) = (0.0, [0.0; CLASSES]);
         for (row, label) in logits.chunks(CLASSES).zip(LABELS) {

@@ -1,10 +1,10 @@
-//! What planning for inference makes of published networks.
+//! Tests of the inference plans of published networks.
 
 use crate::{CifarResNet, GoogLeNet, ResNet, Vgg};
 use ocelli_graph::{Batch, Key, Layer, Model, Tensor};
 use std::collections::BTreeMap;
 
-/// How many steps there are of each kind.
+/// Counts the steps of each kind.
 fn kinds(layer: impl Layer, size: usize) -> BTreeMap<String, usize> {
     let model = Model::zeroed(layer, [size, size, 3]).unwrap();
     let plan = model.plan(1, &["output"]).unwrap();
@@ -40,7 +40,7 @@ fn no_network_has_a_normalisation_or_a_relu_of_its_own() {
     assert!(!left(kinds(Vgg::vgg11(10), 224)));
 }
 
-/// With parameters that are all drawn, running statistics included.
+/// All parameters are random, running statistics included.
 #[test]
 fn a_fused_network_computes_what_the_tapped_one_computes() {
     let mut model = Model::zeroed(ResNet::resnet18(10), [64, 64, 3]).unwrap();

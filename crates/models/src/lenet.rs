@@ -4,7 +4,7 @@ use crate::digit_codes;
 use ocelli_graph::{Initializer, Key, Layer, Node, ParameterAxis};
 use ocelli_layers::{ConnectionTable, Conv2d, Dense, Distribution, Init, MaxPool2d, RadialBasis, SubSampling};
 
-/// LeNet-5 with ReLU, max pooling, every map of C3 connected to every map of S2, and a softmax to come.
+/// LeNet-5 with ReLU, max pooling, every map of C3 connected to every map of S2, and logits for a softmax.
 ///
 /// # Shapes
 /// `[N, 32, 32, C]` → `[N, classes]` logits. 61,706 parameters with one channel and ten classes.
@@ -14,12 +14,12 @@ pub struct LeNet5 {
 }
 
 impl LeNet5 {
-    /// For so many classes.
+    /// Creates the modern network for `classes` classes.
     pub fn modern(classes: usize) -> LeNet5 {
         LeNet5 { classes }
     }
 
-    /// The network of the paper.
+    /// Creates the network of the paper.
     pub fn of_1998() -> LeNet5Of1998 {
         LeNet5Of1998
     }
@@ -37,13 +37,13 @@ impl Layer for LeNet5 {
     }
 }
 
-/// The constant `j` of the loss of the paper, which does not print its value. Distances of a trained network are below
+/// The constant `j` in the loss of the paper, which does not give its value. Distances of a trained network are below
 /// about 10 for the right code, and codes are at least 16 apart.
 pub const PENALTY: f32 = 10.0;
 
-/// LeNet-5 as published: partial connections in C3, trained sub-sampling, the squashing function `1.7159 tanh(2x/3)` after
-/// every layer, and squared distances to fixed codes at the end: the smallest is the answer. It goes with
-/// `maximum_a_posteriori` as its loss and with pixels from −0.1 (paper) to 1.175 (ink).
+/// LeNet-5 as published: partial connections in C3, trained sub-sampling, the squashing function `1.7159 tanh(2x/3)`
+/// after every layer, and squared distances to fixed codes at the end, of which the smallest is the answer. Its loss is
+/// `maximum_a_posteriori`, and its pixels range from −0.1 (paper) to 1.175 (ink).
 ///
 /// # Shapes
 /// `[N, 32, 32, 1]` → `[N, 10]` distances. 60,000 trained parameters and 840 fixed ones.
@@ -51,7 +51,7 @@ pub const PENALTY: f32 = 10.0;
 pub struct LeNet5Of1998;
 
 impl LeNet5Of1998 {
-    /// Which maps of S2 each map of C3 sees (table I of the paper).
+    /// Returns the connections from the maps of S2 to those of C3 (table I of the paper).
     pub fn table() -> ConnectionTable {
         ConnectionTable::new(
             6,
@@ -95,7 +95,7 @@ impl Layer for LeNet5Of1998 {
     }
 }
 
-/// Uniform in `±2.4 / fan_in`, where the fan-in of a map is the number of its connections times 25.
+/// Draws uniformly from `±2.4 / fan_in`, where the fan-in of a map is the number of its connections times 25.
 #[derive(Clone, Debug)]
 struct ByFanIn(ConnectionTable);
 

@@ -1,13 +1,14 @@
 //! Published networks and their weight files.
 //!
-//! A network is a layer: a value with a few settings whose parameters have the published names and counts. Input channels,
-//! the size of pictures and the number of classes are free. [`by_name`] has all networks.
+//! A network is a layer: a value with a few settings whose parameters have the published names and counts. The number
+//! of input channels, the size of the images and the number of classes are free. [`by_name`] creates any of the
+//! networks.
 //!
-//! Weight files are in PyTorch's names and layouts, so that published files load without a table: safetensors and what
-//! `torch.save` wrote ([`WeightFile`]), all of it or a part under other names ([`WeightLoader`]). Models are saved as
-//! safetensors, which Python reads ([`save_weights`]); a file that also says which network it is, what it tells apart and how
-//! pictures are prepared needs nothing beside it ([`save_network`], [`load_network`]), or only the function that makes the network
-//! ([`load_own_network`]). [`top_k`] are the best answers.
+//! Weight files have PyTorch's names and layouts, so that published files load without a table: safetensors and the
+//! files of `torch.save` ([`WeightFile`]), all of their tensors or a part under other names ([`WeightLoader`]). Models
+//! are saved as safetensors, which Python reads ([`save_weights`]). A network file also describes the network, its
+//! classes and how images are prepared, so that it loads by itself ([`save_network`], [`load_network`]) or with only
+//! the function that makes the network ([`load_own_network`]). [`top_k`] returns the best answers.
 //!
 //! ```
 //! use ocelli_graph::Model;

@@ -1,4 +1,4 @@
-//! A network in one file: weights, and everything that is needed to use them.
+//! A network in one file: its weights, and everything needed to use them.
 
 #[cfg(test)]
 mod tests;
@@ -13,26 +13,26 @@ use ocelli_tensor::{ShapeText, element_count};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::path::Path;
 
-/// The key of the description among what a file says of itself.
+/// The metadata key of the description of the network.
 const NETWORK: &str = "network";
-/// The key, among the metadata of a network's file, of how images are prepared.
+/// The metadata key of the description of how images are prepared.
 pub const PREPROCESSING: &str = "preprocessing";
 
-/// More numbers than a picture that a network reads can have: 4096 × 4096 of four channels.
+/// A bound above the number of values in the input of any network: 4096 × 4096 pixels of four channels.
 const MAX_SAMPLE: usize = 1 << 26;
-/// More bytes of memory than the description of any network takes that [`by_name`] knows (ResNet-152: 0.8 MB). Even LeNet-5's
-/// weights take a file that may have as much.
+/// A bound, in bytes of memory, above the graph of any network that [`by_name`] knows (ResNet-152: 0.8 MB). A file with
+/// the weights of LeNet-5 may already take as much.
 const LARGEST_GRAPH: u64 = 1_000_000;
-/// As many classes as a [`NetworkDescription`] in a file may have: more than a network can tell apart.
+/// Maximum number of classes of a [`NetworkDescription`] in a file: more than a network can distinguish.
 pub const MAX_CLASSES: usize = 1 << 24;
 
-/// What a file says of its network: which one it is, what it reads and what it tells apart.
+/// The description of a network in its file: its name, the shape of its input and its classes.
 ///
-/// It is one entry of the file's metadata, as JSON. Another, `preprocessing`, holds how pictures are prepared: any `serde`
-/// type, as JSON too, such as `Preprocess` of `ocelli-data`.
+/// It is one entry of the file's metadata, as JSON. Another, `preprocessing`, describes how images are prepared: any
+/// `serde` type, as JSON too, such as `Preprocess` of `ocelli-data`.
 ///
-/// A network that [`by_name`] knows is described by its name, and [`load_network`] needs nothing else. One of one's own is
-/// described by [`own`](NetworkDescription::own), and [`load_own_network`] is given the function or layer that it is.
+/// A network that [`by_name`] knows is described by its name, and [`load_network`] needs nothing else. A custom network
+/// is described by [`own`](NetworkDescription::own), and [`load_own_network`] takes its function or layer.
 ///
 /// ```
 /// use ocelli_graph::{Model, Tensor};
@@ -55,49 +55,49 @@ pub const MAX_CLASSES: usize = 1 << 24;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NetworkDescription {
-    /// Its name, as [`by_name`] knows it; `None` for a network of one's own.
+    /// The name for [`by_name`]; `None` for a custom network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<String>,
-    /// The shape of what it reads: height, width and channels of pictures.
+    /// The shape of a sample: height, width and channels of images.
     pub sample: Vec<usize>,
-    /// How many classes it tells apart; 0 if its output is something else.
+    /// The number of classes; 0 if the output is something else.
     pub classes: usize,
-    /// What these are called; empty where nobody knows.
+    /// The names of the classes; empty if they are not known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub class_names: Vec<String>,
-    /// How pictures are prepared, as JSON. An entry of its own in the file.
+    /// The description of how images are prepared, as JSON, in its own entry of the file.
     #[serde(skip)]
     preprocessing: Option<String>,
 }
 
-/// What can go wrong with a network in one file.
+/// An error of reading or writing a network in one file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NetworkError {
-    /// The file cannot be read or written, or is no weight file.
+    /// The file cannot be read or written, or is not a weight file.
     #[error(transparent)]
     Weights(#[from] WeightsError),
-    /// There is no such network.
+    /// No network has the given name.
     #[error(transparent)]
     Unknown(#[from] UnknownNetwork),
-    /// The description is missing, makes no sense or is not that of the weights.
+    /// The description is missing, invalid or not that of the weights.
     #[error("{path}: {reason}")]
     Description {
         /// The file.
         path: String,
-        /// What is wrong.
+        /// The fault.
         reason: String,
     },
-    /// Settings for pictures that cannot be written or understood, or that are missing.
+    /// The settings for preparing images are missing, or cannot be written or parsed.
     #[error("how pictures are prepared {0}")]
     Preprocessing(String),
 }
 
 impl NetworkDescription {
-    /// Of the network called `name` for pictures of the size that it was published for, and for classes of these names.
+    /// Describes the network called `name` at its published image size, for classes of these names.
     ///
     /// # Errors
-    /// [`NetworkError::Unknown`].
+    /// [`NetworkError::Unknown`] if no network has that name.
     pub fn new(
         name: &str,
         class_names: impl IntoIterator<Item = impl Into<String>>,
@@ -113,18 +113,18 @@ impl NetworkDescription {
         })
     }
 
-    /// The same without names, for so many classes; `None` for as many as the network was published for.
+    /// Describes the network called `name` for `classes` classes without names; `None` for the published number.
     ///
     /// # Errors
-    /// [`NetworkError::Unknown`].
+    /// [`NetworkError::Unknown`] if no network has that name.
     pub fn unnamed(name: &str, classes: impl Into<Option<usize>>) -> Result<NetworkDescription, NetworkError> {
         let Network { name, sample, classes, .. } = by_name(name, classes)?;
         let (network, sample) = (Some(name.into()), sample.into());
         Ok(NetworkDescription { network, sample, classes, class_names: vec![], preprocessing: None })
     }
 
-    /// Of a network of one's own, for classes of these names; for none of them (`own([""; 0])`) if it tells no classes apart.
-    /// What it reads, [`save_network`] takes from the model.
+    /// Describes a custom network for classes of these names; for none (`own([""; 0])`) if it is not a classifier.
+    /// [`save_network`] takes the shape of a sample from the model.
     ///
     /// ```
     /// use ocelli_graph::{Model, Node, Tensor, func};
@@ -140,7 +140,7 @@ impl NetworkDescription {
     /// let path = std::env::temp_dir().join(format!("ocelli-doc-own-{}.safetensors", std::process::id()));
     /// save_network(&trained, &description, &path)?;
     ///
-    /// // Another program, with the same function: what to do with a picture, and what it is.
+    /// // Another program, with the same function, prepares an image and classifies it.
     /// let (model, description) = load_own_network(func(network), &path)?;
     /// assert_eq!((&description.sample[..], description.classes), (&[16, 16, 3][..], 2));
     /// let prepared: (String, f32) = description.preprocessing_as()?;
@@ -156,12 +156,12 @@ impl NetworkDescription {
         NetworkDescription { network: None, sample, classes, class_names, preprocessing: None }
     }
 
-    /// What a file that [`save_network`] wrote says of its network. Its weights are not read, but compared with what is said
-    /// where that names the network.
+    /// Reads the description from a file that [`save_network`] wrote. The weights are not read, but their shapes are
+    /// compared with the description where it names the network.
     ///
     /// # Errors
-    /// [`NetworkError::Weights`] if the file cannot be read, [`NetworkError::Description`] if it says nothing or something
-    /// impossible.
+    /// [`NetworkError::Weights`] if the file cannot be read, [`NetworkError::Description`] if the description is
+    /// missing or invalid.
     pub fn read(path: impl AsRef<Path>) -> Result<NetworkDescription, NetworkError> {
         let file = WeightFile::open(path)?;
         let description = described(&file)?;
@@ -171,13 +171,13 @@ impl NetworkDescription {
         Ok(description)
     }
 
-    /// For pictures of another size: height, width and channels. Networks of one's own may read samples of any rank.
+    /// Sets the shape of a sample: height, width and channels of images. Custom networks may read samples of any rank.
     pub fn sample(mut self, sample: impl Into<Vec<usize>>) -> NetworkDescription {
         self.sample = sample.into();
         self
     }
 
-    /// With settings that say how pictures are prepared.
+    /// Adds settings that describe how images are prepared.
     ///
     /// # Errors
     /// [`NetworkError::Preprocessing`] if they cannot be written as JSON.
@@ -187,10 +187,10 @@ impl NetworkDescription {
         Ok(self)
     }
 
-    /// How pictures are prepared, in the type of whoever does it.
+    /// Returns the settings that describe how images are prepared, as a `T`.
     ///
     /// # Errors
-    /// [`NetworkError::Preprocessing`] if nothing is said or it is not of this type.
+    /// [`NetworkError::Preprocessing`] if there are none or they are not a `T`.
     pub fn preprocessing_as<T: DeserializeOwned>(&self) -> Result<T, NetworkError> {
         let missing = || NetworkError::Preprocessing("is not said in the file of the network".into());
         let text = self.preprocessing.as_ref().ok_or_else(missing)?;
@@ -200,14 +200,15 @@ impl NetworkDescription {
         serde_json::from_str(text).map_err(wrong)
     }
 
-    /// The `k` best answers to one sample, from its scores, with the names of the classes. The largest score of a network of
-    /// one's own is the best.
+    /// Returns the `k` best answers for one sample from its scores, with the names of the classes. For a custom network
+    /// the largest score is the best.
     pub fn top_k(&self, scores: &[f32], k: usize) -> TopK<'_> {
         let named = self.network.as_ref().and_then(|name| by_name(name, self.classes).ok());
         top_k_by(named.map_or(Best::Largest, |network| network.best), scores, k).named(&self.class_names)
     }
 
-    /// The network without memory for its weights; `Err` is the reason why this cannot be it.
+    /// Builds the graph of a network without memory for its weights; `Err` is the reason why it cannot be the
+    /// described one.
     fn graph(&self, network: &impl Layer) -> Result<Graph, String> {
         let sample = &self.sample;
         if element_count(sample).is_none_or(|numbers| numbers == 0 || numbers > MAX_SAMPLE) {
@@ -216,7 +217,7 @@ impl NetworkDescription {
         Graph::of(network, sample).map_err(|error| error.to_string())
     }
 
-    /// Returns an error if classes and their names cannot be meant.
+    /// Checks that the classes and their names are possible.
     fn check_classes(&self) -> Result<(), String> {
         let NetworkDescription { network, classes, class_names, .. } = self;
         if (*classes == 0 && network.is_some()) || *classes > MAX_CLASSES {
@@ -228,7 +229,7 @@ impl NetworkDescription {
         Ok(())
     }
 
-    /// The network that [`by_name`] knows, and what it consists of.
+    /// Returns the network that [`by_name`] knows, and its graph.
     fn named(&self) -> Result<(Network, Graph), String> {
         let missing = || "a network of one's own; load_own_network loads it into the function that made it".to_string();
         let name = self.network.as_ref().ok_or_else(missing)?;
@@ -241,7 +242,7 @@ impl NetworkDescription {
         Ok((network, graph))
     }
 
-    /// The network of [`named`](NetworkDescription::named), whose weights the file has.
+    /// Returns the network of [`named`](NetworkDescription::named) if the file has its weights.
     fn named_network(&self, file: &WeightFile) -> Result<Network, NetworkError> {
         if let Some(name) = &self.network
             && file.budget().check(LARGEST_GRAPH).is_err()
@@ -257,12 +258,12 @@ fn wrong(path: &str, reason: impl Into<String>) -> NetworkError {
     NetworkError::Description { path: path.into(), reason: reason.into() }
 }
 
-/// Writes a model with what is needed to use it into one safetensors file. The write is atomic, and the file's weights are
-/// read by [`load_weights`](crate::load_weights) and by other programs as any others.
+/// Writes a model and its description into one safetensors file. The write is atomic, and
+/// [`load_weights`](crate::load_weights) and other programs read the weights as from any other file.
 ///
 /// # Errors
-/// [`NetworkError::Weights`] if weights are NaN or infinite or the file cannot be written, [`NetworkError::Description`] if the
-/// model is not the one that is described, or reads more than one input.
+/// [`NetworkError::Weights`] if weights are NaN or infinite or the file cannot be written,
+/// [`NetworkError::Description`] if the model is not the described one, or reads more than one input.
 pub fn save_network(
     model: &Model,
     description: &NetworkDescription,
@@ -292,7 +293,7 @@ fn has_parameters(model: &Model, graph: &Graph) -> bool {
     described.eq(model.parameters().iter().map(|(parameter, value)| (&parameter.path, value.shape().to_vec())))
 }
 
-/// What a model of one's own reads, if it fits the description.
+/// Returns the shape of a sample of a custom model, if the model fits the description.
 fn own_sample(model: &Model, description: &NetworkDescription) -> Result<Vec<usize>, String> {
     let graph = model.graph();
     let shape = |name: &str| graph.find(name).map(|value| graph.values[value].shape.at(1));
@@ -329,11 +330,11 @@ pub fn load_network(path: impl AsRef<Path>) -> Result<(Model, NetworkDescription
     load_from(&mut WeightFile::open(path)?)
 }
 
-/// Reads a network of one's own that [`save_network`] wrote: the function or layer that the model was built of, with the weights,
-/// for samples of the shape that the file says. [`NetworkDescription::own`] has an example.
+/// Reads a custom network that [`save_network`] wrote: builds the function or layer of the model for the sample shape
+/// of the file, and loads the weights. [`NetworkDescription::own`] has an example.
 ///
 /// # Errors
-/// As [`load_network`]; the file must have all parameters of the network and no others.
+/// The errors of [`load_network`]; the file must have all parameters of the network and no others.
 pub fn load_own_network(
     network: impl Layer,
     path: impl AsRef<Path>,
@@ -351,7 +352,7 @@ fn load_from(file: &mut WeightFile) -> Result<(Model, NetworkDescription), Netwo
     Ok((filled(network.layer, &description, file)?, description))
 }
 
-/// The network with the weights of the file.
+/// Builds the network and loads the weights of the file.
 fn filled(network: impl Layer, description: &NetworkDescription, file: &mut WeightFile) -> Result<Model, NetworkError> {
     let unbuilt = |error| wrong(file.name(), format!("the network cannot be built: {error}"));
     let mut model = Model::zeroed(network, &description.sample).map_err(unbuilt)?;
@@ -359,7 +360,7 @@ fn filled(network: impl Layer, description: &NetworkDescription, file: &mut Weig
     Ok(model)
 }
 
-/// What the file says of its network.
+/// Returns the description in the file.
 fn described(file: &WeightFile) -> Result<NetworkDescription, NetworkError> {
     let wrong = |reason: String| wrong(file.name(), reason);
     let missing = || wrong("weights alone, without the description of a network".into());
@@ -374,15 +375,15 @@ fn described(file: &WeightFile) -> Result<NetworkDescription, NetworkError> {
     Ok(description)
 }
 
-/// The most memory that a description takes: a text for each pair of quotes and a number for each comma, in vectors that are
-/// there twice while they grow.
+/// Returns a bound on the memory of a description: a text for each pair of quotes and a number for each comma, in
+/// vectors that are held twice while they grow.
 fn memory_of(text: &str) -> u64 {
     let count = |wanted: u8| text.bytes().filter(|byte| *byte == wanted).count();
     let (texts, items) = (count(b'"') / 2, count(b',') + 1);
     (text.len() + texts * 16 + items * 3 * size_of::<String>()) as u64
 }
 
-/// Whether the file has as many numbers as each parameter. How these lie there is compared when they are read.
+/// Checks that the file has as many elements as each parameter. Their layout is compared when they are read.
 fn compare(graph: &Graph, file: &WeightFile) -> Result<(), String> {
     for (path, spec) in &graph.parameters {
         let shape = graph.values[spec.value].shape.at(1);

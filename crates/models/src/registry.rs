@@ -1,4 +1,4 @@
-//! Networks by name, for programs whose user chooses.
+//! The registry of networks, for programs whose user chooses one by name.
 
 use crate::{AlexNet, AlexNetOf2012, Best, CifarResNet, GoogLeNet, LeNet5, ResNet, SqueezeNet, Vgg, WeightLoader};
 use ocelli_data::{Preprocess, Statistics};
@@ -6,25 +6,26 @@ use ocelli_graph::{Layer, Node, func};
 use ocelli_layers::Shortcut;
 use std::sync::LazyLock;
 
-/// A network that was asked for by its name.
+/// A published network, returned by [`by_name`].
 pub struct Network {
-    /// What it is called.
+    /// The name of the network.
     pub name: &'static str,
-    /// Height, width and channels of the pictures that it was published for.
+    /// Height, width and channels of the images that it was published for.
     pub sample: [usize; 3],
     preprocess: fn([usize; 2]) -> Preprocess,
-    /// How many classes it tells apart.
+    /// The number of classes.
     pub classes: usize,
-    /// Which of its scores is the answer.
+    /// The score that is the answer: the largest or the smallest.
     pub best: Best,
-    /// Paths of tensors that published files have and the network does not: what only training needed.
+    /// Paths of tensors that published files have for training only, and the network does not.
     pub training_only: &'static [&'static str],
-    /// The network.
+    /// The network itself, to build a model of.
     pub layer: Box<dyn Layer + Send + Sync>,
 }
 
 impl Network {
-    /// A loader for published weights of this network: what they have beyond it is reported as left out, and is no mistake.
+    /// Returns a loader for published weights of this network: tensors in the file that only training needs are
+    /// reported as left out, without an error.
     ///
     /// ```
     /// use ocelli_graph::Model;
@@ -44,7 +45,7 @@ impl Network {
         self.training_only.iter().fold(WeightLoader::new(), |loader, path| loader.ignore(*path))
     }
 
-    /// Returns how published weights of this network expect images to be prepared that are to have `size` = `[H, W]`.
+    /// Returns how published weights of this network expect images to be prepared, for images of `size` = `[H, W]`.
     ///
     /// ```
     /// use ocelli_models::by_name;
@@ -58,18 +59,18 @@ impl Network {
     }
 }
 
-/// There is no such network.
+/// An error for a name that no network has.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no network is called \"{name}\"; there are, with or without what is in brackets: {}", NETWORKS.families.join(", "))]
 pub struct UnknownNetwork {
-    /// What was asked for.
+    /// The requested name.
     pub name: String,
 }
 
-/// What a network was published for.
+/// The task that a network was published for.
 #[derive(Clone, Copy)]
 struct Task {
-    /// Height, width and channels of pictures.
+    /// Height, width and channels of the images.
     sample: [usize; 3],
     preprocess: fn([usize; 2]) -> Preprocess,
     classes: usize,
@@ -81,8 +82,8 @@ const DIGITS: Task =
     Task { sample: [32, 32, 1], preprocess: Preprocess::digits, classes: 10, best: Best::Largest, training_only: &[] };
 const DIGITS_OF_1998: Task = Task { best: Best::Smallest, ..DIGITS };
 const IMAGENET: Task = Task { sample: [224, 224, 3], preprocess: Preprocess::imagenet, classes: 1000, ..DIGITS };
-/// Torchvision's weights came from TensorFlow, which maps pixels to [−1, 1]; its `transform_input` undoes the statistics of
-/// ImageNet to that end. Its files have the auxiliary heads, which it drops when it has loaded them.
+/// Torchvision's weights came from TensorFlow, which maps pixels to [−1, 1]; its `transform_input` therefore undoes the
+/// statistics of ImageNet. Its files have the auxiliary heads, which it drops after loading them.
 const GOOGLENET: Task = Task {
     preprocess: |size| Preprocess {
         normalisation: Statistics { mean: vec![0.5; 3], deviation: vec![0.5; 3] },
@@ -93,7 +94,7 @@ const GOOGLENET: Task = Task {
 };
 const CIFAR: Task = Task { sample: [32, 32, 3], preprocess: Preprocess::cifar, classes: 10, ..IMAGENET };
 
-/// What may follow the name of a network, and what the network then is.
+/// A suffix of the name of a network, and the change of the network that it stands for.
 type Variant<N> = (&'static str, fn(N) -> N);
 
 const ALEXNET_OF_2012: &[Variant<AlexNetOf2012>] = &[("_ungrouped", AlexNetOf2012::ungrouped)];
@@ -107,13 +108,13 @@ type Make = dyn Fn(usize) -> Box<dyn Layer + Send + Sync> + Send + Sync;
 
 #[derive(Default)]
 struct Registry {
-    /// Names, and their variants in brackets.
+    /// Names, with their variants in brackets.
     families: Vec<String>,
     networks: Vec<(String, Task, Box<Make>)>,
 }
 
 impl Registry {
-    /// A network, and what it is with each choice of its variants.
+    /// Registers a network with every combination of its variants.
     fn add<N>(&mut self, task: Task, name: &str, make: fn(usize) -> N, variants: &[Variant<N>])
     where
         N: Layer + Send + Sync + 'static,
@@ -168,12 +169,12 @@ static NETWORKS: LazyLock<Registry> = LazyLock::new(|| {
     list
 });
 
-/// The names that [`by_name`] knows.
+/// Returns the names that [`by_name`] knows.
 pub fn network_names() -> impl Iterator<Item = &'static str> {
     NETWORKS.networks.iter().map(|(name, ..)| name.as_str())
 }
 
-/// The network called `name`, for so many classes; `None` for as many as it was published for.
+/// Returns the network called `name` for `classes` classes; `None` for the published number.
 ///
 /// Variants follow the name, in this order:
 ///
@@ -187,7 +188,7 @@ pub fn network_names() -> impl Iterator<Item = &'static str> {
 /// | every ResNet for ImageNet | `_folded` | no batch normalisations, for weights that they were folded into |
 /// | `cifar_resnet20` and deeper | `_b` | projections where shapes change |
 ///
-/// `plain18` and `cifar_plain20` and their like have no shortcuts.
+/// `plain18`, `cifar_plain20` and the other plain networks have no shortcuts.
 ///
 /// # Errors
 /// [`UnknownNetwork`], whose text lists the names.
@@ -208,7 +209,7 @@ pub fn by_name(name: &str, classes: impl Into<Option<usize>>) -> Result<Network,
     Ok(Network { name, sample, preprocess, classes, best, training_only, layer: make(classes) })
 }
 
-/// The network of 1998, whose codes are those of the ten digits.
+/// Makes the network of 1998, whose codes are those of the ten digits.
 fn ten_digits(classes: usize) -> impl Layer {
     func(move |x: &Node| match classes {
         10 => LeNet5::of_1998().forward(x),
@@ -223,7 +224,7 @@ mod tests {
     use ocelli_graph::{Graph, Model, ParameterRole, Tensor};
     use std::collections::BTreeMap;
 
-    /// What a network has to train, without memory for it.
+    /// Returns the number of trained parameters of a network, without memory for them.
     fn trained(network: Network) -> usize {
         let graph =
             Graph::of(network.layer, network.sample).unwrap_or_else(|error| panic!("{}: {error}", network.name));

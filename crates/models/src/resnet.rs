@@ -1,32 +1,33 @@
-//! ResNet (He, Zhang, Ren and Sun 2015) for large pictures, and its wide and grouped relatives.
+//! ResNet (He, Zhang, Ren and Sun 2015) for large images, and its wide and grouped relatives.
 
 use ocelli_graph::{Layer, Node};
 use ocelli_layers::{BatchNorm, Bottleneck, Conv2d, Dense, Init, MaxPool2d, Padding, Shortcut};
 
-/// Residual networks under torchvision's names. The 1×1 projections of paper option B are where shapes change.
+/// A residual network for ImageNet, under torchvision's names. Shortcuts are 1×1 projections where shapes change (paper
+/// option B).
 ///
 /// # Shapes
 /// `[N, H, W, C]` → `[N, classes]` logits; published for `[224, 224, 3]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResNet {
     classes: usize,
-    /// Blocks in each stage.
+    /// Number of blocks in each stage.
     depths: [usize; 4],
     block: Block,
     shortcut: Option<Shortcut>,
     normalisation: Normalisation,
 }
 
-/// What follows each convolution.
+/// The normalisation after each convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Normalisation {
     /// A batch normalisation; the convolution has no bias.
     Batch,
-    /// Nothing: the convolution has a bias.
+    /// No normalisation: the convolution has a bias.
     Folded,
 }
 
-/// What a block consists of.
+/// The convolutions of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Block {
     /// Two 3×3 convolutions.
@@ -58,49 +59,49 @@ impl ResNet {
         ResNet::new(Block::Bottleneck { groups, group_width, strided: Strided::Middle }, depths, classes)
     }
 
-    /// 11,689,512 parameters with 1000 classes.
+    /// Creates ResNet-18: 11,689,512 parameters with 1000 classes.
     pub fn resnet18(classes: usize) -> ResNet {
         ResNet::new(Block::Basic, [2, 2, 2, 2], classes)
     }
 
-    /// 21,797,672 parameters with 1000 classes.
+    /// Creates ResNet-34: 21,797,672 parameters with 1000 classes.
     pub fn resnet34(classes: usize) -> ResNet {
         ResNet::new(Block::Basic, [3, 4, 6, 3], classes)
     }
 
-    /// 25,557,032 parameters with 1000 classes.
+    /// Creates ResNet-50: 25,557,032 parameters with 1000 classes.
     pub fn resnet50(classes: usize) -> ResNet {
         ResNet::bottleneck([3, 4, 6, 3], classes, [1, 64])
     }
 
-    /// 44,549,160 parameters with 1000 classes.
+    /// Creates ResNet-101: 44,549,160 parameters with 1000 classes.
     pub fn resnet101(classes: usize) -> ResNet {
         ResNet::bottleneck([3, 4, 23, 3], classes, [1, 64])
     }
 
-    /// 60,192,808 parameters with 1000 classes.
+    /// Creates ResNet-152: 60,192,808 parameters with 1000 classes.
     pub fn resnet152(classes: usize) -> ResNet {
         ResNet::bottleneck([3, 8, 36, 3], classes, [1, 64])
     }
 
-    /// ResNet-50 with 3×3 convolutions of twice the channels (Zagoruyko and Komodakis 2016): 68,883,240 parameters with
-    /// 1000 classes.
+    /// Creates ResNet-50 with 3×3 convolutions of twice the channels (Zagoruyko and Komodakis 2016): 68,883,240
+    /// parameters with 1000 classes.
     pub fn wide_resnet50_2(classes: usize) -> ResNet {
         ResNet::bottleneck([3, 4, 6, 3], classes, [1, 128])
     }
 
-    /// ResNet-101 with 3×3 convolutions of twice the channels: 126,886,696 parameters with 1000 classes.
+    /// Creates ResNet-101 with 3×3 convolutions of twice the channels: 126,886,696 parameters with 1000 classes.
     pub fn wide_resnet101_2(classes: usize) -> ResNet {
         ResNet::bottleneck([3, 4, 23, 3], classes, [1, 128])
     }
 
-    /// ResNet-50 with 3×3 convolutions in 32 groups (Xie et al. 2016): 25,028,904 parameters with 1000 classes.
+    /// Creates ResNet-50 with 3×3 convolutions in 32 groups (Xie et al. 2016): 25,028,904 parameters with 1000 classes.
     pub fn resnext50_32x4d(classes: usize) -> ResNet {
         ResNet::bottleneck([3, 4, 6, 3], classes, [32, 4])
     }
 
-    /// The stride of bottlenecks on their first 1×1 convolution, as published, in place of the 3×3. Parameters are the same,
-    /// results are not. Of networks without bottlenecks there is one version.
+    /// Moves the stride of bottlenecks to their first 1×1 convolution, as published, from the 3×3. Parameters are the
+    /// same, results are not. Networks without bottlenecks do not change.
     pub fn v1(mut self) -> ResNet {
         if let Block::Bottleneck { strided, .. } = &mut self.block {
             *strided = Strided::First;
@@ -108,27 +109,28 @@ impl ResNet {
         self
     }
 
-    /// Without shortcuts: the plain networks that the paper compares with.
+    /// Removes the shortcuts: the plain networks that the paper compares with.
     pub fn plain(mut self) -> ResNet {
         self.shortcut = None;
         self
     }
 
-    /// Without batch normalisations: convolutions have biases, as where normalisations were folded into them for inference.
+    /// Removes the batch normalisations and adds biases to the convolutions, for weights into which normalisations were
+    /// folded.
     pub fn folded(mut self) -> ResNet {
         self.normalisation = Normalisation::Folded;
         self
     }
 
-    /// Another kind of shortcut.
+    /// Sets the kind of shortcut.
     pub fn shortcut(mut self, shortcut: Shortcut) -> ResNet {
         self.shortcut = Some(shortcut);
         self
     }
 }
 
-/// Stages `layer1`, `layer2`, … of as many blocks `0`, `1`, … as `depths` say; `block` makes one from the number of its stage
-/// and its stride, which is 2 where a stage other than the first begins.
+/// Applies stages `layer1`, `layer2`, … with `depths` blocks `0`, `1`, … each; `block` makes a block from the index of
+/// its stage and its stride, which is 2 where a stage other than the first begins.
 pub(crate) fn stages<B: Layer>(x: &Node, depths: &[usize], block: impl Fn(usize, usize) -> B) -> Node {
     depths.iter().enumerate().fold(x.clone(), |x, (stage, &depth)| {
         x.scope(format!("layer{}", stage + 1), |x| {
@@ -137,7 +139,7 @@ pub(crate) fn stages<B: Layer>(x: &Node, depths: &[usize], block: impl Fn(usize,
     })
 }
 
-/// PyTorch's He normal over the outputs.
+/// Makes a convolution with PyTorch's He normal initialisation over the outputs.
 fn conv(channels: usize, kernel: usize) -> Conv2d {
     let padding = Padding::uniform(kernel / 2);
     Conv2d::new(channels, kernel).padding(padding).weight_init(he_of_outputs(channels, kernel))
@@ -148,7 +150,7 @@ fn he_of_outputs(channels: usize, kernel: usize) -> Init {
 }
 
 impl Normalisation {
-    /// A convolution called `conv`, and the normalisation called `norm` that goes with it.
+    /// Applies a convolution called `conv` and the normalisation called `norm`.
     fn convolve(self, x: &Node, [conv, norm]: [&str; 2], layer: Conv2d) -> Node {
         match self {
             Normalisation::Batch => x.apply(conv, layer.bias(false)).apply(norm, BatchNorm::new()),
@@ -157,7 +159,7 @@ impl Normalisation {
     }
 }
 
-/// A block within its stage.
+/// A block with its position in its stage.
 #[derive(Clone, Copy, Debug)]
 struct ResidualBlock {
     block: Block,

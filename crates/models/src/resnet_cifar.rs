@@ -1,11 +1,11 @@
-//! ResNet (He, Zhang, Ren and Sun 2015, section 4.2) for pictures of 32 × 32 pixels.
+//! ResNet (He, Zhang, Ren and Sun 2015, section 4.2) for images of 32 × 32 pixels.
 
 use crate::resnet::stages;
 use ocelli_graph::{Layer, Node};
 use ocelli_layers::{BatchNorm, Conv2d, Dense, Distribution, Init, Shortcut};
 
-/// Residual networks of `6n + 2` layers with 16, 32 and 64 channels. Names are those of the usual PyTorch implementation
-/// (Idelbayev, `pytorch_resnet_cifar10`), whose published weights load as they are.
+/// A residual network of `6n + 2` layers with 16, 32 and 64 channels. Names are those of the usual PyTorch
+/// implementation (Idelbayev, `pytorch_resnet_cifar10`), whose published weights load without renaming.
 ///
 /// # Shapes
 /// `[N, H, W, C]` → `[N, classes]` logits; published for `[32, 32, 3]` and 10 classes.
@@ -20,7 +20,7 @@ use ocelli_layers::{BatchNorm, Conv2d, Dense, Distribution, Init, Shortcut};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CifarResNet {
     classes: usize,
-    /// Blocks in each of the three stages.
+    /// Number of blocks in each of the three stages.
     depth: usize,
     shortcut: Option<Shortcut>,
 }
@@ -30,38 +30,38 @@ impl CifarResNet {
         CifarResNet { classes, depth, shortcut: Some(Shortcut::ZeroPad) }
     }
 
-    /// 269,722 parameters with 10 classes.
+    /// Creates ResNet-20: 269,722 parameters with 10 classes.
     pub fn resnet20(classes: usize) -> CifarResNet {
         CifarResNet::new(3, classes)
     }
 
-    /// 464,154 parameters with 10 classes.
+    /// Creates ResNet-32: 464,154 parameters with 10 classes.
     pub fn resnet32(classes: usize) -> CifarResNet {
         CifarResNet::new(5, classes)
     }
 
-    /// 658,586 parameters with 10 classes.
+    /// Creates ResNet-44: 658,586 parameters with 10 classes.
     pub fn resnet44(classes: usize) -> CifarResNet {
         CifarResNet::new(7, classes)
     }
 
-    /// 853,018 parameters with 10 classes.
+    /// Creates ResNet-56: 853,018 parameters with 10 classes.
     pub fn resnet56(classes: usize) -> CifarResNet {
         CifarResNet::new(9, classes)
     }
 
-    /// 1,727,962 parameters with 10 classes. The paper warms it up at a rate of 0.01.
+    /// Creates ResNet-110: 1,727,962 parameters with 10 classes. The paper warms it up at a rate of 0.01.
     pub fn resnet110(classes: usize) -> CifarResNet {
         CifarResNet::new(18, classes)
     }
 
-    /// Another kind of shortcut than [`Shortcut::ZeroPad`], which is the paper's option A and what it uses here.
+    /// Sets the kind of shortcut; default [`Shortcut::ZeroPad`], the paper's option A.
     pub fn shortcut(mut self, shortcut: Shortcut) -> CifarResNet {
         self.shortcut = Some(shortcut);
         self
     }
 
-    /// Without shortcuts: the plain networks that the paper compares with, which become worse with depth.
+    /// Removes the shortcuts: the plain networks that the paper compares with, which become worse with depth.
     pub fn plain(mut self) -> CifarResNet {
         self.shortcut = None;
         self

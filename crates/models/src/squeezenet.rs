@@ -3,10 +3,10 @@
 use ocelli_graph::{Layer, Node};
 use ocelli_layers::{Activation, Branches, Conv2d, Distribution, Dropout, GlobalAvgPool, Init, MaxPool2d, Sequential};
 
-/// AlexNet's accuracy from fire modules with a fiftieth of its parameters, under torchvision's names.
+/// SqueezeNet: fire modules that reach AlexNet's accuracy with a fiftieth of its parameters, under torchvision's names.
 ///
 /// # Shapes
-/// `[N, H, W, C]` → `[N, classes]` logits, for pictures of 29 pixels or more; published for `[224, 224, 3]`.
+/// `[N, H, W, C]` → `[N, classes]` logits, for images of 29 pixels or more; published for `[224, 224, 3]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SqueezeNet {
     classes: usize,
@@ -20,18 +20,19 @@ enum Version {
 }
 
 impl SqueezeNet {
-    /// The network of the paper: 1,248,424 parameters with 1000 classes.
+    /// Creates the network of the paper: 1,248,424 parameters with 1000 classes.
     pub fn v1_0(classes: usize) -> SqueezeNet {
         SqueezeNet { classes, version: Version::V1_0 }
     }
 
-    /// The authors' later one, which pools earlier: 1,235,496 parameters with 1000 classes and 2.4 times less work.
+    /// Creates the authors' later version, which pools earlier: 1,235,496 parameters with 1000 classes and 2.4 times
+    /// less work.
     pub fn v1_1(classes: usize) -> SqueezeNet {
         SqueezeNet { classes, version: Version::V1_1 }
     }
 }
 
-/// A 1×1 convolution to few channels, then 1×1 and 3×3 convolutions side by side.
+/// A fire module: a 1×1 convolution to few channels, then 1×1 and 3×3 convolutions side by side.
 #[derive(Clone, Copy, Debug)]
 struct Fire {
     squeeze: usize,
@@ -48,7 +49,7 @@ impl Layer for Fire {
         let x = x.apply("squeeze", conv(self.squeeze, 1)).relu();
         let expand =
             Branches::new().named("expand1x1", conv(self.expand, 1)).named("expand3x3", conv(self.expand, 3).same());
-        // One function over both halves is what a function over each of them is.
+        // A ReLU over both halves is equal to one over each of them.
         expand.forward(&x).relu()
     }
 }

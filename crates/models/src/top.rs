@@ -4,27 +4,27 @@ use ocelli_kernels::{elementwise::Source, softmax::softmax};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Which score of a network is its answer.
+/// The score that is a network's answer: the largest or the smallest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Best {
-    /// The largest: logits and probabilities.
+    /// The largest score, for logits and probabilities.
     #[default]
     Largest,
-    /// The smallest: distances.
+    /// The smallest score, for distances.
     Smallest,
 }
 
-/// A class and how probable it is.
+/// A class and its probability.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Guess {
-    /// The number of the class.
+    /// The index of the class.
     pub class: usize,
-    /// From 0 to 1; those of all classes add up to 1.
+    /// The probability, from 0 to 1; over all classes they sum to 1.
     pub probability: f32,
 }
 
-/// The best classes, the best first. As text a line for each: name, probability and a bar.
+/// The best classes, the best first. `Display` writes a line for each: name, probability and a bar.
 ///
 /// ```
 /// let names = ["cat", "dog", "bird"].map(String::from);
@@ -40,13 +40,14 @@ pub struct TopK<'a> {
     names: &'a [String],
 }
 
-/// The `k` best of a network's scores for one sample, whose softmax the probabilities are. Of equal scores the lower class
-/// comes first; one that is no number comes last, with probability 0.
+/// Returns the `k` best classes by a network's scores for one sample, with the softmax of the scores as probabilities.
+/// Among equal scores the lower class comes first; a NaN comes last, with probability 0.
 pub fn top_k(scores: &[f32], k: usize) -> TopK<'static> {
     top_k_by(Best::Largest, scores, k)
 }
 
-/// The same where the best score may be the smallest: probabilities are then those of the scores with their signs changed.
+/// Returns the `k` best classes by scores whose best is the largest or the smallest; for the smallest, probabilities
+/// are those of the scores with their signs changed.
 pub fn top_k_by(best: Best, scores: &[f32], k: usize) -> TopK<'static> {
     let sign = if best == Best::Largest { 1.0 } else { -1.0 };
     let comparable = |score: &f32| if score.is_nan() { f32::NEG_INFINITY } else { sign * score };
@@ -61,18 +62,18 @@ pub fn top_k_by(best: Best, scores: &[f32], k: usize) -> TopK<'static> {
 }
 
 impl TopK<'_> {
-    /// With names of the classes, in the order of their numbers.
+    /// Adds the names of the classes, in the order of their indices.
     pub fn named(self, names: &[String]) -> TopK<'_> {
         TopK { guesses: self.guesses, names }
     }
 
-    /// What a class is called: its number where it has no name.
+    /// Returns the name of a class, or its index if it has no name.
     pub fn name(&self, class: usize) -> String {
         self.names.get(class).cloned().unwrap_or_else(|| class.to_string())
     }
 }
 
-/// Characters of a bar of 100 %.
+/// Length in characters of a bar of 100 %.
 const BAR: f32 = 40.0;
 
 impl fmt::Display for TopK<'_> {

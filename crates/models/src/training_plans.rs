@@ -1,4 +1,4 @@
-//! Plans of training steps: what is fused, and how much memory they take.
+//! Tests of the training plans of published networks: which operations are fused, and how much memory they take.
 
 use crate::{CifarResNet, ResNet};
 use ocelli_graph::{Layer, Model, Plan};
@@ -13,7 +13,7 @@ fn plan(model: &Model, n: usize) -> Plan {
     objective.plan(model, n).unwrap().clone()
 }
 
-/// How many steps are of one of these kinds.
+/// Counts the steps of one of these kinds.
 fn count(plan: &Plan, kinds: &[&str]) -> usize {
     plan.steps().iter().filter(|step| kinds.contains(&step.op().kind().as_str())).count()
 }

@@ -5,15 +5,15 @@ use ocelli_layers::{
     Activation, AdaptiveAvgPool2d, AvgPool2d, BatchNorm, Conv2d, Dense, Dropout, Flatten, Init, MaxPool2d, Sequential,
 };
 
-/// 3×3 convolutions in five stages with a pooling after each, and three dense layers, under torchvision's names.
+/// VGG: 3×3 convolutions in five stages with a pooling after each, and three dense layers, under torchvision's names.
 ///
 /// # Shapes
-/// `[N, H, W, C]` → `[N, classes]` logits, for pictures of 32 pixels or more; published for `[224, 224, 3]`.
+/// `[N, H, W, C]` → `[N, classes]` logits, for images of 32 pixels or more; published for `[224, 224, 3]`.
 ///
 /// ```
 /// use ocelli_graph::Model;
 /// use ocelli_models::Vgg;
-/// // What style transfer listens to: conv4_2 of VGG-19 is `features.21`.
+/// // Style transfer uses conv4_2 of VGG-19, which is `features.21`.
 /// let model = Model::zeroed(Vgg::vgg19(1000).average_pooling(), [64, 64, 3])?;
 /// assert!(model.graph().find("features.21").is_some());
 /// # Ok::<(), ocelli_graph::Error>(())
@@ -21,7 +21,7 @@ use ocelli_layers::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Vgg {
     classes: usize,
-    /// Convolutions in each stage.
+    /// Number of convolutions in each stage.
     depths: [usize; 5],
     normalised: bool,
     pooling: Pooling,
@@ -41,33 +41,33 @@ impl Vgg {
         Vgg { classes, depths, normalised: false, pooling: Pooling::Max }
     }
 
-    /// Configuration A: 132,863,336 parameters with 1000 classes.
+    /// Creates VGG-11 (configuration A): 132,863,336 parameters with 1000 classes.
     pub fn vgg11(classes: usize) -> Vgg {
         Vgg::new([1, 1, 2, 2, 2], classes)
     }
 
-    /// Configuration B: 133,047,848 parameters with 1000 classes.
+    /// Creates VGG-13 (configuration B): 133,047,848 parameters with 1000 classes.
     pub fn vgg13(classes: usize) -> Vgg {
         Vgg::new([2, 2, 2, 2, 2], classes)
     }
 
-    /// Configuration D: 138,357,544 parameters with 1000 classes.
+    /// Creates VGG-16 (configuration D): 138,357,544 parameters with 1000 classes.
     pub fn vgg16(classes: usize) -> Vgg {
         Vgg::new([2, 2, 3, 3, 3], classes)
     }
 
-    /// Configuration E: 143,667,240 parameters with 1000 classes.
+    /// Creates VGG-19 (configuration E): 143,667,240 parameters with 1000 classes.
     pub fn vgg19(classes: usize) -> Vgg {
         Vgg::new([2, 2, 4, 4, 4], classes)
     }
 
-    /// With a batch normalisation after each convolution: torchvision's `vgg16_bn` and its like.
+    /// Adds a batch normalisation after each convolution, as torchvision's `vgg16_bn` and its like have.
     pub fn batch_norm(mut self) -> Vgg {
         self.normalised = true;
         self
     }
 
-    /// Average pooling in the place of max pooling: for style transfer, where gradients then flow more evenly (Gatys et al.
+    /// Replaces max pooling by average pooling, for style transfer, where gradients then flow more evenly (Gatys et al.
     /// 2015).
     pub fn average_pooling(mut self) -> Vgg {
         self.pooling = Pooling::Average;

@@ -1,6 +1,6 @@
 //! A few bytes cannot take much memory: at most 64 KiB and eight bytes for each of the file, whatever it says.
 //!
-//! One test alone, because what is counted is of the whole process.
+//! One test alone, because memory is counted for the whole process.
 
 use ocelli_graph::{Model, Node};
 use ocelli_layers::Dense;
@@ -16,10 +16,10 @@ use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 #[global_allocator]
 static MEMORY: PeakAlloc = PeakAlloc;
 
-/// What the process has beside: the path, messages, the first use of a thread's buffers.
+/// Memory of the process in addition to the file: the path, messages, the first use of a thread's buffers.
 const SLACK: usize = 16 << 10;
 
-/// An archive as `torch.save` writes it, with a pickle and storages `0`, `1`, ….
+/// Makes an archive as `torch.save` writes it, with a pickle and storages `0`, `1`, ….
 fn archive(pickle: &[u8], storages: &[&[u8]], method: CompressionMethod) -> Vec<u8> {
     let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
     let options = SimpleFileOptions::default().compression_method(method);
@@ -40,7 +40,7 @@ fn stored(pickle: &[u8]) -> Vec<u8> {
     archive(pickle, &[], CompressionMethod::Stored)
 }
 
-/// A pickle that repeats a part.
+/// Makes a pickle that repeats a part.
 fn repeated(before: &[u8], part: &[u8], count: usize, after: &[u8]) -> Vec<u8> {
     [b"\x80\x02", before, &part.repeat(count), after, b"."].concat()
 }
@@ -49,7 +49,7 @@ fn text(text: &[u8]) -> Vec<u8> {
     [b"X", &(text.len() as u32).to_le_bytes()[..], text].concat()
 }
 
-/// A tensor of the storage `0` with `len` elements of a class, and memo entries from `q\x10` on.
+/// Makes a tensor of the storage `0` with `len` elements of a class, and memo entries from `q\x10` on.
 fn tensor(class: &str, len: u32, shape: &[u32], strides: &[u32]) -> Vec<u8> {
     let int = |number: &u32| [b"J", &number.to_le_bytes()[..]].concat();
     let tuple = |numbers: &[u32]| [b"(", &numbers.iter().flat_map(int).collect::<Vec<u8>>()[..], b"t"].concat();
@@ -73,7 +73,7 @@ fn safetensors(header: &str, data: usize) -> Vec<u8> {
     [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &vec![0; data]].concat()
 }
 
-/// Small files that would take gigabytes if they were believed.
+/// Makes small files that would take gigabytes if their claims were believed.
 fn crafted() -> Vec<(&'static str, Vec<u8>)> {
     const MANY: usize = 200_000;
     let zeros = vec![0; 1 << 24];
@@ -154,7 +154,7 @@ fn crafted() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// Does with a file what programs do, and returns an error's text.
+/// Reads a file as programs do, and returns an error's text.
 fn use_file(path: &Path, model: &mut Model) -> Option<String> {
     let described = NetworkDescription::read(path).err();
     let mut file = match WeightFile::open(path) {

@@ -1,4 +1,4 @@
-//! What all pictures share: memory that becomes a file, fonts and colours.
+//! The parts that all drawings share: memory that becomes a file, fonts and colours.
 
 use crate::{Error, Result};
 use ocelli_tensor::write_atomically;
@@ -13,7 +13,7 @@ use std::{path::Path, sync::Once};
 
 pub(crate) type Area<'a> = DrawingArea<BitMapBackend<'a>, plotters::coord::Shift>;
 
-/// The colours of series, in turn.
+/// Colours of the series, in turn.
 pub(crate) const COLOURS: [RGBColor; 6] = [
     RGBColor(31, 119, 180),
     RGBColor(214, 92, 14),
@@ -25,15 +25,15 @@ pub(crate) const COLOURS: [RGBColor; 6] = [
 
 pub(crate) const GRAY: RGBColor = RGBColor(110, 110, 110);
 
-/// Text that is centred at its position.
+/// A position at which text is centred.
 pub(crate) const CENTRE: Pos = Pos { h_pos: HPos::Center, v_pos: VPos::Center };
-/// Text that ends at its position.
+/// A position at which text ends.
 pub(crate) const RIGHT: Pos = Pos { h_pos: HPos::Right, v_pos: VPos::Center };
 
-/// The most pixels of a picture. They take three bytes each while it is drawn.
+/// Maximum number of pixels of an image. They take three bytes each while it is drawn.
 const MOST_PIXELS: u64 = 1 << 26;
 
-/// Registers the font that comes with the program.
+/// Registers the font that is embedded in the crate.
 pub(crate) fn register_fonts() {
     static FONT: Once = Once::new();
     FONT.call_once(|| {
@@ -56,7 +56,7 @@ pub(crate) fn text_width(text: &str, size: i32) -> i32 {
 /// Draws into memory, then writes the whole file.
 ///
 /// # Errors
-/// [`Error::Tensor`] if the file cannot be written, [`Error::Invalid`] if the picture is too large or cannot be drawn.
+/// [`Error::Tensor`] if the file cannot be written, [`Error::Invalid`] if the image is too large or cannot be drawn.
 pub(crate) fn picture(
     path: &Path,
     (width, height): (u64, u64),
@@ -87,14 +87,14 @@ fn too_large(width: u64, height: u64) -> Error {
     Error::Invalid(format!("a picture of {width} × {height} pixels is too large to be drawn"))
 }
 
-/// A picture that was written, for tests.
+/// Reads images that tests wrote.
 #[cfg(test)]
 pub(crate) mod written {
     use image::RgbImage;
     use ocelli_tensor::write_atomically;
     use std::{fs, io::Write, path::Path};
 
-    /// Decodes a PNG file. With `OCELLI_PICTURES=FOLDER` it is copied there, to be looked at.
+    /// Decodes a PNG file. With `OCELLI_PICTURES=FOLDER` it is copied there for inspection.
     pub fn decode(path: &Path) -> RgbImage {
         let bytes = fs::read(path).unwrap();
         if let Some(folder) = std::env::var_os("OCELLI_PICTURES") {

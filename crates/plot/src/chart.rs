@@ -13,10 +13,10 @@ use std::{ops::Range, path::Path};
 /// The scale of an axis.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Scale {
-    /// Equal distances are equal differences.
+    /// A scale on which equal distances are equal differences.
     #[default]
     Linear,
-    /// Equal distances are equal ratios. Values below a millionth are drawn as one.
+    /// A scale on which equal distances are equal ratios. Values below a millionth are drawn as one.
     Logarithmic,
 }
 
@@ -155,7 +155,7 @@ impl Chart {
     {
         // axes
         let x = self.x_axis();
-        // Epochs are whole: an axis of two or more has no decimals.
+        // Epochs are integers: an axis of two or more has no decimals.
         let x_digits = self::digits(5.0 * (x.end - x.start));
         chart
             .configure_mesh()
@@ -210,7 +210,7 @@ fn digits(length: f64) -> usize {
     (1.0 - length.log10()).ceil().clamp(0.0, 6.0) as usize
 }
 
-/// Formats a tick; none is labelled between whole numbers if there are no decimals.
+/// Formats a tick; without decimals only ticks at integers have a label.
 fn label(x: f64, digits: usize) -> String {
     if digits > 0 || (x - x.round()).abs() < 1e-6 { format!("{x:.digits$}") } else { String::new() }
 }
@@ -218,8 +218,8 @@ fn label(x: f64, digits: usize) -> String {
 /// Draws charts beside each other, 600 × 480 pixels each.
 ///
 /// # Errors
-/// [`Error::Tensor`] if the file cannot be written, [`Error::Invalid`] if a chart has no point to draw, or the picture would
-/// be too large.
+/// [`Error::Tensor`] if the file cannot be written, [`Error::Invalid`] if a chart has no point to draw, or the image
+/// would be too large.
 pub fn charts(charts: &[Chart], path: impl AsRef<Path>) -> Result<()> {
     if charts.is_empty() {
         return Err(Error::Invalid("there is no chart to draw".into()));

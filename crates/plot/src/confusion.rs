@@ -7,19 +7,19 @@ use crate::{
 use plotters::{prelude::*, style::text_anchor::Pos};
 use std::path::Path;
 
-/// Cells of at least this many pixels hold text.
+/// Smallest side in pixels of a cell that holds text.
 const READABLE: i32 = 18;
 
-/// The most pixels along a side whose cells are too small for text.
+/// Largest side in pixels of a matrix whose cells are too small for text.
 const LARGEST_SIDE: i32 = 1800;
 
 /// Draws a confusion matrix as a table of shaded cells with the recall of each class.
 ///
-/// `counts` has a row of predictions for each label, `classes × classes` numbers in all. A class without a name is shown by its
-/// number; cells of more than a hundred classes are too small for text.
+/// `counts` has a row of predictions for each label, `classes × classes` values in all. A class without a name is shown
+/// by its index; cells of more than a hundred classes are too small for text.
 ///
 /// # Errors
-/// [`Error::Tensor`] if the file cannot be written, [`Error::Invalid`] if the counts are no square.
+/// [`Error::Tensor`] if the file cannot be written, [`Error::Invalid`] if the counts are not a square matrix.
 pub fn confusion(counts: &[u64], names: &[String], path: impl AsRef<Path>) -> Result<()> {
     // sizes
     let classes = counts.len().isqrt();

@@ -1,6 +1,6 @@
 //! The error of this crate.
 
-/// An error while a picture is drawn or written.
+/// An error of drawing or writing an image.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file could not be written.

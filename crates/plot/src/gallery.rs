@@ -8,7 +8,7 @@ use ocelli_tensor::{ShapeText, Tensor};
 use plotters::prelude::*;
 use std::path::Path;
 
-/// Small images are enlarged until their longer side has about this many pixels.
+/// Approximate length in pixels of the longer side to which small images are enlarged.
 const SIDE: usize = 96;
 
 /// An image of a [`gallery`] with its caption.
@@ -69,7 +69,7 @@ impl Tile {
 /// Draws images in rows of `columns`, enlarged without blurring, each with its caption, under a title.
 ///
 /// # Errors
-/// [`Error::Tensor`] if the file cannot be written, [`Error::Invalid`] if the picture would be too large.
+/// [`Error::Tensor`] if the file cannot be written, [`Error::Invalid`] if the image would be too large.
 pub fn gallery(title: &str, tiles: &[Tile], columns: usize, path: impl AsRef<Path>) -> Result<()> {
     // the size of a cell, as the largest image and the longest caption need it
     let largest = tiles.iter().map(|tile| tile.height.max(tile.width)).max().unwrap_or(1).max(1);

@@ -1,7 +1,7 @@
-//! Pictures of results as PNG files: curves, histograms, confusion matrices and sheets of images.
+//! Draws results as PNG files: curves, histograms, confusion matrices and sheets of images.
 //!
-//! Everything is drawn from plain data, series of numbers and pixels by name, so that whoever has numbers can draw them; the
-//! crate knows nothing of networks or training. Files are written atomically, and the font comes with the program.
+//! Everything is drawn from plain data: series of values and pixels with names. The crate knows nothing of networks or
+//! training. Files are written atomically, and the font is embedded in the crate.
 //!
 //! ```
 //! use ocelli_plot::{Chart, Scale, charts};

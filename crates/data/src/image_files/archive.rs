@@ -1,4 +1,4 @@
-//! Pictures in an archive, a folder for each class.
+//! Reads images from an archive with one folder for each class.
 
 use super::{
     decode, decode_within,
@@ -8,21 +8,21 @@ use super::{
 use crate::{Error, Images, Result, clutter::is_clutter, error::shortened};
 use std::path::Path;
 
-/// Bytes of one picture's file, at the most.
+/// Largest file of one image in bytes.
 const MAX_FILE_BYTES: u64 = 1 << 26;
-/// Characters of the names that an error quotes.
+/// Maximum number of characters of the names that an error quotes.
 const MAX_QUOTED: usize = 200;
 
-/// Reads the pictures of a `.tar.gz` or `.tar` archive as red, green and blue, in the order of the archive. A picture's class
-/// is the name of the folder that it lies in, `train/cat/0001.jpg`; its label is the place of that name in `class_names`.
+/// Reads the images of a `.tar.gz` or `.tar` archive as red, green and blue, in the order of the archive. The class of
+/// an image is the name of its folder, `train/cat/0001.jpg`; its label is the index of that name in `class_names`.
 ///
-/// The archive is read as it lies, without unpacking it onto the disk. What is hidden, and the notes that systems leave beside
-/// pictures (`._1.png`, `.DS_Store`, `__MACOSX`, `Thumbs.db`), is left out, as [`ImageFolder`](super::ImageFolder) does. All
+/// The archive is streamed, never unpacked to the disk. Hidden files and the files that operating systems leave beside
+/// images (`._1.png`, `.DS_Store`, `__MACOSX`, `Thumbs.db`) are skipped, as by [`ImageFolder`](super::ImageFolder). All
 /// that is unpacked and decoded counts towards what a file of its length may cost; see the [crate's page](crate).
 ///
 /// # Errors
-/// [`Error::Io`] if the file cannot be read; [`Error::Format`] if it is no such archive, is damaged, unpacks to absurdly
-/// much, holds anything but folders and pictures of one size, or a folder is not among the classes.
+/// [`Error::Io`] if the file cannot be read; [`Error::Format`] if it is not such an archive, is damaged, exceeds the
+/// budget of the crate's page, holds anything but folders and images of one size, or a folder is not among the classes.
 pub fn load_archive(path: impl AsRef<Path>, class_names: Vec<String>) -> Result<Images> {
     let path = path.as_ref();
     let mut archive = Archive::open(path)?;
@@ -51,7 +51,7 @@ pub fn load_archive(path: impl AsRef<Path>, class_names: Vec<String>) -> Result<
     Images::new([height, width, 3], pixels, labels, class_names)
 }
 
-/// The label of a picture by the folder that it lies in.
+/// Returns the label of an image, found from the name of its folder.
 fn label(entry: &Entry, within: &Path, class_names: &[String]) -> Result<u32> {
     if entry.kind != Kind::File {
         return Err(Error::format(within, "neither a file nor a folder"));
@@ -68,7 +68,7 @@ fn label(entry: &Entry, within: &Path, class_names: &[String]) -> Result<u32> {
     })
 }
 
-/// The bytes of the entry that was found last. No more than its beginning is read, unless that is one of a picture.
+/// Reads the bytes of the current entry; stops after the first bytes unless those begin an image.
 fn content(archive: &mut Archive<'_>, within: &Path) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     archive.read(16, &mut bytes)?;

@@ -6,13 +6,13 @@ use super::{
     picture::{Picture, Samples},
 };
 
-/// How every such file begins.
+/// The first two bytes of every such file.
 pub(super) const SIGNATURE: [u8; 2] = *b"BM";
-/// Bytes before the header that says what the picture is.
+/// Bytes before the header that describes the image.
 const FILE_HEADER: usize = 14;
-/// The lengths of the headers with 32-bit sizes, from the shortest of Windows 3.1 to the fifth version.
+/// Lengths of the headers with 32-bit sizes, from the shortest of Windows 3.1 to the fifth version.
 const INFO_HEADERS: [usize; 6] = [40, 52, 56, 64, 108, 124];
-/// Blue, green and red in the bytes of a pixel of 32 bits, in this order.
+/// Bit masks of red, green and blue in a pixel of 32 bits, whose bytes are blue, green and red in this order.
 const MASKS: [u32; 3] = [0x00FF_0000, 0x0000_FF00, 0x0000_00FF];
 
 /// Decodes the bytes of a file.
@@ -23,7 +23,7 @@ pub(super) fn decode(bytes: &[u8], most_pixels: u64) -> Result<Picture> {
     if !INFO_HEADERS.contains(&header) {
         return Err(Fault::Unsupported("BMP pictures with a header of another length"));
     }
-    // A negative height says that the first row is the upper one.
+    // A negative height means that the first row is the top one.
     let (width, height) = (field(4)?, field(8)? as i32);
     check_size([height.unsigned_abs(), width], most_pixels)?;
     let (bits, compression) = ((field(12)? >> 16) as usize, field(16)?);
@@ -59,7 +59,7 @@ pub(super) fn decode(bytes: &[u8], most_pixels: u64) -> Result<Picture> {
     Ok(Picture::new([rows, columns, 3], Samples::Bytes(pixels)))
 }
 
-/// The colours behind the header; as many as there can be, where the header gives no number.
+/// Returns the colours that follow the header; as many as `bits` can index, where the header gives no number.
 fn palette(bytes: &[u8], at: usize, count: u32, bits: usize) -> Result<&[[u8; 4]]> {
     let count = match count {
         0 => 1 << bits,
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
     use crate::image_files::decode;
 
-    /// A file with these bits, height, palette and rows.
+    /// Makes a file with these bits, height, palette and rows.
     fn file(bits: u16, width: u32, height: i32, palette: &[[u8; 4]], rows: &[u8]) -> Vec<u8> {
         let offset = (FILE_HEADER + INFO_HEADERS[0] + 4 * palette.len()) as u32;
         let mut bytes = b"BM\0\0\0\0\0\0\0\0".to_vec();

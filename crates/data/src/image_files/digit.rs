@@ -1,31 +1,31 @@
-//! Anybody's picture of a digit, brought to what MNIST looks like.
+//! Converts any image of a digit to the convention of MNIST.
 
 use super::{checked, picture::Picture, resize::Values};
 use crate::{Channels, Error, Result};
 use std::path::Path;
 
-/// Rows and columns of a picture of MNIST.
+/// Rows and columns of an image of MNIST.
 const SIZE: usize = 28;
-/// The digit itself fits into this many.
+/// Rows and columns of the box that the digit itself fits into.
 const BOX: usize = 20;
-/// A larger picture is brought to this size before the digit is looked for: plenty for 20 pixels.
+/// Longest side to which a larger image is reduced before the digit is located: plenty for 20 pixels.
 const WORKING_SIDE: usize = 512;
-/// Ink differs at least this much from paper, of the way from black to white. Noise and shadows differ less.
+/// Least contrast between ink and paper, where black to white is 1. Noise and shadows have less.
 const MIN_CONTRAST: f32 = 0.1;
 
-/// Reads a picture of one digit and brings it to the convention of MNIST: light ink (255) on dark paper (0), the digit in
-/// a box of 20 × 20 with its proportions kept, its centre of mass in the middle of 28 × 28.
+/// Reads an image of one digit and converts it to the convention of MNIST: light ink (255) on dark paper (0), the digit
+/// in a box of 20 × 20 with its proportions kept, its centre of mass in the middle of 28 × 28.
 ///
-/// Ink may be darker or lighter than the paper; the paper is what is seen along the border.
+/// Ink may be darker or lighter than the paper; the border of the image is taken for paper.
 ///
 /// # Errors
-/// As [`load_grey`](super::load_grey); [`Error::Format`] if there is no ink to be seen.
+/// The errors of [`load_grey`](super::load_grey); [`Error::Format`] if there is no visible ink.
 pub fn digit(path: impl AsRef<Path>) -> Result<[u8; SIZE * SIZE]> {
     let path = path.as_ref();
     from_picture(&super::load(path)?, path)
 }
 
-/// The digit of a picture whose file lies at `path`.
+/// Converts the image of the file at `path`, which errors name.
 pub(super) fn from_picture(picture: &Picture, path: &Path) -> Result<[u8; SIZE * SIZE]> {
     let write_row = |y: usize, out: &mut [f32]| picture.write_row(y, Channels::Grey, out);
     arrange(picture.size(), write_row).ok_or_else(|| Error::format(path, BLANK))
@@ -33,10 +33,10 @@ pub(super) fn from_picture(picture: &Picture, path: &Path) -> Result<[u8; SIZE *
 
 const BLANK: &str = "no digit to be seen: the picture has no contrast";
 
-/// As [`digit`], for grey values `[H, W]` from 0 to 1 that are in memory already, row by row.
+/// Converts grey values `[H, W]` from 0 to 1, row by row in memory, as [`digit`] converts a file.
 ///
 /// # Errors
-/// [`Error::Setting`] if the values do not fill `size`, `size` is 0 or absurd, or there is no ink to be seen.
+/// [`Error::Setting`] if the values do not fill `size`, `size` is 0 or too large, or there is no visible ink.
 ///
 /// ```
 /// let mut picture = vec![1.0; 50 * 40];                    // white paper,
@@ -58,7 +58,7 @@ pub fn digit_of(size: [usize; 2], grey: &[f32]) -> Result<[u8; SIZE * SIZE]> {
     arrange(size, write_row).ok_or_else(|| Error::Setting(BLANK.into()))
 }
 
-/// The whole way; `None` if there is no ink.
+/// Carries out all steps of the conversion; `None` if there is no ink.
 fn arrange(size: [usize; 2], write_row: impl Fn(usize, &mut [f32])) -> Option<[u8; SIZE * SIZE]> {
     let longer = size[0].max(size[1]);
     let working = if longer > WORKING_SIDE { size.map(|side| (side * WORKING_SIDE).div_ceil(longer)) } else { size };
@@ -67,11 +67,11 @@ fn arrange(size: [usize; 2], write_row: impl Fn(usize, &mut [f32])) -> Option<[u
     Some(centre(&small))
 }
 
-/// How much of the way from paper to ink each pixel is, from 0 to 1. What is less than a quarter counts as paper.
+/// Maps each pixel from paper (0) to ink (1); values below a quarter count as paper. `None` if there is no ink.
 fn ink(mut picture: Values) -> Option<Values> {
     let paper = border_median(&picture);
     let (low, high) = picture.data.iter().fold((f32::MAX, f32::MIN), |(low, high), v| (low.min(*v), high.max(*v)));
-    // Ink is whatever lies farther from the paper.
+    // Pixels far from the value of the paper are ink.
     let strongest = if paper - low > high - paper { low - paper } else { high - paper };
     if strongest.abs() < MIN_CONTRAST {
         return None;
@@ -83,13 +83,13 @@ fn ink(mut picture: Values) -> Option<Values> {
     Some(picture)
 }
 
-/// Each value with its row and column.
+/// Iterates over the values with their rows and columns.
 fn places(picture: &Values) -> impl Iterator<Item = (usize, usize, f32)> {
     let width = picture.size[1];
     picture.data.iter().enumerate().map(move |(at, value)| (at / width, at % width, *value))
 }
 
-/// The median of the outermost pixels.
+/// Returns the median of the outermost pixels.
 fn border_median(picture: &Values) -> f32 {
     let [bottom, right] = picture.size.map(|side| side - 1);
     let mut border: Vec<f32> = places(picture)
@@ -100,11 +100,11 @@ fn border_median(picture: &Values) -> f32 {
     *border.select_nth_unstable_by(middle, f32::total_cmp).1
 }
 
-/// The ink's box, brought to 20 pixels on its longer side.
+/// Crops the box of the ink and resizes its longer side to 20 pixels.
 fn shrink(ink: &Values) -> Values {
     let (mut left, mut top, mut right, mut bottom) = (usize::MAX, usize::MAX, 0, 0);
     for (y, x, value) in places(ink) {
-        // Half of the darkest ink: a stroke has such pixels all along, specks and shadows rarely do.
+        // The threshold is half of the darkest ink: a stroke has such pixels all along, specks and shadows rarely do.
         if value > 0.5 {
             (left, top) = (left.min(x), top.min(y));
             (right, bottom) = (right.max(x), bottom.max(y));
@@ -120,7 +120,7 @@ fn shrink(ink: &Values) -> Values {
     Values::resized([height, width], 1, write_row, [side(height), side(width)])
 }
 
-/// The digit with its centre of mass in the middle, as near as its box allows, and its strongest ink at 255.
+/// Moves the centre of mass of the digit to the middle, as near as its box allows, and scales its strongest ink to 255.
 fn centre(digit: &Values) -> [u8; SIZE * SIZE] {
     let (mut mass, mut strongest, mut moment) = (0.0f32, 0.0f32, [0.0f32; 2]);
     for (y, x, value) in places(digit) {

@@ -1,10 +1,10 @@
-//! The one note of a camera that changes how its picture is seen.
+//! Reads the orientation of an image from its Exif data.
 
 /// The tag of the orientation, and the type of its value: one 16-bit number (Exif 2.3, table 4).
 const ORIENTATION: [u16; 2] = [0x0112, 3];
 
-/// The orientation, from 1 (upright) to 8, that a block of Exif data gives its picture; `None` if it says nothing about that
-/// or cannot be read, which turns nothing.
+/// Returns the orientation, from 1 (upright) to 8, that a block of Exif data gives its image; `None` if the block has
+/// none or cannot be read.
 pub(super) fn orientation(exif: &[u8]) -> Option<u8> {
     let number: fn([u8; 2]) -> u16 = match exif.get(..4)? {
         b"II*\0" => u16::from_le_bytes,

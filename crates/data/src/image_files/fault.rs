@@ -1,9 +1,9 @@
-//! What is wrong with a picture, before its file is named.
+//! The faults of an image, before its file is named.
 
 use crate::{Error, error::shortened};
 use std::path::Path;
 
-/// Why bytes are no picture.
+/// The reason why bytes are not an image.
 #[derive(Debug, PartialEq, thiserror::Error)]
 pub(super) enum Fault {
     #[error("the file is empty")]
@@ -25,7 +25,7 @@ impl Fault {
         Fault::Damaged(what.into())
     }
 
-    /// The error of the file at `path`, whose name may come from an archive.
+    /// Makes the error of the file at `path`, whose name may come from an archive.
     pub(super) fn at(&self, path: &Path) -> Error {
         Error::Format { file: shortened(&path.display().to_string(), 300), reason: self.to_string() }
     }

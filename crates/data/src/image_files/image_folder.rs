@@ -1,4 +1,4 @@
-//! Pictures on the disk, a folder for each class.
+//! Reads images from a folder with one subfolder for each class.
 
 use crate::{Dataset, Error, Preprocess, Result, clutter::is_clutter, dataset::check};
 use ocelli_tensor::ShapeText;
@@ -7,15 +7,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Endings of the names of pictures, in either case.
+/// File extensions of images, in either case.
 const ENDINGS: [&str; 7] = ["png", "jpg", "jpeg", "bmp", "pgm", "ppm", "pnm"];
 
-/// The pictures below a folder that has a folder for each class, `cat/0001.jpg`, decoded and prepared whenever one is asked
-/// for: any number of any size.
+/// A dataset of the image files below a folder, with one subfolder for each class, such as `cat/0001.jpg`; each image
+/// is decoded and prepared when it is read, so that there may be any number of any size.
 ///
-/// Classes and the pictures in each are in the order of their names. Files that do not end with `.png`, `.jpg`, `.jpeg`,
-/// `.bmp`, `.pgm`, `.ppm` or `.pnm`, what is hidden, and the notes that systems leave beside pictures (`__MACOSX`,
-/// `Thumbs.db`) are left out, as [`load_archive`](super::load_archive) does.
+/// Classes, and the images of each class, are in the order of their names. Files that do not end with `.png`, `.jpg`,
+/// `.jpeg`, `.bmp`, `.pgm`, `.ppm` or `.pnm`, hidden files, and the files that operating systems leave beside images
+/// (`__MACOSX`, `Thumbs.db`) are skipped, as by [`load_archive`](super::load_archive).
 ///
 /// Not run here, because there is no such folder:
 ///
@@ -35,11 +35,11 @@ pub struct ImageFolder {
 }
 
 impl ImageFolder {
-    /// Lists the pictures, and reads the first one: all others must have its size once they are prepared.
+    /// Lists the images, and reads the first one: all others must have its size once they are prepared.
     ///
     /// # Errors
-    /// [`Error::Io`] if a folder cannot be read; [`Error::Format`] if there are no folders in it, or no pictures in one of
-    /// them; and as [`Preprocess::load`] for the first picture.
+    /// [`Error::Io`] if a folder cannot be read; [`Error::Format`] if it has no subfolders, or one of them has no
+    /// images; and the errors of [`Preprocess::load`] for the first image.
     pub fn open(folder: impl AsRef<Path>, preprocess: Preprocess) -> Result<ImageFolder> {
         let folder = folder.as_ref();
         let (mut files, mut class_names) = (Vec::new(), Vec::new());
@@ -63,13 +63,13 @@ impl ImageFolder {
         Ok(ImageFolder { files, class_names, preprocess, shape })
     }
 
-    /// The file of sample `index`, if there is one.
+    /// Returns the path of sample `index`, if there is such a sample.
     pub fn file(&self, index: usize) -> Option<&Path> {
         self.files.get(index).map(|(path, _)| path.as_path())
     }
 }
 
-/// Names and paths of what is in a folder and no clutter, in the order of the names.
+/// Lists the names and paths in a folder, without clutter, in the order of the names.
 fn entries(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
     let failed = |source| Error::io(folder, source);
     let mut entries = Vec::new();
@@ -122,7 +122,7 @@ mod tests {
     use image::{ImageFormat, Rgb, RgbImage};
     use tempfile::TempDir;
 
-    /// A folder with pictures of one colour under these names, `height` × 4 pixels each.
+    /// Makes a folder with images of one colour under these names, `height` × 4 pixels each.
     fn folder(pictures: &[(&str, u8, u32)]) -> TempDir {
         let folder = tempfile::tempdir().unwrap();
         for (name, colour, height) in pictures {

@@ -1,9 +1,9 @@
-//! JPEG files (ITU-T T.81): sequential and progressive, 8 bits, coded by Huffman.
+//! Decodes JPEG files (ITU-T T.81): sequential and progressive, 8 bits, Huffman coding.
 //!
-//! Common decoders go on where data are missing or make no sense, and fill the rest with grey, as browsers do. Here that would
-//! be an answer to a picture which nobody took, so this one counts: every block of every component must be coded to its last
-//! bit, and each scan must end where its last block does. What is whole comes out as from libjpeg with its default settings,
-//! to the bit.
+//! Common decoders, as in browsers, go on where data are missing or make no sense, and fill the rest with grey. A
+//! network would then classify an image that nobody took, so this decoder counts: every block of every component must
+//! be coded to its last bit, and each scan must end where its last block does. A complete file decodes to the same bits
+//! as libjpeg with its default settings.
 
 mod colour;
 mod frame;
@@ -21,17 +21,18 @@ use super::{
 use frame::Frame;
 use segments::{Segments, Tables, marker};
 
-/// How every JPEG file begins.
+/// The first three bytes of every JPEG file.
 pub(super) const SIGNATURE: [u8; 3] = [0xFF, marker::START_OF_IMAGE, 0xFF];
 
-/// Scans of a picture, at the most. Encoders write about ten; thousands of empty ones would fit into a small file.
+/// Maximum number of scans of an image. Encoders write about ten; thousands of empty ones would fit into a small file.
 const MAX_SCANS: usize = 100;
 
-/// Decodes the bytes of a file, upright.
+/// Decodes the bytes of a file and turns the image upright.
 pub(super) fn decode(bytes: &[u8], most_pixels: u64) -> Result<Picture> {
     let mut segments = Segments::new(bytes, 2);
     let (mut tables, mut frame, mut scans) = (Tables::default(), None::<Frame>, 0);
     let (mut orientation, mut hints) = (1, colour::Hints::default());
+    // read segment by segment to the end marker
     loop {
         let kind = segments.next_marker()?;
         if kind == marker::END_OF_IMAGE {
@@ -67,6 +68,7 @@ pub(super) fn decode(bytes: &[u8], most_pixels: u64) -> Result<Picture> {
             other => return Err(Fault::damaged(format!("a segment 0x{other:02x} out of place"))),
         }
     }
+    // check that the image is complete, then convert it
     let frame = frame.filter(|_| scans > 0).ok_or(Fault::Early)?;
     frame.check_complete()?;
     let [height, width] = frame.size;

@@ -1,8 +1,8 @@
-//! A decoded picture, before anything is made of it.
+//! A decoded image, before it is converted.
 
 use crate::Channels;
 
-/// Rows of pixels with one sample each, grey, or three, red, green and blue.
+/// An image as rows of pixels with one sample each, grey, or three, red, green and blue.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Picture {
     height: usize,
@@ -11,7 +11,7 @@ pub(super) struct Picture {
     samples: Samples,
 }
 
-/// Samples as a file has them, from 0 to the largest value of their kind.
+/// The samples of an image as its file has them, from 0 to the largest value of their type.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Samples {
     Bytes(Vec<u8>),
@@ -27,22 +27,22 @@ impl Samples {
     }
 }
 
-/// Of red, green and blue in what is seen as brightness (ITU-R BT.709).
+/// Weights of red, green and blue in the luminance (ITU-R BT.709).
 const LUMINANCE: [f32; 3] = [0.2126, 0.7152, 0.0722];
 
 impl Picture {
-    /// A picture `[H, W, C]`. Decoders only make whole ones: `samples` fill it.
+    /// Makes an image `[H, W, C]`. Decoders only make whole ones: `samples` fill it.
     pub(super) fn new([height, width, channels]: [usize; 3], samples: Samples) -> Picture {
         assert_eq!(samples.len(), height * width * channels, "a decoder makes a whole picture");
         Picture { height, width, channels, samples }
     }
 
-    /// Rows and columns.
+    /// Returns the rows and columns.
     pub(super) fn size(&self) -> [usize; 2] {
         [self.height, self.width]
     }
 
-    /// Writes row `y` as values from 0 to 1, of the channels that are wanted.
+    /// Writes the requested channels of row `y` as values from 0 to 1.
     pub(super) fn write_row(&self, y: usize, channels: Channels, out: &mut [f32]) {
         let row = y * self.width * self.channels..(y + 1) * self.width * self.channels;
         match &self.samples {
@@ -68,7 +68,7 @@ impl Picture {
         }
     }
 
-    /// The picture as bytes of red, green and blue.
+    /// Converts the image to bytes of red, green and blue.
     pub(super) fn into_rgb_bytes(self) -> Vec<u8> {
         let bytes = match self.samples {
             Samples::Bytes(bytes) => bytes,
@@ -80,7 +80,7 @@ impl Picture {
         }
     }
 
-    /// The picture turned upright from the `orientation` that Exif gives it, 1 to 8.
+    /// Returns the image turned upright from its Exif `orientation`, 1 to 8.
     pub(super) fn turned(self, orientation: u8) -> Picture {
         if !(2..=8).contains(&orientation) {
             return self;
@@ -93,7 +93,7 @@ impl Picture {
         Picture::new([height, width, self.channels], samples)
     }
 
-    /// The orientations from 5 on exchange rows and columns.
+    /// Returns the size of the turned image: the orientations from 5 on exchange rows and columns.
     fn turned_size(&self, orientation: u8) -> [usize; 2] {
         if orientation < 5 { [self.height, self.width] } else { [self.width, self.height] }
     }

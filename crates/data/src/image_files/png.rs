@@ -1,4 +1,4 @@
-//! PNG files (ISO/IEC 15948), of which a damaged one is refused.
+//! Decodes PNG files (ISO/IEC 15948) and refuses damaged ones.
 //!
 //! Memory grows with the rows that the data hold, not with the size that the header claims.
 
@@ -19,10 +19,10 @@ use miniz_oxide::inflate::{
 };
 use rows::Pixels;
 
-/// How every PNG file begins.
+/// The first eight bytes of every PNG file.
 pub(super) const SIGNATURE: [u8; 8] = *b"\x89PNG\r\n\x1A\n";
 
-/// Decodes the bytes of a file, upright and without transparency.
+/// Decodes the bytes of a file, turns the image upright and composes transparent pixels on white.
 pub(super) fn decode(bytes: &[u8], most_pixels: u64) -> Result<Picture> {
     let mut chunks = Chunks { rest: &bytes[SIGNATURE.len()..] };
     let header = chunks.next()?;
@@ -43,7 +43,7 @@ pub(super) fn decode(bytes: &[u8], most_pixels: u64) -> Result<Picture> {
             }
             b"IEND" if begun => break,
             b"eXIf" => orientation = exif::orientation(chunk.data).unwrap_or(1),
-            // A small first letter marks what a decoder may leave out.
+            // A lower-case first letter marks a chunk that a decoder may skip.
             kind if kind[0].is_ascii_lowercase() => {}
             kind => return Err(Fault::damaged(format!("a chunk \"{}\"", kind.escape_ascii()))),
         }
@@ -51,7 +51,7 @@ pub(super) fn decode(bytes: &[u8], most_pixels: u64) -> Result<Picture> {
     Ok(pixels.decode(data.finish()?)?.turned(orientation))
 }
 
-/// One piece of a file.
+/// A chunk of a file.
 struct Chunk<'a> {
     kind: [u8; 4],
     data: &'a [u8],
@@ -59,7 +59,7 @@ struct Chunk<'a> {
 }
 
 impl<'a> Chunk<'a> {
-    /// The data, if they are those that were written.
+    /// Returns the data if their checksum is right.
     fn checked(&self) -> Result<&'a [u8]> {
         let mut crc = Crc::new();
         crc.update(&self.kind);
@@ -86,7 +86,7 @@ impl<'a> Chunks<'a> {
     }
 }
 
-/// What the header says of the pixels.
+/// Reads the description of the pixels from the header.
 fn pixels(header: &[u8], most_pixels: u64) -> Result<Pixels> {
     let &[w0, w1, w2, w3, h0, h1, h2, h3, depth, colour, compression, filter, interlace] = header else {
         return Err(Fault::damaged(format!("a header of {} bytes", header.len())));
@@ -99,10 +99,10 @@ fn pixels(header: &[u8], most_pixels: u64) -> Result<Pixels> {
     Pixels::new([height as usize, width as usize], depth, colour, interlace == 1)
 }
 
-/// The rows while they are unpacked, which lie in one piece: what is repeated is found there, without a window beside it.
+/// The rows while they are unpacked, in one piece: repeated data are found there, without a separate window.
 struct Data {
     unpacker: Box<DecompressorOxide>,
-    /// The rows, and zeros where some are still to come.
+    /// The rows, with zeros where data are still to come.
     raw: Vec<u8>,
     unpacked: usize,
     expected: usize,
@@ -110,14 +110,14 @@ struct Data {
 }
 
 impl Data {
-    /// Bytes that are made room for at once, until there are more.
+    /// Bytes allocated first, until there are more data.
     const PIECE: usize = 4096;
 
     fn new(expected: usize) -> Data {
         Data { unpacker: Box::default(), raw: Vec::new(), unpacked: 0, expected, ended: false }
     }
 
-    /// Unpacks what one chunk holds.
+    /// Unpacks the data of one chunk.
     fn unpack(&mut self, mut packed: &[u8]) -> Result<()> {
         const FLAGS: u32 = flags::TINFL_FLAG_PARSE_ZLIB_HEADER
             | flags::TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF
@@ -137,7 +137,7 @@ impl Data {
         Ok(())
     }
 
-    /// Doubles the room where it is full, up to one byte more than is expected, to see whether there is more.
+    /// Doubles the buffer when it is full, up to one byte more than expected, to detect excess data.
     fn make_room(&mut self) -> Result<()> {
         if self.unpacked > self.expected {
             return Err(Fault::damaged("its data go on after the last row"));
@@ -150,7 +150,7 @@ impl Data {
         Ok(())
     }
 
-    /// The rows, if they are whole.
+    /// Returns the rows if they are complete.
     fn finish(mut self) -> Result<Vec<u8>> {
         if self.unpacked > self.expected {
             return Err(Fault::damaged("its data go on after the last row"));

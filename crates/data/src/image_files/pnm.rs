@@ -1,4 +1,4 @@
-//! Portable grey and pixel maps (Netpbm): PGM and PPM, as text (P2, P3) or bytes (P5, P6).
+//! Decodes portable grey and pixel maps (Netpbm): PGM and PPM, as text (P2, P3) or bytes (P5, P6).
 
 use super::{
     check_size,
@@ -6,12 +6,12 @@ use super::{
     picture::{Picture, Samples},
 };
 
-/// Returns true for how such a file begins.
+/// Returns true if bytes begin like such a file.
 pub(super) fn is_pnm(bytes: &[u8]) -> bool {
     matches!(bytes, [b'P', b'2' | b'3' | b'5' | b'6', next, ..] if next.is_ascii_whitespace() || *next == b'#')
 }
 
-/// Decodes the first picture of a file.
+/// Decodes the first image of a file.
 pub(super) fn decode(bytes: &[u8], most_pixels: u64) -> Result<Picture> {
     let kind = bytes[1];
     let channels = if matches!(kind, b'3' | b'6') { 3 } else { 1 };
@@ -26,13 +26,13 @@ pub(super) fn decode(bytes: &[u8], most_pixels: u64) -> Result<Picture> {
     let count: usize = shape.iter().product();
     let bytes_each = if white < 256 { 1 } else { 2 };
     if matches!(kind, b'2' | b'3') {
-        // A number and a space, at the least.
+        // A text sample takes at least a digit and a space.
         if text.rest.len() < 2 * count - 1 {
             return Err(Fault::Early);
         }
         return scaled(shape, white, (0..count).map(|_| text.number()));
     }
-    // One space, which was seen already, ends the header.
+    // One space, already checked, ends the header.
     let data = text.rest.get(1..1 + count * bytes_each).ok_or(Fault::Early)?;
     match bytes_each {
         1 if white == 255 => Ok(Picture::new(shape, Samples::Bytes(data.to_vec()))),
@@ -41,7 +41,7 @@ pub(super) fn decode(bytes: &[u8], most_pixels: u64) -> Result<Picture> {
     }
 }
 
-/// Samples from 0 to `white`, brought to all that bytes or words hold.
+/// Scales samples from the range 0 to `white` to the full range of bytes or words.
 fn scaled(shape: [usize; 3], white: u32, samples: impl Iterator<Item = Result<u32>>) -> Result<Picture> {
     let full = if white < 256 { 255 } else { 65_535 };
     let samples = samples.map(|sample| match sample? {
@@ -55,7 +55,7 @@ fn scaled(shape: [usize; 3], white: u32, samples: impl Iterator<Item = Result<u3
     Ok(Picture::new(shape, samples))
 }
 
-/// Numbers between spaces and comments.
+/// A reader of numbers between spaces and comments.
 struct Text<'a> {
     rest: &'a [u8],
 }

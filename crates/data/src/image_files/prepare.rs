@@ -1,4 +1,4 @@
-//! From a picture file to what a network reads.
+//! Prepares an image file for a network.
 
 use super::{
     IN_MEMORY, check_enlarged, checked, digit,
@@ -11,22 +11,22 @@ use ocelli_tensor::Tensor;
 use std::{ops::Range, path::Path};
 
 impl Preprocess {
-    /// Reads a picture file: `[1, H, W, C]`, with `C` as [`Preprocess::channels`] say.
+    /// Reads an image file as a tensor `[1, H, W, C]`, where C is the count of [`Preprocess::channels`].
     ///
     /// # Errors
-    /// [`Error::Io`] if the file cannot be read; [`Error::Format`] if it is no picture that this [module](super) reads, is
-    /// damaged or too large, is smaller than what is to be cut out or larger than what it is to be in the middle of, or shows
-    /// no digit where one is expected; [`Error::Setting`] if a size has a 0 or is beyond reason, would make more than 2²⁴
-    /// pixels of fewer, or there is not one mean and one positive deviation for each channel.
+    /// [`Error::Io`] if the file cannot be read; [`Error::Format`] if it is not an image that this [module](super)
+    /// reads, is damaged or too large, is smaller than its crop or larger than its padded size, or shows no digit where
+    /// one is expected; [`Error::Setting`] if a size has a 0 or is too large, would enlarge an image to more than 2²⁴
+    /// pixels, or there is not one mean and one positive deviation for each channel.
     pub fn load(&self, path: impl AsRef<Path>) -> Result<Tensor> {
         let path = path.as_ref();
         self.prepared(super::load(path)?, path)
     }
 
-    /// Decodes the bytes of a picture file, as [`Preprocess::load`] does.
+    /// Decodes the bytes of an image file, as [`Preprocess::load`] does.
     ///
     /// # Errors
-    /// As [`Preprocess::load`].
+    /// The errors of [`Preprocess::load`].
     pub fn read(&self, bytes: &[u8]) -> Result<Tensor> {
         self.prepared(super::read(bytes)?, Path::new(IN_MEMORY))
     }
@@ -46,7 +46,7 @@ impl Preprocess {
         Ok(tensor)
     }
 
-    /// The size that a picture of `size` is brought to.
+    /// Returns the size that an image of `size` is resized to.
     fn size_for(&self, size: [usize; 2], path: &Path) -> Result<[usize; 2]> {
         match self.resize {
             Resize::Keep | Resize::Digit => Ok(size),
@@ -54,7 +54,7 @@ impl Preprocess {
             Resize::ShorterSide(wanted) => {
                 let [wanted, _] = checked([wanted, 1])?;
                 let shorter = size[0].min(size[1]);
-                // No overflow: both factors are sides of pictures.
+                // No overflow: both factors are sides of images.
                 let resized = size.map(|side| side * wanted / shorter);
                 match size_fault(resized.map(|side| u32::try_from(side).unwrap_or(u32::MAX))) {
                     Some(fault) => {
@@ -67,7 +67,7 @@ impl Preprocess {
         }
     }
 
-    /// The rows and columns of a picture of `size` that are seen.
+    /// Returns the rows and columns of an image of `size` that are kept.
     fn kept(&self, size: [usize; 2], path: &Path) -> Result<[Range<usize>; 2]> {
         let Frame::CentreCrop(wanted) = self.frame else { return Ok(size.map(|side| 0..side)) };
         let wanted = checked(wanted)?;
@@ -75,13 +75,13 @@ impl Preprocess {
             return mismatch(size, "too few to cut", wanted, "out of them", path);
         }
         Ok([0, 1].map(|axis| {
-            // What is cut off at the top and at the left, as torchvision rounds it.
+            // Crop the top and the left by the rounding of torchvision.
             let first = ((size[axis] - wanted[axis]) as f64 / 2.0).round_ties_even() as usize;
             first..first + wanted[axis]
         }))
     }
 
-    /// Put into the middle of black, if that is wanted.
+    /// Pads with black around the values, if the frame requires it.
     fn padded(&self, values: Values, path: &Path) -> Result<Tensor> {
         let (have @ [height, width], channels) = (values.size, values.channels);
         let Frame::Pad(wanted) = self.frame else {
@@ -113,7 +113,7 @@ mod tests {
     use crate::{Channels, Statistics};
     use image::{DynamicImage, GrayImage, ImageFormat, Luma, Rgb, RgbImage, Rgba, RgbaImage};
 
-    /// Values as they are.
+    /// Makes a preparation that leaves the values as they are.
     fn plain(resize: Resize, frame: Frame, channels: Channels) -> Preprocess {
         Preprocess { resize, frame, channels, normalisation: Statistics::identity(channels.count()) }
     }
@@ -122,7 +122,7 @@ mod tests {
         RgbImage::from_fn(width, height, |x, y| Rgb([(x * 37 + y * 11) as u8, (x * x + y) as u8, (y * 71) as u8]))
     }
 
-    /// The file `name` in a folder of its own.
+    /// Saves an image as the file `name` in a folder of its own.
     fn saved(picture: impl Into<DynamicImage>) -> (tempfile::TempDir, std::path::PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("picture");
@@ -130,7 +130,8 @@ mod tests {
         (folder, path)
     }
 
-    /// One output of Pillow's bilinear filter along an axis of `values`: a triangle as wide as the pixels of the result.
+    /// Computes one output of Pillow's bilinear filter along an axis of `values`: a triangle as wide as the pixels of
+    /// the result.
     fn bilinear(values: &[f64], outputs: usize, output: usize) -> f64 {
         let scale = values.len() as f64 / outputs as f64;
         let (centre, support) = ((output as f64 + 0.5) * scale, scale.max(1.0));

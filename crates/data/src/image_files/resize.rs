@@ -1,26 +1,26 @@
-//! Resizing with a triangle as wide as the pixels of the result, as Pillow's bilinear filter does: it averages where it makes
-//! smaller.
+//! Resizes with a triangle filter as wide as the pixels of the result, as Pillow's bilinear filter does: it averages
+//! when it reduces the size.
 
 use std::ops::Range;
 
-/// Values of a picture, row by row with the channels of a pixel together.
+/// Values of an image, row by row with the channels of a pixel together.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Values {
     pub(super) size: [usize; 2],
-    /// 1 or 3.
+    /// Number of channels, 1 or 3.
     pub(super) channels: usize,
     pub(super) data: Vec<f32>,
 }
 
 impl Values {
-    /// The values of a source as they are: `write_row(y, out)` writes its row `y`.
+    /// Collects the values of a source without resizing: `write_row(y, out)` writes its row `y`.
     pub(super) fn collect(size: [usize; 2], channels: usize, write_row: impl Fn(usize, &mut [f32])) -> Values {
         let mut data = vec![0.0; size[0] * size[1] * channels];
         data.chunks_exact_mut(size[1] * channels).enumerate().for_each(|(y, row)| write_row(y, row));
         Values { size, channels, data }
     }
 
-    /// The values of a source of `size`, resized to `wanted`.
+    /// Collects the values of a source of `size`, resized to `wanted`.
     pub(super) fn resized(
         size: [usize; 2],
         channels: usize,
@@ -30,9 +30,9 @@ impl Values {
         Values::resized_part(size, channels, write_row, wanted, wanted.map(|side| 0..side))
     }
 
-    /// The rows and columns `kept` of a source of `size`, resized to `wanted`; what is not kept is not computed. Rows and
-    /// columns are resized one after the other, in the order that makes fewer values in between, which are hardly more than
-    /// source or result have.
+    /// Resizes a source of `size` to `wanted` and computes only the rows and columns `kept`. Rows and columns are
+    /// resized one after the other, in the order with fewer intermediate values, which are hardly more than those of
+    /// source or result.
     pub(super) fn resized_part(
         size: [usize; 2],
         channels: usize,
@@ -48,6 +48,7 @@ impl Values {
         let [source, result] = [size[1], part[1]].map(|columns| columns * channels);
         let mut row = vec![0.0; source];
         let mut data = vec![0.0; part[0] * result];
+        // rows first, or columns first, whichever makes fewer intermediate values
         if wanted[0] * size[1] <= size[0] * wanted[1] {
             let mut sum = vec![0.0; source];
             for (y, out) in data.chunks_exact_mut(result).enumerate() {
@@ -80,9 +81,9 @@ fn add(sum: &mut [f32], row: &[f32], weight: f32) {
     sum.iter_mut().zip(row).for_each(|(sum, value)| *sum += weight * value);
 }
 
-/// The weights along one axis, of the outputs that are kept.
+/// The weights along one axis, for the outputs that are kept.
 struct Axis {
-    /// For each of them, its first input and where its weights begin.
+    /// For each output, its first input and the start of its weights.
     outputs: Vec<(usize, usize)>,
     weights: Vec<f32>,
 }
@@ -104,13 +105,13 @@ impl Axis {
         axis
     }
 
-    /// The inputs of all outputs.
+    /// Returns the range of the inputs of all outputs.
     fn inputs(&self) -> Range<usize> {
         let end = (0..self.outputs.len()).flat_map(|output| self.taps(output)).map(|(input, _)| input + 1).max();
         self.outputs.first().map_or(0..0, |(first, _)| *first..end.unwrap_or(*first))
     }
 
-    /// The inputs of one output, with their weights.
+    /// Iterates over the inputs of one output, with their weights.
     fn taps(&self, output: usize) -> impl Iterator<Item = (usize, f32)> {
         let (first, begin) = self.outputs[output];
         let end = self.outputs.get(output + 1).map_or(self.weights.len(), |(_, begin)| *begin);

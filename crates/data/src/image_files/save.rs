@@ -1,14 +1,14 @@
-//! From a tensor to a picture file.
+//! Writes tensors as image files.
 
 use super::{png, size_fault};
 use crate::{Error, Result};
 use ocelli_tensor::{ShapeText, Tensor, write_atomically};
 use std::path::Path;
 
-/// Writes a tensor `[H, W, C]` or `[1, H, W, C]` as a PNG file: grey for C = 1, red, green and blue for C = 3. A value `x`
-/// becomes the byte `round(255·x)`; values below 0 are written as 0, values above 1 as 1.
+/// Writes a tensor `[H, W, C]` or `[1, H, W, C]` as a PNG file: grey for C = 1, red, green and blue for C = 3. A value
+/// `x` becomes the byte `round(255·x)`; values below 0 are written as 0, values above 1 as 1.
 ///
-/// The file is written atomically: a kill leaves the old file or the new one.
+/// The file is written atomically: an interrupted process leaves the old file or the new one.
 ///
 /// ```
 /// use ocelli_data::image_files::{load_rgb, save_png};
@@ -22,7 +22,7 @@ use std::path::Path;
 /// ```
 ///
 /// # Errors
-/// [`Error::Setting`] if the tensor has another shape, no pixels or more than a picture may have, or a value that is not
+/// [`Error::Setting`] if the tensor has another shape, no pixels or more than an image may have, or a value that is not
 /// finite; [`Error::Tensor`] if the file cannot be written.
 pub fn save_png(picture: &Tensor, path: impl AsRef<Path>) -> Result<()> {
     let bytes = encode_png(picture)?;
@@ -32,7 +32,7 @@ pub fn save_png(picture: &Tensor, path: impl AsRef<Path>) -> Result<()> {
 /// Encodes a tensor as the bytes of a PNG file, as [`save_png`] writes them.
 ///
 /// # Errors
-/// As [`save_png`], but for the file.
+/// The errors of [`save_png`], except those of the file.
 pub fn encode_png(picture: &Tensor) -> Result<Vec<u8>> {
     let wrong = |text: String| Error::Setting(text);
     let (&[height, width, channels @ (1 | 3)] | &[1, height, width, channels @ (1 | 3)]) = picture.shape() else {

@@ -1,20 +1,21 @@
-//! The tar format (POSIX ustar and pax, GNU): the entries of an archive one after the other, as they lie in its file.
+//! Reads the tar format (POSIX ustar and pax, GNU): the entries of an archive one after the other, in the order of the
+//! file.
 
 use crate::{Result, unpacked::Unpacked};
 use std::{borrow::Cow, path::Path};
 
 const BLOCK: usize = 512;
-/// Bytes of a name, at the most: what Linux takes as a path.
+/// Longest name in bytes: the longest path of Linux.
 const MAX_NAME: u64 = 4096;
-/// Bytes of a pax header, at the most. It holds names and what macOS notes of a file.
+/// Longest pax header in bytes. It holds names and the file attributes of macOS.
 const MAX_HEADER: u64 = 1 << 18;
-/// What each entry costs beside its bytes, so that there are not too many to look at.
+/// Bytes that each entry costs in addition to its content, to bound the number of entries.
 const COST: u64 = 4096;
 
-/// What is read of an archive.
+/// A reader of the entries of an archive.
 pub(super) struct Archive<'a> {
     content: Unpacked<'a>,
-    /// Bytes of the entry that were not read, and those that fill its last block.
+    /// Bytes of the entry that are not read yet, including the padding of its last block.
     left: u64,
     padding: u64,
 }
@@ -38,12 +39,13 @@ impl<'a> Archive<'a> {
         Ok(Archive { content: Unpacked::open(path)?, left: 0, padding: 0 })
     }
 
-    /// The next entry; `None` after the last one.
+    /// Reads the next entry; `None` after the last one.
     pub(super) fn next_entry(&mut self) -> Result<Option<Entry>> {
         let (mut long_name, mut long_size) = (None, None);
         while let Some(header) = self.header()? {
             let size = self.number(&header[124..136])?;
             self.enter(size);
+            // headers that describe the next entry, and then its own
             match header[156] {
                 b'L' => long_name = Some(until_zero(&self.meta(size, MAX_NAME)?).into_owned()),
                 b'x' => {
@@ -73,7 +75,7 @@ impl<'a> Archive<'a> {
         Ok(None)
     }
 
-    /// Appends the next bytes of the entry that was found last to `bytes`, `limit` of them at the most.
+    /// Appends the next bytes of the current entry to `bytes`, at most `limit` of them.
     pub(super) fn read(&mut self, limit: u64, bytes: &mut Vec<u8>) -> Result<()> {
         let length = self.left.min(limit);
         if self.content.append(length, bytes)? < length {
@@ -83,22 +85,22 @@ impl<'a> Archive<'a> {
         Ok(())
     }
 
-    /// Returns true if the entry that was found last was read to its end.
+    /// Returns true if the current entry was read to its end.
     pub(super) fn is_read(&self) -> bool {
         self.left == 0
     }
 
-    /// Reads to the end of the file, where its checksum is.
+    /// Reads to the end of the file, where the checksum is.
     pub(super) fn finish(self) -> Result<()> {
         self.content.finish()
     }
 
-    /// The bytes that the archive may still cost.
+    /// Returns the number of bytes that the archive may still cost.
     pub(super) fn left(&self) -> u64 {
         self.content.left()
     }
 
-    /// Charges bytes that are made of an entry.
+    /// Charges bytes that are decoded from an entry.
     pub(super) fn charge(&mut self, bytes: u64) -> Result<()> {
         self.content.charge(bytes)
     }
@@ -108,7 +110,7 @@ impl<'a> Archive<'a> {
         self.padding = size.wrapping_neg() % BLOCK as u64;
     }
 
-    /// The content of an entry that says something of the next one.
+    /// Reads the content of an entry that describes the next one.
     fn meta(&mut self, size: u64, limit: u64) -> Result<Vec<u8>> {
         if size > limit {
             return Err(self.damaged(format!("a name or a header of {size} bytes")));
@@ -119,7 +121,7 @@ impl<'a> Archive<'a> {
         Ok(bytes)
     }
 
-    /// Reads over what is left of an entry.
+    /// Skips the rest of an entry.
     fn skip(&mut self) -> Result<()> {
         let length = self.left.saturating_add(self.padding);
         let skipped = self.content.skip(length)?;
@@ -131,7 +133,7 @@ impl<'a> Archive<'a> {
         Ok(())
     }
 
-    /// The next header, if there is one before the end of the archive.
+    /// Reads the next header, if there is one before the end of the archive.
     fn header(&mut self) -> Result<Option<[u8; BLOCK]>> {
         self.skip()?;
         self.content.charge(COST)?;
@@ -146,14 +148,14 @@ impl<'a> Archive<'a> {
         }
         let checksum = self.number(&header[148..156])?;
         let sum = |bytes: &[u8]| bytes.iter().map(|byte| u64::from(*byte)).sum::<u64>();
-        // The field itself counts as spaces.
+        // The checksum counts its own field as spaces.
         if sum(&header[..148]) + 8 * u64::from(b' ') + sum(&header[156..]) != checksum {
             return Err(self.damaged("no header of an entry where one should be"));
         }
         Ok(Some(header))
     }
 
-    /// A number in octal digits, or in bytes after a first one of 0x80.
+    /// Parses a number in octal digits, or in bytes after a first one of 0x80.
     fn number(&self, field: &[u8]) -> Result<u64> {
         if let [0x80, bytes @ ..] = field {
             let number =
@@ -176,7 +178,7 @@ impl<'a> Archive<'a> {
     }
 }
 
-/// The name in a header: of pax and ustar with the folder before it.
+/// Returns the name in a header; pax and ustar put the folder before it.
 fn name(header: &[u8; BLOCK]) -> String {
     let name = until_zero(&header[..100]);
     let folder = if &header[257..263] == b"ustar\0" { until_zero(&header[345..500]) } else { Cow::default() };
@@ -188,7 +190,7 @@ fn until_zero(bytes: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(&bytes[..end])
 }
 
-/// The records of a pax header, `LENGTH KEY=VALUE\n`; up to the first that is none.
+/// The records of a pax header, `LENGTH KEY=VALUE\n`, up to the first invalid one.
 struct Records<'a> {
     rest: &'a [u8],
 }

@@ -106,7 +106,7 @@ fn absurd_sizes_are_refused() {
     assert_eq!(error, format!("picture: 4096 x 65536 pixels: {limits}"));
 }
 
-/// Where the centre of mass of a picture lies.
+/// Returns the centre of mass of an image.
 fn centre_of_mass(digit: &[u8; 784]) -> [f32; 2] {
     let mut sums = [0.0f32; 3];
     for (i, value) in digit.iter().enumerate() {
@@ -158,7 +158,7 @@ fn any_grey_values_give_a_digit_or_an_error() {
     }
 }
 
-/// An archive of these files.
+/// Makes an archive of these files.
 fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut archive = ::tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best()));
     for (name, bytes) in files {
@@ -188,7 +188,7 @@ fn an_archive_has_a_folder_for_each_class() {
     let images = loaded(&whole).unwrap();
     assert_eq!((images.shape(), images.labels()), ([2, 3, 3], &[1, 0, 1][..]));
     assert_eq!(images.picture(1).unwrap(), [4, 5, 6].repeat(6));
-    // A cut or a damaged archive is an error or, where only the end of the archive is lost, the same pictures.
+    // A cut or a damaged archive is an error or, where only the end of the archive is lost, the same images.
     for at in 0..whole.len() {
         let mut damaged = whole.clone();
         damaged[at] ^= 0x55;
@@ -231,7 +231,7 @@ fn archives_packed_on_macos_are_read_without_its_notes() {
     assert_eq!(loaded(&archive(&files[..5])).unwrap_err(), "picture: no pictures");
 }
 
-/// An archive, not packed, of one header of `kind` with content before a picture.
+/// Makes an archive, not packed, of one header of `kind` with content before an image.
 fn with_extension(kind: u8, content: &[u8], name: &str) -> Vec<u8> {
     let good = png(2, 2, [0; 3]);
     let mut archive = ::tar::Builder::new(Vec::new());
@@ -286,7 +286,7 @@ fn links_and_other_things_in_an_archive_are_named() {
 
 #[test]
 fn what_packs_too_well_is_refused_before_it_fills_the_memory() {
-    // 30 MB of zeros that no picture begins with, in 30 kB; and as something to read over.
+    // 30 MB of zeros that no image begins with, in 30 kB; and as something to read over.
     let zeros = vec![0; 30 << 20];
     for (name, text) in [
         ("cat/1.png", "picture/cat/1.png: not a PNG, JPEG, PNM or BMP picture that can be read"),
@@ -295,14 +295,14 @@ fn what_packs_too_well_is_refused_before_it_fills_the_memory() {
         let error = loaded(&archive(&[(name, &zeros)])).unwrap_err();
         assert!(error.starts_with(text), "{error}");
     }
-    // Blank pictures: 3 MB of pixels each in 100 bytes of the archive.
+    // Blank images: 3 MB of pixels each in 100 bytes of the archive.
     let blank = png(1000, 1000, [255; 3]);
     let files: Vec<(String, &[u8])> = (0..30).map(|index| (format!("cat/{index}.png"), &blank[..])).collect();
     let files: Vec<(&str, &[u8])> = files.iter().map(|(name, bytes)| (name.as_str(), *bytes)).collect();
     assert_eq!(loaded(&archive(&files[..3])).unwrap().len(), 3);
     let error = loaded(&archive(&files)).unwrap_err();
     assert!(error.ends_with("1000 x 1000 pixels, more than what is left for a file of its length"), "{error}");
-    // One picture whose file packs well too.
+    // One image whose file packs well too.
     let error = loaded(&archive(&[("cat/1.png", &png(4000, 3000, [255; 3]))])).unwrap_err();
     assert!(error.starts_with("picture/cat/1.png: 3000 x 4000 pixels, more than "), "{error}");
 }

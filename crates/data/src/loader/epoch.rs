@@ -1,4 +1,4 @@
-//! One epoch's batches, prepared when asked for or ahead on a thread.
+//! The batches of one epoch, prepared when requested or ahead on a thread.
 
 use super::Loader;
 use crate::Result;
@@ -14,17 +14,18 @@ use std::{
     thread::{Builder, JoinHandle},
 };
 
-/// More batches never wait than this, whatever is asked for: the room for them is made at once.
+/// Largest number of batches that wait, whatever is requested: their memory is reserved at once.
 const MAX_PREFETCH: usize = 1024;
 
-/// The batches of one epoch; made by [`Loader::epoch`]. Ends after the first error. Dropping it stops its thread.
+/// An iterator over the batches of one epoch; made by [`Loader::epoch`]. It ends after the first error. Dropping it
+/// stops its thread.
 pub struct Epoch {
     left: usize,
     source: Source,
 }
 
 enum Source {
-    /// Makes each batch when asked for.
+    /// Makes each batch when it is requested.
     Direct(Plan),
     /// Receives batches from a thread.
     Ahead(Ahead),
@@ -54,7 +55,7 @@ impl Iterator for Epoch {
         }
         let batch = match &mut self.source {
             Source::Direct(plan) => plan.next_batch(|| true),
-            // The thread sends every batch or an error, and panics of datasets are errors: it is there until the end.
+            // The thread sends every batch or an error, and panics of datasets are errors: it lives until the end.
             Source::Ahead(ahead) => ahead.batches.as_ref().and_then(|batches| batches.recv().ok()),
         };
         self.left = match batch {
@@ -71,7 +72,7 @@ impl Iterator for Epoch {
 
 impl FusedIterator for Epoch {}
 
-/// What is still to be made, and of what.
+/// The batches of an epoch that are still to be made.
 #[derive(Clone)]
 struct Plan {
     loader: Loader,
@@ -82,7 +83,7 @@ struct Plan {
 }
 
 impl Plan {
-    /// The next batch; `None` at the end or if `go_on` says to stop.
+    /// Makes the next batch; `None` at the end or if `go_on` returns false.
     fn next_batch(&mut self, go_on: impl Fn() -> bool) -> Option<Result<Batch>> {
         if self.next >= self.batches {
             return None;
@@ -92,14 +93,15 @@ impl Plan {
         batch.transpose()
     }
 
-    /// Where the next batch lies among the indices. No overflow: `next < batches`, and every batch but the last is full.
+    /// Returns the range of the next batch within the indices. No overflow: `next < batches`, and every batch but the
+    /// last is full.
     fn range(&self) -> Range<usize> {
         let first = self.next * self.loader.batch_size;
         first..first.saturating_add(self.loader.batch_size).min(self.indices.len())
     }
 }
 
-/// A thread at work, and the channel on which its batches come.
+/// A thread that makes batches, and the channel that receives them.
 struct Ahead {
     /// `None` only while it is dropped.
     batches: Option<Receiver<Result<Batch>>>,
@@ -108,7 +110,7 @@ struct Ahead {
 }
 
 impl Ahead {
-    /// Starts the thread. Where the system has no thread to give, batches are made when asked for: they are the same.
+    /// Starts the thread. If the system refuses a thread, the same batches are made when requested.
     fn start(plan: Plan, depth: usize) -> Source {
         let (sender, receiver) = sync_channel(depth);
         let stop = Arc::new(AtomicBool::new(false));
@@ -120,11 +122,11 @@ impl Ahead {
     }
 }
 
-/// What the thread does: every batch in its order, until the end, an error or the stop.
+/// Sends every batch in order, until the end, an error or the stop flag.
 fn prepare(mut plan: Plan, stop: &AtomicBool, sender: &SyncSender<Result<Batch>>) {
     while let Some(batch) = plan.next_batch(|| !stop.load(Ordering::Relaxed)) {
         let last = batch.is_err();
-        // A refused send means that nobody listens any more.
+        // A refused send means that the receiver was dropped.
         if sender.send(batch).is_err() || last {
             return;
         }
@@ -132,13 +134,13 @@ fn prepare(mut plan: Plan, stop: &AtomicBool, sender: &SyncSender<Result<Batch>>
 }
 
 impl Drop for Ahead {
-    /// The thread ends after the sample that it is at: it asks `stop` before the next, and a full channel without a
-    /// receiver refuses instead of waiting.
+    /// Waits for the thread, which ends after its current sample: it checks `stop` before the next one, and a full
+    /// channel without a receiver refuses instead of waiting.
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         self.batches = None;
         if let Some(thread) = self.thread.take() {
-            // It only panics if dropping a dataset does; there is nothing left to tell.
+            // The thread panics only if dropping a dataset does; nobody is left to report it to.
             let _ = thread.join();
         }
     }

@@ -4,7 +4,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Sample `i` is a picture of 1 × 2 pixels that holds `i` and the epoch, with the label `i`.
+/// A dataset whose sample `i` is an image of 1 × 2 pixels that holds `i` and the epoch, with the label `i`.
 struct Numbered {
     names: Vec<String>,
     written: Arc<AtomicUsize>,
@@ -150,7 +150,7 @@ fn dropping_an_epoch_whose_channel_is_full_does_not_hang() {
     assert_eq!(written.load(Ordering::Relaxed), 4);
 }
 
-/// Sample 2 has a label without a class.
+/// A dataset whose sample 2 has a label without a class.
 struct Mislabelled;
 
 impl Dataset for Mislabelled {

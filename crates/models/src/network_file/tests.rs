@@ -78,7 +78,7 @@ fn a_description_of_something_else_is_not_written() {
     assert!(error.starts_with("how pictures are prepared cannot be understood: "), "{error}");
 }
 
-/// A small network under a description that is not its own.
+/// Returns the error for a small network under a description that is not its own.
 fn refused(description: &str) -> String {
     let (_folder, path) = file();
     let lenet = NetworkDescription::unnamed("lenet5", None).unwrap();
@@ -143,7 +143,7 @@ fn networks_of_ones_own_come_back() {
     let best = scores.argmax_rows()[0];
     assert_eq!(read.top_k(&scores.data()[..3], 1).name(best), ["a", "b", "c"][best]);
 
-    // Features in place of pictures, and an output that is no class.
+    // Features in place of images, and an output that is no class.
     let regression = |x: &ocelli_graph::Node| x.apply("fc", Dense::new(2));
     let saved = Model::build(regression, [7], 1).unwrap();
     save_network(&saved, &NetworkDescription::own([""; 0]), &path).unwrap();

@@ -1,18 +1,19 @@
-//! What reading a file may cost.
+//! Bounds on the memory and work of reading a file.
 //!
 //! A few bytes can ask for any amount of memory and time: a text that is repeated by reference, a view whose stride is zero, one
 //! long key of a hundred thousand tensors, a gigabyte of zeros, deflated. Limits of their parts do not help, because parts are
 //! repeated. So each file has one [`Budget`], a function of its length alone, and whatever its bytes make a reader allocate or
 //! repeat is taken from it:
 //!
-//! - *memory*: [`BASE_MEMORY`] and [`MEMORY_PER_BYTE`] for each byte of the file, for all that is alive at once, with what a
-//!   vector holds twice while it grows and what the allocator adds. The elements of tensors are taken from it only where the file
-//!   does not hold them one by one: of deflated storages and of views that repeat elements.
+//! - *memory*: [`BASE_MEMORY`] and [`MEMORY_PER_BYTE`] for each byte of the file, for all that is alive at once,
+//!   including vectors that are held twice while they grow and the overhead of the allocator. The elements of tensors
+//!   are charged only where the file does not hold them one by one: those of deflated storages and of views that repeat
+//!   elements.
 //! - *work*: [`BASE_WORK`] and [`WORK_PER_BYTE`] for each byte, in bytes inflated or read for tensors. All other work is
 //!   proportional to the bytes that are read once, or to the memory that is taken.
 //!
-//! Files that were written to be read stay far below: nearly all of their bytes are weights, which cost nothing here, and the
-//! names and shapes of a tensor take some five times the bytes that describe it.
+//! Honest files stay far below: nearly all of their bytes are weights, which cost nothing here, and the names and
+//! shapes of a tensor take some five times the bytes that describe it.
 
 use std::fmt;
 
@@ -20,18 +21,18 @@ use std::fmt;
 const BASE_MEMORY: u64 = 64 << 10;
 /// Bytes of memory for each byte of a file.
 const MEMORY_PER_BYTE: u64 = 8;
-/// Bytes of it that stay for what is not taken one by one: the name of the file, and the sentence that refuses it.
+/// Bytes reserved for allocations that are not charged one by one: the name of the file, and the message of its error.
 const UNCOUNTED: u64 = 1 << 10;
 /// Bytes of every file that may be inflated or read for tensors.
 const BASE_WORK: u64 = 1 << 20;
-/// The same for each byte of a file. Deflated weights become twice as many bytes at most, and a storage is rarely shared by more
-/// than two tensors.
+/// Bytes that may be inflated or read for tensors, for each byte of a file. Deflated weights become twice as many bytes
+/// at most, and a storage is rarely shared by more than two tensors.
 const WORK_PER_BYTE: u64 = 32;
 
-/// What an allocator adds to a block of memory, and rounds it up to.
+/// The overhead of an allocator for a block of memory, and the multiple that it rounds up to.
 const BLOCK_OVERHEAD: u64 = 16;
 
-/// What may still be taken for a file.
+/// The memory and work that may still be taken for a file.
 #[derive(Clone, Debug)]
 pub(crate) struct Budget {
     file_len: u64,
@@ -39,12 +40,12 @@ pub(crate) struct Budget {
     work: u64,
 }
 
-/// A file asks for more than its budget.
+/// An error for a file that exceeds its budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exhausted {
-    /// For more memory than these bytes.
+    /// The file needs more memory than this number of bytes.
     Memory(u64),
-    /// For more bytes to be read than these.
+    /// The file needs more bytes to be read than this number.
     Work(u64),
 }
 
@@ -80,13 +81,13 @@ fn work_of(file_len: u64) -> u64 {
     file_len.saturating_mul(WORK_PER_BYTE).saturating_add(BASE_WORK)
 }
 
-/// Bytes of `count` values of a type.
+/// Returns the bytes of `count` values of a type.
 fn bytes_of<T>(count: usize) -> u64 {
     (count as u64).saturating_mul(size_of::<T>() as u64)
 }
 
 impl Budget {
-    /// The whole budget of a file of `file_len` bytes.
+    /// Returns the whole budget of a file of `file_len` bytes.
     pub(crate) fn for_file(file_len: u64) -> Budget {
         Budget { file_len, memory: memory_of(file_len) - UNCOUNTED, work: work_of(file_len) }
     }
@@ -103,7 +104,7 @@ impl Budget {
 
     /// Takes memory for an entry of the metadata, in the file and in a copy that a report of the loader has.
     pub(crate) fn take_entry(&mut self, key: &str, value: &str) -> Result<()> {
-        /// Of a map from texts to texts, with a share of its free places.
+        /// Bytes of a map entry from text to text, with a share of the map's free slots.
         const ENTRY: usize = 128;
         let one = (ENTRY + key.len() + value.len()) as u64;
         self.take_block(one)?;
@@ -129,9 +130,9 @@ impl Budget {
         }
     }
 
-    /// Appends to a vector, which grows by a quarter. While it grows it is there twice.
+    /// Appends to a vector, which grows by a quarter. While it grows it is held twice.
     pub(crate) fn push<T>(&mut self, list: &mut Vec<T>, item: T) -> Result<()> {
-        /// Items of the first block.
+        /// Capacity of the first block, in items.
         const FEW: usize = 4;
         if list.len() == list.capacity() {
             let more = (list.len() / 4).max(FEW);
@@ -146,7 +147,7 @@ impl Budget {
         Ok(())
     }
 
-    /// An empty vector with room for `capacity` items.
+    /// Returns an empty vector with room for `capacity` items.
     pub(crate) fn vector<T>(&mut self, capacity: usize) -> Result<Vec<T>> {
         let mut list = Vec::new();
         if capacity > 0 {
@@ -156,7 +157,7 @@ impl Budget {
         Ok(list)
     }
 
-    /// A slice of its own for the items of an iterator that knows their number.
+    /// Collects an iterator that knows its length into a boxed slice.
     pub(crate) fn collect<T>(&mut self, items: impl ExactSizeIterator<Item = T>) -> Result<Box<[T]>> {
         if items.len() > 0 {
             self.take_block(bytes_of::<T>(items.len()))?;
@@ -164,7 +165,7 @@ impl Budget {
         Ok(items.collect())
     }
 
-    /// Returns an error if there is not as much memory left; takes nothing.
+    /// Checks that this many bytes of memory are left; takes nothing.
     pub(crate) fn check(&self, bytes: u64) -> Result<()> {
         if bytes <= self.memory { Ok(()) } else { Err(Exhausted::Memory(memory_of(self.file_len))) }
     }
@@ -175,7 +176,7 @@ impl Budget {
         Ok(())
     }
 
-    /// Takes the inflating or reading of `bytes`.
+    /// Takes the work of inflating or reading `bytes`.
     pub(crate) fn work(&mut self, bytes: u64) -> Result<()> {
         self.work = self.work.checked_sub(bytes).ok_or(Exhausted::Work(work_of(self.file_len)))?;
         Ok(())

@@ -1,19 +1,19 @@
-//! The kinds of numbers in weight files, and how they become `f32`.
+//! The element types of weight files, and their conversion to `f32`.
 
 use std::fmt;
 
-/// What kind of numbers a tensor of a file holds. All that are named here are read as `f32`: rounded to the nearest where
-/// `f32` has fewer digits.
+/// The element type of a tensor in a file. All named types are read as `f32`, rounded to the nearest value where `f32`
+/// has fewer digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DType {
-    /// IEEE single precision: what models hold.
+    /// IEEE single precision, the element type of models.
     F32,
     /// IEEE double precision.
     F64,
     /// IEEE half precision.
     F16,
-    /// The upper half of an `f32`.
+    /// bfloat16, the upper half of an `f32`.
     BF16,
     /// Signed, 64 bits.
     I64,
@@ -33,7 +33,7 @@ pub enum DType {
     U8,
     /// One byte, 0 or 1.
     Bool,
-    /// What cannot be read, by the name that the file gives it.
+    /// A type that cannot be read, with the name that the file gives it.
     Other(&'static str),
 }
 
@@ -46,7 +46,7 @@ impl fmt::Display for DType {
     }
 }
 
-/// The order of the bytes of a number.
+/// The order of the bytes of an element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ByteOrder {
     Little,
@@ -54,7 +54,7 @@ pub(super) enum ByteOrder {
 }
 
 impl DType {
-    /// Bytes of one number; 0 for what cannot be read.
+    /// Returns the size of one element in bytes; 0 for a type that cannot be read.
     pub fn bytes(self) -> usize {
         match self {
             DType::F64 | DType::I64 | DType::U64 => 8,
@@ -65,12 +65,12 @@ impl DType {
         }
     }
 
-    /// Whether bytes in that order are what this machine has in memory for an `f32`.
+    /// Returns true if bytes in that order are the representation of an `f32` in the memory of this machine.
     pub(super) fn is_memory(self, order: ByteOrder) -> bool {
         self == DType::F32 && order == if cfg!(target_endian = "little") { ByteOrder::Little } else { ByteOrder::Big }
     }
 
-    /// Writes the numbers that `bytes` hold to `values`, which has as many.
+    /// Decodes `bytes` to `values`, which has as many elements.
     pub(super) fn decode(self, bytes: &[u8], order: ByteOrder, values: &mut [f32]) {
         match self {
             DType::F32 => decode(bytes, order, values, f32::from_le_bytes),
@@ -104,7 +104,7 @@ fn decode<const B: usize>(bytes: &[u8], order: ByteOrder, values: &mut [f32], nu
     }
 }
 
-/// An IEEE half as `f32`, exactly.
+/// Converts an IEEE half to `f32`, exactly.
 fn from_half(half: u16) -> f32 {
     let sign = u32::from(half & 0x8000) << 16;
     let rest = u32::from(half & 0x7FFF) << 13;

@@ -1,8 +1,8 @@
-//! What can go wrong with a weight file.
+//! The errors of reading and writing weight files.
 
 use super::{LoadReport, budget::Exhausted};
 
-/// What can go wrong with a weight file.
+/// An error of reading or writing a weight file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WeightsError {
@@ -17,15 +17,15 @@ pub enum WeightsError {
     /// The file could not be written.
     #[error(transparent)]
     Write(#[from] ocelli_tensor::Error),
-    /// The file is no weight file, or a broken one.
+    /// The file is not a weight file, or is damaged.
     #[error("{path}: {reason}")]
     Format {
         /// The file.
         path: String,
-        /// What is wrong with it.
+        /// The fault in the file.
         reason: String,
     },
-    /// The file's pickle names something that is none of the few things that state dicts need. Nothing was run.
+    /// The pickle in the file names something other than the few things that state dicts need. Nothing was run.
     #[error("{path}: refers to {global}, {}", refusal_text(global))]
     Refused {
         /// The file.
@@ -33,14 +33,14 @@ pub enum WeightsError {
         /// The name, with its module.
         global: String,
     },
-    /// The file holds several state dicts and none that is clearly meant, or not the one that was asked for.
+    /// The file holds several state dicts and no obvious one, or not the requested one.
     #[error("{path}: {}", entry_text(wanted.as_deref(), found))]
     Entry {
         /// The file.
         path: String,
-        /// What was asked for.
+        /// The requested entry.
         wanted: Option<String>,
-        /// What there is; `""` is the whole file.
+        /// The entries that exist; `""` is the whole file.
         found: Vec<String>,
     },
     /// The file has no tensor of this name.
@@ -51,7 +51,7 @@ pub enum WeightsError {
         /// The name.
         name: String,
     },
-    /// A path that was to be loaded or left out is in neither the model nor the file.
+    /// A path to load or to leave out is in neither the model nor the file.
     #[error("{path}: nothing in the file or the model is at or below \"{below}\"")]
     Nothing {
         /// The file.
@@ -59,37 +59,37 @@ pub enum WeightsError {
         /// The path.
         below: String,
     },
-    /// The file's tensors are not those of the model; all differences at once.
+    /// The tensors of the file do not match the model; the report has all differences.
     #[error("{path} does not fit the model: {}{}", report.score(), report.differences())]
     Mismatch {
         /// The file.
         path: String,
-        /// What fits and what does not.
+        /// The tensors that match and those that do not.
         report: Box<LoadReport>,
     },
-    /// Weights that were loaded, or that were to be saved, are NaN or infinite, as training that diverged leaves them.
+    /// Weights that were loaded, or were to be saved, are NaN or infinite, as after diverged training.
     #[error("{path}: {}; a network with such weights has no results", report.differences())]
     NotFinite {
         /// The file.
         path: String,
-        /// What was loaded, and which parameters are not finite.
+        /// The loaded parameters, and those that are not finite.
         report: Box<LoadReport>,
     },
 }
 
-/// Characters of a name in a message.
+/// Maximum number of characters of a name in a message.
 const SHOWN_NAME: usize = 100;
-/// Characters of a reason.
+/// Maximum number of characters of a reason.
 const SHOWN_REASON: usize = 500;
-/// State dicts that are named.
+/// Maximum number of state dicts that a message names.
 const SHOWN_ENTRIES: usize = 8;
 
-/// A name from a file for a message: bounded, and without what would move the cursor of a terminal.
+/// Returns a name from a file for a message: bounded, and without characters that move the cursor of a terminal.
 pub(crate) fn shown(name: &str) -> String {
     shortened(name, SHOWN_NAME)
 }
 
-/// A reason that may quote a file, for a message.
+/// Returns a reason that may quote a file, bounded for a message.
 pub(crate) fn shown_reason(reason: &str) -> String {
     shortened(reason, SHOWN_REASON)
 }
@@ -103,7 +103,7 @@ fn shortened(text: &str, most: usize) -> String {
     short
 }
 
-/// Why a name is refused, and what to do about it.
+/// Returns the reason why a name is refused, and the remedy.
 fn refusal_text(global: &str) -> &'static str {
     let is_tensor =
         ["torch._utils.", "torch._tensor.", "torch.storage."].iter().any(|module| global.starts_with(module));
@@ -128,7 +128,7 @@ fn entry_text(wanted: Option<&str>, found: &[String]) -> String {
     }
 }
 
-/// What went wrong, before the name of the file is known.
+/// A failure, before the name of the file is known.
 #[derive(Debug)]
 pub(super) enum Failure {
     Io(std::io::Error),
@@ -138,7 +138,7 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    /// The same with the name of a part of the file in front of the reason.
+    /// Adds the name of a part of the file in front of the reason.
     pub(super) fn within(self, part: &str) -> Failure {
         match self {
             Failure::Broken(reason) => Failure::Broken(format!("{part}: {reason}")),

@@ -1,4 +1,4 @@
-//! A weight file, whichever its format.
+//! A weight file of any format.
 
 use super::{
     DType, Metadata, WeightsError,
@@ -16,46 +16,46 @@ use std::{
     path::Path,
 };
 
-/// What a weight file says of a tensor.
+/// The description of a tensor in a weight file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TensorInfo {
-    /// Its shape, in the order of the file's axes.
+    /// The shape, in the order of the file's axes.
     pub shape: Vec<usize>,
-    /// The kind of number it holds.
+    /// The element type.
     pub dtype: DType,
 }
 
-/// The formats that are read.
+/// A format that is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WeightFormat {
-    /// safetensors.
+    /// The safetensors format.
     Safetensors,
-    /// What `torch.save` writes since PyTorch 1.6: a zip archive.
+    /// The zip archive that `torch.save` writes since PyTorch 1.6.
     TorchZip,
-    /// What `torch.save` wrote before: pickles, then numbers.
+    /// The layout that `torch.save` wrote before: pickles, then elements.
     TorchLegacy,
 }
 
-/// What the reader of a format finds.
+/// The tensors and metadata that the reader of a format finds.
 #[derive(Debug)]
 pub(super) struct Contents {
-    /// In the order of their names.
+    /// Tensors in the order of their names.
     tensors: Vec<(Box<str>, Stored)>,
     pub(super) metadata: Metadata,
 }
 
 impl Contents {
-    /// With room for `count` tensors.
+    /// Makes empty contents with room for `count` tensors.
     pub(super) fn new(metadata: Metadata, count: usize, budget: &mut Budget) -> Result<Contents, Exhausted> {
         Ok(Contents { tensors: budget.vector(count)?, metadata })
     }
 
-    /// Appends a tensor whose name is behind those of the others.
+    /// Appends a tensor whose name follows those of the others in order.
     pub(super) fn push(&mut self, name: &str, stored: Stored, budget: &mut Budget) -> Result<(), Exhausted> {
         budget.take_text(name)?;
         budget.take_block(stored.parts() as u64)?;
-        // For a loader: the path that the name stands for, and a copy in its report.
+        // The loader needs the path that the name stands for, and a copy in its report.
         budget.take_block((3 * size_of::<String>() + name.len()) as u64)?;
         budget.push(&mut self.tensors, (name.into(), stored))
     }
@@ -66,17 +66,18 @@ impl Contents {
     }
 }
 
-/// A weight file that is open: the names, shapes and kinds of its tensors are known, their numbers are read one tensor at a
-/// time.
+/// An open weight file: the names, shapes and element types of its tensors are known, and elements are read one tensor
+/// at a time.
 ///
-/// The format is told from the content: safetensors, or a state dict of PyTorch (`.pth`, `.pt`) in the layout before or
-/// since 1.6. No code in a file is ever run. Of a checkpoint such as `{"state_dict": {…}, "epoch": 3}` the state dict is
-/// found; its numbers and texts beside are the metadata. Tensors, lists, sets, kinds of numbers and whatever else
-/// `torch.load(weights_only=True)` allows may lie beside it. A list or tuple is looked into like a dict with the keys `0`, `1`, ….
+/// The format is detected from the content: safetensors, or a state dict of PyTorch (`.pth`, `.pt`) in the layout
+/// before or since 1.6. No code in a file is ever run. In a checkpoint such as `{"state_dict": {…}, "epoch": 3}` the
+/// state dict is found; the numbers and texts beside it are the metadata. Tensors, lists, sets, element types and
+/// whatever else `torch.load(weights_only=True)` allows may lie beside it. A list or tuple is searched like a dict with
+/// the keys `0`, `1`, ….
 ///
-/// A file takes memory and time in proportion to its length, whatever its bytes say: at most 64 KiB and eight times its length
-/// for what describes its tensors, and nothing for elements that it does not have. A file that asks for more, such as one whose
-/// storages are deflated to a tenth of their length, is refused.
+/// A file takes memory and time in proportion to its length, whatever its bytes say: at most 64 KiB and eight times its
+/// length for the descriptions of its tensors, and nothing for elements that it does not have. A file that needs more,
+/// such as one whose storages are deflated to a tenth of their length, is refused.
 ///
 /// ```
 /// use ocelli_graph::Model;
@@ -94,7 +95,7 @@ pub struct WeightFile {
     source: SharedSource,
     format: WeightFormat,
     contents: Contents,
-    /// What is left for reading more out of its metadata.
+    /// The budget left for further reading of the metadata.
     budget: Budget,
 }
 
@@ -118,19 +119,19 @@ impl WeightFile {
         WeightFile::at(path.as_ref(), None)
     }
 
-    /// Opens a file of PyTorch that holds several state dicts, at the one called `entry`: `"ema"`, `"a.b"` for the entry `b` of
-    /// the entry `a`, `"0"` for the first of a list, or `""` for the dict that the file is.
+    /// Opens a file of PyTorch that holds several state dicts, at the one called `entry`: `"ema"`, `"a.b"` for the
+    /// entry `b` of the entry `a`, `"0"` for the first of a list, or `""` for the whole file.
     ///
     /// # Errors
-    /// As [`WeightFile::open`].
+    /// The errors of [`WeightFile::open`].
     pub fn open_entry(path: impl AsRef<Path>, entry: &str) -> Result<WeightFile, WeightsError> {
         WeightFile::at(path.as_ref(), Some(entry))
     }
 
-    /// Reads a file that is in memory. `name` stands for it in messages.
+    /// Reads a file that is in memory. Error messages call it `name`.
     ///
     /// # Errors
-    /// As [`WeightFile::open`].
+    /// The errors of [`WeightFile::open`].
     pub fn from_bytes(name: &str, bytes: impl Into<Vec<u8>>) -> Result<WeightFile, WeightsError> {
         let bytes = bytes.into();
         let len = bytes.len() as u64;
@@ -151,46 +152,47 @@ impl WeightFile {
         Ok(WeightFile { name: name.into(), source: SharedSource::new(source), format, contents, budget })
     }
 
-    /// The file's name, for messages.
+    /// Returns the name of the file, for messages.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The format it was found to have.
+    /// Returns the detected format.
     pub fn format(&self) -> WeightFormat {
         self.format
     }
 
-    /// What the file says of itself.
+    /// Returns the metadata of the file.
     pub fn metadata(&self) -> &Metadata {
         &self.contents.metadata
     }
 
-    /// Every tensor, in the order of their names.
+    /// Returns every tensor with its name, in the order of the names.
     pub fn tensors(&self) -> impl Iterator<Item = (&str, &TensorInfo)> {
         self.contents.tensors.iter().map(|(name, stored)| (&**name, &stored.info))
     }
 
-    /// The tensor called `name`, if there is one.
+    /// Returns the description of the tensor called `name`, if there is one.
     pub fn info(&self, name: &str) -> Option<&TensorInfo> {
         self.contents.get(name).map(|stored| &stored.info)
     }
 
-    /// The numbers of a tensor as `f32`, in the order of the file's axes.
+    /// Reads the elements of a tensor as `f32`, in the order of the file's axes.
     ///
     /// # Errors
-    /// [`WeightsError::Unknown`], [`WeightsError::Format`] for a kind of number that is not known, or [`WeightsError::Io`].
+    /// [`WeightsError::Unknown`], [`WeightsError::Format`] for an element type that cannot be read, or
+    /// [`WeightsError::Io`].
     pub fn read(&mut self, name: &str) -> Result<Tensor, WeightsError> {
         let stored = self.stored(name)?;
         stored.read(&self.source).map_err(|error| self.failed(name, error))
     }
 
-    /// What is left of the file's budget.
+    /// Returns the budget left for this file.
     pub(crate) fn budget(&self) -> &Budget {
         &self.budget
     }
 
-    /// Calls `take` with one piece of `len` numbers of a tensor after the other, and with how many were before.
+    /// Calls `take` with successive pieces of `len` elements of a tensor, and with the number of elements before each.
     pub(super) fn read_pieces(
         &self,
         name: &str,

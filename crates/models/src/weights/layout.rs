@@ -1,10 +1,10 @@
-//! The order of numbers in files: the one place that knows PyTorch's layouts and ours.
+//! The order of elements in files: the one place that knows PyTorch's layouts and ours.
 
 use super::strided::{copy_between, copy_strided, row_major};
 use ocelli_graph::{AxisRole, Parameter, Tensor};
 use ocelli_tensor::Size;
 
-/// A tensor that lies as the parameter does, such as its gradient, in the layout of files: PyTorch's.
+/// Converts a tensor in the layout of a parameter, such as its gradient, to the layout of files, which is PyTorch's.
 pub fn in_file_layout(parameter: &Parameter, tensor: &Tensor) -> Tensor {
     let layout = FileLayout::of(parameter, tensor.shape());
     let mut result = Tensor::zeros(layout.shape.clone());
@@ -12,12 +12,14 @@ pub fn in_file_layout(parameter: &Parameter, tensor: &Tensor) -> Tensor {
     result
 }
 
-/// Pictures or activations as PyTorch has them: `[N, H, W, C]` → `[N, C, H, W]`. What has not four axes stays as it is.
+/// Converts images or activations to PyTorch's order: `[N, H, W, C]` → `[N, C, H, W]`. Tensors of another rank are
+/// unchanged.
 pub fn channels_first(tensor: &Tensor) -> Tensor {
     permuted(tensor, [0, 3, 1, 2])
 }
 
-/// The opposite of [`channels_first`]: `[N, C, H, W]` → `[N, H, W, C]`.
+/// Converts images or activations from PyTorch's order: `[N, C, H, W]` → `[N, H, W, C]`; the inverse of
+/// [`channels_first`].
 ///
 /// ```
 /// use ocelli_graph::Tensor;
@@ -31,7 +33,7 @@ pub fn channels_last(tensor: &Tensor) -> Tensor {
     permuted(tensor, [0, 2, 3, 1])
 }
 
-/// Numbers of a cache line.
+/// Elements in a cache line.
 const LINE: usize = 16;
 
 fn permuted(tensor: &Tensor, axes: [usize; 4]) -> Tensor {
@@ -42,7 +44,7 @@ fn permuted(tensor: &Tensor, axes: [usize; 4]) -> Tensor {
     result
 }
 
-/// How a parameter lies in a file, by the [roles](AxisRole) of its axes.
+/// The layout of a parameter in a file, by the [roles](AxisRole) of its axes.
 ///
 /// | parameter | in the model | in a file |
 /// |---|---|---|
@@ -50,23 +52,23 @@ fn permuted(tensor: &Tensor, axes: [usize; 4]) -> Tensor {
 /// | filter of a transposed convolution | `[kernel_h, kernel_w, out, in]` | `[in, out, kernel_h, kernel_w]` |
 /// | connections of a filter | `[kernel_h, kernel_w, connections]` | `[connections, kernel_h, kernel_w]` |
 /// | matrix | `[in, out]` | `[out, in]` |
-/// | matrix behind a flattened picture | `[height · width · channels, out]` | `[out, channels · height · width]` |
+/// | matrix behind a flattened image | `[height · width · channels, out]` | `[out, channels · height · width]` |
 /// | codes | `[out, in]` | `[out, in]` |
 /// | any other | as it is | as it is |
 ///
-/// In files outputs come first, then inputs, then the window of a filter or the pixels of a flattened picture. A parameter with
-/// an axis of another role lies as it does in the model.
+/// In files outputs come first, then inputs, then the window of a filter or the pixels of a flattened image. A
+/// parameter with an axis of another role has the same layout as in the model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct FileLayout {
     /// The shape in the file.
     pub(super) shape: Vec<usize>,
-    /// The axes of the parameter, a flattened picture's apart.
+    /// The axes of the parameter, those of a flattened image separately.
     sizes: Vec<usize>,
     /// The order of these axes in the file.
     axes: Vec<usize>,
 }
 
-/// Where an axis is in a file, in this order.
+/// The position of an axis in a file, in this order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Place {
     Outputs,
@@ -74,8 +76,8 @@ enum Place {
     Window,
 }
 
-/// Returns the axes that files order, with their sizes, for one axis of a parameter: three for a flattened picture, otherwise
-/// the axis itself; `None` if files leave the axis where it is.
+/// Returns the axes that files order, with their sizes, for one axis of a parameter: three for a flattened image,
+/// otherwise the axis itself; `None` if files leave the axis where it is.
 fn parts(role: AxisRole, size: usize) -> Option<Vec<(Place, usize)>> {
     Some(match role {
         AxisRole::FlattenedInputs { height, width, channels }
@@ -91,7 +93,7 @@ fn parts(role: AxisRole, size: usize) -> Option<Vec<(Place, usize)>> {
 }
 
 impl FileLayout {
-    /// The layout of a parameter, or of a tensor like it, of this shape.
+    /// Returns the layout of a parameter, or of a tensor like it, of this shape.
     pub(super) fn of(parameter: &Parameter, shape: &[usize]) -> FileLayout {
         let axes = parameter.axes.iter().zip(shape).map(|(axis, &size)| parts(axis.role, size));
         let axes: Option<Vec<_>> = axes.collect();
@@ -101,13 +103,13 @@ impl FileLayout {
         let (places, sizes): (Vec<Place>, Vec<usize>) = axes.iter().flatten().copied().unzip();
         let mut order: Vec<usize> = (0..sizes.len()).collect();
         order.sort_by_key(|&part| places[part]);
-        // In the shape, the axes of a picture are one again.
+        // In the shape, the axes of an image are merged again.
         let mut whole: Vec<usize> = (0..shape.len()).collect();
         whole.sort_by_key(|&axis| axes[axis].iter().map(|(place, _)| *place).min());
         FileLayout { shape: whole.iter().map(|&axis| shape[axis]).collect(), sizes, axes: order }
     }
 
-    /// Whether numbers lie in the file as they do in the model.
+    /// Returns true if elements have the same order in the file and in the model.
     pub(super) fn is_same(&self) -> bool {
         self.axes.is_sorted()
     }
@@ -116,14 +118,14 @@ impl FileLayout {
         self.axes.iter().map(|&axis| list[axis]).collect()
     }
 
-    /// The model's numbers in the file's order.
+    /// Copies the model's elements to the file's order.
     pub(super) fn to_file(&self, model: &[f32], file: &mut [f32]) {
         let strides = self.in_file_order(&row_major(&self.sizes));
         copy_strided(model, &self.in_file_order(&self.sizes), &strides, file);
     }
 
-    /// How many numbers of a file are best put into the model at a time, at least `least`: whole entries of the file's first
-    /// axis, which are neighbours in the model, by cache lines.
+    /// Returns the best number of elements of a file to put into the model at a time, at least `least`: whole entries
+    /// of the file's first axis, which are neighbours in the model, by cache lines.
     pub(super) fn piece(&self, least: usize) -> usize {
         if self.is_same() {
             return least;
@@ -132,13 +134,13 @@ impl FileLayout {
         least.div_ceil(entry).next_multiple_of(LINE).saturating_mul(entry)
     }
 
-    /// Numbers of one entry of the file's first axis.
+    /// Returns the number of elements in one entry of the file's first axis.
     fn entry(&self) -> usize {
         self.in_file_order(&self.sizes).iter().skip(1).product()
     }
 
-    /// Puts a piece of the file's numbers into the model's order: as many as [`FileLayout::piece`] says, or the last ones,
-    /// with `first` others before them.
+    /// Copies a piece of the file's elements to the model's order: as many as [`FileLayout::piece`] returns, or the
+    /// last ones, after `first` others.
     pub(super) fn piece_to_model(&self, first: usize, piece: &[f32], model: &mut [f32]) {
         if self.is_same() {
             return model[first..first + piece.len()].copy_from_slice(piece);
@@ -151,7 +153,7 @@ impl FileLayout {
         copy_between(&sizes, piece, &from, &mut model[first / entry * to[axis]..], &to);
     }
 
-    /// The file's numbers in the model's order.
+    /// Copies the file's elements to the model's order.
     #[cfg(test)]
     fn to_model(&self, file: &[f32], model: &mut [f32]) {
         self.piece_to_model(0, file, model);
@@ -244,7 +246,7 @@ mod tests {
         }
     }
 
-    /// The number of output `o` for row `h`, column `w` and channel `c` of the picture is at `[o, (c, h, w)]` in the file.
+    /// The element for output `o` and row `h`, column `w`, channel `c` of the image is at `[o, (c, h, w)]` in the file.
     #[test]
     fn columns_behind_a_picture_have_channels_first() {
         let (height, width, channels, out) = (2, 3, 4, 5);

@@ -1,4 +1,4 @@
-//! Which tensors of a file go to which parameters of a model.
+//! Assigns the tensors of a file to the parameters of a model.
 
 use super::{
     LoadReport, WeightFile, WeightsError, WrongShape,
@@ -15,13 +15,14 @@ use std::{cmp::Reverse, collections::BTreeSet, path::Path};
 
 /// Loads weights into models: all of them, or a part under other names.
 ///
-/// Names go through three steps. A wrapper around everything (`module.` of `DataParallel`, `_orig_mod.` of `torch.compile`)
-/// is taken off. Then the rules [`strip`](WeightLoader::strip) and [`rename`](WeightLoader::rename) are applied in the order
-/// in which they were given, each to whole segments between dots. Then [`only`](WeightLoader::only) and
-/// [`except`](WeightLoader::except) say which of the resulting paths count.
+/// Names go through three steps. A wrapper around everything (`module.` of `DataParallel`, `_orig_mod.` of
+/// `torch.compile`) is stripped. Then the rules [`strip`](WeightLoader::strip) and [`rename`](WeightLoader::rename) are
+/// applied in the order in which they were given, each to whole segments between dots. Then
+/// [`only`](WeightLoader::only) and [`except`](WeightLoader::except) select the paths to load.
 ///
-/// Of what counts, everything must fit and every number must be finite unless [`lenient`](WeightLoader::lenient) was said. A
-/// rule that changes no name is reported ([`LoadReport::unused`]) and no mistake.
+/// All selected paths must match and all loaded values must be finite, unless the loader is
+/// [`lenient`](WeightLoader::lenient). A rule that changes no name is reported ([`LoadReport::unused`]) and is not an
+/// error.
 ///
 /// ```
 /// use ocelli_graph::Model;
@@ -38,7 +39,7 @@ use std::{cmp::Reverse, collections::BTreeSet, path::Path};
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct WeightLoader {
-    /// What a path begins with, and what takes its place.
+    /// The beginnings of paths to replace, with their replacements.
     rules: Vec<(String, String)>,
     only: Vec<String>,
     except: Vec<String>,
@@ -55,12 +56,12 @@ fn segments(path: impl Into<String>) -> String {
 }
 
 impl WeightLoader {
-    /// Every parameter under its own path, all or none.
+    /// Creates a loader of every parameter under its own path; a mismatch of any refuses all.
     pub fn new() -> WeightLoader {
         WeightLoader::default()
     }
 
-    /// Takes `prefix` off the names that begin with it: `backbone` makes `backbone.conv1.weight` to `conv1.weight`.
+    /// Strips `prefix` from the names that begin with it: `backbone` makes `backbone.conv1.weight` to `conv1.weight`.
     pub fn strip(self, prefix: impl Into<String>) -> WeightLoader {
         self.rename(prefix, "")
     }
@@ -72,26 +73,26 @@ impl WeightLoader {
         self
     }
 
-    /// Loads only what is at or below `path`, and what further calls name.
+    /// Loads only parameters at or below `path`; further calls add paths.
     pub fn only(mut self, path: impl Into<String>) -> WeightLoader {
         self.only.push(segments(path));
         self
     }
 
-    /// Leaves out what is at or below `path`: the head, to train another one.
+    /// Leaves out parameters and tensors at or below `path`, such as the head, to train another one.
     pub fn except(mut self, path: impl Into<String>) -> WeightLoader {
         self.except.push(segments(path));
         self
     }
 
-    /// Leaves out tensors at or below `path` that the model does not have. Unlike [`except`](WeightLoader::except) it leaves
-    /// out no parameter, and there need not be any: what files have for training only, such as auxiliary heads.
+    /// Leaves out tensors at or below `path` that the model does not have, such as auxiliary heads for training only.
+    /// Unlike [`except`](WeightLoader::except) it leaves out no parameter, and there need not be any such tensor.
     pub fn ignore(mut self, path: impl Into<String>) -> WeightLoader {
         self.ignored.push(segments(path));
         self
     }
 
-    /// Loads what fits and reports the rest instead of refusing it.
+    /// Loads what matches and reports the rest instead of refusing it.
     pub fn lenient(mut self) -> WeightLoader {
         self.lenient = true;
         self
@@ -100,19 +101,19 @@ impl WeightLoader {
     /// Loads from the file at `path`.
     ///
     /// # Errors
-    /// As [`WeightFile::open`] and [`WeightLoader::load_from`].
+    /// The errors of [`WeightFile::open`] and [`WeightLoader::load_from`].
     pub fn load(&self, model: &mut Model, path: impl AsRef<Path>) -> Result<LoadReport, WeightsError> {
         self.load_from(model, &mut WeightFile::open(path)?)
     }
 
-    /// Loads from a file that is open. Names and shapes are all compared before the first number is read, and nothing is
-    /// changed unless they fit. Tensors are then read in pieces, each to its place in the model, on all threads; should a read
-    /// fail, some of the numbers are loaded.
+    /// Loads from an open file. Names and shapes are all compared before the first element is read, and nothing is
+    /// changed unless they match. Tensors are then read in pieces, each to its place in the model, on all threads; if a
+    /// read fails, some of the elements are loaded.
     ///
     /// # Errors
-    /// [`WeightsError::Mismatch`] with all that is missing, unexpected or of another shape, [`WeightsError::Nothing`] if a
-    /// path to load or to leave out does not exist, those of [`WeightFile::read`], and [`WeightsError::NotFinite`], which is
-    /// known when the numbers are loaded.
+    /// [`WeightsError::Mismatch`] with all that is missing, unexpected or of another shape, [`WeightsError::Nothing`]
+    /// if a path to load or to leave out does not exist, those of [`WeightFile::read`], and
+    /// [`WeightsError::NotFinite`], which is only known after the weights are loaded.
     pub fn load_from(&self, model: &mut Model, file: &mut WeightFile) -> Result<LoadReport, WeightsError> {
         let file = &*file;
         let names = Names::of(file, model, &self.rules);
@@ -127,7 +128,7 @@ impl WeightLoader {
         let mut reads: Vec<(Planned<'_>, &mut Tensor)> = parameters
             .filter_map(|(parameter, value)| Some((planned.next_if(|planned| planned.path == parameter.path)?, value)))
             .collect();
-        // The largest first, and each for itself, so that threads are done at the same time.
+        // The largest first, one tensor per task, so that threads finish at the same time.
         reads.sort_by_key(|(.., value)| Reverse(value.len()));
         let read = |(Planned { path, name, layout }, value): (Planned<'_>, &mut Tensor)| {
             let (value, mut finite) = (value.data_mut(), true);
@@ -147,7 +148,7 @@ impl WeightLoader {
         Ok(report)
     }
 
-    /// Whether the parameter or tensor at `path` counts.
+    /// Returns true if the parameter or tensor at `path` is selected.
     fn selects(&self, path: &str) -> bool {
         (self.only.is_empty() || is_below_any(path, &self.only)) && !is_below_any(path, &self.except)
     }
@@ -162,12 +163,13 @@ impl WeightLoader {
         Ok(())
     }
 
-    /// What is to become of each name, and the parameters that are to be loaded.
+    /// Compares the file with the model; returns the report and the parameters to load.
     fn compare<'a>(&self, model: &Model, file: &WeightFile, names: &Names<'a>) -> (LoadReport, Vec<Planned<'a>>) {
         let (metadata, unused) = (file.metadata().clone(), names.unused.clone());
         let mut report = LoadReport { metadata, unused, ..LoadReport::default() };
         let mut planned = Vec::new();
         let mut left_out = BTreeSet::new();
+        // every parameter against its tensor in the file
         for (parameter, value) in model.parameters().iter() {
             let path = &parameter.path;
             let layout = FileLayout::of(parameter, value.shape());
@@ -198,6 +200,7 @@ impl WeightLoader {
                 planned.push(Planned { path: path.clone(), name, layout });
             }
         }
+        // every tensor that the model does not have
         for path in names.paths().filter(|path| model.parameters().get(path).is_none()) {
             if !self.selects(path) || is_counter(path) || is_below_any(path, &self.ignored) {
                 left_out.insert(path.to_string());
@@ -210,16 +213,17 @@ impl WeightLoader {
     }
 }
 
-/// A parameter that is to be loaded.
+/// A parameter to load.
 struct Planned<'a> {
     path: String,
-    /// Its name in the file.
+    /// The name in the file.
     name: &'a str,
-    /// How it lies there.
+    /// The layout in the file.
     layout: FileLayout,
 }
 
-/// Whether only PyTorch needs it: how many batches the running statistics of a normalisation have seen.
+/// Returns true for a counter that only PyTorch needs: the number of batches in the running statistics of a
+/// normalisation.
 fn is_counter(path: &str) -> bool {
     path.rsplit('.').next() == Some("num_batches_tracked")
 }

@@ -1,8 +1,9 @@
-//! Weight files: safetensors and PyTorch's state dicts in, safetensors out, in PyTorch's names and layouts.
+//! Weight files: reads safetensors and PyTorch's state dicts, and writes safetensors, in PyTorch's names and layouts.
 //!
-//! [`WeightFile`] opens either format, [`WeightLoader`] decides which tensor goes to which parameter, and `layout` is the one
-//! place that knows in which order numbers lie on either side. Files are not trusted: nothing in them is run, no bytes make the
-//! reader panic, and what they make it allocate and repeat is taken from a `budget` that their length decides.
+//! [`WeightFile`] opens either format, [`WeightLoader`] decides which tensor goes to which parameter, and `layout` is
+//! the one place that knows the order of elements on either side. Files are not trusted: nothing in them is run, no
+//! bytes make the reader panic, and what they make it allocate and repeat is taken from a `budget` that their length
+//! decides.
 
 mod budget;
 mod dtype;
@@ -31,21 +32,22 @@ pub use save::{save_tensors, save_weights};
 use ocelli_graph::Model;
 use std::{collections::BTreeMap, path::Path};
 
-/// What a file says of itself, by keys: `architecture`, `classes`, …
+/// The metadata of a file: texts by their keys, such as `architecture` or `classes`.
 pub type Metadata = BTreeMap<String, String>;
 
-/// Reads every parameter of the model from a file in PyTorch's names and layouts: [`WeightLoader`] without any rule.
+/// Loads every parameter of the model from a file in PyTorch's names and layouts, as a [`WeightLoader`] without rules
+/// does.
 ///
 /// # Errors
-/// As [`WeightFile::open`] and [`WeightLoader::load_from`].
+/// The errors of [`WeightFile::open`] and [`WeightLoader::load_from`].
 pub fn load_weights(model: &mut Model, path: impl AsRef<Path>) -> Result<Metadata, WeightsError> {
     Ok(WeightLoader::new().load(model, path)?.metadata)
 }
 
-/// What a weight file says of itself.
+/// Reads the metadata of a weight file.
 ///
 /// # Errors
-/// As [`WeightFile::open`].
+/// The errors of [`WeightFile::open`].
 pub fn read_metadata(path: impl AsRef<Path>) -> Result<Metadata, WeightsError> {
     Ok(WeightFile::open(path)?.metadata().clone())
 }

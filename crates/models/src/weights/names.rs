@@ -1,18 +1,18 @@
-//! From the names in a file to the paths in a model.
+//! Maps the names in a file to the paths in a model.
 
 use super::WeightFile;
 use ocelli_graph::Model;
 use std::borrow::Cow;
 
-/// What other programs wrap whole networks in.
+/// The prefixes that other programs put before all names of a network.
 const WRAPPERS: [&str; 2] = ["module", "_orig_mod"];
 
-/// Whether `path` is `above` or below it, by whole segments. Everything is below `""`.
+/// Returns true if `path` is `above` or below it, by whole segments. Everything is below `""`.
 pub(super) fn is_below(path: &str, above: &str) -> bool {
     rest_below(path, above).is_some()
 }
 
-/// What follows `above` in `path`, without the dot between them.
+/// Returns the rest of `path` behind `above`, without the dot between them.
 fn rest_below<'a>(path: &'a str, above: &str) -> Option<&'a str> {
     if above.is_empty() {
         return Some(path);
@@ -21,14 +21,15 @@ fn rest_below<'a>(path: &'a str, above: &str) -> Option<&'a str> {
     if rest.is_empty() { Some(rest) } else { rest.strip_prefix('.') }
 }
 
-/// The names in a file by the paths that they stand for.
+/// The names in a file, by the paths that they stand for.
 ///
-/// Paths are parts of the names wherever nothing was put in front of them: a name of a million wrappers is not copied for each.
+/// Paths borrow from the names wherever nothing was put in front of them: a name of a million wrappers is not copied
+/// for each.
 #[derive(Debug)]
 pub(super) struct Names<'a> {
     /// Paths and names, in the order of the paths.
     by_path: Vec<(Cow<'a, str>, &'a str)>,
-    /// What rules are to replace and no name begins with.
+    /// The beginnings that rules replace and no name has.
     pub(super) unused: Vec<String>,
 }
 
@@ -51,19 +52,20 @@ impl<'a> Names<'a> {
         Names { by_path, unused }
     }
 
-    /// Every path, once.
+    /// Iterates over the paths, each once.
     pub(super) fn paths(&self) -> impl Iterator<Item = &str> {
         self.by_path.chunk_by(|(a, _), (b, _)| a == b).map(|same| &*same[0].0)
     }
 
-    /// The names in the file that stand for `path`.
+    /// Returns the names in the file that stand for `path`.
     pub(super) fn at(&self, path: &str) -> impl Iterator<Item = &'a str> {
         let start = self.by_path.partition_point(|(known, _)| **known < *path);
         self.by_path[start..].iter().take_while(move |(known, _)| *known == path).map(|(_, name)| *name)
     }
 }
 
-/// Strips the wrappers that all names are strictly below and no parameter of the model is, one by one. Returns which there were.
+/// Strips the wrappers that all names are strictly below and no parameter of the model is, one by one. Returns those
+/// stripped.
 fn take_wrappers_off(names: &mut [(&str, &str)], model: &Model) -> Vec<&'static str> {
     let is_strictly_below = |path: &str, wrapper: &str| rest_below(path, wrapper).is_some_and(|rest| !rest.is_empty());
     let is_of_model =
@@ -82,7 +84,8 @@ fn take_wrappers_off(names: &mut [(&str, &str)], model: &Model) -> Vec<&'static 
     taken_off
 }
 
-/// The path with `from` at its beginning replaced by `to`; the same path if it is not below `from` or nothing would be left.
+/// Replaces `from` at the beginning of a path by `to`; returns the same path if it is not below `from` or nothing would
+/// be left.
 fn renamed<'a>(path: Cow<'a, str>, from: &str, to: &str) -> Cow<'a, str> {
     match (rest_below(&path, from).map(str::len), to) {
         (None, _) | (Some(0), "") => path,

@@ -1,12 +1,12 @@
-//! What became of each name when weights were loaded.
+//! The report of a loader on every name in the file and the model.
 
 use super::{DType, Metadata, error::shown};
 use ocelli_tensor::ShapeText;
 use std::fmt;
 
-/// As many differences are told one by one.
+/// Maximum number of differences that are listed one by one.
 const TOLD: usize = 10;
-/// Of more, so many of each kind.
+/// Number of examples of each kind when there are more differences.
 const SHOWN: usize = 3;
 
 /// A parameter whose tensor in the file has another shape.
@@ -16,16 +16,17 @@ pub struct WrongShape {
     pub path: String,
     /// The shape that the file should have, in the order of its axes.
     pub expected: Vec<usize>,
-    /// The shape that it has.
+    /// The shape in the file.
     pub got: Vec<usize>,
 }
 
-/// What became of each name when weights were loaded. Names of the file are as the rules changed them.
+/// A report on loading weights: which parameters were loaded and which names did not match. Names of the file are those
+/// after the rules.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LoadReport {
     /// Parameters that were loaded.
     pub loaded: Vec<String>,
-    /// Parameters and tensors that were left out as asked for, and counters that only other libraries keep
+    /// Parameters and tensors that were left out on request, and counters that only other libraries keep
     /// (`num_batches_tracked`).
     pub left_out: Vec<String>,
     /// Parameters that the file does not have.
@@ -34,20 +35,20 @@ pub struct LoadReport {
     pub unexpected: Vec<String>,
     /// Parameters whose tensors have another shape.
     pub wrong_shape: Vec<WrongShape>,
-    /// Parameters whose tensors hold numbers that cannot be read, with their kind.
+    /// Parameters whose tensors have an element type that cannot be read, with that type.
     pub unreadable: Vec<(String, DType)>,
-    /// Paths that several tensors have by the rules.
+    /// Paths to which the rules map several tensors.
     pub ambiguous: Vec<String>,
-    /// Parameters that were loaded and have numbers that are NaN or infinite.
+    /// Parameters that were loaded and have values that are NaN or infinite.
     pub not_finite: Vec<String>,
-    /// What rules were to replace, and no name begins with.
+    /// Beginnings that rules replace and no name has.
     pub unused: Vec<String>,
-    /// What the file says of itself.
+    /// The metadata of the file.
     pub metadata: Metadata,
 }
 
 impl LoadReport {
-    /// Whether everything that was to be loaded was, with finite numbers, and nothing was left over. Rules may be unused.
+    /// Returns true if everything selected was loaded with finite values and nothing is left over. Rules may be unused.
     pub fn is_complete(&self) -> bool {
         self.missing.is_empty()
             && self.unexpected.is_empty()
@@ -57,8 +58,9 @@ impl LoadReport {
             && self.not_finite.is_empty()
     }
 
-    /// One clause for each difference and for each rule that changed nothing, separated by semicolons; empty if there is none.
-    /// Of many differences these are counts with the first of each kind: the fields of the report have all of them.
+    /// Returns one clause for each difference and for each unused rule, separated by semicolons; empty if there is
+    /// none. Many differences are summarised as counts with the first of each kind: the fields of the report have all
+    /// of them.
     pub fn differences(&self) -> String {
         let all = if self.count() <= TOLD { self.each() } else { self.first_of_each_kind() };
         let unused = self.unused.iter().map(|from| format!("no name begins with \"{from}\", which was to be replaced"));
@@ -70,7 +72,7 @@ impl LoadReport {
         paths.map(Vec::len).iter().sum::<usize>() + self.wrong_shape.len() + self.unreadable.len()
     }
 
-    /// `17 of 161 parameters fit; ` where there are too many differences to tell each.
+    /// Formats `17 of 161 parameters fit; ` if there are too many differences to list each.
     pub(super) fn score(&self) -> String {
         if self.count() <= TOLD {
             return String::new();
@@ -106,7 +108,7 @@ impl LoadReport {
     }
 }
 
-/// `161 missing: bn1.bias, bn1.weight, conv1.weight and 158 more`
+/// Formats a list as `161 missing: bn1.bias, bn1.weight, conv1.weight and 158 more`.
 fn first<T>(list: &[T], kind: &str, text: impl Fn(&T) -> String) -> Option<String> {
     let shown = list.iter().take(SHOWN).map(text).collect::<Vec<_>>().join(", ");
     match list.len() {
@@ -116,7 +118,7 @@ fn first<T>(list: &[T], kind: &str, text: impl Fn(&T) -> String) -> Option<Strin
     }
 }
 
-/// `fc.weight is [10, 512], expected [5, 512]`
+/// Writes `fc.weight is [10, 512], expected [5, 512]`.
 impl fmt::Display for WrongShape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let WrongShape { path, expected, got } = self;
@@ -124,7 +126,7 @@ impl fmt::Display for WrongShape {
     }
 }
 
-/// `60 loaded, 2 left out; fc.weight is [10, 512], expected [5, 512]`
+/// Writes `60 loaded, 2 left out; fc.weight is [10, 512], expected [5, 512]`.
 impl fmt::Display for LoadReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} loaded", self.loaded.len())?;

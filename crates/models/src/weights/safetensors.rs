@@ -1,4 +1,4 @@
-//! Reading of safetensors: a header in JSON, then numbers.
+//! Reads safetensors: a header in JSON, then elements.
 
 mod header;
 
@@ -19,12 +19,13 @@ const MAX_HEADER: u64 = 100_000_000;
 /// Bytes in front of the header: its length.
 const PREFIX: u64 = 8;
 
-/// Whether a file that begins so is meant to be safetensors.
+/// Returns true if the first bytes of a file are those of safetensors.
 pub(super) fn is_meant(start: &[u8]) -> bool {
     start.first_chunk().is_some_and(|length| u64::from_le_bytes(*length) <= MAX_HEADER) && start.get(8) == Some(&b'{')
 }
 
 pub(super) fn read(source: &mut dyn Source, file_len: u64, budget: &mut Budget) -> Result<Contents, Failure> {
+    // read and parse the header
     let mut length = [0; PREFIX as usize];
     source.seek(SeekFrom::Start(0))?;
     source.read_exact(&mut length)?;
@@ -37,6 +38,7 @@ pub(super) fn read(source: &mut dyn Source, file_len: u64, budget: &mut Budget) 
     drop(bytes);
     budget.release_block(length);
 
+    // check that the tensors fill the file without gaps
     let (data, mut end) = (PREFIX + length, 0);
     tensors.sort_unstable_by_key(|tensor| tensor.data_offsets);
     for tensor in &tensors {
@@ -63,6 +65,7 @@ pub(super) fn read(source: &mut dyn Source, file_len: u64, budget: &mut Budget) 
         return Err(failed(format!("the header describes {} bytes, the file has {file_len}", data + end)));
     }
 
+    // order them by name
     tensors.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     if let Some(same) = tensors.windows(2).find(|pair| pair[0].name == pair[1].name) {
         return Err(failed(format!("two tensors are called {}", shown(&same[0].name))));

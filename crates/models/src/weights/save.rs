@@ -1,4 +1,4 @@
-//! Writing of safetensors.
+//! Writes safetensors.
 
 use super::{LoadReport, Metadata, WeightsError, layout::FileLayout};
 use ocelli_graph::Model;
@@ -10,13 +10,13 @@ use std::{
     path::Path,
 };
 
-/// Numbers that are converted at a time.
+/// Elements that are converted at a time.
 const PIECE: usize = 64 << 10;
 
 /// Writes every parameter, trained or not, in PyTorch's layout. The write is atomic, and equal models have equal files.
 ///
-/// Weights that are NaN or infinite are not written, because no loader but a [`lenient`](crate::WeightLoader::lenient) one would
-/// take them: an older file stays what it is. [`save_tensors`] writes any elements.
+/// Weights that are NaN or infinite are not written, because only a [`lenient`](crate::WeightLoader::lenient) loader
+/// would accept them: an older file stays as it is. [`save_tensors`] writes any elements.
 ///
 /// # Errors
 /// [`WeightsError::NotFinite`] with the parameters, [`WeightsError::Write`] if the file cannot be written.
@@ -61,8 +61,9 @@ pub fn save_weights(model: &Model, path: impl AsRef<Path>, metadata: &Metadata) 
     })?)
 }
 
-/// Writes tensors by their names as they lie: activations, gradients. [`channels_first`](super::channels_first) and
-/// [`in_file_layout`](super::in_file_layout) bring them into PyTorch's order. The write is atomic.
+/// Writes tensors by name in the order of their elements: activations, gradients.
+/// [`channels_first`](super::channels_first) and [`in_file_layout`](super::in_file_layout) convert them to PyTorch's
+/// order. The write is atomic.
 ///
 /// # Errors
 /// [`WeightsError::Write`] if the file cannot be written.
@@ -78,8 +79,8 @@ pub fn save_tensors(
     })?)
 }
 
-/// What is in front of the numbers of tensors with these names and shapes: a length, then metadata and tensors in the order
-/// of their names, in JSON.
+/// Returns the header of a file with tensors of these names and shapes: a length, then metadata and tensors in the
+/// order of their names, in JSON.
 fn header<'a>(tensors: impl Iterator<Item = (&'a str, Vec<usize>)>, metadata: &Metadata) -> Vec<u8> {
     let mut header = BTreeMap::new();
     if !metadata.is_empty() {

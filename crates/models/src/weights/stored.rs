@@ -1,4 +1,4 @@
-//! A tensor where it lies in a file.
+//! The location of a tensor in a file, and the reading of its elements.
 
 use super::{
     DType, TensorInfo,
@@ -13,12 +13,12 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-/// What a weight file is read from.
+/// A source that a weight file is read from.
 pub(super) trait Source: Read + Seek + Send {}
 
 impl<R: Read + Seek + Send> Source for R {}
 
-/// A source that threads read in turns, a piece at a time. What the system has in memory, it copies faster than numbers are
+/// A source that threads read in turns, a piece at a time. The system copies cached data faster than elements are
 /// converted and permuted, which threads do side by side.
 pub(super) struct SharedSource(Mutex<Box<dyn Source>>);
 
@@ -27,13 +27,13 @@ impl SharedSource {
         SharedSource(Mutex::new(source))
     }
 
-    /// A panic elsewhere leaves a source whole: every read says where it begins.
+    /// Locks the source. A panic in another thread leaves it valid: every read seeks first.
     fn lock(&self) -> MutexGuard<'_, Box<dyn Source>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Numbers read and converted at a time: they stay in the second-level cache.
+/// Elements read and converted at a time: they stay in the second-level cache.
 pub(super) const PIECE: usize = 64 << 10;
 /// Deflate makes at most 1032 bytes of one (a block of the longest matches, two bits each).
 const MAX_RATIO: u64 = 1032;
@@ -46,7 +46,7 @@ const PACKED_PIECE: u64 = 16 << 10;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Block {
     start: u64,
-    /// Bytes of content.
+    /// Number of bytes of content.
     len: u64,
     packing: Packing,
 }
@@ -54,12 +54,12 @@ pub(super) struct Block {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Packing {
     AsIs,
-    /// Deflated to so many bytes.
+    /// Deflated to this many bytes.
     Deflated(u64),
 }
 
 impl Block {
-    /// `len` bytes of a file of `file_len`.
+    /// Makes a block of `len` bytes in a file of `file_len`.
     pub(super) fn new(start: u64, len: u64, file_len: u64) -> Result<Block, String> {
         match start.checked_add(len) {
             Some(end) if end <= file_len => Ok(Block { start, len, packing: Packing::AsIs }),
@@ -67,7 +67,7 @@ impl Block {
         }
     }
 
-    /// `packed` bytes of a file of `file_len` that become `len`.
+    /// Makes a block of `packed` bytes in a file of `file_len` that inflate to `len`.
     pub(super) fn deflated(start: u64, packed: u64, len: u64, file_len: u64) -> Result<Block, String> {
         let block = Block::new(start, packed, file_len)?;
         if len > packed.saturating_mul(MAX_RATIO) {
@@ -80,7 +80,7 @@ impl Block {
         self.len
     }
 
-    /// Bytes that have to be inflated to read it.
+    /// Returns the number of bytes that have to be inflated to read the block.
     pub(super) fn inflated(&self) -> u64 {
         match self.packing {
             Packing::AsIs => 0,
@@ -88,7 +88,7 @@ impl Block {
         }
     }
 
-    /// Bytes of memory that a reader of it takes.
+    /// Returns the bytes of memory that a reader of the block takes.
     pub(super) fn reader_memory(&self) -> u64 {
         match self.packing {
             Packing::AsIs => 0,
@@ -96,7 +96,7 @@ impl Block {
         }
     }
 
-    /// The content from byte `first` on.
+    /// Returns a reader of the content from byte `first` on.
     pub(super) fn reader<'a>(&self, source: &'a mut dyn Source, first: u64) -> io::Result<Box<dyn Read + 'a>> {
         let rest = self.len.saturating_sub(first);
         match self.packing {
@@ -115,31 +115,31 @@ impl Block {
     }
 }
 
-/// Which numbers of a storage a tensor has.
+/// The elements of a storage that a tensor has.
 pub(super) struct View {
-    /// How many numbers the storage says it has.
+    /// Number of elements that the storage claims.
     pub(super) storage_len: usize,
-    /// The first number, counted in numbers.
+    /// Index of the first element.
     pub(super) offset: usize,
-    /// Numbers from one index to the next along each axis.
+    /// Strides in elements along each axis.
     pub(super) strides: Vec<usize>,
 }
 
-/// A tensor where it lies in a file, checked: nothing that is read or allocated for it goes beyond its block, or beyond the
+/// A tensor in a file whose bounds are checked: nothing that is read or allocated for it exceeds its block, or the
 /// budget of its file where it has more elements than the block has bytes for.
 #[derive(Clone, Debug)]
 pub(super) struct Stored {
     pub(super) info: TensorInfo,
     block: Block,
     order: ByteOrder,
-    /// The first number, counted in numbers.
+    /// Index of the first element.
     offset: usize,
     /// `None` for row-major order.
     strides: Option<Box<[usize]>>,
 }
 
 impl Stored {
-    /// A view of numbers in `block`.
+    /// Makes a tensor that is a view of the elements in `block`.
     pub(super) fn view(
         info: TensorInfo,
         block: Block,
@@ -163,7 +163,7 @@ impl Stored {
             return Err(goes_beyond());
         }
         let strides = (!is_row_major(&info.shape, &strides)).then(|| strides.into());
-        // A few numbers may be repeated as often as the memory of the file allows.
+        // A few elements may be repeated as often as the memory of the file allows.
         if count > storage_len && budget.check((count * size_of::<f32>()) as u64).is_err() {
             return Err(goes_beyond());
         }
@@ -172,8 +172,8 @@ impl Stored {
         Ok(stored)
     }
 
-    /// Takes the reading of `count` elements from `span` numbers from a budget. Memory is only looked at: it is alive while the
-    /// tensor is read.
+    /// Charges the reading of `count` elements from `span` stored ones to a budget. Memory is only checked, because it
+    /// is held only while the tensor is read.
     fn take_reading(&self, count: usize, span: usize, budget: &mut Budget) -> Result<(), Exhausted> {
         let size = self.info.dtype.bytes() as u64;
         let skipped = match self.block.packing {
@@ -188,17 +188,17 @@ impl Stored {
         budget.work((skipped + span.max(count) as u64).saturating_mul(size))
     }
 
-    /// A block in row-major order.
+    /// Makes a tensor that is a whole block in row-major order.
     pub(super) fn whole(info: TensorInfo, block: Block) -> Stored {
         Stored { info, block, order: ByteOrder::Little, offset: 0, strides: None }
     }
 
-    /// Bytes of memory that it takes beside its own.
+    /// Returns the bytes of heap memory of its parts.
     pub(super) fn parts(&self) -> usize {
         size_of_val(&self.info.shape[..]) + self.strides.as_deref().map_or(0, size_of_val)
     }
 
-    /// The numbers, in row-major order of the shape.
+    /// Reads the elements, in row-major order of the shape.
     pub(super) fn read(&self, source: &SharedSource) -> io::Result<Tensor> {
         let mut numbers = Tensor::zeros(self.info.shape.clone());
         let values = numbers.data_mut();
@@ -206,8 +206,8 @@ impl Stored {
         Ok(numbers)
     }
 
-    /// Calls `take` with one piece of `len` numbers after the other, in row-major order of the shape, and with how many were
-    /// before; the last one may have fewer.
+    /// Calls `take` with successive pieces of `len` elements, in row-major order of the shape, and with the number of
+    /// elements before each; the last piece may be shorter.
     pub(super) fn read_pieces(
         &self,
         source: &SharedSource,
@@ -222,8 +222,8 @@ impl Stored {
         }
     }
 
-    /// The same where strides say in which order. One thread at a time, because all numbers from the first to the last are in
-    /// memory meanwhile.
+    /// Calls `take` with the pieces of a tensor with strides. One thread at a time, because all stored elements from
+    /// the first to the last are in memory meanwhile.
     fn gather(
         &self,
         source: &SharedSource,
@@ -251,7 +251,7 @@ impl Stored {
         Ok(())
     }
 
-    /// The same for `count` numbers as they are stored.
+    /// Calls `take` with the pieces of `count` elements in stored order.
     fn read_stored(
         &self,
         source: &SharedSource,
@@ -280,7 +280,7 @@ impl Stored {
                 let start = ((self.offset + first) * size) as u64;
                 piece(first, &mut |bytes| self.block.reader(&mut **source.lock(), start)?.read_exact(bytes))
             }),
-            // What is deflated is read from its beginning.
+            // Deflated data are read from their beginning.
             Packing::Deflated(_) => {
                 let mut source = source.lock();
                 let mut reader = self.block.reader(&mut **source, (self.offset * size) as u64)?;
@@ -290,7 +290,7 @@ impl Stored {
     }
 }
 
-/// The kinds of which nothing is known have no size to read by.
+/// Returns true if the size of the elements is known.
 pub(super) fn is_readable(dtype: DType) -> bool {
     dtype.bytes() > 0
 }

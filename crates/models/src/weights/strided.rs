@@ -1,20 +1,20 @@
-//! Copies between orders of axes.
+//! Copies elements between orders of axes.
 
-/// Numbers along each of two axes that are moved together: a cache line.
+/// Elements along each of two axes that are moved together: a cache line.
 const TILE: usize = 16;
 
-/// An axis that numbers are moved along.
+/// An axis that elements are moved along.
 #[derive(Clone, Copy)]
 struct Axis {
     size: usize,
-    /// Numbers from one index to the next where they come from.
+    /// Stride of the source.
     from: usize,
-    /// The same where they go to.
+    /// Stride of the destination.
     to: usize,
 }
 
-/// The numbers at which an index over `sizes` begins and ends in memory with these strides: as many as one more than the
-/// largest offset, 0 if there is no index at all. `None` if that cannot be addressed.
+/// Returns the number of elements that the indices over `sizes` span with these strides: the largest offset plus one,
+/// or 0 if there is no index. `None` if that cannot be addressed.
 pub(super) fn span(sizes: &[usize], strides: &[usize]) -> Option<usize> {
     if sizes.contains(&0) {
         return Some(0);
@@ -26,7 +26,7 @@ pub(super) fn span(sizes: &[usize], strides: &[usize]) -> Option<usize> {
     far.checked_add(1)
 }
 
-/// The strides of row-major order.
+/// Returns the strides of row-major order.
 pub(super) fn row_major(sizes: &[usize]) -> Vec<usize> {
     let mut strides = vec![1usize; sizes.len()];
     for axis in (0..sizes.len().saturating_sub(1)).rev() {
@@ -35,7 +35,7 @@ pub(super) fn row_major(sizes: &[usize]) -> Vec<usize> {
     strides
 }
 
-/// Whether an index over `sizes` with these strides meets the numbers in row-major order.
+/// Returns true if the indices over `sizes` with these strides visit the elements in row-major order.
 pub(super) fn is_row_major(sizes: &[usize], strides: &[usize]) -> bool {
     sizes.contains(&0)
         || sizes
@@ -45,23 +45,23 @@ pub(super) fn is_row_major(sizes: &[usize], strides: &[usize]) -> bool {
             .all(|((&size, &stride), expected)| size == 1 || stride == expected)
 }
 
-/// The offset of each index over some sizes, in row-major order.
+/// An iterator over the offsets of all indices over some sizes, in row-major order.
 pub(super) struct Offsets<'a> {
     sizes: &'a [usize],
     strides: &'a [usize],
     index: Vec<usize>,
-    /// The offset of `index`; `None` behind the last one.
+    /// The next offset; `None` after the last one.
     next: Option<usize>,
 }
 
 impl<'a> Offsets<'a> {
-    /// Over `sizes`, with strides whose [`span`] can be addressed.
+    /// Makes the iterator over `sizes`, with strides whose [`span`] can be addressed.
     pub(super) fn new(sizes: &'a [usize], strides: &'a [usize]) -> Offsets<'a> {
         let next = (!sizes.contains(&0)).then_some(0);
         Offsets { sizes, strides, index: vec![0; sizes.len()], next }
     }
 
-    /// The offset of the index after the one whose offset this is.
+    /// Returns the offset of the index after the one with this offset.
     fn after(&mut self, mut offset: usize) -> Option<usize> {
         for axis in (0..self.sizes.len()).rev() {
             if self.index[axis] + 1 < self.sizes[axis] {
@@ -85,22 +85,22 @@ impl Iterator for Offsets<'_> {
     }
 }
 
-/// Writes to `y`, in row-major order of `sizes`, the number at each index of `x` with the given strides.
+/// Copies the element at each index of `x`, with the given strides, to `y` in row-major order of `sizes`.
 ///
 /// # Panics
-/// If `x` does not hold every index or `y` not exactly as many numbers as there are.
+/// Panics if `x` does not hold every index or the length of `y` is not the number of indices.
 pub(super) fn copy_strided(x: &[f32], sizes: &[usize], strides: &[usize], y: &mut [f32]) {
     assert_eq!(sizes.iter().product::<usize>(), y.len(), "the sizes are those of the result");
     copy_between(sizes, x, strides, y, &row_major(sizes));
 }
 
-/// Writes the number at each index of `x` to the same index of `y`, both with strides of their own; those of `y` descend.
+/// Copies the element at each index of `x` to the same index of `y`, each with its own strides; those of `y` descend.
 ///
-/// Numbers go through tiles of 16 × 16 on the stack, over the axis that is nearest in `x` and the one that is nearest in
-/// `y`: whole cache lines are read and written, whatever the strides are.
+/// Elements go through tiles of 16 × 16 on the stack, over the axis that is nearest in `x` and the one that is nearest
+/// in `y`: whole cache lines are read and written, whatever the strides are.
 ///
 /// # Panics
-/// If `x` or `y` does not hold every index.
+/// Panics if `x` or `y` does not hold every index.
 pub(super) fn copy_between(sizes: &[usize], x: &[f32], from: &[usize], y: &mut [f32], to: &[usize]) {
     let fits = |strides, len| span(sizes, strides).is_some_and(|span| span <= len);
     assert!(fits(from, x.len()) && fits(to, y.len()), "the strides stay within the numbers");
@@ -134,7 +134,8 @@ pub(super) fn copy_between(sizes: &[usize], x: &[f32], from: &[usize], y: &mut [
     }
 }
 
-/// Two axes of `x`: rows, which are near each other in `y`, and at most 16 columns, which are so in `x`.
+/// Copies a tile between two axes of `x`: rows, which are near each other in `y`, and at most 16 columns, which are so
+/// in `x`.
 fn copy_in_tiles(x: &[f32], rows: Axis, columns: Axis, y: &mut [f32]) {
     let mut tile = [[0.0; TILE]; TILE];
     for start in (0..rows.size).step_by(TILE) {
@@ -160,7 +161,7 @@ fn copy_in_tiles(x: &[f32], rows: Axis, columns: Axis, y: &mut [f32]) {
     }
 }
 
-/// The axes without those of size 1, and with neighbours that lie side by side on both sides made one.
+/// Returns the axes without those of size 1, merging neighbours that are contiguous on both sides.
 fn merged(sizes: &[usize], from: &[usize], to: &[usize]) -> Vec<Axis> {
     let mut axes: Vec<Axis> = Vec::with_capacity(sizes.len());
     for ((&size, &from), &to) in sizes.iter().zip(from).zip(to).filter(|((size, _), _)| **size != 1) {

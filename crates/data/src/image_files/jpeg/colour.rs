@@ -1,10 +1,10 @@
-//! From the components of a JPEG file to red, green and blue, by the conventions of JFIF and Adobe and in the whole numbers
-//! of libjpeg.
+//! Converts the components of a JPEG file to red, green and blue, by the conventions of JFIF and Adobe and in the
+//! integer arithmetic of libjpeg.
 
 use super::{frame::Frame, upsample::Plane};
 use crate::image_files::fault::Result;
 
-/// What application segments say of the colours.
+/// The colour information in application segments.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Hints {
     jfif: bool,
@@ -12,7 +12,7 @@ pub(super) struct Hints {
 }
 
 impl Hints {
-    /// Looks whether a segment says something of the colours.
+    /// Reads the colour information of a segment, if it has any.
     pub(super) fn read(&mut self, data: &[u8]) {
         self.jfif |= data.starts_with(b"JFIF\0");
         if let Some([_, _, _, _, _, _, transform, ..]) = data.strip_prefix(b"Adobe") {
@@ -21,16 +21,16 @@ impl Hints {
     }
 }
 
-/// What the components are.
+/// The colour space of the components.
 #[derive(Clone, Copy, PartialEq)]
 enum Space {
     Grey,
     Rgb,
-    /// Brightness and two differences of colours.
+    /// Luma and two chroma components.
     YCbCr,
-    /// Inks, as bright as paper where there is none.
+    /// Cyan, magenta, yellow and black, stored inverted: 255 means no ink.
     Cmyk,
-    /// The first three inks as brightness and two differences.
+    /// Luma and two chroma components in place of the first three inks, and black.
     Ycck,
 }
 
@@ -54,7 +54,7 @@ impl Space {
     }
 }
 
-/// The pixels of a whole frame, and how many channels they have: 1 or 3.
+/// Converts a whole frame; returns its pixels and the number of channels, 1 or 3.
 pub(super) fn convert(frame: Frame, hints: Hints) -> Result<(Vec<u8>, usize)> {
     let names: Vec<u8> = frame.components.iter().map(|component| component.name).collect();
     let space = Space::of(&names, hints);
@@ -89,7 +89,7 @@ const fn fixed(value: f64) -> i32 {
     (value * 65536.0 + 0.5) as i32
 }
 
-/// Red, green and blue of brightness and two differences (JFIF 1.02).
+/// Converts luma and two chroma components to red, green and blue (JFIF 1.02).
 fn rgb([y, cb, cr]: [u8; 3]) -> [u8; 3] {
     const HALF: i32 = 1 << 15;
     let (y, cb, cr) = (i32::from(y), i32::from(cb) - 128, i32::from(cr) - 128);
@@ -99,7 +99,7 @@ fn rgb([y, cb, cr]: [u8; 3]) -> [u8; 3] {
     [red, green, blue].map(|value| value.clamp(0, 255) as u8)
 }
 
-/// What is seen of an ink with black over it; both are 255 where there is none, as Adobe stores them.
+/// Returns the brightness of an ink with black over it; both are 255 where there is none, as Adobe stores them.
 fn printed(ink: u8, black: u8) -> u8 {
     let product = u32::from(ink) * u32::from(black);
     ((product + 127) / 255) as u8

@@ -5,37 +5,37 @@ use crate::image_files::{
     fault::{Fault, Result},
 };
 
-/// The coefficients of 8 × 8 samples, row by row.
+/// Coefficients of 8 × 8 samples, row by row.
 pub(super) type Block = [i16; 64];
 
-/// A picture while it is decoded.
+/// The image while it is decoded.
 pub(super) struct Frame {
     /// Rows and columns.
     pub(super) size: [usize; 2],
     pub(super) progressive: bool,
-    /// One (grey), three (colours) or four (inks).
+    /// One component (grey), three (colours) or four (inks).
     pub(super) components: Vec<Component>,
-    /// The largest factors of the components, vertical and horizontal.
+    /// Largest sampling factors of the components, vertical and horizontal.
     pub(super) largest: [usize; 2],
 }
 
-/// One component.
+/// A component of the frame.
 pub(super) struct Component {
     pub(super) name: u8,
-    /// How many samples it has, vertically and horizontally, where others have more or fewer.
+    /// Sampling factors, vertical and horizontal: the resolution relative to the other components.
     pub(super) factors: [usize; 2],
     pub(super) quantisation_slot: usize,
-    /// The table of its first scan (F.1.1.1: it must not change later).
+    /// Quantisation table of its first scan (F.1.1.1: it must not change later).
     pub(super) quantisation: Option<[u16; 64]>,
-    /// Rows and columns of its samples.
+    /// Rows and columns of samples.
     pub(super) samples: [usize; 2],
     /// Rows and columns of blocks that hold samples.
     pub(super) used: [usize; 2],
     /// Rows and columns of blocks, up to a multiple of its factors.
     pub(super) padded: [usize; 2],
-    /// Its blocks row by row; as many as scans came to.
+    /// Blocks row by row, as far as scans have reached.
     pub(super) blocks: Vec<Block>,
-    /// For each coefficient, how many of its lowest bits are still to come; `None` before its first scan.
+    /// For each coefficient, the number of lowest bits still to come; `None` before its first scan.
     pub(super) missing: [Option<u8>; 64],
 }
 
@@ -72,12 +72,13 @@ impl Frame {
         Ok(Frame { size: size.map(usize::from), progressive, components: components.collect::<Result<_>>()?, largest })
     }
 
-    /// Rows and columns of the units of a scan with all components: as many blocks of each as its factors say.
+    /// Returns the rows and columns of the units (MCUs) of a scan with all components; a unit has as many blocks of
+    /// each component as its factors say.
     pub(super) fn units(&self) -> [usize; 2] {
         [0, 1].map(|axis| self.size[axis].div_ceil(8 * self.largest[axis]))
     }
 
-    /// An error unless every coefficient was coded to its last bit.
+    /// Checks that every coefficient was coded to its last bit.
     pub(super) fn check_complete(&self) -> Result<()> {
         match self.components.iter().all(|component| component.missing == [Some(0); 64]) {
             true => Ok(()),

@@ -1,24 +1,25 @@
-//! Codes of Huffman and the bits that they are read from (T.81, annex C and F.2.2).
+//! Huffman codes and the bits that they are read from (T.81, annex C and F.2.2).
 
 use super::segments::marker;
 use crate::image_files::fault::{Fault, Result};
 
-/// Codes of up to this many bits are found with one look; longer ones are rare.
+/// Longest code in bits that one table lookup finds; longer ones are rare.
 const LOOKUP_BITS: u32 = 9;
 
-/// A table of codes.
+/// A table of Huffman codes.
 pub(super) struct Huffman {
-    /// For each value of the next bits, the symbol of the code that they begin with, and its length; 0 if it is longer.
+    /// For each value of the next bits, the symbol and the length of the code that they begin with; length 0 if the
+    /// code is longer.
     lookup: Vec<(u8, u8)>,
-    /// For each length, one more than its largest code.
+    /// For each length, its largest code plus one.
     ends: [u32; 17],
-    /// For each length, what a code of it must be raised by to give the place of its symbol.
+    /// For each length, the offset from a code to the index of its symbol.
     offsets: [i32; 17],
     symbols: Vec<u8>,
 }
 
 impl Huffman {
-    /// The table with `counts[i]` codes of length `i + 1`, in the order of their `symbols`.
+    /// Makes the table with `counts[i]` codes of length `i + 1`, in the order of their `symbols`.
     pub(super) fn new(counts: &[u8; 16], symbols: &[u8]) -> Result<Huffman> {
         let mut lookup = vec![(0, 0); 1 << LOOKUP_BITS];
         let (mut ends, mut offsets) = ([0; 17], [0; 17]);
@@ -43,27 +44,27 @@ impl Huffman {
     }
 }
 
-/// The bits of a scan. They end at the first marker; to read beyond is an error.
+/// A reader of the bits of a scan. They end at the first marker; reading beyond it is an error.
 pub(super) struct Bits<'a> {
     bytes: &'a [u8],
     at: usize,
-    /// The next bits, highest first; below them zeros.
+    /// The next bits, highest first, followed by zeros.
     buffer: u64,
     count: u32,
 }
 
 impl<'a> Bits<'a> {
-    /// The bits from `bytes[at]` on.
+    /// Makes a reader of the bits from `bytes[at]` on.
     pub(super) fn new(bytes: &'a [u8], at: usize) -> Bits<'a> {
         Bits { bytes, at, buffer: 0, count: 0 }
     }
 
-    /// Makes at least 32 bits ready, or all up to the marker.
+    /// Fills the buffer to at least 32 bits, or with all bits up to the marker.
     fn fill(&mut self) {
         while self.count <= 56 {
             let rest = self.bytes.get(self.at..).unwrap_or_default();
             let (byte, length) = match rest {
-                // A zero tells a byte 0xFF of the data from a marker.
+                // A zero byte after 0xFF distinguishes data from a marker.
                 [0xFF, 0, ..] => (0xFF, 2),
                 [0xFF, ..] | [] => return,
                 [byte, ..] => (*byte, 1),
@@ -80,7 +81,7 @@ impl<'a> Bits<'a> {
         Ok(())
     }
 
-    /// The symbol of the next code.
+    /// Decodes the next symbol.
     pub(super) fn symbol(&mut self, table: &Huffman) -> Result<u8> {
         if self.count < 32 {
             self.fill();
@@ -103,7 +104,7 @@ impl<'a> Bits<'a> {
         }
     }
 
-    /// The next `count` bits, 16 at the most, as a number.
+    /// Reads the next `count` bits, at most 16, as an unsigned number.
     pub(super) fn number(&mut self, count: u8) -> Result<u16> {
         if count == 0 {
             return Ok(0);
@@ -116,19 +117,19 @@ impl<'a> Bits<'a> {
         Ok(number)
     }
 
-    /// The next bit.
+    /// Reads the next bit.
     pub(super) fn bit(&mut self) -> Result<bool> {
         Ok(self.number(1)? == 1)
     }
 
-    /// The next `count` bits, 15 at the most, as a number that may be negative (figure F.12).
+    /// Reads the next `count` bits, at most 15, as a signed number (figure F.12).
     pub(super) fn signed(&mut self, count: u8) -> Result<i32> {
         let number = i32::from(self.number(count)?);
         let half = (1 << count) >> 1;
         Ok(if number < half { number + 1 - (1 << count) } else { number })
     }
 
-    /// Where the marker stands that ends these bits, of which only those may be left that fill the last byte.
+    /// Returns the position of the marker that ends the bits; only those that fill the last byte may be left.
     pub(super) fn end(&mut self) -> Result<usize> {
         self.fill();
         if self.count >= 8 {
@@ -141,7 +142,7 @@ impl<'a> Bits<'a> {
         }
     }
 
-    /// Reads over the marker of restart number `index`.
+    /// Reads the restart marker number `index`.
     pub(super) fn restart(&mut self, index: usize) -> Result<()> {
         let at = self.end()?;
         let fill = self.bytes[at..].iter().take_while(|byte| **byte == 0xFF).count();

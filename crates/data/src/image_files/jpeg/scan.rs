@@ -1,4 +1,4 @@
-//! Decoding of one scan (T.81, F.2 and G.2).
+//! Decodes one scan (T.81, F.2 and G.2).
 
 use super::{
     frame::{Block, Component, Frame},
@@ -8,14 +8,14 @@ use super::{
 use crate::image_files::fault::{Fault, Result};
 use std::ops::RangeInclusive;
 
-/// What a scan brings of each block.
+/// The part of each block that a scan codes.
 #[derive(Clone, Copy)]
 enum Part {
-    /// All of it.
+    /// All coefficients.
     Whole,
-    /// Its first coefficient, without the lowest bits.
+    /// The first coefficient, without its lowest bits.
     First { shift: u8 },
-    /// One more bit of its first coefficient.
+    /// One more bit of the first coefficient.
     FirstBit { shift: u8 },
     /// Other coefficients, without the lowest bits.
     Band { shift: u8 },
@@ -23,9 +23,9 @@ enum Part {
     BandBit { shift: u8 },
 }
 
-/// What the header of a scan says (B.2.3).
+/// The header of a scan (B.2.3).
 struct Scan<'a> {
-    /// Each component by its index, with its tables.
+    /// The components of the scan with their tables.
     components: Vec<Coded<'a>>,
     part: Part,
     band: RangeInclusive<usize>,
@@ -36,7 +36,7 @@ struct Coded<'a> {
     index: usize,
     first: Option<&'a Huffman>,
     others: Option<&'a Huffman>,
-    /// The first coefficient of the block before.
+    /// First coefficient of the previous block.
     predicted: i32,
 }
 
@@ -73,13 +73,13 @@ pub(super) fn decode(data: &[u8], bytes: &[u8], at: usize, frame: &mut Frame, ta
     bits.end()
 }
 
-/// A run of blocks without coefficients ends with its blocks.
+/// Checks that a run of blocks without coefficients ended with the last block.
 fn check_run(run: u32) -> Result<()> {
     if run == 0 { Ok(()) } else { Err(Fault::damaged("its data go on after the last block")) }
 }
 
 impl Component {
-    /// Makes room for the first `rows` rows of blocks: memory grows with what was decoded.
+    /// Reserves the first `rows` rows of blocks: memory grows with what was decoded.
     fn make_room(&mut self, rows: usize) {
         let length = rows * self.padded[1];
         if self.blocks.len() < length {
@@ -90,11 +90,13 @@ impl Component {
 
 impl<'a> Scan<'a> {
     fn new(data: &[u8], frame: &mut Frame, tables: &'a Tables) -> Result<Scan<'a>> {
+        // split the header
         let wrong = || Fault::damaged("a scan that has no such length");
         let (&count, rest) = data.split_first().ok_or_else(wrong)?;
         let (parts, rest) = rest.split_at_checked(2 * usize::from(count)).ok_or_else(wrong)?;
         let &[begin, end, approximation] = rest else { return Err(wrong()) };
         let (parts, _) = parts.as_chunks::<2>();
+        // find the components with their tables
         let mut components = Vec::new();
         for [name, slots] in parts {
             let index = frame.components.iter().position(|component| component.name == *name);
@@ -108,6 +110,7 @@ impl<'a> Scan<'a> {
         if components.is_empty() || (components.len() > 1 && components.iter().map(blocks).sum::<usize>() > 10) {
             return Err(Fault::damaged(format!("a scan of {count} components")));
         }
+        // identify the coded part of the coefficients
         let [before, shift] = [approximation >> 4, approximation & 15];
         let part = match (frame.progressive, begin, end, before) {
             (false, 0, 63, 0) if shift == 0 => Part::Whole,
@@ -120,6 +123,7 @@ impl<'a> Scan<'a> {
         if shift > 13 || (before > 0 && before != shift + 1) {
             return Err(Fault::damaged(format!("a scan from bit {before} to bit {shift}")));
         }
+        // check that it continues the scans before
         let band = usize::from(begin)..=usize::from(end);
         for coded in &components {
             frame.components[coded.index].begin(band.clone(), before, shift, tables)?;
@@ -129,7 +133,8 @@ impl<'a> Scan<'a> {
 }
 
 impl Component {
-    /// Notes that a scan brings these coefficients down to the bit `shift`, where it has to go on after those before it.
+    /// Records that a scan codes these coefficients down to the bit `shift`, and checks that it continues the scans
+    /// before it.
     fn begin(&mut self, band: RangeInclusive<usize>, before: u8, shift: u8, tables: &Tables) -> Result<()> {
         if self.quantisation.is_none() {
             self.quantisation = tables.quantisation[self.quantisation_slot];
@@ -148,7 +153,7 @@ impl Component {
 }
 
 impl Coded<'_> {
-    /// Decodes what the scan brings of one block. `run` counts the blocks that bring nothing more.
+    /// Decodes the part of one block that the scan codes. `run` counts the blocks without further coefficients.
     fn decode(
         &mut self,
         bits: &mut Bits<'_>,
@@ -172,7 +177,7 @@ impl Coded<'_> {
         }
     }
 
-    /// The first coefficient: its difference from that of the block before.
+    /// Decodes the first coefficient from its difference to that of the previous block.
     fn first(&mut self, bits: &mut Bits<'_>, block: &mut Block, shift: u8) -> Result<()> {
         let size = bits.symbol(needed(self.first)?)?;
         if size > 11 {
@@ -184,7 +189,7 @@ impl Coded<'_> {
         Ok(())
     }
 
-    /// Other coefficients for the first time (figure G.3).
+    /// Decodes the other coefficients for the first time (figure G.3).
     fn band(
         &mut self,
         bits: &mut Bits<'_>,
@@ -193,6 +198,7 @@ impl Coded<'_> {
         shift: u8,
         run: &mut u32,
     ) -> Result<()> {
+        // a run that began in an earlier block covers this one
         if *run > 0 {
             *run -= 1;
             return Ok(());
@@ -218,7 +224,7 @@ impl Coded<'_> {
         Ok(())
     }
 
-    /// One more bit of other coefficients (figure G.7).
+    /// Decodes one more bit of the other coefficients (figure G.7).
     fn band_bit(
         &mut self,
         bits: &mut Bits<'_>,
@@ -227,6 +233,7 @@ impl Coded<'_> {
         shift: u8,
         run: &mut u32,
     ) -> Result<()> {
+        // refine up to each new coefficient, and set it
         let (mut k, last, bit) = (*band.start(), *band.end(), 1 << shift);
         while k <= last && *run == 0 {
             let (zeros, size) = halves(bits.symbol(needed(self.others)?)?);
@@ -246,6 +253,7 @@ impl Coded<'_> {
             }
             k += 1;
         }
+        // refine the rest of the block
         if *run > 0 {
             refine(bits, block, k..=last, bit, None)?;
             *run -= 1;
@@ -254,8 +262,8 @@ impl Coded<'_> {
     }
 }
 
-/// Reads one more bit of every coefficient in `band` that is not zero, up to the zero that follows `zeros` others; returns
-/// where that one lies.
+/// Reads one more bit of every non-zero coefficient in `band`, up to the zero that follows `zeros` others; returns the
+/// position of that zero.
 fn refine(
     bits: &mut Bits<'_>,
     block: &mut Block,
@@ -279,7 +287,7 @@ fn refine(
     Ok(end)
 }
 
-/// All coefficients but the first (figure F.13).
+/// Decodes all coefficients but the first (figure F.13).
 fn band_of_whole(bits: &mut Bits<'_>, block: &mut Block, table: &Huffman) -> Result<()> {
     let mut k = 1;
     while k < 64 {
@@ -303,7 +311,7 @@ fn coefficient(bits: &mut Bits<'_>, size: u8) -> Result<i16> {
     }
 }
 
-/// Where coefficient `k` of a block lies, which must not be beyond `last`.
+/// Returns the place of coefficient `k` of a block, which must not be beyond `last`.
 fn place(block: &mut Block, k: usize, last: usize) -> Result<&mut i16> {
     match k <= last {
         true => Ok(&mut block[usize::from(ZIGZAG[k])]),
@@ -315,7 +323,7 @@ fn beyond_range() -> Fault {
     Fault::damaged("a coefficient beyond its range")
 }
 
-/// The two numbers of a symbol.
+/// Splits a symbol into its two numbers of four bits.
 fn halves(symbol: u8) -> (u8, u8) {
     (symbol >> 4, symbol & 15)
 }

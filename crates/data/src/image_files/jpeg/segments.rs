@@ -1,4 +1,4 @@
-//! The segments of a JPEG file, and the tables that they bring (T.81, annex B).
+//! The segments of a JPEG file, and the tables that they define (T.81, annex B).
 
 use super::huffman::Huffman;
 use crate::image_files::fault::{Fault, Result};
@@ -24,17 +24,17 @@ pub(super) mod marker {
     pub const COMMENT: u8 = 0xFE;
 }
 
-/// Where the element of a block that is coded as number `k` lies in its rows (figure A.6).
+/// The index within the rows of a block of the element that is coded as number `k` (figure A.6).
 pub(super) const ZIGZAG: [u8; 64] = [
     0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6, 7, 14, 21,
     28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54,
     47, 55, 62, 63,
 ];
 
-/// A walk over the segments of a file.
+/// A reader of the segments of a file.
 pub(super) struct Segments<'a> {
     bytes: &'a [u8],
-    /// Where the next marker is expected.
+    /// Position at which the next marker is expected.
     pub(super) at: usize,
 }
 
@@ -43,7 +43,7 @@ impl<'a> Segments<'a> {
         Segments { bytes, at }
     }
 
-    /// The next marker, before which any number of bytes 0xFF may stand.
+    /// Reads the next marker, which any number of bytes 0xFF may precede.
     pub(super) fn next_marker(&mut self) -> Result<u8> {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
         let fill = rest.iter().take_while(|byte| **byte == 0xFF).count();
@@ -55,7 +55,7 @@ impl<'a> Segments<'a> {
         Ok(kind)
     }
 
-    /// The data of the segment whose marker was read last.
+    /// Reads the data of the segment whose marker was read last.
     pub(super) fn data(&mut self) -> Result<&'a [u8]> {
         let rest = &self.bytes[self.at..];
         let length = usize::from(u16::from_be_bytes(*rest.first_chunk().ok_or(Fault::Early)?));
@@ -68,14 +68,14 @@ impl<'a> Segments<'a> {
     }
 }
 
-/// The tables that scans are decoded with; later ones replace those of their number.
+/// The tables for decoding scans; a later table replaces an earlier one of its number.
 #[derive(Default)]
 pub(super) struct Tables {
-    /// In the order of the rows of a block.
+    /// Quantisation tables, in the order of the rows of a block.
     pub(super) quantisation: [Option<[u16; 64]>; 4],
-    /// Of the first element of a block, and of all others.
+    /// Huffman tables of the first element of a block, and of all others.
     pub(super) huffman: [[Option<Huffman>; 4]; 2],
-    /// Units between two restarts; none if 0.
+    /// Number of units between two restarts; 0 for none.
     pub(super) restart_interval: usize,
 }
 

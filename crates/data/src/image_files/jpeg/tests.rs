@@ -13,18 +13,18 @@ fn colours() -> Vec<u8> {
     encoded(RgbImage::from_fn(37, 29, |x, y| Rgb([(x * 37 + y) as u8, (x * y) as u8, (y * 71) as u8])))
 }
 
-/// Size and bytes of red, green and blue, or what is said of the file.
+/// Returns the size and the bytes of red, green and blue, or the text of the error.
 fn outcome(bytes: &[u8]) -> std::result::Result<([usize; 2], Vec<u8>), String> {
     let picture = decode(bytes).map_err(|fault| fault.to_string())?;
     Ok((picture.size(), picture.into_rgb_bytes()))
 }
 
-/// Where the marker of this kind stands.
+/// Returns the position of the marker of this kind.
 fn marker_at(bytes: &[u8], kind: u8) -> usize {
     bytes.windows(2).position(|pair| pair == [0xFF, kind]).unwrap()
 }
 
-/// Files of every kind, beside what Pillow (libjpeg-turbo) reads in them.
+/// Files of every kind, with the pixels that Pillow (libjpeg-turbo) reads in them.
 const READ_BY_PILLOW: [(&[u8], &[u8]); 4] = [
     (
         include_bytes!("../../../tests/files/progressive_420.jpg"),

@@ -1,5 +1,5 @@
-//! From coefficients to samples: the inverse cosine transform in the whole numbers of libjpeg's accurate method, after
-//! Loeffler, Ligtenberg and Moschytz 1989, so that samples are the same.
+//! The inverse cosine transform from coefficients to samples, in the integer arithmetic of libjpeg's accurate method
+//! (Loeffler, Ligtenberg and Moschytz 1989), so that the samples are equal to its own.
 
 use super::frame::Block;
 use crate::image_files::fault::{Fault, Result};
@@ -8,14 +8,14 @@ use crate::image_files::fault::{Fault, Result};
 const BITS: u32 = 13;
 /// Fractional bits that columns keep for the rows.
 const KEPT: u32 = 2;
-/// Beyond any coefficient of 8-bit samples, also where its rounding was coarse.
+/// A bound beyond any coefficient of 8-bit samples, also after coarse quantisation.
 const MAX_COEFFICIENT: i64 = 1 << 13;
 
 const fn fixed(value: f64) -> i64 {
     (value * (1 << BITS) as f64 + 0.5) as i64
 }
 
-/// The 8 × 8 samples of a block.
+/// Computes the 8 × 8 samples of a block.
 pub(super) fn samples(block: &Block, quantisation: &[u16; 64]) -> Result<[u8; 64]> {
     let mut values = [0; 64];
     for ((value, coefficient), step) in values.iter_mut().zip(block).zip(quantisation) {
@@ -39,7 +39,7 @@ pub(super) fn samples(block: &Block, quantisation: &[u16; 64]) -> Result<[u8; 64
     Ok(samples)
 }
 
-/// A sample, which is stored around zero.
+/// Returns a sample as a byte; blocks store samples around zero.
 fn sample(value: i64) -> u8 {
     (value + 128).clamp(0, 255) as u8
 }
@@ -48,7 +48,7 @@ fn rounded(value: i64, bits: u32) -> i64 {
     (value + (1 << (bits - 1))) >> bits
 }
 
-/// Eight values, with [`BITS`] fractional bits more.
+/// Transforms eight values; the results have [`BITS`] more fractional bits.
 fn transform(v: [i64; 8]) -> [i64; 8] {
     // the even ones
     let z = (v[2] + v[6]) * const { fixed(0.541196100) };

@@ -1,5 +1,5 @@
-//! From the samples of a component to one for each pixel: between neighbours where there is half as many, as libjpeg does
-//! ("fancy upsampling"), and repeated elsewhere.
+//! Upsamples a component to one sample per pixel: interpolated where the component has half the resolution, as libjpeg
+//! does ("fancy upsampling"), and repeated elsewhere.
 
 use super::{frame::Component, transform};
 use crate::image_files::fault::{Fault, Result};
@@ -7,15 +7,15 @@ use crate::image_files::fault::{Fault, Result};
 /// The samples of a component.
 pub(super) struct Plane {
     size: [usize; 2],
-    /// Columns of the blocks; at least those of the samples.
+    /// Columns of the blocks, at least as many as of the samples.
     stride: usize,
     samples: Vec<u8>,
-    /// Pixels for each sample, down and right.
+    /// Pixels per sample, vertically and horizontally.
     factors: [usize; 2],
 }
 
 impl Plane {
-    /// Transforms the blocks of `component` and lets go of them.
+    /// Transforms the blocks of `component` and frees them.
     pub(super) fn new(component: Component, largest: [usize; 2]) -> Result<Plane> {
         let factors = [0, 1].map(|axis| largest[axis] / component.factors[axis]);
         let quantisation = component.quantisation.ok_or(Fault::Early)?;
@@ -38,11 +38,11 @@ impl Plane {
         &self.samples[y * self.stride..y * self.stride + self.size[1]]
     }
 
-    /// Writes the samples of pixel row `y`; `out` has room for `size[1] * factors[1]` of them, or fewer by those that are
-    /// beyond the picture.
+    /// Writes the samples of pixel row `y`; `out` has room for `size[1] * factors[1]` of them, or fewer by those that
+    /// are beyond the image.
     pub(super) fn write_row(&self, y: usize, out: &mut [u8]) {
         let row = self.row(y / self.factors[0]);
-        // The row that is nearer than the others but this one.
+        // The second nearest row.
         let other = if y.is_multiple_of(2) { self.row((y / 2).saturating_sub(1)) } else { self.row(y / 2 + 1) };
         match self.factors {
             [1, 1] => out.copy_from_slice(&row[..out.len()]),
@@ -66,8 +66,9 @@ impl Plane {
     }
 }
 
-/// Two pixels for each sample of `row`: three parts of it and one of the neighbour on their side, or of itself at both ends.
-/// That makes `shift` bits more, which are rounded off by adding one of `halves` to the left and one to the right pixel.
+/// Interpolates two pixels for each sample of `row`: three parts of the sample and one of the neighbour on their side,
+/// or of itself at both ends. The results have `shift` more bits, which are rounded off by adding one of `halves` to
+/// the left and one to the right pixel.
 fn between(row: &[u16], out: &mut [u8], shift: u32, halves: [u16; 2]) {
     for (x, out) in out.iter_mut().enumerate() {
         let at = x / 2;

@@ -1,17 +1,17 @@
-//! From the rows of a PNG file to pixels.
+//! Converts the rows of a PNG file to pixels.
 
 use crate::image_files::{
     fault::{Fault, Result},
     picture::{Picture, Samples},
 };
 
-/// First row, first column, and the steps between rows and columns, of each pass of an interlaced picture (8.2).
+/// First row, first column, and the steps between rows and columns, of each pass of an interlaced image (8.2).
 const PASSES: [[usize; 4]; 7] =
     [[0, 0, 8, 8], [0, 4, 8, 8], [4, 0, 8, 4], [0, 2, 4, 4], [2, 0, 4, 2], [0, 1, 2, 2], [1, 0, 2, 1]];
-/// The one pass of any other.
+/// The single pass of an image that is not interlaced.
 const WHOLE: [[usize; 4]; 1] = [[0, 0, 1, 1]];
 
-/// What the samples of a pixel mean.
+/// The meaning of the samples of a pixel.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Colour {
     Grey,
@@ -21,7 +21,7 @@ enum Colour {
     Rgba,
 }
 
-/// How the bytes of the rows become pixels.
+/// The description of the pixels, by which the bytes of the rows are decoded.
 pub(super) struct Pixels {
     size: [usize; 2],
     depth: usize,
@@ -29,7 +29,7 @@ pub(super) struct Pixels {
     passes: &'static [[usize; 4]],
     /// Red, green, blue and opacity.
     palette: Vec<[u8; 4]>,
-    /// The one grey value or colour that is seen through.
+    /// The grey value or colour that is transparent.
     see_through: Option<[u16; 3]>,
 }
 
@@ -69,12 +69,12 @@ impl Pixels {
         Ok(())
     }
 
-    /// The number of bytes of all rows with their filters.
+    /// Returns the number of bytes of all rows with their filters.
     pub(super) fn raw_len(&self) -> usize {
         self.passes.iter().map(|pass| self.pass_len(self.pass_size(pass))).sum()
     }
 
-    /// Rows and columns of one pass.
+    /// Returns the rows and columns of one pass.
     fn pass_size(&self, &[top, left, down, right]: &[usize; 4]) -> [usize; 2] {
         [self.size[0].saturating_sub(top).div_ceil(down), self.size[1].saturating_sub(left).div_ceil(right)]
     }
@@ -87,7 +87,7 @@ impl Pixels {
         (columns * self.channels() * self.depth).div_ceil(8)
     }
 
-    /// Samples of a pixel in the file.
+    /// Returns the number of samples per pixel in the file.
     fn channels(&self) -> usize {
         match self.colour {
             Colour::Grey | Colour::Indexed => 1,
@@ -126,13 +126,13 @@ impl Pixels {
         Ok(Picture::new(shape, Samples::Bytes(bytes)))
     }
 
-    /// Returns true if the bytes of the rows are the samples of the picture.
+    /// Returns true if the bytes of the rows are the samples of the image.
     fn is_plain(&self) -> bool {
         let opaque = matches!(self.colour, Colour::Grey | Colour::Rgb) && self.see_through.is_none();
         opaque && self.depth == 8 && self.passes.len() == 1
     }
 
-    /// Gives `set` every sample of the picture with its place.
+    /// Calls `set` with the index and the value of every sample of the image.
     fn write(&self, raw: &[u8], channels: usize, mut set: impl FnMut(usize, u16)) -> Result<()> {
         let (mut passes, table) = (raw, self.table());
         for pass @ [top, left, down, right] in self.passes {
@@ -153,7 +153,7 @@ impl Pixels {
         Ok(())
     }
 
-    /// The colours on white paper of pixels that are one sample of 8 bits or fewer.
+    /// Returns the colours on white of pixels that are one sample of 8 bits or fewer.
     fn table(&self) -> Vec<[u16; 3]> {
         match self.colour {
             Colour::Indexed => {
@@ -164,7 +164,7 @@ impl Pixels {
             }
             Colour::Grey if self.depth <= 8 => {
                 let largest = (1 << self.depth) - 1;
-                // Fewer bits reach from black to white too.
+                // Scale fewer bits to the full range from black to white.
                 let grey =
                     |value: u16| if self.see_through == Some([value; 3]) { 255 } else { value * (255 / largest) };
                 (0..=largest).map(|value| [grey(value); 3]).collect()
@@ -173,7 +173,7 @@ impl Pixels {
         }
     }
 
-    /// One pixel on white paper.
+    /// Returns one pixel composed on white.
     fn pixel(&self, row: &[u8], x: usize, table: &[[u16; 3]]) -> Result<[u16; 3]> {
         let sample = |channel: usize| sample(row, x * self.channels() + channel, self.depth);
         let white = if self.depth == 16 { u16::MAX } else { 255 };
@@ -195,7 +195,7 @@ impl Pixels {
     }
 }
 
-/// The sample of `depth` bits at `index`.
+/// Reads the sample of `depth` bits at `index`.
 fn sample(row: &[u8], index: usize, depth: usize) -> u16 {
     match depth {
         8 => row[index].into(),
@@ -215,7 +215,7 @@ fn on_white(colour: u16, alpha: u16, white: u16) -> u16 {
     ((alpha * colour + (white - alpha) * white + white / 2) / white) as u16
 }
 
-/// Takes the filters off (9.2): `rows` are one byte for the filter and `row_len` of data each.
+/// Reverses the filters (9.2): each of `rows` is one byte for the filter and `row_len` of data.
 fn unfilter(rows: &mut [u8], row_len: usize, pixel_len: usize) -> Result<()> {
     let pixel_len = pixel_len.max(1);
     let (mut above, mut rest) = (vec![], rows);
@@ -246,7 +246,7 @@ fn unfilter(rows: &mut [u8], row_len: usize, pixel_len: usize) -> Result<()> {
     Ok(())
 }
 
-/// Whichever of the neighbours is nearest to `left + above - corner`.
+/// Returns the neighbour that is nearest to `left + above - corner`.
 pub(super) fn paeth(left: u8, above: u8, corner: u8) -> u8 {
     let [a, b, c] = [left, above, corner].map(i16::from);
     let [pa, pb, pc] = [(b - c).abs(), (a - c).abs(), (a + b - 2 * c).abs()];

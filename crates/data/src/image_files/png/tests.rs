@@ -10,7 +10,7 @@ fn chunk(kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
     [&(data.len() as u32).to_be_bytes()[..], kind, data, &checksum.sum().to_be_bytes()].concat()
 }
 
-/// A file with this header, further chunks, and rows with their filters.
+/// Makes a file with this header, further chunks, and rows with their filters.
 fn file(size: [u32; 2], kind: [u8; 3], further: &[Vec<u8>], rows: &[u8]) -> Vec<u8> {
     let ([height, width], [depth, colour, interlace]) = (size.map(u32::to_be_bytes), kind);
     let header = [&width[..], &height, &[depth, colour, 0, 0, interlace]].concat();

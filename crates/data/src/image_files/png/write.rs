@@ -1,10 +1,10 @@
-//! Writing of PNG files.
+//! Writes PNG files.
 
 use super::{SIGNATURE, rows::paeth};
 use flate2::{Compression, Crc, write::ZlibEncoder};
 use std::io::{self, Write};
 
-/// The bytes of a PNG file with these pixels `[H, W, C]`, C = 1 (grey) or 3 (red, green and blue).
+/// Encodes pixels `[H, W, C]` as the bytes of a PNG file, C = 1 (grey) or 3 (red, green and blue).
 pub(crate) fn encode([height, width, channels]: [u32; 3], pixels: &[u8]) -> io::Result<Vec<u8>> {
     let mut file = SIGNATURE.to_vec();
     let colour = if channels == 1 { 0 } else { 2 };

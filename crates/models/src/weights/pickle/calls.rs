@@ -1,4 +1,4 @@
-//! Calls of the known names: what stands for dicts, storages and tensors.
+//! Evaluates calls of the known names, which make dicts, storages and tensors.
 
 use super::{
     machine::{MAX_NAME, Machine, PickleError, Result, broken},
@@ -9,7 +9,7 @@ use crate::weights::error::shown;
 use std::io::Read;
 
 impl<R: Read> Machine<'_, R> {
-    /// Stands for a call of one of the known names.
+    /// Evaluates a call of one of the known names.
     pub(super) fn call(&mut self, callee: Value, tuple: Value) -> Result<()> {
         let arguments = self.as_tuple(tuple)?;
         match (meaning(callee), arguments) {
@@ -44,7 +44,7 @@ impl<R: Read> Machine<'_, R> {
         }
     }
 
-    /// Attributes, such as the version numbers in the `_metadata` of a dict, are not needed.
+    /// Drops attributes, such as the version numbers in the `_metadata` of a dict, which are not needed.
     pub(super) fn attributes(&mut self) -> Result<()> {
         self.pop()?;
         match self.top()? {
@@ -53,7 +53,8 @@ impl<R: Read> Machine<'_, R> {
         }
     }
 
-    /// A persistent id: `("storage", torch.FloatStorage, key, device, length)`, in old files with a view as sixth entry.
+    /// Evaluates a persistent id: `("storage", torch.FloatStorage, key, device, length)`, in old files with a view as
+    /// sixth entry.
     pub(super) fn storage(&mut self) -> Result<()> {
         let id = self.pop()?;
         let &[kind, class, key, _device, len, ref view @ ..] = self.as_tuple(id)? else {
@@ -84,7 +85,7 @@ impl<R: Read> Machine<'_, R> {
     }
 }
 
-/// What a name stands for, if the value is one.
+/// Returns the meaning of a name, if the value is one.
 fn meaning(value: Value) -> Option<Meaning> {
     match value {
         Value::Global(global) => Some(global.meaning()),
@@ -92,12 +93,12 @@ fn meaning(value: Value) -> Option<Meaning> {
     }
 }
 
-/// Returns true for the arguments of an empty dict: none, or what a `defaultdict` makes missing values with.
+/// Returns true for the arguments of an empty dict: none, or the factory for missing values of a `defaultdict`.
 fn is_factory(arguments: &[Value]) -> bool {
     matches!(arguments, [] | [Value::None | Value::Plain | Value::Global(_)])
 }
 
-/// What a pickle refers to by a module and a name.
+/// Looks up the name that a pickle refers to by its module.
 pub(super) fn find(module: &str, name: &str) -> Result<Known> {
     let unknown = || PickleError::Refused(format!("{}.{}", shown(module), shown(name)));
     Known::find(module, name).ok_or_else(unknown)

@@ -3,11 +3,11 @@
 use crate::weights::budget::{Budget, Exhausted};
 use std::ops::{Index, IndexMut};
 
-/// Items of one block.
+/// Items in one block.
 const CHUNK: usize = 256;
 
-/// A list in blocks of [`CHUNK`] items. A vector that grows holds its items twice, and a pickle's objects are most of the memory
-/// that reading it takes.
+/// A list in blocks of [`CHUNK`] items. A growing vector would hold its items twice, and a pickle's objects are most of
+/// the memory that reading it takes.
 #[derive(Debug)]
 pub(crate) struct Chunks<T>(Vec<Vec<T>>);
 
@@ -49,7 +49,7 @@ impl<T> Chunks<T> {
         }
     }
 
-    /// Gives back what was taken, and drops the items.
+    /// Returns the memory to the budget, and drops the items.
     pub(super) fn release(self, budget: &mut Budget) {
         let mut chunks = self.0;
         chunks.drain(..).for_each(|chunk| budget.release(chunk));

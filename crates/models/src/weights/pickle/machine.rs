@@ -1,4 +1,4 @@
-//! The machine: operations of pickle protocols 2 to 5.
+//! The pickle machine: operations of protocols 2 to 5.
 
 use super::{
     calls::find,
@@ -12,17 +12,17 @@ use std::{
     mem,
 };
 
-/// Bytes after which a name is refused, and the key of a storage, which is looked up for each tensor.
+/// Longest name, and longest key of a storage, in bytes; a key is looked up for each tensor.
 pub(super) const MAX_NAME: usize = 256;
 
-/// Why a pickle was not read.
+/// The reason why a pickle was not read.
 #[derive(Debug)]
 pub(crate) enum PickleError {
     /// The reader failed.
     Io(io::Error),
-    /// A name that no state dict needs.
+    /// A name that no state dict needs was found.
     Refused(String),
-    /// Not a pickle, or not a whole one.
+    /// The bytes are not a pickle, or not a complete one.
     Broken(String),
 }
 
@@ -53,7 +53,7 @@ impl From<String> for PickleError {
     }
 }
 
-/// Runs one pickle of at most `limit` bytes; the reader is then behind it.
+/// Runs one pickle of at most `limit` bytes and leaves the reader behind it.
 pub(crate) fn unpickle(reader: &mut impl Read, limit: u64, budget: &mut Budget) -> Result<Pickle> {
     let mut machine = Machine {
         reader: reader.take(limit),
@@ -79,20 +79,21 @@ enum After {
     Stop,
 }
 
-/// Each operation takes as much time as the bytes that it reads and the memory that it takes or gives back.
+/// The state of a pickle machine. Each operation takes time in proportion to the bytes that it reads and the memory
+/// that it takes or gives back.
 pub(super) struct Machine<'a, R> {
     reader: io::Take<R>,
     pub(super) budget: &'a mut Budget,
     operations: usize,
     stack: Vec<Value>,
-    /// Heights of the stack at which a mark lies.
+    /// Heights of the stack at which marks lie.
     marks: Vec<usize>,
-    /// Values by number; [`UNSET`] where none was put.
+    /// Values by number; [`UNSET`] where there is none.
     memo: Chunks<Value>,
     pub(super) objects: Chunks<Object>,
 }
 
-/// An entry of the memo that is empty: a value that is only in lists.
+/// The value of an empty entry of the memo: one that otherwise occurs only in lists.
 const UNSET: Value = Value::Skipped(0);
 
 impl<R: Read> Machine<'_, R> {
@@ -100,7 +101,7 @@ impl<R: Read> Machine<'_, R> {
         self.operations += 1;
         let operation = self.number::<1>()?[0];
         match operation {
-            // Protocol, and frames, whose length only helps a reader that wants it.
+            // The protocol number, and frames, whose length is only a hint for buffered readers.
             0x80 => self.protocol()?,
             0x95 => drop(self.number::<8>()?),
             b'.' => return Ok(After::Stop),
@@ -132,7 +133,7 @@ impl<R: Read> Machine<'_, R> {
                 self.push(Value::Float(number))?;
             }
 
-            // Text. The strings of Python 2 are taken for text too.
+            // Text; the strings of Python 2 are read as text too.
             0x8c | b'U' => self.text::<1>()?,
             b'X' | b'T' => self.text::<4>()?,
             0x8d => self.text::<8>()?,
@@ -208,12 +209,12 @@ impl<R: Read> Machine<'_, R> {
         Ok(bytes)
     }
 
-    /// An unsigned number of `B` bytes.
+    /// Reads an unsigned number of `B` bytes.
     fn unsigned<const B: usize>(&mut self) -> Result<u64> {
         Ok(self.number::<B>()?.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)))
     }
 
-    /// As many bytes as the file says and has.
+    /// Reads `len` bytes; takes no memory for them if the file has fewer.
     fn block(&mut self, len: u64) -> Result<Vec<u8>> {
         if len > self.reader.limit() {
             return broken("it ends inside its pickle");
@@ -235,7 +236,7 @@ impl<R: Read> Machine<'_, R> {
         self.push(Value::Object(id))
     }
 
-    /// The height of the stack without its last `count` values.
+    /// Returns the height of the stack without its last `count` values.
     fn height_without(&self, count: usize) -> Result<usize> {
         let floor = self.marks.last().copied().unwrap_or(0);
         match self.stack.len().checked_sub(count) {
@@ -254,7 +255,7 @@ impl<R: Read> Machine<'_, R> {
         Ok(value)
     }
 
-    /// Removes the last mark; the values from that height on are what it begins.
+    /// Removes the last mark and returns its height, where its values begin.
     fn pop_mark(&mut self) -> Result<usize> {
         match self.marks.pop() {
             Some(mark) if mark <= self.stack.len() => Ok(mark),
@@ -291,7 +292,7 @@ impl<R: Read> Machine<'_, R> {
         let text = match String::from_utf8(self.block(len)?) {
             Ok(text) => text,
             Err(error) => {
-                // Each byte that is no text may become three.
+                // Each byte that is not valid text may become three.
                 self.budget.take_block(len.saturating_mul(3))?;
                 String::from_utf8_lossy(error.as_bytes()).into_owned()
             }
@@ -299,7 +300,7 @@ impl<R: Read> Machine<'_, R> {
         self.make(Object::Text(text.into()))
     }
 
-    /// Bytes, which nothing needs.
+    /// Skips bytes, which nothing needs.
     fn bytes<const B: usize>(&mut self) -> Result<()> {
         let len = self.unsigned::<B>()?;
         if io::copy(&mut (&mut self.reader).take(len), &mut io::sink())? != len {
@@ -322,7 +323,7 @@ impl<R: Read> Machine<'_, R> {
         self.push(Value::Object(id))
     }
 
-    /// Moves the values from `height` on into what is then on top: a list, a dict, or something that nothing needs.
+    /// Moves the values from `height` on into the value below them: a list, a dict, or something that is not needed.
     fn fill(&mut self, height: usize) -> Result<()> {
         let floor = self.marks.last().copied().unwrap_or(0);
         match height.checked_sub(1).filter(|place| *place >= floor).map(|place| self.stack[place]) {
@@ -370,7 +371,7 @@ impl<R: Read> Machine<'_, R> {
 
     fn remember(&mut self, index: usize) -> Result<()> {
         let value = self.top()?;
-        // Writers count; a gap beyond the operations so far would take memory for nothing.
+        // Writers number entries in sequence; a gap beyond the operations so far would waste memory.
         if index > self.operations {
             return broken(format!("its pickle puts a value at entry {index} of the memo, far beyond the others"));
         }
@@ -389,7 +390,7 @@ impl<R: Read> Machine<'_, R> {
         }
     }
 
-    /// Text up to a line feed.
+    /// Reads text up to a line feed.
     fn line(&mut self) -> Result<String> {
         let mut line = Vec::new();
         loop {
@@ -435,7 +436,8 @@ impl<R: Read> Machine<'_, R> {
         }
     }
 
-    /// Empties a tuple of arguments. Writers make one for each call and never refer to it again, but remember it.
+    /// Empties a tuple of arguments. Writers make one for each call and never refer to it again, but keep it in the
+    /// memo.
     pub(super) fn use_up(&mut self, arguments: Value) {
         if let Value::Object(id) = arguments
             && let Object::Tuple(items) = &mut self.objects[id]

@@ -2,34 +2,34 @@
 
 use crate::weights::DType;
 
-/// What a name stands for.
+/// The meaning of a name.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Meaning {
-    /// A dict when it is called.
+    /// A call makes a dict.
     Dict,
-    /// Its only argument when it is called: a dict of numbers, or the sizes of a tensor.
+    /// A call returns its only argument: a dict of numbers, or the sizes of a tensor.
     Argument,
-    /// A tensor when it is called with a storage, an offset, sizes and strides; what follows only training needs.
+    /// A call with a storage, an offset, sizes and strides makes a tensor; only training needs further arguments.
     RebuildTensor,
-    /// Its first argument, a tensor; what follows only training needs.
+    /// A call returns its first argument, a tensor; only training needs further arguments.
     RebuildParameter,
-    /// Calls its first argument with the third: a tensor with attributes.
+    /// A call applies its first argument to the third: a tensor with attributes.
     RebuildWithAttributes,
-    /// The kind of a storage.
+    /// The class of a storage, by its element type.
     Storage(DType),
-    /// A tensor, or the storage of one, whose elements cannot be read.
+    /// The class of a tensor, or of the storage of one, whose elements cannot be read.
     Unreadable,
 }
 
-/// A name whose meaning is needed later, by its place in the table.
+/// A name whose meaning is needed later, by its index in the table.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Global(u8);
 
-/// What a pickle may refer to.
+/// A name that a pickle may refer to.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Known {
     Global(Global),
-    /// Something beside the weights, such as a set, a device or a kind of number.
+    /// Data other than weights, such as a set, a device or an element type.
     Plain,
 }
 
@@ -71,7 +71,7 @@ const TABLE: [(&str, &str, Meaning); 34] = [
 ];
 
 impl Known {
-    /// What `module.name` is; `None` if state dicts and what lies beside them do not use it.
+    /// Looks up `module.name`; `None` if neither state dicts nor the data beside them use it.
     pub(super) fn find(module: &str, name: &str) -> Option<Known> {
         let place = TABLE.iter().position(|entry| (entry.0, entry.1) == (module, name));
         match place {
@@ -86,15 +86,15 @@ impl Global {
         TABLE[usize::from(self.0)].2
     }
 
-    /// Its module and name, with a dot between them.
+    /// Returns its module and name, with a dot between them.
     pub(crate) fn name(self) -> String {
         let (module, name, _) = TABLE[usize::from(self.0)];
         format!("{module}.{name}")
     }
 }
 
-/// Returns true for what Python's data and PyTorch's settings are made of. `torch.load` allows nearly all of it with
-/// `weights_only=True`, its default.
+/// Returns true for the building blocks of Python's data and PyTorch's settings. `torch.load` allows nearly all of them
+/// with `weights_only=True`, its default.
 fn is_plain(module: &str, name: &str) -> bool {
     match module {
         "builtins" | "__builtin__" => matches!(
@@ -120,7 +120,7 @@ fn is_plain(module: &str, name: &str) -> bool {
     }
 }
 
-/// Returns true for kinds of numbers (`float32`), schemes of quantisation and orders in memory.
+/// Returns true for element types (`float32`), quantisation schemes and memory formats.
 fn is_setting(name: &str) -> bool {
     const KINDS: [&str; 9] = ["float", "bfloat", "complex", "bcomplex", "int", "uint", "qint", "quint", "bits"];
     let is_number =

@@ -1,12 +1,12 @@
-//! What a pickle of a state dict builds.
+//! The values that a pickle of a state dict builds.
 
 use super::{chunks::Chunks, names::Global};
 use crate::weights::DType;
 
-/// The number of an object in its pickle.
+/// The index of an object in its pickle.
 pub(crate) type ObjectId = usize;
 
-/// Axes after which a tensor is refused.
+/// Maximum number of axes of a tensor.
 pub(crate) const MAX_RANK: usize = 16;
 
 /// A value on the stack, in the memo or in an object.
@@ -17,39 +17,39 @@ pub(crate) enum Value {
     Int(i64),
     Float(f64),
     Global(Global),
-    /// Something that lies beside weights: a set, bytes, a device, a kind of number.
+    /// Data other than weights: a set, bytes, a device, an element type.
     Plain,
-    /// So many values in a row of a list that are no objects: nothing needs them.
+    /// This many consecutive values of a list that are not objects and are not needed.
     Skipped(usize),
-    /// A tensor, or the storage of one, whose elements cannot be read, by the name that says so.
+    /// A tensor, or the storage of one, whose elements cannot be read, with the name of its class.
     Unreadable(Global),
     Object(ObjectId),
 }
 
-/// What has parts, or is too large for a [`Value`]. Parts are named by number, and nothing is there twice.
+/// A value with parts, or too large for a [`Value`]. Parts are referred to by index, so that each is held once.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Object {
     Text(Box<str>),
     /// An integer of more than 64 bits: two's complement, lowest byte first.
     LongInt(Box<[u8]>),
     Tuple(Box<[Value]>),
-    /// Items; numbers are [`Value::Skipped`].
+    /// A list of items; numbers are [`Value::Skipped`].
     List(Vec<Value>),
-    /// Entries in the order in which they were set; the last one of equal keys counts.
+    /// A dict of entries in the order in which they were set; the last one of equal keys counts.
     Dict(Vec<(Value, Value)>),
     Storage(Box<StorageRef>),
     Tensor(Box<TensorRef>),
 }
 
-/// A block of numbers outside the pickle.
+/// A block of elements outside the pickle.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct StorageRef {
-    /// Its key, a text.
+    /// The key, a text.
     pub(crate) key: ObjectId,
     pub(crate) dtype: DType,
-    /// How many numbers the whole block holds.
+    /// Number of elements in the whole block.
     pub(crate) len: usize,
-    /// The first of them that this reference sees (views of files before torch 0.4).
+    /// Index of the first element in this reference (views of files before torch 0.4).
     pub(crate) first: usize,
 }
 
@@ -57,15 +57,15 @@ pub(crate) struct StorageRef {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct TensorRef {
     pub(crate) storage: ObjectId,
-    /// The first number, counted in numbers.
+    /// Index of the first element.
     pub(crate) offset: usize,
-    /// Sizes, a tuple.
+    /// The sizes, a tuple.
     pub(crate) shape: Value,
-    /// Strides, a tuple.
+    /// The strides, a tuple.
     pub(crate) strides: Value,
 }
 
-/// The result of a pickle and all that it built.
+/// The result of a pickle and all objects that it built.
 #[derive(Debug)]
 pub(crate) struct Pickle {
     pub(crate) root: Value,
@@ -87,7 +87,7 @@ impl Pickle {
         }
     }
 
-    /// The storage that a tensor is a view of, and its key.
+    /// Returns the storage that a tensor is a view of, and its key.
     pub(crate) fn storage(&self, tensor: &TensorRef) -> Result<(&str, &StorageRef), String> {
         match self.objects.get(tensor.storage) {
             Some(Object::Storage(storage)) => match self.text(Value::Object(storage.key)) {
@@ -98,7 +98,7 @@ impl Pickle {
         }
     }
 
-    /// How many axes a tensor has.
+    /// Returns the number of axes of a tensor.
     pub(crate) fn rank(&self, tensor: &TensorRef) -> usize {
         match self.object(tensor.shape) {
             Some(Object::Tuple(sizes)) => sizes.len(),
@@ -106,7 +106,7 @@ impl Pickle {
         }
     }
 
-    /// Sizes or strides of a tensor.
+    /// Returns the sizes or strides of a tensor.
     pub(crate) fn sizes(&self, tuple: Value) -> Result<Vec<usize>, String> {
         let Some(Object::Tuple(items)) = self.object(tuple) else {
             return Err("its pickle has something else where a tuple belongs".into());
@@ -118,7 +118,7 @@ impl Pickle {
     }
 }
 
-/// A size, an offset or a stride.
+/// Converts a value to a size, an offset or a stride.
 pub(super) fn as_size(value: Value) -> Result<usize, String> {
     match value {
         Value::Int(number) => usize::try_from(number).map_err(|_| format!("its pickle has the size {number}")),

@@ -1,4 +1,4 @@
-//! The header of safetensors, parsed into memory that is taken from the file's budget.
+//! Parses the header of safetensors into memory that is taken from the file's budget.
 
 use crate::weights::{Metadata, budget::Budget, error::shown_reason, pickle::MAX_RANK};
 use safetensors::Dtype;
@@ -8,10 +8,10 @@ use serde::{
 };
 use std::{borrow::Cow, fmt};
 
-/// The key of what the file says of itself.
+/// The key of the metadata.
 const METADATA: &str = "__metadata__";
 
-/// What a header says.
+/// The content of a header.
 #[derive(Debug)]
 pub(super) struct Header {
     pub(super) tensors: Vec<Tensor>,
@@ -24,7 +24,7 @@ pub(super) struct Tensor {
     pub(super) name: Box<str>,
     pub(super) dtype: Dtype,
     pub(super) shape: Vec<usize>,
-    /// Its bytes behind the header: the first, and the one after the last.
+    /// The range of its bytes behind the header.
     pub(super) data_offsets: [u64; 2],
 }
 
@@ -103,7 +103,7 @@ impl<'de> Deserialize<'de> for Text<'de> {
     }
 }
 
-/// What the header says of one tensor.
+/// The description of one tensor in the header.
 #[derive(Deserialize)]
 struct Described {
     dtype: Dtype,

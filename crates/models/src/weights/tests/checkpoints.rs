@@ -13,7 +13,7 @@ fn scalar() -> Py {
     view(0, 1, &[], &[])
 }
 
-/// A layer's state dict.
+/// Makes a layer's state dict.
 fn layer() -> Py {
     Py::Ordered(vec![("0.weight".into(), view(0, 0, &[3, 1], &[1, 1])), ("0.bias".into(), tensor())])
 }
@@ -26,7 +26,7 @@ fn names(file: &WeightFile) -> Vec<&str> {
     file.tensors().map(|(name, _)| name).collect()
 }
 
-/// The names of the tensors that are found, in every form of the file.
+/// Returns the names of the tensors found, which are equal in every form of the file.
 fn found(root: Py) -> Vec<String> {
     let forms = file(root).forms().into_iter().map(|(form, bytes)| {
         let file = WeightFile::from_bytes("w.pth", bytes).unwrap_or_else(|error| panic!("{form}: {error}"));
@@ -74,7 +74,7 @@ fn folders_with_names_of_every_length() {
     }
 }
 
-/// Of an archive whose sizes 32 bits cannot hold, the record at the end only says that another one has them.
+/// If 32 bits cannot hold the sizes of an archive, the record at the end only says that another one has them.
 #[test]
 fn directories_of_large_archives() {
     let mut archive = with_large_records(file(layer()).zip(Protocol::Two, Stored));

@@ -14,7 +14,7 @@ fn unpickle(mut program: &[u8], file_len: u64) -> Result<Pickle, PickleError> {
     crate::weights::pickle::unpickle(&mut program, len, &mut Budget::for_file(file_len))
 }
 
-/// A file with everything that the reader knows.
+/// Makes a file with everything that the reader knows.
 fn good() -> TorchFile {
     let numbers: Vec<f32> = (0..60).map(|i| i as f32).collect();
     let tensors = vec![
@@ -34,7 +34,7 @@ fn safetensors() -> Vec<u8> {
     [&(header.len() as u64).to_le_bytes()[..], header, &[7; 28]].concat()
 }
 
-/// What the pickle machine knows.
+/// The names that the pickle machine knows.
 const OPERATIONS: &[u8] =
     b"(012NKMJGUXTCB)tl]ae}dsuqrhjcRbQ.\x80\x81\x85\x86\x87\x88\x89\x8a\x8b\x8c\x8d\x8e\x93\x94\x95";
 

@@ -1,4 +1,4 @@
-//! What goes where, and what is said when it does not fit.
+//! Tests which tensor goes to which parameter, and the errors when they do not match.
 
 use super::torch_writer::*;
 use crate::weights::*;
@@ -17,7 +17,7 @@ fn model(outputs: usize) -> Model {
     Model::build(network(outputs), [1, 1, 1], 0).unwrap()
 }
 
-/// A file with tensors of these names and shapes, each filled with its number in the list, from 1 on.
+/// Makes a file with tensors of these names and shapes, each filled with its number in the list, from 1 on.
 fn file(tensors: &[(&str, &[i64])]) -> WeightFile {
     let mut storages = Vec::new();
     let entry = |(number, (name, shape)): (usize, &(&str, &[i64]))| {
@@ -249,7 +249,7 @@ fn two_tensors_for_one_parameter_are_refused() {
     assert_eq!(error.to_string(), "w.pth does not fit the model: several tensors are called fc.bias");
 }
 
-/// A dense layer behind a flattened picture, against the definition in PyTorch's order:
+/// A dense layer behind a flattened image, against the definition in PyTorch's order:
 /// `y[o] = Σ w[o, (c, h, w)]·x[c, h, w]`.
 #[test]
 fn dense_layers_behind_pictures_take_channels_first() {

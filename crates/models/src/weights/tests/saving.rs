@@ -75,7 +75,7 @@ fn weights_and_metadata_come_back() {
     assert_eq!(word((2 * 2 * 2 + 1) * 3 + 2), value[[1, 2, 0, 2]].to_le_bytes(), "[2, 0, 1, 2] in the file");
 }
 
-/// What a file does with a parameter follows from the roles that its layer declares, not from its name and rank.
+/// The layout of a parameter in a file follows from the roles that its layer declares, not from its name and rank.
 #[test]
 fn every_layer_says_how_its_parameters_lie_in_files() {
     let lone = |x: &Node| x.matmul(&x.trace().parameter("weight", [x.channels(), 7], Init::default()));

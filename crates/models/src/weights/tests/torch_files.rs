@@ -1,4 +1,4 @@
-//! What `torch.save` writes is read as it was.
+//! Tests that files written by `torch.save` are read exactly.
 
 use super::torch_writer::*;
 use crate::weights::*;

@@ -13,11 +13,11 @@ pub(super) enum Py {
     Tuple(Vec<Py>),
     /// A set, as protocols from 4 on have it.
     Set(Vec<Py>),
-    /// A name, such as a kind of number.
+    /// A name, such as an element type.
     Global(&'static str, &'static str),
     /// The result of calling something with any arguments.
     CallWith(&'static str, &'static str, Vec<Py>),
-    /// What a call makes, filled with entries: a `defaultdict`.
+    /// The result of a call, filled with entries: a `defaultdict`.
     Filled(Box<Py>, Vec<(String, Py)>),
     Int(i64),
     Float(f64),
@@ -52,7 +52,7 @@ pub(super) fn view(storage: usize, offset: i64, shape: &[i64], strides: &[i64]) 
     Py::Tensor(View { storage, offset, shape: shape.into(), strides: strides.into() })
 }
 
-/// A storage: the name of its class, how many numbers it says it has, and its bytes.
+/// A storage: the name of its class, the number of elements that it claims, and its bytes.
 #[derive(Clone)]
 pub(super) struct Storage {
     pub(super) class: &'static str,
@@ -83,7 +83,7 @@ impl TorchFile {
         self.zip_with(protocol, method, &[("byteorder", b"little")])
     }
 
-    /// The file in a folder of that name: the stem of the file that was saved to.
+    /// Makes the file in a folder of that name: the stem of the file that was saved to.
     pub(super) fn zip_in(&self, folder: &str, protocol: Protocol, method: CompressionMethod) -> Vec<u8> {
         self.zip_of(folder, protocol, method, &[("byteorder", b"little")])
     }
@@ -126,7 +126,7 @@ impl TorchFile {
         file
     }
 
-    /// The same file in every form.
+    /// Writes the file in every form.
     pub(super) fn forms(&self) -> Vec<(&'static str, Vec<u8>)> {
         use CompressionMethod::{Deflated, Stored};
         vec![
@@ -139,7 +139,7 @@ impl TorchFile {
     }
 }
 
-/// The archive with records for large archives in front of the record at its end, which PyTorch writes into every file.
+/// Adds the records for large archives in front of the record at the end, which PyTorch writes into every file.
 pub(super) fn with_large_records(mut archive: Vec<u8>) -> Vec<u8> {
     let end = archive.split_off(archive.len() - 22);
     let large_end = archive.len() as u64;

@@ -1,4 +1,4 @@
-//! The directory of a zip archive, which lies at its end: which files there are, and where.
+//! Reads the directory at the end of a zip archive, which lists its files and their positions.
 //!
 //! Offsets are taken as they are written, from the first byte of the archive on, as PyTorch does. Readers that guess whether
 //! something was put in front of an archive may guess wrong where its records for large files are.
@@ -10,17 +10,17 @@ use crate::weights::{
 };
 use std::io::{Read, SeekFrom};
 
-/// The record at the end: its signature, and its bytes without a comment.
+/// The record at the end: its signature, and its length in bytes without a comment.
 const END: ([u8; 4], usize) = (*b"PK\x05\x06", 22);
-/// Where the end of large archives is, right in front of the record at the end.
+/// The locator of the end of large archives, right in front of the record at the end.
 const LOCATOR: ([u8; 4], usize) = (*b"PK\x06\x07", 20);
-/// The end of large archives.
+/// The record at the end of large archives.
 const LARGE_END: ([u8; 4], usize) = (*b"PK\x06\x06", 56);
-/// A file in the directory, without its name and what follows it.
+/// The record of a file in the directory, without its name and the fields that follow it.
 const ENTRY: ([u8; 4], usize) = (*b"PK\x01\x02", 46);
-/// What is in front of a file's content, without its name and what follows it.
+/// The header in front of a file's content, without its name and the fields that follow it.
 const LOCAL: ([u8; 4], usize) = (*b"PK\x03\x04", 30);
-/// Bytes that a comment has at most.
+/// Longest comment in bytes.
 const MAX_COMMENT: u64 = u16::MAX as u64;
 /// The kind of an extra field with sizes that 32 bits cannot hold.
 const LARGE_SIZES: u16 = 1;
@@ -28,7 +28,7 @@ const LARGE_SIZES: u16 = 1;
 /// A file of an archive, as the directory describes it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
-    /// Where what is in front of its content begins.
+    /// Position of the header in front of the content.
     start: u64,
     packed: u64,
     len: u64,
@@ -37,7 +37,7 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// Where the content lies.
+    /// Returns the position of the content.
     pub(super) fn block(&self, source: &mut dyn Source, file_len: u64) -> Result<Block, Failure> {
         if self.encrypted {
             return Err(Failure::Broken("it is encrypted".into()));
@@ -58,7 +58,7 @@ impl Entry {
     }
 }
 
-/// Every file by its name, in the order of the names.
+/// Reads every file with its name, in the order of the names.
 pub(super) fn read(
     source: &mut dyn Source,
     file_len: u64,
@@ -89,7 +89,7 @@ fn broken(reason: impl AsRef<str>) -> Failure {
     Failure::Broken(format!("not a whole zip archive: {}", shown(reason.as_ref())))
 }
 
-/// Where the directory begins, and how many bytes it has.
+/// Returns the position of the directory, and its length in bytes.
 fn place(source: &mut dyn Source, file_len: u64) -> Result<(u64, u64), Failure> {
     let tail_len = file_len.min(MAX_COMMENT + END.1 as u64);
     let mut tail = vec![0; tail_len as usize];
@@ -129,7 +129,7 @@ fn next_entry<'a>(rest: &mut &'a [u8]) -> Option<(&'a [u8], Entry)> {
     *rest = record.get(ENTRY.1 + name_len + extra_len + comment_len..)?;
 
     let mut large = large_sizes(extra);
-    // Of a size that 32 bits cannot hold, the extra field has the next eight bytes.
+    // The extra field has the next eight bytes for a size that 32 bits cannot hold.
     let mut size = |at: usize| match four(record, at) {
         u32::MAX => {
             let (size, rest) = large.split_first_chunk::<8>()?;
@@ -143,7 +143,7 @@ fn next_entry<'a>(rest: &mut &'a [u8]) -> Option<(&'a [u8], Entry)> {
     Some((name, Entry { start, packed, len, method, encrypted }))
 }
 
-/// What an extra field has of large sizes; empty if there is none.
+/// Returns the part of an extra field with large sizes; empty if there is none.
 fn large_sizes(mut extra: &[u8]) -> &[u8] {
     while extra.len() >= 4 {
         let (kind, len) = (two(extra, 0), usize::from(two(extra, 2)));
@@ -156,7 +156,7 @@ fn large_sizes(mut extra: &[u8]) -> &[u8] {
     &[]
 }
 
-/// The number of two bytes at `at`, which the record has.
+/// Returns the number of two bytes at `at`, which the record has.
 fn two(record: &[u8], at: usize) -> u16 {
     u16::from_le_bytes([record[at], record[at + 1]])
 }

@@ -1,5 +1,6 @@
-//! The layout before PyTorch 1.6: four pickles (a magic number, the protocol's version, facts about the writer, the object),
-//! the list of storage keys, then the storages in that order, each with its length in front, little-endian.
+//! Reads the layout before PyTorch 1.6: four pickles (a magic number, the protocol's version, facts about the writer,
+//! the object), the list of storage keys, then the storages in that order, each with its length in front,
+//! little-endian.
 
 use super::state_dict;
 use crate::weights::{
@@ -15,7 +16,7 @@ use std::io::{BufReader, Read, Seek, SeekFrom};
 
 /// The magic number, lowest byte first: 0x1950a86a20f9469cfc6c.
 const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
-/// The only version that there ever was.
+/// The only version of the layout.
 const VERSION: i64 = 1001;
 /// Bytes that are read at a time.
 const BUFFER: u64 = 8 << 10;
@@ -26,6 +27,7 @@ pub(crate) fn read_legacy(
     entry: Option<&str>,
     budget: &mut Budget,
 ) -> Result<Contents, Failure> {
+    // read the pickles
     let buffer = file_len.min(BUFFER);
     budget.take_block(buffer)?;
     let mut reader = BufReader::with_capacity(buffer as usize, source);
@@ -48,6 +50,7 @@ pub(crate) fn read_legacy(
     let _writer = next()?;
     let pickle = next()?;
     let keys = next()?;
+    // find the state dict and its storages
     let state_dict = state_dict::find(&pickle, entry, budget)?;
     let blocks = blocks(&mut reader, file_len, &pickle, &keys, budget)?;
     let mut contents = Contents::new(state_dict.metadata, state_dict.tensors.len(), budget)?;
@@ -68,7 +71,7 @@ pub(crate) fn read_legacy(
     Ok(contents)
 }
 
-/// Where each storage lies, in the order of their keys.
+/// Returns the position of each storage, in the order of their keys.
 fn blocks<'a>(
     reader: &mut BufReader<&mut dyn Source>,
     file_len: u64,
@@ -98,7 +101,7 @@ fn blocks<'a>(
     Ok(blocks)
 }
 
-/// The kinds of numbers of the storages that tensors use, in the order of their keys.
+/// Returns the element types of the storages that tensors use, in the order of their keys.
 fn kinds<'a>(pickle: &'a Pickle, budget: &mut Budget) -> Result<Vec<(&'a str, DType)>, Failure> {
     let mut kinds = Vec::new();
     for object in pickle.objects.iter() {

@@ -1,4 +1,4 @@
-//! Files that `torch.save` wrote.
+//! Reads files that `torch.save` wrote.
 
 mod directory;
 mod legacy;

@@ -1,4 +1,4 @@
-//! Finds the state dict in what was pickled.
+//! Finds the state dict in a pickled object.
 
 use crate::weights::{
     Metadata,
@@ -8,20 +8,20 @@ use crate::weights::{
 };
 use std::{borrow::Cow, cmp::Reverse};
 
-/// What state dicts are called in checkpoints, the most usual first.
+/// Usual names of state dicts in checkpoints, the most usual first.
 const USUAL: [&str; 8] = ["state_dict", "model_state_dict", "model", "net", "network", "module", "weights", "params"];
-/// The first of them, which nothing else is called, whatever lies beside it.
+/// Number of these names, from the first, that mean a state dict whatever lies beside it.
 const UNMISTAKABLE: usize = 2;
-/// Dicts in dicts beyond this depth are not looked into.
+/// Depth up to which nested dicts are searched.
 const MAX_DEPTH: usize = 4;
-/// More state dicts than this are not told apart.
+/// Maximum number of state dicts that are told apart.
 const MAX_CANDIDATES: usize = 64;
-/// Longer keys lead to no state dict.
+/// Longest key in bytes that leads to a state dict.
 const MAX_KEY: usize = 256;
-/// Longer texts are no metadata.
+/// Longest text in bytes that is kept as metadata.
 const MAX_TEXT: usize = 4096;
 
-/// The tensors in the order of their names, and the numbers and texts that lie beside the state dict.
+/// The tensors of a state dict in the order of their names, and the numbers and texts that lie beside it.
 pub(super) struct StateDict<'a> {
     pub(super) tensors: Vec<(Cow<'a, str>, &'a TensorRef)>,
     pub(super) metadata: Metadata,
@@ -34,7 +34,7 @@ enum Parts<'a> {
     Sequence(&'a [Value]),
 }
 
-/// What a part is called: a key of a dict, or a place in a list.
+/// The name of a part: a key of a dict, or an index in a list.
 #[derive(Clone, Copy)]
 enum Key<'a> {
     Text(&'a str),
@@ -60,7 +60,7 @@ impl<'a> Parts<'a> {
         }
     }
 
-    /// Every part whose key is a text or a place.
+    /// Iterates over the parts whose key is a text or an index.
     fn iter<'p>(self, pickle: &'p Pickle) -> impl Iterator<Item = (Key<'p>, Value)> + use<'a, 'p> {
         let (entries, items) = match self {
             Parts::Dict(entries) => (entries, &[][..]),
@@ -79,19 +79,19 @@ impl<'a> Parts<'a> {
 /// A dict that can be reached from the root, or the list that the root is.
 struct Reached<'a> {
     parts: Parts<'a>,
-    /// Where it lies: a number, and its key there.
+    /// Its parent by number, and its key there.
     parent: Option<(usize, Key<'a>)>,
     depth: usize,
 }
 
-/// What holds tensors.
+/// A dict that holds tensors.
 struct Candidate {
-    /// Its number among what was reached.
+    /// The index among the reached dicts.
     number: usize,
-    /// The keys that lead to it, with dots between them.
+    /// The keys that lead to it, joined by dots.
     path: String,
     tensors: usize,
-    /// Those of them that are not single numbers.
+    /// The number of its tensors that are not single values.
     arrays: usize,
 }
 
@@ -109,7 +109,7 @@ fn entry(pickle: &Pickle, value: Value) -> Option<Entry<'_>> {
     }
 }
 
-/// The state dict that the root is or holds; the one called `wanted` if there are several.
+/// Finds the state dict that the root is or holds; the one called `wanted` if there are several.
 pub(super) fn find<'a>(
     pickle: &'a Pickle,
     wanted: Option<&str>,
@@ -130,8 +130,8 @@ pub(super) fn find<'a>(
     Ok(StateDict { tensors, metadata })
 }
 
-/// The root and what it leads to, each once, what is nearer to the root first. Lists are looked into only where the root is one:
-/// those of checkpoints hold settings of optimisers.
+/// Lists the root and the dicts that it leads to, each once, nearest first. Lists are searched only where the root is
+/// one: those of checkpoints hold settings of optimisers.
 fn reach<'a>(pickle: &'a Pickle, budget: &mut Budget) -> Result<Vec<Reached<'a>>, Exhausted> {
     let mut reached = Vec::new();
     let mut seen = flags(pickle, budget)?;
@@ -156,7 +156,7 @@ fn reach<'a>(pickle: &'a Pickle, budget: &mut Budget) -> Result<Vec<Reached<'a>>
     Ok(reached)
 }
 
-/// One flag for each object.
+/// Returns one flag for each object.
 fn flags(pickle: &Pickle, budget: &mut Budget) -> Result<Vec<bool>, Exhausted> {
     budget.take_block(pickle.objects.len() as u64)?;
     Ok(vec![false; pickle.objects.len()])
@@ -194,8 +194,8 @@ fn path(reached: &[Reached<'_>], mut number: usize) -> String {
     keys.join(".")
 }
 
-/// The one called `wanted`. Without a wish: the root, unless something in it is clearly the state dict and the root's own tensors
-/// lie beside it; else the only one, or the one with the most usual name.
+/// Selects the state dict called `wanted`. If `None`: the root, unless something in it is clearly the state dict and
+/// the root's own tensors lie beside it; else the only one, or the one with the most usual name.
 fn choose<'c>(reached: &[Reached<'_>], candidates: &'c [Candidate], wanted: Option<&str>) -> Option<&'c Candidate> {
     if let Some(wanted) = wanted {
         return candidates.iter().find(|candidate| candidate.path == wanted);
@@ -217,7 +217,8 @@ fn choose<'c>(reached: &[Reached<'_>], candidates: &'c [Candidate], wanted: Opti
     }
 }
 
-/// The last value of each key. Keys that are one object are compared as such: a long one may be the key of many entries.
+/// Returns the last value of each key. Keys that are one object are compared as such: a long one may be the key of many
+/// entries.
 fn last_values<'a>(pickle: &Pickle, parts: Parts<'a>, budget: &mut Budget) -> Result<Vec<(Value, Value)>, Exhausted> {
     let mut last = Vec::new();
     let Parts::Dict(entries) = parts else { return Ok(last) };

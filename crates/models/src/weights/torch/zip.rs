@@ -1,5 +1,5 @@
-//! The layout since PyTorch 1.6: a zip archive with `<name>/data.pkl`, `<name>/byteorder` and a file
-//! `<name>/data/<key>` for each storage. Checksums are not looked at, because PyTorch can be told not to write them.
+//! Reads the layout since PyTorch 1.6: a zip archive with `<name>/data.pkl`, `<name>/byteorder` and a file
+//! `<name>/data/<key>` for each storage. Checksums are not verified, because PyTorch can be told not to write them.
 
 use super::{directory, directory::Entry, state_dict};
 use crate::weights::{
@@ -13,7 +13,7 @@ use crate::weights::{
 };
 use std::io::{BufReader, Read};
 
-/// What the inflating of a pickle takes, in units of what reading a tensor of as many bytes does.
+/// Cost of inflating a pickle, relative to reading a tensor of as many bytes.
 const PICKLE_WORK: u64 = 4;
 /// Bytes of a pickle that are read at a time.
 const BUFFER: u64 = 8 << 10;
@@ -24,6 +24,7 @@ pub(crate) fn read_zip(
     entry: Option<&str>,
     budget: &mut Budget,
 ) -> Result<Contents, Failure> {
+    // find the files of the state dict
     let files = directory::read(source, file_len, budget)?;
     let folder = files
         .iter()
@@ -40,6 +41,7 @@ pub(crate) fn read_zip(
         Some(block) => byte_order(source, &block, budget)?,
     };
 
+    // run the pickle
     let program = folder.block("data.pkl", source, file_len)?;
     let program = program.ok_or_else(|| Failure::Broken("data.pkl is gone".into()))?;
     budget.work(program.inflated().saturating_mul(PICKLE_WORK))?;
@@ -50,6 +52,7 @@ pub(crate) fn read_zip(
     drop(reader);
     budget.release_block(program.reader_memory() + buffer);
 
+    // describe its tensors, whose elements stay in the file
     let state_dict = state_dict::find(&pickle, entry, budget)?;
     let mut contents = Contents::new(state_dict.metadata, state_dict.tensors.len(), budget)?;
     for (name, tensor) in state_dict.tensors {
@@ -69,11 +72,12 @@ pub(crate) fn read_zip(
     Ok(contents)
 }
 
-/// The files below a folder. Only what follows its name is compared: a long one would be for each storage.
+/// The files below a folder. Only the part of a path after the folder's name is compared, because a long name would be
+/// repeated for each storage.
 #[derive(Clone, Copy)]
 struct Folder<'a> {
     files: &'a [(Box<str>, Entry)],
-    /// Bytes of the name of the folder, with the slash behind it.
+    /// Bytes of the folder's name, including the slash at its end.
     prefix: usize,
 }
 
@@ -89,7 +93,7 @@ impl<'a> Folder<'a> {
         Some(&self.files[place].1)
     }
 
-    /// Where the content of a file lies, if there is one of this name.
+    /// Returns the position of the content of a file, if there is one of this name.
     fn block(&self, name: &str, source: &mut dyn Source, file_len: u64) -> Result<Option<Block>, Failure> {
         let Some(entry) = self.file(name) else { return Ok(None) };
         entry.block(source, file_len).map(Some).map_err(|failure| failure.within(name))
