@@ -18,7 +18,7 @@ use std::{
     collections::{HashMap, HashSet},
 };
 
-/// Replaces operations by what they are in this mode, and chains the updates of state.
+/// Replaces operations by their counterparts in this mode, and chains the updates of state.
 pub(crate) fn lower(graph: &mut Graph, mode: Mode) {
     for call in &mut graph.calls {
         if let Some(op) = call.op.lower(mode) {
@@ -33,8 +33,8 @@ pub(crate) fn lower(graph: &mut Graph, mode: Mode) {
     chain_updates(graph);
 }
 
-/// A layer whose state is frozen is in inference mode: the operations that would update such a state become what they are
-/// in inference, and the state stays.
+/// Puts layers whose state is frozen into inference mode: the operations that would update such a state become their
+/// counterparts in inference, and the state stays.
 pub(crate) fn hold_frozen(graph: &mut Graph, is_frozen: impl Fn(&str) -> bool) {
     let (held, updates): (Vec<_>, Vec<_>) =
         std::mem::take(&mut graph.updates).into_iter().partition(|(path, _)| is_frozen(path));
@@ -46,11 +46,12 @@ pub(crate) fn hold_frozen(graph: &mut Graph, is_frozen: impl Fn(&str) -> bool) {
             call.op = op;
         }
     }
-    // Of a layer of which one state is frozen, the others can have no new value either.
+    // If one state of a layer is frozen, its other states get no new value either.
     graph.updates = updates.into_iter().filter(|(_, new)| !gone.contains(new)).collect();
 }
 
-/// A state that is updated twice (a shared layer): the second application starts from what the first one left.
+/// Chains the updates of a state that is updated twice (a shared layer): the second application starts from the result
+/// of the first.
 fn chain_updates(graph: &mut Graph) {
     let updates = std::mem::take(&mut graph.updates);
     let state_of: HashMap<ValueId, ValueId> =
@@ -87,8 +88,9 @@ pub(crate) fn prune(graph: &mut Graph, roots: &[ValueId]) {
     graph.calls = kept;
 }
 
-/// `sum = a + b`, where the kernel of `b` can add to what its destination holds and nobody else reads `a` afterwards,
-/// becomes that kernel adding into the storage of `a`. Answers which value each such result is added into.
+/// Folds additions: `sum = a + b`, where the kernel of `b` can add to its destination and nothing else reads `a`
+/// afterwards, becomes that kernel adding into the storage of `a`. Returns the value that each such result is added
+/// into.
 pub(crate) fn fold_accumulation(graph: &mut Graph, roots: &[ValueId]) -> HashMap<ValueId, ValueId> {
     let mut into = HashMap::new();
     let roots: HashSet<ValueId> = roots.iter().copied().collect();
@@ -106,7 +108,8 @@ pub(crate) fn fold_accumulation(graph: &mut Graph, roots: &[ValueId]) -> HashMap
     into
 }
 
-/// If call `at` is an addition that can be folded: the call that produces its later operand, and its earlier operand.
+/// Returns the call that produces the later operand of call `at`, and its earlier operand, if call `at` is an addition
+/// that can be folded.
 fn foldable(
     graph: &Graph,
     at: usize,
@@ -123,9 +126,11 @@ fn foldable(
     if a == b || [a, b].iter().any(|id| roots.contains(id) || graph.values[*id].shape != *sum_shape) {
         return None;
     }
+    // order the operands by the calls that produce them
     let born = |id: ValueId| graph.calls[..at].iter().position(|call: &Call| call.outputs.contains(&id));
     let (first, second) = (born(a)?, born(b)?);
     let (sum, producer, late) = if first < second { (a, second, b) } else { (b, first, a) };
+    // the later one must be free to write into the earlier one's storage
     let writer = &graph.calls[producer];
     let reads = |call: &Call, id: ValueId| call.inputs.contains(&id);
     let sole_use = |id: ValueId, from: usize| {

@@ -1,4 +1,4 @@
-//! Batch normalisation and what follows it in one operation, before differentiation, so that backward follows.
+//! Fuses batch normalisation with the operations after it, before differentiation, so that backward follows.
 
 use crate::{
     Call, Graph, ValueId,
@@ -7,7 +7,7 @@ use crate::{
 use ocelli_kernels::elementwise::Unary;
 use std::{any::Any, collections::HashSet, sync::Arc};
 
-/// What becomes one operation: a normalisation, perhaps the addition of a residual, perhaps a ReLU.
+/// Calls that become one operation: a normalisation, perhaps the addition of a residual, perhaps a ReLU.
 struct Chain {
     norm: usize,
     /// The addition, and the operand of it that is not the normalisation.
@@ -15,12 +15,12 @@ struct Chain {
     relu: Option<usize>,
 }
 
-/// A batch normalisation whose result only a ReLU, or only the addition of a residual and perhaps a ReLU behind that, reads
-/// becomes one operation with them. `asked` are values that a gradient or the end of the step asks for, and that must stay what
-/// they are.
+/// Fuses each batch normalisation with the ReLU, or with the addition of a residual and perhaps a ReLU after that, if
+/// nothing else reads the values between. `asked` are values that a gradient or the end of the step reads, and that
+/// must stay as they are.
 ///
-/// Values between them lose their producer, but not their place in the graph: behind the new operation stand calls that compute
-/// them, by the statistics that it wrote. Pruning drops these, unless somebody watches such a value.
+/// Values between them lose their producer, but not their place in the graph: after the new operation stand calls that
+/// compute them from the statistics that it wrote. Pruning drops these calls, unless such a value is watched.
 pub(crate) fn fuse_batch_norm(graph: &mut Graph, asked: &[ValueId]) {
     let asked: HashSet<ValueId> = asked.iter().copied().collect();
     // From the end: of two normalisations that are added, the later one takes the sum, and waits for nothing.
@@ -39,7 +39,7 @@ fn norm_of(call: &Call) -> Option<&BatchNormOp> {
 fn chain_at(graph: &Graph, norm: usize, asked: &HashSet<ValueId>) -> Option<Chain> {
     norm_of(&graph.calls[norm])?;
     let y = graph.calls[norm].outputs[0];
-    // The only call that reads a value, and that once.
+    // The only call that reads a value, if it reads it once.
     let sole_reader = |id: ValueId| {
         let mut readers = graph.calls.iter().enumerate().filter(|(_, call)| call.inputs.contains(&id));
         let (at, call) = readers.next().filter(|_| !asked.contains(&id))?;
@@ -66,14 +66,14 @@ fn chain_at(graph: &Graph, norm: usize, asked: &HashSet<ValueId>) -> Option<Chai
         None => Chain { norm, add: None, relu: Some(reader).filter(is_relu) },
     };
     let last = chain.last()?;
-    // Its statistics are written later than before; who reads them must still come behind.
+    // The statistics are now written later; their readers must still come after them.
     let statistics = &graph.calls[norm].outputs[1..];
     let waits = |call: &Call| call.inputs.iter().any(|id| statistics.contains(id));
     (!graph.calls[norm..last].iter().any(waits)).then_some(chain)
 }
 
 impl Chain {
-    /// The last call of it, if there is one behind the normalisation.
+    /// The last call of the chain, if there is one after the normalisation.
     fn last(&self) -> Option<usize> {
         self.relu.or(self.add.map(|(at, _)| at))
     }
@@ -91,16 +91,19 @@ fn fuse(graph: &mut Graph, chain: Chain) {
     let mut outputs = norm.outputs.clone();
     outputs[0] = graph.calls[last].outputs[0];
     let residual = chain.add.map(|(_, residual)| residual);
+    // the fused call writes the result of the last one
     let fused = Call {
         op: Arc::new(op.followed_by(followed_by)),
         inputs: norm.inputs.iter().copied().chain(residual).collect(),
         outputs,
         ..norm.clone()
     };
+    // calls that compute the values between, for pruning to drop
     let mut spare = vec![recalled(&norm)];
     if let (Some((add, _)), Some(_)) = (chain.add, chain.relu) {
         spare.push(graph.calls[add].clone());
     }
+    // put the fused call in the place of the last one
     let gone: HashSet<usize> = chain.add.iter().map(|(at, _)| *at).chain([chain.norm]).collect();
     let mut calls = Vec::with_capacity(graph.calls.len() + 1);
     for (at, call) in std::mem::take(&mut graph.calls).into_iter().enumerate() {
@@ -114,7 +117,7 @@ fn fuse(graph: &mut Graph, chain: Chain) {
     graph.calls = calls;
 }
 
-/// The same normalisation once more, by statistics that the call wrote or was given: its first result.
+/// Repeats the normalisation of `call` from the statistics that it wrote or was given; computes its first result only.
 pub(super) fn recalled(call: &Call) -> Call {
     let op: &dyn Any = &*call.op;
     let Some(op) = op.downcast_ref::<BatchNormOp>() else { return call.clone() };
