@@ -126,8 +126,8 @@ impl<'a> KernelContext<'a> {
         })
     }
 
-    /// Returns `Set` if the first result is to be overwritten and `Add` if it is to be added to, which only happens if the
-    /// operation [accumulates](crate::Op::accumulates).
+    /// Returns `Set` if the first result is to be overwritten and `Add` if it is to be added to, which only happens if
+    /// the operation [accumulates](crate::Op::accumulates).
     pub fn accumulate(&self) -> Accumulate {
         self.accumulate
     }

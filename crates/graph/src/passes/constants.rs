@@ -129,7 +129,7 @@ impl Prepare {
     }
 }
 
-/// Compares forms by name: sizes that change with the batch size do not make two forms differ.
+/// Identifies a form by its name and its call: sizes that change with the batch size do not make two forms differ.
 impl OpIdentity for Prepare {
     fn key(&self) -> Option<String> {
         Some(format!("{} for #{}", self.prepared.form, self.of))
