@@ -27,7 +27,7 @@ pub enum Fault {
         /// The shape it should have, as text: `"[N, H, W, C]"`.
         expected: &'static str,
     },
-    /// Two operands should have the same shape, or shapes that go together where an axis of size 1 is repeated.
+    /// Two operands should have the same shape, or shapes that can be broadcast.
     Unequal {
         /// One operand.
         left: usize,
@@ -83,7 +83,7 @@ impl fmt::Display for Fault {
 pub struct BuildError {
     /// The path of the layer, empty at the top.
     pub path: String,
-    /// The layer, or the operation where there is no layer.
+    /// Name of the layer, or of the operation where there is no layer.
     pub kind: String,
     /// The mistake, with the axis, both sizes and where the operand came from.
     pub reason: String,

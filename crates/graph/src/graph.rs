@@ -92,7 +92,7 @@ pub struct Graph {
     pub names: BTreeMap<String, ValueId>,
     /// Parameters by path.
     pub parameters: BTreeMap<String, ParameterSpec>,
-    /// At the end of a training step, the state at this path becomes this value.
+    /// States that a training step updates, by path, and the values that they take at its end.
     pub updates: Vec<(String, ValueId)>,
     /// Paths of layers whose inner activations a training step recomputes for backward (activation checkpointing); see
     /// [`crate::Recomputed`].

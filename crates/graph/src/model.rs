@@ -79,7 +79,7 @@ impl Model {
     /// Builds a network that is a layer; otherwise like [`Model::build`].
     ///
     /// # Errors
-    /// Those of [`Model::build`].
+    /// The errors of [`Model::build`].
     pub fn of(layer: impl Layer, sample: impl AsRef<[usize]>, seed: u64) -> Result<Model> {
         Model::build(|x| layer.forward(x), sample, seed)
     }
@@ -87,7 +87,7 @@ impl Model {
     /// Builds a network of any inputs. The node that is returned is called `output`; others are found by their names.
     ///
     /// # Errors
-    /// Those of [`Model::build`].
+    /// The errors of [`Model::build`].
     pub fn trace(seed: u64, network: impl FnOnce(&Trace) -> Node) -> Result<Model> {
         let graph = described(network)?;
         let parameters = Parameters::initial(&graph, seed)?;
@@ -98,7 +98,7 @@ impl Model {
     /// network, or before weights are loaded. Zeros take no time and no memory until they are written.
     ///
     /// # Errors
-    /// Those of [`Model::build`].
+    /// The errors of [`Model::build`].
     pub fn zeroed(layer: impl Layer, sample: impl AsRef<[usize]>) -> Result<Model> {
         let graph = Graph::of(layer, sample)?;
         let parameters = Parameters::zeros(&graph)?;
@@ -285,7 +285,7 @@ impl Model {
     /// its last bits may differ (some 1e-5 of the result). At [`Precision::Strict`] they are the same alone too.
     ///
     /// # Errors
-    /// Those of [`Model::run`].
+    /// The errors of [`Model::run`].
     pub fn predict(&self, x: &Tensor) -> Result<Tensor> {
         let name = first_input(&self.graph).map(str::to_string);
         let batch = Batch::new().with(name.unwrap_or_default(), x);
@@ -306,7 +306,7 @@ impl Model {
     /// for an activation.
     ///
     /// # Errors
-    /// Those of [`Model::objective`], and [`Error::Unknown`] for a name in `wrt` that does not exist.
+    /// The errors of [`Model::objective`], and [`Error::Unknown`] for a name in `wrt` that does not exist.
     pub fn objective_of(&self, mode: Mode, wrt: Wrt<'_>, loss: impl FnOnce(&Trace) -> Node) -> Result<Objective> {
         Objective::new(self, mode, wrt, loss)
     }

@@ -42,7 +42,7 @@ pub struct Objective {
     /// Activations that a step can return.
     watched: Vec<(String, ValueId)>,
     fingerprint: u64,
-    /// Which parameters were frozen, in the order of the model; `None` where nothing depends on it.
+    /// True for each parameter that was frozen, in the order of the model; `None` where nothing depends on it.
     frozen: Option<Vec<bool>>,
     plans: Recent<usize, Plan>,
     arena: Arena,
@@ -199,7 +199,7 @@ impl Objective {
     /// optimised inputs.
     ///
     /// # Errors
-    /// Those of [`Objective::step`].
+    /// The errors of [`Objective::step`].
     pub fn evaluate(&mut self, model: &Model, batch: &Batch) -> Result<Step<'_>> {
         let n = self.run(model, batch)?;
         Ok(self.results(n))

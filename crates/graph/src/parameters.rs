@@ -36,7 +36,7 @@ impl Parameters {
     /// Draws initial values, each from the seed and its own path alone.
     ///
     /// # Errors
-    /// Those of [`Parameters::zeros`].
+    /// The errors of [`Parameters::zeros`].
     pub(crate) fn initial(graph: &Graph, seed: u64) -> Result<Parameters> {
         let mut parameters = Parameters::zeros(graph)?;
         let key = Key::new(seed).with("initial");

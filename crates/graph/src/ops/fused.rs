@@ -17,7 +17,7 @@ pub trait Product: Op + Clone + PartialEq {
     /// Compiles the product of operands 0 and 1 with the epilogue that `epilogue` makes of the others.
     ///
     /// # Errors
-    /// Those of [`Op::compile`].
+    /// The errors of [`Op::compile`].
     fn compile_product(
         &self,
         request: &Request<'_>,
@@ -28,7 +28,7 @@ pub trait Product: Op + Clone + PartialEq {
 /// Computes `y = activation(product(x, w) + bias + residual)`, of which everything but the product is optional.
 ///
 /// # Shapes
-/// Those of the product; the residual has the shape of the result, whose storage it may share.
+/// The shapes of the product; the residual has the shape of the result, whose storage it may share.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fused<P> {
     /// The convolution or dense layer.

@@ -56,7 +56,7 @@ impl Node {
     /// Encodes labels as rows of zeros with a one at the label (one-hot): `[N]` → `[N, classes]`.
     ///
     /// # Errors
-    /// When run, a label that is not below the number of classes.
+    /// A label that is not below the number of classes, when run.
     ///
     /// ```
     /// use ocelli_graph::{Batch, Model, Tensor};

@@ -20,7 +20,8 @@ use std::{
 #[derive(Clone, Debug)]
 pub(crate) struct Constant {
     value: ValueId,
-    /// How it is computed: constants with equal recipes are equal, in all plans of a model. One without is of its plan alone.
+    /// Key of its computation: constants with equal recipes are equal, in all plans of a model. One without is of its
+    /// plan alone.
     pub(crate) recipe: Option<Arc<str>>,
 }
 
