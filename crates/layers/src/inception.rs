@@ -34,10 +34,10 @@ impl From<[usize; 2]> for Tower {
 /// # Shapes
 /// `[N, H, W, C]` → `[N, H, W, sum of the branches' channels]`; without a projection the pooling keeps `C`.
 ///
+/// # Parameters
 /// The parameters of the branches `branch1` (1×1), `branch2` (3×3), `branch3` (5×5) and `branch4` (pooling). The layers
 /// of a branch of two steps are called `0` and `1`; a step is `conv` and a ReLU unless [`unit`](Inception::unit) is
 /// set.
-/// branch of two steps are called `0` and `1`; a step is `conv` and a ReLU unless [`unit`](Inception::unit) is set.
 ///
 /// ```
 /// use ocelli_graph::Model;
