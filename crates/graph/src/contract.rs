@@ -66,10 +66,12 @@ pub(crate) fn mistake_in_gradients(
     gradients: &[Option<Node>],
 ) -> Option<String> {
     let (kind, given, operands) = (call.op.kind(), gradients.len(), x.len());
+    // one gradient for each operand
     if given != operands {
         let (given, operands) = (counted(given, "gradient"), counted(operands, "operand"));
         return Some(format!("`{kind}::backward` gives {given} for {operands}"));
     }
+    // each of this network, of the operand's shape, and missing only where none must pass
     for (number, ((x, wanted), gradient)) in x.iter().zip(wants).zip(gradients).enumerate() {
         let Some(gradient) = gradient else {
             if *wanted {

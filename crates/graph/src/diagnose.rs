@@ -9,7 +9,7 @@ use ocelli_kernels::finite::first_non_finite;
 use rayon::prelude::*;
 use std::collections::{HashMap, HashSet};
 
-/// Smallest value, in elements, that threads search together: below it, the search is done before other threads are
+/// Largest value, in elements, that one thread searches alone: up to it, the search is done before other threads are
 /// awake.
 const SHARED: usize = 1 << 20;
 /// Operands larger than this have grown without a bound: products of a few overflow.
@@ -27,8 +27,8 @@ pub(crate) fn broken_element(values: &[f32]) -> Option<f32> {
     first_non_finite(values).map(|at| values[at])
 }
 
-/// Says which operation made the value `broken` of a plan not finite. The plan is run again step by step, from the same
-/// inputs, random draws and parameters.
+/// Says which operation or parameter made the value `broken` of a plan not finite. The plan is run again step by step,
+/// from the same inputs, random draws and parameters.
 pub(crate) fn origin(
     plan: &Plan,
     memory: &mut [f32],

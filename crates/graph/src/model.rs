@@ -280,7 +280,7 @@ impl Model {
 
     /// Computes the network's output for one tensor of samples, in inference mode.
     ///
-    /// The same tensor has the same bits at every call, on any number of threads. A sample has the same bits in batches
+    /// Equal tensors give equal bits at every call, on any number of threads. A sample has the same bits in batches
     /// of any size from 2 on; alone, at [`Precision::Fast`], a convolution may be computed by another algorithm, and
     /// its last bits may differ (some 1e-5 of the result). At [`Precision::Strict`] they are the same alone too.
     ///
@@ -353,7 +353,7 @@ impl Model {
             return Ok(constants.clone());
         }
         let others: Vec<_> = kept.values().cloned().collect();
-        // Not while others wait: a thread of the pool runs other tasks meanwhile, which may come here again.
+        // The lock is released first: while kernels wait, this thread may run another task that takes it.
         drop(kept);
         let constants = Arc::new(Constants::new(plan, &self.parameters, Key::new(self.seed), &others)?);
         lock(&self.constants).put(plan.id(), constants.clone());

@@ -221,7 +221,7 @@ impl Node {
     ///
     /// ```
     /// use ocelli_graph::Model;
-    /// // How much each of 7 rows attends to each of them.
+    /// // Attention of each of 7 rows to all of them.
     /// let model = Model::build(|x| x.matmul_transposed(x).softmax().matmul(x), [7, 16], 0)?;
     /// let output = model.graph().find("output").unwrap();
     /// assert_eq!(model.graph().values[output].shape.to_string(), "[N, 7, 16]");

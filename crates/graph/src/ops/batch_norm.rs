@@ -254,7 +254,7 @@ impl Op for BatchNormOp {
         }
         let dx = g.want(0, || Node::call(BatchNormBackwardData(op), &operands));
         let sums = |i: usize| of_parameters[i].clone();
-        // Of y = w (x − μ) / √(σ² + ε) + b: dμ = −w·db / √(σ² + ε), dσ² = −w·dw / 2(σ² + ε).
+        // From y = w (x − μ) / √(σ² + ε) + b: dμ = −w·db / √(σ² + ε), dσ² = −w·dw / 2(σ² + ε).
         let variance = || variance.shift(self.epsilon);
         let mut gradients = vec![
             dx,

@@ -18,7 +18,7 @@ use std::{any::Any, sync::Arc};
 /// shape of the sum.
 pub(crate) fn fuse_for_inference(graph: &mut Graph, roots: &[ValueId]) {
     let mut fusion = Fusion::new(graph, roots);
-    // Of the two operands of an addition, the later one takes it over: calls move as little as possible.
+    // From the end: the later operand of an addition takes it over, so that calls move as little as possible.
     for at in (0..fusion.calls.len()).rev() {
         fusion.fuse_product(at);
     }
