@@ -1,4 +1,4 @@
-//! Backward rules against central differences, for tests of one's own operations.
+//! Compares backward rules with central differences, for tests of user-defined operations.
 
 use crate::{
     Batch, ElementKind, Error, Key, Mode, Model, Objective, Op, Shape, Tensor, Trace, Value, Wrt, contract::counted,
@@ -6,52 +6,54 @@ use crate::{
 use ocelli_tensor::ShapeText;
 use std::{iter, sync::Arc};
 
-/// Numbers of samples that gradients are checked for: what depends on their number shows.
+/// Batch sizes that gradients are checked for: a rule that depends on the batch size shows.
 const SAMPLES: [usize; 2] = [2, 3];
 
-/// A gradient may be off by this share of the largest of its operand. Differences are better than that, a wrong factor is worse.
+/// Largest error of a gradient, relative to the largest of its operand. Differences are more exact than that, a wrong
+/// factor is worse.
 const TOLERANCE: f64 = 1e-3;
 
-/// Why [`check_gradients`] does not hold an operation for right.
+/// Reasons for which [`check_gradients`] rejects an operation.
 #[derive(Debug, thiserror::Error)]
 pub enum GradientError {
     /// The operation refuses the operands, or breaks a rule of [`Op`].
     #[error(transparent)]
     Refused(#[from] Error),
-    /// The backward rule says something else than differences.
+    /// The backward rule disagrees with central differences.
     #[error(
         "{kind}: the gradient of operand {operand} at {index} is {backward} by the backward rule, and {differences} by differences \
          of the kernel, with {samples}"
     )]
     Different {
-        /// What the operation is called.
+        /// Name of the operation.
         kind: String,
-        /// The number of the operand.
+        /// Index of the operand.
         operand: usize,
-        /// Where in the operand, such as `[1, 0]`.
+        /// Index of the element in the operand, such as `[1, 0]`.
         index: String,
-        /// The gradient by [`Op::backward`].
+        /// Gradient by [`Op::backward`].
         backward: f32,
-        /// The gradient by differences of its kernel.
+        /// Gradient by central differences of the kernel.
         differences: f64,
-        /// For how many samples, such as `2 samples`.
+        /// Batch size in words, such as `2 samples`.
         samples: String,
     },
 }
 
-/// Compares the backward rule of an operation with central differences of its kernel, at every element of every operand that has
-/// a gradient, for two and three samples. Meant for tests of operations of one's own.
+/// Compares the backward rule of an operation with central differences of its kernel, at every element of every
+/// differentiable operand, for two and three samples. Meant for tests of user-defined operations.
 ///
-/// Operands of numbers are drawn, always the same ones: away from zero, where many functions have a kink, between ½ and 3⁄2 on either
-/// side of it, and no two alike. Operands of labels are 0, 1, 0, …. [`check_gradients_at`] is for an operation that wants others.
-/// What is differentiated is a sum of all [differentiable results](Op::differentiable_outputs) with drawn weights, formed in `f64`.
+/// Operands of type `f32` are drawn, always the same ones: away from zero, where many functions have a kink, between ½
+/// and 3⁄2 on either side of it, and no two alike. Labels are 0, 1, 0, …. [`check_gradients_at`] takes other operands.
+/// The function that is differentiated is a sum of all [differentiable results](Op::differentiable_outputs) with drawn
+/// weights, formed in `f64`.
 ///
 /// # Shapes
-/// Those of the operands: [`Shape::batch`] for one with samples, others for weights.
+/// Each operand has the shape given for it: [`Shape::batch`] for one with samples, others for weights.
 ///
 /// # Errors
-/// [`GradientError`], with the operation's name: operands or answers that are refused, or the first gradient that differs by more
-/// than a thousandth of the largest one of its operand.
+/// [`GradientError`], with the operation's name: operands that are refused, answers that break a rule of [`Op`], or the
+/// first gradient that differs by more than a thousandth of the largest one of its operand.
 ///
 /// ```
 /// use ocelli_graph::{Compiled, Fault, Grads, Node, Op, Request, Shape, check_gradients};
@@ -90,11 +92,12 @@ pub fn check_gradients<O: Op + Clone>(op: &O, shapes: &[Shape]) -> Result<(), Gr
     Ok(())
 }
 
-/// [`check_gradients`] for operands of one's choice, each with its shape: for an operation that is not defined everywhere, or with
-/// kinks elsewhere than at zero. Each element is moved by a sixty-fourth of itself at most, and a zero by as much.
+/// Compares the backward rule of an operation with central differences at the given operands: for an operation that is
+/// not defined everywhere, or has kinks elsewhere than at zero. Each element is moved by a sixty-fourth of itself at
+/// most, and a zero by as much.
 ///
 /// # Errors
-/// As [`check_gradients`].
+/// [`GradientError`], as for [`check_gradients`].
 ///
 /// ```
 /// use ocelli_graph::{Shape, Tensor, Value, check_gradients_at, ops::Activation};
@@ -113,7 +116,7 @@ pub fn check_gradients_at<O: Op + Clone>(op: &O, operands: &[(Shape, Value)]) ->
     Ok(())
 }
 
-/// Values of an operand for `n` samples.
+/// Draws the values of an operand for `n` samples.
 fn drawn(kind: ElementKind, number: usize, shape: &Shape, n: usize) -> Value {
     let sizes = shape.at(n);
     if kind == ElementKind::U32 {
@@ -133,13 +136,13 @@ fn drawn(kind: ElementKind, number: usize, shape: &Shape, n: usize) -> Value {
     Value::F32(x)
 }
 
-/// An operation alone in a network: its operands are the inputs, its differentiable results have names.
+/// A network of one operation: its operands are the inputs, its differentiable results have names.
 struct Check {
     kind: String,
     model: Model,
     objective: Objective,
     batch: Batch,
-    /// Names of the results, and what they are multiplied by.
+    /// Names of the results, and the weights they are multiplied by.
     results: Vec<(String, Tensor)>,
 }
 
@@ -162,7 +165,7 @@ impl Check {
             let x: Vec<_> = operands.iter().enumerate().map(input).collect();
             let y = trace.call(Arc::new(op.clone()), &x.iter().collect::<Vec<_>>());
             for (name, y) in names.iter().zip(&y) {
-                // Of a view of an input a step has no copy to show.
+                // A view of an input has no copy that a step could return.
                 y.scale(1.0).named(name);
             }
             y[0].clone()
@@ -195,7 +198,7 @@ impl Check {
         Ok(check)
     }
 
-    /// Draws the weights of the results, of which the batch size decides the shapes.
+    /// Draws the weights of the results, whose shapes depend on the batch size.
     fn weigh(&mut self, names: &[String]) -> Result<(), GradientError> {
         let n = crate::model::batch_size(self.model.graph(), &self.batch)?;
         for (number, name) in names.iter().enumerate() {
@@ -227,7 +230,7 @@ impl Check {
         self.batch.set(name, x.clone());
         let largest = differences.iter().fold(0f64, |largest, difference| largest.max(difference.abs()));
         let tolerance = TOLERANCE * largest + noise;
-        // A gradient that is not there is one of zeros.
+        // A missing gradient means zeros.
         let pairs = backward.into_iter().chain(iter::repeat(0.0)).zip(differences).enumerate();
         for (i, (backward, differences)) in pairs {
             let distance = (f64::from(backward) - differences).abs();
@@ -240,8 +243,8 @@ impl Check {
         Ok(())
     }
 
-    /// The central difference of the weighted sum of results at element `i` of an operand, and how far rounding in the kernel
-    /// can put it off.
+    /// Returns the central difference of the weighted sum of results at element `i` of an operand, and a bound on its
+    /// rounding error in the kernel.
     fn difference(&mut self, name: &str, x: &Tensor, i: usize, share: f32) -> Result<(f64, f64), GradientError> {
         let step = if x.data()[i] == 0.0 { share } else { share * x.data()[i].abs() };
         let mut at = |offset: f32| -> Result<(f64, f64, f64), GradientError> {
@@ -256,7 +259,7 @@ impl Check {
         Ok(((high - low) / (above - below), f64::from(f32::EPSILON) * size / (above - below)))
     }
 
-    /// The sum of results times weights, and that of their magnitudes.
+    /// Returns the weighted sum of the results, and the sum of the magnitudes of its terms.
     fn weighted_sum(&mut self) -> Result<(f64, f64), GradientError> {
         let step = self.objective.evaluate(&self.model, &self.batch)?;
         let (mut sum, mut size) = (0.0, 0.0);
@@ -272,14 +275,14 @@ impl Check {
     }
 }
 
-/// By which share of itself an element is moved: so little that no two of `count` drawn ones change places.
+/// Returns the step of an element relative to its value: so small that no two of `count` drawn ones change places.
 fn difference_share(count: usize) -> f32 {
     const LARGEST: f32 = 1.0 / 64.0;
     let apart = 1.0 / (4 * count.clamp(1, 1 << 10)) as f32;
     LARGEST.min(apart)
 }
 
-/// `[1, 0]`: the index of an element by its number.
+/// Writes the index of an element, `[1, 0]`, from its position in row-major order.
 fn index_text(mut number: usize, shape: &[usize]) -> String {
     let mut index = vec![0; shape.len()];
     for (index, &size) in index.iter_mut().zip(shape).rev() {

@@ -1,35 +1,35 @@
-//! An operation compiled for a call: its description ([`Op`](crate::Op)) says what is computed, a [`Compiled`] how.
+//! Compiled operations: an operation's description ([`Op`](crate::Op)) says what is computed, a [`Compiled`] says how.
 //!
-//! When a plan is made, each call is compiled once: for the shapes that it has at the plan's batch size, for a precision, and
-//! for this machine. Whatever depends on these (a geometry, the choice of an algorithm, how much memory that takes) is
-//! decided there, and whoever lays out, runs or explains the plan reads the [`Compiled`]; nobody decides again.
+//! When a plan is made, each call is compiled once: for its shapes at the plan's batch size, for a precision, and for
+//! this machine. Whatever depends on these (a geometry, the choice of an algorithm, how much memory that takes) is
+//! decided there; the code that lays out, runs or explains the plan reads the [`Compiled`] and decides nothing again.
 //!
 //! # Other devices
 //!
-//! This is the seam for them. [`Op::compile`](crate::Op::compile) is the compiler for the CPU. A backend for another device is
-//! another function from an operation, which it recognises by its type and whose settings it reads, and a [`Request`] to
-//! something that runs: it compiles the kinds that it knows, and answers for any other with a [`Fault`] that names it, which
-//! reaches the user with the path of the layer before anything is run.
+//! This is the extension point for them. [`Op::compile`](crate::Op::compile) is the compiler for the CPU. A backend for
+//! another device is another function from an operation, which it recognises by its type and whose settings it reads,
+//! and a [`Request`] to something that runs: it compiles the kinds that it knows, and answers any other with a
+//! [`Fault`] that names it, which reaches the user with the path of the layer before anything is run.
 
 use crate::{Fault, KernelContext, Precision, Scratch};
 use std::{fmt, sync::Arc};
 
-/// What a call is compiled for.
+/// The shapes and the precision that a call is compiled for.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
-    /// The sizes of the operands at the plan's batch size.
+    /// Sizes of the operands at the plan's batch size.
     pub operands: &'a [Vec<usize>],
-    /// The sizes of the results.
+    /// Sizes of the results.
     pub results: &'a [Vec<usize>],
-    /// How exact results have to be.
+    /// Precision required of the results.
     pub precision: Precision,
-    /// For each operand, whether it is the same from run to run.
+    /// True for each operand that is the same from run to run.
     pub(crate) constant: &'a [bool],
 }
 
 impl Request<'_> {
-    /// Returns true if operand `i` is the same from run to run, as weights in inference are: a form of it is prepared once, so
-    /// that it pays.
+    /// Returns true if operand `i` is the same from run to run, as weights in inference are: a prepared form of it is
+    /// made once, so preparing it pays.
     pub fn is_constant(&self, i: usize) -> bool {
         self.constant.get(i).copied().unwrap_or(false)
     }
@@ -38,7 +38,7 @@ impl Request<'_> {
 type Kernel = dyn Fn(&mut KernelContext<'_>) -> Result<(), Fault> + Send + Sync;
 type Prepare = dyn Fn(&[f32], &mut [f32]) + Send + Sync;
 
-/// A call ready to run: its kernel, and the memory that this takes. Cheap to clone.
+/// A call ready to run: its kernel, and the memory that it takes. Cheap to clone.
 #[derive(Clone)]
 pub struct Compiled {
     kernel: Arc<Kernel>,
@@ -50,22 +50,23 @@ pub struct Compiled {
 
 /// An operand that a kernel reads in a form of its own, such as a filter that is packed or transformed.
 ///
-/// The form of a constant operand is made once for as long as it stays what it is, that of any other before each call.
+/// The form of a constant operand is made once and kept until the operand changes; that of any other is made before
+/// each call.
 #[derive(Clone)]
 pub struct PreparedOperand {
-    /// The number of the operand.
+    /// Index of the operand.
     pub operand: usize,
-    /// The elements of the form.
+    /// Length of the form, in elements.
     pub len: usize,
-    /// The name of the form. Under one name, the same operand has the same form in a call for any number of samples, so
-    /// that plans for several can share it.
+    /// Name of the form. Under one name, the same operand has the same form in a call for any batch size, so that plans
+    /// for several batch sizes can share it.
     pub form: &'static str,
     prepare: Arc<Prepare>,
 }
 
 impl PreparedOperand {
-    /// Describes the form of an operand; `prepare` makes it: from the operand's elements, into `len` elements, all of which it
-    /// writes.
+    /// Describes the form of an operand; `prepare` makes it from the operand's elements, and writes all `len` elements
+    /// of it.
     pub fn new(
         operand: usize,
         len: usize,
@@ -82,7 +83,7 @@ impl PreparedOperand {
 }
 
 impl Compiled {
-    /// A kernel over slices of the arena, which can do its work whatever the data are.
+    /// Makes a call from a kernel over slices of the arena that succeeds whatever the data are.
     pub fn new(kernel: impl Fn(&mut KernelContext<'_>) + Send + Sync + 'static) -> Compiled {
         Compiled::fallible(move |k| {
             kernel(k);
@@ -90,18 +91,18 @@ impl Compiled {
         })
     }
 
-    /// A kernel that answers with a [`Fault`] where the data break a rule, such as a label out of range. It does not panic,
-    /// whatever the data are.
+    /// Makes a call from a kernel that answers with a [`Fault`] where the data break a rule, such as a label out of
+    /// range. It must not panic, whatever the data are.
     pub fn fallible(kernel: impl Fn(&mut KernelContext<'_>) -> Result<(), Fault> + Send + Sync + 'static) -> Compiled {
         Compiled { kernel: Arc::new(kernel), workspace: 0, scratch: Scratch::NONE, prepared: None, note: None }
     }
 
-    /// Gives the kernel memory of its own in the arena: [`KernelContext::output_and_workspace`].
+    /// Gives the kernel `elements` elements of workspace in the arena: [`KernelContext::output_and_workspace`].
     pub fn with_workspace(self, elements: usize) -> Compiled {
         Compiled { workspace: elements, ..self }
     }
 
-    /// Says what the kernel takes of the memory that each thread keeps for blocks of its work.
+    /// Declares the scratch memory that the kernel takes on each thread for packing blocks of its work.
     pub fn with_scratch(self, scratch: Scratch) -> Compiled {
         Compiled { scratch, ..self }
     }
@@ -111,7 +112,7 @@ impl Compiled {
         Compiled { prepared: prepared.into(), ..self }
     }
 
-    /// Adds a clause for [`Plan::explain`](crate::Plan::explain) on how the kernel goes about it, and why.
+    /// Adds a clause for [`Plan::explain`](crate::Plan::explain): the algorithm that the kernel uses, and why.
     pub fn with_note(self, note: impl Into<String>) -> Compiled {
         Compiled { note: Some(note.into()), ..self }
     }
@@ -119,27 +120,27 @@ impl Compiled {
     /// Runs the kernel.
     ///
     /// # Errors
-    /// The [`Fault`] that the data have.
+    /// Returns the [`Fault`] that the kernel finds in the data.
     pub(crate) fn run(&self, k: &mut KernelContext<'_>) -> Result<(), Fault> {
         (self.kernel)(k)
     }
 
-    /// The elements of its workspace in the arena.
+    /// Size of its workspace in the arena, in elements.
     pub fn workspace(&self) -> usize {
         self.workspace
     }
 
-    /// What it takes on each thread.
+    /// Scratch memory that it takes on each thread.
     pub fn scratch(&self) -> Scratch {
         self.scratch
     }
 
-    /// The operand that it wants prepared.
+    /// The operand that the kernel reads in a prepared form, if there is one.
     pub fn prepared(&self) -> Option<&PreparedOperand> {
         self.prepared.as_ref()
     }
 
-    /// How it goes about it, and why.
+    /// The algorithm that the kernel uses, and why, in words.
     pub fn note(&self) -> Option<&str> {
         self.note.as_deref()
     }

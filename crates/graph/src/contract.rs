@@ -1,14 +1,14 @@
-//! What an operation owes: its answers are checked where they come in, so that a mistake in one is a sentence with its name.
+//! Checks of the answers of an operation, where they come in, so that a mistake in one is a sentence with its name.
 
 use crate::{Call, Fault, Mode, Node, Op, Shape};
 use std::ops::RangeInclusive;
 
-/// `1 shape`, `2 shapes`.
+/// Writes a count with its noun: `1 shape`, `2 shapes`.
 pub(crate) fn counted(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
-/// `2 operands`, `2 to 3 operands`.
+/// Writes the allowed number of operands: `2 operands`, `2 to 3 operands`.
 fn bounds(operands: &RangeInclusive<usize>) -> String {
     match (operands.start(), operands.end()) {
         (least, most) if least == most => counted(*most, "operand"),
@@ -17,11 +17,12 @@ fn bounds(operands: &RangeInclusive<usize>) -> String {
     }
 }
 
-/// The shapes of an operation's results.
+/// Infers the shapes of an operation's results, and checks them.
 ///
 /// # Errors
-/// The fault that the operation finds, or the one that it has: too few or too many operands, a wrong number of shapes, a shape that no value can have, a view
-/// of another length than what it shows, another operation in some mode whose results do not fit.
+/// The fault that the operation finds, or the one that it has: too few or too many operands, a wrong number of shapes,
+/// a shape that no value can have, a view of another length than its operand, another operation in some mode whose
+/// results do not fit.
 pub(crate) fn infer(op: &dyn Op, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
     let wrong = |sentence: String| Err(Fault::Setting(sentence));
     let (kind, operands) = (op.kind(), op.operands());
@@ -40,7 +41,7 @@ pub(crate) fn infer(op: &dyn Op, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         return wrong(format!("the result of shape {shape} {objection}"));
     }
     if op.is_view() {
-        // Lengths are linear in N: equal for two batch sizes is equal for all.
+        // Lengths are linear in N: if they are equal for two batch sizes, they are equal for all.
         let shows = |x: &&Shape| [1, 2].iter().all(|&n| x.checked_len(n) == shapes[0].checked_len(n));
         if outputs != 1 || !x.first().is_some_and(shows) {
             return wrong(format!("{kind} is a view, and so has one result of as many elements as its first operand"));
@@ -56,8 +57,8 @@ pub(crate) fn infer(op: &dyn Op, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
     Ok(shapes)
 }
 
-/// What is wrong with the gradients that the backward rule of `call` gives for its operands `x`, in a sentence; `None` if nothing
-/// is.
+/// Describes in a sentence what is wrong with the gradients that the backward rule of `call` gives for its operands
+/// `x`; `None` if they are right.
 pub(crate) fn mistake_in_gradients(
     call: &Call,
     x: &[Node],
@@ -65,10 +66,12 @@ pub(crate) fn mistake_in_gradients(
     gradients: &[Option<Node>],
 ) -> Option<String> {
     let (kind, given, operands) = (call.op.kind(), gradients.len(), x.len());
+    // one gradient for each operand
     if given != operands {
         let (given, operands) = (counted(given, "gradient"), counted(operands, "operand"));
         return Some(format!("`{kind}::backward` gives {given} for {operands}"));
     }
+    // each of this network, of the operand's shape, and missing only where none must pass
     for (number, ((x, wanted), gradient)) in x.iter().zip(wants).zip(gradients).enumerate() {
         let Some(gradient) = gradient else {
             if *wanted {

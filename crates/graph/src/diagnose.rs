@@ -1,4 +1,4 @@
-//! The operation that made a number which is not finite.
+//! Finds the operation that produced a value which is not finite.
 
 use crate::{
     Error, Parameters, Plan, PlanStep, ValueId,
@@ -9,14 +9,16 @@ use ocelli_kernels::finite::first_non_finite;
 use rayon::prelude::*;
 use std::collections::{HashMap, HashSet};
 
-/// Elements beyond which threads share a search: below, one is done before others are awake.
+/// Largest value, in elements, that one thread searches alone: up to it, the search is done before other threads are
+/// awake.
 const SHARED: usize = 1 << 20;
-/// Operands that are larger than this have grown without a bound: products of a few overflow.
+/// Operands larger than this have grown without a bound: products of a few overflow.
 const GROWN: f32 = 1e12;
-/// Not even an exponential of operands up to this overflows. What makes infinity or NaN of them does so by its definition.
+/// Not even an exponential of operands up to this overflows. An operation that makes infinity or NaN of them does so by
+/// its definition.
 const MODERATE: f32 = 64.0;
 
-/// The first element that is NaN or infinite; large values are searched by all threads.
+/// Returns the first element that is NaN or infinite; large values are searched by all threads.
 pub(crate) fn broken_element(values: &[f32]) -> Option<f32> {
     let is_whole = |part: &[f32]| first_non_finite(part).is_none();
     if values.len() > SHARED && values.par_chunks(SHARED / 8).all(is_whole) {
@@ -25,8 +27,8 @@ pub(crate) fn broken_element(values: &[f32]) -> Option<f32> {
     first_non_finite(values).map(|at| values[at])
 }
 
-/// Says where the number comes from that makes the value `broken` of a plan not finite. The plan is run again step by step,
-/// from the same inputs, draws and parameters.
+/// Says which operation or parameter made the value `broken` of a plan not finite. The plan is run again step by step,
+/// from the same inputs, random draws and parameters.
 pub(crate) fn origin(
     plan: &Plan,
     memory: &mut [f32],
@@ -45,18 +47,18 @@ pub(crate) fn origin(
     }
 }
 
-/// What a second run of a plan found.
+/// The values that a second run of a plan found not to be finite.
 struct Replay {
-    /// The values that are not finite, and the steps that made them so.
+    /// Values that are not finite, and the steps that produced them.
     makers: HashMap<ValueId, usize>,
-    /// The steps that made such a value of finite operands, and the largest magnitude among those.
+    /// Steps that produced such a value from finite operands, and the largest magnitude among those operands.
     culprits: HashMap<usize, f32>,
 }
 
 fn replay(plan: &Plan, memory: &mut [f32], feed: Feed<'_>) -> Result<Replay, Error> {
     let mut replay = Replay { makers: HashMap::new(), culprits: HashMap::new() };
     for (number, step) in plan.steps.iter().enumerate() {
-        // Before the step: it may write over an operand.
+        // Before the step, which may write over an operand.
         let largest = largest_operand(step, memory, feed);
         run_one(step, memory, feed)?;
         for (&id, piece) in step.outputs.iter().zip(&step.pieces) {
@@ -71,7 +73,8 @@ fn replay(plan: &Plan, memory: &mut [f32], feed: Feed<'_>) -> Result<Replay, Err
     Ok(replay)
 }
 
-/// The largest magnitude among a step's operands and the sum that it adds to; NaN or infinity if one of them is not finite.
+/// Returns the largest magnitude among a step's operands and the sum that it adds to; NaN or infinity if one of them is
+/// not finite.
 fn largest_operand(step: &PlanStep, memory: &[f32], feed: Feed<'_>) -> f32 {
     let of_operands = step.operands.iter().map(|operand| match &operand.place {
         Place::Piece(piece) => &memory[step.pieces[*piece].clone()],
@@ -84,14 +87,14 @@ fn largest_operand(step: &PlanStep, memory: &[f32], feed: Feed<'_>) -> f32 {
         },
     });
     let sum = step.sum.map(|_| &memory[step.pieces[0].clone()]);
-    // A NaN is larger than everything here, so that it is not lost.
+    // A NaN counts as larger than everything, so that it is not lost.
     let larger = |a: f32, b: &f32| if b.is_nan() || b.abs() > a { b.abs() } else { a };
     let of_slice = |values: &[f32]| values.iter().fold(0.0, larger);
     of_operands.chain(sum).map(of_slice).fold(0.0, |a, b| larger(a, &b))
 }
 
 impl Replay {
-    /// Goes from a value back to the step that made it so, along operands that are not finite.
+    /// Follows operands that are not finite back to the step that made the first of them so.
     fn culprit(&self, plan: &Plan, broken: ValueId) -> Option<usize> {
         let mut seen = HashSet::new();
         let mut next = vec![broken];
@@ -109,7 +112,7 @@ impl Replay {
     }
 
     fn sentence(&self, plan: &Plan, broken: ValueId, first_gradient: ValueId) -> String {
-        // The value may be a view of what a step made.
+        // The value may be a view of a step's result.
         let first = || self.culprits.keys().min().copied();
         let Some(number) = self.culprit(plan, broken).or_else(first) else {
             return "every number was finite when the operations ran again: one of them is no function of its operands"
@@ -126,7 +129,8 @@ impl Replay {
     }
 }
 
-/// What can be done about an operation that makes a number which is not finite, given the magnitude of its operands.
+/// Says what can be done about an operation that produces a value which is not finite, given the magnitude of its
+/// operands.
 fn advice(largest: f32) -> &'static str {
     if largest > GROWN {
         "they have grown too large, lower the learning rate"

@@ -2,7 +2,7 @@
 
 use crate::{Call, Graph, Node, Op, Trace, ValueId, contract::mistake_in_gradients};
 
-/// What a backward rule sees.
+/// The operands, results and gradients that a backward rule sees.
 #[derive(Debug)]
 pub struct Grads<'a> {
     op: &'a dyn Op,
@@ -10,12 +10,12 @@ pub struct Grads<'a> {
     y: &'a [Node],
     dy: &'a [Option<Node>],
     wants: &'a [bool],
-    /// What a gradient that is not there reads as.
+    /// Stands for a gradient that does not exist.
     poisoned: Node,
 }
 
 impl Grads<'_> {
-    /// How many operands the call has.
+    /// Number of operands of the call.
     pub fn operands(&self) -> usize {
         self.x.len()
     }
@@ -31,8 +31,8 @@ impl Grads<'_> {
     }
 
     /// The gradient with respect to the first result. An operation with several
-    /// [differentiable results](Op::differentiable_outputs) asks [`Grads::dy_of`]: that nothing depends on the first of them is an
-    /// error of the build here.
+    /// [differentiable results](Op::differentiable_outputs) asks [`Grads::dy_of`]: it is an error of the build here if
+    /// nothing depends on the first of them.
     pub fn dy(&self) -> &Node {
         self.dy[0].as_ref().unwrap_or_else(|| {
             let reason = "has no gradient of its first result, and its backward rule reads one";
@@ -46,17 +46,17 @@ impl Grads<'_> {
         self.dy[i].as_ref()
     }
 
-    /// Returns true if the gradient with respect to operand `i` is asked for.
+    /// Returns true if the gradient with respect to operand `i` is requested.
     pub fn wants(&self, i: usize) -> bool {
         self.wants[i]
     }
 
-    /// `f()` if the gradient with respect to operand `i` is asked for.
+    /// Computes `f()` if the gradient with respect to operand `i` is requested.
     pub fn want(&self, i: usize, f: impl FnOnce() -> Node) -> Option<Node> {
         self.wants[i].then(f)
     }
 
-    /// The answer of an operation without a backward rule: an error of the build.
+    /// Records that the operation has no backward rule, which is an error of the build.
     pub fn not_differentiable(&self) -> Vec<Option<Node>> {
         let reason = "has no backward rule, and a gradient must pass through it";
         vec![Some(self.trace().fail(&self.op.kind(), reason)); self.x.len()]
@@ -67,8 +67,8 @@ impl Grads<'_> {
     }
 }
 
-/// d loss / d each of `wrt`, appended to the graph; `None` where the loss does not depend on it. Only what leads to `wrt`
-/// is built.
+/// Appends d loss / d each of `wrt` to the graph; `None` where the loss does not depend on it. Builds nothing that does
+/// not lead to `wrt`.
 pub(crate) fn differentiate(trace: &Trace, loss: ValueId, wrt: &[ValueId]) -> Vec<Option<ValueId>> {
     let graph = trace.read(Clone::clone);
     let needs = leading_to(&graph, wrt);
@@ -99,7 +99,7 @@ pub(crate) fn differentiate(trace: &Trace, loss: ValueId, wrt: &[ValueId]) -> Ve
     wrt.iter().map(|&id| gradients[id].as_ref().and_then(Node::id)).collect()
 }
 
-/// Which values a gradient must reach on its way to `wrt`.
+/// Marks the values that a gradient must pass on its way to `wrt`.
 fn leading_to(graph: &Graph, wrt: &[ValueId]) -> Vec<bool> {
     let mut needs = vec![false; graph.values.len()];
     wrt.iter().for_each(|&id| needs[id] = true);
@@ -111,7 +111,7 @@ fn leading_to(graph: &Graph, wrt: &[ValueId]) -> Vec<bool> {
     needs
 }
 
-/// The gradients of a call's operands by its backward rule, whose mistakes are the trace's.
+/// Computes the gradients of a call's operands by its backward rule, and records a mistake of the rule in the trace.
 fn backward(trace: &Trace, call: &Call, dy: &[Option<Node>], wants: &[bool]) -> Vec<Option<Node>> {
     let further = (call.op.differentiable_outputs()..dy.len()).find(|&number| dy[number].is_some());
     if let Some(number) = further {

@@ -1,64 +1,64 @@
-//! Errors: what an operation objects to, what `build` reports, what can go wrong while running.
+//! Errors: faults that an operation finds, errors of `build`, errors of running.
 
 use crate::Dim;
 use ocelli_tensor::{Axis, ElementKind};
 use std::{fmt, panic::Location};
 
-/// What an operation objects to. The trace adds the path and the origin of the operand.
+/// A fault that an operation finds. The trace adds the path and the origin of the operand.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Fault {
     /// An axis of an operand has the wrong size.
     Size {
-        /// Which operand.
+        /// Index of the operand.
         input: usize,
-        /// Which axis of it.
+        /// The axis.
         axis: Axis,
         /// The size it should have.
         expected: usize,
-        /// What is counted: "input channels".
+        /// Name of the things counted, such as "input channels".
         what: &'static str,
         /// The size it has.
         got: Dim,
     },
     /// An operand has the wrong number of axes.
     Rank {
-        /// Which operand.
+        /// Index of the operand.
         input: usize,
         /// The shape it should have, as text: `"[N, H, W, C]"`.
         expected: &'static str,
     },
-    /// Two operands should have the same shape, or shapes that go together where an axis of size 1 is repeated.
+    /// Two operands should have the same shape, or shapes that can be broadcast.
     Unequal {
         /// One operand.
         left: usize,
         /// The other operand.
         right: usize,
     },
-    /// Two operands should have the same sizes on every axis but one, along which they are put side by side.
+    /// Two operands should have the same sizes on every axis but one, along which they are concatenated.
     UnequalBeside {
         /// One operand.
         left: usize,
         /// The other operand.
         right: usize,
-        /// The number of that axis.
+        /// Index of that axis.
         axis: usize,
     },
-    /// An operand has an axis that the operation has no use for, in words.
+    /// An operand has an axis that the operation cannot use, in words.
     Operand {
-        /// Which operand.
+        /// Index of the operand.
         input: usize,
-        /// What was expected, as a noun phrase: "3 or more pixels (the filter) on axis H".
+        /// The expected value, as a noun phrase: "3 or more pixels (the filter) on axis H".
         expected: String,
-        /// What there is, as a noun phrase: "2".
+        /// The actual value, as a noun phrase: "2".
         got: String,
     },
     /// A setting of the operation or layer makes no sense, in a sentence.
     Setting(String),
-    /// The data at hand break a rule, in a sentence: a label out of range.
+    /// The data break a rule, in a sentence: a label out of range.
     Data(String),
 }
 
-/// Without a place: the trace and the executor write better sentences.
+/// Writes a fault without its place: the trace and the executor write better sentences.
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -83,26 +83,26 @@ impl fmt::Display for Fault {
 pub struct BuildError {
     /// The path of the layer, empty at the top.
     pub path: String,
-    /// The layer, or the operation where there is no layer.
+    /// Name of the layer, or of the operation where there is no layer.
     pub kind: String,
-    /// What is wrong, with the axis, both sizes and where the operand came from.
+    /// The mistake, with the axis, both sizes and where the operand came from.
     pub reason: String,
-    /// Where in the source the layer was applied.
+    /// Place in the source where the layer was applied.
     pub location: Option<&'static Location<'static>>,
 }
 
-/// What can go wrong with a model.
+/// Errors of building and running a model.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The description of the network or of its objective is wrong.
     #[error(transparent)]
     Build(#[from] BuildError),
-    /// A name that nothing bears.
+    /// A name that does not exist.
     #[error("nothing is called \"{name}\"; there are: {known}")]
     Unknown {
-        /// The name asked for.
+        /// The requested name.
         name: String,
-        /// The names there are, and how to name an operation that sounds like the one asked for.
+        /// The names that exist, and how to name an operation that sounds like the requested one.
         known: String,
     },
     /// The batch lacks an input.
@@ -110,7 +110,7 @@ pub enum Error {
     MissingInput {
         /// The name of the input.
         name: String,
-        /// What the batch holds.
+        /// Names of the tensors that the batch holds.
         known: String,
     },
     /// An input has the wrong shape.
@@ -122,7 +122,7 @@ pub enum Error {
         expected: String,
         /// The shape it has.
         got: String,
-        /// The batch size, where the inputs say one.
+        /// The batch size, where the inputs determine one.
         batch: Option<usize>,
     },
     /// An input holds no samples.
@@ -133,7 +133,7 @@ pub enum Error {
         /// The shape it has.
         got: String,
     },
-    /// An input holds the wrong kind of number.
+    /// An input holds the wrong kind of element.
     #[error("input \"{name}\" holds {got}, expected {expected}")]
     InputKind {
         /// The name of the input.
@@ -143,40 +143,40 @@ pub enum Error {
         /// The kind it holds.
         got: ElementKind,
     },
-    /// An input holds NaN or an infinite number.
+    /// An input holds NaN or an infinite value.
     #[error("input \"{name}\" holds {value} at {index}")]
     NotFinite {
         /// The name of the input.
         name: String,
-        /// The number.
+        /// The value.
         value: f32,
         /// Its index, such as `[3, 0, 5, 1]`.
         index: String,
     },
-    /// Inputs are finite and the loss is not.
+    /// Every input is finite, but the loss is not.
     #[error("the loss is {loss} although every input is finite: {hint}")]
     Diverged {
         /// The loss.
         loss: f32,
-        /// What that usually means.
+        /// The usual cause.
         hint: String,
     },
-    /// The loss is finite, and a number that a step would change the model by is not. Nothing was updated.
+    /// The loss is finite, but a gradient or a new state of the same step is not. Nothing was updated.
     #[error("{what} holds {value} although the loss is {loss}: {hint}")]
     BrokenUpdate {
-        /// What holds the number, such as "the gradient of conv1.weight".
+        /// Description of the tensor that holds the value, such as "the gradient of conv1.weight".
         what: String,
-        /// The number.
+        /// The value.
         value: f32,
         /// The loss.
         loss: f32,
-        /// The operation that the number comes from, and what can be done.
+        /// The operation that produced the value, and a remedy.
         hint: String,
     },
-    /// The loss of an objective depends on nothing that a gradient is wanted for.
+    /// The loss of an objective depends on nothing that a gradient is requested for.
     #[error("the objective trains nothing: {0}")]
     NothingToTrain(String),
-    /// Parameters were frozen or thawed after the objective was made.
+    /// Parameters were frozen or unfrozen after the objective was made.
     #[error("parameter {path} was {} after the objective was made, which does not follow: make the objective again", if *frozen { "frozen" } else { "unfrozen" })]
     FrozenSince {
         /// The path of the first such parameter.
@@ -184,15 +184,15 @@ pub enum Error {
         /// True if it is frozen now.
         frozen: bool,
     },
-    /// There is no kernel for an operation in a plan: a setting that only planning can refuse, such as an algorithm that does not
-    /// support a backward pass, or an operation that a backend does not know.
+    /// A plan has an operation without a kernel: a setting that only planning can refuse, such as an algorithm that
+    /// does not support a backward pass, or an operation that a backend does not know.
     #[error("{path}({kind}): {reason}")]
     Compile {
         /// The path of the layer with a space behind it, empty at the top.
         path: String,
         /// The operation.
         kind: String,
-        /// What is wrong.
+        /// The mistake.
         reason: String,
     },
     /// An operation refused its data.
@@ -202,7 +202,7 @@ pub enum Error {
         path: String,
         /// The operation.
         kind: String,
-        /// What is wrong.
+        /// The mistake.
         reason: String,
     },
     /// A parameter was given a value of another shape.
@@ -215,18 +215,18 @@ pub enum Error {
         /// The shape given.
         got: String,
     },
-    /// An objective met a model that it was not made from.
+    /// An objective was used with a model that it was not made from.
     #[error("this objective was made from a model with other parameters: {0}")]
     ForeignModel(String),
-    /// A plan was asked for no samples.
+    /// A plan was requested for no samples.
     #[error("a plan is for one sample or more, got 0")]
     NoSamples,
-    /// The system does not give as much memory.
+    /// The system cannot provide the memory.
     #[error("{what} needs {bytes} bytes, which the system does not give")]
     OutOfMemory {
-        /// What the memory is for.
+        /// Purpose of the memory.
         what: String,
-        /// How many bytes it takes.
+        /// Size of the memory, in bytes.
         bytes: usize,
     },
     /// The plan would need more memory than can be addressed.

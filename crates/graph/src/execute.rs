@@ -1,5 +1,5 @@
-//! The executor: runs a plan's steps over an arena. It allocates nothing for a step of up to [`INLINE_READS`] pieces; kernels
-//! take blocks for packing from memory that each thread keeps.
+//! The executor: runs a plan's steps over an arena. It allocates nothing for a step of up to [`INLINE_READS`] pieces;
+//! kernels pack blocks into scratch memory that each thread keeps.
 
 use crate::{
     Accumulate, ElementKind, Error, Fault, Key, Parameters, Plan, PlanStep, Result, Scratch, Value,
@@ -11,21 +11,21 @@ use ocelli_tensor::{Arena, Tensor};
 use smallvec::SmallVec;
 use std::{cell::Cell, collections::HashMap, ops::Range, sync::Arc};
 
-/// A step that reads up to this number of pieces needs no allocation.
+/// Largest number of pieces that a step reads without an allocation.
 const INLINE_READS: usize = 32;
 
-/// What a run reads.
+/// The parameters, inputs and constants that a run reads.
 #[derive(Clone, Copy)]
 pub(crate) struct Feed<'a> {
     pub(crate) parameters: &'a [Tensor],
-    /// In the order of [`Plan::inputs`].
+    /// Inputs in the order of [`Plan::inputs`].
     pub(crate) inputs: &'a [Given<'a>],
-    /// What the plan computed ahead.
+    /// Constants that the plan computed before the run.
     pub(crate) constants: &'a Constants,
     pub(crate) key: Key,
 }
 
-/// An input as the caller has it: a value of a batch, or a tensor of its own, which is not copied for it.
+/// An input as the caller has it: a value of a batch, or a tensor, which is not copied.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Given<'a> {
     F32(&'a Tensor),
@@ -57,14 +57,14 @@ impl<'a> From<&'a Value> for Given<'a> {
     }
 }
 
-/// What a plan computes ahead, of parameters only.
+/// Constants of a plan: values that are computed once, from parameters only.
 #[derive(Debug, Default)]
 pub(crate) struct Constants {
-    /// By number.
+    /// Constants in the order of their numbers.
     list: Vec<Shared>,
 }
 
-/// A constant where it lies in memory that several plans may read.
+/// A constant in memory that several plans may read.
 #[derive(Clone, Debug)]
 struct Shared {
     recipe: Option<Arc<str>>,
@@ -73,7 +73,7 @@ struct Shared {
 }
 
 impl Constants {
-    /// Takes those that `others`, of the same parameters, have already, and computes the rest into memory of its own.
+    /// Takes the constants that `others`, of the same parameters, already have, and computes the rest into new memory.
     pub(crate) fn new(plan: &Plan, parameters: &Parameters, key: Key, others: &[Arc<Constants>]) -> Result<Constants> {
         let known: HashMap<&str, &Shared> = others
             .iter()
@@ -100,7 +100,7 @@ impl Constants {
         Ok(Constants { list: list.into_iter().flatten().collect() })
     }
 
-    /// The numbers of a constant.
+    /// Elements of a constant.
     pub(crate) fn get(&self, number: usize) -> &[f32] {
         let Shared { memory, place, .. } = &self.list[number];
         &memory.as_slice()[place.clone()]
@@ -112,7 +112,7 @@ pub(crate) fn execute(plan: &Plan, arena: &mut Arena, feed: Feed<'_>) -> Result<
     run(&plan.steps, plan.scratch(), arena.as_mut_slice(), feed)
 }
 
-/// Whether some of a plan's kernels use several threads, by the numbers of its arena.
+/// Returns true if some of a plan's kernels may use several threads, by the length of its arena.
 pub(crate) fn is_threaded(arena_len: usize) -> bool {
     const LEAST: usize = 1 << 16;
     arena_len >= LEAST
@@ -136,10 +136,12 @@ thread_local! {
     static ANNOUNCED: Cell<Scratch> = const { Cell::new(Scratch::NONE) };
 }
 
-/// Makes every thread of the pool reserve its scratch memory once, before it runs a first task of a plan that needs it.
+/// Makes every thread of the pool reserve its scratch memory once, before it runs the first task of a plan that needs
+/// it.
 ///
-/// Nobody waits for that: a thread may be busy with something that waits for this very run, such as a lock that its caller
-/// holds. It is enough that a thread looks for what it was told before it takes a task from another one.
+/// The caller does not wait for that: a thread may be busy with something that waits for this very run, such as a lock
+/// that its caller holds. It is enough that a thread reserves the announced memory before it takes a task from another
+/// one.
 fn reserve_on_all_threads(scratch: Scratch) {
     let announced = ANNOUNCED.get();
     if announced.or(scratch) == announced {
@@ -159,7 +161,7 @@ fn run_here(steps: &[PlanStep], memory: &mut [f32], feed: Feed<'_>) -> Result<()
     steps.iter().try_for_each(|step| run_one(step, memory, feed))
 }
 
-/// Runs one step, after those before it.
+/// Runs one step; those before it must have run.
 pub(crate) fn run_one(step: &PlanStep, memory: &mut [f32], feed: Feed<'_>) -> Result<()> {
     run_step(step, memory, feed).map_err(|fault| Error::Kernel {
         path: if step.path.is_empty() { String::new() } else { format!("{} ", step.path) },
@@ -168,8 +170,8 @@ pub(crate) fn run_one(step: &PlanStep, memory: &mut [f32], feed: Feed<'_>) -> Re
     })
 }
 
-/// Cuts the arena into the step's pieces and calls its kernel. The number of pieces is a constant of the type, so that the
-/// cutting is safe and needs no memory; a step with more than 32 pieces (a wide concatenation) is cut by hand.
+/// Cuts the arena into the step's pieces and calls its kernel. The number of pieces is a constant of the type, so that
+/// the cutting is safe and needs no memory; a step with more than 32 pieces (a wide concatenation) is cut in a loop.
 fn run_step(step: &PlanStep, memory: &mut [f32], feed: Feed<'_>) -> std::result::Result<(), Fault> {
     match step.pieces.len() {
         0..=4 => call(step, disjoint::<4>(memory, &step.pieces), feed),
@@ -205,6 +207,7 @@ fn call<'a>(
     pieces: impl IntoIterator<Item = &'a mut [f32]>,
     feed: Feed<'a>,
 ) -> std::result::Result<(), Fault> {
+    // split the pieces: results, workspace, prepared form, operands
     let mut pieces = pieces.into_iter();
     let results = step.output_shapes.len();
     let outputs: Outputs<'a> =
@@ -213,6 +216,7 @@ fn call<'a>(
     let form = if step.prepares { pieces.next() } else { None };
     let skipped = results + usize::from(step.has_workspace) + usize::from(step.prepares);
     let reads: SmallVec<[&'a [f32]; INLINE_READS]> = pieces.map(|piece| &*piece).collect();
+    // find the data of each operand
     let inputs: Inputs<'a> = step
         .operands
         .iter()
@@ -238,6 +242,7 @@ fn call<'a>(
         accumulate: if step.accumulates() { Accumulate::Add } else { Accumulate::Set },
         key: feed.key,
     };
+    // prepare an operand that changes from run to run
     if let (Some(prepared), Some(form)) = (step.compiled.prepared(), form) {
         prepared.prepare(k.input(prepared.operand), form);
         k.inputs[prepared.operand].data = Data::Prepared(form);

@@ -1,9 +1,9 @@
-//! Functions of a node, as bounds that say what to do with something else.
+//! Trait bounds for functions of a node, whose error messages name the alternative.
 
 use crate::Node;
 
-/// A function or closure that describes a network, for [`Model::build`](crate::Model::build). Every `FnOnce(&Node) -> Node`
-/// is one.
+/// A function or closure that describes a network, for [`Model::build`](crate::Model::build). Every
+/// `FnOnce(&Node) -> Node` is one.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a function of a node",
     label = "not a function `|x| …`",

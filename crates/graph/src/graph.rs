@@ -1,4 +1,4 @@
-//! The graph as data.
+//! The graph of a network, as data.
 
 use crate::{
     AxisRole, Dim, ElementKind, Initializer, Layer, Op, ParameterAxis, Reach, Result, Shape, model::described,
@@ -10,17 +10,17 @@ use std::{
     sync::Arc,
 };
 
-/// The number of a value in its graph.
+/// Index of a value in its graph.
 pub type ValueId = usize;
 
-/// Where a value comes from.
+/// Origin of a value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Source {
-    /// The batch.
+    /// A tensor of the batch, by its name.
     Input(String),
-    /// The model.
+    /// A parameter of the model, by its path.
     Parameter(String),
-    /// A call, by its number when it was traced.
+    /// The result of a call.
     Call,
 }
 
@@ -29,16 +29,16 @@ pub enum Source {
 pub struct ValueInfo {
     /// Its shape.
     pub shape: Shape,
-    /// The kind of number it holds.
+    /// Element type of the value.
     pub kind: ElementKind,
-    /// Where it comes from.
+    /// Origin of the value.
     pub source: Source,
-    /// The same in words, for messages: `input "input"`, `3.bn2 (BatchNorm)`.
+    /// The origin in words, for messages: `input "input"`, `3.bn2 (BatchNorm)`.
     pub origin: String,
 }
 
 impl ValueInfo {
-    /// Its shape and where it comes from, for messages: `[N, 8, 8, 3] from input "input"`.
+    /// Describes the shape and the origin, for messages: `[N, 8, 8, 3] from input "input"`.
     pub fn description(&self) -> String {
         format!("{} from {}", self.shape, self.origin)
     }
@@ -55,11 +55,11 @@ pub struct Call {
     pub outputs: Vec<ValueId>,
     /// The path of the layer that made it.
     pub path: String,
-    /// That layer, or the operation.
+    /// Name of that layer, or of the operation.
     pub kind: String,
 }
 
-/// What a parameter is for.
+/// The way in which a parameter changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ParameterRole {
     /// Learnt by gradients.
@@ -73,11 +73,11 @@ pub enum ParameterRole {
 pub struct ParameterSpec {
     /// Its value in the graph.
     pub value: ValueId,
-    /// Where its first numbers come from.
+    /// Initialiser of the parameter.
     pub initializer: Arc<dyn Initializer>,
-    /// What it is for.
+    /// The way in which it changes.
     pub role: ParameterRole,
-    /// What its axes run over, as its layer declares them.
+    /// Roles and sizes of its axes, as its layer declares them.
     pub axes: Vec<ParameterAxis>,
 }
 
@@ -88,22 +88,23 @@ pub struct Graph {
     pub values: Vec<ValueInfo>,
     /// Every call, operands before results.
     pub calls: Vec<Call>,
-    /// Values by name: inputs, layers' results, and what was `named`.
+    /// Values by name: inputs, layers' results, and activations given a name by [`Node::named`](crate::Node::named).
     pub names: BTreeMap<String, ValueId>,
     /// Parameters by path.
     pub parameters: BTreeMap<String, ParameterSpec>,
-    /// At the end of a training step, the state at this path becomes this value.
+    /// States that a training step updates, by path, and the values that they take at its end.
     pub updates: Vec<(String, ValueId)>,
-    /// Paths of layers whose inner activations a training step computes again for backward; see [`crate::Recomputed`].
+    /// Paths of layers whose inner activations a training step recomputes for backward (activation checkpointing); see
+    /// [`crate::Recomputed`].
     pub recomputed: BTreeSet<String>,
 }
 
 impl Graph {
-    /// A network of one input `[N] + sample`, called `input`, without memory for its parameters: whether they are of a size
-    /// that can be meant is seen before it is taken.
+    /// Traces a network of one input `[N] + sample`, called `input`, without allocating its parameters: a network that
+    /// is too large is noticed before memory is taken.
     ///
     /// # Errors
-    /// As [`Model::build`](crate::Model::build).
+    /// [`Error::Build`](crate::Error::Build), as for [`Model::build`](crate::Model::build).
     ///
     /// ```
     /// use ocelli_graph::{Graph, func};
@@ -115,12 +116,12 @@ impl Graph {
         described(|trace| layer.forward(&trace.input("input", sample.as_ref())))
     }
 
-    /// What `name` stands for: a named value, or a parameter by its path.
+    /// Finds a value by name: a named value, or a parameter by its path.
     pub fn find(&self, name: &str) -> Option<ValueId> {
         self.names.get(name).copied().or_else(|| self.parameters.get(name).map(|spec| spec.value))
     }
 
-    /// The path of the state that a value is; `None` if it is none.
+    /// Path of the state that a value is; `None` if it is no state.
     pub(crate) fn state_path(&self, id: ValueId) -> Option<String> {
         let Source::Parameter(path) = &self.values[id].source else { return None };
         self.parameters.get(path).filter(|spec| spec.role == ParameterRole::State).map(|_| path.clone())
@@ -150,7 +151,7 @@ impl Graph {
             {
                 return AxisRole::FlattenedInputs { height, width, channels };
             }
-            // Each feature of an elementwise result is that of the operand, or of any of them, with the same shape.
+            // Each feature of an elementwise result is that of any operand with the same shape.
             let same = operands.iter().position(|operand| **operand == self.values[rows].shape);
             match same.filter(|_| call.op.reach(&operands) == Reach::Point) {
                 Some(operand) => id = call.inputs[operand],
@@ -160,7 +161,7 @@ impl Graph {
         AxisRole::Inputs
     }
 
-    /// The names there are, for messages.
+    /// Lists the names that exist, for messages.
     pub(crate) fn known_names(&self) -> String {
         /// More names than this would drown the message.
         const SHOWN: usize = 40;
@@ -171,7 +172,7 @@ impl Graph {
         names.join(", ")
     }
 
-    /// The shapes of some values.
+    /// Shapes of the given values.
     pub(crate) fn shapes(&self, ids: &[ValueId]) -> Vec<&Shape> {
         ids.iter().map(|&id| &self.values[id].shape).collect()
     }

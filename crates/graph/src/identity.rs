@@ -1,11 +1,11 @@
-//! What tells operations apart.
+//! Identity of operations: equality and a key.
 
 use crate::Op;
 use std::{any::Any, fmt::Debug};
 
-/// Whether two operations are the same, and how one is written as a key. Every operation that is [`PartialEq`] has it, and nobody
-/// writes it by hand: equal settings are the same operation. One that holds a function cannot be compared and says so by
-/// an empty `impl`:
+/// Compares operations, and writes one as a key, for common-subexpression elimination and shared constants. Every
+/// operation that is [`PartialEq`] implements it, and nobody writes it by hand: equal settings are the same operation.
+/// One that holds a function cannot be compared, and declares that by an empty `impl`:
 ///
 /// ```
 /// use ocelli_graph::{Compiled, Fault, Op, OpIdentity, Request, Shape, ops::Clamp};
@@ -32,14 +32,14 @@ use std::{any::Any, fmt::Debug};
 /// assert!(Clamp { low: 0.0, high: 6.0 }.is_same(&Clamp { low: 0.0, high: 6.0 }));
 /// ```
 pub trait OpIdentity: Any + Debug {
-    /// Returns true if `other` gives the same results, to the bit, for the same operands: of two such calls on the same values one
-    /// is made.
+    /// Returns true if `other` gives the same results, to the bit, for the same operands: two such calls on the same
+    /// values become one (common-subexpression elimination).
     fn is_same(&self, _other: &dyn Op) -> bool {
         false
     }
 
-    /// The operation with all its settings as text, equal for operations that are the same and for no others; `None` if it has no
-    /// identity.
+    /// Writes the operation with all its settings as text, equal for operations that are the same and for no others;
+    /// `None` if it has no identity.
     fn key(&self) -> Option<String> {
         None
     }
@@ -48,7 +48,7 @@ pub trait OpIdentity: Any + Debug {
 impl<T: Op + PartialEq> OpIdentity for T {
     fn is_same(&self, other: &dyn Op) -> bool {
         let other: &dyn Any = other;
-        // Zeros of either sign are equal and do not give the same bits; as text they differ.
+        // Zeros of either sign are equal but do not give the same bits; as text they differ.
         other.downcast_ref::<T>().is_some_and(|other| other == self && other.key() == self.key())
     }
 

@@ -9,12 +9,12 @@ use crate::{
 use ocelli_tensor::Arena;
 use std::sync::{Arc, Mutex};
 
-/// A model prepared for inference at one batch size, with its weights as they were when it was made: normalisations folded
-/// into them, packed and transformed once. `Send + Sync`, and cheap to clone: clones and sessions share the weights.
+/// A model prepared for inference at one batch size, with a snapshot of its weights: normalisations folded into them,
+/// packed and transformed once. `Send + Sync`, and cheap to clone: clones and sessions share the weights.
 ///
-/// [`Inference::predict`] and [`Inference::run`] may be called by any number of threads, inside of rayon's parallel iterators
-/// too. Each call borrows a [`Session`], one caller's memory ([`Plan::arena_bytes`]), from those that are idle; what is shared
-/// is [`Plan::constant_bytes`] and those parameters that kernels read as they are.
+/// [`Inference::predict`] and [`Inference::run`] may be called by any number of threads, inside rayon's parallel
+/// iterators too. Each call borrows a [`Session`], one caller's memory ([`Plan::arena_bytes`]), from the idle ones; the
+/// shared memory is [`Plan::constant_bytes`] and those parameters that kernels read as they are.
 ///
 /// ```
 /// use ocelli_graph::{Key, Model, Tensor};
@@ -27,7 +27,7 @@ use std::sync::{Arc, Mutex};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// A session of one's own, for a thread of one's own, gives its results without a copy:
+/// A session owned by a thread gives its results without a copy:
 ///
 /// ```
 /// use ocelli_graph::{Key, Model, Tensor};
@@ -57,9 +57,9 @@ struct Shared {
     graph: Graph,
     plan: Arc<Plan>,
     constants: Arc<Constants>,
-    /// Those that steps read, at their numbers; nothing in the place of others.
+    /// Parameters that steps read, at their indices; an empty tensor in the place of others.
     parameters: Vec<Tensor>,
-    /// The input that [`Session::predict`] means.
+    /// Name of the input that [`Session::predict`] feeds.
     input: String,
     wanted: Vec<(String, ValueId)>,
     key: Key,
@@ -88,7 +88,7 @@ impl Inference {
         for number in read.chain(wanted_themselves) {
             parameters[number] = model.parameters().values()[number].clone();
         }
-        // Of the graph only the inputs are looked at.
+        // Only the inputs of the graph are read later.
         let values = graph.values.iter().filter(|value| matches!(value.source, Source::Input(_))).cloned().collect();
         let input = first_input(graph).unwrap_or_default().to_string();
         let key = Key::new(model.seed());
@@ -109,10 +109,10 @@ impl Inference {
         &self.0.plan
     }
 
-    /// The first wanted value for one tensor of samples.
+    /// Computes the first requested value for one tensor of samples.
     ///
     /// # Errors
-    /// As [`Session::predict`].
+    /// An input that is refused, as for [`Session::predict`].
     pub fn predict(&self, x: &Tensor) -> Result<Tensor> {
         self.with_session(|session| {
             let y = session.predict(x)?;
@@ -121,10 +121,10 @@ impl Inference {
         })
     }
 
-    /// Every wanted value for inputs by name, in the order asked for; labels as `f32`.
+    /// Computes every requested value for inputs by name, in the order of the request; labels come back as `f32`.
     ///
     /// # Errors
-    /// As [`Session::run`].
+    /// An input that is refused or missing, as for [`Session::run`].
     pub fn run(&self, batch: &Batch) -> Result<Vec<Tensor>> {
         self.with_session(|session| {
             let outputs = session.run(batch)?;
@@ -132,10 +132,10 @@ impl Inference {
         })
     }
 
-    /// Calls `f` with a session that nobody else uses: an idle one, or a new one if there is none. Nobody waits for another
-    /// caller, so that `f` may run anywhere, on a thread of rayon's too.
+    /// Calls `f` with a session that nobody else uses: an idle one, or a new one if there is none. No caller waits for
+    /// another, so `f` may run anywhere, on a thread of rayon's too.
     ///
-    /// There are as many sessions as calls were under way at once; as many as the pool has threads are kept for later calls.
+    /// There are as many sessions as calls ran at once; up to as many as the pool has threads are kept for later calls.
     pub fn with_session<T>(&self, f: impl FnOnce(&mut Session) -> T) -> T {
         let idle = lock(&self.0.idle).pop();
         let arena = idle.unwrap_or_else(|| Arena::new(self.0.plan.arena_len()));
@@ -153,19 +153,19 @@ impl Inference {
         lock(&self.0.idle).len()
     }
 
-    /// A session of one's own. It may go to another thread.
+    /// Makes a session for one caller. It may move to another thread.
     pub fn session(&self) -> Session {
         Session { shared: self.0.clone(), arena: Arena::new(self.0.plan.arena_len()) }
     }
 }
 
 /// One caller's memory for an [`Inference`]. After the first run on a thread a session allocates nothing, with these
-/// exceptions: a convolution that was told to be computed by its definition (`naive`), an operation of more than 16 operands,
-/// operations of one's own, and the queue of rayon's pool, now and then, if it is called from outside.
+/// exceptions: a convolution forced to the `naive` algorithm, an operation of more than 16 operands, user-defined
+/// operations, and the queue of rayon's pool, now and then, if it is called from outside.
 ///
-/// A session behind a lock, or in a `RefCell` of each thread, does not go together with rayon's parallel iterators: a thread
-/// that waits for a part of its run takes another item of the iterator meanwhile, and would take the lock, or borrow the cell,
-/// a second time. [`Inference::predict`] and [`Inference::with_session`] are made for that.
+/// A session behind a lock, or in a `RefCell` of each thread, does not work with rayon's parallel iterators: a thread
+/// that waits for a part of its run takes another item of the iterator meanwhile, and would take the lock, or borrow
+/// the cell, a second time. [`Inference::predict`] and [`Inference::with_session`] are made for that.
 #[derive(Debug)]
 pub struct Session {
     shared: Arc<Shared>,
@@ -173,7 +173,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// The first wanted value for one tensor of samples, in row-major order.
+    /// Computes the first requested value for one tensor of samples, in row-major order.
     ///
     /// # Errors
     /// An input of the wrong shape, of another batch size than the plan's, or not finite; a network of several inputs;
@@ -191,10 +191,10 @@ impl Session {
         Ok(read(&self.shared, self.arena.as_slice(), *id).unwrap_or(x.data()))
     }
 
-    /// Every wanted value for inputs by name.
+    /// Computes every requested value for inputs by name.
     ///
     /// # Errors
-    /// As [`Session::predict`], and an input that is missing.
+    /// An input that is refused, as for [`Session::predict`], or missing.
     pub fn run<'s>(&'s mut self, batch: &'s Batch) -> Result<Outputs<'s>> {
         checked_size(&self.shared.graph, Some(self.shared.plan.batch()), |name| batch.get(name).map(Given::from))?;
         let shared = self.shared.clone();
@@ -218,7 +218,8 @@ pub struct Outputs<'s> {
 }
 
 impl<'s> Outputs<'s> {
-    /// The wanted value called `name`, in row-major order; `None` if it was not wanted, and for labels.
+    /// Elements of the requested value called `name`, in row-major order; `None` if it was not requested, and for
+    /// labels.
     pub fn get(&self, name: &str) -> Option<&'s [f32]> {
         let (_, id) = self.shared.wanted.iter().find(|(known, _)| known == name)?;
         let of_input = || match &self.shared.plan.roots[id].location {
@@ -228,7 +229,7 @@ impl<'s> Outputs<'s> {
         read(self.shared, self.arena, *id).or_else(of_input)
     }
 
-    /// The wanted value called `name`, which is in `slot`, as a tensor of its own.
+    /// Copies the requested value called `name`, which is in `slot`, to a new tensor.
     fn tensor(&self, name: &str, slot: &Slot) -> Tensor {
         if let Some(numbers) = self.get(name) {
             return copied(numbers, &slot.shape);
@@ -241,21 +242,21 @@ impl<'s> Outputs<'s> {
         Tensor::from_vec(slot.shape.clone(), numbers).expect("what is no f32 are labels, which fill their own shape")
     }
 
-    /// The sizes of the wanted value called `name`.
+    /// Sizes of the requested value called `name`.
     pub fn shape(&self, name: &str) -> Option<&'s [usize]> {
         let (_, id) = self.shared.wanted.iter().find(|(known, _)| known == name)?;
         Some(&self.shared.plan.roots[id].shape)
     }
 }
 
-/// A tensor of its own with these numbers.
+/// Copies elements to a new tensor.
 fn copied(numbers: &[f32], shape: &[usize]) -> Tensor {
     let mut tensor = Tensor::zeros(shape);
     tensor.data_mut().copy_from_slice(numbers);
     tensor
 }
 
-/// The numbers of a wanted value; `None` if it is an input.
+/// Elements of a requested value; `None` if it is an input.
 fn read<'s>(shared: &'s Shared, arena: &'s [f32], id: ValueId) -> Option<&'s [f32]> {
     match &shared.plan.roots[&id].location {
         Location::Arena(range) => Some(&arena[range.clone()]),

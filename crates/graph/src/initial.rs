@@ -1,19 +1,18 @@
-//! First values of parameters.
+//! Initial values of parameters.
 
 use crate::{Key, ParameterAxis};
 use std::fmt::Debug;
 
-/// Where the first numbers of a parameter come from. The initialisers with names (Glorot, He, LeCun, …) are in
-/// `ocelli-layers`.
+/// Fills a parameter with its initial values. The named initialisers (Glorot, He, LeCun, …) are in `ocelli-layers`.
 pub trait Initializer: Debug + Send + Sync {
     /// Fills `values`, which lie row-major along `axes`, drawing from `key` alone.
     fn fill(&self, axes: &[ParameterAxis], key: Key, values: &mut [f32]);
 }
 
-/// One number everywhere.
+/// Initialises every element to one value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Constant(
-    /// The number.
+    /// The value.
     pub f32,
 );
 
@@ -23,10 +22,11 @@ impl Initializer for Constant {
     }
 }
 
-/// Numbers that are known, in row-major order; repeated if there are fewer than the parameter has.
+/// Initialises a parameter from known values, in row-major order; repeated if there are fewer than the parameter has
+/// elements.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Values(
-    /// The numbers.
+    /// The values.
     pub Vec<f32>,
 );
 

@@ -1,11 +1,12 @@
-//! How the shape of an input is written.
+//! Notations for the shape of an input.
 
 use crate::Shape;
 
-/// The shape of an input. Sizes are those of a sample, as for [`Model::build`](crate::Model::build): `[4]` is `[N, 4]`. A
-/// [`Shape`] is taken as it is: `Shape::from([4])` has no samples.
+/// The shape of an input, written as sizes or as a [`Shape`]. Sizes are those of a sample, as for
+/// [`Model::build`](crate::Model::build): `[4]` is `[N, 4]`. A [`Shape`] is taken as it is: `Shape::from([4])` has no
+/// samples.
 pub trait InputShape {
-    /// The whole shape.
+    /// Returns the whole shape.
     fn into_shape(self) -> Shape;
 }
 

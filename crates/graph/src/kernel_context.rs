@@ -1,23 +1,23 @@
-//! What a kernel sees.
+//! The operands, results and memory that a kernel sees.
 
 use crate::Key;
 use ocelli_kernels::{Accumulate, elementwise::Source};
 use smallvec::SmallVec;
 
-/// Operands and results up to this number need no allocation.
+/// Largest number of operands, and of results, that needs no allocation.
 const INLINE: usize = 16;
 
 pub(crate) type Inputs<'a> = SmallVec<[Operand<'a>; INLINE]>;
 pub(crate) type Outputs<'a> = SmallVec<[Output<'a>; INLINE]>;
 
-/// Where an operand's numbers are.
+/// Storage of an operand's elements.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Data<'a> {
     F32(&'a [f32]),
     U32(&'a [u32]),
-    /// In the storage of the first result.
+    /// The storage of the first result.
     InPlace,
-    /// In the form that the kernel asked for, and no longer as they were.
+    /// The form that the kernel requested, in place of the operand itself.
     Prepared(&'a [f32]),
 }
 
@@ -46,21 +46,21 @@ pub struct KernelContext<'a> {
 }
 
 impl<'a> KernelContext<'a> {
-    /// How many operands there are.
+    /// Number of operands.
     pub fn len(&self) -> usize {
         self.inputs.len()
     }
 
-    /// Whether there are no operands.
+    /// Returns true if there are no operands.
     pub fn is_empty(&self) -> bool {
         self.inputs.is_empty()
     }
 
-    /// The numbers of operand `i`.
+    /// Elements of operand `i`.
     ///
     /// # Panics
-    /// If the operation declared that operand to be integers, to be overwritten in place, or to be prepared and it was: a
-    /// mistake in the operation, whatever the data are.
+    /// If the operation declared that operand to be integers or to be overwritten in place, or requested it in a
+    /// prepared form: a mistake in the operation, whatever the data are.
     pub fn input(&self, i: usize) -> &'a [f32] {
         match self.inputs[i].data {
             Data::F32(data) => data,
@@ -79,7 +79,7 @@ impl<'a> KernelContext<'a> {
         }
     }
 
-    /// Where to read operand `i`: its own slice, or the first result if that took over its storage.
+    /// Storage to read operand `i` from: its own slice, or the first result if that took over its storage.
     pub fn source(&self, i: usize) -> Source<'a> {
         match self.inputs[i].data {
             Data::InPlace => Source::InPlace,
@@ -87,23 +87,23 @@ impl<'a> KernelContext<'a> {
         }
     }
 
-    /// The sizes of operand `i`.
+    /// Sizes of operand `i`.
     pub fn shape(&self, i: usize) -> &'a [usize] {
         self.inputs[i].shape
     }
 
-    /// The sizes of result `i`.
+    /// Sizes of result `i`.
     pub fn output_shape(&self, i: usize) -> &'a [usize] {
         self.outputs[i].shape
     }
 
-    /// The numbers of result `i`, to write. They hold anything beforehand, or the sum so far where
+    /// Elements of result `i`, to write. They hold arbitrary values, or the sum so far where
     /// [`accumulate`](KernelContext::accumulate) is `Add`.
     pub fn output(&mut self, i: usize) -> &mut [f32] {
         self.outputs[i].data
     }
 
-    /// The first result and the scratch memory.
+    /// The first result and the workspace.
     pub fn output_and_workspace(&mut self) -> (&mut [f32], &mut [f32]) {
         (self.outputs[0].data, self.workspace)
     }
@@ -117,7 +117,7 @@ impl<'a> KernelContext<'a> {
         std::array::from_fn(|_| outputs.next().expect("the operation declares as many results as its kernel writes"))
     }
 
-    /// The form of the operand that the kernel wanted [prepared](crate::Compiled::with_prepared). It is there in the place of the
+    /// The form of the operand that the kernel requested [prepared](crate::Compiled::with_prepared), in place of the
     /// operand, whose own elements the plan may not have kept.
     pub fn prepared(&self) -> Option<&'a [f32]> {
         self.inputs.iter().find_map(|operand| match operand.data {
@@ -126,12 +126,13 @@ impl<'a> KernelContext<'a> {
         })
     }
 
-    /// Whether the first result is to be replaced or added to. `Add` only where the operation says that it accumulates.
+    /// Returns `Set` if the first result is to be overwritten and `Add` if it is to be added to, which only happens if
+    /// the operation [accumulates](crate::Op::accumulates).
     pub fn accumulate(&self) -> Accumulate {
         self.accumulate
     }
 
-    /// The key of random draws in this step.
+    /// Key of this step's random draws.
     pub fn key(&self) -> Key {
         self.key
     }

@@ -1,4 +1,4 @@
-//! Layers: what turns one node into another.
+//! Layers: functions from one node to another, with settings.
 
 use crate::{LayerFunction, Node, op::type_name};
 use std::sync::{
@@ -6,11 +6,11 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-/// Something that turns one node into another. A layer is configuration only; its parameters live in the model, under the
-/// path at which it is applied.
+/// A function from one node to another. A layer holds settings only; its parameters live in the model, under the path
+/// at which it is applied.
 ///
-/// Structs, references and boxes of them are layers; a function or closure becomes one by [`func`], or is used in place by
-/// [`Node::scope`].
+/// Structs, references and boxes of them are layers; a function or closure becomes one by [`func`], or is used in place
+/// by [`Node::scope`].
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a layer",
     label = "not a layer",
@@ -18,16 +18,16 @@ use std::sync::{
     note = "a network that is a function goes to `Model::build(network, sample, seed)`"
 )]
 pub trait Layer {
-    /// Describes what this layer does to `x`.
+    /// Describes the computation that this layer applies to `x`.
     fn forward(&self, x: &Node) -> Node;
 
-    /// What it is called in messages and summaries; the name of its type unless it says otherwise. Empty for a layer that is
-    /// only a function: its operations then go by their own names.
+    /// Name in messages and summaries; by default the name of its type. Empty for a layer that is only a function: its
+    /// operations then go by their own names.
     fn kind(&self) -> String {
         type_name::<Self>()
     }
 
-    /// The identity and the parameter path of a [`Shared`] layer.
+    /// Identity and parameter path of a [`Shared`] layer.
     #[doc(hidden)]
     fn sharing(&self) -> Option<(u64, &str)> {
         None
@@ -51,11 +51,11 @@ macro_rules! forward_to_inner {
 }
 forward_to_inner!(&L, Box<L>, Arc<L>);
 
-/// A function as a layer; made by [`func`].
+/// A function used as a layer; made by [`func`].
 #[derive(Clone, Copy, Debug)]
 pub struct Func<F>(F);
 
-/// A function or closure as a layer.
+/// Makes a layer of a function or closure.
 ///
 /// ```
 /// use ocelli_graph::{Layer, Model, Node, func};
@@ -79,7 +79,7 @@ impl<F: LayerFunction> Layer for Func<F> {
     }
 }
 
-/// One set of parameters for every application of this value: Siamese towers, recurrent blocks.
+/// A layer whose parameters are shared by every application of this value: Siamese towers, recurrent blocks.
 ///
 /// `Shared::new("tower", net)` applied as `left` and `right` has the parameters `tower.conv.weight` and the activations
 /// `left.conv` and `right.conv`.
@@ -91,7 +91,7 @@ pub struct Shared<L> {
 }
 
 impl<L: Layer> Shared<L> {
-    /// Shares `layer`, with its parameters below `path`.
+    /// Shares the parameters of `layer`, which live below `path`.
     pub fn new(path: impl Into<String>, layer: L) -> Shared<L> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Shared { id: NEXT.fetch_add(1, Ordering::Relaxed), path: path.into(), layer }
@@ -112,12 +112,12 @@ impl<L: Layer> Layer for Shared<L> {
     }
 }
 
-/// A layer whose inner activations a training step does not keep for backward, but computes again from the layer's input when
-/// backward comes to it (Chen et al. 2016): less memory for more time, with the same numbers to the bit. What comes into the
-/// layer and what leaves it is kept. [`Model::recompute`](crate::Model::recompute) says the same of a layer by its path.
+/// A layer whose inner activations a training step recomputes from the layer's input in backward instead of keeping
+/// them (activation checkpointing, Chen et al. 2016): less memory for more time, with the same bits. The inputs and
+/// results of the layer are kept. [`Model::recompute`](crate::Model::recompute) does the same for a layer by its path.
 ///
-/// It goes by the path at which it is applied, with all that is below. One that is inside another is part of it: the outer one
-/// is computed again as a whole.
+/// It covers the path at which it is applied and everything below. A recomputed layer inside another is part of it: the
+/// outer one is recomputed as a whole.
 ///
 /// ```
 /// use ocelli_graph::{Mode, Model, Node, Recomputed, Wrt, func};

@@ -1,16 +1,17 @@
 //! Networks described as graphs: tracing, differentiation, memory plan, execution.
 //!
-//! A network is a Rust function over symbolic [`Node`]s. It is *traced* once, with a symbolic batch size; every shape and
-//! every mistake is known before the first batch. Once per (wanted values, mode, batch size) the trace is lowered,
-//! differentiated, pruned and laid out in memory, and the resulting [`Plan`] is executed as often as wanted in that memory:
+//! A network is a Rust function over symbolic [`Node`]s. It is *traced* once, with a symbolic batch size; every shape
+//! and every mistake is known before the first batch. Once per (requested values, mode, batch size) the trace is
+//! lowered, differentiated, pruned and laid out in memory, and the resulting [`Plan`] is executed as often as needed in
+//! that memory:
 //!
 //! ```text
 //! describe              plan                                                run
 //! fn(&Node) -> Node  →  lower(mode) · fuse · differentiate · prune · fold · memory  →  kernels over one arena
 //! ```
 //!
-//! The main decision is that gradients are nodes of the same graph. What needs no gradient is never computed or kept, a
-//! loss is composed like a layer, and the memory plan sees forward and backward at once.
+//! The main decision is that gradients are nodes of the same graph. Values that need no gradient are never computed or
+//! kept for one, a loss is composed like a layer, and the memory plan sees forward and backward at once.
 //!
 //! ```
 //! use ocelli_graph::{Batch, Constant, Model, Tensor};

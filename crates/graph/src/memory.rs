@@ -1,27 +1,28 @@
-//! Large allocations that fail with an error in place of ending the process.
+//! Large allocations that fail with an error instead of ending the process.
 
 use crate::{Error, Result};
 use ocelli_tensor::Arena;
 use std::hint::black_box;
 
-/// Fewer bytes than this are not asked for beforehand: where the system does not give even these, nothing goes on. Allocators that
-/// learn from what is freed where to take it from, as glibc's does up to 32 MiB, do not learn from these.
+/// Smallest allocation, in bytes, that is tried beforehand: where the system cannot provide even this much, nothing
+/// works. Allocators that learn from what is freed where to take it from, as glibc's does up to 32 MiB, do not learn
+/// from these.
 const LARGE_BYTES: usize = 64 << 20;
 
-/// An error if the system does not give `bytes` bytes in one piece for `what`. Systems that promise more than they have may still
-/// run out when the memory is written.
+/// Returns an error if the system cannot provide `bytes` bytes in one piece for `what`. Systems that promise more than
+/// they have may still run out when the memory is written.
 pub(crate) fn ask_for(what: &str, bytes: usize) -> Result<()> {
     if bytes < LARGE_BYTES {
         return Ok(());
     }
     let mut memory: Vec<u8> = Vec::new();
     let given = memory.try_reserve_exact(bytes);
-    // An allocation that nobody looks at may be left out by the compiler.
+    // The compiler may leave out an allocation that nobody reads.
     black_box(&mut memory);
     given.map_err(|_| Error::OutOfMemory { what: what.into(), bytes })
 }
 
-/// An arena of `len` elements.
+/// Allocates an arena of `len` elements.
 pub(crate) fn arena(len: usize) -> Result<Arena> {
     ask_for("the arena of a plan", len.saturating_mul(size_of::<f32>()))?;
     Ok(Arena::new(len))

@@ -13,14 +13,14 @@ use ocelli_tensor::{Arena, ElementKind, Key, ShapeText, Tensor};
 use smallvec::SmallVec;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Plans are kept for this many combinations of batch size and wanted values, those that were used last.
+/// Number of plans kept: the most recently used combinations of batch size and requested values.
 const KEPT_PLANS: usize = 16;
-/// Constants are kept for this many plans, those that ran last. Equal ones are there once.
+/// Number of plans whose constants are kept: the most recently run. Equal constants are kept once.
 const KEPT_CONSTANTS: usize = 8;
-/// Arenas of threads that share a model are kept up to this number.
+/// Number of arenas kept for threads that share a model.
 const KEPT_ARENAS: usize = 8;
 
-/// Inputs of a plan up to this number need no allocation.
+/// Largest number of inputs of a plan that needs no allocation.
 const INPUTS: usize = 8;
 
 type PlanKey = (Vec<ValueId>, usize);
@@ -36,15 +36,15 @@ type PlanKey = (Vec<ValueId>, usize);
 /// ```
 #[derive(Debug)]
 pub struct Model {
-    /// As traced; plans lower their own copies.
+    /// The graph as traced; plans lower their own copies.
     graph: Graph,
-    /// Lowered for inference.
+    /// The graph lowered for inference.
     inference: Graph,
     parameters: Parameters,
     seed: u64,
     plans: Mutex<Recent<PlanKey, Arc<Plan>>>,
     arenas: Mutex<Vec<Arena>>,
-    /// Of the present parameters, for the plans that ran last, by the numbers of these.
+    /// Constants of the current parameters, by the id of the plan; the plans that ran last.
     constants: Mutex<Recent<u64, Arc<Constants>>>,
     precision: Precision,
 }
@@ -57,8 +57,8 @@ impl Clone for Model {
 }
 
 impl Model {
-    /// Describes a network of one input, called `input`, `[N] + sample`, and one result, called `output`. Every parameter is
-    /// drawn from `seed` and its own path. A network that is a layer goes to [`Model::of`]:
+    /// Builds a network of one input, called `input`, `[N] + sample`, and one result, called `output`. Every parameter
+    /// is drawn from `seed` and its own path. A network that is a layer goes to [`Model::of`]:
     ///
     /// ```compile_fail,E0277
     /// use ocelli_graph::{Layer, Model, Node};
@@ -77,29 +77,29 @@ impl Model {
         Model::trace(seed, |trace| network(&trace.input("input", sample.as_ref())))
     }
 
-    /// Describes a network that is a layer, otherwise as [`Model::build`] does.
+    /// Builds a network that is a layer; otherwise like [`Model::build`].
     ///
     /// # Errors
-    /// As [`Model::build`].
+    /// The errors of [`Model::build`].
     pub fn of(layer: impl Layer, sample: impl AsRef<[usize]>, seed: u64) -> Result<Model> {
         Model::build(|x| layer.forward(x), sample, seed)
     }
 
-    /// Describes a network of any inputs. The node that is returned is called `output`; others are found by their names.
+    /// Builds a network of any inputs. The node that is returned is called `output`; others are found by their names.
     ///
     /// # Errors
-    /// As [`Model::build`].
+    /// The errors of [`Model::build`].
     pub fn trace(seed: u64, network: impl FnOnce(&Trace) -> Node) -> Result<Model> {
         let graph = described(network)?;
         let parameters = Parameters::initial(&graph, seed)?;
         Model::lowered(graph, parameters, seed)
     }
 
-    /// The same as [`Model::of`] with zeros in the place of first values: for the sizes, costs and memory of a network, and
-    /// for weights that are about to be loaded. Zeros take no time and no memory until they are written.
+    /// Builds a network that is a layer, with zeros for initial values: to read the sizes, costs and memory of a
+    /// network, or before weights are loaded. Zeros take no time and no memory until they are written.
     ///
     /// # Errors
-    /// As [`Model::build`].
+    /// The errors of [`Model::build`].
     pub fn zeroed(layer: impl Layer, sample: impl AsRef<[usize]>) -> Result<Model> {
         let graph = Graph::of(layer, sample)?;
         let parameters = Parameters::zeros(&graph)?;
@@ -125,9 +125,9 @@ impl Model {
         }
     }
 
-    /// This model with plans of that precision, in inference and in objectives made afterwards. [`Precision::Strict`]
-    /// excludes convolutions by Winograd's algorithm, whose results are some 1e-6 off, and with it every difference between a
-    /// sample that is run alone and the same one in a batch: see [`Model::predict`].
+    /// Sets the precision of this model's plans, in inference and in objectives made afterwards. [`Precision::Strict`]
+    /// excludes convolutions by Winograd's algorithm, whose results are some 1e-6 off, and with it every difference
+    /// between a sample that is run alone and the same one in a batch: see [`Model::predict`].
     pub fn with_precision(mut self, precision: Precision) -> Model {
         self.precision = precision;
         lock(&self.plans).clear();
@@ -135,7 +135,7 @@ impl Model {
         self
     }
 
-    /// The precision of its plans.
+    /// Precision of the model's plans.
     pub fn precision(&self) -> Precision {
         self.precision
     }
@@ -150,21 +150,21 @@ impl Model {
         &self.parameters
     }
 
-    /// The parameters, to write. What was computed of them for inference is given up.
+    /// The parameters, to write. The constants that were computed from them for inference are dropped.
     pub fn parameters_mut(&mut self) -> &mut Parameters {
         lock(&self.constants).clear();
         &mut self.parameters
     }
 
-    /// The seed that the model was built with.
+    /// Seed that the model was built with.
     pub fn seed(&self) -> u64 {
         self.seed
     }
 
-    /// Makes gradients leave alone every parameter at or below `path`, by whole segments (`"conv1"` freezes `conv1.weight`
-    /// and not `conv10.weight`; `""` is everything). Objectives made afterwards neither compute nor keep what only frozen
-    /// parameters would need, and run a batch normalisation whose running statistics are frozen as in inference. Those made
-    /// before do not follow: their next step is an error.
+    /// Excludes every parameter at or below `path` from gradients, by whole segments (`"conv1"` freezes `conv1.weight`
+    /// and not `conv10.weight`; `""` is everything). Objectives made afterwards neither compute nor keep values that
+    /// only frozen parameters would need, and run a batch normalisation whose running statistics are frozen as in
+    /// inference. Objectives made before do not follow: their next step is an error.
     ///
     /// # Errors
     /// [`Error::Unknown`] if there is no such parameter.
@@ -172,7 +172,7 @@ impl Model {
         self.set_frozen(path, true)
     }
 
-    /// The opposite of [`Model::freeze`].
+    /// Undoes [`Model::freeze`] for every parameter at or below `path`.
     ///
     /// # Errors
     /// [`Error::Unknown`] if there is no such parameter.
@@ -187,9 +187,10 @@ impl Model {
         Ok(())
     }
 
-    /// Makes objectives made afterwards compute the activations inside the layer at `path` again for backward, in place of
-    /// keeping them, as if the layer were a [`Recomputed`](crate::Recomputed) one: less memory for more time. Best said of
-    /// each of several blocks in a row; one that is named as a whole is computed again as a whole.
+    /// Makes objectives made afterwards recompute the activations inside the layer at `path` in backward instead of
+    /// keeping them (activation checkpointing), as if the layer were [`Recomputed`](crate::Recomputed): less memory for
+    /// more time. Best applied to each of several blocks in a row; a layer that is named as a whole is recomputed as a
+    /// whole.
     ///
     /// ```
     /// use ocelli_graph::Model;
@@ -211,10 +212,11 @@ impl Model {
         Ok(())
     }
 
-    /// The inference plan for `n` samples and the named values. Plans are kept.
+    /// Returns the inference plan for `n` samples and the named values. Plans are kept.
     ///
     /// # Errors
-    /// [`Error::Unknown`] for a name that nothing bears, [`Error::NoSamples`], [`Error::TooLarge`], [`Error::Compile`].
+    /// [`Error::Unknown`] for a name that does not exist, [`Error::NoSamples`], [`Error::TooLarge`],
+    /// [`Error::Compile`].
     pub fn plan(&self, n: usize, wanted: &[&str]) -> Result<Arc<Plan>> {
         let ids = find_all(&self.inference, wanted)?;
         self.plan_for(n, ids)
@@ -239,11 +241,11 @@ impl Model {
         Ok(plan)
     }
 
-    /// Runs the network in inference mode: the named values, in the order asked for.
+    /// Runs the network in inference mode and returns the named values, in the order of the request.
     ///
     /// # Errors
-    /// A name that nothing bears, an input that is missing, of the wrong shape or not finite, or data that an operation
-    /// refuses.
+    /// A name that does not exist, an input that is missing, of the wrong shape or not finite, or data that an
+    /// operation refuses.
     pub fn run(&self, batch: &Batch, wanted: &[&str]) -> Result<Vec<Tensor>> {
         let n = batch_size(&self.inference, batch)?;
         let ids = find_all(&self.inference, wanted)?;
@@ -258,6 +260,7 @@ impl Model {
             key: Key::new(self.seed),
         };
         let outcome = execute(&plan, &mut arena, feed);
+        // copy the requested values out of the arena before it is given back
         let copied = |numbers: &[f32], shape: &[usize]| {
             let mut tensor = Tensor::zeros(shape);
             tensor.data_mut().copy_from_slice(numbers);
@@ -282,22 +285,22 @@ impl Model {
         results
     }
 
-    /// The result for one tensor of samples, in inference mode.
+    /// Computes the network's output for one tensor of samples, in inference mode.
     ///
-    /// The same tensor has the same bits at every call, on any number of threads. A sample has the same bits in batches of any
-    /// size from 2 on; alone, at [`Precision::Fast`], a convolution may be computed by another algorithm, and its last bits may
-    /// differ (some 1e-5 of the result). At [`Precision::Strict`] they are the same alone too.
+    /// Equal tensors give equal bits at every call, on any number of threads. A sample has the same bits in batches
+    /// of any size from 2 on; alone, at [`Precision::Fast`], a convolution may be computed by another algorithm, and
+    /// its last bits may differ (some 1e-5 of the result). At [`Precision::Strict`] they are the same alone too.
     ///
     /// # Errors
-    /// As [`Model::run`].
+    /// The errors of [`Model::run`].
     pub fn predict(&self, x: &Tensor) -> Result<Tensor> {
         let name = first_input(&self.graph).map(str::to_string);
         let batch = Batch::new().with(name.unwrap_or_default(), x);
         Ok(self.run(&batch, &["output"])?.swap_remove(0))
     }
 
-    /// The network with a scalar to be minimised, in training mode, with gradients for every parameter that is neither
-    /// frozen nor state. `loss` sees every activation by its path.
+    /// Makes an objective: the network with a scalar to be minimised, in training mode, with gradients for every
+    /// parameter that is neither frozen nor state. `loss` sees every activation by its path.
     ///
     /// # Errors
     /// [`Error::Build`] with the first mistake in the description of the loss, [`Error::NothingToTrain`] if there are such
@@ -306,15 +309,17 @@ impl Model {
         self.objective_of(Mode::Train, Wrt::Parameters, loss)
     }
 
-    /// The same in either mode, with gradients of one's choice: for a picture through frozen weights, for an activation.
+    /// Makes an objective in either mode, with gradients for the values in `wrt`: for an image through frozen weights,
+    /// for an activation.
     ///
     /// # Errors
-    /// As [`Model::objective`], and [`Error::Unknown`] for a name in `wrt` that nothing bears.
+    /// The errors of [`Model::objective`], and [`Error::Unknown`] for a name in `wrt` that does not exist.
     pub fn objective_of(&self, mode: Mode, wrt: Wrt<'_>, loss: impl FnOnce(&Trace) -> Node) -> Result<Objective> {
         Objective::new(self, mode, wrt, loss)
     }
 
-    /// The network as it is now, ready to run on `n` samples at a time as often as wanted, from any number of threads.
+    /// Prepares the model for inference on `n` samples at a time, from any number of threads, with the weights that it
+    /// has now.
     ///
     /// # Errors
     /// [`Error::NoSamples`], [`Error::TooLarge`], [`Error::Compile`], and [`Error::OutOfMemory`] if there is no room for a session.
@@ -322,10 +327,10 @@ impl Model {
         self.inference_of(n, &["output"])
     }
 
-    /// The same for values of one's choice.
+    /// Prepares the model for inference of the named values, on `n` samples at a time.
     ///
     /// # Errors
-    /// [`Error::Unknown`] for a name that nothing bears, and as [`Model::inference`].
+    /// [`Error::Unknown`] for a name that does not exist, and those of [`Model::inference`].
     pub fn inference_of(&self, n: usize, wanted: &[&str]) -> Result<Inference> {
         let ids = find_all(&self.inference, wanted)?;
         let plan = self.plan_for(n, ids.clone())?;
@@ -335,7 +340,7 @@ impl Model {
         Ok(Inference::new(self, &self.inference, named, plan, constants))
     }
 
-    /// The network as a table, with memory for `n` samples.
+    /// Returns the network as a table, with the memory for `n` samples.
     ///
     /// # Errors
     /// [`Error::NoSamples`], [`Error::TooLarge`], [`Error::Compile`].
@@ -343,26 +348,26 @@ impl Model {
         Summary::for_batch(self, n)
     }
 
-    /// The network as a table, with memory for one sample.
+    /// Returns the network as a table, with the memory for one sample.
     pub fn summary(&self) -> Summary {
         Summary::for_one_sample(self)
     }
 
-    /// What the plan computes of the parameters: what there is already, and the rest.
+    /// Returns the constants of a plan: takes the ones that exist, and computes the rest.
     pub(crate) fn constants_of(&self, plan: &Plan) -> Result<Arc<Constants>> {
         let mut kept = lock(&self.constants);
         if let Some(constants) = kept.get(&plan.id()) {
             return Ok(constants.clone());
         }
         let others: Vec<_> = kept.values().cloned().collect();
-        // Not while others wait: kernels run other people's work on this thread, which may come here again.
+        // The lock is released first: while kernels wait, this thread may run another task that takes it.
         drop(kept);
         let constants = Arc::new(Constants::new(plan, &self.parameters, Key::new(self.seed), &others)?);
         lock(&self.constants).put(plan.id(), constants.clone());
         Ok(constants)
     }
 
-    /// An arena of at least that length.
+    /// Returns an arena of at least that length.
     fn take_arena(&self, len: usize) -> Result<Arena> {
         let mut arenas = lock(&self.arenas);
         let fits = arenas.iter().position(|arena| arena.len() >= len);
@@ -381,7 +386,7 @@ impl Model {
     }
 }
 
-/// The graph of a network; what the function returns is called `output`.
+/// Traces a network; the node that the function returns is called `output`.
 pub(crate) fn described(network: impl FnOnce(&Trace) -> Node) -> Result<Graph> {
     let trace = Trace::default();
     let output = network(&trace);
@@ -399,7 +404,7 @@ pub(crate) fn described(network: impl FnOnce(&Trace) -> Node) -> Result<Graph> {
     Ok(graph)
 }
 
-/// The name of the first input.
+/// Name of the first input.
 pub(crate) fn first_input(graph: &Graph) -> Option<&str> {
     graph.values.iter().find_map(|value| match &value.source {
         Source::Input(name) => Some(name.as_str()),
@@ -423,13 +428,13 @@ pub(crate) fn find_all(graph: &Graph, names: &[&str]) -> Result<Vec<ValueId>> {
     names.iter().map(find).collect()
 }
 
-/// The batch size that the inputs of the graph have in common; checks their shapes, kinds and that they are finite. Tensors
-/// in the batch that the graph does not know are left alone.
+/// Returns the batch size that the inputs of the graph have in common; checks their shapes, kinds and that they are
+/// finite. Tensors in the batch that the graph does not know are ignored.
 pub(crate) fn batch_size(graph: &Graph, batch: &Batch) -> Result<usize> {
     checked_size(graph, None, |name| batch.get(name).map(Given::from))
 }
 
-/// As [`batch_size`] for inputs by name; `n` is their batch size if it is known.
+/// Checks inputs by name like [`batch_size`]; `n` is their batch size if it is known.
 pub(crate) fn checked_size<'a>(
     graph: &Graph,
     mut n: Option<usize>,
@@ -441,7 +446,7 @@ pub(crate) fn checked_size<'a>(
     });
     for (name, value, given) in inputs {
         let (dims, sizes) = (value.shape.dims(), given.shape());
-        // An input without the axis of samples says nothing of their number.
+        // An input without a batch axis does not determine the batch size.
         if let (Some(crate::Dim::Batch(multiple)), true) = (dims.first(), dims.len() == sizes.len()) {
             if sizes[0] == 0 {
                 return Err(Error::EmptyBatch { name: name.clone(), got: ShapeText(sizes).to_string() });
@@ -467,7 +472,7 @@ pub(crate) fn checked_size<'a>(
     Ok(n.unwrap_or(1))
 }
 
-/// NaN in, NaN out would be found at the loss at best, and by nobody where a maximum swallows it.
+/// Refuses NaN here: it would be found at the loss at best, and nowhere if a maximum swallows it.
 fn check_finite(name: &str, value: Given<'_>) -> Result<()> {
     let Given::F32(tensor) = value else { return Ok(()) };
     let Some(at) = ocelli_kernels::finite::first_non_finite(tensor.data()) else { return Ok(()) };
@@ -481,7 +486,7 @@ fn check_finite(name: &str, value: Given<'_>) -> Result<()> {
     Err(Error::NotFinite { name: name.into(), value: tensor.data()[at], index })
 }
 
-/// The plan's inputs from the batch.
+/// Takes the plan's inputs from the batch.
 pub(crate) fn bind<'a>(plan: &Plan, batch: &'a Batch) -> Result<SmallVec<[Given<'a>; INPUTS]>> {
     let find = |name: &String| {
         batch.get(name).map(Given::from).ok_or_else(|| {
@@ -493,7 +498,7 @@ pub(crate) fn bind<'a>(plan: &Plan, batch: &'a Batch) -> Result<SmallVec<[Given<
     plan.inputs.iter().map(find).collect()
 }
 
-/// Labels are never differentiated.
+/// Returns false for labels, which are never differentiated.
 pub(crate) fn is_differentiable(graph: &Graph, id: ValueId) -> bool {
     graph.values[id].kind == ElementKind::F32
 }

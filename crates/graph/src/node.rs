@@ -32,7 +32,7 @@ impl Node {
         &self.trace
     }
 
-    /// The number of this value in the graph; `None` when poisoned.
+    /// Index of this value in the graph; `None` when poisoned.
     pub fn id(&self) -> Option<ValueId> {
         self.id
     }
@@ -43,29 +43,30 @@ impl Node {
         self.id.and_then(shape).unwrap_or_default()
     }
 
-    /// The shape and where this value comes from, as messages have it: `[N, 8, 8, 3] from input "input"`; empty when
-    /// poisoned. For a layer that refuses its input: `x.trace().fail("MyLayer", format!("…, got {}", x.description()))`.
+    /// Describes the shape and the origin of this value, as messages do: `[N, 8, 8, 3] from input "input"`; empty when
+    /// poisoned. For a layer that refuses its input:
+    /// `x.trace().fail("MyLayer", format!("…, got {}", x.description()))`.
     pub fn description(&self) -> String {
         let describe = |id: ValueId| self.trace.read(|graph| graph.values.get(id).map(ValueInfo::description));
         self.id.and_then(describe).unwrap_or_default()
     }
 
-    /// The size of an axis. A poisoned node, or one without that axis, answers 1, 2, 3, …, so that a loop on a size ends.
+    /// Size of an axis. A poisoned node, or one without that axis, returns 1, 2, 3, …, so that a loop on a size ends.
     pub fn size(&self, axis: Axis) -> usize {
         self.shape().size(axis).unwrap_or_else(|| self.trace.growing_size())
     }
 
-    /// Rows of pixels of `[N, H, W, C]`.
+    /// Height in pixels of `[N, H, W, C]`.
     pub fn height(&self) -> usize {
         self.size(Axis::H)
     }
 
-    /// Columns of pixels of `[N, H, W, C]`.
+    /// Width in pixels of `[N, H, W, C]`.
     pub fn width(&self) -> usize {
         self.size(Axis::W)
     }
 
-    /// The last axis: channels or features.
+    /// Size of the last axis: channels or features.
     pub fn channels(&self) -> usize {
         self.size(Axis::C)
     }
@@ -123,7 +124,7 @@ impl Node {
         }
     }
 
-    /// A named group of layers, written in place.
+    /// Describes a named group of layers in place.
     ///
     /// ```
     /// use ocelli_graph::Model;
@@ -136,7 +137,7 @@ impl Node {
         self.apply(name, func(f))
     }
 
-    /// Gives this activation a name below the path of the layer that is being described, so that it can be tapped.
+    /// Gives this activation a name below the path of the layer that is being described, so that it can be requested.
     pub fn named(&self, name: &str) -> Node {
         let Some(id) = self.id.filter(|_| !self.trace.is_dead()) else {
             return self.trace.poisoned();
@@ -144,7 +145,7 @@ impl Node {
         self.trace.put_name(id, crate::trace::join(&self.trace.path(), name))
     }
 
-    /// The scope in which the backward rule of a call is described.
+    /// Makes the scope in which the backward rule of a call is described.
     pub(crate) fn backward_scope(path: &str, kind: String) -> Scope {
         Scope { path: path.into(), parameters: String::new(), kind, location: Location::caller(), reuse: false }
     }

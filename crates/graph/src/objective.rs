@@ -13,36 +13,36 @@ use crate::{
 use ocelli_tensor::{Arena, Key};
 use std::sync::Arc;
 
-/// Plans are kept for this many batch sizes, those that were used last: a training has few, and each plan of a deep network
+/// Number of plans kept, for the most recently used batch sizes: a training has few, and each plan of a deep network
 /// takes hundreds of kilobytes.
 const KEPT_PLANS: usize = 8;
 
-/// What an objective differentiates with respect to.
+/// The values that an objective differentiates with respect to.
 #[derive(Clone, Copy, Debug)]
 pub enum Wrt<'a> {
     /// Every parameter that is neither frozen nor state.
     Parameters,
     /// Inputs, activations or parameters by their names, and nothing else.
     Values(&'a [&'a str]),
-    /// Every such parameter, and these.
+    /// Every parameter that is neither frozen nor state, and the named values.
     ParametersAnd(&'a [&'a str]),
 }
 
-/// A network with a scalar to be minimised. It owns its copy of the graph and its memory: the optimiser takes the model
-/// freely, and [`Model::run`] works between steps.
+/// A network with a scalar to be minimised, and its gradients. It owns its copy of the graph and its memory: the
+/// optimiser may change the model freely, and [`Model::run`] works between steps.
 #[derive(Debug)]
 pub struct Objective {
     graph: Graph,
     mode: Mode,
     loss: ValueId,
-    /// Values from this number on were made by differentiation.
+    /// Index of the first value that differentiation made.
     first_gradient: ValueId,
     /// Names and gradients, in the order in which backward produces them.
     gradients: Arc<Vec<(String, ValueId)>>,
-    /// Activations that a step can be asked for.
+    /// Activations that a step can return.
     watched: Vec<(String, ValueId)>,
     fingerprint: u64,
-    /// Which parameters were frozen, in the order of the model; `None` where nothing depends on it.
+    /// True for each parameter that was frozen, in the order of the model; `None` where nothing depends on it.
     frozen: Option<Vec<bool>>,
     plans: Recent<usize, Plan>,
     arena: Arena,
@@ -103,10 +103,10 @@ impl Objective {
         })
     }
 
-    /// This objective with activations that every step can be asked for, such as `output` for the training accuracy.
+    /// Adds activations that every step returns, such as `output` for the training accuracy.
     ///
     /// # Errors
-    /// [`Error::Unknown`] for a name that nothing bears.
+    /// [`Error::Unknown`] for a name that does not exist.
     pub fn watching(mut self, names: &[&str]) -> Result<Objective> {
         let ids = find_all(&self.graph, names)?;
         self.watched.extend(names.iter().map(|name| name.to_string()).zip(ids));
@@ -114,7 +114,7 @@ impl Objective {
         Ok(self)
     }
 
-    /// The plan for `n` samples. Those of the batch sizes that were used last are kept.
+    /// Returns the plan for `n` samples. Plans of the most recently used batch sizes are kept.
     ///
     /// # Errors
     /// [`Error::NoSamples`], [`Error::TooLarge`], [`Error::Compile`].
@@ -152,12 +152,12 @@ impl Objective {
         &self.graph
     }
 
-    /// The names that there are gradients for, in the order in which backward produces them.
+    /// Names of the values that have gradients, in the order in which backward produces them.
     pub fn gradient_names(&self) -> impl Iterator<Item = &str> {
         self.gradients.iter().map(|(name, _)| name.as_str())
     }
 
-    /// How many steps were taken. Random draws of a step (dropout) are a function of the model's seed and this number.
+    /// Number of steps taken. Random draws of a step (dropout) are a function of the model's seed and this number.
     pub fn steps(&self) -> u64 {
         self.steps
     }
@@ -167,18 +167,18 @@ impl Objective {
         self.steps = steps;
     }
 
-    /// Bytes of the arena as it is allocated now.
+    /// Current size of the arena, in bytes.
     pub fn allocated_bytes(&self) -> usize {
         self.arena.len() * size_of::<f32>()
     }
 
-    /// Forward and backward for one batch, and the updates of the model's state. The batch may have any size.
+    /// Runs forward and backward for one batch, and updates the model's state. The batch may have any size.
     ///
     /// # Errors
-    /// An input that is missing, of the wrong shape or not finite; data that an operation refuses (a label out of range);
-    /// a model that the objective was not made from, or with parameters that were frozen since. [`Error::Diverged`] if the
-    /// loss is not finite, [`Error::BrokenUpdate`] if a gradient or a new value of the state is not; both name the operation
-    /// that the number comes from, and come before anything is updated.
+    /// An input that is missing, of the wrong shape or not finite; data that an operation refuses (a label out of
+    /// range); a model that the objective was not made from, or with parameters that were frozen since.
+    /// [`Error::Diverged`] if the loss is not finite, [`Error::BrokenUpdate`] if a gradient or a new value of the state
+    /// is not; both name the operation that produced the value, and nothing is updated then.
     pub fn step(&mut self, model: &mut Model, batch: &Batch) -> Result<Step<'_>> {
         let n = self.run(model, batch)?;
         let plan = self.plan_of(n);
@@ -192,10 +192,11 @@ impl Objective {
         Ok(self.results(n))
     }
 
-    /// Loss, gradients and watched activations for one batch, without any update: for validation and for pictures.
+    /// Computes loss, gradients and watched activations for one batch, without any update: for validation and for
+    /// optimised inputs.
     ///
     /// # Errors
-    /// As [`Objective::step`].
+    /// The errors of [`Objective::step`].
     pub fn evaluate(&mut self, model: &Model, batch: &Batch) -> Result<Step<'_>> {
         let n = self.run(model, batch)?;
         Ok(self.results(n))
@@ -206,7 +207,7 @@ impl Objective {
         let n = batch_size(&self.graph, batch)?;
         let needed = self.plan(model, n)?.arena_len();
         if self.arena.len() < needed {
-            // The old one goes first: both at once would be more than was promised.
+            // The old arena is freed first: both at once would exceed the plan's memory.
             self.arena = Arena::new(0);
             self.arena = memory::arena(needed)?;
         }
@@ -246,7 +247,8 @@ impl Objective {
         }
     }
 
-    /// The first number of a run that must not get into a model: in the loss, in a gradient, in a new value of the state.
+    /// Finds the first value of a run that is not finite and must not get into a model: in the loss, in a gradient, in
+    /// a new value of the state.
     fn broken(&self, n: usize, loss: f32) -> Option<Broken> {
         if !loss.is_finite() {
             return Some(Broken { what: None, id: self.loss, value: loss });
@@ -269,15 +271,15 @@ impl Objective {
     }
 }
 
-/// A number that is not finite, in something that a run was asked for.
+/// A value that is not finite, in a result of a run.
 struct Broken {
-    /// What holds it; `None` for the loss.
+    /// Description of the tensor that holds it; `None` for the loss.
     what: Option<String>,
     id: ValueId,
     value: f32,
 }
 
-/// The values to differentiate with respect to, by name.
+/// Finds the values to differentiate with respect to, by name.
 fn wanted(model: &Model, graph: &Graph, wrt: Wrt<'_>) -> Result<Vec<(String, ValueId)>> {
     let named = match wrt {
         Wrt::Parameters => &[][..],
@@ -320,12 +322,12 @@ impl<'o> Step<'o> {
         self.read(self.objective.loss).and_then(|loss| loss.first().copied()).unwrap_or(f32::NAN)
     }
 
-    /// The number of samples.
+    /// Number of samples.
     pub fn batch(&self) -> usize {
         self.plan.batch()
     }
 
-    /// The gradient with respect to the parameter, input or activation called `name`, in row-major order of its shape.
+    /// Gradient with respect to the parameter, input or activation called `name`, in row-major order of its shape.
     pub fn gradient(&self, name: &str) -> Option<&'o [f32]> {
         let (_, id) = self.objective.gradients.iter().find(|(known, _)| known == name)?;
         self.read(*id)
@@ -337,7 +339,7 @@ impl<'o> Step<'o> {
         this.objective.gradients.iter().filter_map(move |(name, id)| Some((name.as_str(), this.read(*id)?)))
     }
 
-    /// A watched activation; see [`Objective::watching`].
+    /// A watched activation, in row-major order; see [`Objective::watching`].
     pub fn activation(&self, name: &str) -> Option<&'o [f32]> {
         let (_, id) = self.objective.watched.iter().find(|(known, _)| known == name)?;
         self.read(*id)

@@ -1,109 +1,110 @@
-//! What an operation is.
+//! The trait of operations.
 
 use crate::{Compiled, ElementKind, Fault, Grads, Node, OpIdentity, Request, Shape};
 use std::{ops::RangeInclusive, sync::Arc};
 
-/// What a plan is for. It is an argument of planning, in no global and no layer.
+/// The purpose of a plan. It is an argument of planning, in no global and no layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mode {
-    /// Training: dropout draws, statistics are of the batch.
+    /// Training: dropout draws, batch normalisation uses the statistics of the batch.
     Train,
-    /// Training in which dropout keeps everything: for gradients that are compared with those of others.
+    /// Training in which dropout keeps everything: to compare gradients with a reference.
     TrainWithoutDropout,
     /// Inference.
     Infer,
 }
 
-/// Which part of its first operand one element of an operation's result sees, in pixels.
+/// The part of its first operand that one element of an operation's result depends on, in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
     /// The element at the same place.
     Point,
-    /// A window, as convolution and pooling have it.
+    /// A window, as in convolution and pooling.
     Window {
-        /// Height and width with dilation counted in.
+        /// Height and width, including dilation.
         size: [usize; 2],
-        /// Pixels from one window to the next.
+        /// Distance from one window to the next, in pixels.
         stride: [usize; 2],
     },
-    /// All of it: dense layers, global pooling.
+    /// The whole operand: dense layers, global pooling.
     Everything,
 }
 
-/// An operation as it is described: shape rule, backward rule, cost, and what the planner asks. Plain data, so that passes, other
-/// backends and file formats recognise it by its type and read its settings; [`OpIdentity`] compares two. [`Op::compile`] makes of it
-/// what runs.
+/// An operation as it is described: shape rule, backward rule, cost, and the properties that the planner reads. Plain
+/// data, so that passes, other backends and file formats recognise it by its type and read its settings; [`OpIdentity`]
+/// compares two. [`Op::compile`] turns it into a kernel.
 ///
-/// An operation has one to several results, all `f32`. What [`backward`](Op::backward) does not read is not kept alive;
-/// a shape that it needs is configuration.
+/// An operation has one or more results, all `f32`. Values that [`backward`](Op::backward) does not read are not kept
+/// alive; a shape that it needs is a setting.
 pub trait Op: OpIdentity + Send + Sync {
-    /// How many operands it takes. A call of fewer or more is a mistake before the shapes are asked for; an operation that takes any
-    /// number looks for itself.
+    /// Allowed number of operands. A call of fewer or more is a mistake before the shapes are inferred; an operation
+    /// that takes any number checks it in [`infer`](Op::infer).
     fn operands(&self) -> RangeInclusive<usize> {
         0..=usize::MAX
     }
 
-    /// The shapes of the results, as many as [`outputs`](Op::outputs) says. The number of samples may be the first axis and no
-    /// other, and no axis has length 0.
+    /// Infers the shapes of the results, as many as [`outputs`](Op::outputs) says. The batch size may be the first axis
+    /// and no other, and no axis has length 0.
     ///
     /// # Errors
     /// The [`Fault`] that the operands or the settings have.
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault>;
 
-    /// Compiles one call for the CPU: the kernel for these shapes, this precision and this machine, and the memory that it takes.
-    /// Asked once for each call of a plan. Whatever depends on the shapes is found here and not when the kernel runs; shapes
-    /// are those that [`infer`](Op::infer) accepted and gave, for some number of samples.
+    /// Compiles one call for the CPU: the kernel for these shapes, this precision and this machine, and the memory that
+    /// it takes. Called once for each call of a plan. Whatever depends on the shapes is computed here and not when the
+    /// kernel runs; shapes are those that [`infer`](Op::infer) accepted and returned, for some batch size.
     ///
     /// # Errors
     /// A [`Fault`] if there is no kernel for this request. It is an error of planning, with the path of the layer.
     fn compile(&self, request: &Request<'_>) -> Result<Compiled, Fault>;
 
-    /// The gradient with respect to each operand, as nodes of the operand's shape; `None` where [`Grads::want`] says that nobody
-    /// asks. Called only where a gradient must pass. Another number of gradients, one of another shape, and `None` where one is
-    /// wanted are errors of the build; [`check_gradients`](crate::check_gradients) compares the values with differences.
+    /// Describes the gradient with respect to each operand, as nodes of the operand's shape; `None` where
+    /// [`Grads::want`] says that it is not requested. Called only where a gradient must pass. Another number of
+    /// gradients, one of another shape, and `None` where one is requested are errors of the build;
+    /// [`check_gradients`](crate::check_gradients) compares the values with central differences.
     fn backward(&self, g: &Grads<'_>) -> Vec<Option<Node>> {
         g.not_differentiable()
     }
 
-    /// What this operation is called in messages and summaries; the name of its type unless it says otherwise.
+    /// Name of this operation in messages and summaries; by default the name of its type.
     fn kind(&self) -> String {
         type_name::<Self>()
     }
 
-    /// How many results it has.
+    /// Number of results.
     fn outputs(&self) -> usize {
         1
     }
 
-    /// How many of the results, from the first on, a gradient can come to. Those behind are for backward or for the end of a step,
-    /// such as the places of maxima; a loss that depends on one of them is an error of the build.
+    /// Number of results, from the first on, that a gradient can come to. The others are for backward or for the end of
+    /// a step, such as the positions of maxima; a loss that depends on one of them is an error of the build.
     fn differentiable_outputs(&self) -> usize {
         1
     }
 
-    /// Returns false for an operand that no differentiable result depends on, or that no gradient is to reach: the running
-    /// statistics of a batch normalisation in training. A backward rule is never asked for its gradient.
+    /// Returns false for an operand that no differentiable result depends on, or that no gradient is to reach: the
+    /// running statistics of a batch normalisation in training. A backward rule is never asked for its gradient.
     fn has_gradient(&self, _input: usize) -> bool {
         true
     }
 
-    /// The kind of number that operand `input` holds.
+    /// Element type of operand `input`.
     fn operand_kind(&self, _input: usize) -> ElementKind {
         ElementKind::F32
     }
 
-    /// Multiply-accumulates for the given shapes, with a batch of one.
+    /// Number of multiply-accumulates for the given shapes, with a batch size of one.
     fn macs(&self, _x: &[&Shape], _y: &[&Shape]) -> u64 {
         0
     }
 
-    /// Which part of its first operand one element of the result sees.
+    /// The part of its first operand that one element of the result depends on.
     fn reach(&self, _x: &[&Shape]) -> Reach {
         Reach::Point
     }
 
-    /// The operation to run instead in this mode: dropout is the identity in inference. Results beyond those of the new
-    /// operation fall away.
+    /// Returns the operation to run instead in this mode: dropout is the identity in inference. Results beyond those of
+    /// the new operation are dropped.
     fn lower(&self, _mode: Mode) -> Option<Arc<dyn Op>> {
         None
     }
@@ -113,19 +114,20 @@ pub trait Op: OpIdentity + Send + Sync {
         false
     }
 
-    /// The operand whose storage the first result may take over when nobody needs it afterwards and both have as many elements. The
-    /// kernel then finds [`Source::InPlace`](ocelli_kernels::elementwise::Source) there.
+    /// Index of the operand whose storage the first result may take over when nothing reads it afterwards and both have
+    /// as many elements. The kernel then finds [`Source::InPlace`](ocelli_kernels::elementwise::Source) there.
     fn in_place(&self) -> Option<usize> {
         None
     }
 
-    /// Whether the kernel adds to its first result where [`KernelContext::accumulate`](crate::KernelContext::accumulate) says so.
+    /// Returns true if the kernel adds to its first result where
+    /// [`KernelContext::accumulate`](crate::KernelContext::accumulate) says so.
     fn accumulates(&self) -> bool {
         false
     }
 }
 
-/// The last part of a type's path, without generics and without a trailing `Op`.
+/// Returns the last part of a type's path, without generics and without a trailing `Op`.
 pub(crate) fn type_name<T: ?Sized>() -> String {
     let full = std::any::type_name::<T>();
     let base = full.split('<').next().unwrap_or(full);

@@ -1,4 +1,4 @@
-//! What the axes of a parameter run over.
+//! Roles of the axes of a parameter.
 
 use crate::Shape;
 use ocelli_tensor::Size;
@@ -8,8 +8,8 @@ use ocelli_tensor::Size;
 /// Weight files and initialisers read roles and never guess them from a name or a rank.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum AxisRole {
-    /// The layer says nothing. Files keep such a parameter as it lies; initialisers take the last axis for outputs, the one
-    /// before it for inputs, and the others for a filter's window.
+    /// The layer declares no role. Files keep such a parameter as it lies; initialisers take the last axis for outputs,
+    /// the one before it for inputs, and the others for a filter's window.
     #[default]
     Unnamed,
     /// Rows of a filter's window.
@@ -44,9 +44,9 @@ pub enum AxisRole {
 /// One axis of a parameter: its role and its size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ParameterAxis {
-    /// What the axis runs over.
+    /// Role of the axis.
     pub role: AxisRole,
-    /// How many elements the parameter has along the axis.
+    /// Number of elements along the axis.
     pub size: usize,
 }
 

@@ -4,21 +4,21 @@ use crate::{Error, Graph, Key, ParameterAxis, ParameterRole, Result, memory};
 use ocelli_tensor::{ShapeText, Size, Tensor};
 use std::collections::HashMap;
 
-/// A parameter of a model; its numbers are [`Parameters::value`].
+/// A parameter of a model; its elements are in [`Parameters::value`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parameter {
     /// Its path, such as `conv1.weight`.
     pub path: String,
-    /// What it is for.
+    /// The way in which it changes.
     pub role: ParameterRole,
-    /// What its axes run over, as its layer declares them.
+    /// Roles and sizes of its axes, as its layer declares them.
     pub axes: Vec<ParameterAxis>,
-    /// Whether gradients leave it alone.
+    /// True if gradients do not change it.
     pub frozen: bool,
 }
 
 impl Parameter {
-    /// Whether gradients change it.
+    /// Returns true if gradients change it.
     pub fn is_trained(&self) -> bool {
         self.role == ParameterRole::Trained && !self.frozen
     }
@@ -33,10 +33,10 @@ pub struct Parameters {
 }
 
 impl Parameters {
-    /// First values, each drawn from the seed and its own path alone.
+    /// Draws initial values, each from the seed and its own path alone.
     ///
     /// # Errors
-    /// As [`Parameters::zeros`].
+    /// The errors of [`Parameters::zeros`].
     pub(crate) fn initial(graph: &Graph, seed: u64) -> Result<Parameters> {
         let mut parameters = Parameters::zeros(graph)?;
         let key = Key::new(seed).with("initial");
@@ -46,10 +46,10 @@ impl Parameters {
         Ok(parameters)
     }
 
-    /// Zeros: memory that is not touched until it is written.
+    /// Allocates zeros: memory that is not touched until it is written.
     ///
     /// # Errors
-    /// [`Error::OutOfMemory`] if the system does not give as much.
+    /// [`Error::OutOfMemory`] if the system cannot provide the memory.
     pub(crate) fn zeros(graph: &Graph) -> Result<Parameters> {
         let counts = graph.parameters.values().map(|spec| graph.values[spec.value].shape.len(1));
         let bytes = counts.sum::<Size>() * size_of::<f32>();
@@ -65,12 +65,12 @@ impl Parameters {
         Ok(parameters)
     }
 
-    /// How many there are.
+    /// Number of parameters.
     pub fn len(&self) -> usize {
         self.list.len()
     }
 
-    /// Whether there are none.
+    /// Returns true if there are no parameters.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
@@ -80,7 +80,7 @@ impl Parameters {
         self.list.iter().zip(&self.values)
     }
 
-    /// The same, with the values to write.
+    /// Parameters and their values to write, in the order of their paths.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (&Parameter, &mut Tensor)> {
         self.list.iter().zip(&mut self.values)
     }
@@ -90,7 +90,7 @@ impl Parameters {
         self.index.get(path).map(|&i| &self.values[i])
     }
 
-    /// The same, to write.
+    /// The value of the parameter at `path`, to write.
     pub fn value_mut(&mut self, path: &str) -> Option<&mut Tensor> {
         self.index.get(path).map(|&i| &mut self.values[i])
     }
@@ -117,7 +117,7 @@ impl Parameters {
         Ok(())
     }
 
-    /// Every path, for messages.
+    /// Lists every path, for messages.
     pub(crate) fn known_paths(&self) -> String {
         self.list.iter().map(|parameter| parameter.path.as_str()).collect::<Vec<_>>().join(", ")
     }
@@ -127,22 +127,22 @@ impl Parameters {
         Error::Unknown { name: path.into(), known: self.known_paths() }
     }
 
-    /// How many numbers gradients change.
+    /// Number of elements that gradients change.
     pub fn trained_count(&self) -> usize {
         self.iter().filter(|(parameter, _)| parameter.is_trained()).map(|(_, value)| value.len()).sum()
     }
 
-    /// How many numbers gradients leave alone: state and what is frozen.
+    /// Number of elements that gradients do not change: state and frozen parameters.
     pub fn fixed_count(&self) -> usize {
         self.iter().filter(|(parameter, _)| !parameter.is_trained()).map(|(_, value)| value.len()).sum()
     }
 
-    /// Bytes of all values.
+    /// Size of all values, in bytes.
     pub fn bytes(&self) -> usize {
         self.values.iter().map(Tensor::len).sum::<usize>() * size_of::<f32>()
     }
 
-    /// Freezes or thaws every parameter at or below `path`, by whole segments; answers how many that were.
+    /// Freezes or unfreezes every parameter at or below `path`, by whole segments; returns how many there are.
     pub(crate) fn set_frozen(&mut self, path: &str, frozen: bool) -> usize {
         let below = |parameter: &&mut Parameter| {
             let rest = parameter.path.strip_prefix(path);
@@ -151,7 +151,7 @@ impl Parameters {
         self.list.iter_mut().filter(below).map(|parameter| parameter.frozen = frozen).count()
     }
 
-    /// A number that changes with the paths and shapes: an objective fits only the model it was made from.
+    /// Returns a hash of the paths and shapes: an objective fits only the model it was made from.
     pub(crate) fn fingerprint(&self) -> u64 {
         self.iter()
             .fold(Key::new(0), |key, (parameter, value)| {
@@ -160,7 +160,7 @@ impl Parameters {
             .value()
     }
 
-    /// Which parameters are frozen, in the order of their paths.
+    /// True for each parameter that is frozen, in the order of their paths.
     pub(crate) fn frozen(&self) -> impl Iterator<Item = bool> {
         self.list.iter().map(|parameter| parameter.frozen)
     }

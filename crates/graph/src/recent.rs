@@ -1,12 +1,12 @@
-//! A bounded store of what was used last.
+//! A bounded store of the most recently used values.
 
-/// Keeps up to a number of values by key; the one that was used longest ago makes room for a new one.
+/// A store of a bounded number of values by key; a new one replaces the least recently used.
 ///
 /// A search goes through all of them: there are a few.
 #[derive(Debug)]
 pub(crate) struct Recent<K, V> {
     most: usize,
-    /// The one that was used last at the end.
+    /// Values by key, the most recently used at the end.
     entries: Vec<(K, V)>,
 }
 
@@ -28,7 +28,7 @@ impl<K: PartialEq, V> Recent<K, V> {
         self.entries.iter().rev().find(|(known, _)| known == key).map(|(_, value)| value)
     }
 
-    /// Stores a value under its key, in the place of an earlier one.
+    /// Stores a value under its key, and replaces an earlier one.
     pub(crate) fn put(&mut self, key: K, value: V) {
         self.entries.retain(|(known, _)| *known != key);
         if self.entries.len() >= self.most {
@@ -37,12 +37,12 @@ impl<K: PartialEq, V> Recent<K, V> {
         self.entries.push((key, value));
     }
 
-    /// Returns every value, the one that was used last at the end.
+    /// Returns every value, the most recently used at the end.
     pub(crate) fn values(&self) -> impl Iterator<Item = &V> {
         self.entries.iter().map(|(_, value)| value)
     }
 
-    /// Drops everything.
+    /// Drops all values.
     pub(crate) fn clear(&mut self) {
         self.entries.clear();
     }

@@ -6,7 +6,7 @@ use std::fmt;
 /// The size of one axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Dim {
-    /// A number that is known while tracing.
+    /// A size that is known while tracing.
     Fixed(usize),
     /// A multiple of the batch size: `Batch(1)` is N, `Batch(2)` is 2N (two towers concatenated).
     Batch(usize),
@@ -24,7 +24,7 @@ impl Dim {
         self.checked_at(n).get().unwrap_or(usize::MAX)
     }
 
-    /// The size for `n` samples, to compute with.
+    /// The size for `n` samples, for checked arithmetic.
     pub(crate) fn checked_at(self, n: usize) -> Size {
         match self {
             Dim::Fixed(size) => Size::from(size),
@@ -63,12 +63,12 @@ impl fmt::Display for Dim {
 pub struct Shape(Vec<Dim>);
 
 impl Shape {
-    /// A shape with these axes.
+    /// Makes a shape of the given axes.
     pub fn new(dims: impl Into<Vec<Dim>>) -> Shape {
         Shape(dims.into())
     }
 
-    /// N samples of `sample`.
+    /// Makes the shape of a batch of N samples of shape `sample`.
     pub fn batch(sample: &[usize]) -> Shape {
         let sample = sample.iter().map(|&size| Dim::Fixed(size));
         Shape(std::iter::once(Dim::Batch(1)).chain(sample).collect())
@@ -84,18 +84,18 @@ impl Shape {
         self.0.len()
     }
 
-    /// The sizes for `n` samples, each as [`Dim::at`] has it.
+    /// The sizes for `n` samples, each by [`Dim::at`].
     pub fn at(&self, n: usize) -> Vec<usize> {
         self.0.iter().map(|dim| dim.at(n)).collect()
     }
 
-    /// The number of elements for `n` samples; `usize::MAX` if there are more. [`Shape::element_count`] tells whether they can
-    /// be addressed.
+    /// The number of elements for `n` samples; `usize::MAX` if there are more. [`Shape::element_count`] returns `None`
+    /// if they cannot be addressed.
     pub fn len(&self, n: usize) -> usize {
         self.checked_len(n).get().unwrap_or(usize::MAX)
     }
 
-    /// The number of elements for `n` samples, to compute with.
+    /// The number of elements for `n` samples, for checked arithmetic.
     pub(crate) fn checked_len(&self, n: usize) -> Size {
         self.0.iter().map(|dim| dim.checked_at(n)).product()
     }
@@ -112,7 +112,7 @@ impl Shape {
         self.checked_len(n).get().and_then(|_| element_count(&self.at(n)))
     }
 
-    /// Returns true if no batch size gives it an element.
+    /// Returns true if it has no elements at any batch size.
     pub fn is_empty(&self) -> bool {
         self.0.iter().any(|dim| dim.at(1) == 0)
     }

@@ -6,17 +6,17 @@ use std::{collections::HashMap, fmt};
 /// One operation of the network.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SummaryRow {
-    /// The path of its layer; empty at the top.
+    /// Path of its layer; empty at the top.
     pub path: String,
-    /// The layer if it consists of this operation alone, else the operation.
+    /// Name of the layer if it consists of this operation alone, else of the operation.
     pub kind: String,
     /// The shape of its first result.
     pub output: String,
-    /// Parameters that gradients change and that no earlier row counted.
+    /// Number of trained parameters that no earlier row counted.
     pub parameters: usize,
     /// Multiply-accumulates a sample; `u64::MAX` if there are more.
     pub macs: u64,
-    /// Height and width in pixels of what one element sees of the input; `None` for all of it.
+    /// Height and width of the receptive field in the input, in pixels; `None` for the whole input.
     pub receptive_field: Option<[usize; 2]>,
 }
 
@@ -25,25 +25,26 @@ pub struct SummaryRow {
 pub struct Summary {
     /// One row an operation.
     pub rows: Vec<SummaryRow>,
-    /// Parameters that gradients change.
+    /// Number of parameters that gradients change.
     pub trained: usize,
-    /// Parameters that gradients leave alone: frozen ones, running statistics, fixed codes.
+    /// Number of parameters that gradients do not change: frozen ones, running statistics, fixed codes.
     pub fixed: usize,
     /// Multiply-accumulates a sample.
     pub macs: u64,
-    /// The batch size that the memory is for.
+    /// Batch size that the memory is for.
     pub batch: usize,
-    /// Bytes of all parameters.
+    /// Size of all parameters, in bytes.
     pub parameter_bytes: usize,
-    /// Bytes that inference takes beside the parameters: activations, and weights in the form that kernels want; `usize::MAX` if
-    /// they are more than can be addressed.
+    /// Bytes that inference takes beside the parameters: activations, and weights in the form that kernels read;
+    /// `usize::MAX` if they are more than can be addressed.
     pub inference_bytes: usize,
     /// Bytes that a training step with the mean of the output as its loss takes beside the parameters: activations,
     /// gradients and workspace; `None` if the network has no gradient, `usize::MAX` if they are more than can be addressed.
     pub training_bytes: Option<usize>,
 }
 
-/// What one element of a value sees of the input, per axis: pixels, and pixels from one element to the next.
+/// Receptive field of one element in the input, per axis: its size in pixels, and the pixels from one element to the
+/// next.
 #[derive(Clone, Copy, PartialEq)]
 struct Field {
     size: [usize; 2],
@@ -69,7 +70,8 @@ impl Summary {
         Ok(Summary::new(model, batch, inference, training_bytes(model, batch).transpose()?))
     }
 
-    /// One sample of a network that was built can be addressed, but not always all that is computed of it.
+    /// Summarises a network for one sample: its values can be addressed, but not always the memory of its plans, which
+    /// is then `usize::MAX`.
     pub(crate) fn for_one_sample(model: &Model) -> Summary {
         let or_most = |bytes: Result<usize>| bytes.unwrap_or(usize::MAX);
         Summary::new(model, 1, or_most(inference_bytes(model, 1)), training_bytes(model, 1).map(or_most))
@@ -94,7 +96,7 @@ fn inference_bytes(model: &Model, batch: usize) -> Result<usize> {
     Ok(model.plan(batch, &["output"])?.peak_bytes())
 }
 
-/// `None` if there is no gradient.
+/// Bytes of a training step; `None` if there is no gradient.
 fn training_bytes(model: &Model, batch: usize) -> Option<Result<usize>> {
     let mut objective = model.objective_of(Mode::Train, Wrt::Parameters, |trace| trace.output().mean()).ok()?;
     Some(objective.plan(model, batch).map(|plan| plan.peak_bytes()))
@@ -103,7 +105,7 @@ fn training_bytes(model: &Model, batch: usize) -> Option<Result<usize>> {
 fn rows(model: &Model) -> Vec<SummaryRow> {
     let graph = model.graph();
     let mut counted: Vec<&str> = Vec::new();
-    // `None` is everything. Parameters see nothing of the input and are not in the map.
+    // `None` means the whole input. Parameters see nothing of the input and are not in the map.
     let mut fields: HashMap<ValueId, Option<Field>> = HashMap::new();
     for (id, value) in graph.values.iter().enumerate() {
         if matches!(value.source, Source::Input(_)) {
@@ -145,7 +147,8 @@ fn rows(model: &Model) -> Vec<SummaryRow> {
     rows
 }
 
-/// Whether the layer that a call belongs to consists of it alone. Rows of a block of layers would all bear the block's name.
+/// Returns true if the layer of a call consists of it alone. Otherwise all rows of a block of layers would bear the
+/// block's name.
 fn is_whole_layer(graph: &Graph, call: &Call) -> bool {
     graph.calls.iter().filter(|other| is_within(&other.path, &call.path)).nth(1).is_none()
 }
@@ -169,6 +172,7 @@ impl fmt::Display for Summary {
             Some([h, w]) => format!("{h}×{w}"),
             None => "all".to_string(),
         };
+        // the table, with columns as wide as their widest cell
         let header = ["path", "operation", "output", "parameters", "mult-adds", "sees"].map(String::from);
         let mut table = vec![header];
         table.extend(self.rows.iter().map(|row| {
@@ -191,6 +195,7 @@ impl fmt::Display for Summary {
                 writeln!(f, "{line}")?;
             }
         }
+        // the totals
         let fixed = if self.fixed == 0 { String::new() } else { format!(" and {} fixed", grouped(self.fixed as u64)) };
         writeln!(f, "parameters: {} trained{fixed}, {}", grouped(self.trained as u64), bytes(self.parameter_bytes))?;
         writeln!(f, "multiply-accumulates a sample: {}", grouped(self.macs))?;
@@ -207,14 +212,14 @@ impl fmt::Display for Summary {
     }
 }
 
-/// Bytes in all, and those of each part.
+/// Writes a total in bytes, and the bytes of each part.
 fn sum(parts: &[(&str, usize)]) -> String {
     let all = parts.iter().fold(0usize, |sum, (_, count)| sum.saturating_add(*count));
     let parts: Vec<String> = parts.iter().map(|(what, count)| format!("{what} {}", bytes(*count))).collect();
     format!("{} ({})", bytes(all), parts.join(", "))
 }
 
-/// 1234567 as `1,234,567`.
+/// Writes 1234567 as `1,234,567`.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();

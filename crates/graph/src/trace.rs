@@ -9,14 +9,14 @@ use std::{cell::RefCell, collections::HashMap, panic::Location, rc::Rc, sync::Ar
 /// One layer that is being described.
 #[derive(Clone, Debug)]
 pub(crate) struct Scope {
-    /// Where its activations live.
+    /// Path of its activations.
     pub(crate) path: String,
-    /// Where its parameters live: elsewhere than `path` inside a shared layer.
+    /// Path of its parameters: other than `path` inside a shared layer.
     pub(crate) parameters: String,
-    /// The layer's name for itself; empty for a plain function.
+    /// Name of the layer; empty for a plain function.
     pub(crate) kind: String,
     pub(crate) location: &'static Location<'static>,
-    /// Whether parameters that exist already are meant: the second use of a shared layer.
+    /// True if parameters that exist already are meant: the second use of a shared layer.
     pub(crate) reuse: bool,
 }
 
@@ -27,13 +27,13 @@ struct State {
     /// The first mistake. From then on every node is poisoned.
     error: Option<BuildError>,
     closed: bool,
-    /// Whether the graph was described before: that of an objective, whose parameters are those of the model.
+    /// True if the graph was described before: that of an objective, whose parameters are those of the model.
     continues: bool,
-    /// Paths that were applied, and where.
+    /// Paths that were applied, and the places in the source.
     applied: HashMap<String, &'static Location<'static>>,
-    /// Parameter paths of shared layers by their identity.
+    /// Parameter paths of shared layers, by their identity.
     shared: HashMap<u64, String>,
-    /// How many sizes poisoned nodes were asked for.
+    /// Number of sizes that poisoned nodes were asked for.
     asked: usize,
 }
 
@@ -45,7 +45,7 @@ pub(crate) fn join(parent: &str, name: &str) -> String {
     if parent.is_empty() { name.into() } else { format!("{parent}.{name}") }
 }
 
-/// The sentence for a parameter that is asked for where a loss is described.
+/// Writes the error for a parameter that is requested in the description of a loss.
 fn not_of_the_model(path: &str, exists: bool) -> String {
     if exists {
         return format!("{path} is a parameter of the network; a loss reads it by `trace.tap(\"{path}\")`");
@@ -57,12 +57,13 @@ fn not_of_the_model(path: &str, exists: bool) -> String {
 }
 
 impl Trace {
-    /// All access to the state goes through here; `f` must not touch the trace.
+    /// Gives access to the state, all of it through here; `f` must not touch the trace.
     fn with<R>(&self, f: impl FnOnce(&mut State) -> R) -> R {
         f(&mut self.0.borrow_mut())
     }
 
-    /// Continues a graph that was closed. It gets no new parameters: the model has memory for those that it was built with.
+    /// Continues a graph that was closed. It gets no new parameters: the model has memory for those that it was built
+    /// with.
     pub(crate) fn reopen(graph: Graph) -> Trace {
         Trace(Rc::new(RefCell::new(State { graph, continues: true, ..State::default() })))
     }
@@ -98,7 +99,8 @@ impl Trace {
         Node::new(self.clone(), Some(id))
     }
 
-    /// 1, 2, 3, …: the sizes of a poisoned node, so that a user's loop on a size ends and nothing divides by zero.
+    /// Returns 1, 2, 3, …: the sizes of a poisoned node, so that a user's loop on a size ends and nothing divides by
+    /// zero.
     pub(crate) fn growing_size(&self) -> usize {
         self.with(|state| {
             state.asked += 1;
@@ -106,8 +108,8 @@ impl Trace {
         })
     }
 
-    /// Records the first mistake, in a sentence, and answers a poisoned node. `kind` names the operation; the layer that is
-    /// being described takes its place where there is one.
+    /// Records the first mistake, in a sentence, and returns a poisoned node. `kind` names the operation; the layer
+    /// that is being described takes its place if there is one.
     pub fn fail(&self, kind: &str, reason: impl Into<String>) -> Node {
         self.fail_at(kind, reason.into(), None)
     }
@@ -136,7 +138,8 @@ impl Trace {
         self.with(|state| state.scopes.pop());
     }
 
-    /// The scope in which something called `name` would be applied, and where it was applied before if it was.
+    /// Returns the scope in which something called `name` would be applied, and the place where that name was applied
+    /// before.
     pub(crate) fn enter(
         &self,
         name: &str,
@@ -177,7 +180,7 @@ impl Trace {
         self.node(id)
     }
 
-    /// An input of either kind.
+    /// Adds an input of either kind.
     pub(crate) fn add_input(&self, name: &str, shape: Shape, kind: ElementKind) -> Node {
         if self.is_dead() {
             return self.poisoned();
@@ -199,9 +202,9 @@ impl Trace {
         self.put_name(id, name.into())
     }
 
-    /// An input of the network: what the batch holds under `name`. Asked for again with the same shape, it is the same node.
-    /// Sizes are those of a sample, as for [`Model::build`](crate::Model::build): `[4]` is `[N, 4]`. A [`Shape`] is taken as it is,
-    /// for an input that is one for all samples or that has `2N` of them.
+    /// Adds an input of the network, read from the batch under `name`. A second request with the same shape returns the
+    /// same node. Sizes are those of a sample, as for [`Model::build`](crate::Model::build): `[4]` is `[N, 4]`. A
+    /// [`Shape`] is taken as it is, for an input without a batch axis or with `2N` samples.
     ///
     /// ```
     /// use ocelli_graph::{Batch, Model, Shape, Tensor};
@@ -215,12 +218,12 @@ impl Trace {
         self.add_input(name, shape.into_shape(), ElementKind::F32)
     }
 
-    /// Integer labels, one a sample: `[N]`.
+    /// Adds an input of integer labels, one per sample: `[N]`.
     pub fn labels(&self, name: &str) -> Node {
         self.add_input(name, Shape::new([Dim::Batch(1)]), ElementKind::U32)
     }
 
-    /// The activation called `name`: a layer's path, or what was [`named`](Node::named).
+    /// Finds the activation called `name`: a layer's path, or the name given by [`named`](Node::named).
     pub fn tap(&self, name: &str) -> Node {
         if self.is_dead() {
             return self.poisoned();
@@ -234,25 +237,25 @@ impl Trace {
         }
     }
 
-    /// The result of the network.
+    /// The result of the network, called `output`.
     pub fn output(&self) -> Node {
         self.tap("output")
     }
 
-    /// Makes a parameter of the layer that is being described, learnt by gradients.
+    /// Adds a parameter to the layer that is being described, learnt by gradients.
     ///
-    /// Its shape may say what each axis runs over ([`AxisRole`](crate::AxisRole)); of a shared layer, the roles of the first
-    /// use count.
+    /// Its shape may declare the role of each axis ([`AxisRole`](crate::AxisRole)); of a shared layer, the roles of the
+    /// first use count.
     pub fn parameter(&self, name: &str, shape: impl Into<ParameterShape>, init: impl Initializer + 'static) -> Node {
         self.parameter_from(name, shape, Arc::new(init))
     }
 
-    /// Makes a parameter, as [`Trace::parameter`] does, with an initialiser that is shared.
+    /// Adds a parameter, like [`Trace::parameter`], with an initialiser that is shared.
     pub fn parameter_from(&self, name: &str, shape: impl Into<ParameterShape>, init: Arc<dyn Initializer>) -> Node {
         self.add_parameter(name, shape.into(), init, ParameterRole::Trained)
     }
 
-    /// Makes a parameter that no gradient changes: running statistics, fixed codes. See [`Trace::update`].
+    /// Adds a parameter that no gradient changes: running statistics, fixed codes. See [`Trace::update`].
     pub fn state(&self, name: &str, shape: impl Into<ParameterShape>, init: impl Initializer + 'static) -> Node {
         self.add_parameter(name, shape.into(), Arc::new(init), ParameterRole::State)
     }
@@ -268,12 +271,14 @@ impl Trace {
         if self.is_dead() {
             return self.poisoned();
         }
+        // refuse shapes that no parameter can have
         if shape.dims().iter().any(|dim| dim.fixed().is_none()) {
             return self.fail("parameter", format!("{name} of shape {shape} depends on the batch size"));
         }
         if let Some(objection) = shape.objection().or_else(|| declared.objection()) {
             return self.fail("parameter", format!("{name} of shape {shape} {objection}"));
         }
+        // find the path, and a parameter that has it already
         let (path, reuse) = self.with(|state| match state.scopes.last() {
             Some(scope) => (join(&scope.parameters, name), scope.reuse),
             None => (name.to_string(), false),
@@ -282,6 +287,7 @@ impl Trace {
         if self.with(|state| state.continues) {
             return self.fail("parameter", not_of_the_model(&path, existing.is_some()));
         }
+        // reuse the parameter of a shared layer, or make a new one
         match existing {
             Some(id) if reuse => {
                 let node = self.node(id);
@@ -302,7 +308,7 @@ impl Trace {
         }
     }
 
-    /// At the end of a training step, `state` takes the value `new`. A layer applied twice chains its updates.
+    /// Makes `state` take the value `new` at the end of a training step. A layer applied twice chains its updates.
     ///
     /// It is a mistake if `state` was not made by [`Trace::state`], or if `new` has another shape.
     pub fn update(&self, state: &Node, new: &Node) {
@@ -324,12 +330,12 @@ impl Trace {
             self.fail("update", format!("expected a state, which `Trace::state` makes, got {description}"));
             return;
         };
-        // Of a value that is not computed there is no copy to take over.
+        // A value that is not computed has no buffer to take the new state from: a copy is made.
         let new_id = if self.read(|graph| graph.is_computed(new_id)) { Some(new_id) } else { new.scale(1.0).id() };
         self.with(|inner| inner.graph.updates.extend(new_id.map(|id| (path, id))));
     }
 
-    /// Marks the layer that is being described as one to be computed again.
+    /// Marks the layer that is being described for activation checkpointing.
     pub(crate) fn recompute_layer(&self) {
         let path = self.path();
         self.with(|state| state.graph.recomputed.insert(path));
@@ -340,7 +346,7 @@ impl Trace {
         self.with(|state| state.scopes.last().map_or(String::new(), |scope| scope.path.clone()))
     }
 
-    /// Applies an operation to nodes: its results.
+    /// Applies an operation to nodes, and returns its results.
     #[track_caller]
     pub fn call(&self, op: Arc<dyn Op>, x: &[&Node]) -> Vec<Node> {
         let (outputs, at) = (op.outputs().max(1), Location::caller());
@@ -380,7 +386,7 @@ impl Trace {
         outputs.into_iter().map(|id| self.node(id)).collect()
     }
 
-    /// A fault with the shapes and origins of its operands.
+    /// Writes a fault with the shapes and origins of its operands.
     fn sentence(&self, fault: &Fault, ids: &[ValueId]) -> String {
         self.read(|graph| {
             let value = |operand: usize| &graph.values[ids[operand]];

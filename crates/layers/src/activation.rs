@@ -3,28 +3,29 @@
 use ocelli_graph::{Layer, Node};
 use serde::{Deserialize, Serialize};
 
-/// An elementwise function as a layer, for [`Sequential`](crate::Sequential); in a function `x.relu()` reads better.
+/// An elementwise function or a softmax as a layer, for [`Sequential`](crate::Sequential); in a function `x.relu()`
+/// reads better.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Activation {
-    /// `max(x, 0)`.
+    /// ReLU, `max(x, 0)`.
     Relu,
-    /// `x` where positive, this slope times `x` elsewhere.
+    /// Leaky ReLU: `x` where positive, this slope times `x` elsewhere.
     LeakyRelu(f32),
-    /// `x` where positive, this factor times `eˣ − 1` elsewhere.
+    /// ELU: `x` where positive, this factor times `eˣ − 1` elsewhere.
     Elu(f32),
-    /// `1 / (1 + e⁻ˣ)`.
+    /// Logistic sigmoid, `1 / (1 + e⁻ˣ)`.
     Sigmoid,
-    /// `tanh(x)`.
+    /// Hyperbolic tangent, `tanh(x)`.
     Tanh,
-    /// `1.7159·tanh(2x/3)` (LeCun et al. 1998).
+    /// Scaled tanh, `1.7159·tanh(2x/3)` (LeCun et al. 1998).
     ScaledTanh,
-    /// `x·sigmoid(x)`.
+    /// SiLU, `x·sigmoid(x)`.
     Silu,
-    /// `x·Φ(x)`.
+    /// GELU, `x·Φ(x)`.
     Gelu,
-    /// Probabilities over the last axis.
+    /// Softmax probabilities over the last axis.
     Softmax,
-    /// Their logarithms.
+    /// Logarithms of softmax probabilities over the last axis.
     LogSoftmax,
 }
 

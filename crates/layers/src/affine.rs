@@ -1,4 +1,4 @@
-//! Scale and shift of each channel, behind every normalisation.
+//! Scale and shift of each channel, after every normalisation.
 
 use crate::Init;
 use ocelli_graph::{AxisRole, Initializer, Node, Shape};
@@ -19,7 +19,7 @@ impl Default for Affine {
 }
 
 impl Affine {
-    /// Scale and shift of the channels of `x`.
+    /// Makes scale and shift of the channels of `x`.
     pub(crate) fn of(&self, x: &Node) -> (Node, Node) {
         let (trace, channels) = (x.trace(), x.shape().channels());
         if self.learnt {
@@ -31,30 +31,30 @@ impl Affine {
     }
 }
 
-/// The settings of a layer with fields `epsilon` and `affine`.
+/// Defines the settings of a layer with fields `epsilon` and `affine`.
 macro_rules! normalisation_settings {
     ($layer:ident) => {
         impl $layer {
-            /// What is added to the variance; 10⁻⁵ unless said otherwise.
+            /// Sets the ε that is added to the variance; the default is 10⁻⁵.
             pub fn epsilon(mut self, epsilon: f32) -> $layer {
                 self.epsilon = epsilon;
                 self
             }
 
-            /// Whether normalised values are scaled and shifted by learnt numbers.
+            /// Sets whether normalised values are scaled and shifted by learnt parameters.
             pub fn affine(mut self, affine: bool) -> $layer {
                 self.affine.learnt = affine;
                 self
             }
 
-            /// Where the first scales come from; ones unless said otherwise. Zeros in the last normalisation of a residual
-            /// block make the block the identity at first (Goyal et al. 2017).
+            /// Sets the initialiser of the scales; the default is ones. Zeros in the last normalisation of a residual
+            /// block make the block start as the identity (Goyal et al. 2017).
             pub fn weight_init(mut self, init: impl ocelli_graph::Initializer + 'static) -> $layer {
                 self.affine.weight_init = std::sync::Arc::new(init);
                 self
             }
 
-            /// Where the first shifts come from; zeros unless said otherwise.
+            /// Sets the initialiser of the shifts; the default is zeros.
             pub fn bias_init(mut self, init: impl ocelli_graph::Initializer + 'static) -> $layer {
                 self.affine.bias_init = std::sync::Arc::new(init);
                 self

@@ -11,16 +11,16 @@ use ocelli_graph::{
 
 /// Normalises each channel over the batch and all pixels, then scales and shifts it (Ioffe and Szegedy 2015).
 ///
-/// In training, mean and variance are those of the batch, and each step moves the running ones towards them. In inference,
-/// and in objectives that are made after the layer was [frozen](ocelli_graph::Model::freeze), they are the running ones.
-/// A training batch has to have two or more numbers a channel.
+/// In training, mean and variance are those of the batch, and each step moves the running ones towards them. In
+/// inference, and in objectives that are made after the layer was [frozen](ocelli_graph::Model::freeze), they are the
+/// running ones. A training batch must have two or more values per channel.
 ///
 /// # Shapes
-/// `[N, H, W, C]` or `[N, C]`, to the same.
+/// `[N, H, W, C]` or `[N, C]`; the result has the same shape.
 ///
 /// # Parameters
-/// `weight` and `bias` `[C]`, learnt unless [`affine(false)`](BatchNorm::affine) was said; `running_mean` and `running_var`
-/// `[C]`, states. They begin as 1, 0, 0 and 1.
+/// `weight` and `bias` `[C]`, learnt unless [`affine(false)`](BatchNorm::affine) is set; `running_mean` and
+/// `running_var` `[C]`, states. Their initial values are 1, 0, 0 and 1.
 ///
 /// ```
 /// use ocelli_graph::Model;
@@ -44,13 +44,13 @@ impl Default for BatchNorm {
 }
 
 impl BatchNorm {
-    /// With ε = 10⁻⁵ and momentum 0.1, as in PyTorch.
+    /// Makes a normalisation with ε = 10⁻⁵ and momentum 0.1, as in PyTorch.
     pub fn new() -> BatchNorm {
         BatchNorm { epsilon: 1e-5, momentum: 0.1, affine: Affine::default() }
     }
 
-    /// The share of each batch in the running statistics: `running = (1 − momentum) running + momentum batch`, with the
-    /// unbiased variance of the batch. (Other libraries call `1 − momentum` by this name.)
+    /// Sets the weight of each batch in the running statistics: `running = (1 − momentum) running + momentum batch`,
+    /// with the unbiased variance of the batch. (Other libraries call `1 − momentum` by this name.)
     pub fn momentum(mut self, momentum: f32) -> BatchNorm {
         self.momentum = momentum;
         self

@@ -17,7 +17,7 @@ use ocelli_graph::{Layer, Node};
 /// ```
 /// use ocelli_graph::Model;
 /// use ocelli_layers::{Bottleneck, Residual, Shortcut};
-/// // Where the second stage of ResNet-50 begins.
+/// // The first block of the second stage of ResNet-50.
 /// let block = Residual::new(Bottleneck::new(128, 512).stride(2)).stride(2).shortcut(Shortcut::Projection);
 /// let summary = Model::of(block, [56, 56, 256], 0)?.summary();
 /// assert_eq!(summary.rows.last().unwrap().output, "[N, 28, 28, 512]");
@@ -43,7 +43,7 @@ enum Strided {
 }
 
 impl Bottleneck {
-    /// Through `inner` channels to `channels`, which are four times as many in ResNet-50.
+    /// Makes a block through `inner` channels to `channels`, which are four times as many in ResNet-50.
     pub fn new(inner: usize, channels: usize) -> Bottleneck {
         Bottleneck {
             inner,
@@ -56,33 +56,33 @@ impl Bottleneck {
         }
     }
 
-    /// How many pixels of the input are one of the result, per axis. It is the stride of the 3×3 convolution, as in
+    /// Sets the stride of the block, in input pixels per pixel of the result. It is on the 3×3 convolution, as in
     /// torchvision ("v1.5").
     pub fn stride(mut self, stride: usize) -> Bottleneck {
         self.stride = stride;
         self
     }
 
-    /// The stride on the first 1×1 convolution, as published: less work, and three of four pixels are not seen.
+    /// Puts the stride on the first 1×1 convolution, as published: less work, but three of four pixels are not seen.
     pub fn v1(mut self) -> Bottleneck {
         self.strided = Strided::First;
         self
     }
 
-    /// The 3×3 convolution in groups (ResNeXt, Xie et al. 2016).
+    /// Sets the number of groups of the 3×3 convolution (ResNeXt, Xie et al. 2016).
     pub fn groups(mut self, groups: usize) -> Bottleneck {
         self.groups = groups;
         self
     }
 
-    /// Whether normalisations follow the convolutions, which have biases otherwise.
+    /// Sets whether normalisations follow the convolutions, which have biases otherwise.
     pub fn batch_norm(mut self, normalised: bool) -> Bottleneck {
         self.normalised = normalised;
         self
     }
 
-    /// Where the first weights of a convolution come from, by its channels and the size of its filter; He normal unless said
-    /// otherwise.
+    /// Sets the initialiser of a convolution's weights, by its channels and the size of its filter; the default is He
+    /// normal.
     pub fn weight_init(mut self, init: fn(usize, usize) -> Init) -> Bottleneck {
         self.weight_init = init;
         self

@@ -1,9 +1,9 @@
-//! Layers side by side.
+//! Parallel branches.
 
 use ocelli_graph::{Axis, Layer, Node};
 use std::fmt;
 
-/// Several layers on the same input, their results side by side along the channels.
+/// Applies several layers to the same input and concatenates their results along the channels.
 ///
 /// # Shapes
 /// `[N, H, W, C]` → `[N, H', W', sum of the branches' channels]`; the branches must agree on `H'` and `W'`.
@@ -22,18 +22,18 @@ pub struct Branches {
 }
 
 impl Branches {
-    /// No branch yet; a description with none is refused.
+    /// Makes a layer without branches; at least one must be added before it is applied.
     pub fn new() -> Branches {
         Branches::default()
     }
 
-    /// One more branch, called by its position: `0`, `1`, ….
+    /// Adds a branch, called by its position: `0`, `1`, ….
     pub fn then(self, branch: impl Layer + Send + Sync + 'static) -> Branches {
         let position = self.branches.len();
         self.named(position, branch)
     }
 
-    /// One more branch with a name.
+    /// Adds a branch with a name.
     pub fn named(mut self, name: impl fmt::Display, branch: impl Layer + Send + Sync + 'static) -> Branches {
         self.branches.push((name.to_string(), Box::new(branch)));
         self

@@ -43,7 +43,8 @@ pub struct Conv2d {
 }
 
 impl Conv2d {
-    /// `channels` filters of `kernel` pixels (`3`, or `[1, 7]` for rows and columns), stride 1, no padding, with a bias.
+    /// Makes a layer of `channels` filters of `kernel` pixels (`3`, or `[1, 7]` for rows and columns), stride 1, no
+    /// padding, with a bias.
     pub fn new(channels: usize, kernel: impl Into<Pair>) -> Conv2d {
         Conv2d {
             channels,
@@ -58,88 +59,88 @@ impl Conv2d {
         }
     }
 
-    /// Pixels from one window to the next.
+    /// Sets the stride: pixels from one window to the next.
     pub fn stride(mut self, stride: impl Into<Pair>) -> Conv2d {
         let stride = stride.into();
         (self.settings.stride_h, self.settings.stride_w) = (stride.h, stride.w);
         self
     }
 
-    /// Zeros around the picture.
+    /// Sets the padding: zeros around the image.
     pub fn padding(mut self, padding: Padding) -> Conv2d {
         self.settings.padding = padding;
         self
     }
 
-    /// As many zeros as keep the size at stride 1: [`Padding::Same`].
+    /// Pads so that the size is kept at stride 1: [`Padding::Same`].
     pub fn same(self) -> Conv2d {
         self.padding(Padding::Same)
     }
 
-    /// Pixels from one tap of the filter to the next.
+    /// Sets the dilation: pixels from one tap of the filter to the next.
     pub fn dilation(mut self, dilation: impl Into<Pair>) -> Conv2d {
         let dilation = dilation.into();
         (self.settings.dilation_h, self.settings.dilation_w) = (dilation.h, dilation.w);
         self
     }
 
-    /// Groups of channels that do not see each other.
+    /// Sets the number of groups of channels, which do not see each other.
     pub fn groups(mut self, groups: usize) -> Conv2d {
         self.settings.groups = groups;
         self
     }
 
-    /// Cross-correlation or true convolution.
+    /// Sets cross-correlation or true convolution.
     pub fn mode(mut self, mode: ConvMode) -> Conv2d {
         self.settings.mode = mode;
         self
     }
 
-    /// Whether a number is added to each output channel.
+    /// Sets whether a bias is added to each output channel.
     pub fn bias(mut self, bias: bool) -> Conv2d {
         self.bias = bias;
         self
     }
 
-    /// Connects each output map only to the input maps that a table says. Not together with groups.
+    /// Connects each output map only to the input maps that a table lists. Cannot be combined with groups.
     pub fn connections(mut self, table: ConnectionTable) -> Conv2d {
         self.table = Some(Arc::new(table));
         self
     }
 
-    /// Makes it an error if the input has another number of channels: for weights that are loaded.
+    /// Makes another number of input channels an error: for weights that are loaded.
     pub fn expect_channels(mut self, channels: usize) -> Conv2d {
         self.expected_channels = Some(channels);
         self
     }
 
-    /// Forces an algorithm by its name, for the forward and both backward passes. It is an error of the build if it does not support
-    /// the convolution, and of the plan of an objective if it has no backward pass that is needed.
+    /// Forces an algorithm by its name, for the forward and both backward passes. It is an error of the build if it
+    /// does not support the convolution, and of the plan of an objective if it lacks a backward pass that is needed.
     pub fn algorithm(mut self, name: impl Into<String>) -> Conv2d {
         self.algorithm = Some(name.into());
         self
     }
 
-    /// Where the first weights come from; Glorot uniform unless said otherwise.
+    /// Sets the initialiser of the weights; the default is Glorot uniform.
     pub fn weight_init(mut self, init: impl Initializer + 'static) -> Conv2d {
         self.weight_init = Arc::new(init);
         self
     }
 
-    /// Where the first biases come from; zeros unless said otherwise.
+    /// Sets the initialiser of the biases; the default is zeros.
     pub fn bias_init(mut self, init: impl Initializer + 'static) -> Conv2d {
         self.bias_init = BiasInit::Given(Arc::new(init));
         self
     }
 
-    /// PyTorch's first values: weights and biases uniform in `±1 / √fan_in`.
+    /// Sets PyTorch's initialisation: weights and biases uniform in `±1 / √fan_in`.
     pub fn pytorch_init(mut self) -> Conv2d {
         self.weight_init = Arc::new(UniformByFanIn);
         self.bias_init = BiasInit::UniformByFanIn;
         self
     }
 
-    /// The parameter's axes: those of a filter, or a window for each connection of the table.
+    /// Axes of the weights: those of a filter, or a window for each connection of the table.
     fn weight_axes(&self, x: &Node) -> ParameterShape {
         let Pair { h, w } = self.kernel;
         if let Some(table) = &self.table {
@@ -151,7 +152,7 @@ impl Conv2d {
         ([KernelHeight, KernelWidth, Inputs, Outputs], [h, w, inputs, self.channels]).into()
     }
 
-    /// What is wrong with the settings, in a sentence; sizes are the operation's business.
+    /// Describes in a sentence what is wrong with the settings; the operation checks the sizes.
     fn mistake(&self, x: &Node) -> Option<String> {
         let groups = self.settings.groups;
         let channels = x.shape().size(Axis::C);

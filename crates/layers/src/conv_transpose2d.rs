@@ -9,7 +9,7 @@ use ocelli_graph::{
 use ocelli_kernels::conv::{Conv2dSettings, Padding};
 use std::sync::Arc;
 
-/// Transposed convolution, with which decoders enlarge pictures: the adjoint of a convolution.
+/// Transposed convolution, the adjoint of a convolution, with which decoders enlarge images.
 ///
 /// # Shapes
 /// `[N, H, W, in]` → `[N, H', W', channels]` with
@@ -38,8 +38,8 @@ pub struct ConvTranspose2d {
 }
 
 impl ConvTranspose2d {
-    /// `channels` output channels, filters of `kernel` pixels (`3`, or `[1, 7]` for rows and columns), stride 1, no padding,
-    /// with a bias.
+    /// Makes a layer of `channels` output channels, filters of `kernel` pixels (`3`, or `[1, 7]` for rows and columns),
+    /// stride 1, no padding, with a bias.
     pub fn new(channels: usize, kernel: impl Into<Pair>) -> ConvTranspose2d {
         ConvTranspose2d {
             channels,
@@ -52,58 +52,59 @@ impl ConvTranspose2d {
         }
     }
 
-    /// Pixels of the result from one pixel of the input to the next.
+    /// Sets the stride: pixels of the result from one pixel of the input to the next.
     pub fn stride(mut self, stride: impl Into<Pair>) -> ConvTranspose2d {
         let stride = stride.into();
         (self.settings.stride_h, self.settings.stride_w) = (stride.h, stride.w);
         self
     }
 
-    /// Pixels that are taken off the result: the zeros around it that the convolution would see. Not [`Padding::Same`].
+    /// Sets the pixels that are removed from the border of the result: the zeros around it that the convolution would
+    /// see. Not [`Padding::Same`].
     pub fn padding(mut self, padding: Padding) -> ConvTranspose2d {
         self.settings.padding = padding;
         self
     }
 
-    /// Rows and columns that the result has more at the bottom and right, less than the stride: the convolution leads to the
-    /// same size from each of these.
+    /// Sets the rows and columns that the result has more at the bottom and right, less than the stride: the
+    /// convolution maps all these sizes to the same one.
     pub fn output_padding(mut self, pixels: impl Into<Pair>) -> ConvTranspose2d {
         self.output_padding = pixels.into();
         self
     }
 
-    /// Pixels from one tap of the filter to the next.
+    /// Sets the dilation: pixels from one tap of the filter to the next.
     pub fn dilation(mut self, dilation: impl Into<Pair>) -> ConvTranspose2d {
         let dilation = dilation.into();
         (self.settings.dilation_h, self.settings.dilation_w) = (dilation.h, dilation.w);
         self
     }
 
-    /// Groups of channels that do not see each other.
+    /// Sets the number of groups of channels, which do not see each other.
     pub fn groups(mut self, groups: usize) -> ConvTranspose2d {
         self.settings.groups = groups;
         self
     }
 
-    /// Whether a number is added to each output channel.
+    /// Sets whether a bias is added to each output channel.
     pub fn bias(mut self, bias: bool) -> ConvTranspose2d {
         self.bias = bias;
         self
     }
 
-    /// Where the first weights come from; Glorot uniform unless said otherwise.
+    /// Sets the initialiser of the weights; the default is Glorot uniform.
     pub fn weight_init(mut self, init: impl Initializer + 'static) -> ConvTranspose2d {
         self.weight_init = Arc::new(init);
         self
     }
 
-    /// Where the first biases come from; zeros unless said otherwise.
+    /// Sets the initialiser of the biases; the default is zeros.
     pub fn bias_init(mut self, init: impl Initializer + 'static) -> ConvTranspose2d {
         self.bias_init = Arc::new(init);
         self
     }
 
-    /// What is wrong with the settings, in a sentence; sizes are the operation's business.
+    /// Describes in a sentence what is wrong with the settings; the operation checks the sizes.
     fn mistake(&self, x: &Node) -> Option<String> {
         let channels = x.shape().channels();
         let groups = self.settings.groups;
@@ -132,7 +133,7 @@ impl Layer for ConvTranspose2d {
             return trace.fail("ConvTranspose2d", mistake);
         }
         let Pair { h, w } = self.kernel;
-        // The filter is that of the convolution whose adjoint this is, which reads what this one makes.
+        // The filter is that of the convolution whose adjoint this is: its inputs are the outputs here.
         let inputs = self.channels / self.settings.groups.max(1);
         let axes = ([KernelHeight, KernelWidth, Inputs, Outputs], [h, w, inputs, channels]);
         let weight = trace.parameter_from("weight", axes, self.weight_init.clone());

@@ -7,7 +7,7 @@ use crate::{
 use ocelli_graph::{AxisRole::Outputs, Initializer, Layer, Node, ParameterShape, ops::LinearOp};
 use std::sync::Arc;
 
-/// `y = x·w + b`.
+/// Fully connected layer, `y = x·w + b`.
 ///
 /// # Shapes
 /// `[N, in]` → `[N, features]`.
@@ -23,7 +23,7 @@ pub struct Dense {
 }
 
 impl Dense {
-    /// A layer of `features` units with a bias.
+    /// Makes a layer of `features` units with a bias.
     pub fn new(features: usize) -> Dense {
         Dense {
             features,
@@ -33,25 +33,25 @@ impl Dense {
         }
     }
 
-    /// Whether a number is added to each unit.
+    /// Sets whether a bias is added to each unit.
     pub fn bias(mut self, bias: bool) -> Dense {
         self.bias = bias;
         self
     }
 
-    /// Where the first weights come from; Glorot uniform unless said otherwise.
+    /// Sets the initialiser of the weights; the default is Glorot uniform.
     pub fn weight_init(mut self, init: impl Initializer + 'static) -> Dense {
         self.weight_init = Arc::new(init);
         self
     }
 
-    /// Where the first biases come from; zeros unless said otherwise.
+    /// Sets the initialiser of the biases; the default is zeros.
     pub fn bias_init(mut self, init: impl Initializer + 'static) -> Dense {
         self.bias_init = BiasInit::Given(Arc::new(init));
         self
     }
 
-    /// PyTorch's first values: weights and biases uniform in `±1 / √fan_in`.
+    /// Sets PyTorch's initialisation: weights and biases uniform in `±1 / √fan_in`.
     pub fn pytorch_init(mut self) -> Dense {
         self.weight_init = Arc::new(UniformByFanIn);
         self.bias_init = BiasInit::UniformByFanIn;

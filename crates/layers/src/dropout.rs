@@ -3,8 +3,8 @@
 use ocelli_graph::{Layer, Node};
 use serde::{Deserialize, Serialize};
 
-/// Sets each number to zero with a probability while training and scales the others so that the mean stays; the identity in
-/// inference (Srivastava et al. 2014).
+/// Sets each element to zero with a probability while training and scales the others so that the mean stays; the
+/// identity in inference (Srivastava et al. 2014).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Dropout(
     /// The probability, in `[0, 1)`.

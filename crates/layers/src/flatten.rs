@@ -3,7 +3,7 @@
 use ocelli_graph::{Layer, Node};
 use serde::{Deserialize, Serialize};
 
-/// Each sample as a row: `[N, H, W, C]` → `[N, H·W·C]`.
+/// Flattens each sample to a row: `[N, H, W, C]` → `[N, H·W·C]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Flatten;
 
@@ -13,10 +13,10 @@ impl Layer for Flatten {
     }
 }
 
-/// Each sample under another shape: `[N, …]` → `[N] + shape`.
+/// Gives each sample another shape: `[N, …]` → `[N] + shape`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reshape(
-    /// The shape of a sample.
+    /// Shape of a sample of the result.
     pub Vec<usize>,
 );
 

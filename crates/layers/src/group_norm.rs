@@ -3,14 +3,14 @@
 use crate::affine::{Affine, normalisation_settings};
 use ocelli_graph::{Layer, Node, ops::GroupNormOp};
 
-/// Normalises the pixels and channels of each sample and group of neighbouring channels, then scales and shifts each channel
-/// (Wu and He 2018). The same in training and inference, and for any batch size.
+/// Normalises the pixels and channels of each sample and group of neighbouring channels, then scales and shifts each
+/// channel (Wu and He 2018). It computes the same in training and inference, and for any batch size.
 ///
 /// # Shapes
-/// `[N, H, W, C]` or `[N, C]`, to the same.
+/// `[N, H, W, C]` or `[N, C]`; the result has the same shape.
 ///
 /// # Parameters
-/// `weight` and `bias` `[C]`, unless [`affine(false)`](GroupNorm::affine) was said.
+/// `weight` and `bias` `[C]`, unless [`affine(false)`](GroupNorm::affine) is set.
 #[derive(Clone, Debug)]
 pub struct GroupNorm {
     groups: usize,
@@ -19,7 +19,7 @@ pub struct GroupNorm {
 }
 
 impl GroupNorm {
-    /// So many groups, which must divide the channels; with ε = 10⁻⁵.
+    /// Makes a normalisation of `groups` groups, which must divide the channels; with ε = 10⁻⁵.
     pub fn new(groups: usize) -> GroupNorm {
         GroupNorm { groups, epsilon: 1e-5, affine: Affine::default() }
     }
@@ -34,10 +34,11 @@ impl Layer for GroupNorm {
     }
 }
 
-/// Normalises the pixels of each sample and channel (Ulyanov, Vedaldi and Lempitsky 2016). The same in training and inference.
+/// Normalises the pixels of each sample and channel (Ulyanov, Vedaldi and Lempitsky 2016). It computes the same in
+/// training and inference.
 ///
 /// # Shapes
-/// `[N, H, W, C]`, to the same.
+/// `[N, H, W, C]`; the result has the same shape.
 ///
 /// # Parameters
 /// None, or with [`affine(true)`](InstanceNorm::affine) `weight` and `bias` `[C]`.
@@ -54,7 +55,7 @@ impl Default for InstanceNorm {
 }
 
 impl InstanceNorm {
-    /// Without scale and shift, as in PyTorch; with ε = 10⁻⁵.
+    /// Makes a normalisation without scale and shift, as in PyTorch; with ε = 10⁻⁵.
     pub fn new() -> InstanceNorm {
         InstanceNorm { epsilon: 1e-5, affine: Affine { learnt: false, ..Affine::default() } }
     }

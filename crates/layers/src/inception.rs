@@ -28,14 +28,16 @@ impl From<[usize; 2]> for Tower {
     }
 }
 
-/// Filters of several sizes and a pooling on the same input, their results side by side (Szegedy et al. 2014, fig. 2).
+/// Applies filters of several sizes and a pooling to the same input and concatenates their results (Szegedy et al.
+/// 2014, fig. 2).
 ///
 /// # Shapes
 /// `[N, H, W, C]` → `[N, H, W, sum of the branches' channels]`; without a projection the pooling keeps `C`.
 ///
 /// # Parameters
-/// Those of the branches `branch1` (1×1), `branch2` (3×3), `branch3` (5×5) and `branch4` (pooling). In a branch of two steps
-/// these are `0` and `1`; a step is `conv` and a ReLU unless [`unit`](Inception::unit) says otherwise.
+/// The parameters of the branches `branch1` (1×1), `branch2` (3×3), `branch3` (5×5) and `branch4` (pooling). The layers
+/// of a branch of two steps are called `0` and `1`; a step is `conv` and a ReLU unless [`unit`](Inception::unit) is
+/// set.
 ///
 /// ```
 /// use ocelli_graph::Model;
@@ -59,7 +61,8 @@ pub struct Inception {
 }
 
 impl Inception {
-    /// Channels of the 1×1, 3×3 and 5×5 branches, and of the 1×1 convolution behind the pooling if there is one.
+    /// Makes a block from the channels of the 1×1, 3×3 and 5×5 branches, and of the 1×1 convolution after the pooling
+    /// if there is one.
     pub fn new(
         conv1: usize,
         conv3: impl Into<Tower>,
@@ -76,13 +79,14 @@ impl Inception {
         }
     }
 
-    /// Another size than 5 for the largest filter.
+    /// Sets the size of the largest filter; the default is 5.
     pub fn large_kernel(mut self, kernel: usize) -> Inception {
         self.large_kernel = kernel;
         self
     }
 
-    /// What a convolution of so many channels and of a filter of that size consists of. It must keep height and width.
+    /// Sets the layer that stands for a convolution, by its channels and the size of its filter. It must keep height
+    /// and width.
     pub fn unit<L: Layer + Send + Sync + 'static>(
         mut self,
         unit: impl Fn(usize, usize) -> L + Send + Sync + 'static,

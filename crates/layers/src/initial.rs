@@ -1,19 +1,19 @@
-//! First values of weights.
+//! Initial values of weights.
 
 use ocelli_graph::{AxisRole, Initializer, Key, ParameterAxis};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// The form of a distribution of a given variance.
+/// The kind of distribution of a given variance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Distribution {
     /// Uniform in `±√(3·variance)`.
     Uniform,
-    /// Normal.
+    /// Normal distribution.
     Normal,
 }
 
-/// First values of weights, drawn by the numbers of inputs and outputs that the [roles](AxisRole) of their axes say.
+/// Initial values of weights, drawn with the fans (`fan_in`, `fan_out`) that the [roles](AxisRole) of the axes give.
 ///
 /// For a filter `[kernel_h, kernel_w, in / groups, out]`, `fan_in` is `kernel_h·kernel_w·in / groups` and `fan_out` is
 /// `kernel_h·kernel_w·out`; for a matrix `[in, out]` they are `in` and `out`. A transposed convolution has those of the
@@ -26,7 +26,7 @@ pub enum Distribution {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Init {
-    /// One number everywhere.
+    /// One value for every element.
     Constant(f32),
     /// Uniform in `[−limit, limit)`.
     Uniform(f32),
@@ -99,17 +99,17 @@ impl Initializer for UniformByFanIn {
     }
 }
 
-/// First values of biases.
+/// Initial values of biases.
 #[derive(Clone, Debug)]
 pub(crate) enum BiasInit {
-    /// Drawn without regard to the weights.
+    /// Independent of the weights.
     Given(Arc<dyn Initializer>),
-    /// Uniform in `±1 / √fan_in` of the weights beside it: PyTorch's default.
+    /// Uniform in `±1 / √fan_in` of the weights of the layer: PyTorch's default.
     UniformByFanIn,
 }
 
 impl BiasInit {
-    /// The initialiser beside weights with these axes.
+    /// Returns the initialiser of a bias whose weights have these axes.
     pub(crate) fn beside(&self, weights: &[ParameterAxis]) -> Arc<dyn Initializer> {
         match self {
             BiasInit::Given(init) => init.clone(),

@@ -3,14 +3,14 @@
 use crate::affine::{Affine, normalisation_settings};
 use ocelli_graph::{Layer, Node};
 
-/// Normalises the numbers of the last axis, then scales and shifts each by its own number (Ba, Kiros and Hinton 2016): the
-/// features of a sample, or the channels of a pixel, as ConvNeXt has it. The same in training and inference.
+/// Normalises over the last axis, then scales and shifts each element (Ba, Kiros and Hinton 2016): the features of a
+/// sample, or the channels of a pixel, as in ConvNeXt. It computes the same in training and inference.
 ///
 /// # Shapes
-/// `[N, C]` or `[N, H, W, C]`, to the same.
+/// `[N, C]` or `[N, H, W, C]`; the result has the same shape.
 ///
 /// # Parameters
-/// `weight` and `bias` `[C]`, unless [`affine(false)`](LayerNorm::affine) was said.
+/// `weight` and `bias` `[C]`, unless [`affine(false)`](LayerNorm::affine) is set.
 #[derive(Clone, Debug)]
 pub struct LayerNorm {
     epsilon: f32,
@@ -24,7 +24,7 @@ impl Default for LayerNorm {
 }
 
 impl LayerNorm {
-    /// With ε = 10⁻⁵.
+    /// Makes a normalisation with ε = 10⁻⁵.
     pub fn new() -> LayerNorm {
         LayerNorm { epsilon: 1e-5, affine: Affine::default() }
     }

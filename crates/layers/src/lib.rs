@@ -1,8 +1,8 @@
 //! Layers: convolution, pooling, dense, sequences, initialisers.
 //!
-//! A layer is configuration and nothing else. Applied to a node under a name, it describes its parameters below that name
-//! and infers what it can: input channels are never given. So a layer is a value like any other, is cheap to clone, and a
-//! network is a function of nodes or a [`Sequential`] of layers, whichever reads better.
+//! A layer holds settings and nothing else. Applied to a node under a name, it describes its parameters below that name
+//! and infers what it can: input channels are never given. So a layer is a value like any other, is cheap to clone, and
+//! a network is a function of nodes or a [`Sequential`] of layers, whichever reads better.
 //!
 //! ```
 //! use ocelli_graph::{Model, Node};

@@ -4,15 +4,15 @@ use ocelli_graph::{Layer, Node};
 use ocelli_kernels::local_response::LocalResponse;
 use serde::{Deserialize, Serialize};
 
-/// Divides each number by a power of the squares of neighbouring channels at the same pixel (Krizhevsky, Sutskever and Hinton
-/// 2012, section 3.3).
+/// Divides each element by a power of the squares of neighbouring channels at the same pixel (Krizhevsky, Sutskever and
+/// Hinton 2012, section 3.3).
 ///
 /// There are two conventions, and weights that were trained with one do not carry over to the other with the same `α`:
 /// [`of_sum`](LocalResponseNorm::of_sum), as the paper prints it, and [`of_mean`](LocalResponseNorm::of_mean), as PyTorch,
 /// ONNX and Caffe compute it.
 ///
 /// # Shapes
-/// `[N, …, C]`, to the same.
+/// `[N, …, C]`; the result has the same shape.
 ///
 /// ```
 /// use ocelli_graph::Model;
@@ -30,7 +30,7 @@ pub struct LocalResponseNorm {
     squares: Squares,
 }
 
-/// What `α` is multiplied by.
+/// The reduction of the squares that `α` multiplies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Squares {
     Sum,
@@ -38,41 +38,41 @@ enum Squares {
 }
 
 impl LocalResponseNorm {
-    /// `y = x / (k + α Σ x²)^β` with the sum over `size` channels, as in the paper, and with its constants: `α = 10⁻⁴`,
-    /// `β = ¾`, `k = 2`. (Its `size` is 5.)
+    /// Makes `y = x / (k + α Σ x²)^β` with the sum over `size` channels, as in the paper, and with its constants:
+    /// `α = 10⁻⁴`, `β = ¾`, `k = 2`. (Its `size` is 5.)
     pub fn of_sum(size: usize) -> LocalResponseNorm {
         LocalResponseNorm { size, alpha: 1e-4, beta: 0.75, k: 2.0, squares: Squares::Sum }
     }
 
-    /// `y = x / (k + α/size Σ x²)^β`, as in PyTorch, and with its constants: `α = 10⁻⁴`, `β = ¾`, `k = 1`.
+    /// Makes `y = x / (k + α/size Σ x²)^β`, as in PyTorch, and with its constants: `α = 10⁻⁴`, `β = ¾`, `k = 1`.
     pub fn of_mean(size: usize) -> LocalResponseNorm {
         LocalResponseNorm { size, alpha: 1e-4, beta: 0.75, k: 1.0, squares: Squares::Mean }
     }
 
-    /// What the sum or mean of squares is multiplied by.
+    /// Sets `α`, the factor of the sum or mean of squares.
     pub fn alpha(mut self, alpha: f32) -> LocalResponseNorm {
         self.alpha = alpha;
         self
     }
 
-    /// The power.
+    /// Sets the exponent `β`.
     pub fn beta(mut self, beta: f32) -> LocalResponseNorm {
         self.beta = beta;
         self
     }
 
-    /// What is added to the squares.
+    /// Sets `k`, which is added to the squares.
     pub fn k(mut self, k: f32) -> LocalResponseNorm {
         self.k = k;
         self
     }
 
-    /// The same function in the convention of the paper.
+    /// Returns the same function in the convention of the paper.
     pub fn as_sum(self) -> LocalResponseNorm {
         LocalResponseNorm { alpha: self.of_squares(), squares: Squares::Sum, ..self }
     }
 
-    /// What the sum of squares is multiplied by.
+    /// Factor of the sum of squares.
     fn of_squares(&self) -> f32 {
         match self.squares {
             Squares::Sum => self.alpha,

@@ -1,10 +1,10 @@
-//! Padding by what a picture shows, or by zeros.
+//! Padding by reflection, replication or zeros.
 
 use ocelli_graph::{Layer, Node};
 use ocelli_kernels::pad::{PadMode, PadSettings};
 use serde::{Deserialize, Serialize};
 
-/// Continues pictures beyond their edges, before a convolution or a pooling without padding of its own.
+/// Pads images beyond their edges, before a convolution or a pooling without padding of its own.
 ///
 /// # Shapes
 /// `[N, H, W, C]` → `[N, top + H + bottom, left + W + right, C]`.
@@ -19,8 +19,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pad2d(PadSettings);
 
-/// How many pixels are added on each side of a picture: one number for all four, `[rows, columns]` for both sides of an axis,
-/// or `[left, right, top, bottom]`, the order of PyTorch's padding layers.
+/// Widths of the padding on each side of an image, in pixels: one number for all four, `[rows, columns]` for both sides
+/// of an axis, or `[left, right, top, bottom]`, the order of PyTorch's padding layers.
 ///
 /// ```
 /// use ocelli_layers::Sides;
@@ -58,17 +58,17 @@ impl From<[usize; 4]> for Sides {
 }
 
 impl Pad2d {
-    /// By the mirror image, in which the edge is not repeated; fewer pixels on each side than the picture has.
+    /// Pads by the mirror image, in which the edge is not repeated; fewer pixels on each side than the image has.
     pub fn reflect(pixels: impl Into<Sides>) -> Pad2d {
         Pad2d::by(PadMode::Reflect, pixels.into())
     }
 
-    /// By the edge.
+    /// Pads by repeating the edge.
     pub fn replicate(pixels: impl Into<Sides>) -> Pad2d {
         Pad2d::by(PadMode::Replicate, pixels.into())
     }
 
-    /// By zeros. [`Conv2d`](crate::Conv2d) has its own, which cost nothing.
+    /// Pads by zeros. [`Conv2d`](crate::Conv2d) has a padding of its own, which costs nothing.
     pub fn zeros(pixels: impl Into<Sides>) -> Pad2d {
         Pad2d::by(PadMode::Zero, pixels.into())
     }

@@ -1,13 +1,13 @@
-//! A number per axis of a picture.
+//! A number per axis of an image.
 
 use serde::{Deserialize, Serialize};
 
 /// A number for rows and one for columns: the size of a filter, a stride. `3` is `[3, 3]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Pair {
-    /// For rows.
+    /// Value for rows.
     pub h: usize,
-    /// For columns.
+    /// Value for columns.
     pub w: usize,
 }
 

@@ -7,14 +7,14 @@ use ocelli_kernels::pool::{CountPadding, PoolSettings};
 macro_rules! window_settings {
     ($layer:ident) => {
         impl $layer {
-            /// Pixels from one window to the next; the size of the window unless said otherwise.
+            /// Sets the stride: pixels from one window to the next; the default is the size of the window.
             pub fn stride(mut self, stride: impl Into<Pair>) -> $layer {
                 let stride = stride.into();
                 (self.settings.stride_h, self.settings.stride_w) = (stride.h, stride.w);
                 self
             }
 
-            /// Pixels around the picture, on all four sides; at most half the window.
+            /// Sets the padding: pixels around the image, on all four sides; at most half the window.
             pub fn padding(mut self, padding: impl Into<Pair>) -> $layer {
                 let padding = padding.into();
                 (self.settings.pad_top, self.settings.pad_bottom) = (padding.h, padding.h);
@@ -22,7 +22,7 @@ macro_rules! window_settings {
                 self
             }
 
-            /// Also windows that reach beyond the last pixel.
+            /// Also includes windows that reach beyond the last pixel.
             pub fn ceil(mut self) -> $layer {
                 self.settings.rounding = ocelli_kernels::pool::Rounding::Ceil;
                 self
@@ -31,7 +31,7 @@ macro_rules! window_settings {
     };
 }
 
-/// The largest number of each window and channel. Windows may overlap (Krizhevsky et al. 2012: size 3, stride 2).
+/// Computes the maximum of each window and channel. Windows may overlap (Krizhevsky et al. 2012: size 3, stride 2).
 ///
 /// # Shapes
 /// `[N, H, W, C]` → `[N, H', W', C]` with `H' = ⌊(H + padding − size) / stride⌋ + 1`.
@@ -41,7 +41,7 @@ pub struct MaxPool2d {
 }
 
 impl MaxPool2d {
-    /// Windows of `size` pixels (`2`, or `[1, 2]` for rows and columns), side by side.
+    /// Makes windows of `size` pixels (`2`, or `[1, 2]` for rows and columns), side by side.
     pub fn new(size: impl Into<Pair>) -> MaxPool2d {
         MaxPool2d { settings: side_by_side(size.into()) }
     }
@@ -55,10 +55,10 @@ impl Layer for MaxPool2d {
     }
 }
 
-/// The mean of each window and channel.
+/// Computes the mean of each window and channel.
 ///
 /// # Shapes
-/// `[N, H, W, C]` → `[N, H', W', C]`, as [`MaxPool2d`].
+/// `[N, H, W, C]` → `[N, H', W', C]`, with the sizes of [`MaxPool2d`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AvgPool2d {
     settings: PoolSettings,
@@ -66,12 +66,12 @@ pub struct AvgPool2d {
 }
 
 impl AvgPool2d {
-    /// Windows of `size` pixels, side by side; padding counts as zeros.
+    /// Makes windows of `size` pixels, side by side; padding counts as zeros.
     pub fn new(size: impl Into<Pair>) -> AvgPool2d {
         AvgPool2d { settings: side_by_side(size.into()), count: CountPadding::Include }
     }
 
-    /// Whether padding counts as zeros or is left out of the mean.
+    /// Sets whether padding counts as zeros or is left out of the mean.
     pub fn count_padding(mut self, count: CountPadding) -> AvgPool2d {
         self.count = count;
         self
@@ -90,7 +90,7 @@ fn side_by_side(size: Pair) -> PoolSettings {
     PoolSettings { kernel_h: size.h, kernel_w: size.w, stride_h: size.h, stride_w: size.w, ..PoolSettings::square(1) }
 }
 
-/// The mean of each channel: `[N, H, W, C]` → `[N, C]`.
+/// Averages each channel: `[N, H, W, C]` → `[N, C]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GlobalAvgPool;
 
@@ -100,7 +100,7 @@ impl Layer for GlobalAvgPool {
     }
 }
 
-/// Means over windows that divide the picture as evenly as can be into a given number.
+/// Computes means over windows that divide the image as evenly as possible into a given number.
 ///
 /// # Shapes
 /// `[N, H, W, C]` → `[N, h, w, C]`.
@@ -108,7 +108,7 @@ impl Layer for GlobalAvgPool {
 pub struct AdaptiveAvgPool2d(Pair);
 
 impl AdaptiveAvgPool2d {
-    /// So many windows down and across.
+    /// Makes a pooling to `out` windows in each direction, rows and columns.
     pub fn new(out: impl Into<Pair>) -> AdaptiveAvgPool2d {
         AdaptiveAvgPool2d(out.into())
     }

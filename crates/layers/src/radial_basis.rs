@@ -3,8 +3,8 @@
 use ocelli_graph::{AxisRole, Layer, Node, Values};
 use ocelli_tensor::Size;
 
-/// The squared distance of the features to each of some fixed codes (LeCun et al. 1998, eq. 7): the smaller, the better the
-/// class fits.
+/// Computes the squared distance of the features to each of some fixed codes (LeCun et al. 1998, eq. 7): the smaller,
+/// the better the class fits.
 ///
 /// # Shapes
 /// `[N, D]` → `[N, codes]`.
@@ -18,7 +18,7 @@ pub struct RadialBasis {
 }
 
 impl RadialBasis {
-    /// `classes` codes one after the other.
+    /// Makes a layer from `classes` codes one after the other.
     pub fn new(classes: usize, codes: impl Into<Vec<f32>>) -> RadialBasis {
         RadialBasis { codes: codes.into(), classes }
     }

@@ -4,13 +4,13 @@ use crate::{BatchNorm, Conv2d, Distribution, Init};
 use ocelli_graph::{Axis, Dim, Layer, Node, Shape};
 use ocelli_kernels::pool::{CountPadding, PoolSettings};
 
-/// What is added to the result of a residual block (He et al. 2015, section 3.3).
+/// The branch that is added to the result of a residual block (He et al. 2015, section 3.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shortcut {
     /// The input, which must have the shape of the result.
     Identity,
-    /// Option A: of the input every `stride`-th pixel in both directions, with channels of zeros added, half of them before
-    /// and half behind. No parameters.
+    /// Option A: every `stride`-th pixel of the input in both directions, with channels of zeros added, half of them
+    /// before and half after. No parameters.
     ZeroPad,
     /// Option B: a 1×1 convolution without bias and a batch normalisation, where the shapes differ; elsewhere the input.
     /// Frozen (`Model::freeze`) it is a fixed projection.
@@ -18,7 +18,7 @@ pub enum Shortcut {
 }
 
 impl Shortcut {
-    /// The shortcut as a layer to so many channels, one pixel in every `stride`.
+    /// Makes a layer of the shortcut, to `channels` channels and one pixel in every `stride`.
     pub fn to(self, channels: usize, stride: usize) -> ShortcutLayer {
         ShortcutLayer { shortcut: self, channels, stride, weight_init: Init::He(Distribution::Normal) }
     }
@@ -30,7 +30,7 @@ impl Shortcut {
 /// `[N, H, W, C]` → `[N, ⌈H / stride⌉, ⌈W / stride⌉, channels]`. With stride 1 and `C = channels` it is the identity.
 ///
 /// # Parameters
-/// Of a projection: `0.weight` `[1, 1, C, channels]` and those of the normalisation below `1`.
+/// A projection has `0.weight` `[1, 1, C, channels]` and the parameters of the normalisation below `1`.
 #[derive(Clone, Copy, Debug)]
 pub struct ShortcutLayer {
     shortcut: Shortcut,
@@ -40,13 +40,13 @@ pub struct ShortcutLayer {
 }
 
 impl ShortcutLayer {
-    /// Where the first weights of a projection come from; He normal unless said otherwise.
+    /// Sets the initialiser of a projection's weights; the default is He normal.
     pub fn weight_init(mut self, init: Init) -> ShortcutLayer {
         self.weight_init = init;
         self
     }
 
-    /// Every `stride`-th pixel: windows of one pixel.
+    /// Takes every `stride`-th pixel: windows of one pixel.
     fn sampled(&self, x: &Node) -> Node {
         if self.stride == 1 {
             return x.clone();
@@ -93,13 +93,13 @@ impl Layer for ShortcutLayer {
     }
 }
 
-/// `relu(f(x) + shortcut(x))` (He et al. 2015, eq. 1).
+/// Residual block, `relu(f(x) + shortcut(x))` (He et al. 2015, eq. 1).
 ///
 /// # Shapes
-/// Those of the body `f`, whose result must have the shape of the shortcut's.
+/// The shapes of the body `f`, whose result must have the shape of the shortcut's.
 ///
 /// # Parameters
-/// Those of the body; of a projection those below `shortcut`.
+/// The parameters of the body; a projection has its parameters below `shortcut`.
 ///
 /// ```
 /// use ocelli_graph::Model;
@@ -120,18 +120,18 @@ pub struct Residual<L> {
 }
 
 impl<L: Layer> Residual<L> {
-    /// The input is added to what the body makes of it.
+    /// Makes a block that adds the input to the result of the body.
     pub fn new(body: L) -> Residual<L> {
         Residual { body, shortcut: Shortcut::Identity, stride: 1 }
     }
 
-    /// What is added.
+    /// Sets the shortcut.
     pub fn shortcut(mut self, shortcut: Shortcut) -> Residual<L> {
         self.shortcut = shortcut;
         self
     }
 
-    /// How many pixels of the input are one of the body's result, per axis.
+    /// Sets the stride of the body, in input pixels per pixel of the result.
     pub fn stride(mut self, stride: usize) -> Residual<L> {
         self.stride = stride;
         self

@@ -3,25 +3,25 @@
 use ocelli_graph::{Layer, Node};
 use std::fmt;
 
-/// Layers one after the other, called `0`, `1`, … or by a name of their own.
+/// Applies layers one after the other, called `0`, `1`, … or by a name of their own.
 #[derive(Default)]
 pub struct Sequential {
     layers: Vec<(String, Box<dyn Layer + Send + Sync>)>,
 }
 
 impl Sequential {
-    /// No layer: the identity.
+    /// Makes a sequence without layers: the identity.
     pub fn new() -> Sequential {
         Sequential::default()
     }
 
-    /// One more layer, called by its position.
+    /// Adds a layer, called by its position.
     pub fn then(self, layer: impl Layer + Send + Sync + 'static) -> Sequential {
         let position = self.layers.len();
         self.named(position, layer)
     }
 
-    /// One more layer with a name.
+    /// Adds a layer with a name.
     pub fn named(mut self, name: impl fmt::Display, layer: impl Layer + Send + Sync + 'static) -> Sequential {
         self.layers.push((name.to_string(), Box::new(layer)));
         self

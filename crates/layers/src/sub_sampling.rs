@@ -5,8 +5,8 @@ use ocelli_graph::{AxisRole, Initializer, Layer, Node};
 use ocelli_kernels::pool::{CountPadding, PoolSettings};
 use std::sync::Arc;
 
-/// The sum of each window, times a trained coefficient a channel, plus a trained bias a channel (LeCun et al. 1998,
-/// section II-B). The squashing function comes after it and is not part of it.
+/// Sums each window, multiplies by a trained coefficient per channel and adds a trained bias per channel (LeCun et al.
+/// 1998, section II-B). The squashing function comes after it and is not part of it.
 ///
 /// # Shapes
 /// `[N, H, W, C]` → `[N, H / size, W / size, C]`.
@@ -21,27 +21,27 @@ pub struct SubSampling {
 }
 
 impl SubSampling {
-    /// Windows of `size` by `size` that do not overlap.
+    /// Makes windows of `size` by `size` pixels that do not overlap.
     pub fn new(size: usize) -> SubSampling {
         // With 1 / size² the layer starts as average pooling.
         let mean = Init::Constant(1.0 / area(size));
         SubSampling { size, weight_init: Arc::new(mean), bias_init: Arc::new(Init::Constant(0.0)) }
     }
 
-    /// Where the first coefficients come from; `1 / size²` unless said otherwise.
+    /// Sets the initialiser of the coefficients; the default is `1 / size²`.
     pub fn weight_init(mut self, init: impl Initializer + 'static) -> SubSampling {
         self.weight_init = Arc::new(init);
         self
     }
 
-    /// Where the first biases come from; zeros unless said otherwise.
+    /// Sets the initialiser of the biases; the default is zeros.
     pub fn bias_init(mut self, init: impl Initializer + 'static) -> SubSampling {
         self.bias_init = Arc::new(init);
         self
     }
 }
 
-/// The pixels of a window; a number of any size has a square as `f32`.
+/// Number of pixels of a window, as `f32`, in which the square of any size is representable.
 fn area(size: usize) -> f32 {
     (size as f32).powi(2).max(1.0)
 }

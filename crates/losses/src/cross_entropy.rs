@@ -4,19 +4,19 @@ use ocelli_graph::{Compiled, Dim, ElementKind, Fault, Grads, Node, Op, Request, 
 use ocelli_kernels::softmax::{self, LabelError, cross_entropy_backward, cross_entropy_forward};
 use std::sync::Arc;
 
-/// The mean over the batch of `−Σ q[c]·log softmax(x)[c]`, where `q` is 1 at the label and 0 elsewhere.
+/// Computes the mean over the batch of `−Σ q[c]·log softmax(x)[c]`, where `q` is 1 at the label and 0 elsewhere.
 ///
 /// # Shapes
 /// `[N, classes]` and labels `[N]` → `[]`.
 ///
 /// # Errors
-/// When run, a label that is not below the number of classes.
+/// A label that is not below the number of classes, when run.
 #[track_caller]
 pub fn softmax_cross_entropy(logits: &Node, labels: &Node) -> Node {
     CrossEntropy::new().loss(logits, labels)
 }
 
-/// [`softmax_cross_entropy`] with label smoothing and class weights.
+/// Softmax cross-entropy with label smoothing and class weights; see [`softmax_cross_entropy`].
 ///
 /// ```
 /// use ocelli_graph::Model;
@@ -33,12 +33,13 @@ pub struct CrossEntropy {
 }
 
 impl CrossEntropy {
-    /// No smoothing, every class with the same weight.
+    /// Makes a loss without smoothing, with the same weight for every class.
     pub fn new() -> CrossEntropy {
         CrossEntropy::default()
     }
 
-    /// Gives the label `1 − smoothing` and shares the rest among all classes (Szegedy et al. 2016, section 7).
+    /// Smooths labels: gives the label `1 − smoothing` and shares the rest among all classes (Szegedy et al. 2016,
+    /// section 7).
     pub fn label_smoothing(mut self, smoothing: f32) -> CrossEntropy {
         self.smoothing = smoothing;
         self
@@ -51,13 +52,13 @@ impl CrossEntropy {
         self
     }
 
-    /// For the kernels, over `[N, classes]`.
+    /// Settings of the kernels, over `[N, classes]`.
     fn settings(&self, shape: &[usize]) -> softmax::CrossEntropy<'_> {
         let class_weights = self.weights.as_deref();
         softmax::CrossEntropy { classes: shape[1], class_weights, smoothing: self.smoothing }
     }
 
-    /// A mean over labels that all weigh nothing is 0 / 0.
+    /// Refuses labels that all have the weight 0: their mean is 0 / 0.
     fn check_weights(&self, labels: &[u32]) -> Result<(), Fault> {
         let Some(weights) = &self.weights else { return Ok(()) };
         if labels.iter().any(|&label| weights[label as usize] > 0.0) {
@@ -68,7 +69,7 @@ impl CrossEntropy {
         ))
     }
 
-    /// The loss as a node: `[N, classes]` and labels `[N]` → `[]`.
+    /// Computes the loss as a node: `[N, classes]` and labels `[N]` → `[]`.
     #[track_caller]
     pub fn loss(&self, logits: &Node, labels: &Node) -> Node {
         let op: Arc<dyn Op> = Arc::new(CrossEntropyOp(self.clone()));
@@ -76,20 +77,20 @@ impl CrossEntropy {
     }
 }
 
-/// The sentence that every loss on labels has for one that is no class.
+/// Describes a label that is no class, in the sentence of every loss on labels.
 pub(crate) fn wrong_label(LabelError { row, label, classes }: LabelError) -> Fault {
     Fault::Data(format!("label {label} of sample {row} is not below the {classes} classes"))
 }
 
-/// Results: the loss, and the probabilities, which are all that backward needs.
+/// The operation of [`CrossEntropy`]. Results: the loss, and the probabilities, which are all that backward needs.
 #[derive(Debug, Clone, PartialEq)]
 struct CrossEntropyOp(CrossEntropy);
 
-/// Operands: probabilities, labels, the gradient of the loss.
+/// The gradient of [`CrossEntropyOp`]. Operands: probabilities, labels, the gradient of the loss.
 #[derive(Debug, Clone, PartialEq)]
 struct CrossEntropyBackward(CrossEntropy);
 
-/// `[N, classes]` with labels `[N]`.
+/// Checks operands `[N, classes]` with labels `[N]`, and returns the number of classes.
 pub(crate) fn expect_classes_and_labels(x: &[&Shape]) -> Result<usize, Fault> {
     if x[0].rank() != 2 {
         return Err(Fault::Rank { input: 0, expected: "[N, classes]" });

@@ -2,30 +2,30 @@
 
 use ocelli_graph::{Compiled, Fault, Grads, Node, Op, Request, Shape};
 
-/// `l(x, t)` and its derivative in `x`.
+/// A loss of one element, `l(x, t)`, and its derivative in `x`.
 pub(crate) trait Elementwise: Clone + PartialEq + std::fmt::Debug + Send + Sync + 'static {
-    /// What the loss is called.
+    /// Name of the loss.
     const NAME: &'static str;
     /// The loss of one element.
     fn value(&self, x: f32, target: f32) -> f32;
-    /// Its derivative in `x`.
+    /// Derivative of the loss in `x`.
     fn derivative(&self, x: f32, target: f32) -> f32;
-    /// What is wrong with the settings.
+    /// Describes what is wrong with the settings.
     fn mistake(&self) -> Option<String> {
         None
     }
 }
 
-/// The mean of an elementwise loss. Operands: prediction, target of the same shape. Backward keeps both; targets have no
+/// Averages an elementwise loss. Operands: prediction, target of the same shape. Backward keeps both; targets have no
 /// gradient.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct MeanOf<L>(pub(crate) L);
 
-/// Operands: prediction, target, the gradient of the loss.
+/// The gradient of [`MeanOf`]. Operands: prediction, target, the gradient of the loss.
 #[derive(Debug, Clone, PartialEq)]
 struct MeanOfBackward<L>(L);
 
-/// Sums this long are formed one after the other and then added: the error of the sum of all stays small.
+/// Number of elements that are summed at a time before the sums are added: the error of the total stays small.
 const BLOCK: usize = 256;
 
 impl<L: Elementwise> Op for MeanOf<L> {

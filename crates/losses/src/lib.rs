@@ -1,7 +1,7 @@
 //! Losses as graph operations.
 //!
-//! A loss is a function of nodes that answers a scalar, so that losses of one's own are composed like networks:
-//! `mse(a, b) + 0.1 * w.square().sum()`. Those with a dedicated operation are here because one kernel is faster or more
+//! A loss is a function of nodes that returns a scalar, so user-defined losses are composed like networks:
+//! `mse(a, b) + 0.1 * w.square().sum()`. The losses here have a dedicated operation where one kernel is faster or more
 //! accurate than a composition: softmax with cross-entropy never forms the logarithm of a small probability.
 //!
 //! ```

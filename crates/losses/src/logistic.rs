@@ -1,9 +1,9 @@
-//! Cross-entropy of a yes-or-no answer.
+//! Cross-entropy of binary targets.
 
 use crate::elementwise::{Elementwise, MeanOf};
 use ocelli_graph::Node;
 
-/// The mean of `−t·log σ(x) − (1 − t)·log(1 − σ(x))` over all elements, from the logit `x`, computed as
+/// Computes the mean of `−t·log σ(x) − (1 − t)·log(1 − σ(x))` over all elements, from the logit `x`, computed as
 /// `max(x, 0) − t·x + log(1 + e^−|x|)`, which neither overflows nor cancels.
 ///
 /// # Shapes

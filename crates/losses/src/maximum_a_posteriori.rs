@@ -4,14 +4,15 @@ use crate::cross_entropy::{expect_classes_and_labels, wrong_label};
 use ocelli_graph::{Compiled, ElementKind, Fault, Grads, Node, Op, Request, Shape};
 use ocelli_kernels::softmax::LabelError;
 
-/// The mean over the batch of `y[t] + log(e⁻ʲ + Σ e^−y[i])` for distances `y` and the label `t` (LeCun et al. 1998, eq. 9):
-/// pulls the distance to the right code down and pushes the others up, as far as they are below `j` or so.
+/// Computes the mean over the batch of `y[t] + log(e⁻ʲ + Σ e^−y[i])` for distances `y` and the label `t` (LeCun et al.
+/// 1998, eq. 9): pulls the distance to the right code down and pushes the others up, as far as they are below `j` or
+/// so.
 ///
 /// # Shapes
 /// Distances `[N, classes]` and labels `[N]` → `[]`.
 ///
 /// # Errors
-/// When run, a label that is not below the number of classes.
+/// A label that is not below the number of classes, when run.
 #[track_caller]
 pub fn maximum_a_posteriori(distances: &Node, labels: &Node, j: f32) -> Node {
     Node::call(MaximumAPosteriori { j }, &[distances, labels])
@@ -22,12 +23,12 @@ struct MaximumAPosteriori {
     j: f32,
 }
 
-/// Operands: distances, labels, the gradient of the loss.
+/// The gradient of [`MaximumAPosteriori`]. Operands: distances, labels, the gradient of the loss.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct MaximumAPosterioriBackward(MaximumAPosteriori);
 
 impl MaximumAPosteriori {
-    /// `log(e⁻ʲ + Σ e^−y[i])`, from the smallest distance up, so that nothing overflows.
+    /// Computes `log(e⁻ʲ + Σ e^−y[i])`, from the smallest distance up, so that nothing overflows.
     fn penalty(&self, y: &[f32]) -> f32 {
         let least = y.iter().fold(self.j, |least, y| least.min(*y));
         let sum: f32 = y.iter().chain([&self.j]).map(|y| (least - y).exp()).sum();

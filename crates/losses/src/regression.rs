@@ -1,9 +1,9 @@
-//! Losses for numbers.
+//! Losses for regression.
 
 use crate::elementwise::{Elementwise, MeanOf};
 use ocelli_graph::Node;
 
-/// The mean of `(x − t)²` over all elements.
+/// Computes the mean of `(x − t)²` over all elements.
 ///
 /// # Shapes
 /// Two nodes of the same shape → `[]`. Either may need a gradient.
@@ -16,8 +16,8 @@ pub fn mse(x: &Node, target: &Node) -> Node {
     (x - target).square().mean()
 }
 
-/// The mean of `(x − t)²/2` where `|x − t| ≤ delta` and `delta·(|x − t| − delta/2)` elsewhere (Huber 1964): square near
-/// zero, linear for outliers.
+/// Computes the mean of `(x − t)²/2` where `|x − t| ≤ delta` and `delta·(|x − t| − delta/2)` elsewhere (Huber 1964):
+/// square near zero, linear for outliers.
 ///
 /// # Shapes
 /// Prediction and target of the same shape → `[]`. The target has no gradient.

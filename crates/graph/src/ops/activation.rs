@@ -5,15 +5,15 @@ use crate::{Compiled, Fault, Grads, Node, Op, Request, Shape};
 use ocelli_kernels::elementwise::{Keeps, Unary, unary, unary_backward};
 use std::ops::RangeInclusive;
 
-/// An elementwise function. Backward keeps its result, its operand or nothing, as the function says: ReLU keeps its result,
-/// because the sign of the result is all that its gradient needs.
+/// Applies an elementwise function. Backward keeps its result, its operand or nothing, depending on the function: ReLU
+/// keeps its result, because the sign of the result is all that its gradient needs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Activation(
     /// The function.
     pub Unary,
 );
 
-/// The gradient of [`Activation`]. Operands: `dy`, then what was kept, if anything.
+/// The gradient of [`Activation`]. Operands: `dy`, then the result or operand that was kept, if any.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct ActivationBackward(
@@ -100,38 +100,38 @@ macro_rules! activations {
 }
 
 activations! {
-    /// `max(x, 0)`.
+    /// Applies the ReLU, `max(x, 0)`.
     relu() = Unary::Relu;
-    /// `x` where positive, `slope·x` elsewhere.
+    /// Applies the leaky ReLU: `x` where positive, `slope·x` elsewhere.
     leaky_relu(slope: f32) = Unary::LeakyRelu(slope);
-    /// `x` where positive, `alpha·(eˣ − 1)` elsewhere (Clevert et al. 2015).
+    /// Applies the ELU: `x` where positive, `alpha·(eˣ − 1)` elsewhere (Clevert et al. 2015).
     elu(alpha: f32) = Unary::Elu(alpha);
-    /// `1 / (1 + e⁻ˣ)`.
+    /// Applies the logistic sigmoid, `1 / (1 + e⁻ˣ)`.
     sigmoid() = Unary::Sigmoid;
-    /// `tanh(x)`.
+    /// Applies `tanh(x)`.
     tanh() = Unary::Tanh;
-    /// `1.7159·tanh(2x/3)`, the squashing function of LeNet-5 (LeCun et al. 1998, appendix A).
+    /// Applies `1.7159·tanh(2x/3)`, the squashing function of LeNet-5 (LeCun et al. 1998, appendix A).
     scaled_tanh() = Unary::ScaledTanh;
-    /// `x·sigmoid(x)`, also called swish.
+    /// Applies the SiLU, `x·sigmoid(x)`, also called swish.
     silu() = Unary::Silu;
-    /// `x·Φ(x)` with the normal distribution function (Hendrycks and Gimpel 2016).
+    /// Applies the GELU, `x·Φ(x)` with the normal distribution function (Hendrycks and Gimpel 2016).
     gelu() = Unary::Gelu;
-    /// The approximation of [`gelu`](Node::gelu) by a hyperbolic tangent.
+    /// Applies the approximation of [`gelu`](Node::gelu) by a hyperbolic tangent.
     gelu_tanh() = Unary::GeluTanh;
-    /// `x²`.
+    /// Computes `x²`.
     square() = Unary::Square;
-    /// `√x`.
+    /// Computes `√x`.
     sqrt() = Unary::Sqrt;
-    /// `|x|`; the gradient at 0 is 0.
+    /// Computes `|x|`; the gradient at 0 is 0.
     abs() = Unary::Abs;
-    /// `eˣ`.
+    /// Computes `eˣ`.
     exp() = Unary::Exp;
-    /// The natural logarithm.
+    /// Computes the natural logarithm.
     ln() = Unary::Ln;
-    /// `factor·x`.
+    /// Computes `factor·x`.
     scale(factor: f32) = Unary::Scale(factor);
-    /// `x + offset`.
+    /// Computes `x + offset`.
     shift(offset: f32) = Unary::Shift(offset);
-    /// `1 / x`.
+    /// Computes `1 / x`.
     reciprocal() = Unary::Reciprocal;
 }

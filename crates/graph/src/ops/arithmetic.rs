@@ -8,9 +8,9 @@ use ocelli_kernels::{
 };
 use std::ops::{Add, Div, Mul, Neg, RangeInclusive, Sub};
 
-/// `a ∘ b`. Shapes are aligned at the last axis, and an axis of size 1 (or one that is not there) is repeated: `[C]` and
-/// `[H, W, C]` go with `[N, H, W, C]`, and so does `[N, 1, 1, C]`. Two operands with samples have as many axes: of `[N]`,
-/// `reshape([1])` makes `[N, 1]`.
+/// Computes `a ∘ b` with broadcasting. Shapes are aligned at the last axis, and an axis of size 1 (or a missing one) is
+/// repeated: `[C]` and `[H, W, C]` go with `[N, H, W, C]`, and so does `[N, 1, 1, C]`. Two operands with samples have
+/// as many axes: `[N]` becomes `[N, 1]` by `reshape([1])`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Arithmetic {
     /// `a + b`.
@@ -23,12 +23,12 @@ pub enum Arithmetic {
     Div,
 }
 
-/// The shape that two operands have together: the shape rule of every operation that is broadcast.
+/// Returns the broadcast shape of two operands: the shape rule of every operation with broadcasting.
 pub(super) fn joined(x: &[&Shape]) -> Result<Shape, Fault> {
     let rank = x[0].rank().max(x[1].rank());
     expect_few_axes(rank)?;
     let unequal = Fault::Unequal { left: 0, right: 1 };
-    // Aligned at the last axis, the samples of an operand of fewer axes would meet something else.
+    // Aligned at the last axis, the samples of an operand of fewer axes would be matched with another axis.
     if let Some(input) = (0..2).find(|&input| x[input].rank() < rank && has_samples(x[input])) {
         let (few, many) = (x[input], x[1 - input]);
         let whole = with_axes_behind_samples(few, rank);
@@ -37,12 +37,12 @@ pub(super) fn joined(x: &[&Shape]) -> Result<Shape, Fault> {
     broadcast(x[0], x[1]).ok_or(unequal)
 }
 
-/// Compiles a kernel of two operands that are broadcast.
+/// Compiles a kernel of two operands with broadcasting.
 pub(super) fn compile_broadcast(
     request: &Request<'_>,
     kernel: impl Fn(&Broadcast, Source<'_>, Source<'_>, &mut [f32]) + Send + Sync + 'static,
 ) -> Result<Compiled, Fault> {
-    // Shapes that go together for every batch size go together for this one.
+    // Shapes that can be broadcast for every batch size can be for this one.
     let geometry = Broadcast::new(&request.operands[0], &request.operands[1]);
     let geometry = geometry.ok_or(Fault::Unequal { left: 0, right: 1 })?;
     Ok(Compiled::new(move |k| {
@@ -70,7 +70,7 @@ fn has_samples(shape: &Shape) -> bool {
     matches!(shape.dims().first(), Some(Dim::Batch(_)))
 }
 
-/// Each sample with as many axes of size 1 before its own as make `rank` axes in all.
+/// Inserts axes of size 1 after the batch axis, up to `rank` axes in all.
 fn with_axes_behind_samples(shape: &Shape, rank: usize) -> Shape {
     let mut dims = shape.dims().to_vec();
     dims.splice(1..1, vec![Dim::Fixed(1); rank - shape.rank()]);

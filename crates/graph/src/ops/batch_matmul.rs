@@ -1,4 +1,4 @@
-//! Products of matrices for each sample.
+//! Batched matrix products.
 
 use super::{MatMul, Orientation};
 use crate::{Compiled, Dim, Fault, Grads, KernelContext, Node, Op, Reach, Request, Scratch, Shape};
@@ -8,8 +8,8 @@ use ocelli_kernels::matrices::{Matrices, products, sum_of_products};
 use ocelli_tensor::element_count;
 use std::ops::RangeInclusive;
 
-/// `a·b` for each pair of matrices, with either operand transposed. Axes before the last two are the same in both operands;
-/// a matrix without such axes is in every pair.
+/// Computes `a·b` for each pair of matrices, with either operand transposed. Axes before the last two are equal in both
+/// operands; a matrix without such axes is in every pair.
 ///
 /// # Shapes
 /// `[N, …, m, k]·[N, …, k, n]`, `[N, …, m, k]·[k, n]` or `[m, k]·[N, …, k, n]` → `[N, …, m, n]`.
@@ -18,19 +18,19 @@ use std::ops::RangeInclusive;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BatchMatMul {
-    /// How matrices of the first factor are read.
+    /// Orientation of the matrices of the first factor.
     pub a: Orientation,
-    /// How those of the second are read.
+    /// Orientation of those of the second.
     pub b: Orientation,
 }
 
-/// The sum of the products of all pairs: the gradient of a matrix that was in every pair.
+/// Sums the products of all pairs: the gradient of a matrix that was in every pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SummedMatMul {
-    /// How matrices of the first factor are read.
+    /// Orientation of the matrices of the first factor.
     pub a: Orientation,
-    /// How those of the second are read.
+    /// Orientation of those of the second.
     pub b: Orientation,
 }
 
@@ -52,17 +52,18 @@ fn matrices<'a>(orientation: Orientation, data: &'a [f32], sizes: &[usize]) -> M
     if orientation == AsIs { matrices } else { matrices.transposed() }
 }
 
-/// The rows of all matrices of these sizes; `None` if they are more than memory has addresses: running is refused later.
+/// Number of rows of all matrices of these sizes; `None` if they are more than memory has addresses: running is refused
+/// later.
 fn all_rows(sizes: &[usize]) -> Option<usize> {
     element_count(sizes).and(element_count(&sizes[..sizes.len() - 1]))
 }
 
-/// What a product of `[m, k]` with `[k, n]` takes, for sizes `[m, k, n]`.
+/// Scratch memory of a product of `[m, k]` with `[k, n]`, for sizes `[m, k, n]`.
 fn scratch(a: Orientation, b: Orientation, sizes: [usize; 3]) -> Scratch {
     gemm_scratch(sizes, a.order(), b.order())
 }
 
-/// A fault unless the last two axes of operand `input` are there and do not depend on the batch.
+/// Returns a fault unless operand `input` has two axes or more and the last two do not depend on the batch.
 fn expect_matrices(x: &[&Shape], input: usize) -> Result<(), Fault> {
     let dims = x[input].dims();
     let rank = dims.len();
@@ -78,7 +79,7 @@ fn expect_matrices(x: &[&Shape], input: usize) -> Result<(), Fault> {
     }
 }
 
-/// Rows, depth and columns of each product; a fault if the depths differ.
+/// Returns rows, depth and columns of each product; a fault if the depths differ.
 fn depths(a: Orientation, b: Orientation, x: &[&Shape]) -> Result<[usize; 3], Fault> {
     let ([rows, depth], [b_rows, columns]) = (read(a, &x[0].at(1)), read(b, &x[1].at(1)));
     if depth != b_rows {
@@ -125,7 +126,7 @@ impl Op for BatchMatMul {
             let accumulate = k.accumulate();
             let (a, b) = (k.input(0), k.input(1));
             let mut a_sizes = stored(k.shape(0));
-            // Rows that all meet one matrix are one product.
+            // Rows that are all multiplied by one matrix are one product.
             if op.a == AsIs && k.shape(1).len() == 2 && a_sizes[1] > 0 {
                 a_sizes[0] = a.len() / a_sizes[1];
             }
@@ -150,7 +151,7 @@ impl Op for BatchMatMul {
 
     fn backward(&self, g: &Grads<'_>) -> Vec<Option<Node>> {
         let (a, b, dy) = (g.x(0), g.x(1), g.dy());
-        // As the rules of `MatMul`, for each pair.
+        // The rules of `MatMul`, for each pair.
         let da = g.want(0, || match self.a {
             AsIs => gradient(a, (AsIs, dy), (self.b.flipped(), b)),
             Transposed => gradient(a, (self.b, b), (Transposed, dy)),
@@ -163,7 +164,7 @@ impl Op for BatchMatMul {
     }
 }
 
-/// The gradient of the factor `of`: a product for each of its matrices, or their sum if it is in every pair.
+/// Computes the gradient of the factor `of`: a product for each of its matrices, or their sum if it is in every pair.
 fn gradient(of: &Node, (a, left): (Orientation, &Node), (b, right): (Orientation, &Node)) -> Node {
     match of.shape().rank() {
         2 => Node::call(SummedMatMul { a, b }, &[left, right]),
@@ -188,7 +189,7 @@ impl Op for SummedMatMul {
             let accumulate = k.accumulate();
             let (a, b) = (k.input(0), k.input(1));
             let (mut a_sizes, mut b_sizes) = (stored(k.shape(0)), stored(k.shape(1)));
-            // Depths that lie one behind the other in both are one depth.
+            // Depths that are contiguous in both operands are one depth.
             let joined = op.a == Transposed && op.b == AsIs && a_sizes[1] > 0 && b_sizes[1] > 0;
             let count = if joined { 1 } else { k.shape(0)[..k.shape(0).len() - 2].iter().product() };
             if joined {
@@ -205,7 +206,7 @@ impl Op for SummedMatMul {
     }
 }
 
-/// One product for two matrices, and one for each sample where there are more axes.
+/// Makes one product for two matrices, and one for each sample if there are more axes.
 #[track_caller]
 fn product(a: Orientation, left: &Node, b: Orientation, right: &Node) -> Node {
     match [left.shape().rank(), right.shape().rank()] {
@@ -215,12 +216,12 @@ fn product(a: Orientation, left: &Node, b: Orientation, right: &Node) -> Node {
 }
 
 impl Node {
-    /// The product of two matrices, `[m, k]·[k, n]` → `[m, n]`, or of two for each sample, `[N, …, m, k]·[N, …, k, n]` →
+    /// Multiplies two matrices, `[m, k]·[k, n]` → `[m, n]`, or two for each sample, `[N, …, m, k]·[N, …, k, n]` →
     /// `[N, …, m, n]`. A matrix `[m, k]` or `[k, n]` beside those of samples is used for all of them.
     ///
     /// ```
     /// use ocelli_graph::Model;
-    /// // How much each of 7 rows attends to each of them.
+    /// // Attention of each of 7 rows to all of them.
     /// let model = Model::build(|x| x.matmul_transposed(x).softmax().matmul(x), [7, 16], 0)?;
     /// let output = model.graph().find("output").unwrap();
     /// assert_eq!(model.graph().values[output].shape.to_string(), "[N, 7, 16]");
@@ -231,15 +232,15 @@ impl Node {
         product(AsIs, self, AsIs, other)
     }
 
-    /// The product with the other matrix transposed, `a·bᵀ`: `[m, k]·[n, k]` → `[m, n]`, or for each sample as
+    /// Multiplies by the transpose of the other matrix, `a·bᵀ`: `[m, k]·[n, k]` → `[m, n]`, or for each sample as in
     /// [`Node::matmul`].
     #[track_caller]
     pub fn matmul_transposed(&self, other: &Node) -> Node {
         product(AsIs, self, Transposed, other)
     }
 
-    /// The product of this matrix transposed with the other, `aᵀ·b`: `[k, m]·[k, n]` → `[m, n]`, or for each sample as
-    /// [`Node::matmul`].
+    /// Multiplies the transpose of this matrix by the other, `aᵀ·b`: `[k, m]·[k, n]` → `[m, n]`, or for each sample as
+    /// in [`Node::matmul`].
     #[track_caller]
     pub fn transposed_matmul(&self, other: &Node) -> Node {
         product(Transposed, self, AsIs, other)

@@ -1,4 +1,4 @@
-//! Batch normalisation, alone or with what follows it.
+//! Batch normalisation, alone or fused with the operations after it.
 
 use crate::{Axis, Compiled, Dim, Fault, Grads, Mode, Node, Op, Request, Scratch, Shape, ops::ActivationBackward};
 use ocelli_kernels::Activation;
@@ -9,44 +9,45 @@ use ocelli_kernels::batch_norm::{
 use ocelli_kernels::elementwise::{Source, Unary, unary_backward};
 use std::{ops::RangeInclusive, sync::Arc};
 
-/// `y = w (x − μ) / √(σ² + ε) + b` for each channel (Ioffe and Szegedy 2015).
+/// Normalises each channel: `y = w (x − μ) / √(σ² + ε) + b` (Ioffe and Szegedy 2015).
 ///
-/// In training, `μ` and `σ²` are the mean and the biased variance of the batch over all axes but the last; in inference, and
-/// where the running statistics are frozen, the running ones.
+/// In training, `μ` and `σ²` are the mean and the biased variance of the batch over all axes but the last; in
+/// inference, and where the running statistics are frozen, they are the running ones.
 ///
-/// A pass over the graph of an objective makes one operation of it and the addition and the ReLU behind it:
+/// A pass over the graph of an objective fuses it with the addition and the ReLU after it:
 /// `y = relu(w (x − μ) / √(σ² + ε) + b + residual)`.
 ///
 /// # Shapes
-/// `x` `[N, …, C]`, then `w`, `b`, running mean and running variance, each `[C]`, then the residual as `x` where there is one →
-/// `y` as `x`, then, in training only, mean and variance of the batch and the new running mean and variance, each `[C]`.
+/// `x` `[N, …, C]`, then `w`, `b`, running mean and running variance, each `[C]`, then the residual, of the shape of
+/// `x`, if there is one → `y` of the shape of `x`, then, in training only, mean and variance of the batch and the new
+/// running mean and variance, each `[C]`.
 ///
-/// Backward keeps `x` and the statistics of the batch. Where a ReLU passed its argument through is computed again from `x`, or,
-/// where a residual was added, read off `y`: the next layer keeps that anyway, while the residual can go.
+/// Backward keeps `x` and the statistics of the batch. The mask of the ReLU is recomputed from `x`, or, where a
+/// residual was added, read from `y`: the next layer keeps that anyway, while the residual need not be kept.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct BatchNormOp {
     /// `ε`
     pub epsilon: f32,
-    /// The share of the batch in the new running statistics: `running = (1 − momentum) running + momentum batch`, where the
-    /// variance of the batch is the unbiased one.
+    /// Weight of the batch in the new running statistics: `running = (1 − momentum) running + momentum batch`, where
+    /// the variance of the batch is the unbiased one.
     pub momentum: f32,
-    /// By which mean and variance it normalises.
+    /// Source of the mean and variance.
     pub statistics: Statistics,
-    /// What is done to normalised values in the same pass.
+    /// Operations applied to the normalised values in the same pass.
     pub followed_by: FollowedBy,
 }
 
-/// By which mean and variance a batch is normalised.
+/// Source of the mean and variance that a batch is normalised by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Statistics {
-    /// Its own.
+    /// The batch itself.
     Batch,
-    /// Those that are operands.
+    /// Operands of the operation.
     Given,
 }
 
-/// What is done to normalised values in the same pass.
+/// Operations applied to normalised values in the same pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FollowedBy {
     /// Nothing.
@@ -72,10 +73,10 @@ impl FollowedBy {
     }
 }
 
-/// The number of the residual among the operands.
+/// Index of the residual among the operands.
 const RESIDUAL: usize = 5;
 
-/// `dw` and `db`. Operands: `x`, `dy`, and `w`, `b`, mean and variance.
+/// Computes `dw` and `db`. Operands: `x`, `dy`, and `w`, `b`, mean and variance.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct BatchNormBackwardParameters(
@@ -83,8 +84,8 @@ pub struct BatchNormBackwardParameters(
     pub BatchNormOp,
 );
 
-/// Of a normalisation with a residual and a ReLU, the gradient of their sum, which is that of the residual, and `dw` and `db`.
-/// Operands: as [`BatchNormBackwardParameters`], and `y`.
+/// Computes the gradients of a batch normalisation followed by a residual addition and a ReLU: the gradient of the sum,
+/// which is also that of the residual, and `dw` and `db`. Operands: those of [`BatchNormBackwardParameters`], and `y`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct BatchNormAddBackwardParameters(
@@ -92,7 +93,8 @@ pub struct BatchNormAddBackwardParameters(
     pub BatchNormOp,
 );
 
-/// `dx`. Operands: as [`BatchNormBackwardParameters`], and its results where statistics are those of the batch.
+/// Computes `dx`. Operands: those of [`BatchNormBackwardParameters`], and its results if the statistics are those of
+/// the batch.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct BatchNormBackwardData(
@@ -103,33 +105,33 @@ pub struct BatchNormBackwardData(
 /// The operands of a batch normalisation other than its input, each `[C]`.
 #[derive(Debug, Clone, Copy)]
 pub struct BatchNormParameters<'a> {
-    /// What normalised values are multiplied by.
+    /// Scale of the normalised values.
     pub weight: &'a Node,
-    /// What is added then.
+    /// Shift added after scaling.
     pub bias: &'a Node,
-    /// A state.
+    /// Running mean, a state.
     pub running_mean: &'a Node,
-    /// A state.
+    /// Running variance, a state.
     pub running_variance: &'a Node,
 }
 
 impl BatchNormOp {
-    /// With statistics of the batch in training.
+    /// Makes a normalisation that uses statistics of the batch in training.
     pub fn new(epsilon: f32, momentum: f32) -> BatchNormOp {
         BatchNormOp { epsilon, momentum, statistics: Statistics::Batch, followed_by: FollowedBy::Nothing }
     }
 
-    /// The same by a mean and a variance that are operands, in the places of the running ones.
+    /// Makes it normalise by a mean and a variance that are operands, in the places of the running ones.
     pub(crate) fn with_statistics_given(self) -> BatchNormOp {
         BatchNormOp { statistics: Statistics::Given, ..self }
     }
 
-    /// The same with something done to its result.
+    /// Makes it apply other operations to the normalised values.
     pub(crate) fn followed_by(self, followed_by: FollowedBy) -> BatchNormOp {
         BatchNormOp { followed_by, ..self }
     }
 
-    /// Whether nothing is done to normalised values.
+    /// Returns true if nothing is applied to the normalised values.
     pub(crate) fn is_alone(&self) -> bool {
         self.followed_by == FollowedBy::Nothing
     }
@@ -142,12 +144,12 @@ impl BatchNormOp {
     fn apply(&self, norm: &BatchNorm<'_>, x: Source<'_>, residual: Option<Source<'_>>, y: &mut [f32]) {
         match (x, residual) {
             (Source::Slice(x), Some(residual)) => batch_norm_add_forward(norm, x, residual, y),
-            // With a residual it is the residual that may lie in the place of the result.
+            // With a residual, the residual may share the storage of the result.
             _ => batch_norm_forward(norm, x, y),
         }
     }
 
-    /// `(1 − momentum) running + momentum batch`
+    /// Computes `(1 − momentum) running + momentum batch`.
     fn run(&self, running: &[f32], batch: impl Iterator<Item = f32>, new: &mut [f32]) {
         let values = new.iter_mut().zip(running).zip(batch);
         values.for_each(|((new, running), batch)| *new = running + self.momentum * (batch - running));
@@ -201,7 +203,7 @@ impl Op for BatchNormOp {
         .with_scratch(batch_norm_scratch(&request.operands[0])))
     }
 
-    /// In training the result is that of the statistics of the batch, whatever the running ones are.
+    /// In training the result does not depend on the running statistics.
     fn has_gradient(&self, input: usize) -> bool {
         self.statistics == Statistics::Given || ![3, 4].contains(&input)
     }
@@ -229,7 +231,7 @@ impl Op for BatchNormOp {
         };
         let mut dy = g.dy().clone();
         let mut op = *self;
-        // The gradient of the input goes through the sums of the parameters' where statistics are of the batch.
+        // With statistics of the batch, the gradient of the input depends on the sums for the parameters' gradients.
         let input_needs_sums = self.statistics == Statistics::Batch && g.wants(0);
         let needs_sums = input_needs_sums || (1..5).any(|operand| g.wants(operand));
         let mut of_parameters = Vec::new();
@@ -252,7 +254,7 @@ impl Op for BatchNormOp {
         }
         let dx = g.want(0, || Node::call(BatchNormBackwardData(op), &operands));
         let sums = |i: usize| of_parameters[i].clone();
-        // Of y = w (x − μ) / √(σ² + ε) + b: dμ = −w·db / √(σ² + ε), dσ² = −w·dw / 2(σ² + ε).
+        // From y = w (x − μ) / √(σ² + ε) + b: dμ = −w·db / √(σ² + ε), dσ² = −w·dw / 2(σ² + ε).
         let variance = || variance.shift(self.epsilon);
         let mut gradients = vec![
             dx,
@@ -364,13 +366,13 @@ impl Op for BatchNormBackwardData {
     }
 }
 
-/// Of each of these operations, for an input of this shape.
+/// Scratch memory of each of these operations, for an input of this shape.
 pub(super) fn batch_norm_scratch(x: &[usize]) -> Scratch {
     batch_norm::scratch(x.iter().product(), x.last().copied().unwrap_or(0))
 }
 
-/// What every normalisation asks for: channels, a number of each other operand for each of them, and a positive ε. Answers
-/// the shape `[C]`.
+/// Checks the operands of any normalisation: channels, one element of each other operand per channel, and a positive ε.
+/// Returns the shape `[C]`.
 pub(super) fn check_normalised(x: &[&Shape], epsilon: f32) -> Result<Shape, Fault> {
     if x[0].rank() < 2 {
         return Err(Fault::Rank { input: 0, expected: "[N, C] or [N, H, W, C]" });
@@ -387,7 +389,8 @@ pub(super) fn check_normalised(x: &[&Shape], epsilon: f32) -> Result<Shape, Faul
 }
 
 impl Node {
-    /// Batch normalisation over all axes but the last; the running statistics are updated by each training step.
+    /// Applies batch normalisation over all axes but the last; the running statistics are updated by each training
+    /// step.
     #[track_caller]
     pub fn batch_norm(&self, op: BatchNormOp, parameters: BatchNormParameters<'_>) -> Node {
         let BatchNormParameters { weight, bias, running_mean, running_variance } = parameters;

@@ -5,17 +5,17 @@ use crate::{Compiled, Fault, Grads, Node, Op, Request, Shape};
 use ocelli_kernels::elementwise::{self, Bounds};
 use std::ops::RangeInclusive;
 
-/// `min(max(x, low), high)`. Backward keeps the operand; the gradient passes where it is within the bounds or on one of
-/// them, as in PyTorch.
+/// Computes `min(max(x, low), high)`. Backward keeps the operand; the gradient passes where it is within the bounds or
+/// on one of them, as in PyTorch.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Clamp {
-    /// The smallest result; −∞ where there is no bound.
+    /// Lower bound; −∞ for none.
     pub low: f32,
-    /// The largest result; ∞ where there is no bound.
+    /// Upper bound; ∞ for none.
     pub high: f32,
 }
 
-/// Operands: `dy`, `x`.
+/// The gradient of [`Clamp`]. Operands: `dy`, `x`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct ClampBackward(
@@ -76,7 +76,7 @@ impl Op for ClampBackward {
 }
 
 impl Node {
-    /// Each number, or the bound that it is beyond. The gradient is 1 within the bounds and on them, and 0 beyond.
+    /// Clamps each element to the bounds. The gradient is 1 within the bounds and on them, and 0 beyond.
     ///
     /// ```
     /// use ocelli_graph::{Model, Tensor};

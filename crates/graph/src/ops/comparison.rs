@@ -8,13 +8,13 @@ use crate::{Compiled, Fault, Node, Op, Request, Shape};
 use ocelli_kernels::broadcast::compare::{self, compare};
 use std::ops::RangeInclusive;
 
-/// 1 where a comparison of two values is true and 0 elsewhere, with shapes that go together as those of
-/// [`Arithmetic`](super::Arithmetic). With NaN all are false but "not equal".
+/// Computes a mask: 1 where a comparison of two values is true and 0 elsewhere, with broadcasting as in
+/// [`Arithmetic`](super::Arithmetic). With NaN all comparisons are false but "not equal".
 ///
 /// No gradient passes: the result does not change where the operands change a little.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Comparison(
-    /// Which comparison.
+    /// The comparison.
     pub compare::Comparison,
 );
 
@@ -58,7 +58,8 @@ macro_rules! comparisons {
 }
 
 comparisons! {
-    /// 1 where this is greater than another value or number, 0 elsewhere; with broadcasting and without a gradient.
+    /// Returns 1 where this is greater than another value or number, 0 elsewhere; with broadcasting and without a
+    /// gradient.
     ///
     /// ```
     /// use ocelli_graph::{Model, Tensor};
@@ -68,16 +69,18 @@ comparisons! {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     greater = Greater;
-    /// 1 where this is greater than another value or number or equal to it, 0 elsewhere; with broadcasting and without a
-    /// gradient.
+    /// Returns 1 where this is greater than another value or number or equal to it, 0 elsewhere; with broadcasting and
+    /// without a gradient.
     greater_or_equal = GreaterOrEqual;
-    /// 1 where this is less than another value or number, 0 elsewhere; with broadcasting and without a gradient.
-    less = Less;
-    /// 1 where this is less than another value or number or equal to it, 0 elsewhere; with broadcasting and without a
+    /// Returns 1 where this is less than another value or number, 0 elsewhere; with broadcasting and without a
     /// gradient.
+    less = Less;
+    /// Returns 1 where this is less than another value or number or equal to it, 0 elsewhere; with broadcasting and
+    /// without a gradient.
     less_or_equal = LessOrEqual;
-    /// 1 where this is equal to another value or number, 0 elsewhere; with broadcasting and without a gradient.
+    /// Returns 1 where this is equal to another value or number, 0 elsewhere; with broadcasting and without a gradient.
     equal = Equal;
-    /// 1 where this differs from another value or number, 0 elsewhere; with broadcasting and without a gradient.
+    /// Returns 1 where this differs from another value or number, 0 elsewhere; with broadcasting and without a
+    /// gradient.
     not_equal = NotEqual;
 }

@@ -1,4 +1,4 @@
-//! Values side by side along an axis.
+//! Concatenation of values along an axis.
 
 use crate::{Axis, Compiled, Dim, Fault, Grads, Node, Op, Request, Shape, ops::Slice};
 use ocelli_kernels::Accumulate;
@@ -6,11 +6,11 @@ use ocelli_kernels::copy::{BlockCopy, copy_blocks};
 use ocelli_tensor::Size;
 use std::ops::RangeInclusive;
 
-/// Operands side by side along an axis: the branches of an Inception block, two towers as one batch of `2N`.
+/// Concatenates operands along an axis: the branches of an Inception block, two towers as one batch of `2N`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Concat {
-    /// The number of the axis.
+    /// Index of the axis.
     pub axis: usize,
 }
 
@@ -75,7 +75,8 @@ impl Op for Concat {
     }
 }
 
-/// The length of an axis on which two values lie side by side; `None` if only one of them grows with the batch.
+/// Returns the length of an axis along which two values are concatenated; `None` if only one of them grows with the
+/// batch.
 fn side_by_side(a: Dim, b: Dim) -> Option<Dim> {
     // A sum that is too large becomes a length that no shape may have.
     let sum = |a: usize, b: usize| (Size::from(a) + b).get().unwrap_or(usize::MAX);
@@ -87,7 +88,7 @@ fn side_by_side(a: Dim, b: Dim) -> Option<Dim> {
 }
 
 impl Node {
-    /// These values side by side along an axis. At least one.
+    /// Concatenates values along an axis. There must be at least one.
     ///
     /// ```
     /// use ocelli_graph::{Axis, Model, Node};
@@ -97,7 +98,7 @@ impl Node {
     /// ```
     ///
     /// # Panics
-    /// If there is none.
+    /// If `values` is empty.
     #[track_caller]
     pub fn concat(values: &[&Node], axis: Axis) -> Node {
         let shape = values[0].shape();

@@ -3,25 +3,25 @@
 use crate::{Compiled, Fault, Grads, Node, Op, Request, Shape};
 use std::{ops::RangeInclusive, sync::Arc};
 
-/// Which input maps each output map of a convolution sees (LeCun et al. 1998, table I).
+/// The input maps that each output map of a convolution sees (LeCun et al. 1998, table I).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectionTable {
     inputs: usize,
-    /// For each output, the inputs it sees, ascending.
+    /// Input maps that each output map sees, ascending.
     seen: Vec<Vec<usize>>,
 }
 
-/// Why a connection table makes no sense.
+/// Errors of a connection table.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectionError {
-    /// An output sees an input that is not there.
+    /// An output sees an input that does not exist.
     #[error("output map {output} sees input map {input}, but there are {inputs}")]
     NoSuchInput {
         /// The output map.
         output: usize,
         /// The input map it names.
         input: usize,
-        /// How many input maps there are.
+        /// Number of input maps.
         inputs: usize,
     },
     /// An output sees nothing.
@@ -33,10 +33,10 @@ pub enum ConnectionError {
 }
 
 impl ConnectionTable {
-    /// A table for `inputs` input maps: for each output map, the input maps that it sees.
+    /// Makes a table for `inputs` input maps: `outputs` lists, for each output map, the input maps that it sees.
     ///
     /// # Errors
-    /// [`ConnectionError`] if an output sees nothing or something that is not there.
+    /// [`ConnectionError`] if an output sees no input, or one that does not exist.
     pub fn new(inputs: usize, outputs: &[&[usize]]) -> Result<ConnectionTable, ConnectionError> {
         let mut seen = Vec::new();
         for (output, maps) in outputs.iter().enumerate() {
@@ -54,41 +54,41 @@ impl ConnectionTable {
         Ok(ConnectionTable { inputs, seen })
     }
 
-    /// How many input maps there are.
+    /// Number of input maps.
     pub fn inputs(&self) -> usize {
         self.inputs
     }
 
-    /// How many output maps there are.
+    /// Number of output maps.
     pub fn outputs(&self) -> usize {
         self.seen.len()
     }
 
-    /// How many pairs of an output and an input are connected.
+    /// Number of connected pairs of an output and an input.
     pub fn len(&self) -> usize {
         self.seen.iter().map(Vec::len).sum()
     }
 
-    /// Whether nothing is connected.
+    /// Returns true if nothing is connected.
     pub fn is_empty(&self) -> bool {
         self.seen.is_empty()
     }
 
-    /// The connected pairs `(input, output)`, in the order in which their weights are kept: by output, then by input.
+    /// The connected pairs `(input, output)`, in the order of their weights: by output, then by input.
     pub fn pairs(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
         self.seen.iter().enumerate().flat_map(|(output, inputs)| inputs.iter().map(move |&input| (input, output)))
     }
 }
 
-/// Weights `[kernel_h, kernel_w, connections]` as a filter `[kernel_h, kernel_w, in, out]` with zeros where nothing is
-/// connected: the convolution itself need not know of the table.
+/// Expands weights `[kernel_h, kernel_w, connections]` to a filter `[kernel_h, kernel_w, in, out]` with zeros where
+/// nothing is connected: the convolution itself need not know of the table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Connections(
     /// The table.
     pub Arc<ConnectionTable>,
 );
 
-/// The adjoint: the gradients of the connected pairs.
+/// The adjoint of [`Connections`]: gathers the gradients of the connected pairs.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ConnectionsBackward(

@@ -11,7 +11,7 @@ use ocelli_kernels::Epilogue;
 use ocelli_kernels::conv::{self, Algorithm, Choice, Conv2dGeometry, Conv2dSettings, GeometryError, Pass, geometry};
 use ocelli_tensor::Size;
 
-/// `y = conv(x, w) + b`, or without `b`.
+/// Computes `y = conv(x, w) + b`, or without `b`.
 ///
 /// # Shapes
 /// `[N, H, W, in]`, `[kernel_h, kernel_w, in / groups, out]`, `[out]` → `[N, H', W', out]`.
@@ -21,15 +21,16 @@ use ocelli_tensor::Size;
 pub struct Conv2dOp {
     /// Stride, padding, dilation, groups, mode.
     pub settings: Conv2dSettings,
-    /// The algorithm of all three passes, by name; the cheapest of each unless one is named. One that is named and does not
-    /// support the convolution is an error: of the build where its forward pass is meant, of the plan where a gradient asks for a
-    /// backward pass that it does not have. It is taken at any precision.
+    /// Name of the algorithm of all three passes; `None` chooses the cheapest for each. A named algorithm that does not
+    /// support the convolution is an error: of the build for the forward pass, of the plan for a backward pass that a
+    /// gradient needs. It is used at any precision.
     pub algorithm: Option<String>,
-    /// Pairs of input and output channels that a connection table leaves, for the count of multiply-accumulates.
+    /// Number of pairs of input and output channels that a connection table leaves, for the count of
+    /// multiply-accumulates.
     pub connected: Option<usize>,
 }
 
-/// `dx` from `w` and `dy`.
+/// Computes `dx` from `w` and `dy`.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Conv2dBackwardData {
@@ -39,7 +40,7 @@ pub struct Conv2dBackwardData {
     pub input: Shape,
 }
 
-/// `dw` from `x` and `dy`.
+/// Computes `dw` from `x` and `dy`.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Conv2dBackwardFilter {
@@ -50,7 +51,7 @@ pub struct Conv2dBackwardFilter {
 }
 
 impl Conv2dOp {
-    /// With the default choice of algorithm.
+    /// Makes a convolution with the default choice of algorithm.
     pub fn new(settings: Conv2dSettings) -> Conv2dOp {
         Conv2dOp { settings, algorithm: None, connected: None }
     }
@@ -59,12 +60,13 @@ impl Conv2dOp {
         Conv2dGeometry::new(&self.settings, four(x), four(w))
     }
 
-    /// For shapes that were checked when the network was traced; the batch size can only make it too large.
+    /// Makes the geometry for shapes that were checked when the network was traced; the batch size can only make it too
+    /// large.
     pub(super) fn checked_geometry(&self, x: &[usize], w: &[usize]) -> Result<Conv2dGeometry, Fault> {
         self.geometry(x, w).map_err(|error| Fault::Setting(error.to_string()))
     }
 
-    /// The algorithm of a pass: the one that is named, or the cheapest at this precision.
+    /// Chooses the algorithm of a pass: the named one, or the cheapest at this precision.
     fn choice(&self, g: &Conv2dGeometry, pass: Pass, precision: Precision) -> Result<Choice, Fault> {
         let Some(name) = &self.algorithm else { return Ok(conv::choose(g, pass, precision)) };
         let names = |fits: &dyn Fn(&dyn Algorithm) -> bool| {
@@ -84,15 +86,15 @@ impl Conv2dOp {
         }
     }
 
-    /// A pass for these sizes of the input and the filter: its geometry, and the algorithm that computes it.
+    /// Plans a pass for these sizes of the input and the filter: its geometry, and the algorithm that computes it.
     fn pass(&self, pass: Pass, x: &[usize], w: &[usize], precision: Precision) -> Result<ConvolutionPass, Fault> {
         let geometry = self.checked_geometry(x, w)?;
         let choice = self.choice(&geometry, pass, precision)?;
         Ok(ConvolutionPass { geometry, pass, algorithm: choice.algorithm, note: choice.to_string() })
     }
 
-    /// The first result `(+)=` the gradient of the convolution's input, from the filter and the gradient of its output, which
-    /// are operands of these numbers.
+    /// Compiles the gradient of the convolution's input, from the filter and the gradient of its output, which are
+    /// operands of these indices; it is set as, or added to, the first result.
     pub(super) fn compile_backward_data(
         &self,
         request: &Request<'_>,
@@ -109,7 +111,7 @@ impl Conv2dOp {
         }))
     }
 
-    /// The sentence for a user, with axis, sizes and origin where the operand is to blame.
+    /// Turns a geometry error into a fault, with axis, sizes and origin if the operand is to blame.
     fn fault(error: GeometryError, x: &Shape, groups: usize) -> Fault {
         let axis_of = |axis| if axis == geometry::Axis::H { Axis::H } else { Axis::W };
         match error {
@@ -132,7 +134,7 @@ impl Conv2dOp {
     }
 }
 
-/// One pass of a convolution as it is computed.
+/// One pass of a convolution, with its algorithm.
 struct ConvolutionPass {
     geometry: Conv2dGeometry,
     pass: Pass,
@@ -141,7 +143,8 @@ struct ConvolutionPass {
 }
 
 impl ConvolutionPass {
-    /// With this kernel, which reads operand `filter` as the algorithm wants it, if that is not how it lies.
+    /// Compiles the pass with this kernel, which reads operand `filter` in the form that the algorithm requires, if it
+    /// requires one.
     fn compiled(
         self,
         filter: Option<usize>,
@@ -159,7 +162,8 @@ impl ConvolutionPass {
     }
 }
 
-/// A pass of a convolution in words: `the forward pass of 5×5 filters, 3 to 8 channels, stride 2×2, dilation 1×1, in 1 group`.
+/// Describes a pass of a convolution:
+/// `the forward pass of 5×5 filters, 3 to 8 channels, stride 2×2, dilation 1×1, in 1 group`.
 fn described(g: &Conv2dGeometry, pass: Pass) -> String {
     let pass = match pass {
         Pass::Forward => "the forward pass",
@@ -284,7 +288,7 @@ impl Op for Conv2dBackwardFilter {
 }
 
 impl Node {
-    /// Convolution with a filter `[kernel_h, kernel_w, in / groups, out]` and perhaps a bias `[out]`.
+    /// Convolves with a filter `[kernel_h, kernel_w, in / groups, out]` and an optional bias `[out]`.
     #[track_caller]
     pub fn conv2d(&self, settings: Conv2dSettings, w: &Node, bias: Option<&Node>) -> Node {
         let operands: Vec<&Node> = [self, w].into_iter().chain(bias).collect();

@@ -7,24 +7,25 @@ use ocelli_kernels::conv::{Conv2dSettings, Padding, geometry::span};
 use ocelli_tensor::Size;
 use std::ops::RangeInclusive;
 
-/// The adjoint of a convolution (Zeiler et al. 2010; Dumoulin and Visin 2016, chapter 4): `y` is what the gradient of the
-/// convolution's input would be if `x` were that of its output. With a stride it enlarges pictures.
+/// Transposed convolution, the adjoint of a convolution (Zeiler et al. 2010; Dumoulin and Visin 2016, chapter 4): `y`
+/// is what the gradient of the convolution's input would be if `x` were that of its output. With a stride it enlarges
+/// images.
 ///
 /// # Shapes
 /// `[N, H, W, in]`, `[kernel_h, kernel_w, out / groups, in]` → `[N, H', W', out]` with
 /// `H' = (H − 1)·stride − padding + dilation·(kernel − 1) + 1 + output_padding`.
 ///
-/// Backward keeps `x`; the gradients are a convolution, and that of a convolution's filter.
+/// Backward keeps `x`; the gradients are a convolution, and the filter gradient of a convolution.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ConvTranspose2dOp {
-    /// The convolution of which this is the adjoint: it leads from `y` to `x`.
+    /// The convolution of which this is the adjoint: it maps `y` to `x`.
     pub convolution: Conv2dOp,
     /// Rows and columns that are added at the bottom and right to the smallest result.
     pub output_padding: [usize; 2],
 }
 
-/// One axis of a transposed convolution.
+/// The settings of a transposed convolution along one axis.
 struct Extent {
     axis: Axis,
     size: Option<usize>,
@@ -36,7 +37,7 @@ struct Extent {
 }
 
 impl Extent {
-    /// The size of the result.
+    /// Computes the size of the result.
     fn enlarged(&self) -> Result<usize, Fault> {
         let Extent { axis, stride, output_padding, padding: [before, after], .. } = *self;
         if output_padding >= stride.max(1) {
@@ -55,13 +56,13 @@ impl Extent {
 }
 
 impl ConvTranspose2dOp {
-    /// The adjoint of the convolution with these settings. Where its strides make several sizes of the result possible,
-    /// `output_padding` adds rows and columns at the bottom and right to the smallest.
+    /// Makes the adjoint of the convolution with these settings. If its strides make several sizes of the result
+    /// possible, `output_padding` adds rows and columns at the bottom and right to the smallest.
     pub fn new(settings: Conv2dSettings, output_padding: [usize; 2]) -> ConvTranspose2dOp {
         ConvTranspose2dOp { convolution: Conv2dOp::new(settings), output_padding }
     }
 
-    /// Height and width of the result.
+    /// Computes height and width of the result.
     fn sizes(&self, x: &Shape, [kernel_h, kernel_w]: [usize; 2]) -> Result<[usize; 2], Fault> {
         let s = &self.convolution.settings;
         let (vertical, horizontal) = match s.padding {
@@ -108,7 +109,7 @@ impl Op for ConvTranspose2dOp {
             return Err(Fault::Size { input: 0, axis: Axis::C, expected: channels, what, got });
         }
         let [height, width] = self.sizes(x[0], [w[0], w[1]])?;
-        // Channels beyond all numbers are a shape that the trace refuses.
+        // Too many channels become a shape that the trace refuses.
         let out = (Size::from(w[2]) * self.convolution.settings.groups).get().unwrap_or(usize::MAX);
         let y = Shape::new([dims[0], Dim::Fixed(height), Dim::Fixed(width), Dim::Fixed(out)]);
         self.convolution.checked_geometry(&y.at(1), &w)?;
@@ -128,7 +129,8 @@ impl Op for ConvTranspose2dOp {
         work(&[x[0].len(1), w[0], w[1], w[2]])
     }
 
-    /// The most pixels of `x` that one of the result sees. Their own distance, a fraction of a pixel, is taken for one.
+    /// Largest number of pixels of `x` that one of the result sees. Their own distance, a fraction of a pixel, is taken
+    /// for one.
     fn reach(&self, x: &[&Shape]) -> Reach {
         let (w, s) = (x[1].at(1), &self.convolution.settings);
         let pixels = |kernel, dilation, stride: usize| span(kernel, dilation).unwrap_or(kernel).div_ceil(stride.max(1));
@@ -144,7 +146,7 @@ impl Op for ConvTranspose2dOp {
 }
 
 impl Node {
-    /// Transposed convolution with a filter `[kernel_h, kernel_w, out / groups, in]`.
+    /// Applies a transposed convolution with a filter `[kernel_h, kernel_w, out / groups, in]`.
     #[track_caller]
     pub fn conv_transpose2d(&self, op: ConvTranspose2dOp, w: &Node) -> Node {
         Node::call(op, &[self, w])

@@ -5,16 +5,16 @@ use crate::{Compiled, Fault, Grads, Key, Mode, Node, Op, Request, Shape};
 use ocelli_kernels::dropout::dropout;
 use std::{ops::RangeInclusive, sync::Arc};
 
-/// Sets each number to zero with some probability and scales the others so that the mean stays (Srivastava et al. 2014,
-/// "inverted" as in every framework). In every mode but [`Mode::Train`] it is the identity.
+/// Sets each element to zero with some probability and scales the others so that the mean stays (Srivastava et al.
+/// 2014, "inverted" as in every framework). In every mode but [`Mode::Train`] it is the identity.
 ///
-/// The mask is a function of the step, the path and the element: backward draws it again, nothing is kept.
+/// The mask is a function of the step, the path and the element: backward draws it again, and keeps nothing.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct DropoutOp {
     /// The probability of a zero.
     pub probability: f32,
-    /// What the mask is drawn for, beside the step.
+    /// Key that the mask is drawn from, together with the step.
     pub path: Key,
 }
 
@@ -52,8 +52,8 @@ impl Op for DropoutOp {
 }
 
 impl Node {
-    /// Sets each number to zero with this probability while training. Applied twice in one layer, both draw the same mask
-    /// unless they are in scopes of their own.
+    /// Sets each element to zero with this probability while training. Applied twice in one layer, both draw the same
+    /// mask unless they are in scopes of their own.
     #[track_caller]
     pub fn dropout(&self, probability: f32) -> Node {
         let path = Key::new(0).with("dropout").with(&self.trace().path());

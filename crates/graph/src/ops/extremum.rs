@@ -8,22 +8,22 @@ use crate::{Compiled, Fault, Grads, Node, Op, Request, Shape};
 use ocelli_kernels::broadcast::compare::{self, extremum, extremum_share};
 use std::ops::RangeInclusive;
 
-/// `max(a, b)` or `min(a, b)`, with shapes that go together as those of [`Arithmetic`](super::Arithmetic). NaN where either
-/// is NaN.
+/// Computes `max(a, b)` or `min(a, b)`, with broadcasting as in [`Arithmetic`](super::Arithmetic). NaN where either is
+/// NaN.
 ///
-/// Backward keeps both operands. The gradient goes to the operand that is the result, and half of it to each where they are
-/// equal, as in PyTorch.
+/// Backward keeps both operands. The gradient goes to the operand that is the result, and half of it to each if they
+/// are equal, as in PyTorch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Extremum(
-    /// Which of the two.
+    /// Maximum or minimum.
     pub compare::Extremum,
 );
 
-/// The share of the gradient that goes to the first operand: 1, ½ or 0.
+/// Computes the share of the gradient that goes to the first operand: 1, ½ or 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ExtremumShare(
-    /// Which of the two.
+    /// Maximum or minimum.
     pub compare::Extremum,
 );
 
@@ -70,8 +70,8 @@ impl Op for ExtremumShare {
 }
 
 impl Node {
-    /// The larger of this and another value or number, with broadcasting. Where they are equal, each gets half of the
-    /// gradient.
+    /// Computes the larger of this and another value or number, with broadcasting. Where they are equal, each gets half
+    /// of the gradient.
     ///
     /// ```
     /// use ocelli_graph::{Model, Tensor};
@@ -85,8 +85,8 @@ impl Node {
         Node::call(Extremum(compare::Extremum::Maximum), &[self, &other.beside(self)])
     }
 
-    /// The smaller of this and another value or number, with broadcasting. Where they are equal, each gets half of the
-    /// gradient.
+    /// Computes the smaller of this and another value or number, with broadcasting. Where they are equal, each gets
+    /// half of the gradient.
     #[track_caller]
     pub fn minimum(&self, other: impl NodeOrNumber) -> Node {
         Node::call(Extremum(compare::Extremum::Minimum), &[self, &other.beside(self)])

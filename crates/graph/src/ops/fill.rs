@@ -3,10 +3,10 @@
 use crate::{Compiled, Fault, Node, Op, Request, Shape, Trace};
 use std::{ops::RangeInclusive, sync::Arc};
 
-/// One number everywhere.
+/// Fills a tensor with one value.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fill {
-    /// The number.
+    /// The value.
     pub value: f32,
     /// The shape of the result.
     pub shape: Shape,
@@ -30,7 +30,7 @@ impl Op for Fill {
 }
 
 impl Trace {
-    /// The same number everywhere.
+    /// Makes a tensor filled with one value.
     #[track_caller]
     pub fn filled(&self, value: f32, shape: Shape) -> Node {
         self.call(Arc::new(Fill { value, shape }), &[]).swap_remove(0)

@@ -1,5 +1,5 @@
-//! Weights of a product that the batch normalisation after it is part of: operations on parameters only, which a plan for
-//! inference runs once.
+//! Weights of a product with the batch normalisation after it folded in: operations on parameters only, which a plan
+//! for inference runs once.
 
 use super::{batch_norm::check_normalised, expect_bias, weight_sizes};
 use crate::{Compiled, Fault, KernelContext, Op, Request, Shape};
@@ -8,26 +8,26 @@ use ocelli_kernels::batch_norm::{BatchNorm, fold_bias, fold_filter};
 use rayon::prelude::*;
 use std::ops::RangeInclusive;
 
-/// Numbers of a filter that are folded at a time: beside them, finding the scales anew takes little.
+/// Elements of a filter that are folded at a time: compared with them, computing the scales again takes little.
 const PIECE: usize = 1 << 17;
 
-/// The filter. Operands: the filter `[…, C]`; then weight, bias, running mean and running variance of the normalisation, each
-/// `[C]`.
+/// Folds a batch normalisation into the filter before it. Operands: the filter `[…, C]`; then weight, bias, running
+/// mean and running variance of the normalisation, each `[C]`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct FoldedFilter {
     /// `ε` of the normalisation.
     pub epsilon: f32,
 }
 
-/// The bias. Operands: weight, bias, running mean and running variance of the normalisation, then the bias of the product
-/// if it has one, each `[C]`.
+/// Folds a batch normalisation into the bias before it. Operands: weight, bias, running mean and running variance of
+/// the normalisation, then the bias of the product if it has one, each `[C]`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct FoldedBias {
     /// `ε` of the normalisation.
     pub epsilon: f32,
 }
 
-/// The normalisation whose operands are those from `first` on.
+/// Makes the normalisation whose operands are those from `first` on.
 fn norm<'a>(k: &KernelContext<'a>, first: usize, epsilon: f32) -> BatchNorm<'a> {
     let [gamma, beta, mean, variance] = std::array::from_fn(|i| k.input(first + i));
     BatchNorm { mean, variance, gamma, beta, epsilon, activation: Activation::Identity }

@@ -1,4 +1,4 @@
-//! Operations with what follows them, in one step of a plan for inference.
+//! Operations fused with those after them, in one step of a plan for inference.
 
 use super::{
     batch_norm::{batch_norm_scratch, check_normalised},
@@ -12,12 +12,12 @@ use ocelli_kernels::{
 };
 use std::ops::RangeInclusive;
 
-/// An operation whose kernel does more with its sums, before it stores them, than adding a bias.
+/// An operation whose kernel can apply more to its sums, before it stores them, than a bias.
 pub trait Product: Op + Clone + PartialEq {
-    /// Compiles the product of operands 0 and 1 with what `epilogue` makes of the others.
+    /// Compiles the product of operands 0 and 1 with the epilogue that `epilogue` makes of the others.
     ///
     /// # Errors
-    /// As [`Op::compile`].
+    /// The errors of [`Op::compile`].
     fn compile_product(
         &self,
         request: &Request<'_>,
@@ -25,21 +25,21 @@ pub trait Product: Op + Clone + PartialEq {
     ) -> Result<Compiled, Fault>;
 }
 
-/// `y = activation(product(x, w) + bias + residual)`, of which everything but the product may be missing.
+/// Computes `y = activation(product(x, w) + bias + residual)`, of which everything but the product is optional.
 ///
 /// # Shapes
-/// Those of the product; the residual has the shape of the result, whose storage it may share.
+/// The shapes of the product; the residual has the shape of the result, whose storage it may share.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fused<P> {
     /// The convolution or dense layer.
     pub product: P,
-    /// Which operand is the bias.
+    /// Index of the bias among the operands.
     pub bias: Option<usize>,
-    /// Which operand is the residual.
+    /// Index of the residual among the operands.
     pub residual: Option<usize>,
     /// The function applied last.
     pub activation: Activation,
-    /// The operations that it is made of: `Conv2d + BatchNorm + Add + Relu`.
+    /// Names of the fused operations: `Conv2d + BatchNorm + Add + Relu`.
     pub kind: String,
 }
 
@@ -73,7 +73,7 @@ impl<P: Product> Op for Fused<P> {
         self.product.compile_product(request, move |k| {
             let bias = bias.map(|operand| k.input(operand));
             let (accumulate, residual) = match residual.map(|operand| k.source(operand)) {
-                // What the destination holds is the residual.
+                // The destination holds the residual.
                 Some(Source::InPlace) => (Accumulate::Add, None),
                 Some(Source::Slice(residual)) => (Accumulate::Set, Some(residual)),
                 None => (Accumulate::Set, None),
@@ -99,7 +99,7 @@ impl<P: Product> Op for Fused<P> {
     }
 }
 
-/// Batch normalisation by running statistics, and the activation after it. Operands: as
+/// Applies batch normalisation by running statistics, and the activation after it. Operands: those of
 /// [`BatchNormOp`](super::BatchNormOp).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct FusedBatchNorm {

@@ -1,4 +1,4 @@
-//! Gram matrices: which channels are active together.
+//! Gram matrices: correlations of channels.
 
 use super::{expect_rank, four};
 use crate::{Compiled, Dim, Fault, Grads, KernelContext, Node, Op, Reach, Request, Shape};
@@ -8,8 +8,8 @@ use ocelli_kernels::matrices::{Matrices, products};
 use ocelli_tensor::{Size, element_count};
 use std::ops::RangeInclusive;
 
-/// `G[n, i, j] = Σ x[n, h, w, i]·x[n, h, w, j] / (H·W·C)` over the pixels of each sample (Johnson et al. 2016, equation 3;
-/// Gatys et al. 2015 do not divide).
+/// Computes the Gram matrix of each sample, `G[n, i, j] = Σ x[n, h, w, i]·x[n, h, w, j] / (H·W·C)`, over its pixels
+/// (Johnson et al. 2016, equation 3; Gatys et al. 2015 do not divide).
 ///
 /// # Shapes
 /// `[N, H, W, C]` → `[N, C, C]`.
@@ -18,12 +18,12 @@ use std::ops::RangeInclusive;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gram;
 
-/// `dx = x·(dG + dGᵀ) / (H·W·C)` for each sample. Operands: `dG`, `x`.
+/// Computes `dx = x·(dG + dGᵀ) / (H·W·C)` for each sample. Operands: `dG`, `x`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GramBackward;
 
-/// What sums are multiplied with, for a picture of these sizes.
+/// Factor of the sums, for an image of these sizes.
 fn factor([height, width, channels]: [usize; 3]) -> f32 {
     (1.0 / (height as f64 * width as f64 * channels as f64)) as f32
 }
@@ -93,7 +93,7 @@ impl Op for GramBackward {
             }
             products(x, Matrices::new(symmetric, channels, channels), dx, accumulate);
         };
-        // The matrices of all samples made symmetric.
+        // The workspace holds the matrices of all samples, made symmetric.
         let workspace = Size::product_of(&request.operands[0]).get().unwrap_or(usize::MAX);
         let scratch = gemm_scratch([pixels, channels, channels], Order::RowMajor, Order::RowMajor);
         Ok(Compiled::new(kernel).with_workspace(workspace).with_scratch(scratch))
@@ -105,8 +105,8 @@ impl Op for GramBackward {
 }
 
 impl Node {
-    /// The Gram matrix of each sample's channels, `[N, H, W, C]` → `[N, C, C]`: sums over pixels of products of channels,
-    /// divided by `H·W·C` (Johnson et al. 2016), for losses of style.
+    /// Computes the Gram matrix of each sample's channels, `[N, H, W, C]` → `[N, C, C]`: sums over pixels of products
+    /// of channels, divided by `H·W·C` (Johnson et al. 2016), for style losses.
     ///
     /// ```
     /// use ocelli_graph::{Model, Tensor};

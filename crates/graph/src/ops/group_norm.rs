@@ -9,11 +9,12 @@ use ocelli_kernels::group_norm::{
 use ocelli_tensor::Size;
 use std::{ops::RangeInclusive, sync::Arc};
 
-/// `y = w (x − μ) / √(σ² + ε) + b` with mean and variance over the pixels of a sample and a group of neighbouring channels
-/// (Wu and He 2018). One channel a group is instance normalisation (Ulyanov, Vedaldi and Lempitsky 2016).
+/// Computes `y = w (x − μ) / √(σ² + ε) + b` with mean and variance over the pixels of a sample and a group of
+/// neighbouring channels (Wu and He 2018). One channel a group is instance normalisation (Ulyanov, Vedaldi and
+/// Lempitsky 2016).
 ///
 /// # Shapes
-/// `x` `[N, …, C]`, `w` and `b` `[C]` → as `x`, then mean and variance, each `[N, C]`.
+/// `x` `[N, …, C]`, `w` and `b` `[C]` → `y` of the shape of `x`, then mean and variance, each `[N, C]`.
 ///
 /// Backward keeps `x`, mean and variance.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -24,7 +25,7 @@ pub struct GroupNormOp {
     pub epsilon: f32,
 }
 
-/// Sums over pixels for `dw` and `db`, each `[N, C]`. Operands: `x`, `dy`, `w`, `b`, mean and variance.
+/// Computes the sums over pixels for `dw` and `db`, each `[N, C]`. Operands: `x`, `dy`, `w`, `b`, mean and variance.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct GroupNormBackwardSums(
@@ -32,7 +33,7 @@ pub struct GroupNormBackwardSums(
     pub GroupNormOp,
 );
 
-/// `dx`. Operands: as [`GroupNormBackwardSums`], and its results.
+/// Computes `dx`. Operands: those of [`GroupNormBackwardSums`], and its results.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct GroupNormBackwardData(
@@ -138,13 +139,13 @@ impl Op for GroupNormBackwardData {
     }
 }
 
-/// Of the operands of a backward operation.
+/// Reads mean and variance from the operands of a backward operation.
 fn statistics<'a>(k: &KernelContext<'a>) -> GroupStatistics<'a> {
     GroupStatistics { mean: k.input(4), variance: k.input(5) }
 }
 
 impl Node {
-    /// Normalises the pixels and channels of each sample and group, then scales and shifts each channel by its own number.
+    /// Normalises the pixels and channels of each sample and group, then scales and shifts each channel.
     #[track_caller]
     pub fn group_norm(&self, op: GroupNormOp, weight: &Node, bias: &Node) -> Node {
         self.trace().call(Arc::new(op), &[self, weight, bias]).swap_remove(0)

@@ -5,19 +5,20 @@ use crate::{Compiled, Fault, Grads, Node, Op, Request, Shape};
 use ocelli_kernels::l2_norm::{L2Norm, l2_norm_backward, l2_norm_forward};
 use std::ops::RangeInclusive;
 
-/// `x / max(‖x‖, ε)` over the last axis, as `torch.nn.functional.normalize` has it.
+/// Computes `x / max(‖x‖, ε)` over the last axis, as `torch.nn.functional.normalize` does.
 ///
 /// # Shapes
 /// `[…, C]` → `[…, C]`.
 ///
-/// Backward keeps `x`. Where the norm is not above `ε`, also at zero, the gradient is `dy / ε`: the divisor is constant there.
+/// Backward keeps `x`. Where the norm is not above `ε`, also at zero, the gradient is `dy / ε`: the divisor is constant
+/// there.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct L2NormalisedOp {
-    /// The least that a row is divided by, above zero.
+    /// Smallest divisor of a row, above zero.
     pub epsilon: f32,
 }
 
-/// Operands: `dy`, `x`.
+/// The gradient of [`L2NormalisedOp`]. Operands: `dy`, `x`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct L2NormalisedBackward(
@@ -37,7 +38,7 @@ impl Op for L2NormalisedOp {
     }
 
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
-        // Its reciprocal is the gradient at zero.
+        // The reciprocal of ε is the gradient at zero.
         if !(self.epsilon.is_normal() && self.epsilon > 0.0) {
             return Err(Fault::Setting(format!("the epsilon {} is no positive number", self.epsilon)));
         }
@@ -83,8 +84,8 @@ impl Op for L2NormalisedBackward {
 }
 
 impl Node {
-    /// Each row along the last axis divided by its Euclidean norm, or by `epsilon` where that is larger: embeddings of length
-    /// one. PyTorch's epsilon is `1e-12`. At a row of zeros the gradient is `dy / epsilon`.
+    /// Divides each row along the last axis by its Euclidean norm, or by `epsilon` where that is larger: embeddings of
+    /// length one. PyTorch's epsilon is `1e-12`. At a row of zeros the gradient is `dy / epsilon`.
     ///
     /// ```
     /// use ocelli_graph::{Model, Tensor};

@@ -7,10 +7,10 @@ use ocelli_kernels::layer_norm::{
 };
 use std::{ops::RangeInclusive, sync::Arc};
 
-/// `y = w (x − μ) / √(σ² + ε) + b` with mean and variance over the last axis (Ba, Kiros and Hinton 2016).
+/// Computes `y = w (x − μ) / √(σ² + ε) + b` with mean and variance over the last axis (Ba, Kiros and Hinton 2016).
 ///
 /// # Shapes
-/// `x` `[N, …, C]`, `w` and `b` `[C]` → as `x`.
+/// `x` `[N, …, C]`, `w` and `b` `[C]` → `y` of the shape of `x`.
 ///
 /// Backward keeps `x`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -19,7 +19,7 @@ pub struct LayerNormOp {
     pub epsilon: f32,
 }
 
-/// `dx`. Operands: `x`, `dy`, `w`, `b`.
+/// Computes `dx`. Operands: `x`, `dy`, `w`, `b`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct LayerNormBackwardData(
@@ -27,7 +27,7 @@ pub struct LayerNormBackwardData(
     pub LayerNormOp,
 );
 
-/// `dw` and `db`. Operands: as [`LayerNormBackwardData`].
+/// Computes `dw` and `db`. Operands: those of [`LayerNormBackwardData`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct LayerNormBackwardParameters(
@@ -116,7 +116,7 @@ impl Op for LayerNormBackwardParameters {
 }
 
 impl Node {
-    /// Normalises the numbers of the last axis, then scales and shifts each by its own number.
+    /// Normalises over the last axis, then scales and shifts each element.
     #[track_caller]
     pub fn layer_norm(&self, epsilon: f32, weight: &Node, bias: &Node) -> Node {
         Node::call(LayerNormOp { epsilon }, &[self, weight, bias])

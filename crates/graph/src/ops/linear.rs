@@ -1,4 +1,4 @@
-//! Products of matrices.
+//! Matrix products.
 
 use super::{Product, expect_bias, expect_rank, weight_sizes, work};
 use crate::{Axis, Compiled, Dim, Fault, Grads, KernelContext, Node, Op, PreparedOperand, Reach, Request, Shape};
@@ -6,25 +6,25 @@ use ocelli_kernels::Epilogue;
 use ocelli_kernels::gemm::{Matrix, MatrixMut, Order, PackedMatrix, gemm, gemm_packed, gemm_scratch, packed_len};
 use std::ops::RangeInclusive;
 
-/// `a·b`, with either operand transposed.
+/// Computes `a·b`, with either operand transposed.
 ///
 /// # Shapes
 /// `[m, k]·[k, n]` → `[m, n]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MatMul {
-    /// How the first factor is read.
+    /// Orientation of the first factor.
     pub a: Orientation,
-    /// How the second is read.
+    /// Orientation of the second.
     pub b: Orientation,
 }
 
-/// How a factor of a product of matrices is read.
+/// Orientation of a factor of a matrix product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Orientation {
-    /// As it is.
+    /// The factor as it is stored.
     AsIs,
-    /// With rows and columns exchanged; nothing is moved.
+    /// The transpose of the stored factor; nothing is moved.
     Transposed,
 }
 use Orientation::{AsIs, Transposed};
@@ -99,7 +99,7 @@ impl Op for MatMul {
         let product = |left: Orientation, x: &Node, right: Orientation, z: &Node| {
             Node::call(MatMul { a: left, b: right }, &[x, z])
         };
-        // Y = A·B: dA = dY·Bᵀ and dB = Aᵀ·dY; of a transposed operand, the transpose of that.
+        // Y = A·B: dA = dY·Bᵀ and dB = Aᵀ·dY; for a transposed operand, the transpose of that.
         let da = g.want(0, || match self.a {
             AsIs => product(AsIs, dy, self.b.flipped(), b),
             Transposed => product(self.b, b, Transposed, dy),
@@ -112,7 +112,7 @@ impl Op for MatMul {
     }
 }
 
-/// `y = x·w + b`, or without `b`.
+/// Computes a dense layer, `y = x·w + b`, or without `b`.
 ///
 /// # Shapes
 /// `[N, in]`, `[in, out]`, `[out]` → `[N, out]`.

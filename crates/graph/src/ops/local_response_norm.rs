@@ -5,10 +5,11 @@ use crate::{Compiled, Fault, Grads, Node, Op, Request, Shape};
 use ocelli_kernels::local_response::{LocalResponse, local_response_backward, local_response_forward};
 use std::ops::RangeInclusive;
 
-/// `y[c] = x[c] / (k + α Σ x[j]²)^β` over neighbouring channels (Krizhevsky, Sutskever and Hinton 2012, section 3.3).
+/// Computes `y[c] = x[c] / (k + α Σ x[j]²)^β` over neighbouring channels (Krizhevsky, Sutskever and Hinton 2012,
+/// section 3.3).
 ///
 /// # Shapes
-/// `[N, …, C]`, to the same.
+/// `[N, …, C]` → `[N, …, C]`.
 ///
 /// Backward keeps `x`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -17,7 +18,7 @@ pub struct LocalResponseNormOp(
     pub LocalResponse,
 );
 
-/// Operands: `x`, `dy`.
+/// The gradient of [`LocalResponseNormOp`]. Operands: `x`, `dy`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct LocalResponseNormBackward(
@@ -78,7 +79,7 @@ impl Op for LocalResponseNormBackward {
 }
 
 impl Node {
-    /// Local response normalisation across channels.
+    /// Applies local response normalisation across channels.
     #[track_caller]
     pub fn local_response_norm(&self, norm: LocalResponse) -> Node {
         Node::call(LocalResponseNormOp(norm), &[self])

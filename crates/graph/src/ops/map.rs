@@ -1,4 +1,4 @@
-//! Elementwise functions of the user's own.
+//! User-defined elementwise functions.
 
 use super::same_shape;
 use crate::{Compiled, Fault, Grads, Node, Op, OpIdentity, Request, Shape};
@@ -7,7 +7,7 @@ use std::{fmt, ops::RangeInclusive, sync::Arc};
 
 type Function = Arc<dyn Fn(f32) -> f32 + Send + Sync>;
 
-/// An elementwise function with its derivative. Backward keeps the operand.
+/// Applies an elementwise function with a given derivative. Backward keeps the operand.
 #[derive(Clone)]
 pub struct Map {
     name: String,
@@ -35,17 +35,17 @@ impl OpIdentity for Map {}
 impl OpIdentity for MapBackward {}
 
 impl Map {
-    /// What the function is called.
+    /// Name of the function.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The function at `x`.
+    /// Value of the function at `x`.
     pub fn value(&self, x: f32) -> f32 {
         (self.f)(x)
     }
 
-    /// Its derivative at `x`.
+    /// Derivative of the function at `x`.
     pub fn derivative(&self, x: f32) -> f32 {
         (self.df)(x)
     }
@@ -101,7 +101,7 @@ impl Op for MapBackward {
 }
 
 impl Node {
-    /// An elementwise function of one's own with its derivative: the short form of an operation.
+    /// Applies a user-defined elementwise function with its derivative: the short form of a user-defined operation.
     ///
     /// ```
     /// use ocelli_graph::Model;

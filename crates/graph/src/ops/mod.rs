@@ -79,17 +79,17 @@ use crate::{Axis, Dim, Fault, Shape};
 use ocelli_kernels::broadcast::MAX_RANK;
 use ocelli_tensor::Size;
 
-/// The shape of the first operand: elementwise operations.
+/// Shape rule of elementwise operations: the shape of the first operand.
 fn same_shape(x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
     Ok(vec![x[0].clone()])
 }
 
-/// A fault unless operand `input` has `rank` axes.
+/// Returns a fault unless operand `input` has `rank` axes.
 fn expect_rank(x: &[&Shape], input: usize, rank: usize, expected: &'static str) -> Result<(), Fault> {
     if x[input].rank() == rank { Ok(()) } else { Err(Fault::Rank { input, expected }) }
 }
 
-/// The sizes of weights: an operand of `rank` axes that has no samples.
+/// Returns the sizes of weights: an operand of `rank` axes that has no batch axis.
 fn weight_sizes(x: &[&Shape], input: usize, rank: usize, expected: &'static str) -> Result<Vec<usize>, Fault> {
     expect_rank(x, input, rank, expected)?;
     match x[input].dims()[0] {
@@ -100,7 +100,7 @@ fn weight_sizes(x: &[&Shape], input: usize, rank: usize, expected: &'static str)
     }
 }
 
-/// A fault unless operand `input`, if it is there, is a number for each of `channels`.
+/// Returns a fault unless operand `input`, if it exists, has one element for each of `channels`.
 fn expect_bias(x: &[&Shape], input: usize, channels: usize) -> Result<(), Fault> {
     match x.get(input).map(|bias| bias.dims()) {
         None => Ok(()),
@@ -110,7 +110,7 @@ fn expect_bias(x: &[&Shape], input: usize, channels: usize) -> Result<(), Fault>
     }
 }
 
-/// A fault unless the kernels handle so many axes.
+/// Returns a fault if there are more axes than the kernels handle.
 fn expect_few_axes(rank: usize) -> Result<(), Fault> {
     if rank <= MAX_RANK {
         return Ok(());
@@ -118,12 +118,13 @@ fn expect_few_axes(rank: usize) -> Result<(), Fault> {
     Err(Fault::Setting(format!("at most {MAX_RANK} axes can be worked on, got {rank}; reshape to fewer")))
 }
 
-/// A product of sizes as a count of work; `u64::MAX` if it is larger.
+/// Counts work as a product of sizes; `u64::MAX` if it is larger.
 fn work(sizes: &[usize]) -> u64 {
     Size::product_of(sizes).get().map_or(u64::MAX, |count| count as u64)
 }
 
-/// The sizes `[N, H, W, C]` or `[kernel_h, kernel_w, in, out]` of an operand whose axes the shape rule has counted.
+/// Returns the sizes `[N, H, W, C]` or `[kernel_h, kernel_w, in, out]` of an operand whose axes the shape rule has
+/// counted.
 fn four(sizes: &[usize]) -> [usize; 4] {
     sizes.try_into().expect("shapes of four axes were checked when the network was traced")
 }

@@ -1,10 +1,10 @@
-//! What may stand beside a node in an operation of two operands.
+//! The second operand of an operation: a node or a number.
 
 use crate::{Node, Shape};
 
-/// A node, or a number that is the same everywhere: `x.maximum(&y)`, `x.maximum(0.0)`.
+/// A node or a number, as the second operand of an operation: `x.maximum(&y)`, `x.maximum(0.0)`.
 pub trait NodeOrNumber {
-    /// This as an operand beside `x`.
+    /// Returns the operand as a node beside `x`.
     fn beside(self, x: &Node) -> Node;
 }
 

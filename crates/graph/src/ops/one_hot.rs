@@ -1,16 +1,16 @@
-//! Labels as rows of zeros with a one.
+//! One-hot encoding of labels.
 
 use crate::{Compiled, Dim, ElementKind, Fault, Node, Op, Request, Shape};
 use ocelli_tensor::element_count;
 use std::ops::RangeInclusive;
 
-/// 1 at the label and 0 elsewhere. Labels have no gradient.
+/// One-hot encoding: 1 at the label and 0 elsewhere. Labels have no gradient.
 ///
 /// # Shapes
 /// Labels `[N]` → `[N, classes]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OneHot {
-    /// How many classes there are.
+    /// Number of classes.
     pub classes: usize,
 }
 
@@ -53,10 +53,10 @@ impl Op for OneHot {
 }
 
 impl Node {
-    /// Labels as rows of zeros with a one at the label: `[N]` → `[N, classes]`.
+    /// Encodes labels as rows of zeros with a one at the label (one-hot): `[N]` → `[N, classes]`.
     ///
     /// # Errors
-    /// When run, a label that is not below the number of classes.
+    /// A label that is not below the number of classes, when run.
     ///
     /// ```
     /// use ocelli_graph::{Batch, Model, Tensor};

@@ -1,12 +1,12 @@
-//! Pictures continued beyond their edges.
+//! Padding of images.
 
 use super::{expect_rank, four};
 use crate::{Compiled, Dim, Fault, Grads, Node, Op, Reach, Request, Shape};
 use ocelli_kernels::pad::{PadError, PadGeometry, PadMode, PadSettings, pad_backward, pad_forward};
 use std::ops::RangeInclusive;
 
-/// A picture, continued by its mirror image, by its edge or by zeros: before a convolution that is not to see zeros, or before
-/// a step that brings none of its own, as a convolution and pooling do.
+/// Pads images by their mirror image, by their edge or by zeros: before a convolution that should not see zeros, or
+/// before an operation without padding of its own.
 ///
 /// # Shapes
 /// `[N, H, W, C]` → `[N, top + H + bottom, left + W + right, C]`.
@@ -14,17 +14,17 @@ use std::ops::RangeInclusive;
 /// Backward keeps nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PadOp(
-    /// How, and how far.
+    /// Mode and widths of the padding.
     pub PadSettings,
 );
 
-/// Operands: `dy`.
+/// The gradient of [`PadOp`]. Operands: `dy`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PadBackward {
-    /// How, and how far.
+    /// The padding.
     pub pad: PadOp,
-    /// The shape of the picture.
+    /// Shape of the input.
     pub input: Shape,
 }
 
@@ -34,7 +34,7 @@ impl PadOp {
             PadError::TooFew { axis, pixels, padding } => {
                 let least = match self.0.mode {
                     PadMode::Reflect => format!("{} or more pixels (to reflect them)", padding.saturating_add(1)),
-                    // There are always enough for zeros.
+                    // Zeros need no pixels.
                     PadMode::Replicate | PadMode::Zero => "1 or more pixels (to repeat them)".into(),
                 };
                 Fault::Operand { input: 0, expected: format!("{least} on axis {axis}"), got: pixels.to_string() }
@@ -88,7 +88,7 @@ impl Op for PadBackward {
 }
 
 impl Node {
-    /// This picture, continued beyond its edges.
+    /// Pads the image beyond its edges.
     #[track_caller]
     pub fn pad(&self, settings: PadSettings) -> Node {
         Node::call(PadOp(settings), &[self])

@@ -8,40 +8,40 @@ use ocelli_kernels::pool::{
 };
 use std::{ops::RangeInclusive, sync::Arc};
 
-/// The largest number of each window and channel.
+/// Computes the maximum of each window and channel.
 ///
 /// # Shapes
-/// `[N, H, W, C]` → `[N, H', W', C]`. In training a second result of the same shape holds the place of the maximum in its
-/// window: that is all that backward needs, so neither operand nor result is kept.
+/// `[N, H, W, C]` → `[N, H', W', C]`. In training a second result of the same shape holds the position of the maximum
+/// in its window: that is all that backward needs, so neither operand nor result is kept.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct MaxPoolOp {
     /// The window.
     pub settings: PoolSettings,
-    /// Whether the places of the maxima are a second result.
+    /// Says if the positions of the maxima are a second result.
     pub places: Places,
 }
 
-/// What becomes of the places of maxima.
+/// Says if the positions of maxima are returned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Places {
     /// They are the second result, for backward.
     Kept,
-    /// Nobody asks for them: in inference.
+    /// They are not computed: in inference.
     Dropped,
 }
 
-/// Operands: `dy`, places.
+/// The gradient of [`MaxPoolOp`]. Operands: `dy`, positions of the maxima.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct MaxPoolBackward {
     /// The window.
     pub settings: PoolSettings,
-    /// The shape of the picture.
+    /// Shape of the input.
     pub input: Shape,
 }
 
-/// The mean of each window and channel. Backward keeps nothing.
+/// Computes the mean of each window and channel. Backward keeps nothing.
 ///
 /// # Shapes
 /// `[N, H, W, C]` → `[N, H', W', C]`.
@@ -50,7 +50,7 @@ pub struct MaxPoolBackward {
 pub struct AvgPoolOp {
     /// The window.
     pub settings: PoolSettings,
-    /// Whether padding counts as zeros in the mean.
+    /// Says if padding counts as zeros in the mean.
     pub count: CountPadding,
 }
 
@@ -60,11 +60,11 @@ pub struct AvgPoolOp {
 pub struct AvgPoolBackward {
     /// The pooling.
     pub pool: AvgPoolOp,
-    /// The shape of the picture.
+    /// Shape of the input.
     pub input: Shape,
 }
 
-/// Means over windows that divide the picture as evenly as can be into a given number.
+/// Computes means over windows that divide the image as evenly as possible into a given number.
 ///
 /// # Shapes
 /// `[N, H, W, C]` → `[N, out_h, out_w, C]`.
@@ -81,11 +81,12 @@ pub struct AdaptiveAvgPoolOp {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct AdaptiveAvgPoolBackward {
-    /// The shape of the picture.
+    /// Shape of the input.
     pub input: Shape,
 }
 
-/// For sizes that were checked when the network was traced; the batch size can only make them too large.
+/// Makes the geometry for sizes that were checked when the network was traced; the batch size can only make them too
+/// large.
 fn geometry(settings: &PoolSettings, sizes: &[usize]) -> Result<PoolGeometry, Fault> {
     PoolGeometry::new(*settings, four(sizes)).map_err(|error| Fault::Setting(error.to_string()))
 }
@@ -274,20 +275,20 @@ impl Op for AdaptiveAvgPoolBackward {
 }
 
 impl Node {
-    /// The largest number of each window and channel.
+    /// Computes the maximum of each window and channel.
     #[track_caller]
     pub fn max_pool(&self, settings: PoolSettings) -> Node {
         let op = MaxPoolOp { settings, places: Places::Kept };
         self.trace().call(Arc::new(op), &[self]).swap_remove(0)
     }
 
-    /// The mean of each window and channel.
+    /// Computes the mean of each window and channel.
     #[track_caller]
     pub fn avg_pool(&self, settings: PoolSettings, count: CountPadding) -> Node {
         Node::call(AvgPoolOp { settings, count }, &[self])
     }
 
-    /// Means over windows that divide the picture as evenly as can be into `out_h` by `out_w`.
+    /// Computes means over windows that divide the image as evenly as possible into `out_h` by `out_w`.
     #[track_caller]
     pub fn adaptive_avg_pool(&self, out_h: usize, out_w: usize) -> Node {
         Node::call(AdaptiveAvgPoolOp { out_h, out_w }, &[self])

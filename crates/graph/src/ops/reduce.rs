@@ -5,18 +5,18 @@ use crate::{Axis, Compiled, Dim, Fault, Grads, KernelContext, Node, Op, Request,
 use ocelli_kernels::reduce::{Reduction, spread, sum};
 use std::ops::RangeInclusive;
 
-/// A sum or a mean over axes, which fall away. The number that a mean divides by may depend on the batch size and is
-/// taken when it is run.
+/// Computes a sum or a mean over axes, which are removed. The divisor of a mean may depend on the batch size and is
+/// computed when the operation is compiled.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Reduce {
-    /// Which axes are summed, by number, ascending.
+    /// Indices of the reduced axes, ascending.
     pub axes: Vec<usize>,
     /// Sum or mean.
     pub kind: ReduceKind,
 }
 
-/// What becomes of the numbers of the axes that fall away.
+/// The reduction of the elements along the removed axes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReduceKind {
     /// Their sum.
@@ -25,7 +25,7 @@ pub enum ReduceKind {
     Mean,
 }
 
-/// The adjoint of [`Reduce`]: every number of the small shape is written to all the places that were summed into it.
+/// The adjoint of [`Reduce`]: writes every element of the small shape to all the positions that were summed into it.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Spread {
@@ -41,7 +41,7 @@ impl Reduce {
         Reduction::new(sizes, &self.axes).ok_or_else(too_many)
     }
 
-    /// What each sum is multiplied with.
+    /// Factor of each sum.
     fn factor(&self, sizes: &[usize]) -> f32 {
         match self.kind {
             ReduceKind::Sum => 1.0,
@@ -141,37 +141,37 @@ impl Node {
         (0..self.shape().rank()).map(Axis::Index).collect()
     }
 
-    /// The sum over some axes, which fall away.
+    /// Sums over some axes, which are removed.
     #[track_caller]
     pub fn sum_over(&self, axes: &[Axis]) -> Node {
         self.reduce(axes, ReduceKind::Sum)
     }
 
-    /// The mean over some axes, which fall away.
+    /// Averages over some axes, which are removed.
     #[track_caller]
     pub fn mean_over(&self, axes: &[Axis]) -> Node {
         self.reduce(axes, ReduceKind::Mean)
     }
 
-    /// The sum of everything: a scalar.
+    /// Sums all elements to a scalar.
     #[track_caller]
     pub fn sum(&self) -> Node {
         self.reduce(&self.all_axes(), ReduceKind::Sum)
     }
 
-    /// The mean of everything: a scalar.
+    /// Averages all elements to a scalar.
     #[track_caller]
     pub fn mean(&self) -> Node {
         self.reduce(&self.all_axes(), ReduceKind::Mean)
     }
 
-    /// The mean of each channel: `[N, H, W, C]` → `[N, C]`.
+    /// Averages each channel: `[N, H, W, C]` → `[N, C]`.
     #[track_caller]
     pub fn global_avg_pool(&self) -> Node {
         self.mean_over(&[Axis::H, Axis::W])
     }
 
-    /// The adjoint of broadcasting `shape` to this one: sums over every axis that was repeated.
+    /// Sums over every axis that was repeated when `shape` was broadcast to this one: the adjoint of broadcasting.
     #[track_caller]
     pub(crate) fn sum_to(&self, shape: &Shape) -> Node {
         let own = self.shape();

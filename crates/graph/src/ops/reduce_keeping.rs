@@ -1,11 +1,11 @@
-//! Sums and means whose axes stay, with size 1.
+//! Sums and means whose reduced axes are kept, with size 1.
 
 use super::Reshape;
 use crate::{Axis, Dim, Node, Shape};
 
 impl Node {
-    /// The sum over some axes, which stay with size 1, so that it goes with what was summed: `x / x.sum_keeping(&[Axis::C])`.
-    /// Over the batch there is one result for all samples, `[1, …]`.
+    /// Sums over some axes, which are kept with size 1, so that the result can be broadcast to the operand:
+    /// `x / x.sum_keeping(&[Axis::C])`. Over the batch there is one result for all samples, `[1, …]`.
     ///
     /// ```
     /// use ocelli_graph::{Axis, Model};
@@ -19,13 +19,13 @@ impl Node {
         self.keeping(axes, self.sum_over(axes))
     }
 
-    /// The mean over some axes, which stay with size 1.
+    /// Averages over some axes, which are kept with size 1.
     #[track_caller]
     pub fn mean_keeping(&self, axes: &[Axis]) -> Node {
         self.keeping(axes, self.mean_over(axes))
     }
 
-    /// What was reduced over `axes` of this, with those axes: the same numbers under another shape.
+    /// Gives a reduction of this over `axes` these axes back, with size 1.
     #[track_caller]
     fn keeping(&self, axes: &[Axis], reduced: Node) -> Node {
         let mut dims = self.shape().dims().to_vec();

@@ -1,18 +1,18 @@
-//! The same numbers under another shape: no kernel is run.
+//! Reshaping: the same elements under another shape, without a kernel.
 
 use super::same_shape;
 use crate::{Compiled, Dim, Fault, Grads, Node, Op, Request, Shape};
 use ocelli_tensor::Size;
 use std::ops::RangeInclusive;
 
-/// The same numbers under another shape.
+/// Gives the same elements another shape.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reshape {
     /// The shape of the result.
     pub shape: Shape,
 }
 
-/// The operand itself: what dropout is in inference.
+/// Returns the operand itself: dropout in inference.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Identity;
 
@@ -22,7 +22,8 @@ impl Op for Reshape {
     }
 
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
-        // Equal for two batch sizes is equal for all: both lengths are linear in N, or would be refused here.
+        // If both lengths are equal for two batch sizes, they are equal for all: both are linear in N, or would be
+        // refused here.
         if [1, 2].iter().any(|&n| x[0].checked_len(n) != self.shape.checked_len(n)) {
             let expected = format!("as many numbers as {} has", self.shape);
             return Err(Fault::Operand { input: 0, expected, got: format!("{} a sample", x[0].len(1)) });
@@ -66,7 +67,7 @@ impl Op for Identity {
 }
 
 impl Node {
-    /// Each sample under another shape: `[N, …]` → `[N] + sample`.
+    /// Gives each sample another shape: `[N, …]` → `[N] + sample`.
     #[track_caller]
     pub fn reshape(&self, sample: impl AsRef<[usize]>) -> Node {
         let batch = self.shape().dims().first().copied().unwrap_or(Dim::Fixed(1));
@@ -74,7 +75,7 @@ impl Node {
         Node::call(Reshape { shape: Shape::new(std::iter::once(batch).chain(sample).collect::<Vec<_>>()) }, &[self])
     }
 
-    /// Each sample as a row: `[N, H, W, C]` → `[N, H·W·C]`, in the order rows, columns, channels.
+    /// Flattens each sample to a row: `[N, H, W, C]` → `[N, H·W·C]`, in the order rows, columns, channels.
     #[track_caller]
     pub fn flatten(&self) -> Node {
         let shape = self.shape();

@@ -1,4 +1,4 @@
-//! A part of a value along an axis.
+//! Slices of a value along an axis.
 
 use crate::{Axis, Compiled, Dim, Fault, Grads, Node, Op, Request, Shape};
 use ocelli_kernels::Accumulate;
@@ -6,25 +6,25 @@ use ocelli_kernels::copy::{BlockCopy, copy_blocks};
 use ocelli_tensor::Size;
 use std::ops::{Range, RangeInclusive};
 
-/// Some entries of an axis.
+/// Takes a range of entries of an axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Slice {
-    /// The number of the axis.
+    /// Index of the axis.
     pub axis: usize,
-    /// The first entry.
+    /// Index of the first entry.
     pub start: Dim,
-    /// How many entries.
+    /// Number of entries.
     pub len: Dim,
 }
 
-/// The adjoint of [`Slice`]: zeros outside of it.
+/// The adjoint of [`Slice`]: zeros outside of the slice.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SliceBackward {
     /// The slice.
     pub slice: Slice,
-    /// The shape of the whole.
+    /// Shape of the value that was sliced.
     pub shape: Shape,
 }
 
@@ -39,7 +39,8 @@ impl Slice {
         [1, 2].iter().all(|&n| end(n).is_some_and(|end| end <= whole.at(n)))
     }
 
-    /// How the blocks of the slice lie in the whole of these sizes. The batch size is told by the sizes of the first axis.
+    /// Computes the blocks of the slice in a whole of these sizes. The batch size follows from the sizes of the first
+    /// axis.
     fn blocks(&self, whole: &[usize], part: &[usize]) -> BlockCopy {
         let inner: usize = whole[self.axis + 1..].iter().product();
         let outer: usize = whole[..self.axis].iter().product();
@@ -125,7 +126,7 @@ impl Op for SliceBackward {
 }
 
 impl Node {
-    /// Some entries of an axis other than the batch.
+    /// Takes a range of entries of an axis other than the batch.
     #[track_caller]
     pub fn slice(&self, axis: Axis, range: Range<usize>) -> Node {
         let shape = self.shape();
@@ -140,7 +141,7 @@ impl Node {
         }
     }
 
-    /// Part `part` of `parts` equal parts of a batch of `parts·N`: takes apart what was concatenated.
+    /// Takes part `part` of `parts` equal parts of a batch of `parts·N`: splits a concatenation along the batch.
     #[track_caller]
     pub fn split_batch(&self, part: usize, parts: usize) -> Node {
         match self.shape().dims().first() {

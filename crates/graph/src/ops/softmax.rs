@@ -5,7 +5,7 @@ use crate::{Compiled, Fault, Grads, Node, Op, Request, Shape};
 use ocelli_kernels::softmax::{log_softmax, log_softmax_backward, softmax, softmax_backward};
 use std::ops::RangeInclusive;
 
-/// `e^x[c] / Σ e^x[k]` over the last axis, or its logarithm. Backward keeps the result.
+/// Computes `e^x[c] / Σ e^x[k]` over the last axis, or its logarithm. Backward keeps the result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SoftmaxOp {
     /// The probabilities.
@@ -14,11 +14,11 @@ pub enum SoftmaxOp {
     Log,
 }
 
-/// Operands: `dy`, `y`.
+/// The gradient of [`SoftmaxOp`]. Operands: `dy`, `y`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SoftmaxBackward(
-    /// Which of the two.
+    /// The softmax or its logarithm.
     pub SoftmaxOp,
 );
 
@@ -80,13 +80,13 @@ impl Op for SoftmaxBackward {
 }
 
 impl Node {
-    /// Probabilities over the last axis.
+    /// Computes softmax probabilities over the last axis.
     #[track_caller]
     pub fn softmax(&self) -> Node {
         Node::call(SoftmaxOp::Plain, &[self])
     }
 
-    /// Logarithms of the probabilities over the last axis.
+    /// Computes the logarithms of softmax probabilities over the last axis.
     #[track_caller]
     pub fn log_softmax(&self) -> Node {
         Node::call(SoftmaxOp::Log, &[self])

@@ -1,16 +1,17 @@
-//! How far features are from fixed codes.
+//! Squared distances of features to fixed codes.
 
 use super::{expect_rank, same_shape, weight_sizes};
 use crate::{Axis, Compiled, Dim, Fault, Grads, Node, Op, Reach, Request, Shape};
 
-/// `y[n, i] = Σ (x[n, j] − w[i, j])²`: how far each row is from each code (LeCun et al. 1998, eq. 7).
+/// Computes the squared distance of each row to each code, `y[n, i] = Σ (x[n, j] − w[i, j])²` (LeCun et al. 1998, eq.
+/// 7).
 ///
 /// # Shapes
 /// `[N, D]`, `[codes, D]` → `[N, codes]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SquaredDistance;
 
-/// `dx[n, j] = Σ 2·dy[n, i]·(x[n, j] − w[i, j])`. Operands: `dy`, `x`, `w`.
+/// Computes `dx[n, j] = Σ 2·dy[n, i]·(x[n, j] − w[i, j])`. Operands: `dy`, `x`, `w`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SquaredDistanceBackward;
@@ -74,7 +75,7 @@ impl Op for SquaredDistanceBackward {
 }
 
 impl Node {
-    /// The squared distance of each row to each fixed code: `[N, D]`, `[codes, D]` → `[N, codes]`.
+    /// Computes the squared distance of each row to each fixed code: `[N, D]`, `[codes, D]` → `[N, codes]`.
     #[track_caller]
     pub fn squared_distance(&self, codes: &Node) -> Node {
         Node::call(SquaredDistance, &[self, codes])

@@ -1,4 +1,4 @@
-//! Values of one shape along a new axis.
+//! Stacking of values of one shape along a new axis.
 
 use super::{Reshape, Slice};
 use crate::{Axis, Compiled, Dim, Fault, Grads, Node, Op, Request, Shape};
@@ -8,14 +8,14 @@ use ocelli_kernels::{
 };
 use std::ops::RangeInclusive;
 
-/// Operands of one shape along a new axis, which is not the first: that is the batch.
+/// Stacks operands of one shape along a new axis, which is not the first: that is the batch.
 ///
 /// # Shapes
 /// `k` operands `[N, …]` → `[N, …, k, …]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stack {
-    /// The number of the new axis in the result.
+    /// Index of the new axis in the result.
     pub axis: usize,
 }
 
@@ -35,7 +35,7 @@ impl Op for Stack {
             return Err(Fault::Setting(sentence));
         }
         if let Some(right) = x.iter().position(|other| *other != x[0]) {
-            // No axis is excepted: the new one comes after all that there are.
+            // No axis is excepted: the index is beyond all axes.
             return Err(Fault::UnequalBeside { left: 0, right, axis: dims.len() });
         }
         dims.insert(self.axis, Dim::Fixed(x.len()));
@@ -72,9 +72,9 @@ impl Op for Stack {
 }
 
 impl Node {
-    /// These values of one shape along a new axis, counted as it is in the result: `[N, H, W]` three times along `Axis::C` is
-    /// `[N, H, W, 3]`. The first axis is that of the samples and stays: [`Node::concat`] along it makes `kN` of them. At least
-    /// one value.
+    /// Stacks values of one shape along a new axis, counted as in the result: `[N, H, W]` three times along `Axis::C`
+    /// is `[N, H, W, 3]`. The first axis is the batch and stays: [`Node::concat`] along it makes a batch of `kN`. There
+    /// must be at least one value.
     ///
     /// ```
     /// use ocelli_graph::{Axis, Model, Node};
@@ -85,7 +85,7 @@ impl Node {
     /// ```
     ///
     /// # Panics
-    /// If there is none.
+    /// If `values` is empty.
     #[track_caller]
     pub fn stack(values: &[&Node], axis: Axis) -> Node {
         let shape = values[0].shape();

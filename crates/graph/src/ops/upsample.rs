@@ -1,4 +1,4 @@
-//! Pictures at another size.
+//! Resizing of images.
 
 use super::{expect_rank, four};
 use crate::{Compiled, Dim, Fault, Grads, Node, Op, Reach, Request, Shape};
@@ -6,8 +6,8 @@ use ocelli_kernels::interpolate::{Interpolation, InterpolationGeometry, interpol
 use ocelli_tensor::Size;
 use std::ops::RangeInclusive;
 
-/// A picture at another size, each pixel the nearest one or one between four. Both pictures cover the same area, as
-/// PyTorch's `interpolate` has it with `align_corners=False`.
+/// Resizes an image, each pixel the nearest one or interpolated between four. Both images cover the same area, as in
+/// PyTorch's `interpolate` with `align_corners=False`.
 ///
 /// # Shapes
 /// `[N, H, W, C]` → `[N, H', W', C]`.
@@ -15,19 +15,19 @@ use std::ops::RangeInclusive;
 /// Backward keeps nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Interpolate {
-    /// How a pixel is found.
+    /// Method of interpolation.
     pub interpolation: Interpolation,
     /// Height and width of the result.
     pub size: [usize; 2],
 }
 
-/// The adjoint of [`Interpolate`] for a picture of this shape. Operand: `dy`.
+/// The adjoint of [`Interpolate`] for an image of this shape. Operand: `dy`.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct InterpolateBackward {
     /// The interpolation.
     pub interpolate: Interpolate,
-    /// The shape of the picture.
+    /// Shape of the input.
     pub shape: Shape,
 }
 
@@ -58,7 +58,8 @@ impl Op for Interpolate {
         }))
     }
 
-    /// The most pixels of `x` that one of the result is between. Their distance is taken for a whole number of pixels.
+    /// Largest number of pixels of `x` that one of the result is interpolated from. Their distance is taken for a whole
+    /// number of pixels.
     fn reach(&self, x: &[&Shape]) -> Reach {
         let [_, height, width, _] = four(&x[0].at(1));
         let pixels = if self.interpolation == Interpolation::Nearest { 1 } else { 2 };
@@ -91,7 +92,8 @@ impl Op for InterpolateBackward {
 }
 
 impl Node {
-    /// Pictures with `factor` times as many pixels in each direction: `[N, H, W, C]` → `[N, factor·H, factor·W, C]`.
+    /// Enlarges images to `factor` times as many pixels in each direction: `[N, H, W, C]` →
+    /// `[N, factor·H, factor·W, C]`.
     ///
     /// ```
     /// use ocelli_graph::{Model, Tensor, ops::Interpolation};
@@ -113,8 +115,8 @@ impl Node {
         }
     }
 
-    /// Pictures of another height and width: `[N, H, W, C]` → `[N, height, width, C]`. See [`Interpolation`] for what a
-    /// smaller picture is made of.
+    /// Resizes images to another height and width: `[N, H, W, C]` → `[N, height, width, C]`. See [`Interpolation`] for
+    /// the pixels that a smaller image is made of.
     #[track_caller]
     pub fn resized(&self, [height, width]: [usize; 2], interpolation: Interpolation) -> Node {
         Node::call(Interpolate { interpolation, size: [height, width] }, &[self])

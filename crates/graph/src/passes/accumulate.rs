@@ -7,9 +7,9 @@ use std::{
     collections::{HashMap, HashSet},
 };
 
-/// `sum = a + b`, where the kernel of `b` can add to what its destination holds and nobody else reads `a` afterwards,
-/// becomes that kernel adding into the storage of `a`. Which value each such
-/// result is added into is in [`Program::accumulated`].
+/// Folds additions: `sum = a + b`, where the kernel of `b` can add to its destination and nothing else reads `a`
+/// afterwards, becomes that kernel adding into the storage of `a`. [`Program::accumulated`] holds the value that each such
+/// result is added into.
 pub(super) fn accumulate(program: &mut Program<'_>) -> Result<()> {
     let untouched = program.roots.iter().copied().collect();
     program.accumulated = fold(&mut program.graph, &untouched);
@@ -40,7 +40,8 @@ fn fold(graph: &mut Graph, untouched: &HashSet<ValueId>) -> HashMap<ValueId, Val
     into
 }
 
-/// If call `at` is an addition that can be folded: the call that produces its later operand, and its earlier operand.
+/// Returns the call that produces the later operand of call `at`, and its earlier operand, if call `at` is an addition
+/// that can be folded.
 fn foldable(
     graph: &Graph,
     at: usize,
@@ -57,9 +58,11 @@ fn foldable(
     if a == b || [a, b].iter().any(|id| roots.contains(id) || graph.values[*id].shape != *sum_shape) {
         return None;
     }
+    // order the operands by the calls that produce them
     let born = |id: ValueId| graph.calls[..at].iter().position(|call: &Call| call.outputs.contains(&id));
     let (first, second) = (born(a)?, born(b)?);
     let (sum, producer, late) = if first < second { (a, second, b) } else { (b, first, a) };
+    // the later one must be free to write into the earlier one's storage
     let writer = &graph.calls[producer];
     let reads = |call: &Call, id: ValueId| call.inputs.contains(&id);
     let sole_use = |id: ValueId, from: usize| {

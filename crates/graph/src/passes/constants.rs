@@ -1,4 +1,4 @@
-//! What is computed of parameters only: once, for as long as they stay as they are.
+//! Constants: values computed from parameters only, once per change of these.
 
 use crate::{
     Call, Compiled, ElementKind, Fault, Graph, Op, OpIdentity, PreparedOperand, Request, Shape, Source, ValueId,
@@ -6,21 +6,22 @@ use crate::{
 };
 use std::{collections::HashMap, sync::Arc};
 
-/// The part of a graph that only parameters go into.
+/// The part of a graph that depends on parameters only.
 #[derive(Debug, Default)]
 pub(crate) struct Constants {
-    /// Its calls, operands before results.
+    /// Calls of the part, operands before results.
     pub(crate) calls: Vec<CompiledCall>,
-    /// Its values that the other part or the user reads.
+    /// Values of the part that the other part or the user reads.
     pub(crate) kept: Vec<ValueId>,
-    /// For calls of the other part, by their first results: the operand that the kernel reads in a form of its own, and
+    /// For calls of the other part, by their first results: the operand that the kernel reads in a prepared form, and
     /// the constant that has this form.
     pub(crate) prepared: HashMap<ValueId, (usize, ValueId)>,
 }
 
-/// How each result of `calls` is computed of parameters, in words. Those of the network's `known` first values go by their
-/// numbers, which all its plans share; what passes added goes by its operation, because they number it anew for each plan.
-/// Equal recipes are equal numbers in all plans of a network; what an operation without identity added has none.
+/// Describes how each result of `calls` is computed from parameters, as text. The network's first `known` values go by
+/// their indices, which all its plans share; values that passes added go by their operation, because passes number them
+/// anew for each plan. Equal recipes are equal values in all plans of a network; the result of an added operation
+/// without identity has none.
 pub(crate) fn recipes(calls: &[CompiledCall], known: usize) -> HashMap<ValueId, String> {
     let mut recipes: HashMap<ValueId, String> = HashMap::new();
     for CompiledCall { call, .. } in calls {
@@ -37,7 +38,7 @@ pub(crate) fn recipes(calls: &[CompiledCall], known: usize) -> HashMap<ValueId, 
     recipes
 }
 
-/// Which values are parameters or computed of parameters only.
+/// True for each value that is a parameter or computed from parameters only.
 pub(crate) fn constant_values(graph: &Graph) -> Vec<bool> {
     let is_parameter = |value: &ValueInfo| matches!(value.source, Source::Parameter(_));
     let mut constant: Vec<bool> = graph.values.iter().map(is_parameter).collect();
@@ -49,14 +50,15 @@ pub(crate) fn constant_values(graph: &Graph) -> Vec<bool> {
     constant
 }
 
-/// The values that are computed of parameters only.
+/// Lists the values that are computed from parameters only.
 pub(crate) fn constants(graph: &Graph) -> Vec<ValueId> {
     let constant = constant_values(graph);
     (0..graph.values.len()).filter(|&id| constant[id]).collect()
 }
 
-/// Takes the constant part out of calls. An operand that a kernel wants prepared and that is constant is prepared there; what
-/// only that needed (a filter before it was packed) is not kept. What is left is run each time.
+/// Splits calls into those of each run, which it returns, and the constant part. A constant operand that a kernel reads
+/// in a prepared form is prepared in the constant part; values that only the preparation needed (a filter before it was
+/// packed) are not kept.
 pub(crate) fn separate_constants(
     values: &mut Vec<ValueInfo>,
     calls: Vec<CompiledCall>,
@@ -71,6 +73,7 @@ pub(crate) fn separate_constants(
             constants.calls.push(compiled_call);
             continue;
         }
+        // add a call that prepares the operand
         let prepared = compiled.prepared().filter(|prepared| constant[call.inputs[prepared.operand]]);
         if let Some(prepared) = prepared {
             let form = values.len();
@@ -84,6 +87,7 @@ pub(crate) fn separate_constants(
             constants.kept.push(form);
             constants.calls.push(preparation(call, prepared, form));
         }
+        // keep the other constants that the call reads
         let operand = prepared.map(|prepared| prepared.operand);
         let read = call.inputs.iter().enumerate().filter(|&(i, &id)| constant[id] && Some(i) != operand);
         constants.kept.extend(read.map(|(_, &id)| id));
@@ -93,7 +97,7 @@ pub(crate) fn separate_constants(
     (each_run, constants)
 }
 
-/// The call that prepares an operand of `call` as its kernel wants it, to the value `form`.
+/// Makes the call that prepares an operand of `call` for its kernel, to the value `form`.
 fn preparation(call: &Call, prepared: &PreparedOperand, form: ValueId) -> CompiledCall {
     let prepare = Prepare { prepared: prepared.clone(), of: call.outputs[0] };
     let compiled = prepare.compiled();
@@ -107,11 +111,11 @@ fn preparation(call: &Call, prepared: &PreparedOperand, form: ValueId) -> Compil
     CompiledCall { call, compiled }
 }
 
-/// The preparation of an operand as an operation of its own.
+/// An operation that prepares an operand.
 #[derive(Debug)]
 struct Prepare {
     prepared: PreparedOperand,
-    /// The first result of the call that it is for.
+    /// First result of the call whose operand is prepared.
     of: ValueId,
 }
 
@@ -125,7 +129,7 @@ impl Prepare {
     }
 }
 
-/// Sizes that change with the number of samples do not tell two apart.
+/// Identifies a form by its name and its call: sizes that change with the batch size do not make two forms differ.
 impl OpIdentity for Prepare {
     fn key(&self) -> Option<String> {
         Some(format!("{} for #{}", self.prepared.form, self.of))

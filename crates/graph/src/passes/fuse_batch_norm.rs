@@ -1,4 +1,4 @@
-//! Batch normalisation and what follows it in one operation, before differentiation, so that backward follows.
+//! Fuses batch normalisation with the operations after it, before differentiation, so that backward follows.
 
 use super::{
     Program,
@@ -10,7 +10,7 @@ use crate::{
 };
 use std::{any::Any, collections::HashSet, sync::Arc};
 
-/// What becomes one operation: a normalisation, perhaps the addition of a residual, perhaps a ReLU.
+/// Calls that become one operation: a normalisation, perhaps the addition of a residual, perhaps a ReLU.
 struct Chain {
     norm: usize,
     /// The addition, and the operand of it that is not the normalisation.
@@ -18,11 +18,11 @@ struct Chain {
     relu: Option<usize>,
 }
 
-/// A batch normalisation whose result only a ReLU, or only the addition of a residual and perhaps a ReLU behind that, reads
-/// becomes one operation with them. Roots and new values of the state stay what they are.
+/// Fuses each batch normalisation with the ReLU, or with the addition of a residual and perhaps a ReLU after that, if
+/// nothing else reads the values between. Roots and new values of the state stay as they are.
 ///
-/// Values between them lose their producer, but not their place in the graph: behind the new operation stand calls that compute
-/// them, by the statistics that it wrote. Pruning drops these, unless somebody watches such a value.
+/// Values between them lose their producer, but not their place in the graph: after the new operation stand calls that
+/// compute them from the statistics that it wrote. Pruning drops these calls, unless such a value is watched.
 pub(super) fn fuse_batch_norm(program: &mut Program<'_>) -> Result<()> {
     let Program { graph, roots, .. } = program;
     let updated = graph.updates.iter().map(|(_, id)| *id);
@@ -56,14 +56,14 @@ fn chain_at(graph: &Graph, norm: usize, readers: &SoleReaders) -> Option<Chain> 
         None => Chain { norm, add: None, relu: Some(reader).filter(is_relu) },
     };
     let last = chain.last()?;
-    // Its statistics are written later than before; who reads them must still come behind.
+    // The statistics are now written later; their readers must still come after them.
     let statistics = &graph.calls[norm].outputs[1..];
     let waits = |call: &Call| call.inputs.iter().any(|id| statistics.contains(id));
     (!graph.calls[norm..last].iter().any(waits)).then_some(chain)
 }
 
 impl Chain {
-    /// The last call of it, if there is one behind the normalisation.
+    /// The last call of the chain, if there is one after the normalisation.
     fn last(&self) -> Option<usize> {
         self.relu.or(self.add.map(|(at, _)| at))
     }
@@ -81,16 +81,19 @@ fn fuse(graph: &mut Graph, chain: Chain) {
     let mut outputs = norm.outputs.clone();
     outputs[0] = graph.calls[last].outputs[0];
     let residual = chain.add.map(|(_, residual)| residual);
+    // the fused call writes the result of the last one
     let fused = Call {
         op: Arc::new(op.followed_by(followed_by)),
         inputs: norm.inputs.iter().copied().chain(residual).collect(),
         outputs,
         ..norm.clone()
     };
+    // calls that compute the values between, for pruning to drop
     let mut spare = vec![recalled(&norm)];
     if let (Some((add, _)), Some(_)) = (chain.add, chain.relu) {
         spare.push(graph.calls[add].clone());
     }
+    // put the fused call in the place of the last one
     let gone: HashSet<usize> = chain.add.iter().map(|(at, _)| *at).chain([chain.norm]).collect();
     let mut calls = Vec::with_capacity(graph.calls.len() + 1);
     for (at, call) in std::mem::take(&mut graph.calls).into_iter().enumerate() {
@@ -104,7 +107,7 @@ fn fuse(graph: &mut Graph, chain: Chain) {
     graph.calls = calls;
 }
 
-/// The same normalisation once more, by statistics that the call wrote or was given: its first result.
+/// Repeats the normalisation of `call` from the statistics that it wrote or was given; computes its first result only.
 pub(super) fn recalled(call: &Call) -> Call {
     let op: &dyn Any = &*call.op;
     let Some(op) = op.downcast_ref::<BatchNormOp>() else { return call.clone() };

@@ -1,5 +1,6 @@
-//! A convolution or dense layer and what follows it, as one step of a plan for inference: batch normalisation becomes part of
-//! the weights; bias, residual and activation are done by the kernel before it stores its sums.
+//! Fuses a convolution or dense layer with the operations after it to one step of a plan for inference: batch
+//! normalisation becomes part of the weights; bias, residual and activation are done by the kernel before it stores its
+//! sums.
 
 use super::{
     Program,
@@ -13,13 +14,13 @@ use crate::{
 use ocelli_kernels::Activation as Last;
 use std::{any::Any, sync::Arc};
 
-/// Fuses `product → batch normalisation → addition of a residual → ReLU`, in this order, each but the product where it is
-/// there, and `batch normalisation → ReLU` elsewhere. What lies between is read once and is no root; the residual has the
+/// Fuses `product → batch normalisation → addition of a residual → ReLU`, in this order, each but the product optional,
+/// and `batch normalisation → ReLU` elsewhere. Values between are read once and are no roots; the residual has the
 /// shape of the sum.
 pub(super) fn fuse_products(program: &mut Program<'_>) -> Result<()> {
     let Program { graph, roots, .. } = program;
     let mut fusion = Fusion::new(graph, roots);
-    // Of the two operands of an addition, the later one takes it over: calls move as little as possible.
+    // From the end: the later operand of an addition takes it over, so that calls move as little as possible.
     for at in (0..fusion.calls.len()).rev() {
         fusion.fuse_product(at);
     }
@@ -33,20 +34,20 @@ pub(super) fn fuse_products(program: &mut Program<'_>) -> Result<()> {
 
 struct Fusion<'g> {
     values: &'g mut Vec<ValueInfo>,
-    /// What stands in the place of each call: itself, nothing, or what it was fused to.
+    /// Replacement of each call: itself, nothing, or the calls it was fused to.
     calls: Vec<Vec<Call>>,
-    /// Whether a call is as it was.
+    /// True for each call that was not replaced.
     is_original: Vec<bool>,
     readers: SoleReaders,
     constant: Vec<bool>,
 }
 
-/// A call, and what follows it that its kernel can do.
+/// A call, and those after it that its kernel can compute.
 #[derive(Default)]
 struct Chain {
-    /// The numbers of its calls.
+    /// Indices of its calls.
     calls: Vec<usize>,
-    /// The normalisation among them, as it stands.
+    /// The normalisation among them, with its operands.
     norm: Option<(BatchNormOp, Vec<ValueId>)>,
     residual: Option<ValueId>,
     activation: Last,
@@ -60,14 +61,14 @@ impl<'g> Fusion<'g> {
         Fusion { values: &mut graph.values, is_original: vec![true; calls.len()], calls, readers, constant }
     }
 
-    /// The call `at`, if it is as it was and its operation is a `T`.
+    /// The call `at`, if it was not replaced and its operation is a `T`.
     fn original<T: Op>(&self, at: usize) -> Option<(&Call, &T)> {
         let call = self.calls[at].first().filter(|_| self.is_original[at])?;
         let op: &dyn Any = &*call.op;
         Some((call, op.downcast_ref()?))
     }
 
-    /// The call behind a chain, if it is as it was and reads nothing of the chain but its result, which nothing else needs.
+    /// The call after a chain, if it was not replaced and reads nothing of the chain but its result, which nothing else needs.
     fn next(&self, chain: &Chain) -> Option<(usize, &Call)> {
         let at = self.readers.of(self.result(chain)).filter(|&at| self.is_original[at])?;
         Some((at, self.calls[at].first()?))
@@ -119,14 +120,14 @@ impl<'g> Fusion<'g> {
         self.replace(&chain, made);
     }
 
-    /// What follows the product `at` that its kernel can do.
+    /// Collects the calls after the product `at` that its kernel can compute.
     fn follow(&self, at: usize) -> Chain {
         let mut chain = Chain { calls: vec![at], ..Chain::default() };
         let constant = |ids: &[ValueId]| ids[1..].iter().all(|&id| self.constant[id]);
         let (result, weights) = (self.result(&chain), &self.calls[at][0].inputs);
         if let Some((next, call)) = self.next(&chain)
             && let Some((_, norm)) = self.original::<BatchNormOp>(next)
-            // By running statistics: it has no other results.
+            // A normalisation by running statistics has no other results.
             && norm.outputs() == 1
             && call.inputs[0] == result
             && constant(weights)
@@ -162,7 +163,7 @@ impl<'g> Fusion<'g> {
         }
     }
 
-    /// Puts `made` where the chain ends.
+    /// Puts `made` at the end of the chain.
     fn replace(&mut self, chain: &Chain, made: Vec<Call>) {
         for &at in &chain.calls {
             self.is_original[at] = false;
@@ -171,7 +172,7 @@ impl<'g> Fusion<'g> {
         self.calls[*chain.calls.last().expect("a chain begins with a call")] = made;
     }
 
-    /// A new call beside `call`, of the shape of its first operand.
+    /// Makes a new call beside `call`, with a result of the shape of its first operand.
     fn make(&mut self, made: &mut Vec<Call>, call: &Call, op: impl Op, inputs: Vec<ValueId>) -> ValueId {
         let value = self.values.len();
         self.values.push(ValueInfo {

@@ -1,10 +1,10 @@
-//! Operations become what they are in a mode: in training, in inference, or held because their state is frozen.
+//! Lowering: operations become their counterparts in training or inference, or are held because their state is frozen.
 
 use super::Program;
 use crate::{Graph, Mode, Result, ValueId};
 use std::collections::{HashMap, HashSet};
 
-/// Replaces operations by what they are in this mode, and chains the updates of state.
+/// Replaces operations by their counterparts in this mode, and chains the updates of state.
 pub(super) fn lower(program: &mut Program<'_>) -> Result<()> {
     let Program { graph, mode, .. } = program;
     for call in &mut graph.calls {
@@ -21,8 +21,8 @@ pub(super) fn lower(program: &mut Program<'_>) -> Result<()> {
     Ok(())
 }
 
-/// A layer whose state is frozen is in inference mode: the operations that would update such a state become what they are
-/// in inference, and the state stays.
+/// Puts layers whose state is frozen into inference mode: the operations that would update such a state become their
+/// counterparts in inference, and the state stays.
 pub(super) fn hold_frozen(program: &mut Program<'_>) -> Result<()> {
     let Program { graph, is_frozen, .. } = program;
     let (held, updates): (Vec<_>, Vec<_>) =
@@ -35,12 +35,13 @@ pub(super) fn hold_frozen(program: &mut Program<'_>) -> Result<()> {
             call.op = op;
         }
     }
-    // Of a layer of which one state is frozen, the others can have no new value either.
+    // If one state of a layer is frozen, its other states get no new value either.
     graph.updates = updates.into_iter().filter(|(_, new)| !gone.contains(new)).collect();
     Ok(())
 }
 
-/// A state that is updated twice (a shared layer): the second application starts from what the first one left.
+/// Chains the updates of a state that is updated twice (a shared layer): the second application starts from the result
+/// of the first.
 fn chain_updates(graph: &mut Graph) {
     let updates = std::mem::take(&mut graph.updates);
     let state_of: HashMap<ValueId, ValueId> =

@@ -1,4 +1,4 @@
-//! What no root needs is not computed.
+//! Pruning: calls that no root needs are dropped.
 
 use super::Program;
 use crate::Result;

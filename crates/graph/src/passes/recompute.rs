@@ -1,4 +1,5 @@
-//! Activations that are computed again for backward in place of being kept (Chen, Xu, Zhang and Guestrin 2016).
+//! Activation checkpointing: activations that are recomputed for backward instead of being kept (Chen, Xu, Zhang and
+//! Guestrin 2016).
 
 use super::{Program, fuse_batch_norm::recalled};
 use crate::{Call, Graph, Result, ValueId, ops::BatchNormOp};
@@ -7,12 +8,13 @@ use std::{
     collections::{HashMap, HashSet},
 };
 
-/// Within each layer whose path is in [`Graph::recomputed`], backward reads what copies of the layer's calls compute, right
-/// before it begins there, from what comes into the layer. So the first values are not needed after forward. Those that other
-/// layers or the end of the step read are kept and not computed again, and so are the statistics of a batch, by which a batch
-/// normalisation is repeated: running statistics move once, and all numbers have the same bits.
+/// Makes backward read recomputed activations within each layer whose path is in [`Graph::recomputed`]: copies of the
+/// layer's calls compute them from the layer's input, right before backward begins there, so the first values are not
+/// needed after forward. Values that other layers or the end of the step read are kept and not recomputed, and so are
+/// the statistics of a batch, from which a batch normalisation is repeated: running statistics move once, and all
+/// values have the same bits.
 ///
-/// What no root needs must have been pruned.
+/// Calls that no root needs must have been pruned.
 pub(super) fn recompute(program: &mut Program<'_>) -> Result<()> {
     let Program { graph, first_gradient, roots, .. } = program;
     let recomputed = std::mem::take(&mut graph.recomputed);
@@ -24,7 +26,7 @@ pub(super) fn recompute(program: &mut Program<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Whether a call at `path` belongs to the layer at `layer`, by whole segments.
+/// Returns true if a call at `path` belongs to the layer at `layer`, by whole segments.
 pub(crate) fn is_within(path: &str, layer: &str) -> bool {
     let rest = path.strip_prefix(layer);
     layer.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
@@ -33,6 +35,7 @@ pub(crate) fn is_within(path: &str, layer: &str) -> bool {
 fn recompute_layer(graph: &mut Graph, layer: &str, first_gradient: ValueId, roots: &[ValueId]) {
     let is_forward = |call: &Call| call.outputs[0] < first_gradient;
     let is_inner = |call: &Call| is_forward(call) && is_within(&call.path, layer);
+    // values that are dropped after forward: the layer's own, unless something outside of it reads them
     let mut lost: HashSet<ValueId> = HashSet::new();
     for call in graph.calls.iter().filter(|call| is_inner(call)) {
         let op: &dyn Any = &*call.op;
@@ -46,6 +49,7 @@ fn recompute_layer(graph: &mut Graph, layer: &str, first_gradient: ValueId, root
     let reads_lost = |call: &Call| !is_forward(call) && call.inputs.iter().any(|id| lost.contains(id));
     let Some(backward) = graph.calls.iter().position(reads_lost) else { return };
 
+    // the calls to repeat, from the last one that backward needs to the first
     let mut needed: HashSet<ValueId> = HashSet::new();
     needed.extend(graph.calls.iter().filter(|call| reads_lost(call)).flat_map(|call| &call.inputs));
     let mut again: Vec<Call> = Vec::new();
@@ -56,6 +60,7 @@ fn recompute_layer(graph: &mut Graph, layer: &str, first_gradient: ValueId, root
         }
     }
     again.reverse();
+    // give the repeated calls new results
     let mut copies: HashMap<ValueId, ValueId> = HashMap::new();
     for call in &mut again {
         rewire(call, &copies);
@@ -68,6 +73,7 @@ fn recompute_layer(graph: &mut Graph, layer: &str, first_gradient: ValueId, root
             *id = copy;
         }
     }
+    // let backward read these
     for call in graph.calls.iter_mut().filter(|call| call.outputs[0] >= first_gradient) {
         rewire(call, &copies);
     }

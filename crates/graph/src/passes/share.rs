@@ -1,11 +1,11 @@
-//! Common subexpressions: what is computed twice is computed once.
+//! Common-subexpression elimination: equal calls are computed once.
 
 use super::Program;
 use crate::{Call, Result, ValueId};
 use std::collections::HashMap;
 
-/// Of calls of the same operation on the same values, keeps the first, whose results are read in the places of the others'.
-/// Roots stay: each is read from its own place.
+/// Eliminates common subexpressions: keeps the first of the calls of the same operation on the same values, whose
+/// results replace those of the others. Roots stay: each is read from its own place.
 pub(super) fn share(program: &mut Program<'_>) -> Result<()> {
     let Program { graph, roots, .. } = program;
     let mut kept: Vec<Call> = Vec::with_capacity(graph.calls.len());

@@ -1,4 +1,4 @@
-//! The part of a plan that computes constants.
+//! The part of a plan that computes constants before the first run.
 
 use super::{
     CompiledCall, PlanStep, Planning,
@@ -20,19 +20,20 @@ use std::{
 #[derive(Clone, Debug)]
 pub(crate) struct Constant {
     value: ValueId,
-    /// How it is computed: constants with equal recipes are equal, in all plans of a model. One without is of its plan alone.
+    /// Key of its computation: constants with equal recipes are equal, in all plans of a model. One without is of its
+    /// plan alone.
     pub(crate) recipe: Option<Arc<str>>,
 }
 
-/// What computes the constants of a plan, all of them or some.
+/// The calls that compute the constants of a plan, all of them or some.
 #[derive(Clone, Debug)]
 pub(crate) struct Ahead {
     values: Vec<ValueInfo>,
     calls: Vec<CompiledCall>,
-    /// The value whose storage each value shows.
+    /// The value whose storage each value uses: itself unless it is a view.
     storage: Vec<ValueId>,
     constants: Vec<Constant>,
-    /// The number of each parameter.
+    /// Index of each parameter in the model.
     parameters: HashMap<String, usize>,
     batch: usize,
     all: Part,
@@ -41,18 +42,19 @@ pub(crate) struct Ahead {
 /// Some constants, laid out in memory of their own.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Part {
-    /// What computes them.
+    /// The steps that compute them.
     pub(crate) steps: Vec<PlanStep>,
-    /// Where each of them is then.
+    /// Range of the memory that holds each of them afterwards.
     pub(crate) places: Vec<Range<usize>>,
-    /// How many numbers the memory holds.
+    /// Length of the memory, in elements.
     pub(crate) len: usize,
-    /// The most numbers that are alive at one step.
+    /// Largest number of elements that are alive at one step.
     pub(super) bound: usize,
 }
 
 impl Ahead {
-    /// `None` if the sizes cannot be addressed. The first `known` values are those of the network before any pass.
+    /// Lays out the constant part; `None` if the sizes cannot be addressed. The first `known` values are those of the
+    /// network before any pass.
     pub(super) fn new(
         values: &[ValueInfo],
         part: &Constants,
@@ -81,22 +83,22 @@ impl Ahead {
         Some(ahead)
     }
 
-    /// The constants, by number.
+    /// The constants, by index.
     pub(crate) fn constants(&self) -> &[Constant] {
         &self.constants
     }
 
-    /// The number of each constant, by its value.
+    /// Index of each constant, by its value.
     pub(super) fn numbers(&self) -> HashMap<ValueId, usize> {
         self.constants.iter().enumerate().map(|(number, constant)| (constant.value, number)).collect()
     }
 
-    /// All constants.
+    /// The part that computes all constants.
     pub(crate) fn all(&self) -> &Part {
         &self.all
     }
 
-    /// The constants with these numbers, in ascending order.
+    /// The part that computes the constants with these indices, in ascending order.
     pub(crate) fn some(&self, numbers: &[usize]) -> Cow<'_, Part> {
         if numbers.len() == self.constants.len() {
             return Cow::Borrowed(&self.all);

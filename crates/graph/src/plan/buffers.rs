@@ -1,4 +1,4 @@
-//! Which values share storage, and when it is in use.
+//! Buffers: which values share storage, and when it is in use.
 
 use super::{CompiledCall, LINE, offsets};
 use crate::{ValueId, ValueInfo};
@@ -10,36 +10,36 @@ use std::{collections::HashMap, ops::Range};
 pub(super) struct Buffer {
     pub(super) first: usize,
     pub(super) last: usize,
-    /// A multiple of a cache line.
+    /// Length in elements, a multiple of a cache line.
     pub(super) len: usize,
-    /// Where it starts; set by [`offsets::assign`].
+    /// Offset in the arena; set by [`offsets::assign`].
     pub(super) start: usize,
 }
 
-/// What is laid out in one piece of memory: calls that run one after the other.
+/// Calls that run one after the other, and the values that they lay out in one piece of memory.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sequence<'a> {
     pub(super) values: &'a [ValueInfo],
     pub(super) calls: &'a [CompiledCall],
-    /// The value whose storage each value shows: itself unless it is a view.
+    /// The value whose storage each value uses: itself unless it is a view.
     pub(super) storage: &'a [ValueId],
     /// Values that are needed afterwards.
     pub(super) roots: &'a [ValueId],
     /// The value that each such result is added into.
     pub(super) accumulated: &'a HashMap<ValueId, ValueId>,
-    /// Calls, by their first results, that find an operand prepared.
+    /// Calls, by their first results, that read a prepared operand.
     pub(super) prepared: &'a HashMap<ValueId, (usize, ValueId)>,
     pub(super) batch: usize,
 }
 
-/// A buffer that one step alone uses, and the part of it that is asked for.
+/// A buffer that one step alone uses, and the length of the part that it requested.
 #[derive(Clone, Copy, Debug)]
 struct Own {
     buffer: usize,
     len: usize,
 }
 
-/// Where a sequence keeps its values.
+/// Places of the values of a sequence.
 #[derive(Debug)]
 pub(super) struct Layout {
     buffers: Vec<Buffer>,
@@ -47,13 +47,13 @@ pub(super) struct Layout {
     buffer_of: HashMap<ValueId, usize>,
     /// The workspace of each step that has one.
     workspaces: HashMap<usize, Own>,
-    /// The form of an operand of each step that prepares one for itself.
+    /// The buffer of each step that prepares an operand for itself.
     prepared: HashMap<usize, Own>,
     len: usize,
 }
 
 impl Layout {
-    /// `None` if the sizes cannot be addressed.
+    /// Assigns a buffer to every value; `None` if the sizes cannot be addressed.
     pub(super) fn new(sequence: Sequence<'_>) -> Option<Layout> {
         let Sequence { values, calls, storage, accumulated, batch, .. } = sequence;
         let last_use = last_uses(sequence);
@@ -68,6 +68,7 @@ impl Layout {
             if call.op.is_view() {
                 continue;
             }
+            // each result gets a buffer: that of the sum, of an operand in place, or a new one
             for (i, &id) in call.outputs.iter().enumerate() {
                 let len = padded(&values[id].shape.at(batch))?;
                 let taken = match accumulated.get(&id) {
@@ -86,6 +87,7 @@ impl Layout {
                     }
                 }
             }
+            // workspace and prepared operand are in use during this step only
             let mut own = |len: usize| {
                 let buffer = layout.add(Buffer { first: at, last: at, len: padded(&[len])?, start: 0 });
                 Some(Own { buffer, len })
@@ -109,8 +111,9 @@ impl Layout {
         self.buffers.len() - 1
     }
 
-    /// The buffer that the first result of a call may take over: that of an operand which nothing reads afterwards, has as many
-    /// elements, and is not read by the same call a second time. Buffers of the same length do not tell: they are padded.
+    /// Finds the buffer that the first result of a call may take over: that of an operand which nothing reads
+    /// afterwards, has as many elements, and is not read by the same call a second time. Equal lengths of buffers do
+    /// not prove that: they are padded.
     fn in_place(&self, sequence: Sequence<'_>, at: usize, last_use: &HashMap<ValueId, usize>) -> Option<usize> {
         let Sequence { values, calls, storage, batch, .. } = sequence;
         let (call, elements) = (&calls[at].call, |id: ValueId| values[id].shape.len(batch));
@@ -121,7 +124,7 @@ impl Layout {
         (last_use[&id] == at && elements(id) == elements(call.outputs[0]) && !again).then_some(buffer)
     }
 
-    /// Where the `len` numbers of a storage are, if they are here.
+    /// Range of the `len` elements of a storage, if it lies in this memory.
     pub(super) fn range(&self, storage: ValueId, len: usize) -> Option<Range<usize>> {
         let start = self.buffers[*self.buffer_of.get(&storage)?].start;
         Some(start..start + len)
@@ -132,22 +135,22 @@ impl Layout {
         start..start + len
     }
 
-    /// The workspace of the step `at`.
+    /// Range of the workspace of the step `at`.
     pub(super) fn workspace(&self, at: usize) -> Option<Range<usize>> {
         self.workspaces.get(&at).map(|&own| self.range_of(own))
     }
 
-    /// Where the step `at` prepares an operand to, if it does that for itself.
+    /// Range that the step `at` prepares an operand to, if it does that for itself.
     pub(super) fn prepared(&self, at: usize) -> Option<Range<usize>> {
         self.prepared.get(&at).map(|&own| self.range_of(own))
     }
 
-    /// How many numbers the arena holds.
+    /// Length of the arena, in elements.
     pub(super) fn len(&self) -> usize {
         self.len
     }
 
-    /// The most numbers alive at one step.
+    /// Largest number of elements alive at one step.
     pub(super) fn bound(&self) -> usize {
         let steps = self.buffers.iter().map(|buffer| buffer.first);
         let alive = |step: usize| {
@@ -158,7 +161,7 @@ impl Layout {
     }
 }
 
-/// A view shows the storage of its operand; every other value its own.
+/// Returns the storage of each value: a view uses that of its operand, every other value its own.
 pub(super) fn storages<'a>(values: usize, calls: impl Iterator<Item = &'a CompiledCall>) -> Vec<ValueId> {
     let mut storage: Vec<ValueId> = (0..values).collect();
     for CompiledCall { call, .. } in calls.filter(|compiled| compiled.call.op.is_view()) {
@@ -167,7 +170,7 @@ pub(super) fn storages<'a>(values: usize, calls: impl Iterator<Item = &'a Compil
     storage
 }
 
-/// The last step that needs each storage; roots are needed for ever.
+/// Returns the last step that needs each storage; roots are needed for ever.
 fn last_uses(sequence: Sequence<'_>) -> HashMap<ValueId, usize> {
     let Sequence { calls, storage, roots, accumulated, .. } = sequence;
     let mut last = HashMap::new();
@@ -183,7 +186,7 @@ fn last_uses(sequence: Sequence<'_>) -> HashMap<ValueId, usize> {
     last
 }
 
-/// The length of a shape in whole cache lines.
+/// Returns the number of elements of a shape, rounded up to whole cache lines.
 fn padded(shape: &[usize]) -> Option<usize> {
     let lines = Size::product_of(shape).get()?.max(1).div_ceil(LINE);
     (Size::from(lines) * LINE).get()

@@ -3,14 +3,14 @@
 use super::{Planning, Weights};
 use crate::{Call, Compiled, Error, Graph, Request, Result, ValueId, ValueInfo, passes::constant_values};
 
-/// A call, and what it was compiled to.
+/// A call, and its compiled form.
 #[derive(Clone, Debug)]
 pub(crate) struct CompiledCall {
     pub(crate) call: Call,
     pub(crate) compiled: Compiled,
 }
 
-/// The calls of a graph, each compiled once, and which values are the same from run to run.
+/// Compiles each call of a graph once; also returns which values are the same from run to run.
 ///
 /// # Errors
 /// [`Error::Compile`] with the path of the first layer for which there is no kernel.
@@ -33,7 +33,7 @@ fn compile_call(
     Planning { batch, precision, .. }: Planning<'_>,
 ) -> Result<Compiled> {
     let sizes = |ids: &[ValueId]| ids.iter().map(|&id| values[id].shape.at(batch)).collect::<Vec<_>>();
-    // What is computed of constants only is computed once: nothing pays for a second run.
+    // A value computed from constants only is computed once: preparing its operands does not pay.
     let is_run_often = !constant[call.outputs[0]];
     let constant: Vec<bool> = call.inputs.iter().map(|&id| constant[id] && is_run_often).collect();
     let (operands, results) = (sizes(&call.inputs), sizes(&call.outputs));

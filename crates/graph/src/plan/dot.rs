@@ -1,13 +1,13 @@
-//! A plan as a picture.
+//! A plan as a graph for Graphviz.
 
 use super::{Place, Plan, PlanStep};
 use crate::ValueId;
 use std::{collections::HashMap, fmt::Write as _};
 
 impl Plan {
-    /// The steps as a file for Graphviz (`dot -Tsvg plan.dot`): nodes with path, what the step is made of, how its kernel goes
-    /// about it, and shape and bytes of the first result; edges for what one step reads of another. Parameters, and what is
-    /// computed once of them, are left out.
+    /// Writes the steps as a file for Graphviz (`dot -Tsvg plan.dot`): nodes with path, operations, algorithm of the
+    /// kernel, and shape and bytes of the first result; edges from each step to the steps that read its results.
+    /// Parameters and constants computed from them are left out.
     ///
     /// ```
     /// let model = ocelli_graph::Model::build(|x| x.relu().named("relu"), [3], 0)?;
@@ -21,7 +21,7 @@ impl Plan {
         for (number, name) in self.inputs.iter().enumerate() {
             let _ = writeln!(dot, "    input_{number} [label={}, shape=ellipse];", quoted(std::slice::from_ref(name)));
         }
-        // The step that made what a value holds now.
+        // The step that produced the current content of a value.
         let mut makers: HashMap<ValueId, usize> = HashMap::new();
         for (number, step) in self.steps.iter().enumerate() {
             let _ = writeln!(dot, "    step_{number} [label={}];", quoted(&lines(step)));
@@ -55,7 +55,7 @@ fn lines(step: &PlanStep) -> Vec<String> {
     named.chain(step.notes()).chain([result]).collect()
 }
 
-/// A string of Graphviz: quotes and backslashes are escaped, lines end with `\n`.
+/// Quotes a string for Graphviz: quotes and backslashes are escaped, lines end with `\n`.
 fn quoted(lines: &[String]) -> String {
     let escaped = |line: &String| line.replace('\\', "\\\\").replace('"', "\\\"").replace(['\n', '\r'], " ");
     format!("\"{}\"", lines.iter().map(escaped).collect::<Vec<_>>().join("\\n"))

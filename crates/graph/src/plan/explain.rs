@@ -4,9 +4,9 @@ use super::{Place, Plan, PlanStep};
 use std::fmt::Write as _;
 
 impl Plan {
-    /// The steps in order, one a line: path, what it is made of, result, its bytes and where they are in the arena, and how
-    /// the kernel goes about it: the algorithm of each convolution and why. Behind them, in inference, what is computed once
-    /// of the parameters.
+    /// Describes the steps in order, one a line: path, operations, result, its bytes and its offset in the arena, and
+    /// the algorithm of the kernel, with the reason for each convolution. In inference, the constants computed once
+    /// from the parameters follow.
     ///
     /// ```
     /// let model = ocelli_graph::Model::build(|x| x.relu().named("relu"), [3], 0)?;
@@ -46,12 +46,12 @@ fn row(step: &PlanStep) -> [String; 4] {
 }
 
 impl PlanStep {
-    /// Bytes of its first result.
+    /// Size of its first result, in bytes.
     pub(super) fn result_bytes(&self) -> usize {
         self.pieces.first().map_or(0, |piece| piece.len() * size_of::<f32>())
     }
 
-    /// How its kernel goes about it, in clauses.
+    /// Describes the algorithm of its kernel, in clauses.
     pub(super) fn notes(&self) -> Vec<String> {
         let mut notes: Vec<String> = self.compiled.note().map(str::to_string).into_iter().collect();
         if self.operands.iter().any(|operand| matches!(operand.place, Place::Prepared(_))) {

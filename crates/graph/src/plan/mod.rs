@@ -27,23 +27,23 @@ use std::{
 };
 use steps::Steps;
 
-/// Numbers in a cache line. Every buffer of the arena starts on one.
+/// Elements in a cache line. Every buffer of the arena starts on one.
 const LINE: usize = 16;
 
-/// Where a value is while a plan runs.
+/// Place of a value while a plan runs.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Location {
-    /// Numbers of the arena.
+    /// A range of the arena, in elements.
     Arena(Range<usize>),
-    /// A constant, by its number in the plan.
+    /// A constant, by its index in the plan.
     Constant(usize),
-    /// A parameter, by its number in the model.
+    /// A parameter, by its index in the model.
     Parameter(usize),
-    /// An input, by its number in the plan.
+    /// An input, by its index in the plan.
     Input(usize),
 }
 
-/// Where one operand of a step is.
+/// Place of one operand of a step.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Place {
     /// One of the step's disjoint pieces of the arena.
@@ -52,13 +52,13 @@ pub(crate) enum Place {
     FirstResult,
     /// A constant.
     Constant(usize),
-    /// A constant, in the form that the kernel asked for.
+    /// A constant, in the form that the kernel requested.
     Prepared(usize),
     Parameter(usize),
     Input(usize),
 }
 
-/// A location and the sizes of what is there.
+/// A location, and the sizes of the value there.
 #[derive(Clone, Debug)]
 pub(crate) struct Slot {
     pub(crate) location: Location,
@@ -69,7 +69,7 @@ pub(crate) struct Slot {
 pub(crate) struct Operand {
     pub(crate) place: Place,
     pub(crate) shape: Vec<usize>,
-    /// The value that it is, views of it included.
+    /// The value that owns the storage: of a view, the viewed one.
     pub(crate) value: ValueId,
 }
 
@@ -81,12 +81,13 @@ pub struct PlanStep {
     pub(crate) path: String,
     pub(crate) operands: Vec<Operand>,
     pub(crate) output_shapes: Vec<Vec<usize>>,
-    /// The values that its results are.
+    /// The values of its results.
     pub(crate) outputs: Vec<ValueId>,
-    /// Disjoint pieces of the arena: the results, then workspace and prepared operand if there are, then what is read.
+    /// Disjoint pieces of the arena: the results, then workspace and prepared operand if there are any, then the
+    /// operands.
     pub(crate) pieces: Vec<Range<usize>>,
     pub(crate) has_workspace: bool,
-    /// Whether it prepares an operand for itself in each run.
+    /// True if it prepares an operand for itself in each run.
     pub(crate) prepares: bool,
     /// The value that its first result is added to.
     pub(crate) sum: Option<ValueId>,
@@ -98,7 +99,7 @@ impl PlanStep {
         &*self.op
     }
 
-    /// What the operation was compiled to.
+    /// The compiled form of the operation.
     pub fn compiled(&self) -> &Compiled {
         &self.compiled
     }
@@ -108,12 +109,12 @@ impl PlanStep {
         &self.path
     }
 
-    /// Whether its first result takes over the storage of an operand.
+    /// Returns true if its first result takes over the storage of an operand.
     pub fn is_in_place(&self) -> bool {
         self.operands.iter().any(|operand| operand.place == Place::FirstResult)
     }
 
-    /// Whether its first result is added to what is there.
+    /// Returns true if its first result is added to the content of its destination.
     pub fn accumulates(&self) -> bool {
         self.sum.is_some()
     }
@@ -121,45 +122,45 @@ impl PlanStep {
 
 /// A graph for one batch size, laid out in memory. A plan is data; the executor runs it over an arena.
 ///
-/// In inference, what is computed of parameters only (weights that a normalisation is folded into, and weights packed or
-/// transformed as a kernel wants them) is not part of the steps: such *constants* are computed once, until a parameter
-/// changes, into memory of their own. Plans of one model share those that are the same in them.
+/// In inference, values computed from parameters only (weights with a normalisation folded in, and weights packed or
+/// transformed for a kernel) are not part of the steps: such *constants* are computed once, until a parameter changes,
+/// into memory of their own. Plans of one model share equal constants.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// What computes the constants.
+    /// The part that computes the constants.
     pub(crate) ahead: Ahead,
     pub(crate) steps: Vec<PlanStep>,
-    /// Names of the inputs that are read, by number.
+    /// Names of the inputs that are read, by index.
     pub(crate) inputs: Vec<String>,
     pub(crate) roots: HashMap<ValueId, Slot>,
     pub(crate) batch: usize,
     arena_len: usize,
     bound: usize,
-    /// What its kernels take on each thread.
+    /// Scratch memory that its kernels take on each thread.
     scratch: Scratch,
     id: u64,
 }
 
-/// Whether the parameters stay as they are from run to run.
+/// Says if the parameters stay the same from run to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Weights {
-    /// As in inference: what is made of them pays for many runs.
+    /// They stay, as in inference: preparing them pays.
     Steady,
-    /// As in training.
+    /// They change, as in training.
     Changing,
 }
 
-/// How a plan is to be made, apart from the graph.
+/// Settings of a plan, apart from the graph.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Planning<'a> {
     pub(crate) batch: usize,
-    /// The number of each parameter.
+    /// Index of each parameter in the model.
     pub(crate) parameters: &'a HashMap<String, usize>,
     pub(crate) precision: Precision,
     pub(crate) weights: Weights,
 }
 
-/// Returns true if every value that is computed or read can be addressed for so many samples.
+/// Returns true if every value that is computed or read can be addressed for this batch size.
 fn is_addressable(graph: &Graph, roots: &[ValueId], batch: usize) -> bool {
     let mut read = graph.calls.iter().flat_map(|call| call.inputs.iter().chain(&call.outputs)).chain(roots);
     read.all(|&id| graph.values[id].shape.element_count(batch).is_some())
@@ -176,7 +177,7 @@ impl Plan {
         if batch == 0 {
             return Err(Error::NoSamples);
         }
-        // Everything behind multiplies sizes as it likes.
+        // The code below multiplies sizes without checks.
         if !is_addressable(&graph, &roots, batch) {
             return Err(Error::TooLarge(batch));
         }
@@ -222,7 +223,7 @@ impl Plan {
         &self.steps
     }
 
-    /// The number of samples it was made for.
+    /// The batch size that the plan was made for.
     pub fn batch(&self) -> usize {
         self.batch
     }
@@ -232,14 +233,14 @@ impl Plan {
         self.id
     }
 
-    /// How many numbers the arena holds: activations, gradients and workspace.
+    /// Length of the arena in elements: activations, gradients and workspace.
     pub(crate) fn arena_len(&self) -> usize {
         self.arena_len
     }
 
-    /// Bytes that running this plan takes: the arena with activations, gradients and workspace, the constants, and the scratch
-    /// memory of the threads. Known before anything is run, and what is then allocated, unless other plans have constants or
-    /// scratch memory to share. Parameters and inputs are there already and not counted.
+    /// Bytes that running this plan takes: the arena with activations, gradients and workspace, the constants, and the
+    /// scratch memory of the threads. Known before anything is run, and exactly what is then allocated, unless other
+    /// plans have constants or scratch memory to share. Parameters and inputs exist already and are not counted.
     pub fn peak_bytes(&self) -> usize {
         (self.arena_bytes() + self.constant_bytes()).saturating_add(self.scratch_bytes())
     }
@@ -249,26 +250,26 @@ impl Plan {
         self.arena_len * size_of::<f32>()
     }
 
-    /// The part of [`Plan::peak_bytes`] that holds what was computed once of the parameters; concurrent runs of an
+    /// The part of [`Plan::peak_bytes`] that holds constants, computed once from the parameters; concurrent runs of an
     /// [`Inference`](crate::Inference) share it.
     pub fn constant_bytes(&self) -> usize {
         self.ahead.all().len * size_of::<f32>()
     }
 
-    /// What its kernels take on each thread.
+    /// Scratch memory that its kernels take on each thread.
     pub(crate) fn scratch(&self) -> Scratch {
         self.scratch
     }
 
-    /// The part of [`Plan::peak_bytes`] in which kernels pack blocks of their work, on all threads of the current pool, with
-    /// huge pages. Threads keep it for whatever they run next.
+    /// The part of [`Plan::peak_bytes`] in which kernels pack blocks of their work, on all threads of the current pool,
+    /// with huge pages. Threads keep it for later work.
     pub fn scratch_bytes(&self) -> usize {
         let threads = if is_threaded(self.arena_len) { rayon::current_num_threads() } else { 1 };
         threads.saturating_mul(self.scratch.bytes())
     }
 
-    /// The most bytes that are alive at one step, beside scratch memory: no layout can need less. That of the plan is within
-    /// a few per cent.
+    /// The most bytes that are alive at one step, without scratch memory: no layout can need less. The plan's arena is
+    /// within a few per cent of it.
     pub fn bound_bytes(&self) -> usize {
         self.bound * size_of::<f32>()
     }

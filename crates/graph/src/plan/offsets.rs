@@ -1,11 +1,11 @@
-//! Where each buffer starts in the arena.
+//! Offsets of the buffers in the arena.
 
 use super::buffers::Buffer;
 use ocelli_tensor::Size;
 use std::cmp::Reverse;
 
-/// Gives every buffer a place such that those in use at the same time do not overlap, and answers the length of the arena;
-/// `None` if that cannot be addressed.
+/// Gives every buffer an offset such that those in use at the same time do not overlap, and returns the length of the
+/// arena; `None` if that cannot be addressed.
 ///
 /// Largest first is within 1–5 % of the bound on real networks; first fit in order of execution can be 39 % worse, and now
 /// and then is better. Both are tried and the shorter one kept.

@@ -1,4 +1,4 @@
-//! Calls as steps: every operand with its place.
+//! Turns calls into steps: every operand gets its place.
 
 use super::{
     CompiledCall, Location, Operand, Place, PlanStep, Slot,
@@ -7,14 +7,14 @@ use super::{
 use crate::{Source, ValueId};
 use std::{collections::HashMap, ops::Range};
 
-/// Makes the steps of a sequence.
+/// Builder of the steps of a sequence.
 #[derive(Debug)]
 pub(super) struct Steps<'a> {
     sequence: Sequence<'a>,
     layout: &'a Layout,
-    /// The numbers of the constants that the sequence reads.
+    /// Index of each constant that the sequence reads.
     constants: &'a HashMap<ValueId, usize>,
-    /// The number of each parameter.
+    /// Index of each parameter in the model.
     parameters: &'a HashMap<String, usize>,
     /// The inputs that were read so far.
     pub(super) inputs: Vec<String>,
@@ -35,7 +35,7 @@ impl<'a> Steps<'a> {
         calls.filter(|(_, compiled)| !compiled.call.op.is_view()).map(|(at, _)| self.step(at)).collect()
     }
 
-    /// A value of the plan's, as it can be read afterwards.
+    /// The location and sizes of a value of the plan, to be read afterwards.
     pub(super) fn slot(&mut self, id: ValueId) -> Slot {
         Slot { location: self.locate(id), shape: self.shape(id) }
     }
@@ -76,7 +76,9 @@ impl<'a> Steps<'a> {
         let result = |&id: &ValueId| self.layout.range(id, len(id)).expect("each result has a buffer");
         let (form, workspace) = (self.layout.prepared(at), self.layout.workspace(at));
         let (prepares, has_workspace) = (form.is_some(), workspace.is_some());
+        // pieces that the step writes
         let mut pieces: Vec<Range<usize>> = call.outputs.iter().map(result).chain(workspace).chain(form).collect();
+        // places of the operands, with the pieces that only they add
         let mut operands = Vec::with_capacity(call.inputs.len());
         for (i, &id) in call.inputs.iter().enumerate() {
             let place = match prepared.get(&call.outputs[0]) {
