@@ -35,8 +35,8 @@ pub fn multiply_adds(set: InstructionSet, rounds: u64) -> u64 {
     portable(rounds)
 }
 
-/// A loop of one multiply-add into each of the accumulators, all of them zero, so that no rounding and no subnormal
-/// number can slow it down.
+/// Expands to a loop of one multiply-add into each of the accumulators, all of them zero, so that no rounding and no
+/// subnormal number can slow it down.
 #[cfg(target_arch = "x86_64")]
 macro_rules! multiply_add_loop {
     ($rounds:ident, $register:ident, $zero:expr, $lanes:expr, $($accumulator:ident)+) => {{
@@ -80,7 +80,8 @@ unsafe fn avx512(rounds: u64) -> u64 {
     }
 }
 
-/// Six vectors of eight are twelve registers of SSE2 (of sixteen), like the sums of a product kernel.
+/// Independent sums of the portable loop: six vectors of eight are twelve registers of SSE2 (of sixteen), like the sums
+/// of a product kernel.
 const PORTABLE_SUMS: usize = 6;
 
 fn portable(rounds: u64) -> u64 {

@@ -10,7 +10,7 @@ use crate::{InstructionSet, Isa, Kernel};
 pub struct Avx512(());
 
 impl Avx512 {
-    /// The token, if the machine has what it stands for.
+    /// Returns the token, if the machine has AVX-512 F, VL, BW and DQ.
     pub fn detect() -> Option<Self> {
         let all = is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx512vl")
@@ -21,13 +21,13 @@ impl Avx512 {
         all.then_some(Self(()))
     }
 
-    /// The token, for the dispatch point, which knows that [`detect`](Self::detect) had one to give.
+    /// Returns the token without a check, for the dispatch point, which knows that [`detect`](Self::detect) succeeded.
     #[inline(always)]
     pub(crate) fn detected() -> Self {
         Self(())
     }
 
-    /// A mask with its first `count` lanes set.
+    /// Returns a mask with its first `count` lanes set.
     #[inline(always)]
     fn tail(count: usize) -> __mmask16 {
         if count >= 16 { u16::MAX } else { (1u16 << count) - 1 }
@@ -240,7 +240,7 @@ impl Isa for Avx512 {
     }
 }
 
-/// No instruction, but one that the compiler moves none across.
+/// Emits no instruction, but a barrier that the compiler moves none across.
 #[target_feature(enable = "avx512f")]
 #[inline]
 fn in_place(mut x: __m512) -> __m512 {
