@@ -67,7 +67,7 @@ pub trait Isa: Copy + Send + Sync + 'static {
     #[inline(always)]
     fn load(self, x: &[f32]) -> Self::Vector {
         assert!(x.len() >= Self::LANES, "a load reads a whole vector");
-        // SAFETY: the assertion above: `LANES` numbers can be read.
+        // SAFETY: the assertion above: `LANES` elements can be read.
         unsafe { self.load_ptr(x.as_ptr()) }
     }
 
@@ -78,7 +78,7 @@ pub trait Isa: Copy + Send + Sync + 'static {
     #[inline(always)]
     fn store(self, x: Self::Vector, y: &mut [f32]) {
         assert!(y.len() >= Self::LANES, "a store writes a whole vector");
-        // SAFETY: the assertion above: `LANES` numbers can be written.
+        // SAFETY: the assertion above: `LANES` elements can be written.
         unsafe { self.store_ptr(x, y.as_mut_ptr()) }
     }
 
@@ -94,23 +94,23 @@ pub trait Isa: Copy + Send + Sync + 'static {
     /// Loads the `LANES` elements at `x`, which need no alignment.
     ///
     /// # Safety
-    /// `LANES` numbers can be read at `x`.
+    /// `LANES` elements can be read at `x`.
     unsafe fn load_ptr(self, x: *const f32) -> Self::Vector;
 
     /// Writes the `LANES` elements at `y`, which need no alignment.
     ///
     /// # Safety
-    /// `LANES` numbers can be written at `y`.
+    /// `LANES` elements can be written at `y`.
     unsafe fn store_ptr(self, x: Self::Vector, y: *mut f32);
 
     /// Writes the `LANES` elements at `y` past the caches, where the instruction set can: for large results that are
     /// not read soon. Other threads see them in order only after [`fence`](Self::fence).
     ///
     /// # Safety
-    /// `LANES` numbers can be written at `y`, and `y` is a multiple of the size of a vector.
+    /// `LANES` elements can be written at `y`, and `y` is a multiple of the size of a vector.
     #[inline(always)]
     unsafe fn store_non_temporal_ptr(self, x: Self::Vector, y: *mut f32) {
-        // SAFETY: the caller: `LANES` numbers can be written at `y`.
+        // SAFETY: the caller: `LANES` elements can be written at `y`.
         unsafe { self.store_ptr(x, y) }
     }
 

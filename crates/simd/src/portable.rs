@@ -62,7 +62,7 @@ fn round(x: f32) -> f32 {
 
 #[inline(always)]
 fn pow2i(n: f32) -> f32 {
-    // Adding 1.5 · 2²³ leaves a whole number in the low bits of the significand: quicker than a saturating cast.
+    // Adding 1.5 · 2²³ leaves a integer in the low bits of the significand: quicker than a saturating cast.
     f32::from_bits((n + (1.5 * WHOLE + 127.0)).to_bits() << 23)
 }
 
@@ -106,13 +106,13 @@ impl Isa for Portable {
 
     #[inline(always)]
     unsafe fn load_ptr(self, x: *const f32) -> Lanes {
-        // SAFETY: the caller: `LANES` numbers can be read; the read asks for no alignment.
+        // SAFETY: the caller: `LANES` elements can be read; the read asks for no alignment.
         Lanes(unsafe { x.cast::<[f32; LANES]>().read_unaligned() })
     }
 
     #[inline(always)]
     unsafe fn store_ptr(self, x: Lanes, y: *mut f32) {
-        // SAFETY: the caller: `LANES` numbers can be written; the write asks for no alignment.
+        // SAFETY: the caller: `LANES` elements can be written; the write asks for no alignment.
         unsafe { y.cast::<[f32; LANES]>().write_unaligned(x.0) }
     }
 

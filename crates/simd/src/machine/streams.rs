@@ -53,7 +53,7 @@ impl<const READ: usize, const UPDATE: usize, const WRITE: usize> Streams<'_, REA
     /// Streams the slices once, on this thread, and returns the largest value read (or zero).
     ///
     /// # Panics
-    /// If the lengths differ, or if a place for non-temporal stores does not start at a multiple of 64 bytes.
+    /// If the lengths differ, or if a slice for non-temporal stores does not start at a multiple of 64 bytes.
     pub fn run(self, set: InstructionSet, stores: Stores) -> f32 {
         dispatch_on(set, Pass { length: self.length(), streams: self, stores })
     }
@@ -82,7 +82,7 @@ impl<const READ: usize, const UPDATE: usize, const WRITE: usize> Kernel for Pass
         let mut largest = [isa.zero(); UNROLL];
         for start in (0..main).step_by(step) {
             // SAFETY: `start + UNROLL * LANES <= main <= length`, the length of every slice; `start` is a multiple of
-            // `LANES`, and places for non-temporal stores are aligned to 64 bytes, a multiple of a vector.
+            // `LANES`, and slices for non-temporal stores are aligned to 64 bytes, a multiple of a vector.
             unsafe { self.block(isa, start, &mut largest) };
         }
         let [a, b, c, d] = largest;

@@ -3,11 +3,11 @@
 use super::polynomial;
 use crate::Isa;
 
-/// Below this, `eˣ` is less than half the smallest denormal number.
+/// Argument below which `eˣ` is less than half the smallest subnormal number.
 const LOWEST: f32 = -104.0;
-/// Above this, `eˣ` is infinite.
+/// Argument above which `eˣ` is infinite.
 const HIGHEST: f32 = 89.0;
-/// `-127 ln 2`: a scale of `2⁻¹²⁷` is zero, as it is no normal number.
+/// `-127 ln 2`, at and below which [`exp_term`] is zero: a scale of `2⁻¹²⁷` is zero, as it is no normal number.
 const VANISHING: f32 = -88.029_69;
 /// High part of `ln 2`, with few enough bits for exact products with integers below 2⁸.
 const LN_2_HIGH: f32 = 0.693_359_375;

@@ -3,7 +3,7 @@
 use super::exp_term;
 use crate::Isa;
 
-/// Below this the exponential would overflow, and the result is no normal number.
+/// Argument below which the exponential would overflow, and the result is no normal number.
 const LOWEST: f32 = -88.0;
 
 /// Computes `1 / (1 + e⁻ˣ)`, within 2.5 ulp; zero below -88, where it is less than 6.1 · 10⁻³⁹.

@@ -142,19 +142,19 @@ impl Isa for Avx2 {
 
     #[inline(always)]
     unsafe fn load_ptr(self, x: *const f32) -> __m256 {
-        // SAFETY: the token proves AVX; the caller: eight numbers can be read.
+        // SAFETY: the token proves AVX; the caller: eight elements can be read.
         unsafe { _mm256_loadu_ps(x) }
     }
 
     #[inline(always)]
     unsafe fn store_ptr(self, x: __m256, y: *mut f32) {
-        // SAFETY: the token proves AVX; the caller: eight numbers can be written.
+        // SAFETY: the token proves AVX; the caller: eight elements can be written.
         unsafe { _mm256_storeu_ps(y, x) }
     }
 
     #[inline(always)]
     unsafe fn store_non_temporal_ptr(self, x: __m256, y: *mut f32) {
-        // SAFETY: the token proves AVX; the caller: eight numbers can be written, aligned to the vector.
+        // SAFETY: the token proves AVX; the caller: eight elements can be written, aligned to the vector.
         unsafe { _mm256_stream_ps(y, x) }
     }
 
@@ -234,7 +234,7 @@ impl Isa for Avx2 {
 
     #[inline(always)]
     fn pow2i(self, n: __m256) -> __m256 {
-        // Adding 1.5 · 2²³ leaves a whole number in the low bits of the significand.
+        // Adding 1.5 · 2²³ leaves a integer in the low bits of the significand.
         let biased = self.add(n, self.splat(12_582_912.0 + 127.0));
         // SAFETY: the token proves AVX2.
         unsafe { _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_castps_si256(biased))) }

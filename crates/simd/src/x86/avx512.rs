@@ -112,19 +112,19 @@ impl Isa for Avx512 {
 
     #[inline(always)]
     unsafe fn load_ptr(self, x: *const f32) -> __m512 {
-        // SAFETY: the token proves AVX-512 F; the caller: sixteen numbers can be read.
+        // SAFETY: the token proves AVX-512 F; the caller: sixteen elements can be read.
         unsafe { _mm512_loadu_ps(x) }
     }
 
     #[inline(always)]
     unsafe fn store_ptr(self, x: __m512, y: *mut f32) {
-        // SAFETY: the token proves AVX-512 F; the caller: sixteen numbers can be written.
+        // SAFETY: the token proves AVX-512 F; the caller: sixteen elements can be written.
         unsafe { _mm512_storeu_ps(y, x) }
     }
 
     #[inline(always)]
     unsafe fn store_non_temporal_ptr(self, x: __m512, y: *mut f32) {
-        // SAFETY: the token proves AVX-512 F; the caller: sixteen numbers can be written, aligned to the vector.
+        // SAFETY: the token proves AVX-512 F; the caller: sixteen elements can be written, aligned to the vector.
         unsafe { _mm512_stream_ps(y, x) }
     }
 
@@ -204,7 +204,7 @@ impl Isa for Avx512 {
 
     #[inline(always)]
     fn pow2i(self, n: __m512) -> __m512 {
-        // Adding 1.5 · 2²³ leaves a whole number in the low bits of the significand.
+        // Adding 1.5 · 2²³ leaves a integer in the low bits of the significand.
         let biased = self.add(n, self.splat(12_582_912.0 + 127.0));
         // SAFETY: the token proves AVX-512 F.
         unsafe { _mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_castps_si512(biased))) }
