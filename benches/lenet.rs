@@ -1,5 +1,5 @@
 //! LeNet-5 end to end, by instruction set and number of threads: `lenet_train/modern/b64/avx2/t2` is one step (forward,
-//! loss, backward, SGD with momentum), `lenet_infer` the forward pass. Throughput in pictures.
+//! loss, backward, SGD with momentum), `lenet_infer` the forward pass. Throughput in images.
 
 mod shapes;
 

@@ -142,7 +142,7 @@ fn average(criterion: &mut Criterion) {
     });
 }
 
-/// VGG-16 on pictures of another size brings them to 7 × 7.
+/// VGG-16 on images of another size brings them to 7 × 7.
 fn adaptive(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("adaptive_pool");
     let g = AdaptiveGeometry::new([7, 7], [8, 10, 12, 512]).expect("7 x 7 windows fit any picture");

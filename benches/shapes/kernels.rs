@@ -3,7 +3,7 @@
 use super::Network;
 use super::layer::{Layer, convolution, dense};
 
-/// Convolutions of 3 × 3 as VGG-16 has them: channels and side of the picture.
+/// Convolutions of 3 × 3 as VGG-16 has them: channels and side of the image.
 const THREES: [[usize; 2]; 5] = [[64, 224], [128, 112], [256, 56], [512, 28], [512, 14]];
 /// The same with the few channels of CIFAR networks, batch 128.
 const FEW_CHANNELS: [[usize; 2]; 3] = [[16, 32], [32, 16], [64, 8]];

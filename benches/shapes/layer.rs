@@ -54,7 +54,7 @@ pub struct Convolution {
     pub groups: usize,
 }
 
-/// A convolution of stride 1 that keeps the size of its picture, where the filter is odd.
+/// A convolution of stride 1 that keeps the size of its image, where the filter is odd.
 pub const fn convolution(input: [usize; 3], filter: [usize; 4]) -> Convolution {
     Convolution { input, filter, stride: 1, padding: (filter[0] - 1) / 2, groups: 1 }
 }

@@ -3,9 +3,9 @@
 use super::Network;
 use super::layer::{Layer, convolution, dense};
 
-/// The batch of pictures of 224 × 224.
+/// The batch of images of 224 × 224.
 const LARGE: usize = 8;
-/// The batch of CIFAR's pictures.
+/// The batch of CIFAR's images.
 const CIFAR: usize = 128;
 /// The batch of digits.
 const DIGITS: usize = 64;

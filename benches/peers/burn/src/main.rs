@@ -98,7 +98,7 @@ fn average(size: usize) -> Part<B> {
 }
 
 impl Network<B> {
-    /// The network, and the channels and size of its pictures.
+    /// The network, and the channels and size of its images.
     fn named(name: &str) -> (Self, usize, usize) {
         let (parts, widths, channels, size) = match name {
             "lenet5" => {

@@ -13,7 +13,7 @@ use crate::{Scratch, scratch};
 /// Rows that are added in `f32`; blocks are added in pairs of `f32`.
 const BLOCK: usize = 64;
 
-/// `dβ = Σ dy` and `dγ = Σ dy (x - μ) / √(σ² + ε)` over the rows.
+/// Computes `dβ = Σ dy` and `dγ = Σ dy (x - μ) / √(σ² + ε)` over the rows.
 pub fn layer_norm_backward_parameters(
     norm: &LayerNorm<'_>,
     x: &[f32],
@@ -56,7 +56,7 @@ pub fn layer_norm_backward_parameters(
     });
 }
 
-/// What [`layer_norm_backward_parameters`] takes of the scratch memory of a thread, for `[rows, columns]`.
+/// Returns the scratch memory that [`layer_norm_backward_parameters`] takes of a thread, for `[rows, columns]`.
 pub fn layer_norm_scratch(rows: usize, columns: usize) -> Scratch {
     Scratch::of(length(&[rows.div_ceil(part_length(rows, columns)), sums_of_part(columns)]))
 }

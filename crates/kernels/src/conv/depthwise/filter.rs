@@ -11,18 +11,18 @@ use super::axis::{Direction, Phase};
 use crate::cache::{AHEAD, LINE};
 use crate::gemm::finish::read;
 
-/// Pixels of a step. Four rows of so many pixels (three of `x`, one of `dy`) at 128 channels fill half a first-level
-/// cache; the sums are loaded and stored for an eighth of the products.
+/// Pixels of a step. Four rows of them (three of `x`, one of `dy`) at 128 channels fill half a first-level cache; the
+/// sums are loaded and stored for an eighth of the products.
 const PIXELS: usize = 8;
 
 /// Rows and columns of taps of a step: 9 sums and a vector of `dy` fit the 16 registers of AVX2.
 const TAPS: usize = 3;
 
-/// Some whole rows of `dy`, which are numbered through the batch, and the sums `[kernel_h, kernel_w, channels]` over
-/// them, which are written.
+/// A band of whole rows of `dy`, numbered through the batch, and the sums `[kernel_h, kernel_w, channels]` over them,
+/// which are written.
 pub(super) struct Band<'a> {
     pub g: &'a Conv2dGeometry,
-    /// Where the rows begin.
+    /// Number of the first row.
     pub first_row: usize,
     pub x: &'a [f32],
     pub dy: &'a [f32],
@@ -85,22 +85,22 @@ impl Kernel for Band<'_> {
     }
 }
 
-/// Some taps over neighbouring pixels, for all of which the taps are inside of `x`.
+/// A block of taps over neighbouring pixels, for all of which the taps are inside `x`.
 struct Taps<'a> {
     channels: usize,
-    /// What the first pixel reads at the first tap.
+    /// First pixel's input at the first tap.
     x: *const f32,
     x_step: isize,
-    /// The distances of `x` from a tap to the next, by rows and by columns.
+    /// Distances in `x` from a tap to the next, by rows and by columns.
     x_tap: (isize, isize),
     dy: &'a [f32],
-    /// Where the sums of the first tap are.
+    /// Offset of the sums of the first tap.
     sum: usize,
     sum_tap: (isize, isize),
     sums: &'a mut [f32],
 }
 
-/// `R × C` taps; made in [`Band`] only, with addresses that are inside of its slices.
+/// A block of `R × C` taps; made in [`Band`] only, with addresses that are inside its slices.
 struct Fixed<'a, const R: usize, const C: usize>(Taps<'a>);
 
 impl<const R: usize, const C: usize> Kernel for Fixed<'_, R, C> {
