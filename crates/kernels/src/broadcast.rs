@@ -53,6 +53,7 @@ impl Broadcast {
         if rank > MAX_RANK {
             return None;
         }
+        // Sizes of the result.
         let size = |shape: &[usize], axis: usize| (axis + shape.len()).checked_sub(rank).map_or(1, |i| shape[i]);
         let mut dims = [1; MAX_RANK];
         for (axis, dim) in dims.iter_mut().enumerate().take(rank) {
@@ -67,6 +68,7 @@ impl Broadcast {
         if !is_addressable(dims) {
             return None;
         }
+        // Strides of the operands, zero where they repeat.
         let mut strides = [[0; MAX_RANK]; 2];
         let mut lengths = [1; 2];
         for axis in (0..rank).rev() {

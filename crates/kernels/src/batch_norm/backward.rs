@@ -116,6 +116,7 @@ pub fn batch_norm_backward_data(
     let set = InstructionSet::current();
     scratch::with(5 * width, |memory| {
         let (memory, of_statistics) = memory.split_at_mut(3 * width);
+        // Reduce each channel to a scale, a slope and a constant.
         let affine = Affine::of(norm, memory, width);
         let statistics = PerChannel::compute(of_statistics, width, channels, |channel| match through {
             Through::Elements => [0.0; 2],
@@ -126,6 +127,7 @@ pub fn batch_norm_backward_data(
                 [slope as f32, (share * f64::from(dbeta[channel])) as f32]
             }
         });
+        // Write the gradient, piece by piece.
         let (gradient, stores) = (Gradient { affine, statistics }, stores_for(dx, width));
         in_pieces(dx, rows_piece(width, width), |start, dx| {
             let x = &x[start..][..dx.len()];

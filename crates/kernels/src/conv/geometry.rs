@@ -261,6 +261,7 @@ impl Conv2dGeometry {
         let Conv2dSettings { stride_h, stride_w, dilation_h, dilation_w, padding, groups, mode } = *settings;
         let [batch, in_h, in_w, in_c] = input;
         let [kernel_h, kernel_w, filter_c, out_c] = filter;
+        // Sizes and settings by themselves.
         for (what, size) in [
             ("stride_h", stride_h),
             ("stride_w", stride_w),
@@ -276,6 +277,7 @@ impl Conv2dGeometry {
                 return Err(GeometryError::Zero { what });
             }
         }
+        // Groups and channels.
         if !in_c.is_multiple_of(groups) {
             return Err(GeometryError::GroupsOfInput { groups, channels: in_c });
         }
@@ -285,6 +287,7 @@ impl Conv2dGeometry {
         if filter_c != in_c / groups {
             return Err(GeometryError::Channels { filter: filter_c, input: in_c / groups });
         }
+        // Windows on both axes.
         let overflow = |what| move || GeometryError::Overflow { what };
         let span_h = span(kernel_h, dilation_h).ok_or_else(overflow("filter"))?;
         let span_w = span(kernel_w, dilation_w).ok_or_else(overflow("filter"))?;
@@ -295,6 +298,7 @@ impl Conv2dGeometry {
                 return Err(GeometryError::Zero { what });
             }
         }
+        // Tensors that can be addressed.
         let (padded_h, padded_w) = (in_h + rows.before + rows.after, in_w + cols.before + cols.after);
         for (what, fits) in [
             ("input", is_addressable(input)),

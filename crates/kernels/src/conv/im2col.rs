@@ -196,6 +196,7 @@ fn backward_data_piece(
     let g = plan.g;
     let filters = Matrix::new(w, g.patch_len(), g.out_c);
     let rows = plan.output_rows_of(origin, dx.len() / plan.input_row);
+    // Patches are the input: one product for each group.
     if plan.in_place {
         let pixels = rows.len() * g.out_w;
         let dy = Matrix::new(&dy[rows.start * plan.output_row..rows.end * plan.output_row], pixels, g.out_c);
@@ -207,6 +208,7 @@ fn backward_data_piece(
         }
         return;
     }
+    // Elsewhere, products of a block, added back to the pixels.
     if accumulate == Accumulate::Set {
         dx.fill(0.0);
     }

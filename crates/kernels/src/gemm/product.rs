@@ -361,30 +361,36 @@ impl Piece<'_> {
     fn multiply<I: Isa, L: Left>(&self, isa: I, block: Range<usize>, left: &LeftBlock<'_>) {
         let (task, right) = (self.task, self.right);
         let (rows, depth) = (self.rows.len(), block.len());
+        // The first block starts from the destination, and the last one ends with the epilogue.
         let accumulate = if block.start == 0 { task.accumulate } else { Accumulate::Add };
         let finish = if block.end == task.a.column_count() { task.finish } else { Finish::NOTHING };
         let segments = [Segment { offset: 0, depth }];
         let c = task.c.rows(self.rows.clone());
+        // Cache lines of the next block to prefetch with each tile.
         let mut ahead = Ahead::of(&self.next(&block));
         let tiles = self.panels.len() * rows.div_ceil(left.rows);
         let lines = ahead.lines().div_ceil(tiles);
         let far = right.packed.len() > FAR;
         for index in self.panels.clone() {
+            // The panel, and the next one to prefetch.
             let (panel, b) = right.chunk(index, &block);
             let next = far.then(|| right.chunk_after(index, &self.panels, &block));
             let most = if panel.vectors == 1 { left.narrow_rows } else { left.rows };
             let column = task.column + panel.column;
             for (index, (first, count)) in even_tiles(rows, most).enumerate() {
                 ahead.prefetch(isa, lines);
+                // Operand of the tile.
                 let a = &left.data[first * left.row + index * left.tile..];
                 let (row_stride, column_stride) = L::strides(left.step);
                 assert!((count - 1) * row_stride + (depth - 1) * column_stride < a.len(), "a tile lies in its operand");
+                // Destination of the tile.
                 let place = (self.rows.start + first) * c.row_stride + column;
                 // SAFETY: `c` lies in the matrix that is borrowed for the whole product and shared among tasks by disjoint
                 // rows and panels; this row and column are inside the block.
                 let start = unsafe { c.first.add(first * c.row_stride + panel.column) };
                 let apart = Rows::Apart(c.row_stride);
                 let to = finish.at(start, place, column, apart, panel.columns, accumulate);
+                // Multiply and store.
                 let streams = next.map(|next| Stream::part(next, (first, count, rows), depth));
                 let product = Product { a: a.as_ptr(), step: left.step, segments: &segments, b: b.as_ptr(), streams };
                 // SAFETY: the assertion above covers the last element of the left operand; `b` holds `depth` rows of the

@@ -127,6 +127,7 @@ impl Writer<1> for Forward<'_> {
                     scale: g.factor([oy, ox]),
                     ahead: Ahead::of(image, [rows.end - new, columns.start], new, step),
                 };
+                // Average the window, and those beside it that look alike.
                 let count = if interior.contains(&ox) { interior.end - ox } else { 1 };
                 let step = g.horizontal.stride() * channels;
                 match (rows.len(), columns.len()) {

@@ -176,17 +176,20 @@ impl PoolGeometry {
     /// As [`PoolError`] lists them.
     pub fn new(settings: PoolSettings, [batch, in_h, in_w, channels]: [usize; 4]) -> Result<Self, PoolError> {
         let s = settings;
+        // Settings by themselves.
         if s.kernel_h == 0 || s.kernel_w == 0 {
             return Err(PoolError::EmptyWindow { height: s.kernel_h, width: s.kernel_w });
         }
         if s.stride_h == 0 || s.stride_w == 0 {
             return Err(PoolError::ZeroStride { vertical: s.stride_h, horizontal: s.stride_w });
         }
+        // Windows on both axes.
         let rows = Windows::new('H', in_h, s.kernel_h, s.stride_h, [s.pad_top, s.pad_bottom], s.rounding)?;
         let columns = Windows::new('W', in_w, s.kernel_w, s.stride_w, [s.pad_left, s.pad_right], s.rounding)?;
         if length(&[s.kernel_h, s.kernel_w]) > MOST_PLACES {
             return Err(PoolError::WideWindow { height: s.kernel_h, width: s.kernel_w, most: MOST_PLACES });
         }
+        // Tensors that can be addressed.
         let (out_h, out_w) = (rows.count, columns.count);
         for (what, shape) in [("input", [batch, in_h, in_w, channels]), ("output", [batch, out_h, out_w, channels])] {
             if !is_addressable(shape) {

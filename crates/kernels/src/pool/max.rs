@@ -74,6 +74,7 @@ where
                     width: g.kernel_w,
                     ahead: Ahead::of(image, [rows.end - new, columns.start], new, g.stride_w),
                 };
+                // Take the maxima of the window, and of those beside it that look alike.
                 let count = if interior.contains(&ox) { interior.end - ox } else { 1 };
                 let step = g.stride_w * g.channels;
                 match (g.kernel_h, g.kernel_w, rows.len(), columns.len()) {

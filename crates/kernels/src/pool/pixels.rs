@@ -87,6 +87,7 @@ impl<'a, S: Store, const N: usize> Results<'a, S, N> {
     pub(super) fn put<I: Isa, P: Pixel<N>>(&mut self, isa: I, pixel: &P, shift: usize) {
         let mut first = 0;
         if self.channels.is_multiple_of(I::LANES) {
+            // Several vectors together.
             while self.channels - first >= TOGETHER * I::LANES {
                 let next = first + TOGETHER * I::LANES;
                 pixel.prefetch(isa, shift, first..next);
@@ -98,6 +99,7 @@ impl<'a, S: Store, const N: usize> Results<'a, S, N> {
                 }
                 first = next;
             }
+            // Vector by vector.
             while first < self.channels {
                 let next = first + I::LANES;
                 pixel.prefetch(isa, shift, first..next);
@@ -108,6 +110,7 @@ impl<'a, S: Store, const N: usize> Results<'a, S, N> {
                 first = next;
             }
         } else {
+            // The excess of the last vector is overwritten by the next pixel.
             while first < self.channels {
                 let next = self.channels.min(first + I::LANES);
                 let results = pixel.at(isa, Channels::<1> { first: shift + first });

@@ -151,6 +151,7 @@ pub(crate) fn column_sums<T: Terms<K> + Copy + Sync, const K: usize>(
     let (set, cut) = (InstructionSet::current(), Cut::<K>::new(length, columns));
     terms.assert_fit(length, cut.width);
     scratch::with(cut.parts() * cut.sums_of_part(), |sums| {
+        // Sum each part of the rows.
         let sum_part = |i: usize, sums: &mut [f32]| {
             dispatch_on(set, Part::<_, K> { terms, places: cut.places(i), width: cut.width, sums });
         };
@@ -159,6 +160,7 @@ pub(crate) fn column_sums<T: Terms<K> + Copy + Sync, const K: usize>(
         } else {
             each_piece(sums, cut.sums_of_part(), &sum_part);
         }
+        // Add the sums of the parts.
         cut.add_up(set, sums, |column, sums| {
             let finite = sums.iter().all(|sum| sum.is_finite());
             store(column, if finite { sums } else { dispatch_on(set, LargeSums { terms, cut, column }) });
@@ -336,6 +338,7 @@ unsafe fn add_row<I: Isa, T: Terms<K>, const K: usize>(
     sums: &mut [f32],
 ) {
     debug_assert!(length <= width && sums.len() == K * width);
+    // Whole cache lines.
     let whole = length - length % LINE;
     for line in (0..whole).step_by(LINE) {
         terms.prefetch(isa, place + line + AHEAD);
@@ -351,6 +354,7 @@ unsafe fn add_row<I: Isa, T: Terms<K>, const K: usize>(
             }
         }
     }
+    // The rest.
     for column in (whole..length).step_by(I::LANES) {
         let count = I::LANES.min(length - column);
         // SAFETY: `column + count <= length`, and the caller's.

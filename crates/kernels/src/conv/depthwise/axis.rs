@@ -76,6 +76,7 @@ impl Phase {
                 (source / stride as isize, 1, tap_step * dilation / stride, last, -(tap_step as isize))
             }
         };
+        // Places of the taps in the filter, which may be flipped.
         let at = |position: usize| g.mode.window_position(position, kernel);
         let filter = match taps {
             0 => (0, 0),

@@ -45,10 +45,12 @@ impl Kernel for Band<'_> {
             let x = self.x[image * g.in_h * g.in_w * channels..].as_ptr();
             let mut column = 0;
             while column < g.out_w {
+                // Pixels that meet the same taps: a run inside, one at the border.
                 let inside = interior.contains(&column);
                 let pixels = if inside { PIXELS.min(interior.end - column) } else { 1 };
                 let column_taps = if inside { 0..columns.taps } else { columns.taps_at(column) };
                 let row_taps = rows.taps_at(row);
+                // Add their products, up to 3 × 3 taps at a time.
                 for row_tap in row_taps.clone().step_by(TAPS) {
                     for column_tap in column_taps.clone().step_by(TAPS) {
                         let pixel = rows.source(row, row_tap) * input_row
@@ -116,12 +118,14 @@ impl<const R: usize, const C: usize> Kernel for Fixed<'_, R, C> {
                 let begin = taps.sum.wrapping_add_signed(tap) + channel;
                 begin..begin + width
             };
+            // Load the sums.
             let mut sums = [[isa.zero(); C]; R];
             for (r, sums) in sums.iter_mut().enumerate() {
                 for (c, sum) in sums.iter_mut().enumerate() {
                     *sum = isa.load_partial(&taps.sums[place(r, c)]);
                 }
             }
+            // Add the products of each pixel.
             let mut x = taps.x.wrapping_add(channel);
             for dy in taps.dy.chunks_exact(taps.channels) {
                 // In loops that go from pixel to pixel within a few lines, hardware sees no streams.
@@ -141,6 +145,7 @@ impl<const R: usize, const C: usize> Kernel for Fixed<'_, R, C> {
                 }
                 x = x.wrapping_offset(taps.x_step);
             }
+            // Store the sums.
             for (r, sums) in sums.iter().enumerate() {
                 for (c, sum) in sums.iter().enumerate() {
                     isa.store_partial(*sum, &mut taps.sums[place(r, c)]);

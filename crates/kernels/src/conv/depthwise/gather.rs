@@ -76,6 +76,7 @@ impl Kernel for Band<'_> {
                     };
                     column = same.end;
                     let most = if columns.source_step == columns.source_tap { TAPS } else { 1 };
+                    // Cut their taps into runs.
                     let mut rest = Runs::new(row_taps.clone(), column_taps, most);
                     let first_new = rows.source(q, row_taps.end) - rows.source_step as isize;
                     let mut step = Step {
@@ -100,6 +101,7 @@ impl Kernel for Band<'_> {
                         },
                     };
                     loop {
+                        // Addresses of the next runs, as many as a step takes.
                         step.count = 0;
                         for (place, run) in step.runs.iter_mut().zip(&mut rest) {
                             let filter = (rows.filter(run.row) * g.kernel_w + columns.filter(run.column)) * channels;
@@ -113,6 +115,7 @@ impl Kernel for Band<'_> {
                         }
                         let last = rest.is_empty();
                         step.finish = if last { self.finish } else { Finish::NOTHING };
+                        // Sum them in all these columns.
                         step.shift = 0;
                         step.offset = (columns.first + same.start * columns.step) * channels;
                         let mut left = same.len();

@@ -134,6 +134,7 @@ impl Algorithm for Depthwise {
         let set = InstructionSet::current();
         let rows = filter_rows_per_task(g);
         let partial_sums = &mut workspace[..self.workspace(g, Pass::BackwardFilter)];
+        // Sum each band of rows.
         let band = |task: usize, dy: &[f32], sums: &mut [f32]| {
             dispatch_on(set, filter::Band { g, first_row: task * rows, x, dy, sums });
         };
@@ -144,6 +145,7 @@ impl Algorithm for Depthwise {
             let pieces = dy.par_chunks(len).zip(partial_sums.par_chunks_mut(dw.len()));
             pieces.enumerate().for_each(|(task, (dy, sums))| band(task, dy, sums));
         }
+        // Add the sums of the bands.
         add_pieces(partial_sums, dw, accumulate);
     }
 }

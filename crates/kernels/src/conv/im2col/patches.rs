@@ -34,6 +34,7 @@ pub(super) fn copy_patches(
                 continue;
             };
             let line = in_row * g.in_w;
+            // One run between the zeros of the padding.
             if contiguous {
                 let inside = columns_inside(g, out_column);
                 let left = inside.start * channels;
@@ -48,6 +49,7 @@ pub(super) fn copy_patches(
                 patches[at..at + right].fill(0.0);
                 at += right;
             } else {
+                // Tap by tap.
                 for tap_column in 0..g.kernel_w {
                     match g.input_column(out_column, tap_column) {
                         Some(column) => {

@@ -74,12 +74,14 @@ impl<'a> Plan<'a> {
         let in_place = patches_lie_in_input(g);
         let rows = g.batch * g.out_h;
         let tap_row = g.kernel_w * g.group_in_c();
+        // Slabs of filter rows and blocks of output rows.
         let slab_taps = if in_place { g.kernel_h } else { (PATCH_BLOCK / (BLOCK_PIXELS * tap_row)).max(1) };
         let slab_taps = g.kernel_h.div_ceil(g.kernel_h.div_ceil(slab_taps));
         let block_pixels = (PATCH_BLOCK / (slab_taps * tap_row)).max(BLOCK_PIXELS);
         let block_rows = if in_place { rows.max(1) } else { block_pixels.div_ceil(g.out_w).min(rows.max(1)) };
         let block = if in_place { 1 } else { block_rows * g.out_w * slab_taps * tap_row };
 
+        // Most pieces.
         let filter_len = g.filter_len();
         let mut most = match g.macs().saturating_mul(2) {
             flops if flops < PARALLEL_FLOPS as u64 => 1,
@@ -92,6 +94,7 @@ impl<'a> Plan<'a> {
             most = 1;
         }
 
+        // Pieces: output rows, whole images, or bands of an image.
         let rows_per_piece = rows.div_ceil(most).max(1);
         let images_per_piece = g.batch.div_ceil(most).max(1);
         let halo = (g.kernel_h - 1) * g.dilation_h;

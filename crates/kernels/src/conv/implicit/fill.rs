@@ -84,7 +84,9 @@ fn fill_line<I: Isa>(
         }
     };
     let inside = columns.outputs_inside(band.columns.clone());
+    // Outputs at the left border.
     (band.columns.start..inside.start).for_each(|column| border(column, line));
+    // Outputs inside.
     if !inside.is_empty() {
         // Neighbouring taps are neighbours in memory where they have all channels.
         let runs = if columns.dilation == 1 && depth == pixel {
@@ -96,6 +98,7 @@ fn fill_line<I: Isa>(
         let to = &mut line[(inside.start - band.columns.start) * apart..];
         runs.copy(isa, inside.len(), (&x[from..], columns.step * pixel), (to, apart));
     }
+    // Outputs at the right border.
     (inside.end..band.columns.end).for_each(|column| border(column, line));
 }
 

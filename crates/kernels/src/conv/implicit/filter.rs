@@ -39,12 +39,14 @@ pub(super) fn run(
         }
         return;
     }
+    // Sums: the gradient itself, or those of each piece.
     let len = problem.filter_len();
     let partial = tasks.workspace(&problem) > 0;
     let (sums, first) =
         if partial { (&mut workspace[..tasks.pieces * len], Accumulate::Set) } else { (&mut *dw, accumulate) };
     let dw_of = Shared::new(sums);
     let (problem, tasks) = (&problem, &tasks);
+    // A block of channels over a piece of the bands.
     let task = |index: usize| {
         let (piece, index) = (index / tasks.count(problem), index % tasks.count(problem));
         let (group, block) = (index / tasks.channel_blocks, index % tasks.channel_blocks);
@@ -67,6 +69,7 @@ pub(super) fn run(
     } else {
         each(count, &task);
     }
+    // Add the sums of the pieces.
     if problem.merged > 1 {
         let (pieces, rest) = workspace.split_at_mut(tasks.pieces * len);
         add_pieces(pieces, &mut rest[..len], Accumulate::Set);
@@ -175,6 +178,7 @@ impl Task<'_> {
         // Rows that are neighbours in the scratch and in the filter.
         let whole = channels.range.len() == problem.depth && problem.columns.follows_filter();
         let run_len = if whole { layout.run } else { channels.range.len() };
+        // Multiply the inputs of each row of taps with each panel.
         for panel in 0..panels.count() {
             let panel = panels.panel(panel);
             let b = &self.outputs[panel.start..][..pixels * panel.width];

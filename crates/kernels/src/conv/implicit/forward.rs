@@ -169,12 +169,15 @@ impl Task<'_> {
     #[inline(always)]
     fn multiply<I: Isa>(&self, isa: I, layout: &Layout, tap_rows: Range<usize>, depth: Range<usize>) {
         let problem = self.problem;
+        // The first block starts from the destination, and the last one ends with the epilogue.
         let accumulate = if depth.start == 0 { self.epilogue.accumulate } else { Accumulate::Add };
         let last = depth.end == problem.terms();
         let finish = if last { Finish::of(self.epilogue) } else { Finish::NOTHING };
+        // Reads of a tile.
         let (segments, count) = layout.segments(tap_rows.clone());
         let segments = &segments[..count];
         let reach = segments.iter().map(|segment| segment.offset + segment.depth).max().unwrap_or(0);
+        // Order and spacing of the outputs.
         let stores = self.stores(&depth);
         let contiguous = self.band.is_contiguous(problem);
         let band_pixels = self.band.pixels();
@@ -185,6 +188,7 @@ impl Task<'_> {
         let far = self.filters.len() > FAR;
         for index in self.columns.clone() {
             let panel = self.panels.panel(index);
+            // The panel, and the next one to prefetch.
             let filters = Filters::new(problem, &panel, self.filters, &depth);
             let next = (far && index + 1 < self.columns.end).then(|| self.panels.panel(index + 1));
             let next = next.and_then(|next| Filters::new(problem, &next, self.filters, &depth).panel());
@@ -204,6 +208,7 @@ impl Task<'_> {
                 let filters = filters.from(taps.start * layout.run);
                 for (first, count) in even_tiles(pixels.len(), most) {
                     let first = pixels.start + first;
+                    // Destination of the tile.
                     let mut offsets = [0; MOST_ROWS];
                     let (start, rows) = if contiguous {
                         (origin + first * output_pixel, Rows::Apart(output_pixel))
@@ -215,6 +220,7 @@ impl Task<'_> {
                     };
                     let to = finish.at(self.y.at(start), start, column, rows, panel.columns, accumulate);
                     let to = Destination { stores, ..to };
+                    // Multiply and store.
                     let streams = next.map(|next| Stream::part(next, (first, count, band_pixels), depth.len()));
                     let a = self.scratch[output(first)..].as_ptr();
                     // SAFETY: the assertion above covers the last element of the left operand; the filters go on for the depth

@@ -186,6 +186,7 @@ impl<F: Minimal<M, T>, const M: usize, const T: usize> Task<'_, F, M, T> {
         scratch::with(scratch_len(&inputs, &products, T * T), |scratch| {
             let (v, rest) = scratch.split_at_mut(inputs.len(T * T));
             let (m, copy) = rest.split_at_mut(products.len(T * T));
+            // Transform the tiles.
             dispatch_on(
                 set,
                 TransformTiles::<F::Input, T, T> {
@@ -203,12 +204,13 @@ impl<F: Minimal<M, T>, const M: usize, const T: usize> Task<'_, F, M, T> {
             );
             let at_once = products.channels / (VECTORS * plan.lanes);
             for first in self.panels.clone().step_by(at_once) {
+                // Multiply plane by plane.
                 let panels = first..self.panels.end.min(first + at_once);
                 dispatch_on(
                     set,
                     MultiplyPlanes { planes: T * T, v, inputs, u, filters, panels: panels.clone(), m, products },
                 );
-                // Those of these panels alone: the ones that follow may be another task's.
+                // Transform back and store these panels alone: the ones that follow may be another task's.
                 let (begin, last) = (filters.panels.panel(panels.start), filters.panels.panel(panels.end - 1));
                 let columns = begin.column..last.column + last.columns;
                 let tiles = (&plan.tiles, self.tiles.clone());
@@ -265,12 +267,14 @@ impl Kernel for MultiplyPlanes<'_> {
         };
         let steps = self.planes * self.panels.len() * chunks;
         for index in 0..steps {
+            // The panel of this step, and the next one to prefetch.
             let (plane, panel, channel, b) = step(index);
             let width = inputs.chunk.min(inputs.channels - channel);
             let depth = width.min(depth - channel);
             let b = &u[b..b + depth * panel.width];
             // Nearly always as long.
             let next = far.then(|| &u[step((index + 1) % steps).3..]).map(|next| &next[..next.len().min(b.len())]);
+            // Multiply all tiles with the panel.
             let segments = [Segment { offset: 0, depth }];
             let accumulate = if channel == 0 { Accumulate::Set } else { Accumulate::Add };
             let column = panel.column - first_column;
@@ -317,12 +321,14 @@ impl<F: Minimal<M, T>, const M: usize, const T: usize> Kernel for TransformOutpu
         assert!(m.len() >= products.len(T * T) && products.tiles == range.len());
         assert!(columns.len() <= products.channels && products.channels.is_multiple_of(I::LANES));
         for (index, tile) in range.enumerate() {
+            // Pixels of the tile inside the image.
             let Origin { image, row, column } = tiles.origin(tile);
             let (row, column) = (row as usize, column as usize);
             let (height, width) = (M.min(picture.height - row), M.min(picture.width - column));
             let first = picture.index(image, row, column);
             for channel in columns.clone().step_by(I::LANES) {
                 let lanes = I::LANES.min(columns.end - channel);
+                // Transform the columns.
                 let place = index * products.channels + channel - columns.start;
                 // SAFETY: `place` and a vector behind it lie in a plane of `tiles · channels` elements, and `m` holds all
                 // planes, `step` apart (asserted).
@@ -331,6 +337,7 @@ impl<F: Minimal<M, T>, const M: usize, const T: usize> Kernel for TransformOutpu
                     let from = Square { first: from, row: T * products.step(), column: products.step() };
                     map_columns::<I, F::Output, T, M>(isa, from)
                 };
+                // Transform the rows and store them.
                 for (i, row) in rows.into_iter().enumerate().take(height) {
                     let y = F::Output::apply(isa, row);
                     let index = first + i * picture.width * picture.channels + channel;

@@ -151,9 +151,11 @@ impl<F: Minimal<M, T>, const M: usize, const T: usize> Kernel for TransformPanel
         assert!(u.len() == T * T * step && step == depth * panel.width + PAD && panel.width <= panel_width::<I>());
         let mut copy = [0.0; COPY];
         for first in (0..depth).step_by(COPIED) {
+            // Copy the taps.
             let count = COPIED.min(depth - first);
             self.source.copy(&panel, first, count, &mut copy);
             let tap = count * panel.width;
+            // Transform them.
             for column in (0..tap).step_by(I::LANES) {
                 let from = Square { first: copy[column..].as_ptr(), row: 3 * tap, column: tap };
                 // SAFETY: `copy` has 9 taps of `tap` elements, whole vectors. In `u` are `T²` planes (asserted) with

@@ -156,6 +156,7 @@ pub(super) fn filter_gradient<F: Minimal<M, T>, const M: usize, const T: usize>(
         channels.with_min_len(FINISHED_CHANNELS).for_each(|channel| transform(block, channel, sums));
     };
     let len = plan.sums_len();
+    // One piece: sums need no memory but a thread's.
     if plan.pieces == 1 {
         return match plan.blocks() {
             1 => scratch::with(len, |sums| {
@@ -171,6 +172,7 @@ pub(super) fn filter_gradient<F: Minimal<M, T>, const M: usize, const T: usize>(
             }),
         };
     }
+    // Several pieces: sum each, add them in order, transform back.
     let workspace = &mut workspace[..plan.workspace()];
     workspace.par_chunks_mut(plan.pieces * len).with_max_len(1).enumerate().for_each(|(block, pieces)| {
         pieces.par_chunks_mut(len).with_max_len(1).enumerate().for_each(|(piece, sums)| sum(block, piece, sums));
@@ -201,6 +203,7 @@ impl<F: Minimal<M, T>, const M: usize, const T: usize> Task<'_, F, M, T> {
         let block = BLOCK;
         let panel = VECTORS * plan.lanes;
         let most = block.min(tiles.len());
+        // Layouts of the planes.
         let layouts = |tiles| {
             let padded = |channels: &Range<usize>| channels.len().next_multiple_of(plan.lanes);
             let [inputs, outputs] = [padded(&self.channels[0]), padded(&self.channels[1])];
@@ -217,6 +220,7 @@ impl<F: Minimal<M, T>, const M: usize, const T: usize> Task<'_, F, M, T> {
                 let (v, rest) = scratch.split_at_mut(inputs.len(T * T));
                 let t = &mut rest[..outputs.len(T * T)];
                 let range = tiles.start + first..tiles.start + first + count;
+                // Transform the inputs.
                 dispatch_on(
                     plan.set,
                     TransformTiles::<F::Input, T, T> {
@@ -232,6 +236,7 @@ impl<F: Minimal<M, T>, const M: usize, const T: usize> Task<'_, F, M, T> {
                         map: PhantomData,
                     },
                 );
+                // Transform the gradients of the outputs.
                 dispatch_on(
                     plan.set,
                     TransformTiles::<F::OutputAdjoint, M, T> {
@@ -247,6 +252,7 @@ impl<F: Minimal<M, T>, const M: usize, const T: usize> Task<'_, F, M, T> {
                         map: PhantomData,
                     },
                 );
+                // Multiply plane by plane.
                 let accumulate = if first == 0 { Accumulate::Set } else { Accumulate::Add };
                 dispatch_on(
                     plan.set,
@@ -329,6 +335,7 @@ impl<F: Minimal<M, T>, const M: usize, const T: usize> Kernel for TransformSums<
         let padded = outputs.len().next_multiple_of(I::LANES);
         let to = Destination::plain(self.dw.first(), Rows::Apart(0), 0, self.accumulate);
         for column in (0..outputs.len()).step_by(I::LANES) {
+            // Transform the columns.
             let first = column - column % panel;
             let width = panel.min(padded - first);
             let place = first * plan.in_c + channel * width + column % panel;
@@ -340,6 +347,7 @@ impl<F: Minimal<M, T>, const M: usize, const T: usize> Kernel for TransformSums<
                 let from = Square { first: sums.as_ptr().add(place), row: T * step, column: step };
                 map_columns::<I, F::FilterAdjoint, T, 3>(isa, from)
             };
+            // Transform the rows and store or add them.
             for (i, row) in rows.into_iter().enumerate() {
                 for (j, dw) in F::FilterAdjoint::apply(isa, row).into_iter().enumerate() {
                     let (i, j) = (plan.mode.window_position(i, 3), plan.mode.window_position(j, 3));

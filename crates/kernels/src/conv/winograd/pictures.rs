@@ -58,12 +58,14 @@ impl Picture {
         let rows = inside(at.row, size, self.height);
         let columns = inside(at.column, size, self.width);
         let whole = rows.len() == size && columns.len() == size && channels.len().is_multiple_of(I::LANES);
+        // In place.
         if whole {
             let first = self.index(at.image, at.row as usize, at.column as usize) + channels.start;
             let row = self.width * self.channels;
             let window = &data[first..first + (size - 1) * (row + self.channels) + channels.len()];
             return Square { first: window.as_ptr(), row, column: self.channels };
         }
+        // A copy with zeros around.
         let padded = channels.len().next_multiple_of(I::LANES);
         let copy = &mut copy[..size * size * padded];
         for (i, copy) in copy.chunks_exact_mut(size * padded).enumerate() {

@@ -77,12 +77,15 @@ impl<L: Linear<FROM, TO>, const FROM: usize, const TO: usize> Kernel for Transfo
         assert!(layout.tiles == self.range.len() && layout.channels == self.channels.len().next_multiple_of(I::LANES));
         assert!(planes.len() >= layout.len(TO * TO) && layout.chunk.is_multiple_of(I::LANES));
         for (index, tile) in self.range.enumerate() {
+            // The window of this tile.
             let Origin { image, row, column } = self.tiles.origin(tile);
             let at = Origin { image, row: row - self.before[0], column: column - self.before[1] };
             let window = self.picture.window::<I>(self.data, at, FROM, &self.channels, self.copy);
+            // The part of the next window to prefetch.
             let next = self.tiles.origin(tile + 1);
             let next = Origin { row: next.row - self.before[0], column: next.column - self.before[1], ..next };
             let ahead = self.picture.ahead::<FROM>(self.data, next, self.tiles.side, self.channels.start);
+            // Transform vector by vector.
             for (first, width) in layout.chunks() {
                 for channel in (0..width).step_by(I::LANES) {
                     if (first + channel).is_multiple_of(LINE) {
