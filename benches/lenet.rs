@@ -24,7 +24,7 @@ fn models() -> [(&'static str, Model, Loss); 2] {
     ]
 }
 
-/// Each instruction set, and one thread beside all of them.
+/// Returns each instruction set on all threads, and on one thread.
 fn settings() -> Vec<(InstructionSet, ThreadPool)> {
     let all = rayon::current_num_threads();
     let threads = if all == 1 { vec![1] } else { vec![1, all] };

@@ -130,7 +130,7 @@ fn mask(y: &mut [f32], bits: &[u32; BLOCK], threshold: u32, scale: f32) {
 mod tests {
     use super::*;
 
-    /// The definition, one element at a time.
+    /// Computes the definition, one element at a time.
     fn naive(key: u64, p: f32, x: &[f32]) -> Vec<f32> {
         let threshold = (f64::from(p) * 2.0_f64.powi(32)).round() as u64;
         let kept = |i: usize| {

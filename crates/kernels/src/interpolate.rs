@@ -291,7 +291,7 @@ mod tests {
     use crate::elementwise::testing::{assert_near, assert_same_bits_on_any_threads, dot, numbers, on_every_set};
     use proptest::prelude::*;
 
-    /// The definition, in `f64`.
+    /// Computes the definition, in `f64`.
     fn naive(interpolation: Interpolation, x: &[f32], from: [usize; 4], [height, width]: [usize; 2]) -> Vec<f64> {
         let [batch, from_h, from_w, channels] = from;
         let around = |place: usize, from: usize, to: usize| match interpolation {
@@ -349,7 +349,7 @@ mod tests {
         }
     }
 
-    /// `torch.nn.functional.interpolate` of `[[0, 1], [2, 3]]`.
+    /// Checks the result of `torch.nn.functional.interpolate` for `[[0, 1], [2, 3]]`.
     #[test]
     fn twice_the_size_as_pytorch_has_it() {
         let twice = |interpolation| {

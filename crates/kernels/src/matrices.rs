@@ -111,13 +111,13 @@ mod tests {
     use crate::elementwise::testing::{assert_same_bits_on_any_threads, numbers, on_every_set};
     use proptest::prelude::*;
 
-    /// The `f64` sum for element `(i, j)` of product `index`.
+    /// Returns the `f64` sum for element `(i, j)` of product `index`.
     fn element(a: &Matrices<'_>, b: &Matrices<'_>, index: usize, i: usize, j: usize) -> f64 {
         let (a, b) = (a.get(index), b.get(index));
         (0..a.column_count()).map(|k| f64::from(a.at(i, k)) * f64::from(b.at(k, j))).sum()
     }
 
-    /// `stored` are the sizes of a matrix of which the view is `rows × columns`.
+    /// Creates a view of `rows × columns` on a matrix that is stored in `order`.
     fn view(data: &[f32], [rows, columns]: [usize; 2], order: Order) -> Matrices<'_> {
         match order {
             Order::RowMajor => Matrices::new(data, rows, columns),

@@ -1,6 +1,6 @@
 //! Optimiser steps, each one pass over memory: parameters and state are read and written once.
 //!
-//! Where the square of a gradient overflows `f32`, of gradients beyond 10¹⁹, parameters become NaN rather than stay
+//! If the square of a gradient overflows `f32`, for gradients beyond 10¹⁹, parameters become NaN rather than stay
 //! unchanged.
 //!
 //! Values that do not depend on the element (learning rate schedules, bias corrections, norms for clipping) are

@@ -130,7 +130,7 @@ impl<const ROWS: usize, const N: usize> Kernel for Dots<'_, ROWS, N> {
 /// Computes the sums of a tile, a vector of partial sums for each.
 ///
 /// # Safety
-/// As [`dots`] asks of the product.
+/// The product meets the conditions of [`dots`].
 #[inline(always)]
 unsafe fn sums<I: Isa, const ROWS: usize, const N: usize>(isa: I, product: &DotProducts<'_>) -> [[I::Vector; N]; ROWS] {
     let mut sums = [[isa.zero(); N]; ROWS];

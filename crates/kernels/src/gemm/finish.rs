@@ -110,7 +110,7 @@ impl Finish {
 /// is there once, for tiles of every size.
 ///
 /// # Safety
-/// As [`tile`](super::tile::tile) asks of the destination.
+/// The destination meets the conditions of [`tile`](super::tile::tile).
 #[inline(always)]
 pub(crate) unsafe fn store<I: Isa, const ROWS: usize, const N: usize>(
     isa: I,
@@ -131,7 +131,7 @@ pub(crate) unsafe fn store<I: Isa, const ROWS: usize, const N: usize>(
 /// Stores fewer columns than the sums have, in a function that is shared by tiles of every size.
 ///
 /// # Safety
-/// As [`store`].
+/// The conditions of [`store`] hold.
 #[inline(always)]
 pub(crate) unsafe fn store_parts<I: Isa, const ROWS: usize, const N: usize>(
     isa: I,
@@ -144,7 +144,7 @@ pub(crate) unsafe fn store_parts<I: Isa, const ROWS: usize, const N: usize>(
 /// Stores whole vectors.
 ///
 /// # Safety
-/// As [`store`], and `to.columns` are `N` vectors.
+/// The conditions of [`store`] hold, and `to.columns` are `N` vectors.
 #[inline(always)]
 unsafe fn store_whole<I: Isa, const ROWS: usize, const N: usize>(
     isa: I,

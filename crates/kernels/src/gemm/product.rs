@@ -108,7 +108,7 @@ pub fn gemm(a: Matrix<'_>, b: Matrix<'_>, mut c: MatrixMut<'_>, epilogue: &Epilo
 /// many rows there are.
 ///
 /// # Panics
-/// As [`gemm`].
+/// On the conditions of [`gemm`].
 pub(crate) fn gemm_on(
     set: InstructionSet,
     threads: Threads,
@@ -144,7 +144,7 @@ pub(super) fn right_block(set: InstructionSet, depth: usize, columns: usize) -> 
 /// Computes [`gemm`] with a right operand that is packed already.
 ///
 /// # Panics
-/// As [`gemm`].
+/// On the conditions of [`gemm`].
 pub fn gemm_packed(a: Matrix<'_>, b: &PackedMatrix<'_>, c: MatrixMut<'_>, epilogue: &Epilogue<'_>) {
     let (rows, columns) = (c.row_count(), c.column_count());
     assert!(

@@ -47,7 +47,7 @@ pub(crate) trait Fetch: Copy {
     fn fetch<I: Isa>(&mut self, isa: I);
 }
 
-/// No stream.
+/// A tile that prefetches nothing.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Nothing;
 

@@ -216,7 +216,7 @@ impl<L: Left, F: Fetch, const ROWS: usize, const N: usize> Kernel for Tile<'_, L
 /// Computes the sums of a tile.
 ///
 /// # Safety
-/// As [`tile`] asks of the product.
+/// The product meets the conditions of [`tile`].
 #[inline(always)]
 unsafe fn sums<I: Isa, L: Left, F: Fetch, const ROWS: usize, const N: usize>(
     isa: I,

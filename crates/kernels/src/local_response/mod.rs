@@ -145,7 +145,7 @@ enum Power {
     InverseRoots,
     /// `β = 1`
     Inverse,
-    /// By logarithm and exponential.
+    /// Logarithm and exponential, for any `β`.
     Any(f32),
 }
 

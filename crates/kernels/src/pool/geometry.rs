@@ -173,7 +173,7 @@ impl PoolGeometry {
     /// Creates the geometry of a pooling of an input `[N, H, W, C]`.
     ///
     /// # Errors
-    /// As [`PoolError`] lists them.
+    /// One [`PoolError`] for every way in which the settings contradict each other or the input.
     pub fn new(settings: PoolSettings, [batch, in_h, in_w, channels]: [usize; 4]) -> Result<Self, PoolError> {
         let s = settings;
         // Settings by themselves.

@@ -64,8 +64,7 @@ impl Pixel<1> for Uncovered {
 
 /// The results of pixels, written to `N` slices.
 ///
-/// Where a pixel's channels are no whole vectors, whole ones are stored all the same, each over the excess of the last
-/// one.
+/// If a pixel's channels are no whole vectors, whole ones are stored all the same, each over the excess of the last one.
 pub(super) struct Results<'a, S, const N: usize> {
     y: [Destination<'a, S>; N],
     channels: usize,

@@ -51,7 +51,7 @@ pub(crate) trait Rewrite<const K: usize>: Copy + Sync {
     /// Returns the elements that replace `old`, and the terms. Implementations must be `#[inline(always)]`.
     ///
     /// # Safety
-    /// As [`Terms::at`].
+    /// The conditions of [`Terms::at`] hold.
     unsafe fn at<I: Isa>(
         &self,
         isa: I,
@@ -137,8 +137,8 @@ pub(crate) fn widened(columns: usize) -> usize {
     width
 }
 
-/// Calls `store(column, sums)` for every column of a table of `length` elements; sums of no rows are zero. Sums that leave the
-/// range of `f32` are finite all the same, if their terms are.
+/// Calls `store(column, sums)` for every column of a table of `length` elements; sums of no rows are zero. Sums that
+/// leave the range of `f32` are finite all the same, if their terms are.
 pub(crate) fn column_sums<T: Terms<K> + Copy + Sync, const K: usize>(
     terms: T,
     length: usize,

@@ -305,7 +305,7 @@ impl<'a> Filters<'a> {
     /// Computes a tile of `rows` outputs, whose inputs begin at `a` and are evenly spaced.
     ///
     /// # Safety
-    /// As [`tile`] and [`dots`] ask.
+    /// The conditions of [`tile`] and [`dots`] hold.
     #[inline(always)]
     unsafe fn multiply<I: Isa>(
         self,

@@ -354,7 +354,7 @@ impl<F: Minimal<M, T>, const M: usize, const T: usize> Kernel for TransformOutpu
 /// Stores the first `width` of `M` pixels.
 ///
 /// # Safety
-/// As [`store`] asks, of `width` rows.
+/// The conditions of [`store`] hold for `width` rows.
 #[inline(always)]
 unsafe fn store_row<I: Isa, const M: usize>(isa: I, y: [I::Vector; M], width: usize, to: &Destination<'_>) {
     if width == M {
