@@ -14,7 +14,7 @@ pub struct Layer {
 }
 
 impl Layer {
-    /// Returns the multiply-accumulates of a pass over a batch.
+    /// Returns the number of multiply-accumulates of a pass over a batch.
     pub fn macs(&self, batch: usize) -> u64 {
         match &self.operation {
             Operation::Convolution(convolution) => convolution.geometry(batch).macs(),
@@ -22,7 +22,7 @@ impl Layer {
         }
     }
 
-    /// Returns the bytes of the operands of a pass over a batch: each is read or written once.
+    /// Returns the number of bytes of the operands of a pass over a batch: each is read or written once.
     pub fn bytes(&self, batch: usize) -> u64 {
         let numbers = match &self.operation {
             Operation::Convolution(convolution) => {

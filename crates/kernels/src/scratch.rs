@@ -100,8 +100,8 @@ impl Scratch {
         });
     }
 
-    /// Returns the bytes that the operating system counts for it, where it gives huge pages; `usize::MAX` if they are
-    /// beyond all memory.
+    /// Returns the number of bytes that the operating system counts for it, where it gives huge pages; `usize::MAX` if
+    /// they are beyond all memory.
     #[must_use]
     pub fn bytes(self) -> usize {
         let small = self.small.into_iter().filter(|&len| len > 0).map(small_len);

@@ -165,7 +165,7 @@ impl Network<B> {
     }
 }
 
-/// Returns the bytes of this process by the operating system's count.
+/// Returns the number of bytes of this process by the operating system's count.
 fn resident(key: &str) -> usize {
     let text = std::fs::read_to_string("/proc/self/status").expect("a Linux system");
     let line = text.lines().find(|line| line.starts_with(key)).expect("it counts memory");

@@ -402,8 +402,8 @@ impl Conv2dGeometry {
         self.batch * self.out_h * self.out_w
     }
 
-    /// Returns the multiply-accumulates of one pass, multiplications with padding counted; the three passes have
-    /// equally many. Saturates.
+    /// Returns the number of multiply-accumulates of one pass, multiplications with padding counted; the three passes
+    /// have equally many. Saturates.
     #[must_use]
     pub fn macs(&self) -> u64 {
         (self.output_len() as u64).saturating_mul(self.patch_len() as u64)

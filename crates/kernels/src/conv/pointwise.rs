@@ -67,7 +67,7 @@ impl FilterGradient {
         Some(Self { products: OuterProducts::new(g.output_pixels(), left, right), transposed })
     }
 
-    /// Returns the elements of the sums, where they are not the gradient itself.
+    /// Returns the number of elements of the sums, where they are not the gradient itself.
     fn workspace(&self, g: &Conv2dGeometry) -> usize {
         let pieces = self.products.pieces();
         if pieces > 1 || self.transposed { pieces * g.filter_len() } else { 0 }

@@ -41,7 +41,8 @@ fn in_paired_pieces_dyn(y: &mut [f32], z: &mut [f32], piece: usize, f: &PairTask
     }
 }
 
-/// Returns the elements of a piece made of whole rows of `row` elements, each of which costs `work` elements' time.
+/// Returns the number of elements of a piece made of whole rows of `row` elements, each of which costs `work` elements'
+/// time.
 #[inline]
 pub(crate) fn rows_piece(row: usize, work: usize) -> usize {
     row.max(1) * (CHUNK / work.max(1)).max(1)

@@ -9,8 +9,8 @@ use ocelli_simd::{Isa, Kernel, MOST_LANES};
 use super::finish::{Destination, read, store_parts};
 use super::tile::{self, Segment};
 
-/// Returns the most columns of a tile: of three or four, two or four rows fit the 16 registers of AVX2. Of the 8 of the
-/// portable set, three and one row take seven, and with four columns not one row would fit.
+/// Returns the largest number of columns of a tile: of three or four, two or four rows fit the 16 registers of AVX2. Of
+/// the 8 of the portable set, three and one row take seven, and with four columns not one row would fit.
 const fn most_columns<I: Isa>() -> usize {
     const MOST: usize = 4;
     // A row of `N` columns needs `N` sums, `N` vectors of the right operand and one of the left.
@@ -24,14 +24,14 @@ pub(crate) const DOT_COLUMNS: usize = 6;
 /// Most rows of a tile: with one column, as many sums as hide the latency of a multiply-add.
 const MOST_ROWS: usize = 8;
 
-/// Returns the most rows of tiles of so many columns, at most [`DOT_COLUMNS`].
+/// Returns the largest number of rows of tiles of so many columns, at most [`DOT_COLUMNS`].
 pub(crate) const fn dot_rows<I: Isa>(columns: usize) -> usize {
     let columns = columns_of_tile::<I>(columns);
     let fit = (I::REGISTERS - columns - 1) / columns;
     if fit < MOST_ROWS { fit } else { MOST_ROWS }
 }
 
-/// Returns the columns of a tile, where columns are cut into tiles of nearly equal size.
+/// Returns the number of columns of a tile, where columns are cut into tiles of nearly equal size.
 const fn columns_of_tile<I: Isa>(columns: usize) -> usize {
     columns.div_ceil(columns.div_ceil(most_columns::<I>()))
 }

@@ -59,7 +59,7 @@ pub fn gemm_packed_scratch(rows: usize, depth: usize, left: Order) -> Scratch {
     }
 }
 
-/// Returns the most rows of a tile.
+/// Returns the largest number of rows of a tile.
 struct TileRows;
 
 impl Kernel for TileRows {

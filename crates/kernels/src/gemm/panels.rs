@@ -48,7 +48,8 @@ impl Panels {
         self.columns.div_ceil(VECTORS * self.lanes)
     }
 
-    /// Returns the packed elements of all panels; `usize::MAX`, which is no slice's length, where there are more.
+    /// Returns the number of packed elements of all panels; `usize::MAX`, which is no slice's length, where there are
+    /// more.
     pub fn packed_len(&self) -> usize {
         self.columns.checked_next_multiple_of(self.lanes).map_or(usize::MAX, |columns| length(&[columns, self.depth]))
     }
@@ -65,7 +66,7 @@ impl Panels {
     }
 }
 
-/// Returns the lanes of a vector, as [`Isa::LANES`].
+/// Returns the number of lanes of a vector, as [`Isa::LANES`].
 pub(crate) fn lanes(set: InstructionSet) -> usize {
     struct Lanes;
     impl Kernel for Lanes {

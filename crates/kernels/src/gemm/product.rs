@@ -56,8 +56,8 @@ pub struct PackedMatrix<'a> {
     data: &'a [f32],
 }
 
-/// Returns the elements that a packed `[depth, columns]` matrix takes on the current instruction set; `usize::MAX` if
-/// there are more.
+/// Returns the number of elements that a packed `[depth, columns]` matrix takes on the current instruction set;
+/// `usize::MAX` if there are more.
 #[must_use]
 pub fn packed_len(depth: usize, columns: usize) -> usize {
     Panels::new(InstructionSet::current(), depth, columns).packed_len()
@@ -108,7 +108,7 @@ pub fn gemm(a: Matrix<'_>, b: Matrix<'_>, mut c: MatrixMut<'_>, epilogue: &Epilo
 /// many rows there are.
 ///
 /// # Panics
-/// On the conditions of [`gemm`].
+/// Under the conditions of [`gemm`].
 pub(crate) fn gemm_on(
     set: InstructionSet,
     threads: Threads,
@@ -144,7 +144,7 @@ pub(super) fn right_block(set: InstructionSet, depth: usize, columns: usize) -> 
 /// Computes [`gemm`] with a right operand that is packed already.
 ///
 /// # Panics
-/// On the conditions of [`gemm`].
+/// Under the conditions of [`gemm`].
 pub fn gemm_packed(a: Matrix<'_>, b: &PackedMatrix<'_>, c: MatrixMut<'_>, epilogue: &Epilogue<'_>) {
     let (rows, columns) = (c.row_count(), c.column_count());
     assert!(
@@ -436,7 +436,7 @@ impl Kernel for CopyAcross<'_> {
                 for d in block..depth.min(block + ACROSS) {
                     let (from, to) = (&a.data[first * a.row_stride + d * a.col_stride..], &mut copy[d * step..]);
                     if a.row_stride == 1 && from.len() >= I::LANES && to.len() >= I::LANES && step <= I::LANES {
-                        // What is written beyond this step, inside of the tile, is overwritten by the next.
+                        // The excess of this step, inside the tile, is overwritten by the next.
                         isa.store(isa.load(from), to);
                     } else {
                         for (i, to) in to[..count].iter_mut().enumerate() {

@@ -62,7 +62,7 @@ pub(super) fn thin_scratch([rows, depth, columns]: [usize; 3], left: Order, righ
     }
 }
 
-/// Returns the most columns of a strip.
+/// Returns the largest number of columns of a strip.
 fn most_columns(columns: usize) -> usize {
     (columns / PIECES).clamp(COLUMNS.start, COLUMNS.end).next_multiple_of(COLUMNS.start)
 }

@@ -19,19 +19,20 @@ use super::stream::{Fetch, Nothing, Streams, UNROLL};
 /// Vectors in a row of a full panel.
 pub(crate) const VECTORS: usize = 2;
 
-/// Returns the columns of a full panel.
+/// Returns the number of columns of a full panel.
 pub(crate) const fn panel_width<I: Isa>() -> usize {
     VECTORS * I::LANES
 }
 
-/// Returns the most rows of a tile on a full panel: as many as registers hold.
+/// Returns the largest number of rows of a tile on a full panel: as many as registers hold.
 pub(crate) const fn tile_rows<I: Isa>() -> usize {
     (I::REGISTERS - VECTORS - 1) / VECTORS
 }
 
-/// Returns the most rows of a tile on a panel one vector wide: at least those of a full tile, into which a left operand
-/// may have been copied, and as many sums as hide the latency of a multiply-add (four cycles on two ports). More would
-/// fit, but their addresses would not: with 13 rows on AVX2, half of the instructions moved addresses.
+/// Returns the largest number of rows of a tile on a panel one vector wide: at least those of a full tile, into which a
+/// left operand may have been copied, and as many sums as hide the latency of a multiply-add (four cycles on two
+/// ports). More would fit, but their addresses would not: with 13 rows on AVX2, half of the instructions moved
+/// addresses.
 pub(crate) const fn narrow_tile_rows<I: Isa>() -> usize {
     const HIDING: usize = 8;
     let (fit, full) = (I::REGISTERS - 3, tile_rows::<I>());
@@ -39,7 +40,7 @@ pub(crate) const fn narrow_tile_rows<I: Isa>() -> usize {
     if fit < most { fit } else { most }
 }
 
-/// Returns the most rows of a tile on a panel of so many vectors.
+/// Returns the largest number of rows of a tile on a panel of so many vectors.
 pub(crate) const fn most_rows<I: Isa>(vectors: usize) -> usize {
     if vectors == 1 { narrow_tile_rows::<I>() } else { tile_rows::<I>() }
 }

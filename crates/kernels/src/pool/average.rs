@@ -114,7 +114,7 @@ impl Writer<1> for Forward<'_> {
             let image = Image::of_batch(x, row / out_h, g.input);
             let oy = row % out_h;
             let rows = g.vertical.inputs(oy);
-            // Those that the row above did not read.
+            // Rows of pixels that the output row above did not read.
             let new = rows.len().min(g.vertical.inputs(oy + 1).start.saturating_sub(rows.start).max(1));
             let mut ox = 0;
             while ox < out_w {

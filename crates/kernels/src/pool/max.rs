@@ -61,7 +61,7 @@ where
             let oy = row % g.out_h;
             let rows = vertical.inputs(oy);
             let top = vertical.place_in_window(oy, rows.start) * g.kernel_w;
-            // Those that the row above did not read.
+            // Rows of pixels that the output row above did not read.
             let new = rows.len().min(g.stride_h);
             let mut ox = 0;
             while ox < g.out_w {

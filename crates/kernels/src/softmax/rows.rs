@@ -114,7 +114,8 @@ pub(crate) fn each_row<F: RowFunction>(f: F, x: Source<'_>, y: &[f32], z: &mut [
     });
 }
 
-/// Returns the elements of rows that are buffered together: whole vectors, unless already these would be too many.
+/// Returns the number of elements of rows that are buffered together: whole vectors, unless already these would be too
+/// many.
 fn group(columns: usize) -> usize {
     let vectors = (1..=ALIGNED).map(|rows| rows * columns).find(|numbers| numbers.is_multiple_of(ALIGNED));
     match vectors {

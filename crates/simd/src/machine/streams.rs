@@ -41,8 +41,8 @@ impl<const READ: usize, const UPDATE: usize, const WRITE: usize> Streams<'_, REA
         first
     }
 
-    /// Returns the bytes that the program reads and writes; updated slices count twice. The lines that a regular store
-    /// makes the machine read first do not count, as in STREAM (McCalpin 1995).
+    /// Returns the number of bytes that the program reads and writes; updated slices count twice. The lines that a
+    /// regular store makes the machine read first do not count, as in STREAM (McCalpin 1995).
     ///
     /// # Panics
     /// If the lengths differ.

@@ -50,7 +50,7 @@ const MOVED: f64 = 8.0;
 /// Most partial sums of a filter gradient.
 const PARTIAL_SUMS: usize = 32;
 
-/// Returns the rows of a task, for `row` multiply-adds in a row: a function of the geometry alone.
+/// Returns the number of rows of a task, for `row` multiply-adds in a row: a function of the geometry alone.
 fn rows_per_task(row: usize) -> usize {
     TASK.div_ceil(row.max(1))
 }

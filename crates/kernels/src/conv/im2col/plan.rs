@@ -132,7 +132,7 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// Returns the elements of the workspace of all pieces.
+    /// Returns the number of elements of the workspace of all pieces.
     pub fn workspace(&self) -> usize {
         self.pieces * self.piece_workspace + self.partial_sums
     }
@@ -229,7 +229,7 @@ impl Slab {
         self.begin * self.tap_row..self.end * self.tap_row
     }
 
-    /// Returns the elements of a patch of this slab.
+    /// Returns the number of elements of a patch of this slab.
     pub fn width(&self) -> usize {
         (self.end - self.begin) * self.tap_row
     }

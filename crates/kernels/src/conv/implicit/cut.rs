@@ -29,8 +29,8 @@ const BAND_OVER_HALO: usize = 4;
 /// to the first-level cache.
 const BAND_PIXELS: usize = 192;
 
-/// Fewest outputs of an image that is a band of its own, whose outputs are then contiguous. Not where rows reach the
-/// border: rows of several images are then long enough to leave out the taps that see nothing else.
+/// Fewest outputs of an image that is a band of its own, whose outputs are then contiguous. It does not count where
+/// rows reach the border: rows of several images are then long enough to leave out the taps that see nothing else.
 const PICTURE: usize = 64;
 
 /// Fewest panels of a task, for the same reason: they use the scratch that the task fills.
@@ -231,8 +231,8 @@ impl FilterTasks {
         self.channel_blocks * problem.groups
     }
 
-    /// Returns the elements of the partial sums: those of the pieces, and those of all pieces together where pixels are
-    /// merged, whose sums are not yet the filter's.
+    /// Returns the number of elements of the partial sums: those of the pieces, and those of all pieces together where
+    /// pixels are merged, whose sums are not yet the filter's.
     pub fn workspace(&self, problem: &Problem) -> usize {
         let sums = match (self.pieces, problem.merged) {
             (1, 1) => 0,

@@ -51,7 +51,7 @@ pub(super) fn fill<I: Isa>(
     }
 }
 
-/// Returns the elements of a row of the tensor that is read.
+/// Returns the number of elements of a row of the tensor that is read.
 fn line_len(problem: &Problem) -> usize {
     problem.columns.inputs * problem.input_pixel()
 }
@@ -162,7 +162,7 @@ impl Runs {
     }
 }
 
-/// Copies `N` vectors for each of `count` outputs, of which images of few channels have very many.
+/// Copies `N` vectors for each of `count` outputs; images of few channels have very many of them.
 ///
 /// # Safety
 /// For each output, `N` vectors can be read and written.

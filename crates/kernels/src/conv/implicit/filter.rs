@@ -79,7 +79,7 @@ pub(super) fn run(
     }
 }
 
-/// Returns the elements of a band of inputs and of its outputs, packed.
+/// Returns the number of elements of a band of inputs and of its outputs, packed.
 fn scratch_lens(set: InstructionSet, problem: &Problem, tasks: &FilterTasks) -> [usize; 2] {
     let inputs = tasks.bands.scratch_len(problem, tasks.channels, Spacing::OddLines);
     [inputs, Panels::new(set, tasks.bands.most_pixels(), problem.width).packed_len()]

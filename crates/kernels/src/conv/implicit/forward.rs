@@ -232,8 +232,8 @@ impl Task<'_> {
         }
     }
 
-    /// Returns the outputs of the band in stretches that are evenly spaced and see the same of `tap_rows`, the other
-    /// taps of which lie on the border and are left out: outputs, and taps counted from the first.
+    /// Returns the outputs of the band in stretches that are evenly spaced and see the same part of `tap_rows`; the
+    /// other taps lie on the border and are left out. A stretch is its outputs, and its taps counted from the first.
     fn stretches(
         &self,
         layout: &Layout,
@@ -294,7 +294,7 @@ impl<'a> Filters<'a> {
         }
     }
 
-    /// Returns the most outputs of a tile.
+    /// Returns the largest number of outputs of a tile.
     fn most_rows<I: Isa>(&self, panel: &Panel) -> usize {
         match self {
             Self::Panel { vectors, .. } => most_rows::<I>(*vectors),

@@ -24,12 +24,12 @@ pub(super) fn panels(set: InstructionSet, problem: &Problem) -> Panels {
     Panels::new(set, problem.terms(), problem.width)
 }
 
-/// Returns the elements of one group of a problem.
+/// Returns the number of elements of one group of a problem.
 pub(super) fn group_len(set: InstructionSet, problem: &Problem) -> usize {
     if problem.by_dots() { problem.terms() * problem.width } else { panels(set, problem).packed_len() }
 }
 
-/// Returns the elements of all groups of a problem.
+/// Returns the number of elements of all groups of a problem.
 pub(super) fn packed_len(set: InstructionSet, problem: &Problem) -> usize {
     problem.groups * group_len(set, problem)
 }

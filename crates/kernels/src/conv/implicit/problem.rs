@@ -195,7 +195,7 @@ impl Axis {
         Self { step: 1, taps: 1, dilation: 1, ..self }
     }
 
-    /// Returns the inputs from the first tap to the last, both counted.
+    /// Returns the number of inputs from the first tap to the last, both counted.
     pub fn span(&self) -> usize {
         self.taps.saturating_sub(1) * self.dilation + 1
     }
@@ -336,8 +336,8 @@ impl Problem {
         }
     }
 
-    /// Returns true if outputs are dot products along the depth rather than vectors along the columns. Not for the
-    /// gradient of the filter, whose depth are pixels.
+    /// Returns true if outputs are dot products along the depth rather than vectors along the columns. They
+    /// never are in the gradient of the filter, whose depth are pixels.
     pub fn by_dots(&self) -> bool {
         let Axis { taps, dilation, step, .. } = self.columns;
         self.merged == 1 && dilation == 1 && taps >= step && dots_pay(self.width, taps * self.depth)
@@ -359,7 +359,7 @@ impl Problem {
         self.taps() * self.depth
     }
 
-    /// Returns the elements of the filter, with the zeros of merged pixels.
+    /// Returns the number of elements of the filter, with the zeros of merged pixels.
     pub fn filter_len(&self) -> usize {
         self.terms() * self.width * self.groups
     }

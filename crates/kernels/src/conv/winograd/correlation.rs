@@ -381,7 +381,7 @@ impl Correlation {
     }
 }
 
-/// Returns the elements of a task's scratch memory: its planes, and a copy of one tile's window.
+/// Returns the number of elements of a task's scratch memory: its planes, and a copy of one tile's window.
 fn scratch_len(inputs: &Planes, products: &Planes, planes: usize) -> usize {
     inputs.len(planes) + products.len(planes) + planes * inputs.channels
 }

@@ -11,7 +11,8 @@ pub(super) fn part(whole: usize, index: usize, parts: usize) -> Range<usize> {
     edge(index)..edge(index + 1)
 }
 
-/// Returns the floating-point operations of the products of all tiles. Saturates: shapes may be larger than any memory.
+/// Returns the number of floating-point operations of the products of all tiles. Saturates: shapes may be larger than
+/// any memory.
 pub(super) fn flops(tiles: &Tiles, planes: usize, in_c: usize, out_c: usize) -> usize {
     [2, planes, in_c, out_c].into_iter().fold(tiles.count, usize::saturating_mul)
 }

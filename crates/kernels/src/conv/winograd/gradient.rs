@@ -101,7 +101,7 @@ impl Plan {
         self.planes * self.sums_step()
     }
 
-    /// Returns the elements of shared scratch memory.
+    /// Returns the number of elements of shared scratch memory.
     pub fn workspace(&self) -> usize {
         if self.pieces == 1 { 0 } else { self.blocks() * self.pieces * self.sums_len() }
     }

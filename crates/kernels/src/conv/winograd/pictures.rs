@@ -29,7 +29,7 @@ pub(super) struct Origin {
 }
 
 impl Picture {
-    /// Returns the elements of one image.
+    /// Returns the number of elements of one image.
     pub fn len(&self) -> usize {
         self.height * self.width * self.channels
     }

@@ -32,7 +32,7 @@ impl Planes {
         self.tiles * self.channels + PAD
     }
 
-    /// Returns the elements of `planes` planes.
+    /// Returns the number of elements of `planes` planes.
     pub fn len(&self, planes: usize) -> usize {
         planes * self.step()
     }
