@@ -10,7 +10,7 @@ use crate::{InstructionSet, Isa, Kernel};
 pub struct Avx512(());
 
 impl Avx512 {
-    /// Returns the token, if the machine has AVX-512 F, VL, BW and DQ.
+    /// Returns the token, if the machine has AVX-512 F, VL, BW and DQ, and AVX2 and FMA.
     pub fn detect() -> Option<Self> {
         let all = is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx512vl")

@@ -76,7 +76,7 @@ impl Kernel for Band<'_> {
                     };
                     column = same.end;
                     let most = if columns.source_step == columns.source_tap { TAPS } else { 1 };
-                    // Cut their taps into runs.
+                    // Cut the columns' taps into runs.
                     let mut rest = Runs::new(row_taps.clone(), column_taps, most);
                     let first_new = rows.source(q, row_taps.end) - rows.source_step as isize;
                     let mut step = Step {
@@ -115,7 +115,7 @@ impl Kernel for Band<'_> {
                         }
                         let last = rest.is_empty();
                         step.finish = if last { self.finish } else { Finish::NOTHING };
-                        // Sum them in all these columns.
+                        // Sum the runs over all these columns.
                         step.shift = 0;
                         step.offset = (columns.first + same.start * columns.step) * channels;
                         let mut left = same.len();

@@ -81,7 +81,7 @@ impl<'a> Plan<'a> {
         let block_rows = if in_place { rows.max(1) } else { block_pixels.div_ceil(g.out_w).min(rows.max(1)) };
         let block = if in_place { 1 } else { block_rows * g.out_w * slab_taps * tap_row };
 
-        // Most pieces.
+        // Largest number of pieces.
         let filter_len = g.filter_len();
         let mut most = match g.macs().saturating_mul(2) {
             flops if flops < PARALLEL_FLOPS as u64 => 1,

@@ -155,7 +155,7 @@ impl<F: Minimal<M, T>, const M: usize, const T: usize> Kernel for TransformPanel
             let count = COPIED.min(depth - first);
             self.source.copy(&panel, first, count, &mut copy);
             let tap = count * panel.width;
-            // Transform them.
+            // Transform the copy.
             for column in (0..tap).step_by(I::LANES) {
                 let from = Square { first: copy[column..].as_ptr(), row: 3 * tap, column: tap };
                 // SAFETY: `copy` has 9 taps of `tap` elements, whole vectors. In `u` are `T²` planes (asserted) with

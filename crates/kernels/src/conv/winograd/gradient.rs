@@ -156,7 +156,7 @@ pub(super) fn filter_gradient<F: Minimal<M, T>, const M: usize, const T: usize>(
         channels.with_min_len(FINISHED_CHANNELS).for_each(|channel| transform(block, channel, sums));
     };
     let len = plan.sums_len();
-    // One piece: sums need no memory but a thread's.
+    // One piece: the sums lie in the scratch memory of a thread.
     if plan.pieces == 1 {
         return match plan.blocks() {
             1 => scratch::with(len, |sums| {
