@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What building costs, from nothing: the library alone, the first command of the README, all tests, and the size of a program that only
+# Measures builds from nothing: the library alone, the first command of the README, all tests, and the size of a program that only
 # runs a network. Without arguments all four; `benches/build_cost.sh library predict` is two of them.
 set -euo pipefail
 cd "$(dirname "$0")/.."

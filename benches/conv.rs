@@ -12,9 +12,9 @@ use ocelli::simd::InstructionSet;
 use shapes::layer::Operation;
 use shapes::{Network, task};
 
-/// The definition is benched up to so many multiply-accumulates (some milliseconds), to show the distance.
+/// Most multiply-accumulates for which the definition is benched (some milliseconds), to show the distance.
 const NAIVE_MACS: u64 = 4_000_000;
-/// The portable set is benched up to so many (some 20 ms).
+/// Most multiply-accumulates for which the portable set is benched (some 20 ms).
 const PORTABLE_MACS: u64 = 200_000_000;
 
 fn bench(criterion: &mut Criterion, pass: Pass, group: &str) {

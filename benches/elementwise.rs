@@ -1,4 +1,5 @@
-//! The kernels that move numbers, not compute: `relu/64MB/avx2`. Throughput in bytes that the kernel reads and writes.
+//! Kernels that move data more than they compute: `relu/64MB/avx2`. Throughput in bytes that the kernel reads and
+//! writes.
 //!
 //! 64 MB are beyond every cache: there a kernel is held against plain streams of the same count over the same tensors,
 //! `relu/64MB/avx2/streams`, which are run right after it. 256 KB lie in a cache, where threads and calls show.
@@ -47,7 +48,7 @@ impl Tensors {
         ([a.as_slice(), b.as_slice()], [x.as_mut_slice(), y.as_mut_slice(), z.as_mut_slice()])
     }
 
-    /// The plain streams: the first of the tensors to read, and the first of the others.
+    /// Runs plain streams over the first of the tensors to read, and the first of the others.
     fn streams<const READ: usize, const UPDATE: usize, const WRITE: usize>(
         &mut self,
     ) -> Streams<'_, READ, UPDATE, WRITE> {
@@ -59,7 +60,8 @@ impl Tensors {
     }
 }
 
-/// Benches a kernel that reads, updates and writes so many tensors, on every length and instruction set.
+/// Benches a kernel that reads, updates and writes `READ`, `UPDATE` and `WRITE` tensors, on every length and
+/// instruction set.
 fn bench<const READ: usize, const UPDATE: usize, const WRITE: usize>(
     criterion: &mut Criterion,
     name: &str,
@@ -192,7 +194,7 @@ fn classification(criterion: &mut Criterion) {
     bench::<0, 1, 0>(criterion, "dropout_in_place", |_, [y, ..]| dropout(1, 0.5, Source::InPlace, y));
 }
 
-/// A rate so small that the parameters stay what they are, however long it runs.
+/// Learning rate so small that the parameters stay unchanged, however long the bench runs.
 const RATE: f32 = 1e-12;
 
 fn optimizers(criterion: &mut Criterion) {

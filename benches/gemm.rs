@@ -11,7 +11,7 @@ use ocelli::simd::InstructionSet;
 use shapes::layer::Operation;
 use shapes::{Network, task};
 
-/// The portable set is benched up to so many multiply-accumulates (some 100 ms).
+/// Most multiply-accumulates for which the portable set is benched (some 100 ms).
 const PORTABLE_MACS: u64 = 1_100_000_000;
 
 fn bench(criterion: &mut Criterion, pass: Pass, group: &str) {

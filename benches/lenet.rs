@@ -1,5 +1,5 @@
 //! LeNet-5 end to end, by instruction set and number of threads: `lenet_train/modern/b64/avx2/t2` is one step (forward,
-//! loss, backward, SGD with momentum), `lenet_infer` the forward pass. Throughput in pictures.
+//! loss, backward, SGD with momentum), `lenet_infer` the forward pass. Throughput in images.
 
 mod shapes;
 
@@ -24,7 +24,7 @@ fn models() -> [(&'static str, Model, Loss); 2] {
     ]
 }
 
-/// Each instruction set, and one thread beside all of them.
+/// Returns each instruction set on all threads, and on one thread.
 fn settings() -> Vec<(InstructionSet, ThreadPool)> {
     let all = rayon::current_num_threads();
     let threads = if all == 1 { vec![1] } else { vec![1, all] };

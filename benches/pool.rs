@@ -17,10 +17,10 @@ use ocelli::tensor::Arena;
 
 use shapes::POOLINGS;
 
-/// Numbers of a large input.
+/// Elements of a large input.
 const LARGE: usize = 16 << 20;
 
-/// What a pooling reads and writes: `x` and `dx` of the input's length, the others of the output's.
+/// Tensors that a pooling reads and writes: `x` and `dx` of the input's length, the others of the output's.
 struct Tensors {
     x: Arena,
     dx: Arena,
@@ -54,13 +54,13 @@ struct Parts<'a> {
 /// A pass of a pooling, by what it reads and writes.
 #[derive(Clone, Copy)]
 enum Pass {
-    /// `x` to `y`
+    /// Reads `x`, writes `y`.
     Inference,
-    /// `x` to `y` and the indices
+    /// Reads `x`, writes `y` and the indices.
     Training,
-    /// `y` to `dx`
+    /// Reads `y`, writes `dx`.
     Backward,
-    /// `y` and the indices to `dx`
+    /// Reads `y` and the indices, writes `dx`.
     BackwardByIndices,
 }
 
@@ -72,8 +72,8 @@ impl Pass {
         }
     }
 
-    /// Plain streams over the same tensors: of all together as far as the smaller ones reach, and of the larger one's
-    /// rest.
+    /// Runs plain streams over the same tensors: over all together as far as the smaller ones reach, and over the rest
+    /// of the larger one.
     fn streams(self, set: InstructionSet, tensors: Parts<'_>) {
         let Parts { x, dx, y, indices } = tensors;
         let (x, x_rest) = x.split_at(y.len());
@@ -142,7 +142,7 @@ fn average(criterion: &mut Criterion) {
     });
 }
 
-/// VGG-16 on pictures of another size brings them to 7 × 7.
+/// Benches the adaptive pooling of VGG-16, which brings images of another size to 7 × 7.
 fn adaptive(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("adaptive_pool");
     let g = AdaptiveGeometry::new([7, 7], [8, 10, 12, 512]).expect("7 x 7 windows fit any picture");

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Every layer of a network's table in PyTorch and in the example `roofline`, in turns.
+"""Times every layer of a network's table in PyTorch and in the example `roofline`, in turns.
 
 Convolutions are timed in both memory formats, NCHW and channels last, and the better one counts; fully connected layers
 as matrix products. Backward passes are the calls that autograd makes, with one of the gradients asked for.
@@ -51,13 +51,13 @@ def roofline(options, *arguments):
 
 
 def ours(options, selection, which, seconds):
-    """The rows of all layers in a pass."""
+    """Returns the rows of all layers in a pass."""
     arguments = [*selection, "--pass", which, "--threads", options.threads, "--seconds", seconds]
     return roofline(options, *arguments, "--json")
 
 
 def median(work, seconds):
-    """Milliseconds of a call, as examples/roofline/clock.rs takes them."""
+    """Returns the milliseconds of a call, timed as examples/roofline/clock.rs takes them."""
 
     def sample(calls):
         start = time.perf_counter()
@@ -73,7 +73,7 @@ def median(work, seconds):
 
 
 def convolution(torch, shape, which, memory_format):
-    """A pass of a convolution as a function without arguments."""
+    """Returns a pass of a convolution as a function without arguments."""
     height, width, channels = shape["input"]
     kernel_h, kernel_w, group_channels, filters = shape["filter"]
     stride, padding, groups = [shape["stride"]] * 2, [shape["padding"]] * 2, shape["groups"]
@@ -90,7 +90,7 @@ def convolution(torch, shape, which, memory_format):
 
 
 def dense(torch, shape, which):
-    """A pass of a fully connected layer as a function without arguments."""
+    """Returns a pass of a fully connected layer as a function without arguments."""
     x = torch.rand(shape["batch"], shape["inputs"])
     w = torch.rand(shape["outputs"], shape["inputs"])
     dy = torch.rand(shape["batch"], shape["outputs"])
@@ -102,7 +102,7 @@ def dense(torch, shape, which):
 
 
 def theirs(torch, shape, which, seconds):
-    """Milliseconds of PyTorch in each of its ways."""
+    """Returns the milliseconds of PyTorch in each of its ways."""
     if "inputs" in shape:
         return {"mm": median(dense(torch, shape, which), seconds)}
     formats = {"NCHW": torch.contiguous_format, "channels last": torch.channels_last}
@@ -117,7 +117,7 @@ def geometric_mean(ratios):
 
 
 def side_by_side(rows, peers, version):
-    """A row of ours with PyTorch's beside it, from those of all rounds: medians."""
+    """Returns a row of ours with PyTorch's beside it: medians over all rounds."""
     row = sorted(rows, key=lambda row: row["ms"])[len(rows) // 2]
     ways = {way: statistics.median(peer[way] for peer in peers) for way in peers[0]}
     way = min(ways, key=ways.get)

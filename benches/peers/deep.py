@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""How far a training step of very deep networks is from float64: PyTorch's in float32, in both layouts, and ours at both precisions.
+"""Measures how far a training step of very deep networks is from float64: PyTorch's in float32, in both layouts, and ours at both precisions.
 
-Weights and input are functions of their names, as `tests/networks.rs` has them. The loss of one pair of labels is one number of many, and
+Weights and input are functions of their names, as `tests/networks.rs` has them. The loss of one pair of labels is one value of many, and
 near or far by luck; so its error is the root of the mean square over several pairs. The gradient of the last matrix has two million
-numbers and needs one.
+values and needs one.
 """
 
 import argparse
@@ -21,7 +21,7 @@ SIZE = 224
 
 
 def unit(name, count):
-    """The first numbers of the stream of a name, in [0, 1): splitmix64, seeded by FNV-1a."""
+    """Returns the first values of the stream of a name, in [0, 1): splitmix64, seeded by FNV-1a."""
     seed = 0xCBF29CE484222325
     for byte in name.encode():
         seed = ((seed ^ byte) * 0x100000001B3) & ALL
@@ -37,7 +37,7 @@ def sym(name, count):
 
 
 def weights(network):
-    """The rule of the reference: the spread of He et al. for what has a fan-in, 0.5 to 1.5 for scales, small numbers for the rest."""
+    """Returns parameters by the rule of the reference: the spread of He et al. with a fan-in, 0.5 to 1.5 for scales, small values else."""
 
     def value(name, tensor):
         if name.endswith("num_batches_tracked"):
@@ -55,7 +55,7 @@ def weights(network):
 
 
 def in_pytorch(name, state, x, pairs, dtype, layout):
-    """Losses of all pairs, and the gradient of the last matrix for the first."""
+    """Returns the losses of all pairs, and the gradient of the last matrix for the first."""
     network = getattr(torchvision.models, name)(weights=None)
     network.load_state_dict(state)
     network = network.to(dtype=dtype, memory_format=layout).train()

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""LeNet-5 (modern) end to end: a training step at batch 64 in PyTorch and inference at batch 1 in ONNX Runtime, beside
+"""Times LeNet-5 (modern) end to end: a training step at batch 64 in PyTorch and inference at batch 1 in ONNX Runtime, beside
 the medians of `cargo bench --bench lenet`, which is run just before.
 
 Each library is timed in all its ways and its best one counts.
@@ -26,7 +26,7 @@ def arguments():
 
 
 def ours():
-    """Milliseconds by bench id, such as `lenet_train/modern/b64/avx2/t2`."""
+    """Returns milliseconds by bench id, such as `lenet_train/modern/b64/avx2/t2`."""
     command = ["cargo", "bench", "--quiet", "--bench", "lenet", "--", "--quiet", "modern"]
     subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     results = {}
@@ -48,7 +48,7 @@ def torch_model(torch):
 
 
 def torch_step(torch, memory_format, compiled):
-    """A step of training (forward, loss, backward, SGD with momentum) as a function without arguments."""
+    """Returns a step of training (forward, loss, backward, SGD with momentum) as a function without arguments."""
     model = torch_model(torch).to(memory_format=memory_format)
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-9, momentum=0.9, fused=True)
     x = torch.rand(64, 1, 32, 32).to(memory_format=memory_format)
@@ -86,7 +86,7 @@ def train_in_torch(options):
 
 
 def onnx_model():
-    """The network with the weights of a file that nobody trained."""
+    """Returns the network with untrained weights."""
     import numpy
     from onnx import TensorProto, helper, numpy_helper
 

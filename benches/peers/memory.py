@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Peak memory of training steps: PyTorch's, less what it holds before it has a model, beside the example `bench_models`.
+"""Measures the peak memory of training steps: PyTorch's, less what it holds before it has a model, beside the example `bench_models`.
 
 Both are what the operating system counts (the largest resident set, less pages of the program's own files), each in a
 process of its own, with PyTorch's usual `malloc`.

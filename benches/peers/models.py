@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Whole networks: steps of training and inference in PyTorch, and inference in ONNX Runtime, OpenVINO and ncnn, in turns with
+"""Times whole networks: steps of training and inference in PyTorch, and inference in ONNX Runtime, OpenVINO and ncnn, in turns with
 the example `bench_models`.
 
 Each library is timed in all its ways and its best one counts.
@@ -63,7 +63,7 @@ def arguments():
 
 
 def ours(options, net, mode, batch, steps):
-    """The row of the example."""
+    """Returns the row of the example."""
     with tempfile.NamedTemporaryFile(suffix=".json") as file:
         names = {"resnet20": "cifar_resnet20"}
         command = [options.bench, "--net", names.get(net, net), "--mode", mode, "--batch", batch]
@@ -92,7 +92,7 @@ def torch_model(torch, net):
 
 
 def cifar_resnet(torch, depth):
-    """He et al. 2015, with zero-padded shortcuts."""
+    """A residual network of He et al. 2015, with zero-padded shortcuts."""
     nn, functional = torch.nn, torch.nn.functional
 
     class Block(nn.Module):
@@ -125,7 +125,7 @@ def sample(net, batch):
 
 
 def torch_ways(torch, net, mode, batch, compiled, only=None):
-    """A step in each memory format, by name, and one compiled; or in only one of them."""
+    """Returns a step in each memory format, by name, and one compiled; or in only one of them."""
     ways = {}
     formats = [("NCHW", torch.contiguous_format), ("channels last", torch.channels_last)]
     for name, memory_format in formats + ([("compiled", torch.contiguous_format)] if compiled else []):
@@ -155,7 +155,7 @@ def torch_ways(torch, net, mode, batch, compiled, only=None):
 
 
 def other_ways(torch, net, batch, threads):
-    """A step of inference in ONNX Runtime and OpenVINO, where they are installed."""
+    """Returns a step of inference in ONNX Runtime and OpenVINO, where they are installed."""
     import numpy
 
     ways = {}
@@ -184,7 +184,7 @@ def other_ways(torch, net, batch, threads):
             ways[f"OpenVINO {openvino.__version__.split('-')[0]}"] = lambda: request.infer([data])
         except (ImportError, RuntimeError):
             pass
-        # Runs picture by picture.
+        # Runs image by image.
         if batch == 1:
             try:
                 ways |= ncnn_ways(torch, model, x, folder, threads)
@@ -194,7 +194,7 @@ def other_ways(torch, net, batch, threads):
 
 
 def ncnn_ways(torch, model, x, folder, threads):
-    """A step of inference in ncnn, converted by pnnx; none where that gives other answers."""
+    """Returns a step of inference in ncnn, converted by pnnx; none where its results differ."""
     import ncnn
     import numpy
     import pnnx
@@ -229,7 +229,7 @@ def ncnn_ways(torch, model, x, folder, threads):
 
 
 def milliseconds(step, seconds):
-    """Of a step: the median and the best."""
+    """Returns the median and the best time of a step."""
     step()
     times, start = [], time.perf_counter()
     while len(times) < 3 or time.perf_counter() - start < seconds:

@@ -3,9 +3,9 @@
 use super::Network;
 use super::layer::{Layer, convolution, dense};
 
-/// Convolutions of 3 × 3 as VGG-16 has them: channels and side of the picture.
+/// Convolutions of 3 × 3 as VGG-16 has them: channels and side of the image.
 const THREES: [[usize; 2]; 5] = [[64, 224], [128, 112], [256, 56], [512, 28], [512, 14]];
-/// The same with the few channels of CIFAR networks, batch 128.
+/// Convolutions of 3 × 3 with the few channels of CIFAR networks, batch 128: channels and side of the image.
 const FEW_CHANNELS: [[usize; 2]; 3] = [[16, 32], [32, 16], [64, 8]];
 /// Pointwise convolutions of ResNet-50: input channels, output channels, side.
 const ONES: [[usize; 3]; 4] = [[64, 256, 56], [256, 64, 56], [1024, 256, 14], [512, 2048, 7]];
@@ -20,7 +20,7 @@ const PRODUCTS: [[usize; 3]; 7] = [
     [392, 4608, 512],
 ];
 
-/// Every family of kernels.
+/// Returns every family of kernels.
 pub fn kernels() -> Network {
     let three = |[channels, side]: [usize; 2], batch| {
         let layer = convolution([side, side, channels], [3, 3, channels, channels]);

@@ -1,4 +1,4 @@
-//! What a layer of a table is.
+//! A layer of a table of networks.
 
 use ocelli::kernels::conv::{Conv2dGeometry, Conv2dSettings, Padding};
 
@@ -7,14 +7,14 @@ use ocelli::kernels::conv::{Conv2dGeometry, Conv2dSettings, Padding};
 pub struct Layer {
     pub name: String,
     pub operation: Operation,
-    /// The batch of a training step.
+    /// Batch of a training step.
     pub batch: usize,
-    /// How often the network has a layer of these sizes.
+    /// Number of layers of these sizes in the network.
     pub count: usize,
 }
 
 impl Layer {
-    /// Multiply-accumulates of a pass over a batch.
+    /// Returns the number of multiply-accumulates of a pass over a batch.
     pub fn macs(&self, batch: usize) -> u64 {
         match &self.operation {
             Operation::Convolution(convolution) => convolution.geometry(batch).macs(),
@@ -22,7 +22,7 @@ impl Layer {
         }
     }
 
-    /// Bytes of the operands of a pass over a batch: what is read and written, once.
+    /// Returns the number of bytes of the operands of a pass over a batch: each is read or written once.
     pub fn bytes(&self, batch: usize) -> u64 {
         let numbers = match &self.operation {
             Operation::Convolution(convolution) => {
@@ -35,7 +35,7 @@ impl Layer {
     }
 }
 
-/// What a layer computes.
+/// Operation that a layer computes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Operation {
     Convolution(Convolution),
@@ -45,16 +45,16 @@ pub enum Operation {
 /// A convolution, whatever the batch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Convolution {
-    /// `[H, W, C]`.
+    /// Shape of an image, `[H, W, C]`.
     pub input: [usize; 3],
-    /// `[kernel_h, kernel_w, C / groups, filters]`.
+    /// Shape of the filter, `[kernel_h, kernel_w, C / groups, filters]`.
     pub filter: [usize; 4],
     pub stride: usize,
     pub padding: usize,
     pub groups: usize,
 }
 
-/// A convolution of stride 1 that keeps the size of its picture, where the filter is odd.
+/// Creates a convolution of stride 1 that keeps the size of its image, where the filter is odd.
 pub const fn convolution(input: [usize; 3], filter: [usize; 4]) -> Convolution {
     Convolution { input, filter, stride: 1, padding: (filter[0] - 1) / 2, groups: 1 }
 }
@@ -72,12 +72,12 @@ impl Convolution {
         Self { groups, ..self }
     }
 
-    /// As a layer of a table.
+    /// Returns this convolution as a layer of a table.
     pub fn layer(self, name: impl Into<String>, batch: usize) -> Layer {
         Layer { name: name.into(), operation: Operation::Convolution(self), batch, count: 1 }
     }
 
-    /// The geometry for a batch.
+    /// Returns the geometry for a batch.
     pub fn geometry(&self, batch: usize) -> Conv2dGeometry {
         let settings = Conv2dSettings {
             stride_h: self.stride,
@@ -99,7 +99,7 @@ pub struct Dense {
     pub outputs: usize,
 }
 
-/// A fully connected layer of a table.
+/// Creates a fully connected layer of a table.
 pub fn dense(name: impl Into<String>, [inputs, outputs]: [usize; 2], batch: usize) -> Layer {
     Layer { name: name.into(), operation: Operation::Dense(Dense { inputs, outputs }), batch, count: 1 }
 }

@@ -14,14 +14,15 @@ use ocelli::kernels::pool::{PoolGeometry, PoolSettings, Rounding};
 
 use layer::Layer;
 
-/// The layers of a network that differ, in order.
+/// The distinct layers of a network, in order.
 pub struct Network {
     pub name: &'static str,
     pub layers: Vec<Layer>,
 }
 
 impl Network {
-    /// The published networks, and last `kernels`: not a network, but the sizes by which the kernels are judged.
+    /// Returns the published networks, and last `kernels`: not a network, but the sizes by which the kernels are
+    /// judged.
     pub fn all() -> [Network; 7] {
         [
             networks::lenet5(),
@@ -34,12 +35,12 @@ impl Network {
         ]
     }
 
-    /// The layers, each with the name of the network.
+    /// Returns the layers, each with the name of the network.
     pub fn named_layers(&self) -> impl Iterator<Item = (&'static str, &Layer)> {
         self.layers.iter().map(|layer| (self.name, layer))
     }
 
-    /// Layers of equal sizes become one, with the name of the first.
+    /// Creates a network, in which layers of equal sizes become one, with the name of the first.
     fn of(name: &'static str, all: impl IntoIterator<Item = Layer>) -> Network {
         let mut layers: Vec<Layer> = Vec::new();
         for layer in all {
@@ -56,7 +57,7 @@ impl Network {
 #[derive(Clone, Copy)]
 pub struct Pooling {
     pub name: &'static str,
-    /// `[H, W, C]`.
+    /// Shape of an image, `[H, W, C]`.
     pub input: [usize; 3],
     pub kernel: usize,
     pub stride: usize,
@@ -77,7 +78,7 @@ impl Pooling {
         Self { rounding: Rounding::Ceil, ..self }
     }
 
-    /// The geometry for a batch.
+    /// Returns the geometry for a batch.
     pub fn geometry(&self, batch: usize) -> PoolGeometry {
         let settings =
             PoolSettings::square(self.kernel).stride(self.stride).padding(self.padding).rounding(self.rounding);
@@ -98,7 +99,8 @@ pub const POOLINGS: &[Pooling] = &[
     pooling("googlenet.inception3a.pool", [28, 28, 192], 3, 1).padding(1),
 ];
 
-/// Numbers in [-1, 1), the same at each run. They are not constant, so that no branch is foretold that would not be.
+/// Fills a slice with values in [-1, 1), equal at each run. They are not constant, so that no branch is predicted that
+/// would not be otherwise.
 pub fn fill(numbers: &mut [f32]) {
     let mut state = 0x9E37_79B9_7F4A_7C15_u64;
     for number in numbers {
@@ -109,14 +111,14 @@ pub fn fill(numbers: &mut [f32]) {
     }
 }
 
-/// So many of the numbers of [`fill`].
+/// Returns `len` values of [`fill`].
 pub fn numbers(len: usize) -> Vec<f32> {
     let mut numbers = vec![0.0; len];
     fill(&mut numbers);
     numbers
 }
 
-/// The batch to compute with: the one given, or 1 where `--test` only asks whether the benches run.
+/// Returns the batch to compute with: the given one, or 1 where `--test` only checks that the benches run.
 pub fn batch(batch: usize) -> usize {
     if std::env::args().any(|argument| argument == "--test") { 1 } else { batch }
 }

@@ -3,11 +3,11 @@
 use super::Network;
 use super::layer::{Layer, convolution, dense};
 
-/// The batch of pictures of 224 × 224.
+/// Batch of images of 224 × 224.
 const LARGE: usize = 8;
-/// The batch of CIFAR's pictures.
+/// Batch of CIFAR's images.
 const CIFAR: usize = 128;
-/// The batch of digits.
+/// Batch of digits.
 const DIGITS: usize = 64;
 
 /// LeNet-5 (LeCun et al. 1998) on digits in a frame of 32 × 32, every map connected to every map.
@@ -105,13 +105,13 @@ pub fn resnet50() -> Network {
 /// Filters of the branches of an inception module (Szegedy et al. 2014, table 1).
 struct Inception {
     name: &'static str,
-    /// Of the 1 × 1 convolution.
+    /// Filters of the 1 × 1 convolution.
     ones: usize,
-    /// Of the reduction before the 3 × 3 convolution, and of that.
+    /// Filters of the reduction before the 3 × 3 convolution, and of that.
     threes: [usize; 2],
-    /// Of the reduction before the 5 × 5 convolution, and of that.
+    /// Filters of the reduction before the 5 × 5 convolution, and of that.
     fives: [usize; 2],
-    /// Of the projection after the pooling.
+    /// Filters of the projection after the pooling.
     pool: usize,
 }
 

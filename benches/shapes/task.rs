@@ -1,4 +1,4 @@
-//! A pass of a layer as something to be run again and again: the one place where the tables meet the kernels.
+//! A repeatable pass of a layer: the one place where the tables meet the kernels.
 
 use ocelli::kernels::conv::{Algorithm, Conv2dGeometry, Pass};
 use ocelli::kernels::gemm::{Matrix, MatrixMut, baseline::gemm_parallel, gemm};
@@ -8,8 +8,8 @@ use ocelli::tensor::Arena;
 use super::fill;
 use super::layer::Dense;
 
-/// The pass of a convolution by an algorithm, with operands of its own, in the kind of memory that plans use. The filter
-/// is prepared once, as for inference or for all the calls of a training step. The forward pass adds a bias.
+/// Returns the pass of a convolution by an algorithm, with operands of its own, in the kind of memory that plans use.
+/// The filter is prepared once, as for inference or for all the calls of a training step. The forward pass adds a bias.
 pub fn convolution(g: Conv2dGeometry, pass: Pass, algorithm: &'static dyn Algorithm) -> impl FnMut() {
     let (mut x, mut w, mut y) = (numbers(g.input_len()), numbers(g.filter_len()), numbers(g.output_len()));
     let bias = numbers(g.out_c);
@@ -30,7 +30,7 @@ pub fn convolution(g: Conv2dGeometry, pass: Pass, algorithm: &'static dyn Algori
     }
 }
 
-/// The pass of a fully connected layer: `y = x·w`, `dx = dy·wᵀ` or `dw = xᵀ·dy`.
+/// Returns the pass of a fully connected layer: `y = x·w`, `dx = dy·wᵀ` or `dw = xᵀ·dy`.
 pub fn dense(Dense { inputs, outputs }: Dense, batch: usize, pass: Pass) -> impl FnMut() {
     let (mut x, mut w, mut y) = (numbers(batch * inputs), numbers(inputs * outputs), numbers(batch * outputs));
     move || {
@@ -53,7 +53,7 @@ pub fn dense(Dense { inputs, outputs }: Dense, batch: usize, pass: Pass) -> impl
     }
 }
 
-/// The forward pass by `matrixmultiply`, beside which [`dense`] is measured.
+/// Returns the forward pass by `matrixmultiply`, beside which [`dense`] is measured.
 pub fn dense_by_baseline(Dense { inputs, outputs }: Dense, batch: usize) -> impl FnMut() {
     let (x, w, mut y) = (numbers(batch * inputs), numbers(inputs * outputs), numbers(batch * outputs));
     move || {

@@ -1,12 +1,12 @@
-//! The yardstick of kernels that only move numbers: plain streams through memory, on all threads.
+//! Plain streams through memory on all threads: the yardstick of kernels that only move data.
 
 use ocelli::simd::{InstructionSet, Stores, machine::Streams};
 
-/// Numbers that one task goes through, as in the kernels.
+/// Elements that one task streams, as in the kernels.
 const CHUNK: usize = 1 << 16;
 
-/// Goes through the streams on all threads, past the caches where it only writes: for tensors beyond every cache that is
-/// the quicker way, and thus what a kernel with as many streams is measured against.
+/// Runs the streams on all threads, past the caches where they only write: for tensors beyond every cache that is the
+/// quicker way, and thus the measure of a kernel with as many streams.
 pub fn run<const READ: usize, const UPDATE: usize, const WRITE: usize>(
     set: InstructionSet,
     length: usize,

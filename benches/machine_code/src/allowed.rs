@@ -2,7 +2,7 @@
 
 use crate::loops::{InnerLoop, Set};
 
-/// A part of the function's name, the sets, and the reason.
+/// Loops that may keep vectors on the stack: a part of the function's name, the sets, and the reason.
 const ALLOWED: &[(&str, &[Set], &str)] = &[
     ("", &[Set::Portable], "the compiler spreads arrays over the registers of whatever the target has"),
     (
@@ -17,7 +17,7 @@ const ALLOWED: &[(&str, &[Set], &str)] = &[
     ("local_response::Forward", &[Set::Avx2], "a coefficient of the power function"),
 ];
 
-/// Why a loop may keep vectors on the stack; `None` if there is no reason.
+/// Returns the reason why a loop may keep vectors on the stack; `None` if there is none.
 pub fn reason(inner: &InnerLoop) -> Option<&'static str> {
     let fits = |(name, sets, _): &&(&str, &[Set], &str)| inner.function.contains(name) && sets.contains(&inner.set);
     ALLOWED.iter().find(fits).map(|(_, _, reason)| *reason)

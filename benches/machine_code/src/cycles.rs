@@ -1,4 +1,4 @@
-//! Cycles of a loop by the models of `llvm-mca`.
+//! Cycle counts of a loop by the models of `llvm-mca`.
 
 use crate::loops::{InnerLoop, Set, is_multiply_add};
 use std::{
@@ -7,9 +7,9 @@ use std::{
     process::{Command, Stdio},
 };
 
-/// Runs of a loop that are modelled.
+/// Modelled runs of a loop.
 const ITERATIONS: usize = 200;
-/// The goal: what a step of a full tile takes over its multiply-adds.
+/// Goal for the cycles of a step of a full tile over those of its multiply-adds.
 const GOAL: f64 = 1.08;
 
 /// Prints a line for the unrolled loop of every tile.
@@ -50,7 +50,7 @@ fn is_full(inner: &InnerLoop) -> bool {
     sizes(&inner.function) == Some((rows, 2))
 }
 
-/// The rows of a tile, and the vectors of each.
+/// Returns the rows of a tile, and the vectors of each.
 fn sizes(function: &str) -> Option<(usize, usize)> {
     let inside = function.split_once("tile::Tile<")?.1.split('>').next()?;
     let mut last = inside.rsplit(", ").map(str::parse);
@@ -65,12 +65,12 @@ fn short_name(function: &str) -> String {
     format!("{rows} × {vectors}, {left}{streams}")
 }
 
-/// Cycles of one run of a loop.
+/// Returns the cycles of one run of a loop.
 fn cycles(inner: &InnerLoop, processor: &str) -> Result<f64, String> {
     modelled(inner.body.iter().map(String::as_str), processor)
 }
 
-/// Cycles of its multiply-adds alone.
+/// Returns the cycles of a loop's multiply-adds alone.
 fn cycles_of_multiply_adds(inner: &InnerLoop, processor: &str) -> Result<f64, String> {
     modelled(inner.body.iter().map(String::as_str).filter(|text| is_multiply_add(inner.set, text)), processor)
 }
@@ -93,7 +93,8 @@ fn modelled<'a>(body: impl Iterator<Item = &'a str>, processor: &str) -> Result<
     total.map(|total| total / ITERATIONS as f64).ok_or_else(|| failed(&complaint))
 }
 
-/// An instruction as an assembler takes it: jumps go to the next one, comments and names of targets are left out.
+/// Returns an instruction as an assembler takes it: jumps go to the next one, comments and names of targets are left
+/// out.
 fn assembly(instruction: &str) -> String {
     let bare = instruction.split(['#', '<']).next().unwrap_or_default().trim();
     match bare.split_once(char::is_whitespace) {

@@ -7,10 +7,10 @@ use std::{
     process::{Command, Stdio},
 };
 
-/// Multiply-adds from which on a loop counts as one of the kernels'.
+/// Fewest multiply-adds with which a loop counts as one of the kernels'.
 const MULTIPLY_ADDS: usize = 8;
 
-/// The instruction set that a loop was compiled for.
+/// Instruction set that a loop was compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Set {
     Portable,
@@ -28,23 +28,23 @@ impl fmt::Display for Set {
     }
 }
 
-/// A loop without loops in it, and with multiply-adds.
+/// An innermost loop with multiply-adds.
 #[derive(Clone, Debug)]
 pub struct InnerLoop {
-    /// The whole name of the function that it is in.
+    /// Full name of the function that contains the loop.
     pub function: String,
     pub set: Set,
-    /// Its instructions, from the one that is jumped back to up to the jump.
+    /// Instructions of the loop, from the target of the backward jump up to the jump.
     pub body: Vec<String>,
 }
 
 impl InnerLoop {
-    /// Multiply-adds of vectors; on the portable set, which has none, multiplications.
+    /// Returns the number of multiply-adds of vectors; on the portable set, which has none, of multiplications.
     pub fn multiply_adds(&self) -> usize {
         self.body.iter().filter(|instruction| is_multiply_add(self.set, instruction)).count()
     }
 
-    /// Vectors that are read from or written to the stack.
+    /// Returns the number of vectors that are read from or written to the stack.
     pub fn stack_accesses(&self) -> usize {
         // `%rbp` is a register like others: a release build has no frame pointers.
         let on_stack = |text: &&String| text.contains("(%rsp") && has_vector(text);
@@ -67,7 +67,7 @@ fn has_vector(instruction: &str) -> bool {
     ["%xmm", "%ymm", "%zmm"].iter().any(|register| instruction.contains(register))
 }
 
-/// The inner loops of a program.
+/// Returns the inner loops of a program.
 ///
 /// # Errors
 /// A sentence if `objdump` cannot be run or the program is not there.
@@ -107,7 +107,7 @@ impl Function {
         Function { name: name.to_string(), instructions: Vec::new() }
     }
 
-    /// The set that the function is compiled for; `None` if it is none of the kernels'.
+    /// Returns the set that the function is compiled for; `None` if it is none of the kernels'.
     fn set(&self) -> Option<Set> {
         let sets = [("avx512", Set::Avx512), ("avx2", Set::Avx2), ("ortable", Set::Portable)];
         let of_kernels = self.name.contains("ocelli");

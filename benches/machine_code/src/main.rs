@@ -1,4 +1,4 @@
-//! Looks at the inner loops of the kernels as they were compiled, for instruction sets that the machine at hand need not have.
+//! Inspects the compiled inner loops of the kernels, for instruction sets that the machine at hand need not have.
 //!
 //! ```text
 //! cargo build --release --example roofline
@@ -19,7 +19,7 @@ mod loops;
 use loops::{InnerLoop, Set};
 use std::{collections::BTreeMap, env, process::ExitCode};
 
-/// The processors whose models are asked.
+/// Processors whose models are used by default.
 const PROCESSORS: [&str; 5] = ["skylake-avx512", "cascadelake", "icelake-server", "znver3", "znver4"];
 
 fn main() -> ExitCode {

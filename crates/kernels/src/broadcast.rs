@@ -1,8 +1,8 @@
 //! Arithmetic of two operands whose shapes follow NumPy's broadcasting rules.
 //!
 //! Neighbouring axes that both operands step through alike are merged when the geometry is made, so that few loops are
-//! left: the same shape is one row, a bias `[C]` on `[N, H, W, C]` is `NHW` rows. The kernel walks rows of the merged
-//! output; in each, an operand is a row of its own or one number.
+//! left: equal shapes are one row, a bias `[C]` on `[N, H, W, C]` is `NHW` rows. The kernel walks rows of the merged
+//! output; in each, an operand is a row of its own or a scalar.
 
 pub mod compare;
 #[cfg(test)]
@@ -19,7 +19,7 @@ use crate::elementwise::{Source, map2};
 use crate::sizes::is_addressable;
 pub(crate) use walk::Walk;
 
-/// The largest number of axes.
+/// Largest number of axes.
 pub const MAX_RANK: usize = 6;
 
 /// An operation of two operands.
@@ -35,7 +35,7 @@ pub enum Binary {
     Div,
 }
 
-/// How two shapes combine.
+/// The geometry of two shapes that are broadcast together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Broadcast {
     rank: usize,
@@ -46,13 +46,14 @@ pub struct Broadcast {
 }
 
 impl Broadcast {
-    /// The combination of two shapes, aligned at their last axes: sizes on an axis are equal, or one of them is 1.
-    /// `None` if the shapes do not combine, have more than [`MAX_RANK`] axes, or more elements than can be addressed.
+    /// Combines two shapes, aligned at their last axes: sizes on an axis are equal, or one of them is 1. Returns `None`
+    /// if the shapes do not combine, have more than [`MAX_RANK`] axes, or more elements than can be addressed.
     pub fn new(a: &[usize], b: &[usize]) -> Option<Self> {
         let rank = a.len().max(b.len());
         if rank > MAX_RANK {
             return None;
         }
+        // Sizes of the result.
         let size = |shape: &[usize], axis: usize| (axis + shape.len()).checked_sub(rank).map_or(1, |i| shape[i]);
         let mut dims = [1; MAX_RANK];
         for (axis, dim) in dims.iter_mut().enumerate().take(rank) {
@@ -67,6 +68,7 @@ impl Broadcast {
         if !is_addressable(dims) {
             return None;
         }
+        // Strides of the operands, zero where they repeat.
         let mut strides = [[0; MAX_RANK]; 2];
         let mut lengths = [1; 2];
         for axis in (0..rank).rev() {
@@ -82,17 +84,17 @@ impl Broadcast {
         Some(Self { rank, dims, a_length: lengths[0], b_length: lengths[1], walk })
     }
 
-    /// The shape of the result.
+    /// Returns the shape of the result.
     pub fn dims(&self) -> &[usize] {
         &self.dims[..self.rank]
     }
 
-    /// The number of elements of the result.
+    /// Returns the number of elements of the result.
     pub fn length(&self) -> usize {
         self.dims().iter().product()
     }
 
-    /// Asserts that operands and result have the lengths of their shapes, which is one where an operand is in place.
+    /// Asserts that operands and result have the lengths of their shapes, which are equal where an operand is in place.
     fn assert_fits(&self, a: Source<'_>, b: Source<'_>, y: &[f32]) {
         assert_eq!(y.len(), self.length(), "the destination has the broadcast shape");
         for (operand, length) in [(a, self.a_length), (b, self.b_length)] {
@@ -104,7 +106,7 @@ impl Broadcast {
     }
 }
 
-/// `y = op(a, b)`, broadcast.
+/// Computes `y = op(a, b)`, broadcast.
 ///
 /// An operand may be in place only if it has the result's shape; if both are, `y = op(y, y)`.
 pub fn binary(op: Binary, g: &Broadcast, a: Source<'_>, b: Source<'_>, y: &mut [f32]) {
@@ -140,8 +142,8 @@ operations! {
     Div: div;
 }
 
-/// A short row of the second operand is repeated on the stack up to this many elements: a row of three would fill a
-/// fifth of a vector, and cost a loop of its own.
+/// Elements up to which a short row of the second operand is repeated on the stack: a row of three would fill a fifth
+/// of a vector, and cost a loop of its own.
 const REPEATED: usize = 256;
 
 fn broadcast<F: BinaryFunction + Sync>(f: F, g: &Broadcast, a: Source<'_>, b: Source<'_>, y: &mut [f32]) {
@@ -168,7 +170,7 @@ fn broadcast<F: BinaryFunction + Sync>(f: F, g: &Broadcast, a: Source<'_>, b: So
     });
 }
 
-/// `y = f(a, b b b …)`, as a bias is added.
+/// Computes `y = f(a, b b b …)`, as a bias is added.
 fn repeated<F: BinaryFunction + Sync>(f: F, a: Source<'_>, b: &[f32], y: &mut [f32]) {
     let set = InstructionSet::current();
     let piece = rows_piece(b.len(), b.len());
@@ -222,7 +224,7 @@ impl<F: BinaryFunction> Kernel for RepeatedInPlace<'_, F> {
     }
 }
 
-/// The elements of the output from `start` on, by rows.
+/// Computes the elements of the output from `start` on, by rows.
 struct Rows<'a, F> {
     f: F,
     walk: &'a Walk<2>,
@@ -232,15 +234,16 @@ struct Rows<'a, F> {
     y: &'a mut [f32],
 }
 
-/// Elements of a row that are computed at once: an operand that is one number in a row is written out for so many, so that there is
-/// one loop for rows and numbers. (With one for each combination, the kernels of this file were a tenth of the crate's code.)
+/// Elements of a row that are computed at once: an operand that is a scalar in a row is repeated to this length, so
+/// that there is one loop for rows and scalars. (With one for each combination, the kernels of this file were a tenth
+/// of the crate's code.)
 const BLOCK: usize = 256;
 
 /// One operand in a row.
 #[derive(Clone, Copy)]
 enum Operand<'a> {
     Row(&'a [f32]),
-    /// The same number, as often as a block has elements.
+    /// A scalar, repeated to the length of a block.
     Number(&'a [f32]),
     InPlace,
 }
@@ -259,7 +262,7 @@ impl<'a> Operand<'a> {
         }
     }
 
-    /// The elements of a block; none for an operand in place.
+    /// Returns the elements of a block; none for an operand in place.
     #[inline(always)]
     fn block(self, start: usize, length: usize) -> Option<&'a [f32]> {
         match self {
@@ -305,7 +308,7 @@ impl<F: BinaryFunction> Kernel for Rows<'_, F> {
     }
 }
 
-/// `f(b, a)`
+/// Swaps the operands: `f(b, a)`.
 #[derive(Clone, Copy)]
 struct Swapped<F> {
     f: F,

@@ -1,4 +1,4 @@
-//! Copies of blocks at regular distances, of which concatenation and slicing are made.
+//! Copies of blocks at regular distances, from which concatenation and slicing are built.
 
 use ocelli_simd::{BinaryFunction, InstructionSet, Isa, Kernel, dispatch_on, slices};
 use ocelli_tensor::Size;
@@ -6,25 +6,25 @@ use ocelli_tensor::Size;
 use crate::Accumulate;
 use crate::elementwise::chunks::{CHUNK, in_pieces};
 
-/// Which blocks are copied where: block `i` of `count` goes from `source_offset + i · source_stride` to
+/// The geometry of a block copy: block `i` of `count` goes from `source_offset + i · source_stride` to
 /// `destination_offset + i · destination_stride`. Blocks of the destination do not overlap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BlockCopy {
-    /// Where the first block is read.
+    /// Offset of the first block in the source.
     pub source_offset: usize,
-    /// The distance between blocks that are read.
+    /// Distance between blocks of the source.
     pub source_stride: usize,
-    /// Where the first block is written.
+    /// Offset of the first block in the destination.
     pub destination_offset: usize,
-    /// The distance between blocks that are written, [`block`](Self::block) or more.
+    /// Distance between blocks of the destination, [`block`](Self::block) or more.
     pub destination_stride: usize,
-    /// The elements of a block.
+    /// Number of elements of a block.
     pub block: usize,
-    /// The number of blocks.
+    /// Number of blocks.
     pub count: usize,
 }
 
-/// `destination (+)= source`, block by block.
+/// Copies or adds the blocks, `destination (+)= source`.
 ///
 /// # Panics
 /// If a block lies outside its slice.
@@ -73,7 +73,7 @@ impl Kernel for Blocks<'_> {
     }
 }
 
-/// `y (+)= x`
+/// Computes `y (+)= x`.
 pub(crate) struct Block<'a> {
     pub x: &'a [f32],
     pub y: &'a mut [f32],

@@ -1,7 +1,7 @@
 //! Dropout (Srivastava et al. 2014), scaled when training: `y = x / (1 - p)` with probability `1 - p`, else zero.
 //!
-//! Whether an element is kept is a function of the key and of the element's number alone. Backward draws it again
-//! instead of keeping a mask, and threads change nothing.
+//! An element is kept or dropped by the key and its index alone. Backward draws it again instead of keeping a mask, and
+//! threads change nothing.
 
 use ocelli_simd::{Destination, InstructionSet, Isa, Kernel, Store, Write, Writer, dispatch_on};
 
@@ -9,7 +9,8 @@ use crate::elementwise::Source;
 use crate::elementwise::chunks::{CHUNK, in_pieces};
 use crate::elementwise::stores::stores_for;
 
-/// `y[i] = x[i] / (1 - p)` where element `i` is kept, else zero; the gradient of this is the same with `dy` for `x`.
+/// Computes `y[i] = x[i] / (1 - p)` where element `i` is kept, else zero; its gradient is computed likewise with `dy`
+/// for `x`.
 ///
 /// Elements `2 i` and `2 i + 1` share draw `i` of SplitMix64 (Steele et al. 2014) seeded with the key: its lower 32
 /// bits are for the first and its upper ones for the second, which is dropped where they are below `p · 2³²`. With
@@ -40,10 +41,10 @@ pub fn dropout(key: u64, p: f32, x: Source<'_>, y: &mut [f32]) {
     }
 }
 
-/// Elements of one round: plain loops over them are what compilers turn into vectors of whole numbers.
+/// Elements of one round: plain loops over them are turned into integer vectors by compilers.
 const BLOCK: usize = 64;
 
-/// The draws of elements from the one with (even) number `first` on, and what they do.
+/// The random draws of elements from the one with (even) index `first` on, and their effect.
 #[derive(Clone, Copy)]
 struct Draws {
     key: u64,
@@ -98,7 +99,7 @@ impl Kernel for DropoutInPlace<'_> {
     }
 }
 
-/// The bits of the elements of the draws from number `first` on.
+/// Computes the random bits of elements, for the draws from `first` on.
 #[inline(always)]
 fn draw(key: u64, first: u64, bits: &mut [u32; BLOCK]) {
     for i in 0..BLOCK / 2 {
@@ -108,7 +109,7 @@ fn draw(key: u64, first: u64, bits: &mut [u32; BLOCK]) {
     }
 }
 
-/// Output `index` of the generator seeded with `key`.
+/// Returns output `index` of the generator seeded with `key`.
 #[inline(always)]
 fn splitmix64(key: u64, index: u64) -> u64 {
     let mut z = key.wrapping_add(index.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
@@ -129,7 +130,7 @@ fn mask(y: &mut [f32], bits: &[u32; BLOCK], threshold: u32, scale: f32) {
 mod tests {
     use super::*;
 
-    /// The definition, one element at a time.
+    /// Computes the definition, one element at a time.
     fn naive(key: u64, p: f32, x: &[f32]) -> Vec<f32> {
         let threshold = (f64::from(p) * 2.0_f64.powi(32)).round() as u64;
         let kept = |i: usize| {

@@ -1,26 +1,27 @@
-//! What a product or a convolution does to its sums before it stores them: one pass over memory instead of four.
+//! The operations on the sums of a product or a convolution before they are stored: one pass over memory instead of
+//! four.
 
 use crate::Accumulate;
 
-/// The function applied last.
+/// Activation function applied last.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Activation {
-    /// The value as it is.
+    /// No activation: the value as it is.
     #[default]
     Identity,
     /// `max(x, 0)`
     Relu,
     /// `min(max(x, low), high)`
     Clamp {
-        /// The least value.
+        /// Least value.
         low: f32,
-        /// The greatest value.
+        /// Greatest value.
         high: f32,
     },
 }
 
 impl Activation {
-    /// The function of one number. NaN stays NaN.
+    /// Applies the function to a value. NaN stays NaN.
     #[must_use]
     pub fn apply(self, x: f32) -> f32 {
         match self {
@@ -45,34 +46,34 @@ impl Activation {
     }
 }
 
-/// `y = activation(sum + bias + residual)`, where `sum` is the product, added to what `y` held with
-/// [`Accumulate::Add`].
+/// The epilogue of a product: `y = activation(sum + bias + residual)`, where `sum` is the product, added to what `y`
+/// held with [`Accumulate::Add`].
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Epilogue<'a> {
-    /// Whether the sum starts from what the destination holds.
+    /// Replaces the destination, or adds to it.
     pub accumulate: Accumulate,
-    /// One number for each column (output channel).
+    /// One value for each column (output channel).
     pub bias: Option<&'a [f32]>,
-    /// A tensor of the destination's shape, as of the shortcut of a residual block.
+    /// Tensor of the destination's shape that is added, as of the shortcut of a residual block.
     pub residual: Option<&'a [f32]>,
-    /// The function applied last.
+    /// Activation function applied last.
     pub activation: Activation,
 }
 
 impl<'a> Epilogue<'a> {
-    /// Nothing but the product, stored or added.
+    /// Creates an epilogue that only stores or adds the product.
     #[must_use]
     pub fn of(accumulate: Accumulate) -> Self {
         Self { accumulate, ..Self::default() }
     }
 
-    /// The product and perhaps a bias.
+    /// Creates an epilogue that adds a bias, if there is one.
     #[must_use]
     pub fn bias(bias: Option<&'a [f32]>) -> Self {
         Self { bias, ..Self::default() }
     }
 
-    /// Panics unless the operands fit a destination of `len` numbers in rows of `columns`.
+    /// Panics unless the operands fit a destination of `len` elements in rows of `columns`.
     pub(crate) fn assert_fits(&self, len: usize, columns: usize) {
         if let Some(bias) = self.bias {
             assert_eq!(bias.len(), columns, "the bias has a number for each column");
@@ -82,14 +83,15 @@ impl<'a> Epilogue<'a> {
         }
     }
 
-    /// What the exact sum of element `index`, in column `column`, starts from, where the destination holds `y`.
+    /// Returns the value that the exact sum of element `index`, in column `column`, starts from, where the destination
+    /// holds `y`.
     pub(crate) fn start(&self, y: f32, index: usize, column: usize) -> f64 {
         let of = |operand: Option<&[f32]>, index: usize| operand.map_or(0.0, |operand| f64::from(operand[index]));
         let held = if self.accumulate == Accumulate::Add { f64::from(y) } else { 0.0 };
         held + of(self.bias, column) + of(self.residual, index)
     }
 
-    /// The same in plain loops over whole rows, for algorithms that have written the bare sums.
+    /// Applies the epilogue in plain loops over whole rows, for algorithms that have written the bare sums.
     pub fn apply(&self, y: &mut [f32], columns: usize) {
         self.assert_fits(y.len(), columns);
         if let Some(bias) = self.bias {

@@ -1,11 +1,11 @@
-//! The search for numbers that are none.
+//! The search for NaNs and infinities.
 
 use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
 
-/// Elements that are tested before the result is looked at.
+/// Elements that are tested before the result is read.
 const BLOCK: usize = 4096;
 
-/// Where the first NaN or infinity is.
+/// Returns the index of the first NaN or infinity.
 ///
 /// This runs on the calling thread: it is as fast as memory.
 pub fn first_non_finite(x: &[f32]) -> Option<usize> {
@@ -15,8 +15,8 @@ pub fn first_non_finite(x: &[f32]) -> Option<usize> {
     x[start..].iter().position(|x| !x.is_finite()).map(|i| start + i)
 }
 
-/// `value`, or NaN where the `sum` of squares that it was divided by is infinite: squares of numbers beyond 10¹⁹ overflow, and a
-/// quotient of zero would look like a result.
+/// Returns `value`, or NaN where the `sum` of squares that it was divided by is infinite: squares of values beyond 10¹⁹
+/// overflow, and a quotient of zero would look like a result.
 #[inline(always)]
 pub(crate) fn nan_if_infinite<I: Isa>(isa: I, value: I::Vector, sum: I::Vector) -> I::Vector {
     // `0 · ∞` is NaN, and a zero of positive sign that is taken off changes nothing.

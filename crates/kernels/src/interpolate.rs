@@ -1,8 +1,8 @@
-//! Pictures `[N, H, W, C]` at another size, by the nearest pixel or between pixels, and the adjoint.
+//! Interpolation of images `[N, H, W, C]` to another size, by the nearest pixel or between pixels, and the adjoint.
 //!
-//! A pixel is a square of which the place is the centre, and both pictures cover the same area: what PyTorch calls
-//! `align_corners=False`. So pixel `p` of `to` is at `(p + ½)·from/to − ½` of the pixels that there are; places beyond the
-//! outermost centres are taken for these.
+//! A pixel is a square whose position is its centre, and both images cover the same area: `align_corners=False` in
+//! PyTorch. So pixel `p` of `to` is at `(p + ½)·from/to − ½` of the input's pixels; positions beyond the outermost
+//! centres are moved to these.
 
 use std::ops::Range;
 
@@ -13,27 +13,27 @@ use crate::Accumulate;
 use crate::copy::Block;
 use crate::elementwise::chunks::{in_pieces, rows_piece};
 
-/// How a pixel is found among those of another size.
+/// Method of interpolation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Interpolation {
     /// The pixel `⌊p·from/to⌋` in each direction.
     Nearest,
-    /// The four pixels around it, each weighted by how near it is. A smaller picture is made of the pixels around each
-    /// place alone: others are not averaged in.
+    /// The four pixels around it, each weighted by how near it is. A smaller image is made of the pixels around each
+    /// position alone: others are not averaged in.
     Bilinear,
 }
 
-/// Why a picture cannot have another size.
+/// Error for sizes between which an image cannot be interpolated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InterpolationError {
-    /// There is nothing to interpolate, or nothing is asked for.
+    /// The input or the output has no pixels.
     #[error("{from} pixels on axis {axis} cannot become {to}")]
     NoPixels {
         /// `'H'` or `'W'`.
         axis: char,
-        /// What there is.
+        /// Size of the input.
         from: usize,
-        /// What is asked for.
+        /// Requested size.
         to: usize,
     },
     /// A tensor would have more elements than memory has addresses.
@@ -46,7 +46,7 @@ pub enum InterpolationError {
     },
 }
 
-/// One axis of both pictures.
+/// One axis of both images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Axis {
     interpolation: Interpolation,
@@ -54,7 +54,7 @@ struct Axis {
     to: usize,
 }
 
-/// The two pixels between which a place is, and how far from the first it is.
+/// The two pixels between which a position is, and its distance from the first.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Between {
     low: usize,
@@ -63,7 +63,7 @@ struct Between {
 }
 
 impl Between {
-    /// What pixel `i` contributes, which is one of the two.
+    /// Returns the weight of pixel `i`, which is one of the two.
     fn weight(&self, i: usize) -> f32 {
         if i == self.low { 1.0 - self.fraction } else { self.fraction }
     }
@@ -87,7 +87,7 @@ impl Axis {
         }
     }
 
-    /// The first place for which `f` is true, if it is true from some place on.
+    /// Returns the first position for which `f` is true, if it is true from some position on.
     fn first(&self, f: impl Fn(Between) -> bool) -> usize {
         let (mut low, mut high) = (0, self.to);
         while low < high {
@@ -97,7 +97,7 @@ impl Axis {
         low
     }
 
-    /// The places between whose pixels `i` is: pixels do not go back from place to place.
+    /// Returns the positions that read pixel `i`: pixels do not go back from position to position.
     fn readers(&self, i: usize) -> Range<usize> {
         self.first(|between| between.high >= i)..self.first(|between| between.low > i)
     }
@@ -113,10 +113,10 @@ pub struct InterpolationGeometry {
 }
 
 impl InterpolationGeometry {
-    /// The interpolation of `input` (`[N, H, W, C]`) to `[height, width]`.
+    /// Creates the interpolation of `input` (`[N, H, W, C]`) to `[height, width]`.
     ///
     /// # Errors
-    /// If there are no pixels, or none are asked for, or sizes overflow.
+    /// If there are no pixels, or none are requested, or sizes overflow.
     pub fn new(
         interpolation: Interpolation,
         [batch, from_h, from_w, channels]: [usize; 4],
@@ -137,7 +137,7 @@ impl InterpolationGeometry {
         Ok(Self { batch, rows, columns, channels })
     }
 
-    /// `[N, H', W', C]` of the output.
+    /// Returns the output's shape, `[N, H', W', C]`.
     pub fn output_shape(&self) -> [usize; 4] {
         [self.batch, self.rows.to, self.columns.to, self.channels]
     }
@@ -155,13 +155,13 @@ impl InterpolationGeometry {
         assert_eq!(output, self.batch * self.rows.to * self.output_row(), "so has the interpolated one");
     }
 
-    /// The numbers of a pixel of a row.
+    /// Returns the elements of a pixel in a row.
     fn pixel(&self, column: usize) -> Range<usize> {
         column * self.channels..(column + 1) * self.channels
     }
 }
 
-/// `y` is `x` at another size.
+/// Computes `y`, which is `x` at another size.
 pub fn interpolate_forward(g: &InterpolationGeometry, x: &[f32], y: &mut [f32]) {
     g.assert_fit(x.len(), y.len());
     let set = InstructionSet::current();
@@ -190,7 +190,7 @@ fn copy_row(g: &InterpolationGeometry, x: &[f32], y: &mut [f32]) {
     }
 }
 
-/// A row between two rows.
+/// Computes a row between two rows.
 struct Row<'a> {
     g: &'a InterpolationGeometry,
     x: [&'a [f32]; 2],
@@ -218,14 +218,14 @@ impl Kernel for Row<'_> {
     }
 }
 
-/// `a + fraction·(b − a)`
+/// Returns `a + fraction·(b − a)`.
 #[inline(always)]
 fn mix<I: Isa>(isa: I, a: I::Vector, b: I::Vector, fraction: I::Vector) -> I::Vector {
     isa.mul_add(fraction, isa.sub(b, a), a)
 }
 
-/// Each number of `dx` is (or takes in addition) the sum of those of `dy` that were made of it, by their weights, row after
-/// row.
+/// Sets each element of `dx` to (or adds to it) the weighted sum of the elements of `dy` that were made of it, row
+/// after row.
 pub fn interpolate_backward(g: &InterpolationGeometry, dy: &[f32], dx: &mut [f32], accumulate: Accumulate) {
     g.assert_fit(dx.len(), dy.len());
     let set = InstructionSet::current();
@@ -248,7 +248,7 @@ pub fn interpolate_backward(g: &InterpolationGeometry, dy: &[f32], dx: &mut [f32
     });
 }
 
-/// Adds what a row of `dy` has for a row of `dx`.
+/// Adds the contribution of a row of `dy` to a row of `dx`.
 struct RowBackward<'a> {
     g: &'a InterpolationGeometry,
     dy: &'a [f32],
@@ -276,7 +276,7 @@ impl Kernel for RowBackward<'_> {
     }
 }
 
-/// `y += weight·x`
+/// Computes `y += weight·x`.
 #[inline(always)]
 fn add_weighted<I: Isa>(isa: I, weight: f32, x: &[f32], y: &mut [f32]) {
     let weight = isa.splat(weight);
@@ -291,7 +291,7 @@ mod tests {
     use crate::elementwise::testing::{assert_near, assert_same_bits_on_any_threads, dot, numbers, on_every_set};
     use proptest::prelude::*;
 
-    /// The definition, in `f64`.
+    /// Computes the definition, in `f64`.
     fn naive(interpolation: Interpolation, x: &[f32], from: [usize; 4], [height, width]: [usize; 2]) -> Vec<f64> {
         let [batch, from_h, from_w, channels] = from;
         let around = |place: usize, from: usize, to: usize| match interpolation {
@@ -349,7 +349,7 @@ mod tests {
         }
     }
 
-    /// `torch.nn.functional.interpolate` of `[[0, 1], [2, 3]]`.
+    /// Checks the result of `torch.nn.functional.interpolate` for `[[0, 1], [2, 3]]`.
     #[test]
     fn twice_the_size_as_pytorch_has_it() {
         let twice = |interpolation| {

@@ -3,28 +3,28 @@
 use crate::Accumulate;
 use crate::elementwise::chunks::{in_pieces, rows_piece};
 
-/// Partial sums of a row: as many additions are under way at once.
+/// Partial sums of a row, for as many additions under way at once.
 const LANES: usize = 8;
 
-/// Rows of so many numbers, and the norm below which a row is divided by this in its place.
+/// The normalisation of rows by their Euclidean norms, bounded below.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct L2Norm {
-    /// The numbers of a row.
+    /// Number of elements of a row.
     pub row: usize,
-    /// `ε`, above zero.
+    /// Least divisor `ε`, above zero.
     pub epsilon: f32,
 }
 
 impl L2Norm {
-    /// What a row is divided by, `max(‖x‖, ε)`, and whether that is its norm. The squares are added in `f64`, where those of
-    /// no `f32` overflow.
+    /// Returns the divisor of a row, `max(‖x‖, ε)`, and true if that is its norm. The squares are added in `f64`, where
+    /// those of no `f32` overflow.
     fn divisor(&self, x: &[f32]) -> (f64, bool) {
         let (norm, epsilon) = (dot(x, x).sqrt(), f64::from(self.epsilon));
         if norm <= epsilon { (epsilon, false) } else { (norm, true) }
     }
 }
 
-/// `Σ a[i]·b[i]`
+/// Returns `Σ a[i]·b[i]`.
 fn dot(a: &[f32], b: &[f32]) -> f64 {
     let mut sums = [0.0; LANES];
     for (a, b) in a.chunks(LANES).zip(b.chunks(LANES)) {
@@ -34,7 +34,7 @@ fn dot(a: &[f32], b: &[f32]) -> f64 {
     sums.iter().sum()
 }
 
-/// `y = x / max(‖x‖, ε)`, row by row.
+/// Computes `y = x / max(‖x‖, ε)`, row by row.
 pub fn l2_norm_forward(g: &L2Norm, x: &[f32], y: &mut [f32]) {
     assert_eq!(x.len(), y.len(), "a normalised row has its source's length");
     let row = g.row.max(1);
@@ -46,7 +46,7 @@ pub fn l2_norm_forward(g: &L2Norm, x: &[f32], y: &mut [f32]) {
     });
 }
 
-/// `dx (+)= (dy − x·⟨x, dy⟩/‖x‖²) / ‖x‖` row by row, or `dy / ε` where the norm is not above `ε`.
+/// Computes `dx (+)= (dy − x·⟨x, dy⟩/‖x‖²) / ‖x‖` row by row, or `dy / ε` where the norm is not above `ε`.
 pub fn l2_norm_backward(g: &L2Norm, x: &[f32], dy: &[f32], dx: &mut [f32], accumulate: Accumulate) {
     assert_eq!([x.len(), dy.len()], [dx.len(); 2], "gradients have the length of what they are of");
     let row = g.row.max(1);

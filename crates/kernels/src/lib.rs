@@ -30,7 +30,7 @@ mod tests;
 pub use epilogue::{Activation, Epilogue};
 pub use scratch::Scratch;
 
-/// Whether a kernel replaces what its destination holds or adds to it.
+/// Effect of a kernel on its destination: replace the contents, or add to them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Accumulate {
     /// `destination = result`.

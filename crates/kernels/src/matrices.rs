@@ -1,4 +1,4 @@
-//! Products of pairs of matrices that lie one behind the other: a pair for each sample.
+//! Batched matrix products: pairs of matrices that lie one behind the other, a pair for each sample.
 //!
 //! Every product goes to [`gemm`]. Small ones, which it would not cut, are shared among the threads by their number; large
 //! ones are computed in turn, each on all threads. A thread takes of its scratch memory what one product takes
@@ -10,14 +10,14 @@ use crate::gemm::{Matrix, MatrixMut, Order, PARALLEL_FLOPS, gemm};
 use crate::parallel::each_piece;
 use crate::{Accumulate, Epilogue};
 
-/// Floating-point operations of a piece at least: some 5 µs, against one or two for handing it out.
+/// Fewest floating-point operations of a piece: some 5 µs, against one or two for handing it out.
 const PIECE_FLOPS: usize = 500_000;
 
-/// Numbers of a right operand from which on [`gemm`] packs it on several threads. Such products are not shared among
+/// Elements of a right operand from which on [`gemm`] packs it on several threads. Such products are not shared among
 /// threads: a task that waits while it holds scratch memory would be handed another that takes more.
 const PARALLEL_PACK: usize = 1 << 16;
 
-/// Columns that a packed operand is filled up to a multiple of, at most.
+/// Largest multiple to which the columns of a packed operand are filled up.
 const PANEL: usize = 32;
 
 /// Row-major matrices of one size, one behind the other, or one that is in every pair.
@@ -30,7 +30,7 @@ pub struct Matrices<'a> {
 }
 
 impl<'a> Matrices<'a> {
-    /// The matrices `[rows, columns]` of which `data` consists; one alone is in every pair.
+    /// Creates the matrices `[rows, columns]` of which `data` consists; a single one is in every pair.
     ///
     /// # Panics
     /// If `data` does not consist of whole matrices.
@@ -40,13 +40,13 @@ impl<'a> Matrices<'a> {
         Self { data, rows, columns, order: Order::RowMajor }
     }
 
-    /// The transposed views; nothing is moved.
+    /// Returns the transposed views; nothing is moved.
     #[must_use]
     pub fn transposed(self) -> Self {
         Self { order: self.order.transposed(), ..self }
     }
 
-    /// Rows and columns of a view.
+    /// Returns rows and columns of a view.
     fn sizes(&self) -> [usize; 2] {
         if self.order == Order::RowMajor { [self.rows, self.columns] } else { [self.columns, self.rows] }
     }
@@ -62,14 +62,14 @@ impl<'a> Matrices<'a> {
     }
 }
 
-/// Rows, depth and columns of a product.
+/// Returns rows, depth and columns of a product.
 fn product_sizes(a: &Matrices<'_>, b: &Matrices<'_>) -> [usize; 3] {
     let ([rows, depth], [b_rows, columns]) = (a.sizes(), b.sizes());
     assert_eq!(depth, b_rows, "the left matrices have as many columns as the right ones have rows");
     [rows, depth, columns]
 }
 
-/// `y[i] (+)= a[i]·b[i]` for each of the matrices that `y` consists of.
+/// Computes `y[i] (+)= a[i]·b[i]` for each of the matrices that `y` consists of.
 pub fn products(a: Matrices<'_>, b: Matrices<'_>, y: &mut [f32], accumulate: Accumulate) {
     let [rows, depth, columns] = product_sizes(&a, &b);
     let size = rows * columns;
@@ -93,7 +93,7 @@ pub fn products(a: Matrices<'_>, b: Matrices<'_>, y: &mut [f32], accumulate: Acc
     });
 }
 
-/// `y (+)= Σ a[i]·b[i]` over `count` pairs, in their order: the gradient of a matrix that was in every pair.
+/// Computes `y (+)= Σ a[i]·b[i]` over `count` pairs, in their order: the gradient of a matrix that was in every pair.
 pub fn sum_of_products(count: usize, a: Matrices<'_>, b: Matrices<'_>, y: &mut [f32], accumulate: Accumulate) {
     let [rows, _, columns] = product_sizes(&a, &b);
     if count == 0 && accumulate == Accumulate::Set {
@@ -111,13 +111,13 @@ mod tests {
     use crate::elementwise::testing::{assert_same_bits_on_any_threads, numbers, on_every_set};
     use proptest::prelude::*;
 
-    /// The `f64` sum for element `(i, j)` of product `index`.
+    /// Returns the `f64` sum for element `(i, j)` of product `index`.
     fn element(a: &Matrices<'_>, b: &Matrices<'_>, index: usize, i: usize, j: usize) -> f64 {
         let (a, b) = (a.get(index), b.get(index));
         (0..a.column_count()).map(|k| f64::from(a.at(i, k)) * f64::from(b.at(k, j))).sum()
     }
 
-    /// `stored` are the sizes of a matrix of which the view is `rows × columns`.
+    /// Creates a view of `rows × columns` on a matrix that is stored in `order`.
     fn view(data: &[f32], [rows, columns]: [usize; 2], order: Order) -> Matrices<'_> {
         match order {
             Order::RowMajor => Matrices::new(data, rows, columns),

@@ -1,9 +1,10 @@
 //! Optimiser steps, each one pass over memory: parameters and state are read and written once.
 //!
-//! Where a square of gradients is beyond `f32`, of gradients beyond 10¹⁹, parameters become NaN rather than stay what they are.
+//! If the square of a gradient overflows `f32`, for gradients beyond 10¹⁹, parameters become NaN rather than stay
+//! unchanged.
 //!
-//! What does not depend on the element (learning rate schedules, bias corrections, norms for clipping) is computed by
-//! the caller and passed in.
+//! Values that do not depend on the element (learning rate schedules, bias corrections, norms for clipping) are
+//! computed by the caller and passed in.
 
 mod norm;
 mod rules;
@@ -17,7 +18,7 @@ use rules::{AdagradRule, AdamRule, GradientRule, MomentumRule, RmsPropMomentumRu
 
 use crate::elementwise::chunks::CHUNK;
 
-/// What happens to a gradient before anything else.
+/// Scaling and clipping of a gradient before anything else.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct GradientTransform {
     /// Multiplies the gradient: for clipping by norm, or the mean over accumulated batches.
@@ -32,19 +33,19 @@ impl Default for GradientTransform {
     }
 }
 
-/// How parameters are drawn towards zero.
+/// Kind of weight decay.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum WeightDecay {
-    /// Not at all.
+    /// No weight decay.
     #[default]
     None,
-    /// This times the parameter is added to its gradient.
+    /// Adds this times the parameter to its gradient.
     Coupled(f32),
-    /// The parameter is first multiplied by 1 minus this times the learning rate (Loshchilov and Hutter 2019).
+    /// Multiplies the parameter first by 1 minus this times the learning rate (Loshchilov and Hutter 2019).
     Decoupled(f32),
 }
 
-/// What momentum does; `g` is the gradient, weight decay included.
+/// Rule by which momentum enters the step; `g` is the gradient, weight decay included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Momentum {
     /// `v = m v + g`, `w -= lr v`
@@ -59,19 +60,19 @@ pub enum Momentum {
 /// The settings of [`sgd`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SgdStep {
-    /// `lr`
+    /// Learning rate `lr`.
     pub learning_rate: f32,
-    /// `m`
+    /// Momentum `m`.
     pub momentum: f32,
-    /// What `m` does.
+    /// Rule by which the momentum enters the step.
     pub rule: Momentum,
-    /// How parameters are drawn towards zero.
+    /// Weight decay.
     pub weight_decay: WeightDecay,
-    /// What happens to the gradient first.
+    /// Scaling and clipping of the gradient.
     pub gradient: GradientTransform,
 }
 
-/// A step of stochastic gradient descent.
+/// Takes a step of stochastic gradient descent.
 ///
 /// Without a velocity it is `w -= lr g`, whatever the momentum; a velocity begins at zero.
 pub fn sgd(w: &mut [f32], g: &[f32], velocity: Option<&mut [f32]>, step: &SgdStep) {
@@ -89,25 +90,25 @@ pub fn sgd(w: &mut [f32], g: &[f32], velocity: Option<&mut [f32]>, step: &SgdSte
 /// The settings of [`adam`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdamStep {
-    /// `lr`
+    /// Learning rate `lr`.
     pub learning_rate: f32,
-    /// `β₁`
+    /// Decay `β₁` of the mean of gradients.
     pub beta1: f32,
-    /// `β₂`
+    /// Decay `β₂` of the mean of squares.
     pub beta2: f32,
-    /// `1 - β₁ᵗ` at step `t`, counted from 1.
+    /// Bias correction `1 - β₁ᵗ` at step `t`, counted from 1.
     pub bias_correction1: f32,
-    /// `1 - β₂ᵗ`
+    /// Bias correction `1 - β₂ᵗ`.
     pub bias_correction2: f32,
-    /// `ε`
+    /// Constant `ε` that is added to the divisor.
     pub epsilon: f32,
-    /// Coupled in Adam, decoupled in AdamW.
+    /// Weight decay: coupled in Adam, decoupled in AdamW.
     pub weight_decay: WeightDecay,
-    /// What happens to the gradient first.
+    /// Scaling and clipping of the gradient.
     pub gradient: GradientTransform,
 }
 
-/// A step of Adam (Kingma and Ba 2015, algorithm 1) or AdamW: with `m = β₁ m + (1 - β₁) g` and
+/// Takes a step of Adam (Kingma and Ba 2015, algorithm 1) or AdamW: with `m = β₁ m + (1 - β₁) g` and
 /// `v = β₂ v + (1 - β₂) g²`, `w -= lr (m / (1 - β₁ᵗ)) / (√(v / (1 - β₂ᵗ)) + ε)`.
 pub fn adam(w: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], step: &AdamStep) {
     update(AdamRule::new(step), w, g, [m, v]);
@@ -116,22 +117,22 @@ pub fn adam(w: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], step: &AdamS
 /// The settings of [`rmsprop`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RmsPropStep {
-    /// `lr`
+    /// Learning rate `lr`.
     pub learning_rate: f32,
-    /// `α`
+    /// Decay `α` of the mean of squares.
     pub smoothing: f32,
-    /// `ε`
+    /// Constant `ε` that is added to the divisor.
     pub epsilon: f32,
-    /// `m`, used if there is a velocity.
+    /// Momentum `m`, used if there is a velocity.
     pub momentum: f32,
-    /// How parameters are drawn towards zero.
+    /// Weight decay.
     pub weight_decay: WeightDecay,
-    /// What happens to the gradient first.
+    /// Scaling and clipping of the gradient.
     pub gradient: GradientTransform,
 }
 
-/// A step of RMSprop as in PyTorch: `s = α s + (1 - α) g²`, `u = g / (√s + ε)`, and `w -= lr u`, or with a velocity
-/// `v = m v + u`, `w -= lr v`.
+/// Takes a step of RMSprop as in PyTorch: `s = α s + (1 - α) g²`, `u = g / (√s + ε)`, and `w -= lr u`, or with a
+/// velocity `v = m v + u`, `w -= lr v`.
 pub fn rmsprop(w: &mut [f32], g: &[f32], squares: &mut [f32], velocity: Option<&mut [f32]>, step: &RmsPropStep) {
     let rule = RmsPropRule::new(step);
     match velocity {
@@ -143,25 +144,25 @@ pub fn rmsprop(w: &mut [f32], g: &[f32], squares: &mut [f32], velocity: Option<&
 /// The settings of [`adagrad`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdagradStep {
-    /// `lr`
+    /// Learning rate `lr`.
     pub learning_rate: f32,
-    /// `ε`
+    /// Constant `ε` that is added to the divisor.
     pub epsilon: f32,
-    /// How parameters are drawn towards zero.
+    /// Weight decay.
     pub weight_decay: WeightDecay,
-    /// What happens to the gradient first.
+    /// Scaling and clipping of the gradient.
     pub gradient: GradientTransform,
 }
 
-/// A step of Adagrad (Duchi et al. 2011): `s += g²`, `w -= lr g / (√s + ε)`.
+/// Takes a step of Adagrad (Duchi et al. 2011): `s += g²`, `w -= lr g / (√s + ε)`.
 pub fn adagrad(w: &mut [f32], g: &[f32], squares: &mut [f32], step: &AdagradStep) {
     let gradient = GradientRule::new(step.gradient, step.weight_decay, step.learning_rate);
     update(AdagradRule { gradient, learning_rate: step.learning_rate, epsilon: step.epsilon }, w, g, [squares]);
 }
 
-/// An optimiser with `S` numbers of state for each parameter.
+/// An optimiser with `S` values of state for each parameter.
 trait Rule<const S: usize>: Copy + Sync {
-    /// The new parameters and state; implementations must be `#[inline(always)]`.
+    /// Returns the new parameters and state; implementations must be `#[inline(always)]`.
     fn apply<I: Isa>(self, isa: I, w: I::Vector, g: I::Vector, state: [I::Vector; S]) -> (I::Vector, [I::Vector; S]);
 }
 

@@ -1,24 +1,25 @@
 //! Work for the threads of the ambient rayon pool.
 //!
-//! These functions take what is to be done as `dyn Fn`: what rayon makes of a loop is long, and a generic one would be compiled again
-//! for every kernel. A call through a pointer is nothing beside a piece of work.
+//! These functions take their work as `dyn Fn`: the code of a rayon loop is long, and a generic one would be compiled
+//! again for every kernel. A call through a pointer is nothing beside a piece of work.
 
 use rayon::prelude::*;
 
-/// Calls `f` with every number below `count`.
+/// Calls `f` with every index below `count`.
 pub(crate) fn each(count: usize, f: &(dyn Fn(usize) + Sync)) {
     (0..count).into_par_iter().for_each(f);
 }
 
-/// Calls `f` with the pieces of `length` elements that `y` is cut into (the last may be shorter), and their numbers.
+/// Calls `f` with the pieces of `length` elements that `y` is cut into (the last may be shorter), and their indices.
 pub(crate) fn each_piece(y: &mut [f32], length: usize, f: &(dyn Fn(usize, &mut [f32]) + Sync)) {
     y.par_chunks_mut(length).enumerate().for_each(|(number, y)| f(number, y));
 }
 
-/// What is done with a pair of pieces and their number.
+/// Work on a pair of pieces and their index.
 pub(crate) type PairTask<'a> = dyn Fn(usize, &mut [f32], &mut [f32]) + Sync + 'a;
 
-/// [`each_piece`] of two slices, each with its own length of a piece, as far as both have pieces.
+/// Calls `f` with pairs of pieces of two slices, as [`each_piece`], each with its own length of a piece, as far as both
+/// have pieces.
 pub(crate) fn each_pair_of_pieces(
     (y, y_length): (&mut [f32], usize),
     (z, z_length): (&mut [f32], usize),
@@ -28,7 +29,7 @@ pub(crate) fn each_pair_of_pieces(
     pairs.enumerate().for_each(|(number, (y, z))| f(number, y, z));
 }
 
-/// Writes to each of `y` what `f` makes of its number.
+/// Writes `f(i)` to each element `i` of `y`.
 pub(crate) fn fill<T: Send>(y: &mut [T], f: &(dyn Fn(usize) -> T + Sync)) {
     y.par_iter_mut().enumerate().for_each(|(number, y)| *y = f(number));
 }

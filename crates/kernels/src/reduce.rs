@@ -17,7 +17,7 @@ use crate::sizes::is_addressable;
 use crate::{Accumulate, Scratch};
 pub use spread::spread;
 
-/// Which axes of a tensor are summed.
+/// The geometry of a sum over some axes of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reduction {
     /// Axes that alternate between kept and summed, sizes of 1 left out and neighbours of one kind merged.
@@ -31,15 +31,15 @@ pub struct Reduction {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Axis {
     size: usize,
-    /// The distance between neighbours in the full tensor.
+    /// Distance between neighbours in the full tensor.
     stride: usize,
-    /// The same in the reduced tensor, or `None` for a summed axis.
+    /// Distance between neighbours in the reduced tensor, or `None` for a summed axis.
     kept: Option<usize>,
 }
 
 impl Reduction {
-    /// The sum of a tensor of this shape over the given axes (in any order). `None` if an axis is not one of the
-    /// shape's, there are more than [`MAX_RANK`] axes, or more elements than can be addressed.
+    /// Creates the sum of a tensor of this shape over the given axes (in any order). `None` if an axis is not one of
+    /// the shape's, there are more than [`MAX_RANK`] axes, or more elements than can be addressed.
     pub fn new(dims: &[usize], summed: &[usize]) -> Option<Self> {
         if dims.len() > MAX_RANK || summed.iter().any(|&axis| axis >= dims.len()) {
             return None;
@@ -73,17 +73,17 @@ impl Reduction {
         Some(Self { axes, rank, length, reduced_length })
     }
 
-    /// The number of elements before the sum.
+    /// Returns the number of elements before the sum.
     pub fn length(&self) -> usize {
         self.length
     }
 
-    /// The number of elements of the result.
+    /// Returns the number of elements of the result.
     pub fn reduced_length(&self) -> usize {
         self.reduced_length
     }
 
-    /// What [`sum`] takes of the scratch memory of a thread.
+    /// Returns the scratch memory that [`sum`] takes of a thread.
     pub fn scratch(&self) -> Scratch {
         match self.axes() {
             // One large table: a bias gradient.
@@ -99,7 +99,7 @@ impl Reduction {
     }
 }
 
-/// `y (+)= scale · Σ x` over the summed axes of `g`.
+/// Computes `y (+)= scale · Σ x` over the summed axes of `g`.
 ///
 /// A sum of no terms is zero. The relative error (to `Σ |x|`) is some 10⁻⁶ for any number of terms.
 pub fn sum(g: &Reduction, x: &[f32], y: &mut [f32], scale: f32, accumulate: Accumulate) {
@@ -129,7 +129,7 @@ pub fn sum(g: &Reduction, x: &[f32], y: &mut [f32], scale: f32, accumulate: Accu
     }
 }
 
-/// What happens to a finished sum.
+/// The last step of a sum: scaling and storing.
 #[derive(Clone, Copy)]
 struct Finish {
     scale: f32,
@@ -173,19 +173,19 @@ impl Outer {
         outer
     }
 
-    /// The number of inner sums that make one result.
+    /// Returns the number of inner sums that make one result.
     #[inline]
     fn terms(&self) -> usize {
         self.summed[..self.summed_rank].iter().map(|axis| axis.size).product()
     }
 
-    /// Where in the full tensor the result with this number begins.
+    /// Returns the offset in the full tensor at which result `result` begins.
     #[inline]
     fn result_offset(&self, result: usize) -> usize {
         offset(&self.kept[..self.kept_rank], result)
     }
 
-    /// How far from a result's beginning its inner sum with this number begins.
+    /// Returns the distance from a result's beginning to that of its inner sum `term`.
     #[inline]
     fn term_offset(&self, term: usize) -> usize {
         offset(&self.summed[..self.summed_rank], term)

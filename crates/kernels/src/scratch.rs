@@ -8,41 +8,41 @@ use std::cell::RefCell;
 
 use ocelli_tensor::{Arena, Size};
 
-/// Numbers of a buffer beyond which it lies on huge pages (128 KiB): blocks of a few hundred KiB then need no more than one
-/// entry of the first-level TLB. A page is 2 MiB, so smaller buffers would waste most of it.
+/// Elements of a buffer beyond which it lies on huge pages (128 KiB): blocks of a few hundred KiB then need no more
+/// than one entry of the first-level TLB. A page is 2 MiB, so smaller buffers would waste most of it.
 const SMALL: usize = 1 << 15;
 
-/// Numbers of a huge page.
+/// Elements of a huge page.
 const HUGE_PAGE: usize = (2 << 20) / size_of::<f32>();
 
-/// What is reserved for a large buffer at least: an arena of that size lies on huge pages. What is not touched costs
-/// addresses only.
+/// Least reserved size of a large buffer: an arena of that size lies on huge pages. Untouched memory costs addresses
+/// only.
 const LEAST_LARGE: usize = 2 * HUGE_PAGE;
 
-/// Numbers of a small buffer at least: a page.
+/// Least elements of a small buffer: a page.
 const LEAST_SMALL: usize = (4 << 10) / size_of::<f32>();
 
-/// So many buffers of one kind are in use at once, at most.
+/// Most buffers of one kind that are in use at once.
 const NESTED: usize = 4;
 
 thread_local! {
-    /// The buffers that nobody uses now, small and large ones; those of the outermost call on top.
+    /// Buffers that nobody uses now, small and large ones; those of the outermost call on top.
     static BUFFERS: [RefCell<Vec<Arena>>; 2] = const { [RefCell::new(Vec::new()), RefCell::new(Vec::new())] };
 }
 
 /// Scratch memory that a kernel takes on a thread, beside its operands: the sizes of the buffers that are in use at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Scratch {
-    /// Numbers of the buffers, the outermost first; 0 where there is none.
+    /// Elements of the buffers, the outermost first; 0 where there is none.
     small: [usize; NESTED],
     large: [usize; NESTED],
 }
 
 impl Scratch {
-    /// None at all.
+    /// No scratch memory.
     pub const NONE: Self = Self { small: [0; NESTED], large: [0; NESTED] };
 
-    /// A buffer of `len` numbers.
+    /// Creates the size of a buffer of `len` elements.
     pub(crate) fn of(len: usize) -> Self {
         let mut scratch = Self::NONE;
         let list = if len <= SMALL { &mut scratch.small } else { &mut scratch.large };
@@ -50,7 +50,7 @@ impl Scratch {
         scratch
     }
 
-    /// This, and within it what another kernel takes.
+    /// Returns the scratch memory of this kernel with `inner` called within it.
     pub(crate) fn around(self, inner: Self) -> Self {
         let nested = |outer: [usize; NESTED], inner: [usize; NESTED]| {
             let mut list = [0; NESTED];
@@ -61,14 +61,15 @@ impl Scratch {
         Self { small: nested(self.small, inner.small), large: nested(self.large, inner.large) }
     }
 
-    /// What a thread holds after both, since it keeps its buffers.
+    /// Returns the memory that a thread holds after both, since it keeps its buffers.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         let longest = |a: [usize; NESTED], b: [usize; NESTED]| std::array::from_fn(|i| a[i].max(b[i]));
         Self { small: longest(self.small, other.small), large: longest(self.large, other.large) }
     }
 
-    /// Whether this thread has as much, so that kernels which take no more allocate nothing.
+    /// Returns true if this thread's buffers are at least this large, so that kernels which take no more allocate
+    /// nothing.
     #[must_use]
     pub fn is_reserved(self) -> bool {
         let has = |buffers: &RefCell<Vec<Arena>>, lens: [usize; NESTED]| {
@@ -80,8 +81,8 @@ impl Scratch {
         BUFFERS.with(|[small, large]| has(small, self.small) && has(large, self.large))
     }
 
-    /// Takes as much for this thread, unless it has it. Which thread runs which task is decided anew with every run; one that
-    /// never had the largest would take its memory later.
+    /// Grows this thread's buffers to at least this size. Which thread runs which task is decided anew with every run;
+    /// one that never had the largest would take its memory later.
     pub fn reserve(self) {
         let take = |buffers: &RefCell<Vec<Arena>>, lens: [usize; NESTED]| {
             let mut buffers = buffers.borrow_mut();
@@ -99,7 +100,8 @@ impl Scratch {
         });
     }
 
-    /// The bytes that the operating system counts for it, where it gives huge pages; `usize::MAX` if they are beyond all memory.
+    /// Returns the number of bytes that the operating system counts for it, where it gives huge pages; `usize::MAX` if
+    /// they are beyond all memory.
     #[must_use]
     pub fn bytes(self) -> usize {
         let small = self.small.into_iter().filter(|&len| len > 0).map(small_len);
@@ -109,27 +111,27 @@ impl Scratch {
     }
 }
 
-/// The length of a small buffer: few different ones, so that a thread soon has the longest.
+/// Returns the length of a small buffer: few different ones, so that a thread soon has the longest.
 fn small_len(len: usize) -> usize {
     len.next_power_of_two().max(LEAST_SMALL)
 }
 
-/// Whole huge pages.
+/// Rounds a length up to whole huge pages.
 fn large_len(len: usize) -> usize {
     len.checked_next_multiple_of(HUGE_PAGE).unwrap_or(usize::MAX)
 }
 
-/// The buffer that a call gets within so many others.
+/// Returns the buffer for a call within `depth` others.
 fn at(buffers: &[Arena], depth: usize) -> Option<&Arena> {
     buffers.get(buffers.len().checked_sub(depth + 1)?)
 }
 
-/// A new buffer for `len` numbers.
+/// Allocates a buffer for `len` elements.
 fn buffer(len: usize) -> Arena {
     Arena::new(if len <= SMALL { small_len(len) } else { large_len(len).max(LEAST_LARGE) })
 }
 
-/// Calls `f` with `len` numbers of any content, aligned to 64 bytes.
+/// Calls `f` with `len` elements of any content, aligned to 64 bytes.
 ///
 /// Calls may be nested: within a kernel, or because rayon hands this thread another task while it waits inside `f`. A
 /// kernel whose tasks both take scratch memory and wait for others would take more than it can promise.
@@ -140,7 +142,7 @@ pub(crate) fn with<T>(len: usize, f: impl FnOnce(&mut [f32]) -> T) -> T {
     result
 }
 
-/// A buffer of this thread's, of `len` numbers or more.
+/// Takes a buffer of this thread's, of `len` elements or more.
 fn take(len: usize) -> Arena {
     let kept = BUFFERS.with(|buffers| buffers[kind(len)].borrow_mut().pop()).filter(|arena| arena.len() >= len);
     #[cfg(test)]
@@ -148,26 +150,26 @@ fn take(len: usize) -> Arena {
     kept.unwrap_or_else(|| buffer(len))
 }
 
-/// Keeps a buffer that was taken for `len` numbers for the next that asks.
+/// Keeps a buffer that was taken for `len` elements for the next call.
 fn give_back(len: usize, arena: Arena) {
     #[cfg(test)]
     recorder::leave();
     BUFFERS.with(|buffers| buffers[kind(len)].borrow_mut().push(arena));
 }
 
-/// Which of the two lists a buffer of `len` numbers belongs to.
+/// Returns the index of the list that a buffer of `len` elements belongs to.
 fn kind(len: usize) -> usize {
     usize::from(len > SMALL)
 }
 
-/// What the kernels of a test took.
+/// Records the scratch memory that the kernels of a test take.
 #[cfg(test)]
 pub(crate) mod recorder {
     use super::Scratch;
     use std::cell::RefCell;
 
     thread_local! {
-        /// The buffers in use, and the most of each.
+        /// Buffers in use, and the largest of each.
         static STATE: RefCell<(Vec<usize>, Scratch)> = const { RefCell::new((Vec::new(), Scratch::NONE)) };
     }
 
@@ -183,7 +185,7 @@ pub(crate) mod recorder {
         STATE.with_borrow_mut(|(used, _)| used.pop());
     }
 
-    /// What `f` took of this thread, on which all its tasks run.
+    /// Returns the scratch memory that `f` took of this thread, on which all its tasks run.
     pub(crate) fn taken(f: impl FnOnce() + Send) -> Scratch {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
         pool.install(|| {

@@ -1,15 +1,15 @@
-//! Sizes that a caller names, multiplied without overflow.
+//! Sizes that a caller gives, multiplied without overflow.
 //!
-//! A geometry is checked when it is made: its tensors can be addressed, and no axis is longer than [`LONGEST_AXIS`], so that
-//! whatever is computed from it later fits `usize`. Lengths that a function compares with a slice's are [`length`]s.
+//! A geometry is checked when it is made: its tensors can be addressed, and no axis is longer than [`LONGEST_AXIS`], so
+//! that later computations from it fit `usize`. Lengths that a function compares with a slice's are [`length`]s.
 
 use ocelli_tensor::{Size, element_count};
 
-/// The most pixels of an axis of a picture, padding counted. Distances, which are signed, and products of two axes fit any
-/// computation then; no picture is larger by far.
+/// Most pixels of an axis of an image, padding counted. Distances, which are signed, and products of two axes fit any
+/// computation then; no image is larger by far.
 pub(crate) const LONGEST_AXIS: usize = i32::MAX as usize;
 
-/// The number of elements of these axes. Where `usize` does not hold it, the largest number, which is no slice's length.
+/// Returns the number of elements of these axes; `usize::MAX`, which is no slice's length, where it overflows.
 pub(crate) fn length(axes: &[usize]) -> usize {
     Size::product_of(axes).get().unwrap_or(usize::MAX)
 }

@@ -15,23 +15,23 @@ pub use cross_entropy::{CrossEntropy, LabelError, cross_entropy_backward, cross_
 use crate::elementwise::Source;
 use rows::{Row, RowFunction, each_row, load, prefetch};
 
-/// `y[r, c] = exp(x[r, c]) / Σ exp(x[r, ·])`
+/// Computes `y[r, c] = exp(x[r, c]) / Σ exp(x[r, ·])`.
 pub fn softmax(x: Source<'_>, y: &mut [f32], classes: usize) {
     forward(Softmax, x, y, classes);
 }
 
-/// `y[r, c] = x[r, c] - ln Σ exp(x[r, ·])`, computed as `(x[r, c] - max) - ln Σ exp(x[r, ·] - max)`: beside large logits a
-/// logarithm added to their maximum would be lost.
+/// Computes `y[r, c] = x[r, c] - ln Σ exp(x[r, ·])`, as `(x[r, c] - max) - ln Σ exp(x[r, ·] - max)`: beside large
+/// logits a logarithm added to their maximum would be lost.
 pub fn log_softmax(x: Source<'_>, y: &mut [f32], classes: usize) {
     forward(LogSoftmax, x, y, classes);
 }
 
-/// `dx = y (dy - Σ dy · y)` in each row, from the output of [`softmax`].
+/// Computes `dx = y (dy - Σ dy · y)` in each row, from the output of [`softmax`].
 pub fn softmax_backward(y: &[f32], dy: Source<'_>, dx: &mut [f32], classes: usize) {
     backward(SoftmaxBackward, y, dy, dx, classes);
 }
 
-/// `dx = dy - exp(y) Σ dy` in each row, from the output of [`log_softmax`].
+/// Computes `dx = dy - exp(y) Σ dy` in each row, from the output of [`log_softmax`].
 pub fn log_softmax_backward(y: &[f32], dy: Source<'_>, dx: &mut [f32], classes: usize) {
     backward(LogSoftmaxBackward, y, dy, dx, classes);
 }
@@ -49,7 +49,7 @@ fn backward(function: impl RowFunction, y: &[f32], dy: Source<'_>, dx: &mut [f32
     each_row(function, dy, y, dx, classes);
 }
 
-/// The row `exp(x) / Σ exp(x)`
+/// Computes the row `exp(x) / Σ exp(x)`.
 #[derive(Clone, Copy)]
 struct Softmax;
 
@@ -87,7 +87,7 @@ fn softmax_row<I: Isa>(isa: I, row: Row<I>, x: &[f32], y: &mut [f32]) -> Norm {
     norm
 }
 
-/// The row `x - ln Σ exp(x)`
+/// Computes the row `x - ln Σ exp(x)`.
 #[derive(Clone, Copy)]
 struct LogSoftmax;
 
@@ -112,7 +112,7 @@ impl RowFunction for LogSoftmax {
     }
 }
 
-/// The row `y (dy - Σ dy y)`
+/// Computes the row `y (dy - Σ dy y)`.
 #[derive(Clone, Copy)]
 struct SoftmaxBackward;
 
@@ -136,7 +136,7 @@ impl RowFunction for SoftmaxBackward {
     }
 }
 
-/// The row `dy - exp(y) Σ dy`
+/// Computes the row `dy - exp(y) Σ dy`.
 #[derive(Clone, Copy)]
 struct LogSoftmaxBackward;
 
@@ -160,7 +160,8 @@ impl RowFunction for LogSoftmaxBackward {
     }
 }
 
-/// `ln Σ exp(x)` in two parts, which are never added: of two logits of 10¹⁶ that would leave nothing of the second.
+/// The logarithm `ln Σ exp(x)` in two parts, which are never added: of two logits of 10¹⁶ that would leave nothing of
+/// the second.
 #[derive(Clone, Copy)]
 struct Norm {
     largest: f32,
@@ -169,13 +170,13 @@ struct Norm {
 }
 
 impl Norm {
-    /// `ln Σ exp(x - largest)`
+    /// Returns `ln Σ exp(x - largest)`.
     #[inline(always)]
     fn log_of_sum(self) -> f64 {
         f64::from(self.sum).ln()
     }
 
-    /// `-ln softmax(x)` of one of the logits: the difference is taken first, in the 53 bits of an `f64`.
+    /// Returns `-ln softmax(x)` of one of the logits: the difference is taken first, in the 53 bits of an `f64`.
     #[inline(always)]
     fn loss(self, logit: f32) -> f64 {
         (f64::from(self.largest) - f64::from(logit)) + self.log_of_sum()

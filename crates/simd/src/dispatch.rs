@@ -1,4 +1,4 @@
-//! The one place where a kernel meets the instruction set that it runs on.
+//! The one place where a kernel is given the instruction set that it runs on.
 
 use std::cell::Cell;
 use std::fmt;
@@ -11,7 +11,7 @@ use crate::{Isa, MOST_LANES, Portable};
 
 /// Work that is written once for every instruction set.
 pub trait Kernel {
-    /// What the work yields.
+    /// Result of the work.
     type Output;
 
     /// Does the work. Implementations must be `#[inline(always)]`, or the instruction set does not reach them.
@@ -21,7 +21,7 @@ pub trait Kernel {
 /// An instruction set that kernels exist for, from the least to the most able.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum InstructionSet {
-    /// Arrays of eight numbers, on any target.
+    /// Arrays of eight elements, on any target.
     Portable,
     /// AVX2 and FMA: eight lanes.
     Avx2,
@@ -29,7 +29,7 @@ pub enum InstructionSet {
     Avx512,
 }
 
-/// What was given is the name of no instruction set.
+/// The given string names no instruction set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownInstructionSet(pub String);
 
@@ -65,7 +65,7 @@ thread_local! {
 impl InstructionSet {
     const ALL: [Self; 3] = [Self::Portable, Self::Avx2, Self::Avx512];
 
-    /// The name that `OCELLI_ISA` takes: `avx512`, `avx2` or `portable`.
+    /// Returns the name that `OCELLI_ISA` takes: `avx512`, `avx2` or `portable`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Portable => "portable",
@@ -74,19 +74,19 @@ impl InstructionSet {
         }
     }
 
-    /// The sets that this machine has, the least able first.
+    /// Returns the instruction sets that this machine has, the least able first.
     pub fn available() -> impl Iterator<Item = Self> {
         Self::ALL.into_iter().filter(|&set| set <= Self::best())
     }
 
-    /// The set that [`dispatch`] uses on this thread: the best of this machine, capped by the environment variable
-    /// `OCELLI_ISA` as it was when first asked, or what [`scoped`](Self::scoped) says.
+    /// Returns the set that [`dispatch`] uses on this thread: the one set by [`scoped`](Self::scoped), else the best of
+    /// this machine, capped by the environment variable `OCELLI_ISA` as it was when first read.
     pub fn current() -> Self {
         SCOPED.get().unwrap_or_else(|| setting().set)
     }
 
     /// Runs `f` with [`current`](Self::current) being this set (or the best of this machine, if that is less) on this
-    /// thread, for tests and benches. A kernel that uses threads asks once and hands the answer to its tasks.
+    /// thread, for tests and benches. A kernel that uses threads reads it once and passes it to its tasks.
     pub fn scoped<T>(self, f: impl FnOnce() -> T) -> T {
         struct Restore(Option<InstructionSet>);
         impl Drop for Restore {
@@ -98,7 +98,7 @@ impl InstructionSet {
         f()
     }
 
-    /// The most able set of this machine.
+    /// Returns the most able set of this machine.
     fn best() -> Self {
         static BEST: OnceLock<InstructionSet> = OnceLock::new();
         *BEST.get_or_init(|| {
@@ -114,7 +114,7 @@ impl InstructionSet {
     }
 }
 
-/// What the environment asked for, read once.
+/// Value of the environment variable, read once.
 struct Setting {
     set: InstructionSet,
     unknown: Option<UnknownInstructionSet>,
@@ -137,14 +137,14 @@ fn cap(asked: Option<&str>) -> Setting {
     }
 }
 
-/// The value of `OCELLI_ISA`, if it was set to something that names no instruction set and was therefore ignored.
-/// A program's front end should tell its user.
+/// Returns the value of `OCELLI_ISA`, if it was set to something that names no instruction set and was therefore
+/// ignored. A program's front end should tell its user.
 pub fn unknown_cap() -> Option<&'static UnknownInstructionSet> {
     setting().unknown.as_ref()
 }
 
-/// Asserts, when compiled, what kernels rely on about a set: halves of a vector can be added until one lane is left, arrays of
-/// [`MOST_LANES`] hold any vector, and a tile of one sum has its operands in registers.
+/// Asserts at compile time what kernels rely on about a set: halves of a vector can be added until one lane is left,
+/// arrays of [`MOST_LANES`] hold any vector, and a tile of one sum has its operands in registers.
 const fn assert_usable<I: Isa>() {
     assert!(I::LANES.is_power_of_two() && I::LANES <= MOST_LANES, "lanes are a power of two, at most the most");
     assert!(I::REGISTERS >= 4, "registers hold two operands, a sum and one vector more");
@@ -184,7 +184,8 @@ pub fn dispatch_on<K: Kernel>(set: InstructionSet, kernel: K) -> K::Output {
     }
 }
 
-/// A function of its own, as each set has it: inlined into its callers, the kernel would be optimised again in each of them.
+/// Runs a kernel on the portable set. A function of its own, as each set has it: inlined into its callers, the kernel
+/// would be optimised again in each of them.
 #[inline(never)]
 fn run_portable<K: Kernel>(kernel: K) -> K::Output {
     kernel.run(Portable)

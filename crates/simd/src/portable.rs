@@ -1,4 +1,4 @@
-//! Vectors as arrays of numbers: compiles on every target, and compilers turn it into what vectors there are.
+//! Vectors as arrays: compiles on every target, and compilers turn it into the vector instructions that the target has.
 
 use crate::{InstructionSet, Isa, Kernel};
 
@@ -6,8 +6,8 @@ use crate::{InstructionSet, Isa, Kernel};
 #[derive(Clone, Copy, Debug)]
 pub struct Portable;
 
-/// Eight; with the feature `wide-portable` as many as AVX-512 has, so that what is cut by the width of a vector can be
-/// tested on machines without it.
+/// Lanes of a vector: eight; with the feature `wide-portable` as many as AVX-512 has, so that code cut by the width of
+/// a vector can be tested on machines without it.
 const LANES: usize = if cfg!(feature = "wide-portable") { 16 } else { 8 };
 
 /// A vector of [`Portable`].
@@ -20,7 +20,7 @@ pub struct Lanes([f32; LANES]);
 #[repr(align(32))]
 pub struct LaneMask([u32; LANES]);
 
-/// Above this, every `f32` is whole.
+/// Magnitude above which every `f32` is an integer.
 const WHOLE: f32 = 8_388_608.0;
 
 // Written out, not a loop or `map` with a closure: either is unrolled into this, which took a fifth of the time that the portable
@@ -62,7 +62,7 @@ fn round(x: f32) -> f32 {
 
 #[inline(always)]
 fn pow2i(n: f32) -> f32 {
-    // Adding 1.5 · 2²³ leaves a whole number in the low bits of the significand: quicker than a saturating cast.
+    // Adding 1.5 · 2²³ leaves a integer in the low bits of the significand: quicker than a saturating cast.
     f32::from_bits((n + (1.5 * WHOLE + 127.0)).to_bits() << 23)
 }
 
@@ -72,7 +72,7 @@ impl Isa for Portable {
 
     const SET: InstructionSet = InstructionSet::Portable;
     const LANES: usize = LANES;
-    /// Sixteen registers of four numbers are what a plain `x86_64` has.
+    /// Eight vectors fill the sixteen registers, of four lanes each, of a plain `x86_64`.
     const REGISTERS: usize = if cfg!(feature = "wide-portable") { 32 } else { 8 };
 
     #[inline(never)]
@@ -106,13 +106,13 @@ impl Isa for Portable {
 
     #[inline(always)]
     unsafe fn load_ptr(self, x: *const f32) -> Lanes {
-        // SAFETY: the caller: `LANES` numbers can be read; the read asks for no alignment.
+        // SAFETY: the caller: `LANES` elements can be read; the read asks for no alignment.
         Lanes(unsafe { x.cast::<[f32; LANES]>().read_unaligned() })
     }
 
     #[inline(always)]
     unsafe fn store_ptr(self, x: Lanes, y: *mut f32) {
-        // SAFETY: the caller: `LANES` numbers can be written; the write asks for no alignment.
+        // SAFETY: the caller: `LANES` elements can be written; the write asks for no alignment.
         unsafe { y.cast::<[f32; LANES]>().write_unaligned(x.0) }
     }
 

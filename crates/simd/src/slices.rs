@@ -7,17 +7,17 @@ use crate::Isa;
 
 /// A function of one vector.
 pub trait UnaryFunction: Copy {
-    /// The function's value; implementations must be `#[inline(always)]`.
+    /// Computes the function; implementations must be `#[inline(always)]`.
     fn apply<I: Isa>(self, isa: I, x: I::Vector) -> I::Vector;
 }
 
 /// A function of two vectors.
 pub trait BinaryFunction: Copy {
-    /// The function's value; implementations must be `#[inline(always)]`.
+    /// Computes the function; implementations must be `#[inline(always)]`.
     fn apply<I: Isa>(self, isa: I, a: I::Vector, b: I::Vector) -> I::Vector;
 }
 
-/// `y[i] = f(x[i])`
+/// Computes `y[i] = f(x[i])`.
 ///
 /// # Panics
 /// If the lengths differ.
@@ -32,7 +32,7 @@ pub fn map<I: Isa, F: UnaryFunction>(isa: I, f: F, x: &[f32], y: &mut [f32]) {
     isa.store_partial(f.apply(isa, isa.load_partial(x.remainder())), y.into_remainder());
 }
 
-/// `y[i] = f(y[i])`
+/// Computes `y[i] = f(y[i])`.
 #[inline(always)]
 pub fn map_in_place<I: Isa, F: UnaryFunction>(isa: I, f: F, y: &mut [f32]) {
     let mut blocks = y.chunks_exact_mut(I::LANES);
@@ -43,7 +43,7 @@ pub fn map_in_place<I: Isa, F: UnaryFunction>(isa: I, f: F, y: &mut [f32]) {
     isa.store_partial(f.apply(isa, isa.load_partial(tail)), tail);
 }
 
-/// `y[i] = f(a[i], b[i])`
+/// Computes `y[i] = f(a[i], b[i])`.
 ///
 /// # Panics
 /// If the lengths differ.
@@ -61,7 +61,7 @@ pub fn map2<I: Isa, F: BinaryFunction>(isa: I, f: F, a: &[f32], b: &[f32], y: &m
     isa.store_partial(f.apply(isa, a, b), y.into_remainder());
 }
 
-/// `y[i] = f(y[i], b[i])`
+/// Computes `y[i] = f(y[i], b[i])`.
 ///
 /// # Panics
 /// If the lengths differ.

@@ -1,19 +1,18 @@
-//! How results reach memory: through the caches or past them.
+//! Stores through the caches or past them, behind one interface.
 //!
 //! A processor that writes into a line it does not hold reads the line first, though every byte of it is replaced: a
-//! copy moves three bytes for two. Stores past the caches ("non-temporal") spare that, and leave to others what the
-//! caches hold; but what they write must be read from memory again, and other threads see it in order only behind a
-//! fence. [`Write`] is where both are taken care of: work that is a [`Writer`] puts vector after vector, and does not
-//! know where they go.
+//! copy moves three bytes for two. Stores past the caches ("non-temporal") spare that, and leave the caches to other
+//! data; but their results must be read from memory again, and other threads see them in order only behind a fence.
+//! [`Write`] takes care of both: work that is a [`Writer`] puts vector after vector, and does not know where they go.
 
 use crate::{Isa, Kernel};
 
-/// How a kernel writes.
+/// Kind of store instructions that a kernel writes with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Stores {
     /// Through the caches: a line is read from memory before it is written.
     Regular,
-    /// Past the caches, straight to memory. Where an instruction set has no such store, as with [`Stores::Regular`].
+    /// Past the caches, straight to memory. An instruction set without such stores uses [`Stores::Regular`].
     NonTemporal,
 }
 
@@ -46,11 +45,11 @@ pub trait Writer<const N: usize> {
 /// ```
 #[derive(Debug)]
 pub struct Write<'a, W, const N: usize> {
-    /// What is done.
+    /// Work to do.
     pub work: W,
-    /// How results are stored.
+    /// Kind of stores that write the results.
     pub stores: Stores,
-    /// What is filled.
+    /// Slices to fill.
     pub y: [&'a mut [f32]; N],
 }
 
@@ -72,9 +71,9 @@ impl<W: Writer<N>, const N: usize> Kernel for Write<'_, W, N> {
 /// A [`Writer`] whose results are added to what the slices hold: a [`Kernel`].
 #[derive(Debug)]
 pub struct AddTo<'a, W, const N: usize> {
-    /// What is done.
+    /// Work to do.
     pub work: W,
-    /// What is added to.
+    /// Slices to add to.
     pub y: [&'a mut [f32]; N],
 }
 
@@ -87,24 +86,24 @@ impl<W: Writer<N>, const N: usize> Kernel for AddTo<'_, W, N> {
     }
 }
 
-/// [`Write`] or [`AddTo`], whichever is asked for, compiled once: what becomes of a result is looked at for each vector. For work whose
-/// code is long, and takes longer for a vector than that.
+/// [`Write`] or [`AddTo`], chosen at run time and compiled once: the choice is made for each vector. It suits work
+/// whose code is long, and takes longer for a vector than the choice.
 #[derive(Debug)]
 pub struct WriteOrAdd<'a, W, const N: usize> {
-    /// What is done.
+    /// Work to do.
     pub work: W,
-    /// What becomes of the results.
+    /// Effect of the results on the slices.
     pub effect: Effect,
-    /// What is filled, or added to.
+    /// Slices to fill or to add to.
     pub y: [&'a mut [f32]; N],
 }
 
-/// What becomes of results.
+/// Effect of a kernel's results on its destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// They replace what is there.
+    /// Results replace what is there.
     Replace(Stores),
-    /// They are added to what is there.
+    /// Results are added to what is there.
     Add,
 }
 
@@ -118,7 +117,7 @@ impl<W: Writer<N>, const N: usize> Kernel for WriteOrAdd<'_, W, N> {
     }
 }
 
-/// Fences when it goes, after a panic, too: the slices are read by others then.
+/// Fences on drop, also after a panic: other threads read the slices then.
 struct Fence<I: Isa>(I);
 
 impl<I: Isa> Drop for Fence<I> {
@@ -136,13 +135,13 @@ pub struct Destination<'a, S> {
 }
 
 impl<S: Store> Destination<'_, S> {
-    /// The number of elements that are still to be written.
+    /// Returns the number of elements that are still to be written.
     #[inline(always)]
     pub fn left(&self) -> usize {
         self.rest.len()
     }
 
-    /// Writes all lanes.
+    /// Writes all lanes of `value`.
     ///
     /// # Panics
     /// If less than a vector is left.
@@ -153,7 +152,7 @@ impl<S: Store> Destination<'_, S> {
         self.rest = rest;
     }
 
-    /// Writes the first `min(count, LANES)` lanes.
+    /// Writes the first `min(count, LANES)` lanes of `value`.
     ///
     /// # Panics
     /// If less than that is left.
@@ -167,8 +166,9 @@ impl<S: Store> Destination<'_, S> {
         self.rest = rest;
     }
 
-    /// The same for what is followed by more: places behind the `count` may hold anything until they are written
-    /// themselves, so that mostly a whole vector is stored, which is quicker than a part of one.
+    /// Writes the first `min(count, LANES)` lanes of `value` where more will follow: elements behind them may hold
+    /// anything until they are written themselves, so that mostly a whole vector is stored, which is quicker than a
+    /// part of one.
     ///
     /// # Panics
     /// If less than `min(count, LANES)` is left.
@@ -186,7 +186,7 @@ mod sealed {
     use crate::Isa;
 
     pub trait Store: Copy {
-        /// Writes `value` to the first `LANES` places of `y`.
+        /// Writes `value` to the first `LANES` elements of `y`.
         fn store<I: Isa>(self, isa: I, value: I::Vector, y: &mut [f32]);
 
         /// Writes the first `y.len()` lanes of `value`, fewer than there are.
@@ -195,8 +195,8 @@ mod sealed {
             isa.store_partial(value, y);
         }
 
-        /// Writes the first `count` lanes of `value`, and anything to the places behind them, of which there are `LANES` in
-        /// all.
+        /// Writes the first `count` lanes of `value`, and anything to the elements behind them, of which there are
+        /// `LANES` in all.
         #[inline(always)]
         fn store_over<I: Isa>(self, isa: I, value: I::Vector, y: &mut [f32], count: usize) {
             self.store_partial(isa, value, &mut y[..count]);
@@ -204,7 +204,7 @@ mod sealed {
     }
 }
 
-/// What becomes of a result, as a type for which a [`Writer`] is compiled.
+/// Kind of store as a type, for which a [`Writer`] is compiled.
 pub trait Store: sealed::Store {}
 
 #[derive(Clone, Copy, Debug)]
@@ -241,12 +241,12 @@ impl sealed::Store for Adding {
 
 impl Store for Adding {}
 
-/// Made by [`Write`] and as an [`Effect`] alone, which fence.
+/// Stores past the caches. Made only by [`Write`] and as an [`Effect`], which fence.
 #[derive(Clone, Copy, Debug)]
 struct NonTemporal;
 
 impl sealed::Store for NonTemporal {
-    /// Places that are not aligned to a vector are written through the caches.
+    /// Stores past the caches where `y` is aligned to a vector, through them elsewhere.
     #[inline(always)]
     fn store<I: Isa>(self, isa: I, value: I::Vector, y: &mut [f32]) {
         assert!(y.len() >= I::LANES, "a store writes a whole vector");
@@ -295,7 +295,7 @@ mod tests {
     use super::*;
     use crate::{InstructionSet, dispatch_on};
 
-    /// `x[i]` and `2 x[i]`
+    /// Writes `x[i]` and `2 x[i]`.
     struct Doubles<'a>(&'a [f32]);
 
     impl Writer<2> for Doubles<'_> {
@@ -310,7 +310,7 @@ mod tests {
         }
     }
 
-    /// `x[i]` again, in pieces of `.1`
+    /// Writes `x[i]`, in pieces of `.1`.
     struct Pieces<'a>(&'a [f32], usize);
 
     impl Writer<1> for Pieces<'_> {

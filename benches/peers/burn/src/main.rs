@@ -18,7 +18,7 @@ use std::time::Instant;
 
 type B = Autodiff<Flex>;
 
-/// Convolution, normalisation where there is one, and ReLU.
+/// A convolution, with a normalisation where there is one, and ReLU.
 #[derive(Module, Debug)]
 struct Convolution<B: Backend> {
     conv: Conv2d<B>,
@@ -98,7 +98,7 @@ fn average(size: usize) -> Part<B> {
 }
 
 impl Network<B> {
-    /// The network, and the channels and size of its pictures.
+    /// Returns the network of that name, and the channels and size of its images.
     fn named(name: &str) -> (Self, usize, usize) {
         let (parts, widths, channels, size) = match name {
             "lenet5" => {
@@ -165,7 +165,7 @@ impl Network<B> {
     }
 }
 
-/// Bytes of this process by the operating system's count.
+/// Returns the number of bytes of this process by the operating system's count.
 fn resident(key: &str) -> usize {
     let text = std::fs::read_to_string("/proc/self/status").expect("a Linux system");
     let line = text.lines().find(|line| line.starts_with(key)).expect("it counts memory");

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
-/// What this program reads of a row of `roofline`.
+/// The part of a row of `roofline` that this program reads.
 #[derive(Deserialize)]
 struct Row {
     layer: String,
@@ -94,7 +94,7 @@ impl Product {
         }
     }
 
-    /// GFLOP/s, from the median of the times that fit into half a second, five at least.
+    /// Returns GFLOP/s, from the median of the times that fit into half a second, five at least.
     fn rate(&mut self, mut product: impl FnMut(&mut Self)) -> f64 {
         product(self);
         let start = Instant::now();

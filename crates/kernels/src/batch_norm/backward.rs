@@ -11,8 +11,8 @@ use crate::elementwise::stores::stores_for;
 use crate::reduce::table::{Terms, column_sums, load, load_at, prefetch, widened};
 use crate::scratch;
 
-/// `dβ = Σ g` and `dγ = Σ g (x - μ) / √(σ² + ε)` over the rows, where `g` is `dy` where the activation passed its
-/// argument through, and zero elsewhere.
+/// Computes `dβ = Σ g` and `dγ = Σ g (x - μ) / √(σ² + ε)` over the rows, where `g` is `dy` where the activation passed
+/// its argument through, and zero elsewhere.
 pub fn batch_norm_backward_parameters(
     norm: &BatchNorm<'_>,
     x: &[f32],
@@ -39,7 +39,7 @@ pub fn batch_norm_backward_parameters(
     });
 }
 
-/// `g` and `g (x - μ)`
+/// Computes `g` and `g (x - μ)` for each element.
 #[derive(Clone, Copy)]
 struct Gradients<'a> {
     affine: Affine<'a>,
@@ -72,30 +72,31 @@ impl Terms<2> for Gradients<'_> {
     }
 }
 
-/// What a gradient passes through on its way to the input.
+/// Path of a gradient back to the input.
 #[derive(Clone, Copy, Debug)]
 pub enum Through<'a> {
-    /// The elements and, by them, the statistics of the batch; with what [`batch_norm_backward_parameters`] wrote.
+    /// The elements and, through them, the statistics of the batch; with the results of
+    /// [`batch_norm_backward_parameters`].
     Batch {
         /// `dγ`
         dgamma: &'a [f32],
         /// `dβ`
         dbeta: &'a [f32],
     },
-    /// The elements and statistics of which the caller knows what they add: `slope (x - μ) + constant` in each channel.
+    /// The elements and statistics whose contribution the caller knows: `slope (x - μ) + constant` in each channel.
     Statistics {
-        /// The slope.
+        /// Slope of each channel.
         slope: &'a [f32],
-        /// The constant.
+        /// Constant of each channel.
         constant: &'a [f32],
     },
     /// The elements only: statistics are constant, as running ones are.
     Elements,
 }
 
-/// The input's gradient: with `s = 1 / √(σ² + ε)` and `g` as for the parameters,
-/// `dx (+)= γ s (g - (dβ + (x - μ) s dγ) / rows)`, or `γ s g` where statistics are constant. Where `dy` lies in the storage
-/// of `dx`, the result replaces it.
+/// Computes the input's gradient: with `s = 1 / √(σ² + ε)` and `g` as for the parameters,
+/// `dx (+)= γ s (g - (dβ + (x - μ) s dγ) / rows)`, or `γ s g` where statistics are constant. Where `dy` lies in the
+/// storage of `dx`, the result replaces it.
 pub fn batch_norm_backward_data(
     norm: &BatchNorm<'_>,
     x: &[f32],
@@ -115,6 +116,7 @@ pub fn batch_norm_backward_data(
     let set = InstructionSet::current();
     scratch::with(5 * width, |memory| {
         let (memory, of_statistics) = memory.split_at_mut(3 * width);
+        // Reduce each channel to a scale, a slope and a constant.
         let affine = Affine::of(norm, memory, width);
         let statistics = PerChannel::compute(of_statistics, width, channels, |channel| match through {
             Through::Elements => [0.0; 2],
@@ -125,6 +127,7 @@ pub fn batch_norm_backward_data(
                 [slope as f32, (share * f64::from(dbeta[channel])) as f32]
             }
         });
+        // Write the gradient, piece by piece.
         let (gradient, stores) = (Gradient { affine, statistics }, stores_for(dx, width));
         in_pieces(dx, rows_piece(width, width), |start, dx| {
             let x = &x[start..][..dx.len()];
@@ -143,16 +146,16 @@ pub fn batch_norm_backward_data(
     });
 }
 
-/// The gradient of an element.
+/// Computes the gradient of an element.
 #[derive(Clone, Copy)]
 struct Gradient<'a> {
     affine: Affine<'a>,
-    /// What the statistics add: a slope along `x - μ`, and a constant.
+    /// Contribution of the statistics: a slope along `x - μ`, and a constant.
     statistics: PerChannel<'a, 2>,
 }
 
 impl Gradient<'_> {
-    /// Of the first `count` numbers, which are in the columns from `column` on.
+    /// Returns the gradients of the first `count` elements, which are in the columns from `column` on.
     #[inline(always)]
     fn of<I: Isa>(self, isa: I, x: &[f32], dy: &[f32], column: usize, count: usize) -> I::Vector {
         let [centred, scale, argument] = self.affine.apply(isa, load(isa, x, count), column, count);

@@ -1,8 +1,9 @@
-//! The normalisation as part of the convolution or matrix product before it, for inference.
+//! The normalisation folded into the convolution or matrix product before it, for inference.
 
 use super::BatchNorm;
 
-/// The filter of a product whose result is normalised already: `w'[…, o] = w[…, o] · γ[o] / √(σ²[o] + ε)` for `[…, C]`.
+/// Computes the filter of a product whose result is normalised already: `w'[…, o] = w[…, o] · γ[o] / √(σ²[o] + ε)` for
+/// `[…, C]`.
 pub fn fold_filter(norm: &BatchNorm<'_>, w: &[f32], folded: &mut [f32]) {
     assert_eq!(w.len(), folded.len(), "a folded filter has the filter's length");
     let channels = norm.channels(w.len());
@@ -17,7 +18,8 @@ pub fn fold_filter(norm: &BatchNorm<'_>, w: &[f32], folded: &mut [f32]) {
     }
 }
 
-/// The bias that goes with it: `b'[o] = (b[o] − μ[o]) · γ[o] / √(σ²[o] + ε) + β[o]`, where a product without bias has zero.
+/// Computes the bias that belongs to the folded filter: `b'[o] = (b[o] − μ[o]) · γ[o] / √(σ²[o] + ε) + β[o]`, where a
+/// product without bias has zero.
 pub fn fold_bias(norm: &BatchNorm<'_>, bias: Option<&[f32]>, folded: &mut [f32]) {
     let channels = norm.channels(folded.len());
     assert_eq!(folded.len(), channels, "a bias has a number for each channel");

@@ -9,7 +9,7 @@ use crate::elementwise::stores::stores_for;
 use crate::reduce::table::{load, widened};
 use crate::scratch;
 
-/// `y = activation(γ (x - μ) / √(σ² + ε) + β)` for `x: [rows, C]`.
+/// Computes `y = activation(γ (x - μ) / √(σ² + ε) + β)` for `x: [rows, C]`.
 pub fn batch_norm_forward(norm: &BatchNorm<'_>, x: Source<'_>, y: &mut [f32]) {
     x.expect_length(y.len());
     let channels = norm.channels(y.len());
@@ -34,13 +34,13 @@ pub fn batch_norm_forward(norm: &BatchNorm<'_>, x: Source<'_>, y: &mut [f32]) {
 /// The function of an element, which depends on its channel.
 #[derive(Clone, Copy)]
 pub(super) struct Affine<'a> {
-    /// `μ`, `γ / √(σ² + ε)` and `β`
+    /// Mean `μ`, scale `γ / √(σ² + ε)` and shift `β` of each channel.
     pub per_channel: PerChannel<'a, 3>,
     pub bounds: Bounds,
 }
 
 impl<'a> Affine<'a> {
-    /// Uses `memory` of `3 · width`.
+    /// Computes the values of each channel into `memory` of `3 · width`.
     pub(super) fn of(norm: &BatchNorm<'_>, memory: &'a mut [f32], width: usize) -> Self {
         let per_channel = PerChannel::compute(memory, width, norm.mean.len(), |channel| {
             [norm.mean[channel], norm.scale(channel) as f32, norm.beta[channel]]
@@ -48,14 +48,14 @@ impl<'a> Affine<'a> {
         Self { per_channel, bounds: Bounds::of(norm.activation) }
     }
 
-    /// `x - μ`, the scale, and the activation's argument. The mean is taken off first, not folded into the shift: where
-    /// it is large the difference is exact, and a folded shift would cancel.
+    /// Returns `x - μ`, the scale, and the activation's argument. The mean is subtracted first, not folded into the
+    /// shift: where it is large the difference is exact, and a folded shift would cancel.
     #[inline(always)]
     pub(super) fn apply<I: Isa>(self, isa: I, x: I::Vector, column: usize, count: usize) -> [I::Vector; 3] {
         Self::of_vector(isa, x, self.per_channel.at(isa, column, count))
     }
 
-    /// The same, with the channels' numbers at hand.
+    /// Computes [`apply`](Self::apply) with the channels' values already loaded.
     #[inline(always)]
     pub(super) fn of_vector<I: Isa>(isa: I, x: I::Vector, [mean, scale, shift]: [I::Vector; 3]) -> [I::Vector; 3] {
         let centred = isa.sub(x, mean);

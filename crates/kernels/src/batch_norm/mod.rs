@@ -1,12 +1,12 @@
 //! Batch normalisation (Ioffe and Szegedy 2015) of `[rows, C]`, which is `[N, H, W, C]` as it lies.
 //!
-//! Training is four passes over memory: [`batch_norm_statistics`] reads the input; [`batch_norm_forward`] reads it again
-//! and writes the output, activation included; [`batch_norm_backward_parameters`] reads the input and the gradient;
-//! [`batch_norm_backward_data`] reads both again and writes the input's gradient. Nothing is kept but the input and two
-//! numbers for each channel: where the activation was passed through is found by computing its argument again,
-//! without another tensor to read. [`batch_norm_add_forward`] also adds a residual before the activation.
+//! Training is four passes over memory: [`batch_norm_statistics`] reads the input; [`batch_norm_forward`] reads it
+//! again and writes the output, activation included; [`batch_norm_backward_parameters`] reads the input and the
+//! gradient; [`batch_norm_backward_data`] reads both again and writes the input's gradient. Nothing is kept but the
+//! input and two values for each channel: backward computes the activation's argument again to find where it was passed
+//! through, without another tensor to read. [`batch_norm_add_forward`] also adds a residual before the activation.
 //!
-//! A variance that `f32` does not hold, of deviations beyond 10¹⁹, is infinite, and what is normalised by it is NaN.
+//! A variance that overflows `f32`, of deviations beyond 10¹⁹, is infinite, and elements normalised by it are NaN.
 //!
 //! In inference a normalisation that follows a product is part of it: [`fold_filter`] and [`fold_bias`] make the weights.
 
@@ -30,24 +30,24 @@ use crate::reduce::table::{column_sums_scratch, load, load_at, widened};
 use crate::sizes::length as length_of;
 use crate::{Activation, Scratch};
 
-/// `y = activation(γ (x - μ) / √(σ² + ε) + β)`, with one of each for every channel.
+/// The normalisation `y = activation(γ (x - μ) / √(σ² + ε) + β)`, with one value of each parameter for every channel.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchNorm<'a> {
-    /// `μ`: of the batch in training, the running one in inference.
+    /// Mean `μ` of each channel: of the batch in training, the running one in inference.
     pub mean: &'a [f32],
-    /// `σ²`, likewise.
+    /// Variance `σ²` of each channel: of the batch in training, the running one in inference.
     pub variance: &'a [f32],
-    /// `γ`
+    /// Scale `γ` of each channel.
     pub gamma: &'a [f32],
-    /// `β`
+    /// Shift `β` of each channel.
     pub beta: &'a [f32],
-    /// `ε`
+    /// Constant `ε` that is added to the variance.
     pub epsilon: f32,
-    /// What is done to the normalised values in the same pass.
+    /// Activation applied to the normalised values in the same pass.
     pub activation: Activation,
 }
 
-/// What each of these kernels takes of the scratch memory of a thread, at most, for an input of `length` numbers.
+/// Returns the scratch memory that each of these kernels takes of a thread, at most, for an input of `length` elements.
 pub fn scratch(length: usize, channels: usize) -> Scratch {
     if length == 0 || channels == 0 {
         return Scratch::NONE;
@@ -67,24 +67,24 @@ impl BatchNorm<'_> {
         channels
     }
 
-    /// `1 / √(σ² + ε)`
+    /// Returns `1 / √(σ² + ε)`.
     fn inverse_deviation(&self, channel: usize) -> f64 {
         inverse_deviation(self.variance[channel], self.epsilon)
     }
 
-    /// `γ / √(σ² + ε)`
+    /// Returns `γ / √(σ² + ε)`.
     fn scale(&self, channel: usize) -> f64 {
         f64::from(self.gamma[channel]) * self.inverse_deviation(channel)
     }
 }
 
-/// `1 / √(σ² + ε)`, and NaN for an infinite variance: that is one beyond `f32`, and a scale of zero would make results that
-/// look normalised.
+/// Returns `1 / √(σ² + ε)`, and NaN for an infinite variance: that is one beyond `f32`, and a scale of zero would make
+/// results that look normalised.
 pub(crate) fn inverse_deviation(variance: f32, epsilon: f32) -> f64 {
     if variance.is_infinite() { f64::NAN } else { 1.0 / (f64::from(variance) + f64::from(epsilon)).sqrt() }
 }
 
-/// An activation as what it does in every case: bounding.
+/// An activation as bounds, which covers every case.
 #[derive(Clone, Copy)]
 struct Bounds {
     low: f32,
@@ -106,7 +106,7 @@ impl Bounds {
         isa.min(isa.splat(self.high), isa.max(isa.splat(self.low), x))
     }
 
-    /// `dy` where `x` lies between the bounds (or is NaN), else zero.
+    /// Returns `dy` where `x` lies between the bounds (or is NaN), else zero.
     #[inline(always)]
     fn gradient<I: Isa>(self, isa: I, x: I::Vector, dy: I::Vector) -> I::Vector {
         let below = isa.less_or_equal(x, isa.splat(self.low));
@@ -115,15 +115,15 @@ impl Bounds {
     }
 }
 
-/// What is computed from the parameters of a channel before any element is: `K` rows of numbers, one for each channel,
-/// repeated to the width in which tables are gone through.
+/// Values computed from the parameters of a channel before any element: `K` rows, one value for each channel, repeated
+/// to the width in which tables are processed.
 #[derive(Clone, Copy)]
 struct PerChannel<'a, const K: usize> {
     rows: [&'a [f32]; K],
 }
 
 impl<'a, const K: usize> PerChannel<'a, K> {
-    /// Computes the numbers into `memory` of `K · width`.
+    /// Computes the values into `memory` of `K · width`.
     fn compute(memory: &'a mut [f32], width: usize, channels: usize, of_channel: impl Fn(usize) -> [f32; K]) -> Self {
         for channel in 0..channels {
             for (k, number) in of_channel(channel).into_iter().enumerate() {
@@ -134,13 +134,13 @@ impl<'a, const K: usize> PerChannel<'a, K> {
         Self { rows: std::array::from_fn(|k| &memory[k * width..][..width]) }
     }
 
-    /// The length of a row.
+    /// Returns the length of a row.
     #[inline(always)]
     fn width(&self) -> usize {
         self.rows[0].len()
     }
 
-    /// The numbers of `count` columns from `column` on.
+    /// Loads the values of `count` columns from `column` on.
     #[inline(always)]
     fn at<I: Isa>(&self, isa: I, column: usize, count: usize) -> [I::Vector; K] {
         let mut numbers = [isa.zero(); K];
@@ -157,7 +157,7 @@ impl<'a, const K: usize> PerChannel<'a, K> {
         }
     }
 
-    /// The numbers of `count` columns from `column` on.
+    /// Loads the values of `count` columns from `column` on, without a bounds check.
     ///
     /// # Safety
     /// So many columns are within the width, which [`assert_width`](Self::assert_width) was told.
@@ -173,7 +173,7 @@ impl<'a, const K: usize> PerChannel<'a, K> {
 }
 
 impl<'a> PerChannel<'a, 1> {
-    /// Lets `fill` write the numbers, and repeats them to the width of `memory`.
+    /// Lets `fill` write the values, and repeats them to the width of `memory`.
     fn filled(memory: &'a mut [f32], channels: usize, fill: impl FnOnce(&mut [f32])) -> Self {
         let (first, others) = memory.split_at_mut(channels);
         fill(first);

@@ -1,8 +1,8 @@
-//! Normalisation, a residual that is added, and activation in one pass: the end of a residual block (He et al. 2015).
+//! Normalisation, addition of a residual, and activation in one pass: the end of a residual block (He et al. 2015).
 //!
-//! Backward, where the activation passed its argument through is read off the output, which the next layer keeps anyway: to
-//! compute the argument again would keep the residual alive, too. One pass over the gradient of the output turns it into that
-//! of the sum, which is the residual's, and takes the sums for the parameters; the input's gradient is then
+//! Backward reads off the output, which the next layer keeps anyway, where the activation passed its argument through:
+//! to compute the argument again would keep the residual alive, too. One pass over the gradient of the output turns it
+//! into that of the sum, which is the residual's, and takes the sums for the parameters; the input's gradient is then
 //! [`batch_norm_backward_data`](super::batch_norm_backward_data) of it, without an activation.
 
 use ocelli_simd::{Destination, InstructionSet, Isa, Kernel, Store, Write, Writer, dispatch_on};
@@ -15,7 +15,7 @@ use crate::elementwise::stores::stores_for;
 use crate::reduce::table::{Rewrite, column_sums_rewriting, load, load_at, prefetch, widened};
 use crate::scratch;
 
-/// `y = activation(γ (x - μ) / √(σ² + ε) + β + residual)` for `x` and `residual`: `[rows, C]`.
+/// Computes `y = activation(γ (x - μ) / √(σ² + ε) + β + residual)` for `x` and `residual`: `[rows, C]`.
 pub fn batch_norm_add_forward(norm: &BatchNorm<'_>, x: &[f32], residual: Source<'_>, y: &mut [f32]) {
     assert_eq!(x.len(), y.len(), "input and output have one length");
     residual.expect_length(y.len());
@@ -43,7 +43,7 @@ pub fn batch_norm_add_forward(norm: &BatchNorm<'_>, x: &[f32], residual: Source<
 struct Sum<'a>(Affine<'a>);
 
 impl Sum<'_> {
-    /// Of the first `count` numbers, which are in the columns from `column` on.
+    /// Returns the results of the first `count` elements, which are in the columns from `column` on.
     #[inline(always)]
     fn of<I: Isa>(self, isa: I, x: &[f32], residual: &[f32], column: usize, count: usize) -> I::Vector {
         let [_, _, normal] = self.0.apply(isa, load(isa, x, count), column, count);
@@ -103,8 +103,8 @@ impl Kernel for ForwardInPlace<'_> {
     }
 }
 
-/// Turns `dy` into the gradient `g` of the sum, which is the residual's: `dy` where the activation passed its argument through
-/// to `y`, and zero elsewhere. In the same pass `dβ = Σ g` and `dγ = Σ g (x - μ) / √(σ² + ε)` over the rows.
+/// Turns `dy` into the gradient `g` of the sum, which is the residual's: `dy` where the activation passed its argument
+/// through to `y`, and zero elsewhere. In the same pass `dβ = Σ g` and `dγ = Σ g (x - μ) / √(σ² + ε)` over the rows.
 pub fn batch_norm_add_backward_parameters(
     norm: &BatchNorm<'_>,
     x: &[f32],
@@ -132,7 +132,7 @@ pub fn batch_norm_add_backward_parameters(
     });
 }
 
-/// `g` in the place of `dy`, and `g` and `g (x - μ)`
+/// Replaces `dy` by `g`, and computes `g` and `g (x - μ)`.
 #[derive(Clone, Copy)]
 struct Gradients<'a> {
     mean: PerChannel<'a, 1>,

@@ -6,17 +6,18 @@ use super::PerChannel;
 use crate::reduce::table::{Terms, column_sums, load_at, prefetch, widened};
 use crate::scratch;
 
-/// Rows whose mean is the first guess at the mean of all.
+/// Number of sampled rows, whose mean is the first guess at the mean of all.
 const SAMPLE: usize = 64;
 
-/// A shift of the guess by so many deviations, squared, is taken off the mean square with enough digits left.
+/// Largest squared shift of the guess, in squared deviations, that leaves enough digits when it is subtracted from the
+/// mean square.
 const NEAR: f64 = 64.0;
 
-/// A shift below this part of the guess is its rounding, as in channels whose numbers are all the same.
+/// Shift, relative to the guess, below which it is rounding, as in channels whose values are all equal.
 const ROUNDING: f64 = 1e-5;
 
-/// `mean[c] = Σ x[r, c] / rows` and `variance[c] = Σ (x[r, c] - mean[c])² / rows` (the biased one, by which a batch is
-/// normalised), over the rows of `x: [rows, C]`; NaN if there are none. A variance beyond `f32` is infinite.
+/// Computes `mean[c] = Σ x[r, c] / rows` and `variance[c] = Σ (x[r, c] - mean[c])² / rows` (the biased one, by which a
+/// batch is normalised), over the rows of `x: [rows, C]`; NaN if there are none. A variance beyond `f32` is infinite.
 ///
 /// Sums are taken of the deviations from a guess, the mean of rows spread over the whole tensor. With the guess within
 /// a few deviations of the mean, nothing cancels, whatever the mean: the relative error of the variance is some 10⁻⁶. Where
@@ -46,7 +47,7 @@ pub fn batch_norm_statistics(x: &[f32], mean: &mut [f32], variance: &mut [f32]) 
     }
 }
 
-/// How well a guess served.
+/// Quality of a guess at the mean.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Guess {
     Near,
@@ -54,7 +55,7 @@ enum Guess {
     Far,
 }
 
-/// Mean and variance from the deviations from a guess.
+/// Computes mean and variance from the deviations from a guess.
 fn sums_about(guess: PerChannel<'_, 1>, x: &[f32], mean: &mut [f32], variance: &mut [f32]) -> Guess {
     let channels = mean.len();
     let rows = (x.len() / channels) as f64;
@@ -72,7 +73,8 @@ fn sums_about(guess: PerChannel<'_, 1>, x: &[f32], mean: &mut [f32], variance: &
     served
 }
 
-/// Mean and variance of every `channels`th number, in `f64`: where squares of deviations are beyond `f32`, or a number is none.
+/// Returns mean and variance of every `channels`th element, in `f64`: for channels whose squared deviations are beyond
+/// `f32`, or which hold a NaN or an infinity.
 #[cold]
 fn large_statistics(x: &[f32], channels: usize) -> (f32, f32) {
     let numbers = || x.iter().step_by(channels).map(|&x| f64::from(x));
@@ -85,8 +87,8 @@ fn large_statistics(x: &[f32], channels: usize) -> (f32, f32) {
     (mean as f32, (squares / rows) as f32)
 }
 
-/// The mean of every `step`th row of `x`. Row by row: the numbers of a channel are often a
-/// power of two apart, and only few such lines have room in the caches.
+/// Computes the mean of every `step`th row of `x`. Row by row: the elements of a channel are often a power of two
+/// apart, and only few such lines have room in the caches.
 fn sample_mean(x: &[f32], step: usize, mean: &mut [f32]) {
     let sample = x.chunks_exact(mean.len()).step_by(step);
     let share = 1.0 / sample.len() as f32;
@@ -98,7 +100,7 @@ fn sample_mean(x: &[f32], step: usize, mean: &mut [f32]) {
     }
 }
 
-/// `d` and `d²` with `d = x - guess`
+/// Computes `d` and `d²` with `d = x - guess`.
 #[derive(Clone, Copy)]
 struct Deviations<'a> {
     x: &'a [f32],

@@ -1,11 +1,11 @@
-//! The larger and the smaller of two numbers, and comparisons as 0 and 1, broadcast as arithmetic is.
+//! Maximum, minimum, and comparisons as 0 and 1, broadcast as arithmetic is.
 
 use ocelli_simd::{BinaryFunction, Isa};
 
 use super::{Broadcast, broadcast};
 use crate::elementwise::Source;
 
-/// The larger or the smaller of two numbers.
+/// The larger or the smaller of two values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Extremum {
     /// `max(a, b)`
@@ -14,7 +14,7 @@ pub enum Extremum {
     Minimum,
 }
 
-/// A comparison of two numbers. With NaN all are false but [`NotEqual`](Comparison::NotEqual).
+/// A comparison of two values. With NaN all are false but [`NotEqual`](Comparison::NotEqual).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Comparison {
     /// `a > b`
@@ -31,7 +31,7 @@ pub enum Comparison {
     NotEqual,
 }
 
-/// `y` is the larger or the smaller of `a` and `b`, broadcast; NaN where either is NaN.
+/// Computes the larger or the smaller of `a` and `b`, broadcast; NaN where either is NaN.
 ///
 /// Operands may be in place as those of [`binary`](super::binary).
 pub fn extremum(which: Extremum, g: &Broadcast, a: Source<'_>, b: Source<'_>, y: &mut [f32]) {
@@ -42,8 +42,8 @@ pub fn extremum(which: Extremum, g: &Broadcast, a: Source<'_>, b: Source<'_>, y:
     }
 }
 
-/// `y` is the share of the gradient of [`extremum`] that goes to `a`: 1 where `a` is the result, 0 where `b` is, ½ where
-/// they are equal.
+/// Computes the share of the gradient of [`extremum`] that goes to `a`: 1 where `a` is the result, 0 where `b` is, ½
+/// where they are equal.
 pub fn extremum_share(which: Extremum, g: &Broadcast, a: Source<'_>, b: Source<'_>, y: &mut [f32]) {
     g.assert_fits(a, b, y);
     match which {
@@ -52,7 +52,7 @@ pub fn extremum_share(which: Extremum, g: &Broadcast, a: Source<'_>, b: Source<'
     }
 }
 
-/// `y` is 1 where the comparison of `a` with `b` is true and 0 elsewhere, broadcast.
+/// Computes 1 where the comparison of `a` with `b` is true and 0 elsewhere, broadcast.
 ///
 /// Operands may be in place as those of [`binary`](super::binary).
 pub fn compare(comparison: Comparison, g: &Broadcast, a: Source<'_>, b: Source<'_>, y: &mut [f32]) {
@@ -67,13 +67,13 @@ pub fn compare(comparison: Comparison, g: &Broadcast, a: Source<'_>, b: Source<'
     }
 }
 
-/// 1 in the lanes of a mask, 0 elsewhere.
+/// Returns 1 in the lanes of a mask, 0 elsewhere.
 #[inline(always)]
 fn ones<I: Isa>(isa: I, mask: I::Mask) -> I::Vector {
     isa.select(mask, isa.splat(1.0), isa.zero())
 }
 
-/// Of two numbers of which `first` says where `a` comes before `b`: 1, ½ where they are equal, else 0.
+/// Returns 1 where `first` says that `a` comes before `b`, ½ where they are equal, else 0.
 #[inline(always)]
 fn share<I: Isa>(isa: I, first: I::Mask, a: I::Vector, b: I::Vector) -> I::Vector {
     isa.select(isa.equal(a, b), isa.splat(0.5), ones(isa, first))
@@ -98,10 +98,10 @@ struct Smaller;
 struct ShareOfLarger;
 #[derive(Clone, Copy)]
 struct ShareOfSmaller;
-/// `a < b`, or `b < a` if swapped.
+/// Compares `a < b`, or `b < a` if swapped.
 #[derive(Clone, Copy)]
 struct Less<const SWAPPED: bool>;
-/// `a <= b`, or `b <= a` if swapped.
+/// Compares `a <= b`, or `b <= a` if swapped.
 #[derive(Clone, Copy)]
 struct LessOrEqual<const SWAPPED: bool>;
 #[derive(Clone, Copy)]
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
     use crate::elementwise::testing::on_every_set;
 
-    /// Every pair of these numbers, `a` slow and `b` fast.
+    /// Every pair of these values, `a` slow and `b` fast.
     const NUMBERS: [f32; 7] = [-2.0, -0.5, 0.0, 0.5, 3.0, f32::INFINITY, f32::NAN];
 
     /// Pairs in full, and with `b` repeated for each `a`.

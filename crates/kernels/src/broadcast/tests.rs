@@ -16,7 +16,7 @@ fn one(op: Binary, a: f32, b: f32) -> f32 {
     }
 }
 
-/// Where the element of an operand is that meets element `i` of the output.
+/// Returns the index of the operand's element that meets element `i` of the output.
 fn index(dims: &[usize], shape: &[usize], mut i: usize) -> usize {
     let (mut offset, mut stride) = (0, 1);
     for back in 1..=dims.len() {

@@ -2,7 +2,7 @@
 
 use super::MAX_RANK;
 
-/// A dense shape, and for each of `K` operands the step that it makes along each axis (zero: it repeats).
+/// A dense shape, and the step of each of `K` operands along each axis (zero: it repeats).
 ///
 /// Axes of size 1 are left out and neighbours that all operands step through as if they were one axis are merged; the
 /// last axis that is left is the row, along which every operand steps by one or by zero.
@@ -14,7 +14,7 @@ pub(crate) struct Walk<const K: usize> {
 }
 
 impl<const K: usize> Walk<K> {
-    /// A walk through `dims`; an operand's strides are those of a contiguous tensor, or zero where it repeats.
+    /// Creates a walk through `dims`; an operand's strides are those of a contiguous tensor, or zero where it repeats.
     pub(crate) fn new(dims: &[usize], strides: [[usize; MAX_RANK]; K]) -> Self {
         let mut walk = Self { rank: 0, dims: [1; MAX_RANK], strides: [[0; MAX_RANK]; K] };
         for (axis, &size) in dims.iter().enumerate() {
@@ -37,13 +37,13 @@ impl<const K: usize> Walk<K> {
         walk
     }
 
-    /// The length of a row.
+    /// Returns the length of a row.
     #[inline]
     pub(crate) fn row(&self) -> usize {
         self.dims[self.rank - 1]
     }
 
-    /// The step of each operand along a row: one or zero.
+    /// Returns the step of each operand along a row: one or zero.
     #[inline]
     pub(crate) fn row_strides(&self) -> [usize; K] {
         let mut steps = [0; K];
@@ -53,7 +53,8 @@ impl<const K: usize> Walk<K> {
         steps
     }
 
-    /// The number of rows, if every other operand is contiguous and this one is the same contiguous row in each.
+    /// Returns the number of rows, if every other operand is contiguous and this one is the same contiguous row in
+    /// each.
     #[inline]
     pub(crate) fn repeats(&self, operand: usize) -> Option<usize> {
         let row = self.row();
@@ -64,7 +65,7 @@ impl<const K: usize> Walk<K> {
         (self.rank == 2 && contiguous).then_some(self.dims[0])
     }
 
-    /// The place of the element at `start` of the dense tensor.
+    /// Returns the position of the element at `start` of the dense tensor.
     #[inline]
     pub(crate) fn at(&self, start: usize) -> Position<'_, K> {
         let row = self.row().max(1);
@@ -81,7 +82,7 @@ impl<const K: usize> Walk<K> {
     }
 }
 
-/// A place in a [`Walk`].
+/// A position in a [`Walk`].
 pub(crate) struct Position<'a, const K: usize> {
     walk: &'a Walk<K>,
     index: [usize; MAX_RANK],
@@ -90,13 +91,13 @@ pub(crate) struct Position<'a, const K: usize> {
 }
 
 impl<const K: usize> Position<'_, K> {
-    /// The number of elements from here to the end of the row.
+    /// Returns the number of elements from here to the end of the row.
     #[inline(always)]
     pub(crate) fn left(&self) -> usize {
         self.walk.row() - self.column
     }
 
-    /// Where each operand's element is.
+    /// Returns the offset of each operand's element.
     #[inline(always)]
     pub(crate) fn offsets(&self) -> [usize; K] {
         let mut offsets = self.offsets;

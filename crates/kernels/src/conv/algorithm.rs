@@ -13,19 +13,19 @@ use crate::{Accumulate, Epilogue, Scratch};
 /// One of the three kernels that a convolution needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Pass {
-    /// `y` from `x`, `w` and the bias.
+    /// Computes `y` from `x`, `w` and the bias.
     Forward,
-    /// `dx` from `dy` and `w`.
+    /// Computes `dx` from `dy` and `w`.
     BackwardData,
-    /// `dw` from `x` and `dy`.
+    /// Computes `dw` from `x` and `dy`.
     BackwardFilter,
 }
 
 impl Pass {
-    /// The three of them.
+    /// All three passes.
     pub const ALL: [Self; 3] = [Self::Forward, Self::BackwardData, Self::BackwardFilter];
 
-    /// `forward`, `data` or `filter`.
+    /// Returns `forward`, `data` or `filter`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -46,21 +46,22 @@ impl Pass {
 /// for as many calls as the weights stay the same. Prepared filters hold for the instruction set that was current when
 /// they were made.
 pub trait Algorithm: Sync {
-    /// The name under which it can be forced, as in bench ids.
+    /// Returns the name under which the algorithm can be forced, as in bench ids.
     fn name(&self) -> &'static str;
 
-    /// Whether it can compute this pass of this convolution.
+    /// Returns true if the algorithm can compute this pass of this convolution.
     fn supports(&self, g: &Conv2dGeometry, pass: Pass) -> bool;
 
-    /// What its results differ from the definition by.
+    /// Returns how closely its results follow the definition.
     fn precision(&self) -> Precision {
         Precision::Strict
     }
 
-    /// What the pass costs, for the choice among algorithms.
+    /// Estimates the cost of the pass, for the choice among algorithms.
     fn cost(&self, g: &Conv2dGeometry, pass: Pass) -> Cost;
 
-    /// Elements of the prepared filter; 0 where the filter is used as it is. The backward-filter pass has none.
+    /// Returns the number of elements of the prepared filter; 0 where the filter is used as it is. The backward-filter
+    /// pass has none.
     fn prepared_len(&self, _g: &Conv2dGeometry, _pass: Pass) -> usize {
         0
     }
@@ -69,16 +70,17 @@ pub trait Algorithm: Sync {
     /// written.
     fn prepare(&self, _g: &Conv2dGeometry, _pass: Pass, _w: &[f32], _prepared: &mut [f32]) {}
 
-    /// Elements of scratch memory, shared by all threads, that the pass needs: a function of the geometry alone.
+    /// Returns the number of elements of scratch memory, shared by all threads, that the pass needs: a function of the
+    /// geometry alone.
     fn workspace(&self, g: &Conv2dGeometry, pass: Pass) -> usize;
 
-    /// Scratch memory that the pass takes on each thread, at most.
+    /// Returns the scratch memory that the pass takes on each thread, at most.
     fn scratch(&self, _g: &Conv2dGeometry, _pass: Pass) -> Scratch {
         Scratch::NONE
     }
 
-    /// `y = activation(conv(x, w) + bias + residual)`, as the epilogue says. `filter` is what [`Algorithm::prepare`]
-    /// wrote, or `w` itself where [`Algorithm::prepared_len`] is 0.
+    /// Computes `y = activation(conv(x, w) + bias + residual)`, as the epilogue says. `filter` is what
+    /// [`Algorithm::prepare`] wrote, or `w` itself where [`Algorithm::prepared_len`] is 0.
     fn forward(
         &self,
         g: &Conv2dGeometry,
@@ -89,7 +91,7 @@ pub trait Algorithm: Sync {
         workspace: &mut [f32],
     );
 
-    /// `dx = convᵀ(dy, w)`, or added to `dx`; `filter` as in [`Algorithm::forward`].
+    /// Computes `dx = convᵀ(dy, w)`, or adds it to `dx`; `filter` as in [`Algorithm::forward`].
     fn backward_data(
         &self,
         g: &Conv2dGeometry,
@@ -100,7 +102,7 @@ pub trait Algorithm: Sync {
         workspace: &mut [f32],
     );
 
-    /// `dw[k, c, o] = Σ x[p + k, c] · dy[p, o]` over all windows `p`, or added to `dw`.
+    /// Computes `dw[k, c, o] = Σ x[p + k, c] · dy[p, o]` over all windows `p`, or adds it to `dw`.
     fn backward_filter(
         &self,
         g: &Conv2dGeometry,
@@ -112,19 +114,18 @@ pub trait Algorithm: Sync {
     );
 }
 
-/// Every algorithm, the preferred one first where two cost the same. The last is the definition and supports
-/// everything.
+/// All algorithms, the preferred one first where two cost the same. The last is the definition and supports everything.
 // No constant: the code of all algorithms would be compiled again in every crate that reads it.
 pub static ALGORITHMS: &[&dyn Algorithm] =
     &[&Depthwise, &Pointwise, &Winograd4::NEW, &Winograd2::NEW, &Implicit, &Im2col, &Naive];
 
-/// [`ALGORITHMS`] without the definition, which takes memory at each call: a plan does not know of that.
+/// Returns [`ALGORITHMS`] without the definition, which allocates at each call: a plan does not account for that.
 #[must_use]
 pub fn planned() -> &'static [&'static dyn Algorithm] {
     &ALGORITHMS[..ALGORITHMS.len() - 1]
 }
 
-/// The algorithm of that name, for callers that force one.
+/// Returns the algorithm of that name, for callers that force one.
 #[must_use]
 pub fn by_name(name: &str) -> Option<&'static dyn Algorithm> {
     ALGORITHMS.iter().copied().find(|algorithm| algorithm.name() == name)

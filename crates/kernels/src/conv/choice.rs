@@ -1,4 +1,4 @@
-//! Which algorithm computes a convolution: the cheapest by a small model of costs.
+//! The choice of an algorithm for a convolution: the cheapest by a small cost model.
 
 use std::fmt;
 
@@ -9,11 +9,11 @@ use super::geometry::Conv2dGeometry;
 use super::naive::Naive;
 use crate::gemm::packed_len;
 
-/// How far a result may be from the exact one.
+/// Bound on the error of a result.
 ///
-/// The algorithm of a convolution also depends on the number of samples. At [`Precision::Fast`] one sample alone may go another
-/// way than in a batch, and its last bits may differ (some 1e-5 of the result); in batches of 2 or more it has the same bits in
-/// all of them, and at [`Precision::Strict`] in every batch, alone too.
+/// The algorithm of a convolution also depends on the number of samples. At [`Precision::Fast`] a single sample may use
+/// another algorithm than a batch, and its last bits may differ (some 1e-5 of the result); in batches of 2 or more it
+/// has the same bits in all of them, and at [`Precision::Strict`] in every batch, alone too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Precision {
     /// Any algorithm, Winograd's among them: a relative error (L2) of some 1e-6.
@@ -23,34 +23,35 @@ pub enum Precision {
     Strict,
 }
 
-/// What a pass costs, in the time of one multiply-add of one number at the machine's peak.
+/// Cost of a pass, in the time of one scalar multiply-add at the machine's peak.
 ///
-/// The constants of each algorithm are those of two threads of Zen 3 with AVX2 (0.01 ns for a unit), as `examples/choice.rs` measures
-/// them; what they are compared with is of the same machine, so that another peak changes little.
+/// The constants of each algorithm are those of two threads of Zen 3 with AVX2 (0.01 ns for a unit), as
+/// `examples/choice.rs` measures them; they are compared only with one another, so that another peak changes little.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Cost {
-    /// Multiply-adds that are executed, those of padding among them, and of the lanes that channels leave unfilled.
+    /// Multiply-adds that are executed, including those of padding and of lanes that channels leave unfilled.
     pub multiply_adds: f64,
-    /// The share of the peak that they reach, in (0, 1].
+    /// Share of the peak that the multiply-adds reach, in (0, 1].
     pub efficiency: f64,
-    /// All else: numbers that are copied, transformed or moved through memory, and vectors that are stored.
+    /// Everything else: elements that are copied, transformed or moved through memory, and vectors that are stored.
     pub others: f64,
 }
 
 impl Cost {
-    /// The sum.
+    /// Returns the whole cost.
     #[must_use]
     pub fn total(&self) -> f64 {
         self.multiply_adds / self.efficiency + self.others
     }
 }
 
-/// So many neighbouring numbers, with the lanes that they leave unfilled in the last vector of the current instruction set.
+/// Rounds a number of neighbouring elements up to whole vectors of the current instruction set.
 pub(super) fn filled(numbers: usize) -> f64 {
     numbers.next_multiple_of(lanes()) as f64
 }
 
-/// The time in which so many neighbouring numbers are stored, if a vector takes `stored`, and one that is not whole `in_part` more.
+/// Returns the time to store `numbers` neighbouring elements, if a vector takes `stored`, and a partial one `in_part`
+/// more.
 pub(super) fn storing(numbers: usize, stored: f64, in_part: f64) -> f64 {
     let is_whole = numbers.is_multiple_of(lanes());
     stored * numbers.div_ceil(lanes()) as f64 + if is_whole { 0.0 } else { in_part }
@@ -60,10 +61,10 @@ fn lanes() -> usize {
     packed_len(1, 1)
 }
 
-/// An algorithm and why it was chosen; displayed as a clause.
+/// An algorithm with the reason for its choice; displayed as a clause.
 #[derive(Clone, Copy)]
 pub struct Choice {
-    /// The algorithm.
+    /// Algorithm that was chosen.
     pub algorithm: &'static dyn Algorithm,
     reason: Reason,
 }
@@ -76,7 +77,7 @@ enum Reason {
 }
 
 impl Choice {
-    /// The algorithm of that name, if there is one and it supports the pass; otherwise the cheapest.
+    /// Returns the algorithm of that name, if there is one and it supports the pass; otherwise the cheapest.
     #[must_use]
     pub fn forced(name: &str, precision: Precision, g: &Conv2dGeometry, pass: Pass) -> Self {
         let forced = super::by_name(name).filter(|algorithm| algorithm.supports(g, pass));
@@ -103,8 +104,8 @@ impl fmt::Display for Choice {
     }
 }
 
-/// The cheapest of [`planned`] that supports the pass at this precision; among equals, the first. The definition is chosen only
-/// where nothing else is left.
+/// Chooses the cheapest of [`planned`] that supports the pass at this precision; among equals, the first. The
+/// definition is chosen only where nothing else is left.
 #[must_use]
 pub fn choose(g: &Conv2dGeometry, pass: Pass, precision: Precision) -> Choice {
     let fit = |algorithm: &&'static dyn Algorithm| {

@@ -1,4 +1,4 @@
-//! What a two-dimensional convolution looks like: sizes, steps, padding and groups, checked once and trusted after.
+//! The geometry of a two-dimensional convolution: sizes, strides, padding and groups, checked once and trusted after.
 
 use ocelli_tensor::Size;
 use serde::{Deserialize, Serialize};
@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use crate::sizes::{LONGEST_AXIS, is_addressable, length};
 
-/// Whether the filter is slid as it stands or turned by 180° first.
+/// Orientation of the filter: slid as it stands, or turned by 180° first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ConvMode {
     /// `y[p] = Σ w[k] · x[p + k]`, what every framework calls convolution.
@@ -17,19 +17,19 @@ pub enum ConvMode {
     Convolution,
 }
 
-/// Zeros around the picture.
+/// Zero padding around the image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Padding {
-    /// None: every window lies inside the picture.
+    /// No padding: every window lies inside the image.
     #[default]
     Valid,
-    /// As many zeros as give `ceil(in / stride)` outputs, by the rule of TensorFlow and Keras: on each axis
+    /// Enough zeros for `ceil(in / stride)` outputs, by the rule of TensorFlow and Keras: on each axis
     /// `total = max((out − 1) · stride + (kernel − 1) · dilation + 1 − in, 0)`, of which `total / 2` go before the
-    /// picture; where `total` is odd the extra pixel is at the bottom or right.
+    /// image; where `total` is odd the extra pixel is at the bottom or right.
     Same,
-    /// So many pixels at each side.
+    /// An explicit number of pixels at each side.
     Explicit {
-        /// Rows above the picture.
+        /// Rows above the image.
         top: usize,
         /// Rows below it.
         bottom: usize,
@@ -41,14 +41,14 @@ pub enum Padding {
 }
 
 impl Padding {
-    /// The same number of pixels on all four sides.
+    /// Pads all four sides by the same number of pixels.
     #[must_use]
     pub fn uniform(pixels: usize) -> Self {
         Self::Explicit { top: pixels, bottom: pixels, left: pixels, right: pixels }
     }
 }
 
-/// An axis of a picture.
+/// A spatial axis of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Axis {
     /// Rows, axis 1 of `[N, H, W, C]`.
@@ -57,7 +57,7 @@ pub enum Axis {
     W,
 }
 
-/// What a user chooses about a convolution apart from the sizes of its operands.
+/// Settings of a convolution, apart from the sizes of its operands.
 ///
 /// ```
 /// use ocelli_kernels::conv::{Conv2dGeometry, Conv2dSettings, Padding};
@@ -77,11 +77,11 @@ pub struct Conv2dSettings {
     pub dilation_h: usize,
     /// Columns between neighbouring taps of the filter.
     pub dilation_w: usize,
-    /// Zeros around the picture.
+    /// Zero padding around the image.
     pub padding: Padding,
-    /// Groups of channels that do not see each other.
+    /// Number of groups of channels, which do not see each other.
     pub groups: usize,
-    /// Whether the filter is flipped.
+    /// Orientation of the filter.
     pub mode: ConvMode,
 }
 
@@ -99,7 +99,7 @@ impl Default for Conv2dSettings {
     }
 }
 
-/// Why there is no convolution of the sizes asked for.
+/// Error for settings and sizes that make no convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum GeometryError {
     /// A setting or size that must be positive is 0.
@@ -111,7 +111,7 @@ pub enum GeometryError {
     /// The groups do not divide the input channels.
     #[error("groups = {groups} does not divide the {channels} input channels")]
     GroupsOfInput {
-        /// Groups asked for.
+        /// Requested number of groups.
         groups: usize,
         /// Channels of the input.
         channels: usize,
@@ -119,7 +119,7 @@ pub enum GeometryError {
     /// The groups do not divide the output channels.
     #[error("groups = {groups} does not divide the {channels} output channels")]
     GroupsOfOutput {
-        /// Groups asked for.
+        /// Requested number of groups.
         groups: usize,
         /// Channels of the output.
         channels: usize,
@@ -132,7 +132,7 @@ pub enum GeometryError {
         /// Channels of the input divided by the groups.
         input: usize,
     },
-    /// No window fits.
+    /// No window fits into the padded image.
     #[error("the filter spans {span} pixels on axis {axis:?} but the padded input has {padded}")]
     FilterTooLarge {
         /// Axis on which nothing fits.
@@ -145,12 +145,12 @@ pub enum GeometryError {
     /// A tensor would have more elements than memory has addresses.
     #[error("the {what} of this convolution overflows the address space")]
     Overflow {
-        /// What cannot be counted.
+        /// Name of the tensor or size that is too large.
         what: &'static str,
     },
 }
 
-/// Windows on one axis: how many, and the zeros before and after the picture.
+/// Windows along one axis: their number, and the zeros before and after the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Windows {
     /// Number of windows, which is the output size.
@@ -161,14 +161,15 @@ pub struct Windows {
     pub after: usize,
 }
 
-/// Pixels from the first to the last tap of a dilated filter: `(kernel − 1) · dilation + 1`; `None` when it overflows.
+/// Returns the pixels from the first to the last tap of a dilated filter: `(kernel − 1) · dilation + 1`; `None` when it
+/// overflows.
 #[must_use]
 pub fn span(kernel: usize, dilation: usize) -> Option<usize> {
     ((Size::from(kernel) - 1) * dilation + 1).get()
 }
 
-/// Number of windows of `span` pixels, `stride` apart, in `padded` pixels: `(padded − span) / stride + 1`, or `None`
-/// when not one fits or the stride is 0.
+/// Returns the number of windows of `span` pixels, `stride` apart, in `padded` pixels: `(padded − span) / stride + 1`,
+/// or `None` when not one fits or the stride is 0.
 #[must_use]
 pub fn out_size(padded: usize, span: usize, stride: usize) -> Option<usize> {
     let steps = padded.checked_sub(span)?.checked_div(stride)?;
@@ -176,7 +177,7 @@ pub fn out_size(padded: usize, span: usize, stride: usize) -> Option<usize> {
 }
 
 impl Padding {
-    /// The windows along one axis of `size` pixels, for a filter of `span` pixels (dilation counted).
+    /// Returns the windows along one axis of `size` pixels, for a filter of `span` pixels (dilation counted).
     ///
     /// # Errors
     /// When the stride is 0, no window fits, or the padded axis is longer than `i32::MAX` pixels.
@@ -203,54 +204,54 @@ impl Padding {
     }
 }
 
-/// One convolution, complete: what every kernel of [`crate::conv`] is told.
+/// The complete geometry of one convolution, which every kernel of [`crate::conv`] takes.
 ///
 /// Made by [`Conv2dGeometry::new`], which checks it; kernels trust it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Conv2dGeometry {
-    /// Pictures.
+    /// Number of images.
     pub batch: usize,
-    /// Rows of a picture.
+    /// Rows of an image.
     pub in_h: usize,
-    /// Columns of a picture.
+    /// Columns of an image.
     pub in_w: usize,
-    /// Channels of a picture.
+    /// Channels of an image.
     pub in_c: usize,
     /// Rows of the filter.
     pub kernel_h: usize,
     /// Columns of the filter.
     pub kernel_w: usize,
-    /// Filters, which are the channels of the output.
+    /// Number of filters, which are the channels of the output.
     pub out_c: usize,
-    /// Rows between neighbouring windows; where there is but one window, no more than leave the padded picture.
+    /// Rows between neighbouring windows; with a single window, at most enough to leave the padded image.
     pub stride_h: usize,
-    /// Columns between neighbouring windows; as for rows.
+    /// Columns between neighbouring windows; with a single window, at most enough to leave the padded image.
     pub stride_w: usize,
-    /// Rows between neighbouring taps; where there is but one tap, no more than leave the padded picture.
+    /// Rows between neighbouring taps; with a single tap, at most enough to leave the padded image.
     pub dilation_h: usize,
-    /// Columns between neighbouring taps; as for rows.
+    /// Columns between neighbouring taps; with a single tap, at most enough to leave the padded image.
     pub dilation_w: usize,
-    /// Zero rows above the picture.
+    /// Zero rows above the image.
     pub pad_top: usize,
-    /// Zero rows below the picture.
+    /// Zero rows below the image.
     pub pad_bottom: usize,
-    /// Zero columns left of the picture.
+    /// Zero columns left of the image.
     pub pad_left: usize,
-    /// Zero columns right of the picture.
+    /// Zero columns right of the image.
     pub pad_right: usize,
-    /// Groups of channels that do not see each other.
+    /// Number of groups of channels, which do not see each other.
     pub groups: usize,
     /// Rows of the output.
     pub out_h: usize,
     /// Columns of the output.
     pub out_w: usize,
-    /// Whether the filter is flipped.
+    /// Orientation of the filter.
     pub mode: ConvMode,
 }
 
 impl Conv2dGeometry {
-    /// The convolution of `input` (`[N, H, W, C]`) with filters of the sizes `filter`
+    /// Creates the convolution of `input` (`[N, H, W, C]`) with filters of the sizes `filter`
     /// (`[kernel_h, kernel_w, in_c / groups, out_c]`).
     ///
     /// # Errors
@@ -260,6 +261,7 @@ impl Conv2dGeometry {
         let Conv2dSettings { stride_h, stride_w, dilation_h, dilation_w, padding, groups, mode } = *settings;
         let [batch, in_h, in_w, in_c] = input;
         let [kernel_h, kernel_w, filter_c, out_c] = filter;
+        // Sizes and settings by themselves.
         for (what, size) in [
             ("stride_h", stride_h),
             ("stride_w", stride_w),
@@ -275,6 +277,7 @@ impl Conv2dGeometry {
                 return Err(GeometryError::Zero { what });
             }
         }
+        // Groups and channels.
         if !in_c.is_multiple_of(groups) {
             return Err(GeometryError::GroupsOfInput { groups, channels: in_c });
         }
@@ -284,6 +287,7 @@ impl Conv2dGeometry {
         if filter_c != in_c / groups {
             return Err(GeometryError::Channels { filter: filter_c, input: in_c / groups });
         }
+        // Windows on both axes.
         let overflow = |what| move || GeometryError::Overflow { what };
         let span_h = span(kernel_h, dilation_h).ok_or_else(overflow("filter"))?;
         let span_w = span(kernel_w, dilation_w).ok_or_else(overflow("filter"))?;
@@ -294,6 +298,7 @@ impl Conv2dGeometry {
                 return Err(GeometryError::Zero { what });
             }
         }
+        // Tensors that can be addressed.
         let (padded_h, padded_w) = (in_h + rows.before + rows.after, in_w + cols.before + cols.after);
         for (what, fits) in [
             ("input", is_addressable(input)),
@@ -315,7 +320,7 @@ impl Conv2dGeometry {
             kernel_h,
             kernel_w,
             out_c,
-            // Beyond the picture a step leads nowhere, however long it is; a shorter one can be multiplied.
+            // Beyond the image a step leads nowhere, however long it is; a shorter one can be multiplied.
             stride_h: stride_h.min(padded_h + 1),
             stride_w: stride_w.min(padded_w + 1),
             dilation_h: dilation_h.min(padded_h + 1),
@@ -331,80 +336,80 @@ impl Conv2dGeometry {
         })
     }
 
-    /// `[N, H, W, C]` of the input.
+    /// Returns the input's shape, `[N, H, W, C]`.
     #[must_use]
     pub fn input_shape(&self) -> [usize; 4] {
         [self.batch, self.in_h, self.in_w, self.in_c]
     }
 
-    /// `[kernel_h, kernel_w, in_c / groups, out_c]`.
+    /// Returns the filter's shape, `[kernel_h, kernel_w, in_c / groups, out_c]`.
     #[must_use]
     pub fn filter_shape(&self) -> [usize; 4] {
         [self.kernel_h, self.kernel_w, self.group_in_c(), self.out_c]
     }
 
-    /// `[N, H, W, C]` of the output.
+    /// Returns the output's shape, `[N, H, W, C]`.
     #[must_use]
     pub fn output_shape(&self) -> [usize; 4] {
         [self.batch, self.out_h, self.out_w, self.out_c]
     }
 
-    /// Elements of the input.
+    /// Returns the number of elements of the input.
     #[must_use]
     pub fn input_len(&self) -> usize {
         self.input_shape().iter().product()
     }
 
-    /// Elements of the filters.
+    /// Returns the number of elements of the filters.
     #[must_use]
     pub fn filter_len(&self) -> usize {
         self.filter_shape().iter().product()
     }
 
-    /// Elements of the output.
+    /// Returns the number of elements of the output.
     #[must_use]
     pub fn output_len(&self) -> usize {
         self.output_shape().iter().product()
     }
 
-    /// Pixels from the first tap to the last, both counted, on the height and the width.
+    /// Returns the pixels from the first tap to the last, both counted, on the height and the width.
     pub(crate) fn spans(&self) -> [usize; 2] {
         let span = |kernel: usize, dilation: usize| (kernel - 1) * dilation + 1;
         [span(self.kernel_h, self.dilation_h), span(self.kernel_w, self.dilation_w)]
     }
 
-    /// Input channels that one output channel sees.
+    /// Returns the number of input channels that one output channel sees.
     #[must_use]
     pub fn group_in_c(&self) -> usize {
         self.in_c / self.groups
     }
 
-    /// Output channels of one group.
+    /// Returns the number of output channels of one group.
     #[must_use]
     pub fn group_out_c(&self) -> usize {
         self.out_c / self.groups
     }
 
-    /// Values summed for one output: `kernel_h · kernel_w · in_c / groups`.
+    /// Returns the number of values summed for one output: `kernel_h · kernel_w · in_c / groups`.
     #[must_use]
     pub fn patch_len(&self) -> usize {
         self.kernel_h * self.kernel_w * self.group_in_c()
     }
 
-    /// Output pixels of the whole batch.
+    /// Returns the number of output pixels of the whole batch.
     #[must_use]
     pub fn output_pixels(&self) -> usize {
         self.batch * self.out_h * self.out_w
     }
 
-    /// Multiply-accumulates of one pass, multiplications with padding counted; the three passes have equally many.
-    /// Saturates.
+    /// Returns the number of multiply-accumulates of one pass, multiplications with padding counted; the three passes
+    /// have equally many. Saturates.
     #[must_use]
     pub fn macs(&self) -> u64 {
         (self.output_len() as u64).saturating_mul(self.patch_len() as u64)
     }
 
-    /// The input row that output row `out_row` reads through row `tap` of the filter, unless that is padding.
+    /// Returns the input row that output row `out_row` reads through row `tap` of the filter, unless that is padding.
     #[must_use]
     pub fn input_row(&self, out_row: usize, tap: usize) -> Option<usize> {
         let tap = self.mode.window_position(tap, self.kernel_h);
@@ -412,8 +417,8 @@ impl Conv2dGeometry {
         (row < self.in_h).then_some(row)
     }
 
-    /// The input column that output column `out_column` reads through column `tap` of the filter, unless that is
-    /// padding.
+    /// Returns the input column that output column `out_column` reads through column `tap` of the filter, unless that
+    /// is padding.
     #[must_use]
     pub fn input_column(&self, out_column: usize, tap: usize) -> Option<usize> {
         let tap = self.mode.window_position(tap, self.kernel_w);
@@ -423,7 +428,7 @@ impl Conv2dGeometry {
 }
 
 impl ConvMode {
-    /// Where in its window tap `tap` of `kernel` taps reads: there, or mirrored.
+    /// Returns the position in its window that tap `tap` of `kernel` taps reads: `tap`, or mirrored.
     #[must_use]
     pub fn window_position(self, tap: usize, kernel: usize) -> usize {
         match self {
@@ -433,13 +438,13 @@ impl ConvMode {
     }
 }
 
-/// Elements of the largest filter, of the largest picture with its padding, and of the longest row of patches: 64 TiB.
+/// Most elements of a filter, of an image with its padding, and of a row of patches: 64 TiB.
 ///
-/// Algorithms multiply one of these with what their blocks have of the others (36 planes of 64 tiles, 16 lanes, 384 pixels),
-/// less than 2¹⁶ in all, so that nothing that they compute from an accepted geometry overflows.
+/// Algorithms multiply one of these with block sizes of the others (36 planes of 64 tiles, 16 lanes, 384 pixels), less
+/// than 2¹⁶ in all, so that nothing that they compute from an accepted geometry overflows.
 const MOST_ELEMENTS: u64 = 1 << 44;
 
-/// Returns true if a filter, a picture or a row of patches of these sizes is small enough.
+/// Returns true if a filter, an image or a row of patches of these sizes is small enough.
 fn is_countable(sizes: &[usize]) -> bool {
     length(sizes) as u64 <= MOST_ELEMENTS
 }

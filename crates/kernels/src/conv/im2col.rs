@@ -1,12 +1,12 @@
 //! Convolution as matrix products of patches and filters, in all three passes.
 //!
-//! A *patch* is what one output pixel reads, laid out as a row of `kernel_h · kernel_w · in_c` values; with the filters
-//! as a matrix of as many rows, forward is `y = patches · w`, backward-data `patches(dx) = dy · wᵀ` with every value
-//! added back to the pixel it came from, and backward-filter `dw = patchesᵀ · dy`. The patch matrix never exists as a
-//! whole: it is made in blocks of output rows and of filter rows that stay in the cache, and where a patch already lies
-//! in memory as it should (a 1×1 convolution, a filter as large as its picture) nothing is copied.
+//! A *patch* is the input of one output pixel, laid out as a row of `kernel_h · kernel_w · in_c` values; with the
+//! filters as a matrix of as many rows, forward is `y = patches · w`, backward-data `patches(dx) = dy · wᵀ` with every
+//! value added back to the pixel it came from, and backward-filter `dw = patchesᵀ · dy`. The patch matrix never exists
+//! as a whole: it is made in blocks of output rows and of filter rows that stay in the cache, and where a patch already
+//! lies in memory as it should (a 1×1 convolution, a filter as large as its image) nothing is copied.
 //!
-//! Output rows of the whole batch are numbered on, so that a block may hold several small pictures.
+//! Output rows of the whole batch are numbered on, so that a block may hold several small images.
 
 mod cost;
 mod patches;
@@ -107,7 +107,7 @@ impl Algorithm for Im2col {
         let plan = Plan::new(g, Pass::BackwardData);
         let workspace = &mut workspace[..plan.workspace()];
         let image = g.in_h * plan.input_row;
-        // Either a piece is several pictures, or a picture is several bands: one of the two loops has one turn.
+        // Either a piece is several images, or an image is several bands: one of the two loops has one turn.
         let (images, bands) = (plan.images_per_piece * image, plan.bands * plan.piece_workspace);
         each_pair_of_pieces((dx, images), (workspace, bands), &|group, dx, workspace| {
             let rows = (dx, plan.band_rows * plan.input_row);
@@ -149,14 +149,14 @@ impl Algorithm for Im2col {
     }
 }
 
-/// Where a piece of `dx` begins.
+/// Position of the first row of a piece of `dx`.
 #[derive(Clone, Copy, Debug)]
 struct Origin {
     image: usize,
     row: usize,
 }
 
-/// The output rows of the batch from `first_row` on, as many as `y` holds.
+/// Computes the output rows of the batch from `first_row` on, as many as `y` holds.
 fn forward_piece(
     plan: &Plan<'_>,
     x: &[f32],
@@ -183,7 +183,7 @@ fn forward_piece(
     }
 }
 
-/// The rows of `dx` from `origin` on: whole pictures, or a band of one.
+/// Computes the rows of `dx` from `origin` on: whole images, or a band of one.
 fn backward_data_piece(
     plan: &Plan<'_>,
     dy: &[f32],
@@ -196,6 +196,7 @@ fn backward_data_piece(
     let g = plan.g;
     let filters = Matrix::new(w, g.patch_len(), g.out_c);
     let rows = plan.output_rows_of(origin, dx.len() / plan.input_row);
+    // Patches are the input: one product for each group.
     if plan.in_place {
         let pixels = rows.len() * g.out_w;
         let dy = Matrix::new(&dy[rows.start * plan.output_row..rows.end * plan.output_row], pixels, g.out_c);
@@ -207,6 +208,7 @@ fn backward_data_piece(
         }
         return;
     }
+    // Elsewhere, products of a block, added back to the pixels.
     if accumulate == Accumulate::Set {
         dx.fill(0.0);
     }
@@ -227,7 +229,7 @@ fn backward_data_piece(
     }
 }
 
-/// The part of `dw` that comes from the output rows from `first_row` on, as many as `dy` holds.
+/// Computes the part of `dw` that comes from the output rows from `first_row` on, as many as `dy` holds.
 fn backward_filter_piece(
     plan: &Plan<'_>,
     x: &[f32],
@@ -254,7 +256,8 @@ fn backward_filter_piece(
     }
 }
 
-/// The patches `[pixels, slab.width()]` of one group from output row `row` on: a view of `x`, or a copy in `workspace`.
+/// Returns the patches `[pixels, slab.width()]` of one group from output row `row` on: a view of `x`, or a copy in
+/// `workspace`.
 fn patches_of<'a>(
     plan: &Plan<'_>,
     x: &'a [f32],

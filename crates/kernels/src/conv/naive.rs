@@ -9,8 +9,8 @@ use crate::{Accumulate, Epilogue};
 #[derive(Clone, Copy, Debug)]
 pub struct Naive;
 
-/// `y[n, p, o] = bias[o] + Σ x[n, p·stride + k·dilation − pad, c] · w[k, c, o]` over the taps `k` and the channels `c`
-/// of the group of `o`; then what the epilogue says.
+/// Computes `y[n, p, o] = bias[o] + Σ x[n, p·stride + k·dilation − pad, c] · w[k, c, o]` over the taps `k` and the
+/// channels `c` of the group of `o`; then applies the epilogue.
 pub fn conv2d_forward(g: &Conv2dGeometry, x: &[f32], w: &[f32], epilogue: &Epilogue<'_>, y: &mut [f32]) {
     assert_operands(g, x, w, y);
     epilogue.assert_fits(y.len(), g.out_c);
@@ -38,8 +38,8 @@ pub fn conv2d_forward(g: &Conv2dGeometry, x: &[f32], w: &[f32], epilogue: &Epilo
     }
 }
 
-/// `dx[n, q, c] = Σ dy[n, p, o] · w[k, c, o]` over all `p`, `k` and `o` for which `y[n, p, o]` reads `x[n, q, c]`
-/// through `w[k, c, o]`.
+/// Computes `dx[n, q, c] = Σ dy[n, p, o] · w[k, c, o]` over all `p`, `k` and `o` for which `y[n, p, o]` reads
+/// `x[n, q, c]` through `w[k, c, o]`.
 pub fn conv2d_backward_data(g: &Conv2dGeometry, dy: &[f32], w: &[f32], dx: &mut [f32], accumulate: Accumulate) {
     assert_operands(g, dx, w, dy);
     let mut sums = vec![0.0_f64; dx.len()];
@@ -65,7 +65,7 @@ pub fn conv2d_backward_data(g: &Conv2dGeometry, dy: &[f32], w: &[f32], dx: &mut 
     store(&sums, dx, accumulate);
 }
 
-/// `dw[k, c, o] = Σ x[n, p·stride + k·dilation − pad, c] · dy[n, p, o]` over the batch and all windows `p`.
+/// Computes `dw[k, c, o] = Σ x[n, p·stride + k·dilation − pad, c] · dy[n, p, o]` over the batch and all windows `p`.
 pub fn conv2d_backward_filter(g: &Conv2dGeometry, x: &[f32], dy: &[f32], dw: &mut [f32], accumulate: Accumulate) {
     assert_operands(g, x, dw, dy);
     let mut sums = vec![0.0_f64; dw.len()];
@@ -91,7 +91,7 @@ pub fn conv2d_backward_filter(g: &Conv2dGeometry, x: &[f32], dy: &[f32], dw: &mu
     store(&sums, dw, accumulate);
 }
 
-/// Channel `c` of the group that output channel `o` belongs to.
+/// Returns the index of channel `c` of the group that output channel `o` belongs to.
 fn input_index(g: &Conv2dGeometry, n: usize, row: usize, column: usize, o: usize, c: usize) -> usize {
     let group = o / g.group_out_c();
     ((n * g.in_h + row) * g.in_w + column) * g.in_c + group * g.group_in_c() + c

@@ -1,13 +1,13 @@
-//! Filter gradients that several pieces of the work have summed, each for itself.
+//! The sum of filter gradients that several pieces of the work have computed.
 
 use crate::Accumulate;
 use crate::parallel::each_piece;
 
-/// Numbers that one task adds over the pieces: long enough to pay for the task.
+/// Elements that one task adds over the pieces: long enough to pay for the task.
 const CHUNK: usize = 8192;
 
-/// `dw = Σ sums`, or added to `dw`: the gradients of the pieces, one behind the other, in their order, which gives the same
-/// bits on any number of threads.
+/// Computes `dw = Σ sums`, or adds it to `dw`: the gradients of the pieces, one behind the other, in their order, which
+/// gives the same bits on any number of threads.
 pub(super) fn add_pieces(sums: &[f32], dw: &mut [f32], accumulate: Accumulate) {
     let len = dw.len();
     each_piece(dw, CHUNK, &|index, dw| {
@@ -23,7 +23,7 @@ pub(super) fn add_pieces(sums: &[f32], dw: &mut [f32], accumulate: Accumulate) {
     });
 }
 
-/// The same of gradients that were summed transposed, `[out, in]`, into `dw` of `[in, out]`.
+/// Adds gradients that were summed transposed, `[out, in]`, into `dw` of `[in, out]`, in the order of the pieces.
 pub(super) fn add_transposed_pieces(sums: &[f32], outs: usize, dw: &mut [f32], accumulate: Accumulate) {
     let (len, ins) = (dw.len(), dw.len() / outs);
     each_piece(dw, TRANSPOSED_ROWS * outs, &|index, dw| {
@@ -39,5 +39,5 @@ pub(super) fn add_transposed_pieces(sums: &[f32], outs: usize, dw: &mut [f32], a
     });
 }
 
-/// Rows of `dw` that one task adds: as many numbers of each column are neighbours in the sums, in one cache line.
+/// Rows of `dw` that one task adds: as many elements of each column are neighbours in the sums, in one cache line.
 const TRANSPOSED_ROWS: usize = 16;

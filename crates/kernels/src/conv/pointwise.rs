@@ -1,7 +1,7 @@
-//! Convolutions whose patches lie in memory as they are: matrix products on the tensors.
+//! Convolutions whose patches already lie in memory: matrix products on the tensors.
 //!
-//! A 1×1 filter that visits every pixel reads the matrix `[pixels, channels]`; a filter as large as its picture reads
-//! `[pictures, height · width · channels]`. Strided 1×1 filters are left to [`super::implicit`], which gathers their
+//! A 1×1 filter that visits every pixel reads the matrix `[pixels, channels]`; a filter as large as its image reads
+//! `[images, height · width · channels]`. Strided 1×1 filters are left to [`super::implicit`], which gathers their
 //! pixels. The gradient of a 1×1 filter is a sum of outer products, one for each pixel.
 
 use super::algorithm::{Algorithm, Pass, assert_operands};
@@ -13,12 +13,12 @@ use crate::gemm::outer::OuterProducts;
 use crate::gemm::{Matrix, MatrixMut, Order, PackedMatrix, gemm_packed, gemm_packed_scratch, packed_len};
 use crate::{Accumulate, Epilogue, Scratch};
 
-/// Products on the tensors as they lie; for 1×1 filters of stride 1 and filters of the picture's size, without padding and
-/// groups.
+/// Products on the tensors as they lie; for 1×1 filters of stride 1 and filters of the image's size, without padding
+/// and groups.
 #[derive(Clone, Copy, Debug)]
 pub struct Pointwise;
 
-/// Whether the patches are the rows of `x` in [`patches`].
+/// Returns true if the patches are the rows of `x` in [`patches`].
 fn patches_lie_in_input(g: &Conv2dGeometry) -> bool {
     let unpadded = (g.pad_top, g.pad_bottom, g.pad_left, g.pad_right) == (0, 0, 0, 0);
     let one_pixel = (g.kernel_h, g.kernel_w, g.stride_h, g.stride_w) == (1, 1, 1, 1);
@@ -27,36 +27,37 @@ fn patches_lie_in_input(g: &Conv2dGeometry) -> bool {
     g.groups == 1 && unpadded && (one_pixel || whole_picture)
 }
 
-/// Share of the peak of the multiply-adds, beside what is stored. Fitted, like all of these, to the layers that
+/// Share of the peak that the multiply-adds reach, beside stores. Fitted, like all of these, to the layers that
 /// `examples/choice.rs` draws.
 const EFFICIENCY: f64 = 0.86;
 
-/// The time that a vector of outputs takes which is stored, and beyond that one which is stored in part.
+/// Cost of storing a vector of outputs, and the extra cost of a partial one.
 const STORED: f64 = 90.0;
 const STORED_IN_PART: f64 = 450.0;
 
-/// The time that a number of the filter's gradient takes which is added to, once for so many pixels.
+/// Cost of adding to an element of the filter's gradient, once for so many pixels.
 const SUMMED: f64 = 55.0;
 const SUMMED_PIXELS: f64 = 384.0;
 
-/// The time that a pixel takes in the gradient of the filter, beside its multiply-adds.
+/// Cost of a pixel in the gradient of the filter, beside its multiply-adds.
 const PIXEL: f64 = 470.0;
 
-/// The time that a number takes through memory.
+/// Cost of an element through memory.
 const MOVED: f64 = 3.0;
 
-/// Numbers of a filter whose gradient is transposed at most: for larger ones that takes longer than it saves.
+/// Largest filter, in elements, whose gradient is computed transposed; above it the transposition costs more than it
+/// saves.
 const TRANSPOSED: usize = 1 << 16;
 
 /// The gradient of a 1×1 filter as a sum of outer products.
 struct FilterGradient {
     products: OuterProducts,
-    /// Whether `dy`, which has the longer rows, is the left operand; the sums are then transposed.
+    /// True if `dy`, which has the longer rows, is the left operand; the sums are then transposed.
     transposed: bool,
 }
 
 impl FilterGradient {
-    /// `None` for a larger filter, which has few outputs.
+    /// Plans the gradient of a 1×1 filter; `None` for a larger filter, which has few outputs.
     fn of(g: &Conv2dGeometry) -> Option<Self> {
         if (g.kernel_h, g.kernel_w) != (1, 1) || g.filter_len() == 0 || g.output_pixels() == 0 {
             return None;
@@ -66,7 +67,7 @@ impl FilterGradient {
         Some(Self { products: OuterProducts::new(g.output_pixels(), left, right), transposed })
     }
 
-    /// Numbers of the sums, where they are not the gradient itself.
+    /// Returns the number of elements of the sums, where they are not the gradient itself.
     fn workspace(&self, g: &Conv2dGeometry) -> usize {
         let pieces = self.products.pieces();
         if pieces > 1 || self.transposed { pieces * g.filter_len() } else { 0 }
@@ -86,7 +87,7 @@ impl FilterGradient {
     }
 }
 
-/// The same convolution as a 1×1 filter on pictures of one pixel, or as it is.
+/// Returns the same convolution as a 1×1 filter on images of one pixel where possible, else `g` itself.
 fn as_one_pixel(g: &Conv2dGeometry) -> Conv2dGeometry {
     if (g.kernel_h, g.kernel_w) == (1, 1) {
         return *g;

@@ -25,13 +25,13 @@ impl<'a> Shared<'a> {
         self.len
     }
 
-    /// Where the first element is.
+    /// Returns the address of the first element.
     #[inline(always)]
     pub fn first(&self) -> *mut f32 {
         self.first
     }
 
-    /// Where element `index` is.
+    /// Returns the address of element `index`.
     ///
     /// # Panics
     /// If there is no such element.

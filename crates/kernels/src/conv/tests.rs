@@ -89,7 +89,7 @@ impl Case {
     }
 }
 
-/// Winograd's transforms mix the numbers of a tile and multiply by constants up to 8 or so: its errors are those of the
+/// Winograd's transforms mix the values of a tile and multiply by constants up to 8 or so: its errors are those of the
 /// largest sum around, times this.
 const FAST_ERROR: f32 = 8.0;
 
@@ -372,7 +372,8 @@ fn workspaces_stay_bounded() {
     }
 }
 
-/// What a pass takes on its thread is known before, and hardly more is promised: copies that few columns do not pay for.
+/// Checks that the scratch memory of a pass is known before, and that hardly more is promised: copies that few columns
+/// do not pay for.
 #[test]
 fn scratch_memory_is_what_was_promised() {
     let same = Conv2dSettings { padding: Padding::Same, ..Default::default() };

@@ -2,7 +2,7 @@
 
 use ocelli_simd::{BinaryFunction, Isa, UnaryFunction, math};
 
-/// `1 / (1 + e⁻ˣ)`
+/// The logistic function `1 / (1 + e⁻ˣ)`.
 #[derive(Clone, Copy)]
 pub(super) struct Sigmoid;
 
@@ -21,7 +21,7 @@ impl BinaryFunction for Sigmoid {
     }
 }
 
-/// `tanh x`
+/// The hyperbolic tangent `tanh x`.
 #[derive(Clone, Copy)]
 pub(super) struct Tanh;
 
@@ -40,13 +40,13 @@ impl BinaryFunction for Tanh {
     }
 }
 
-/// `A tanh(S x)`
+/// The scaled hyperbolic tangent `A tanh(S x)`.
 #[derive(Clone, Copy)]
 pub(super) struct ScaledTanh;
 
-/// The amplitude `A` of [`ScaledTanh`].
+/// Amplitude `A` of [`ScaledTanh`].
 pub(super) const AMPLITUDE: f32 = 1.7159;
-/// The slope `S` of [`ScaledTanh`] at the origin, over the amplitude.
+/// Slope `S` of [`ScaledTanh`] at the origin, over the amplitude.
 pub(super) const SLOPE: f32 = 2.0 / 3.0;
 
 impl UnaryFunction for ScaledTanh {
@@ -65,7 +65,7 @@ impl BinaryFunction for ScaledTanh {
     }
 }
 
-/// `max(0, x)`
+/// The rectifier `max(0, x)`.
 #[derive(Clone, Copy)]
 pub(super) struct Relu;
 
@@ -85,7 +85,7 @@ impl BinaryFunction for Relu {
     }
 }
 
-/// `x` above zero, else `slope x`
+/// The leaky rectifier: `x` above zero, else `slope x`.
 #[derive(Clone, Copy)]
 pub(super) struct LeakyRelu {
     pub slope: f32,
@@ -106,7 +106,7 @@ impl BinaryFunction for LeakyRelu {
     }
 }
 
-/// `x` above zero, else `alpha (eˣ - 1)`
+/// The exponential linear unit: `x` above zero, else `alpha (eˣ - 1)`.
 #[derive(Clone, Copy)]
 pub(super) struct Elu {
     pub alpha: f32,

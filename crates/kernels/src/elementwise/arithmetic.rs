@@ -1,8 +1,8 @@
-//! Arithmetic on one number.
+//! Arithmetic on one value.
 
 use ocelli_simd::{BinaryFunction, Isa, UnaryFunction, math};
 
-/// Defines operations by their value at `x` and their derivative from `dy` and what is kept.
+/// Defines operations by their value at `x` and their derivative from `dy` and the kept tensor.
 macro_rules! operations {
     ($($name:ident: |$isa:ident, $x:ident| $value:expr, |$dy:ident, $kept:ident| $gradient:expr;)+) => {
         $(
@@ -38,7 +38,7 @@ operations! {
     Reciprocal: |isa, x| isa.div(isa.splat(1.0), x), |dy, y| isa.neg(isa.mul(dy, isa.mul(y, y)));
 }
 
-/// `factor x`, which is its own derivative.
+/// The product `factor x`, which is its own derivative.
 #[derive(Clone, Copy)]
 pub(super) struct Scale {
     pub factor: f32,
@@ -51,7 +51,7 @@ impl UnaryFunction for Scale {
     }
 }
 
-/// `x + term`
+/// The sum `x + term`.
 #[derive(Clone, Copy)]
 pub(super) struct Shift {
     pub term: f32,

@@ -1,4 +1,4 @@
-//! Numbers kept within bounds.
+//! Values clamped to bounds.
 
 use ocelli_simd::{BinaryFunction, Isa, UnaryFunction};
 
@@ -12,18 +12,18 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    /// The bounds from `low` to `high`; `None` if `low` is above `high` or either is NaN.
+    /// Creates the bounds from `low` to `high`; `None` if `low` is above `high` or either is NaN.
     pub fn new(low: f32, high: f32) -> Option<Self> {
         (low <= high).then_some(Self { low, high })
     }
 }
 
-/// `y[i]` is `x[i]`, or the bound that it is beyond; NaN stays NaN.
+/// Clamps each element to the bounds: `y[i]` is `x[i]`, or the bound that it is beyond; NaN stays NaN.
 pub fn clamp(bounds: Bounds, x: Source<'_>, y: &mut [f32]) {
     map(Clamp(bounds), x, y);
 }
 
-/// `dx[i] = dy[i]` where `x[i]` is within the bounds or on one of them, else 0.
+/// Computes `dx[i] = dy[i]` where `x[i]` is within the bounds or on one of them, else 0.
 pub fn clamp_backward(bounds: Bounds, x: &[f32], dy: Source<'_>, dx: &mut [f32]) {
     map2(Clamp(bounds), dy, x, dx);
 }

@@ -1,10 +1,10 @@
-//! Activations that weigh their input by a sigmoid of it, and whose derivative therefore needs the input.
+//! Activations that weight their input by a sigmoid of it, and whose derivative therefore needs the input.
 
 use std::f32::consts::FRAC_1_SQRT_2;
 
 use ocelli_simd::{BinaryFunction, Isa, UnaryFunction, math};
 
-/// `x s` with `s = 1 / (1 + e⁻ˣ)`
+/// The SiLU `x s` with `s = 1 / (1 + e⁻ˣ)`.
 #[derive(Clone, Copy)]
 pub(super) struct Silu;
 
@@ -26,7 +26,7 @@ impl BinaryFunction for Silu {
     }
 }
 
-/// `x Φ(x)` with `Φ(x) = (1 + erf(x / √2)) / 2`
+/// The GELU `x Φ(x)` with `Φ(x) = (1 + erf(x / √2)) / 2`.
 #[derive(Clone, Copy)]
 pub(super) struct Gelu;
 
@@ -56,13 +56,13 @@ impl BinaryFunction for Gelu {
     }
 }
 
-/// `x/2 (1 + t)` with `t = tanh(C (x + K x³))`
+/// The GELU by `tanh`: `x/2 (1 + t)` with `t = tanh(C (x + K x³))`.
 #[derive(Clone, Copy)]
 pub(super) struct GeluTanh;
 
-/// `C = √(2/π)`
+/// Factor `C = √(2/π)` of [`GeluTanh`].
 const OUTER: f32 = 0.797_884_6;
-/// `K`
+/// Factor `K` of [`GeluTanh`].
 const CUBIC: f32 = 0.044715;
 
 #[inline(always)]

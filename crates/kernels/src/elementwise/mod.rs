@@ -1,4 +1,4 @@
-//! Functions of one number, applied to every element: activations and arithmetic, forward and backward.
+//! Functions of one value, applied to every element: activations and arithmetic, forward and backward.
 //!
 //! An operation's backward pass needs its input, its output or neither; [`Unary::keeps`] says which. Where both would
 //! do it is the output, which the next layer keeps alive anyway.
@@ -27,7 +27,7 @@ use gates::*;
 pub use reference::{derivative, value};
 use stores::stores_for;
 
-/// Where an element-wise kernel reads an operand.
+/// Operand of an element-wise kernel.
 #[derive(Clone, Copy, Debug)]
 pub enum Source<'a> {
     /// Another slice.
@@ -46,7 +46,7 @@ impl Source<'_> {
     }
 }
 
-/// A function of one number.
+/// A function of one value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Unary {
     /// `1 / (1 + e⁻ˣ)`
@@ -79,13 +79,13 @@ pub enum Unary {
     Ln,
     /// This factor times `x`.
     Scale(f32),
-    /// `x` plus this.
+    /// `x` plus this term.
     Shift(f32),
     /// `1 / x`
     Reciprocal,
 }
 
-/// What the backward pass of an operation reads besides the gradient of its output.
+/// Tensor that the backward pass of an operation reads besides the gradient of its output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keeps {
     /// The operation's input.
@@ -97,7 +97,7 @@ pub enum Keeps {
 }
 
 impl Unary {
-    /// What [`unary_backward`] must be given.
+    /// Returns the tensor that [`unary_backward`] must be given.
     pub fn keeps(self) -> Keeps {
         match self {
             Self::Sigmoid | Self::Tanh | Self::ScaledTanh | Self::Relu => Keeps::Output,
@@ -112,7 +112,7 @@ impl Unary {
     }
 }
 
-/// `y[i] = op(x[i])`
+/// Computes `y[i] = op(x[i])`.
 pub fn unary(op: Unary, x: Source<'_>, y: &mut [f32]) {
     match op {
         Unary::Sigmoid => map(Sigmoid, x, y),
@@ -135,7 +135,8 @@ pub fn unary(op: Unary, x: Source<'_>, y: &mut [f32]) {
     }
 }
 
-/// `dx[i] = dy[i] · op′(…)`, where `kept` holds what [`Unary::keeps`] names (and is not read if that is nothing).
+/// Computes `dx[i] = dy[i] · op′(…)`, where `kept` is the tensor that [`Unary::keeps`] names (and is not read if that
+/// is nothing).
 pub fn unary_backward(op: Unary, kept: &[f32], dy: Source<'_>, dx: &mut [f32]) {
     match op {
         Unary::Sigmoid => map2(Sigmoid, dy, kept, dx),
@@ -162,7 +163,7 @@ pub fn unary_backward(op: Unary, kept: &[f32], dy: Source<'_>, dx: &mut [f32]) {
     }
 }
 
-/// `y = f(x)` over a piece of the work.
+/// Computes `y = f(x)` over a piece of the work.
 struct Map<'a, F> {
     f: F,
     x: &'a [f32],
@@ -180,7 +181,7 @@ impl<F: UnaryFunction> Writer<1> for Map<'_, F> {
     }
 }
 
-/// `y = f(y)` over a piece of the work.
+/// Computes `y = f(y)` over a piece of the work.
 struct MapInPlace<'a, F> {
     f: F,
     y: &'a mut [f32],
@@ -195,7 +196,7 @@ impl<F: UnaryFunction> Kernel for MapInPlace<'_, F> {
     }
 }
 
-/// `y = f(a, b)` over a piece of the work.
+/// Computes `y = f(a, b)` over a piece of the work.
 struct Map2<'a, F> {
     f: F,
     a: &'a [f32],
@@ -215,7 +216,7 @@ impl<F: BinaryFunction> Writer<1> for Map2<'_, F> {
     }
 }
 
-/// `y = f(y, b)` over a piece of the work.
+/// Computes `y = f(y, b)` over a piece of the work.
 struct Map2InPlace<'a, F> {
     f: F,
     b: &'a [f32],
@@ -246,7 +247,8 @@ fn map<F: UnaryFunction + Sync>(f: F, x: Source<'_>, y: &mut [f32]) {
     }
 }
 
-/// `y = f(a, b)`, or `y = f(y, b)`; a derivative is a function of the gradient and of what was kept, in this order.
+/// Computes `y = f(a, b)`, or `y = f(y, b)`; a derivative is a function of the gradient and of the kept tensor, in this
+/// order.
 pub(crate) fn map2<F: BinaryFunction + Sync>(f: F, a: Source<'_>, b: &[f32], y: &mut [f32]) {
     a.expect_length(y.len());
     assert_eq!(b.len(), y.len(), "the second source of an element-wise kernel has its destination's length");

@@ -5,7 +5,7 @@ use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI, PI};
 use super::Unary;
 use super::activations::{AMPLITUDE, SLOPE};
 
-/// The value of an operation at `x`.
+/// Returns the value of an operation at `x`.
 pub fn value(op: Unary, x: f64) -> f64 {
     match op {
         Unary::Sigmoid => 1.0 / (1.0 + (-x).exp()),
@@ -30,14 +30,14 @@ pub fn value(op: Unary, x: f64) -> f64 {
     }
 }
 
-/// The derivative of an operation at `x`, by a central difference of fourth order; wrong near kinks.
+/// Returns the derivative of an operation at `x`, by a central difference of fourth order; wrong near kinks.
 pub fn derivative(op: Unary, x: f64) -> f64 {
     let step = 1e-3 * x.abs().clamp(0.01, 1.0);
     let difference = |h: f64| (value(op, x + h) - value(op, x - h)) / (2.0 * h);
     (4.0 * difference(step / 2.0) - difference(step)) / 3.0
 }
 
-/// `Φ(x) = 1/2 + 1/2 erf(x / √2)`, with `erf` by its series whose terms have one sign.
+/// Returns `Φ(x) = 1/2 + 1/2 erf(x / √2)`, with `erf` by its series whose terms have one sign.
 fn normal_distribution(x: f64) -> f64 {
     let z = x * FRAC_1_SQRT_2;
     if z.abs() > 6.0 {

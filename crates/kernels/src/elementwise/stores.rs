@@ -2,7 +2,7 @@
 
 use ocelli_simd::{MOST_LANES, Stores};
 
-/// From this many elements (8 MiB) on, a result is written past the caches.
+/// Elements (8 MiB) from which on a result is written past the caches.
 ///
 /// Measured as two copies in a row (the second reads what the first wrote) on Zen 3 with 32 MiB of last-level cache: up
 /// to 6 MiB each regular stores are the faster ones by a fifth, at 8 MiB they lose a quarter, from 16 MiB on half.
@@ -11,8 +11,8 @@ const NON_TEMPORAL: usize = 2 << 20;
 /// Elements at whose multiples every vector is aligned.
 pub(crate) const ALIGNED: usize = MOST_LANES;
 
-/// How a result that the kernel does not read is written, in rows of `row` elements: past the caches if it is large and
-/// if every row begins at a whole vector.
+/// Chooses the stores of a result that the kernel does not read, in rows of `row` elements: past the caches if it is
+/// large and if every row begins at a whole vector.
 #[inline]
 pub(crate) fn stores_for(y: &[f32], row: usize) -> Stores {
     let aligned = y.as_ptr().addr().is_multiple_of(ALIGNED * size_of::<f32>()) && row.is_multiple_of(ALIGNED);

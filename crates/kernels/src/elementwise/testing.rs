@@ -1,8 +1,8 @@
-//! What the tests of several kernels share.
+//! Helpers that the tests of several kernels share.
 
 use ocelli_simd::InstructionSet;
 
-/// Numbers between -2 and 2 that look random, none of them zero.
+/// Returns values between -2 and 2 that look random, none of them zero.
 pub(crate) fn numbers(length: usize, seed: u64) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(1);
     (0..length)
@@ -33,7 +33,7 @@ pub(crate) fn assert_same_bits_on_any_threads(length: usize, f: impl Fn(&mut [f3
     assert!(results[1..].iter().all(|other| *other == first), "the bits depend on the number of threads");
 }
 
-/// Asserts that two numbers differ by no more than `tolerance` (and that both are NaN if one is).
+/// Asserts that two values differ by no more than `tolerance` (and that both are NaN if one is).
 #[track_caller]
 pub(crate) fn assert_near(got: f32, expected: f64, tolerance: f64, place: impl std::fmt::Debug) {
     let near = (f64::from(got) - expected).abs() <= tolerance
@@ -42,7 +42,7 @@ pub(crate) fn assert_near(got: f32, expected: f64, tolerance: f64, place: impl s
     assert!(near, "{place:?}: {got:e}, not {expected:e} within {tolerance:e}");
 }
 
-/// `Σ a b` in `f64`.
+/// Returns `Σ a b` in `f64`.
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f64 {
     a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
 }

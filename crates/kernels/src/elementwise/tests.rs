@@ -52,7 +52,7 @@ fn forward_is_the_definition() {
                 unary(op, Source::Slice(&x), &mut y);
                 for (&x, &y) in x.iter().zip(&y) {
                     let exact = value(op, f64::from(x));
-                    // GELU's tail is a difference of near numbers, times `x`.
+                    // GELU's tail is a difference of close values, times `x`.
                     assert_near(y, exact, 1e-6 * exact.abs() + 2e-7 * f64::from(x.abs()), (set, op, x));
                 }
                 let mut in_place = x.clone();

@@ -1,6 +1,6 @@
-//! The block of the left operand that comes next is fetched while one is multiplied, a few cache lines with every tile:
-//! so memory and arithmetic take their time together, not one after the other. They come to the second-level cache, because
-//! the first keeps the panel.
+//! Prefetching of the next block of the left operand while one is multiplied, a few cache lines with every tile: so
+//! memory and arithmetic take their time together, not one after the other. The lines come to the second-level cache,
+//! because the first keeps the panel.
 
 use ocelli_simd::Isa;
 
@@ -10,20 +10,20 @@ use crate::cache::LINE;
 
 /// The cache lines of a matrix that are still to be fetched, in the order in which they lie.
 pub(super) struct Ahead {
-    /// The run of neighbours that is fetched now.
+    /// Run of neighbours that is fetched now.
     run: *const f32,
-    /// How far its fetched numbers reach.
+    /// Number of its elements that are fetched.
     fetched: usize,
-    /// Numbers of a run.
+    /// Elements of a run.
     length: usize,
-    /// From one run to the next.
+    /// Distance from one run to the next.
     stride: usize,
-    /// Runs that are left, this one counted.
+    /// Number of runs that are left, this one counted.
     runs: usize,
 }
 
 impl Ahead {
-    /// All of a matrix; nothing of one without neighbours.
+    /// Creates the prefetcher of a whole matrix; of nothing if it has no neighbouring elements.
     pub fn of(a: &Matrix<'_>) -> Self {
         let (runs, length, stride) = match a.contiguous() {
             Contiguous::Rows => (a.rows, a.cols, a.row_stride),
@@ -35,12 +35,12 @@ impl Ahead {
         Self { run: a.data.as_ptr(), fetched: 0, length, stride, runs: if length == 0 { 0 } else { runs } }
     }
 
-    /// How many cache lines there are in all.
+    /// Returns the number of cache lines.
     pub fn lines(&self) -> usize {
         self.runs * self.length.div_ceil(LINE)
     }
 
-    /// Fetches some more.
+    /// Prefetches the next `lines` cache lines.
     #[inline(always)]
     pub fn prefetch<I: Isa>(&mut self, isa: I, lines: usize) {
         let mut lines = lines;

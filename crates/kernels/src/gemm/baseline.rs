@@ -11,19 +11,19 @@ use super::PARALLEL_FLOPS;
 use super::matrix::{Block, Matrix, MatrixMut, assert_sizes, extent};
 use crate::Accumulate;
 
-/// At most so many pieces: enough to balance the load of a workstation, few enough that the operand shared by all
-/// pieces, which each of them packs again, stays cheap.
+/// Most pieces: enough to balance the load of a workstation, few enough that the operand shared by all pieces, which
+/// each of them packs again, stays cheap.
 const MAX_PIECES: usize = 16;
 
-/// A piece has at least so many rows (or columns) of `C`, and a multiple of [`TILE`] of them. Packing the shared operand
-/// once for each piece costs some 10 % of 400³ (measured on one thread), and with 32 it cost 20 %.
+/// Fewest rows (or columns) of `C` in a piece, a multiple of [`TILE`]. Packing the shared operand once for each piece
+/// costs some 10 % of 400³ (measured on one thread), and with 32 it cost 20 %.
 const MIN_PIECE: usize = 64;
 
 /// Side of the largest register tile of `matrixmultiply` (16 × 16 with AVX-512). A piece that ends inside a tile pays
 /// for the whole of it.
 const TILE: usize = 16;
 
-/// `c = a·b` or `c += a·b`, on the calling thread.
+/// Computes `c = a·b` or `c += a·b`, on the calling thread.
 ///
 /// # Shapes
 /// `a: [m, k]`, `b: [k, n]`, `c: [m, n]`; any of the sizes may be 0 (with `k = 0` the product is zero).
@@ -36,8 +36,8 @@ pub fn gemm(a: Matrix<'_>, b: Matrix<'_>, mut c: MatrixMut<'_>, accumulate: Accu
     unsafe { multiply_into(a, b, &block, accumulate) }
 }
 
-/// [`gemm`], cut into blocks of rows or of columns of `c` (of whichever there are more) that run on the ambient rayon
-/// pool when the product has [`PARALLEL_FLOPS`] or more operations.
+/// Computes [`gemm`], cut into blocks of rows or of columns of `c` (whichever there are more of) that run on the
+/// ambient rayon pool when the product has [`PARALLEL_FLOPS`] or more operations.
 ///
 /// The blocks are fixed by the sizes of the matrices: the result has the same bits on any number of threads.
 ///
@@ -67,7 +67,7 @@ pub fn gemm_parallel(a: Matrix<'_>, b: Matrix<'_>, mut c: MatrixMut<'_>, accumul
     });
 }
 
-/// The one call of `sgemm`.
+/// Calls `sgemm`, the only place that does.
 ///
 /// # Safety
 /// The elements of `c` must be borrowed mutably by the caller, and no other thread may touch them meanwhile.

@@ -9,8 +9,8 @@ use ocelli_simd::{Isa, Kernel, MOST_LANES};
 use super::finish::{Destination, read, store_parts};
 use super::tile::{self, Segment};
 
-/// The most columns of a tile: of three or four, two or four rows fit the 16 registers of AVX2. Of the 8 of the portable set,
-/// three and one row take seven, and with four columns not one row would fit.
+/// Returns the largest number of columns of a tile: of three or four, two or four rows fit the 16 registers of AVX2. Of
+/// the 8 of the portable set, three and one row take seven, and with four columns not one row would fit.
 const fn most_columns<I: Isa>() -> usize {
     const MOST: usize = 4;
     // A row of `N` columns needs `N` sums, `N` vectors of the right operand and one of the left.
@@ -18,26 +18,26 @@ const fn most_columns<I: Isa>() -> usize {
     if fit < MOST { fit } else { MOST }
 }
 
-/// The most columns for which dot products may be worth it: two tiles of three.
+/// Most columns for which dot products may be worth it: two tiles of three.
 pub(crate) const DOT_COLUMNS: usize = 6;
 
-/// The most rows of a tile: with one column, as many sums as hide the latency of a multiply-add.
+/// Most rows of a tile: with one column, as many sums as hide the latency of a multiply-add.
 const MOST_ROWS: usize = 8;
 
-/// The most rows of tiles of so many columns, at most [`DOT_COLUMNS`].
+/// Returns the largest number of rows of tiles of so many columns, at most [`DOT_COLUMNS`].
 pub(crate) const fn dot_rows<I: Isa>(columns: usize) -> usize {
     let columns = columns_of_tile::<I>(columns);
     let fit = (I::REGISTERS - columns - 1) / columns;
     if fit < MOST_ROWS { fit } else { MOST_ROWS }
 }
 
-/// Columns of a tile, where columns are cut into tiles of nearly equal size.
+/// Returns the number of columns of a tile, where columns are cut into tiles of nearly equal size.
 const fn columns_of_tile<I: Isa>(columns: usize) -> usize {
     columns.div_ceil(columns.div_ceil(most_columns::<I>()))
 }
 
-/// Asserts, when compiled for a set, that dot products of all numbers of columns have tiles with a row at least, and no more
-/// than callers have room for; and that a narrower last tile has room for the rows of the others.
+/// Asserts at compile time, for a set, that dot products of any number of columns have tiles with a row at least, and
+/// no more than callers have room for; and that a narrower last tile has room for the rows of the others.
 const fn assert_tiles<I: Isa>() {
     let mut columns = 1;
     while columns <= DOT_COLUMNS {
@@ -49,18 +49,18 @@ const fn assert_tiles<I: Isa>() {
     }
 }
 
-/// What is multiplied: addresses, whose bounds the caller of [`dots`] vouches for.
+/// Operands of dot products: addresses, whose bounds the caller of [`dots`] vouches for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct DotProducts<'a> {
-    /// The left operand's first number.
+    /// Address of the left operand's first element.
     pub a: *const f32,
-    /// From one of its rows to the next.
+    /// Distance from one of its rows to the next.
     pub row: usize,
-    /// The runs of the depth, for the left operand.
+    /// Runs of the depth, for the left operand.
     pub segments: &'a [Segment],
-    /// The right operand's first number; its depth is contiguous.
+    /// Address of the right operand's first element; its depth is contiguous.
     pub b: *const f32,
-    /// From one of its columns to the next.
+    /// Distance from one of its columns to the next.
     pub column: usize,
 }
 
@@ -99,7 +99,7 @@ pub(crate) unsafe fn dots<I: Isa>(isa: I, rows: usize, product: DotProducts<'_>,
     }
 }
 
-/// [`dots`] with its size fixed; made there only, with what it asks for.
+/// The kernel of [`dots`] with its size fixed; made there only, under the same conditions.
 struct Dots<'a, const ROWS: usize, const N: usize> {
     product: DotProducts<'a>,
     to: Destination<'a>,
@@ -127,8 +127,10 @@ impl<const ROWS: usize, const N: usize> Kernel for Dots<'_, ROWS, N> {
     }
 }
 
+/// Computes the sums of a tile, a vector of partial sums for each.
+///
 /// # Safety
-/// As [`dots`] asks of the product.
+/// The product meets the conditions of [`dots`].
 #[inline(always)]
 unsafe fn sums<I: Isa, const ROWS: usize, const N: usize>(isa: I, product: &DotProducts<'_>) -> [[I::Vector; N]; ROWS] {
     let mut sums = [[isa.zero(); N]; ROWS];
@@ -150,10 +152,10 @@ unsafe fn sums<I: Isa, const ROWS: usize, const N: usize>(isa: I, product: &DotP
     sums
 }
 
-/// One vector of the depth, or the first `width` numbers of one.
+/// Multiplies and adds one vector of the depth, or the first `width` elements of one.
 ///
 /// # Safety
-/// So many numbers can be read at each row of `a` and each column of `b`.
+/// That many elements can be read at each row of `a` and each column of `b`.
 #[inline(always)]
 unsafe fn multiply_add<I: Isa, const ROWS: usize, const N: usize>(
     isa: I,

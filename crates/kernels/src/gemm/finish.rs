@@ -1,15 +1,15 @@
-//! What happens to the sums of a tile before they are stored, and where they go.
+//! The epilogue of a tile's sums, and their stores.
 
 use ocelli_simd::{Isa, Kernel, Stores};
 
 use crate::{Accumulate, Activation, Epilogue};
 
-/// Where the rows of a tile go.
+/// Placement of the rows of a tile.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Rows<'a> {
-    /// One behind the other, so far apart.
+    /// Rows at a fixed distance.
     Apart(usize),
-    /// At these distances from the first number.
+    /// Rows at these distances from the first element.
     At(&'a [usize]),
 }
 
@@ -23,43 +23,43 @@ impl Rows<'_> {
     }
 }
 
-/// Where the results go, and what is done to them: addresses again.
+/// Destination of a tile's results and the epilogue applied to them: addresses, as for the operands.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Destination<'a> {
-    /// The number that row 0 and column 0 are measured from.
+    /// Address of row 0 and column 0.
     pub first: *mut f32,
-    /// Where each row begins.
+    /// Placement of the rows.
     pub rows: Rows<'a>,
     /// Columns that are written, at most the panel's width.
     pub columns: usize,
-    /// Whether the sums are added to what is there.
+    /// Replaces the destination, or adds to it.
     pub accumulate: Accumulate,
-    /// The bias of the first column; null for none.
+    /// Address of the bias of the first column; null for none.
     pub bias: *const f32,
-    /// What is added at the place of `first`, laid out like it; null for none.
+    /// Address of the residual that is added at `first`, laid out like the destination; null for none.
     pub residual: *const f32,
-    /// The last function.
+    /// Activation function applied last.
     pub activation: Activation,
-    /// Past the caches only where rows begin at whole vectors; parts of vectors are never stored so.
+    /// Kind of stores: past the caches only where rows begin at whole vectors; parts of vectors are never stored so.
     pub stores: Stores,
 }
 
 impl<'a> Destination<'a> {
-    /// Bare sums.
+    /// Creates a destination for bare sums.
     pub fn plain(first: *mut f32, rows: Rows<'a>, columns: usize, accumulate: Accumulate) -> Self {
         let (bias, residual) = (std::ptr::null(), std::ptr::null());
         let (activation, stores) = (Activation::Identity, Stores::Regular);
         Self { first, rows, columns, accumulate, bias, residual, activation, stores }
     }
 
-    /// The same rows without their first `column` columns.
+    /// Returns the same rows without their first `column` columns.
     pub fn after_column(&self, column: usize) -> Self {
         let (columns, first) = (self.columns - column, self.first.wrapping_add(column));
         Self { first, columns, bias: moved(self.bias, column), residual: moved(self.residual, column), ..*self }
     }
 }
 
-/// A pointer moved on, unless it is null.
+/// Returns a pointer moved on by `by` elements, unless it is null.
 fn moved(pointer: *const f32, by: usize) -> *const f32 {
     if pointer.is_null() { pointer } else { pointer.wrapping_add(by) }
 }
@@ -78,17 +78,17 @@ unsafe impl Send for Finish {}
 unsafe impl Sync for Finish {}
 
 impl Finish {
-    /// The bare sums, as of all blocks of the depth but the last.
+    /// Bare sums, as of all blocks of the depth but the last.
     pub const NOTHING: Self =
         Self { bias: std::ptr::null(), residual: std::ptr::null(), activation: Activation::Identity };
 
-    /// The bias, residual and activation of an epilogue.
+    /// Takes the bias, residual and activation of an epilogue.
     pub fn of(epilogue: &Epilogue<'_>) -> Self {
         let pointer = |operand: Option<&[f32]>| operand.map_or(std::ptr::null(), <[f32]>::as_ptr);
         Self { bias: pointer(epilogue.bias), residual: pointer(epilogue.residual), activation: epilogue.activation }
     }
 
-    /// A destination at `first`, which is number `index` of the tensor and in column `column` of it.
+    /// Returns the destination at `first`, which is element `index` of the tensor and in column `column` of it.
     pub fn at<'a>(
         &self,
         first: *mut f32,
@@ -110,7 +110,7 @@ impl Finish {
 /// is there once, for tiles of every size.
 ///
 /// # Safety
-/// As [`tile`](super::tile::tile) asks of the destination.
+/// The destination meets the conditions of [`tile`](super::tile::tile).
 #[inline(always)]
 pub(crate) unsafe fn store<I: Isa, const ROWS: usize, const N: usize>(
     isa: I,
@@ -128,10 +128,10 @@ pub(crate) unsafe fn store<I: Isa, const ROWS: usize, const N: usize>(
     }
 }
 
-/// [`store`] of fewer columns than the sums have, in a function that is shared by tiles of every size.
+/// Stores fewer columns than the sums have, in a function that is shared by tiles of every size.
 ///
 /// # Safety
-/// As [`store`].
+/// The conditions of [`store`] hold.
 #[inline(always)]
 pub(crate) unsafe fn store_parts<I: Isa, const ROWS: usize, const N: usize>(
     isa: I,
@@ -141,10 +141,10 @@ pub(crate) unsafe fn store_parts<I: Isa, const ROWS: usize, const N: usize>(
     isa.call(StoreParts { sums: sums.as_ptr().cast(), rows: ROWS, vectors: N, to });
 }
 
-/// [`store`] of whole vectors.
+/// Stores whole vectors.
 ///
 /// # Safety
-/// As [`store`], and `to.columns` are `N` vectors.
+/// The conditions of [`store`] hold, and `to.columns` are `N` vectors.
 #[inline(always)]
 unsafe fn store_whole<I: Isa, const ROWS: usize, const N: usize>(
     isa: I,
@@ -152,7 +152,7 @@ unsafe fn store_whole<I: Isa, const ROWS: usize, const N: usize>(
     to: &Destination<'_>,
 ) {
     if to.accumulate == Accumulate::Add {
-        // SAFETY: the caller: the columns at each row of the destination hold numbers.
+        // SAFETY: the caller: the columns at each row of the destination hold values.
         unsafe { add_rows(isa, &mut sums, to.first, to.rows) };
     }
     if !to.bias.is_null() {
@@ -210,12 +210,12 @@ unsafe fn add_rows<I: Isa, const ROWS: usize, const N: usize>(
     }
 }
 
-/// See [`store_parts`], where it is made only.
+/// The work of [`store_parts`], where alone it is made.
 struct StoreParts<'a> {
-    /// The sums, row by row.
+    /// Sums, row by row.
     sums: *const f32,
     rows: usize,
-    /// Vectors in a row.
+    /// Number of vectors in a row.
     vectors: usize,
     to: &'a Destination<'a>,
 }
@@ -239,10 +239,10 @@ impl Kernel for StoreParts<'_> {
     }
 }
 
-/// A vector of `width` numbers to `index` of the destination, as [`store`] has it.
+/// Stores a vector of `width` elements to `index` of the destination, as [`store`] does.
 ///
 /// # Safety
-/// `width` numbers at `index` of the destination and of the residual, and as many of the bias, are valid as
+/// `width` elements at `index` of the destination and of the residual, and as many of the bias, are valid as
 /// [`tile`](super::tile::tile) asks.
 #[inline(always)]
 pub(crate) unsafe fn store_vector<I: Isa>(
@@ -275,7 +275,7 @@ pub(crate) unsafe fn store_vector<I: Isa>(
     }
 }
 
-/// The first operand of `max` and `min` loses against a NaN in the second, which stays.
+/// Applies the activation. The first operand of `max` and `min` loses against a NaN in the second, which stays.
 #[inline(always)]
 fn activate<I: Isa>(isa: I, activation: Activation, x: I::Vector) -> I::Vector {
     match activation {
@@ -285,10 +285,10 @@ fn activate<I: Isa>(isa: I, activation: Activation, x: I::Vector) -> I::Vector {
     }
 }
 
-/// A vector, or the first `width` numbers of one where that is less.
+/// Loads a vector, or the first `width` elements of one where that is less.
 ///
 /// # Safety
-/// So many numbers can be read at `x`.
+/// That many elements can be read at `x`.
 #[inline(always)]
 pub(crate) unsafe fn read<I: Isa>(isa: I, x: *const f32, width: usize) -> I::Vector {
     // SAFETY: the caller's.

@@ -6,7 +6,7 @@ use super::panels::Contiguous;
 use crate::sizes::length;
 use crate::{Accumulate, Epilogue};
 
-/// A matrix that is read: `rows × cols` elements of a slice, with any distance between rows and between columns.
+/// A read-only matrix view: `rows × cols` elements of a slice, with any distance between rows and between columns.
 #[derive(Clone, Copy, Debug)]
 pub struct Matrix<'a> {
     pub(super) data: &'a [f32],
@@ -17,7 +17,7 @@ pub struct Matrix<'a> {
 }
 
 impl<'a> Matrix<'a> {
-    /// A row-major matrix.
+    /// Creates a row-major matrix.
     ///
     /// # Panics
     /// If `data` has not exactly `rows · cols` elements.
@@ -27,7 +27,7 @@ impl<'a> Matrix<'a> {
         Self { data, rows, cols, row_stride: cols, col_stride: 1 }
     }
 
-    /// A matrix whose element `(i, j)` is `data[i · row_stride + j · col_stride]`.
+    /// Creates a matrix whose element `(i, j)` is `data[i · row_stride + j · col_stride]`.
     ///
     /// # Panics
     /// If the last element lies outside `data`.
@@ -38,19 +38,19 @@ impl<'a> Matrix<'a> {
         Self { data, rows, cols, row_stride, col_stride }
     }
 
-    /// Number of rows.
+    /// Returns the number of rows.
     #[must_use]
     pub fn row_count(&self) -> usize {
         self.rows
     }
 
-    /// Number of columns.
+    /// Returns the number of columns.
     #[must_use]
     pub fn column_count(&self) -> usize {
         self.cols
     }
 
-    /// The element in row `i` and column `j`.
+    /// Returns the element in row `i` and column `j`.
     ///
     /// # Panics
     /// If there is no such element.
@@ -60,7 +60,7 @@ impl<'a> Matrix<'a> {
         self.data[i * self.row_stride + j * self.col_stride]
     }
 
-    /// Which elements are neighbours in memory.
+    /// Returns which elements are neighbours in memory.
     pub(super) fn contiguous(&self) -> Contiguous {
         match (self.row_stride, self.col_stride) {
             (_, 1) => Contiguous::Rows,
@@ -69,7 +69,7 @@ impl<'a> Matrix<'a> {
         }
     }
 
-    /// Some neighbouring elements of a row, whose columns are neighbours in memory.
+    /// Returns some neighbouring elements of a row, whose columns are neighbours in memory.
     #[inline(always)]
     pub(super) fn row(&self, i: usize, columns: Range<usize>) -> &'a [f32] {
         debug_assert!(self.col_stride == 1 && columns.end <= self.cols);
@@ -77,7 +77,7 @@ impl<'a> Matrix<'a> {
         &self.data[first + columns.start..first + columns.end]
     }
 
-    /// The transposed view; nothing is moved.
+    /// Returns the transposed view; nothing is moved.
     #[must_use]
     pub fn transposed(self) -> Self {
         Self {
@@ -89,7 +89,7 @@ impl<'a> Matrix<'a> {
         }
     }
 
-    /// The view of some columns.
+    /// Returns the view of some columns.
     ///
     /// # Panics
     /// If the range leaves the matrix.
@@ -101,7 +101,7 @@ impl<'a> Matrix<'a> {
         Self { data, cols: range.len(), ..self }
     }
 
-    /// The view of some rows.
+    /// Returns the view of some rows.
     ///
     /// # Panics
     /// If the range leaves the matrix.
@@ -111,7 +111,7 @@ impl<'a> Matrix<'a> {
     }
 }
 
-/// A matrix that is written: the elements of a row are neighbours, rows lie at any distance that keeps them apart.
+/// A mutable matrix view: the elements of a row are neighbours, rows lie at any distance that keeps them apart.
 #[derive(Debug)]
 pub struct MatrixMut<'a> {
     pub(super) data: &'a mut [f32],
@@ -121,7 +121,7 @@ pub struct MatrixMut<'a> {
 }
 
 impl<'a> MatrixMut<'a> {
-    /// A row-major matrix.
+    /// Creates a row-major matrix.
     ///
     /// # Panics
     /// If `data` has not exactly `rows · cols` elements.
@@ -131,24 +131,24 @@ impl<'a> MatrixMut<'a> {
         Self { data, rows, cols, row_stride: cols }
     }
 
-    /// Number of rows.
+    /// Returns the number of rows.
     #[must_use]
     pub fn row_count(&self) -> usize {
         self.rows
     }
 
-    /// Number of columns.
+    /// Returns the number of columns.
     #[must_use]
     pub fn column_count(&self) -> usize {
         self.cols
     }
 
-    /// Whether the rows lie one behind the other.
+    /// Returns true if the rows lie one behind the other.
     pub(super) fn is_contiguous(&self) -> bool {
         self.rows <= 1 || self.row_stride == self.cols
     }
 
-    /// Writes what an epilogue makes of an empty sum.
+    /// Writes the result of an epilogue applied to an empty sum.
     pub(super) fn finish_empty(&mut self, epilogue: &Epilogue<'_>) {
         let Epilogue { accumulate, bias, residual, activation } = *epilogue;
         for i in 0..self.rows {
@@ -161,13 +161,13 @@ impl<'a> MatrixMut<'a> {
         }
     }
 
-    /// The same matrix, borrowed for a shorter time.
+    /// Borrows the matrix for a shorter time.
     #[must_use]
     pub fn reborrow(&mut self) -> MatrixMut<'_> {
         MatrixMut { data: self.data, rows: self.rows, cols: self.cols, row_stride: self.row_stride }
     }
 
-    /// The view of some columns.
+    /// Returns the view of some columns.
     ///
     /// # Panics
     /// If the range leaves the matrix.
@@ -178,7 +178,7 @@ impl<'a> MatrixMut<'a> {
         Self { data, cols: range.len(), ..self }
     }
 
-    /// The view of some rows.
+    /// Returns the view of some rows.
     ///
     /// # Panics
     /// If the range leaves the matrix.
@@ -197,7 +197,8 @@ impl<'a> MatrixMut<'a> {
     }
 }
 
-/// Elements from the first to the last of a matrix, both counted; saturates, so that a bound check on it is sound.
+/// Returns the number of elements from the first to the last of a matrix, both counted; saturates, so that a bound
+/// check on it is sound.
 pub(super) fn extent(rows: usize, cols: usize, row_stride: usize, col_stride: usize) -> usize {
     if rows == 0 || cols == 0 {
         return 0;

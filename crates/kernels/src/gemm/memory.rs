@@ -1,4 +1,4 @@
-//! What products take of the scratch memory of a thread.
+//! Scratch memory that products take of a thread.
 
 use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
 
@@ -7,17 +7,17 @@ use super::thin::thin_scratch;
 use super::tile::tile_rows;
 use crate::Scratch;
 
-/// How a matrix without gaps lies in memory.
+/// Memory order of a matrix without gaps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
     /// Row after row, as [`Matrix::new`](super::Matrix::new) has it.
     RowMajor,
-    /// Column after column: such a matrix [transposed](super::Matrix::transposed).
+    /// Column after column: a row-major matrix [transposed](super::Matrix::transposed).
     ColumnMajor,
 }
 
 impl Order {
-    /// That of the transposed matrix.
+    /// Returns the order of the transposed matrix.
     #[must_use]
     pub fn transposed(self) -> Self {
         match self {
@@ -27,8 +27,8 @@ impl Order {
     }
 }
 
-/// What [`gemm`](super::gemm) takes on each thread, at most, for `[m, k]·[k, n]` with sizes `[m, k, n]` and a result
-/// without gaps.
+/// Returns the scratch memory that [`gemm`](super::gemm) takes on each thread, at most, for `[m, k]·[k, n]` with sizes
+/// `[m, k, n]` and a result without gaps.
 #[must_use]
 pub fn gemm_scratch([rows, depth, columns]: [usize; 3], left: Order, right: Order) -> Scratch {
     if rows == 0 || depth == 0 || columns == 0 {
@@ -38,13 +38,14 @@ pub fn gemm_scratch([rows, depth, columns]: [usize; 3], left: Order, right: Orde
         .unwrap_or_else(|| gemm_on_scratch(depth, columns, gemm_packed_scratch(rows, depth, left)))
 }
 
-/// What [`gemm_on`](super::gemm_on) takes on each thread, at most, if so much is taken for its left operand.
+/// Returns the scratch memory that [`gemm_on`](super::gemm_on) takes on each thread, at most, if `left` is taken for
+/// its left operand.
 pub(crate) fn gemm_on_scratch(depth: usize, columns: usize, left: Scratch) -> Scratch {
     Scratch::of(right_block(InstructionSet::current(), depth, columns).packed_len()).around(left)
 }
 
-/// What [`gemm_packed`](super::gemm_packed) takes on each thread, at most, for a left operand of `rows × depth`: a block of
-/// it, where it is copied.
+/// Returns the scratch memory that [`gemm_packed`](super::gemm_packed) takes on each thread, at most, for a left
+/// operand of `rows × depth`: a block of it, where it is copied.
 #[must_use]
 pub fn gemm_packed_scratch(rows: usize, depth: usize, left: Order) -> Scratch {
     let rows = rows.min(ROWS);
@@ -58,7 +59,7 @@ pub fn gemm_packed_scratch(rows: usize, depth: usize, left: Order) -> Scratch {
     }
 }
 
-/// The most rows of a tile.
+/// Returns the largest number of rows of a tile.
 struct TileRows;
 
 impl Kernel for TileRows {

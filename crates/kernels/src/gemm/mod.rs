@@ -1,4 +1,4 @@
-//! Matrix product of `f32` matrices on strided views: `C = A·B`, `C += A·B`, and what follows in one pass.
+//! Matrix product of `f32` matrices on strided views, `C = A·B` or `C += A·B`, with an epilogue in the same pass.
 //!
 //! One idea: the right operand is packed into panels ([`PackedMatrix`] keeps it so, for weights that are used again), the
 //! left one is read where it lies or copied block by block, and a kernel keeps a tile of results in registers while the
@@ -42,30 +42,30 @@ pub use naive::naive;
 pub(crate) use product::gemm_on;
 pub use product::{PackedMatrix, gemm, gemm_packed, packed_len};
 
-/// Products below this many floating-point operations are not cut: at 2 MFLOP one thread needs some 10 to 20 µs, as much
-/// as waking a worker and packing an operand twice.
+/// Floating-point operations below which a product is not cut: at 2 MFLOP one thread needs some 10 to 20 µs, as much as
+/// waking a worker and packing an operand twice.
 pub const PARALLEL_FLOPS: usize = 2_000_000;
 
-/// The threads on which a product runs.
+/// Threads on which a product runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Threads {
-    /// The calling one: it is a part of work that is shared among threads already.
+    /// The calling thread: it is a part of work that is shared among threads already.
     One,
-    /// All of the ambient pool, if the product is large enough.
+    /// All threads of the ambient pool, if the product is large enough.
     Pool,
 }
 
-/// So many pieces balance the load of a workstation.
+/// Number of pieces that balances the load of a workstation.
 const PIECES: usize = 16;
 
-/// Floating-point operations of a piece at least: some 5 µs, against one or two for handing it out.
+/// Fewest floating-point operations of a piece: some 5 µs, against one or two for handing it out.
 const PIECE_FLOPS: usize = 500_000;
 
-/// Into how many pieces work of so many floating-point operations is to be cut, if its sizes allow.
+/// Returns the number of pieces to cut work of so many floating-point operations into, if its sizes allow.
 pub(crate) fn wanted_pieces(flops: usize) -> usize {
     if flops < PARALLEL_FLOPS { 1 } else { (flops / PIECE_FLOPS).min(PIECES) }
 }
 
-/// A right operand of more numbers (256 KiB) is brought near before it is used: it does not stay in the second-level cache
-/// beside the left one, and between two pictures of an inference the weights of a network leave all caches.
+/// Elements (256 KiB) above which a right operand is prefetched before it is used: it does not stay in the second-level
+/// cache beside the left one, and between two images of an inference the weights of a network leave all caches.
 pub(crate) const FAR: usize = 1 << 16;

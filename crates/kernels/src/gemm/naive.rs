@@ -3,7 +3,7 @@
 use super::matrix::{Matrix, MatrixMut, assert_sizes};
 use crate::Accumulate;
 
-/// The definition, summed in `f64`, for tests.
+/// Computes the product as it is defined, summed in `f64`, for tests.
 ///
 /// # Panics
 /// If the sizes do not agree.

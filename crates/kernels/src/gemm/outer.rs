@@ -1,9 +1,9 @@
 //! Sums of outer products, `C = Σᵢ aᵢ ⊗ bᵢ = Aᵀ·B`, of very many short rows: the gradient of a 1 × 1 filter.
 //!
-//! Every number of the operands serves few multiplications, so that copies count. Rows are taken in *bands* that stay in the
-//! second-level cache, and the next band is fetched while one is multiplied. The right operand is packed into panels; the
-//! left one, whose neighbours in a row are the rows of a tile, is only spread out, which takes half as long: the longer one
-//! is better on the left.
+//! Every element of the operands serves few multiplications, so that copies count. Rows are taken in *bands* that stay
+//! in the second-level cache, and the next band is fetched while one is multiplied. The right operand is packed into
+//! panels; the left one, whose neighbours in a row are the rows of a tile, is only spread out, which takes half as
+//! long: the longer one is better on the left.
 
 use std::ops::Range;
 
@@ -19,22 +19,22 @@ use crate::cache::odd_lines;
 use crate::parallel::each_piece;
 use crate::{Accumulate, Scratch, scratch};
 
-/// Rows of a band at most: its panel of the right operand is then half of the first-level cache.
+/// Most rows of a band: its panel of the right operand is then half of the first-level cache.
 const BAND: usize = 192;
 
-/// Numbers of the left operand in a band (128 KiB): a quarter of the second-level cache, and the next band another.
+/// Elements of the left operand in a band (128 KiB): a quarter of the second-level cache, and the next band another.
 const BAND_NUMBERS: usize = 32 << 10;
 
-/// Rows of the result that one task sums at most.
+/// Most rows of the result that one task sums.
 const RESULT_ROWS: usize = 256;
 
-/// And at least, where there are as many: they use what the task packs.
+/// Fewest rows of the result that one task sums, where there are as many: they use what the task packs.
 const LEAST_RESULT_ROWS: usize = 128;
 
-/// The sums of all pieces have at most this part of the numbers of the operands, if there is more than one piece.
+/// Divisor of the operands' elements that bounds those of the sums of all pieces, if there is more than one piece.
 const SUMS_PART: usize = 2;
 
-/// How such a sum is cut: a function of its sizes alone.
+/// The division of a sum of outer products: a function of its sizes alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OuterProducts {
     /// Rows of both operands.
@@ -52,7 +52,7 @@ pub(crate) struct OuterProducts {
 }
 
 impl OuterProducts {
-    /// Of `[rows, m]` and `[rows, n]`, none of them empty.
+    /// Plans the sum for `[rows, m]` and `[rows, n]`, none of them empty.
     pub fn new(rows: usize, m: usize, n: usize) -> Self {
         let result = m.saturating_mul(n);
         let wanted = wanted_pieces(rows.saturating_mul(result).saturating_mul(2));
@@ -66,18 +66,18 @@ impl OuterProducts {
         Self { rows, m, n, block, band, piece: piece.next_multiple_of(band) }
     }
 
-    /// Into how many pieces the rows are cut.
+    /// Returns the number of pieces into which the rows are cut.
     pub fn pieces(&self) -> usize {
         self.rows.div_ceil(self.piece)
     }
 
-    /// What a task takes of its thread.
+    /// Returns the scratch memory that a task takes of its thread.
     pub fn scratch(&self) -> Scratch {
         let left = self.band * odd_lines(self.block.min(self.m));
         Scratch::of(left + Panels::new(InstructionSet::current(), self.band, self.n).packed_len())
     }
 
-    /// The sums `[m, n]` of the pieces, one behind the other in `c`; or these added to `c`.
+    /// Writes the sums `[m, n]` of the pieces, one behind the other, to `c`; or adds them to `c`.
     ///
     /// # Panics
     /// If a length is not that of the sizes.
@@ -107,14 +107,14 @@ impl OuterProducts {
     }
 }
 
-/// Some rows of both operands and some rows of the result.
+/// A task: some rows of both operands and some rows of the result.
 struct Task<'a> {
     set: InstructionSet,
-    /// Their part of the left operand.
+    /// Task's part of the left operand.
     a: Matrix<'a>,
     b: Matrix<'a>,
     band: usize,
-    /// Room for a band of it.
+    /// Room for a band of the left operand.
     left: &'a mut [f32],
     /// Room for a band of the right operand, packed.
     right: &'a mut [f32],

@@ -12,7 +12,7 @@ use super::matrix::Matrix;
 use super::tile::{VECTORS, panel_width};
 use crate::sizes::length;
 
-/// How the columns of a matrix are divided into panels for an instruction set.
+/// The division of a matrix's columns into panels for an instruction set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Panels {
     /// Columns of the matrix.
@@ -22,38 +22,39 @@ pub(crate) struct Panels {
     lanes: usize,
 }
 
-/// One panel.
+/// One panel of a packed matrix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Panel {
-    /// Its first column.
+    /// First column of the panel.
     pub column: usize,
-    /// Columns of the matrix in it.
+    /// Columns of the matrix in the panel.
     pub columns: usize,
-    /// Vectors in one of its rows: 1 or 2.
+    /// Vectors in a row of the panel: 1 or 2.
     pub vectors: usize,
-    /// Where it begins among the packed numbers.
+    /// Offset of the panel among the packed elements.
     pub start: usize,
-    /// Packed numbers in one of its rows.
+    /// Packed elements in a row of the panel.
     pub width: usize,
 }
 
 impl Panels {
-    /// Of a `[depth, columns]` matrix.
+    /// Divides a `[depth, columns]` matrix.
     pub fn new(set: InstructionSet, depth: usize, columns: usize) -> Self {
         Self { columns, depth, lanes: lanes(set) }
     }
 
-    /// How many panels there are.
+    /// Returns the number of panels.
     pub fn count(&self) -> usize {
         self.columns.div_ceil(VECTORS * self.lanes)
     }
 
-    /// Packed numbers of all panels; the largest number, which is no slice's length, where there are more.
+    /// Returns the number of packed elements of all panels; `usize::MAX`, which is no slice's length, where there are
+    /// more.
     pub fn packed_len(&self) -> usize {
         self.columns.checked_next_multiple_of(self.lanes).map_or(usize::MAX, |columns| length(&[columns, self.depth]))
     }
 
-    /// Panel `index`.
+    /// Returns panel `index`.
     #[inline(always)]
     pub fn panel(&self, index: usize) -> Panel {
         let full = VECTORS * self.lanes;
@@ -65,7 +66,7 @@ impl Panels {
     }
 }
 
-/// Lanes of a vector, as [`Isa::LANES`].
+/// Returns the number of lanes of a vector, as [`Isa::LANES`].
 pub(crate) fn lanes(set: InstructionSet) -> usize {
     struct Lanes;
     impl Kernel for Lanes {
@@ -112,7 +113,7 @@ pub(crate) fn pack_panel<I: Isa>(
     }
 }
 
-/// Copies what a row of a matrix has in a panel, with zeros up to whole vectors.
+/// Copies the part of a matrix row in a panel, with zeros up to whole vectors.
 #[inline(always)]
 pub(crate) fn pack_row<I: Isa>(isa: I, from: &[f32], packed: &mut [f32]) {
     for (to, from) in packed.chunks_exact_mut(I::LANES).zip(from.chunks(I::LANES)) {
@@ -120,10 +121,10 @@ pub(crate) fn pack_row<I: Isa>(isa: I, from: &[f32], packed: &mut [f32]) {
     }
 }
 
-/// Rows that are transposed at a time: a column's numbers of one cache line.
+/// Rows that are transposed at a time: a column's elements of one cache line.
 const TRANSPOSED_ROWS: usize = 16;
 
-/// Columns lie contiguous: they are read along, a cache line at a time, and written across.
+/// Packs a panel whose columns are contiguous: they are read along, a cache line at a time, and written across.
 #[inline(always)]
 fn transpose(panel: &Panel, b: Matrix<'_>, rows: Range<usize>, packed: &mut [f32]) {
     let columns = b.transposed();
@@ -143,26 +144,26 @@ fn transpose(panel: &Panel, b: Matrix<'_>, rows: Range<usize>, packed: &mut [f32
     }
 }
 
-/// Which numbers of a matrix are neighbours.
+/// Axis along which the elements of a matrix are neighbours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Contiguous {
-    /// Those of a row.
+    /// Elements of a row are neighbours.
     Rows,
-    /// Those of a column.
+    /// Elements of a column are neighbours.
     Columns,
     /// Neither.
     Neither,
 }
 
-/// [`pack_panel`] for some panels, as work to dispatch.
+/// The work of [`pack_panel`] for some panels.
 pub(crate) struct PackPanels<'a> {
-    /// The division of the whole matrix.
+    /// Division of the whole matrix.
     pub panels: Panels,
-    /// Which of them.
+    /// Range of panels.
     pub indices: Range<usize>,
-    /// The matrix.
+    /// Matrix to pack.
     pub b: Matrix<'a>,
-    /// Which of its rows.
+    /// Range of rows.
     pub rows: Range<usize>,
     /// Room for those rows of those panels.
     pub packed: &'a mut [f32],

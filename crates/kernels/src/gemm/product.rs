@@ -27,25 +27,25 @@ pub(super) const ROWS: usize = 120;
 /// Columns that are packed at a time.
 const COLUMNS: usize = 4096;
 
-/// Numbers that are packed at a time (4 MiB), or blocks of [`DEPTH`] and [`COLUMNS`] where that is more: they stay in the
-/// last-level cache while all rows of the left operand pass by.
+/// Elements that are packed at a time (4 MiB), or blocks of [`DEPTH`] and [`COLUMNS`] where that is more: they stay in
+/// the last-level cache while all rows of the left operand pass by.
 const PACKED: usize = 1 << 20;
 
-/// A piece has at least so many panels (if there are), so that a copied block of the left operand is used as often.
+/// Fewest panels of a piece (if there are), so that a copied block of the left operand is used as often.
 const PIECE_PANELS: usize = 4;
 
-/// Rows of the left operand are copied for so many panels or more: for fewer the copy costs more than it saves.
+/// Fewest panels for which rows of the left operand are copied: for fewer the copy costs more than it saves.
 const COPIED_PANELS: usize = 8;
 
-/// Rows of the left operand that are copied lie so far apart: a little more than a block's depth, so that they do not
-/// fall into the same sets of a cache.
+/// Distance of copied rows of the left operand: a little more than a block's depth, so that they do not fall into the
+/// same sets of a cache.
 pub(super) const COPIED_STEP: usize = DEPTH + 16;
 
 /// Steps of the depth in whose time a vector of the result is stored.
 const STORE: usize = 16;
 
-/// A left operand whose rows lie further apart than this is copied block by block: its rows would fall into few sets of
-/// the first-level cache and each on a page of its own.
+/// Distance of rows above which a left operand is copied block by block: its rows would fall into few sets of the
+/// first-level cache and each on a page of its own.
 pub(super) const FAR_ROWS: usize = 512;
 
 /// A matrix packed for the right side of products, for the instruction set that was current when it was made.
@@ -56,7 +56,8 @@ pub struct PackedMatrix<'a> {
     data: &'a [f32],
 }
 
-/// Numbers that a packed `[depth, columns]` matrix takes on the current instruction set; `usize::MAX` if there are more.
+/// Returns the number of elements that a packed `[depth, columns]` matrix takes on the current instruction set;
+/// `usize::MAX` if there are more.
 #[must_use]
 pub fn packed_len(depth: usize, columns: usize) -> usize {
     Panels::new(InstructionSet::current(), depth, columns).packed_len()
@@ -76,7 +77,7 @@ impl<'a> PackedMatrix<'a> {
         Self { panels, set, data: packed }
     }
 
-    /// What [`PackedMatrix::pack`] wrote, on the same instruction set.
+    /// Creates a packed matrix from the elements that [`PackedMatrix::pack`] wrote, on the same instruction set.
     ///
     /// # Panics
     /// If `data` has not [`packed_len`] numbers.
@@ -89,7 +90,7 @@ impl<'a> PackedMatrix<'a> {
     }
 }
 
-/// `c = activation(a·b + bias + residual)`, as the epilogue says.
+/// Computes `c = activation(a·b + bias + residual)`, as the epilogue says.
 ///
 /// # Shapes
 /// `a: [m, k]`, `b: [k, n]`, `c: [m, n]`; any of the sizes may be 0 (with `k = 0` the product is zero).
@@ -103,10 +104,11 @@ pub fn gemm(a: Matrix<'_>, b: Matrix<'_>, mut c: MatrixMut<'_>, epilogue: &Epilo
     }
 }
 
-/// [`gemm`] on an instruction set and on some threads. The bits of a row of the result do not depend on how many rows there are.
+/// Computes [`gemm`] on an instruction set and on some threads. The bits of a row of the result do not depend on how
+/// many rows there are.
 ///
 /// # Panics
-/// As [`gemm`].
+/// Under the conditions of [`gemm`].
 pub(crate) fn gemm_on(
     set: InstructionSet,
     threads: Threads,
@@ -133,16 +135,16 @@ pub(crate) fn gemm_on(
     });
 }
 
-/// What of a right operand is packed at a time, at most.
+/// Returns the largest block of a right operand that is packed at a time.
 pub(super) fn right_block(set: InstructionSet, depth: usize, columns: usize) -> Panels {
     let columns = columns.min(COLUMNS);
     Panels::new(set, depth.min((PACKED / columns).max(DEPTH)), columns)
 }
 
-/// [`gemm`] with a right operand that is packed already.
+/// Computes [`gemm`] with a right operand that is packed already.
 ///
 /// # Panics
-/// As [`gemm`].
+/// Under the conditions of [`gemm`].
 pub fn gemm_packed(a: Matrix<'_>, b: &PackedMatrix<'_>, c: MatrixMut<'_>, epilogue: &Epilogue<'_>) {
     let (rows, columns) = (c.row_count(), c.column_count());
     assert!(
@@ -180,19 +182,19 @@ fn pack(threads: Threads, set: InstructionSet, panels: &Panels, b: Matrix<'_>, r
 /// Panels that are packed together: half a kilobyte or more of each row is read at once.
 const PACKED_PANELS: usize = 8;
 
-/// Numbers below which packing is not cut for threads.
+/// Elements below which packing is not cut for threads.
 const PARALLEL_PACK: usize = 1 << 16;
 
 /// Rows of the right operand, packed.
 pub(super) struct Right<'a> {
     pub panels: &'a Panels,
-    /// The row of the whole operand at which the panels begin.
+    /// Row of the whole operand at which the panels begin.
     pub first: usize,
     pub packed: &'a [f32],
 }
 
 impl Right<'_> {
-    /// A panel, and some depth of it.
+    /// Returns a panel and its elements for a range of the depth.
     #[inline(always)]
     fn chunk(&self, index: usize, depth: &Range<usize>) -> (Panel, &[f32]) {
         let panel = self.panels.panel(index);
@@ -200,8 +202,8 @@ impl Right<'_> {
         (panel, &self.packed[first..first + depth.len() * panel.width])
     }
 
-    /// What is read after [`Self::chunk`]: as deep a part of the next panel or, after the last one, what is deeper in the
-    /// first.
+    /// Returns the elements that are read after [`Self::chunk`]: as deep a part of the next panel or, after the last
+    /// one, a deeper part of the first.
     #[inline(always)]
     fn chunk_after(&self, index: usize, panels: &Range<usize>, depth: &Range<usize>) -> &[f32] {
         if index + 1 < panels.end {
@@ -217,14 +219,14 @@ impl Right<'_> {
 pub(super) struct Task<'a> {
     a: Matrix<'a>,
     c: Block,
-    /// The first column of `c` in the whole result.
+    /// Column of the whole result that is the first of `c`.
     column: usize,
     accumulate: Accumulate,
     finish: Finish,
 }
 
 impl<'a> Task<'a> {
-    /// `None` if nothing is left to multiply.
+    /// Finishes empty products; returns `None` if nothing is left to multiply.
     pub fn new(a: Matrix<'a>, mut c: MatrixMut<'a>, epilogue: &Epilogue<'a>) -> Option<Self> {
         let (rows, columns) = (c.row_count(), c.column_count());
         epilogue.assert_fits(rows * columns, columns);
@@ -240,17 +242,17 @@ impl<'a> Task<'a> {
         Some(Self { a, c: c.block(), column: 0, accumulate: epilogue.accumulate, finish })
     }
 
-    /// Rows of the result.
+    /// Returns the number of rows of the result.
     pub fn row_count(&self) -> usize {
         self.a.row_count()
     }
 
-    /// Some columns of the result.
+    /// Returns the task for some columns of the result.
     pub fn columns(&self, columns: Range<usize>) -> Self {
         Self { c: self.c.columns(columns.clone()), column: self.column + columns.start, ..*self }
     }
 
-    /// Multiplies some of the depth, in pieces of rows and panels.
+    /// Multiplies a range of the depth, in pieces of rows and panels.
     fn multiply(&self, threads: Threads, set: InstructionSet, depth: Range<usize>, right: &Right<'_>) {
         let (rows, panels) = (self.a.row_count(), right.panels.count());
         // Lanes that columns leave unfilled take time as others do.
@@ -276,13 +278,13 @@ impl<'a> Task<'a> {
     }
 }
 
-/// Some rows and panels: the work of one thread at a time.
+/// A piece: some rows and panels, the work of one thread at a time.
 pub(super) struct Piece<'a> {
     pub task: &'a Task<'a>,
     pub right: &'a Right<'a>,
     pub rows: Range<usize>,
     pub panels: Range<usize>,
-    /// Of the whole product.
+    /// Depth of the whole product.
     pub depth: Range<usize>,
 }
 
@@ -305,23 +307,23 @@ struct LeftBlock<'a> {
     data: &'a [f32],
     /// The step of [`Left`].
     step: usize,
-    /// From one row to the next.
+    /// Distance from one row to the next.
     row: usize,
-    /// From one tile to the next, on top of its rows.
+    /// Distance from one tile to the next, on top of its rows.
     tile: usize,
-    /// The most rows of a tile on a full panel.
+    /// Most rows of a tile on a full panel.
     rows: usize,
-    /// The most rows of a tile on a panel of one vector.
+    /// Most rows of a tile on a panel of one vector.
     narrow_rows: usize,
 }
 
 impl<'a> LeftBlock<'a> {
-    /// Rows `step` apart.
+    /// Creates a block of rows `step` apart.
     fn rows<I: Isa>(data: &'a [f32], step: usize) -> Self {
         Self { data, step, row: step, tile: 0, rows: tile_rows::<I>(), narrow_rows: narrow_tile_rows::<I>() }
     }
 
-    /// Tiles of `step` rows, copied one after the other.
+    /// Creates a block of tiles of `step` rows, copied one after the other.
     fn tiles(data: &'a [f32], step: usize, depth: usize) -> Self {
         Self { data, step, row: 0, tile: step * depth, rows: step, narrow_rows: step }
     }
@@ -359,40 +361,47 @@ impl Piece<'_> {
     fn multiply<I: Isa, L: Left>(&self, isa: I, block: Range<usize>, left: &LeftBlock<'_>) {
         let (task, right) = (self.task, self.right);
         let (rows, depth) = (self.rows.len(), block.len());
+        // The first block starts from the destination, and the last one ends with the epilogue.
         let accumulate = if block.start == 0 { task.accumulate } else { Accumulate::Add };
         let finish = if block.end == task.a.column_count() { task.finish } else { Finish::NOTHING };
         let segments = [Segment { offset: 0, depth }];
         let c = task.c.rows(self.rows.clone());
+        // Cache lines of the next block to prefetch with each tile.
         let mut ahead = Ahead::of(&self.next(&block));
         let tiles = self.panels.len() * rows.div_ceil(left.rows);
         let lines = ahead.lines().div_ceil(tiles);
         let far = right.packed.len() > FAR;
         for index in self.panels.clone() {
+            // The panel, and the next one to prefetch.
             let (panel, b) = right.chunk(index, &block);
             let next = far.then(|| right.chunk_after(index, &self.panels, &block));
             let most = if panel.vectors == 1 { left.narrow_rows } else { left.rows };
             let column = task.column + panel.column;
             for (index, (first, count)) in even_tiles(rows, most).enumerate() {
                 ahead.prefetch(isa, lines);
+                // Operand of the tile.
                 let a = &left.data[first * left.row + index * left.tile..];
                 let (row_stride, column_stride) = L::strides(left.step);
                 assert!((count - 1) * row_stride + (depth - 1) * column_stride < a.len(), "a tile lies in its operand");
+                // Destination of the tile.
                 let place = (self.rows.start + first) * c.row_stride + column;
                 // SAFETY: `c` lies in the matrix that is borrowed for the whole product and shared among tasks by disjoint
                 // rows and panels; this row and column are inside the block.
                 let start = unsafe { c.first.add(first * c.row_stride + panel.column) };
                 let apart = Rows::Apart(c.row_stride);
                 let to = finish.at(start, place, column, apart, panel.columns, accumulate);
+                // Multiply and store.
                 let streams = next.map(|next| Stream::part(next, (first, count, rows), depth));
                 let product = Product { a: a.as_ptr(), step: left.step, segments: &segments, b: b.as_ptr(), streams };
-                // SAFETY: the assertion above covers the last number of the left operand; `b` holds `depth` rows of the
+                // SAFETY: the assertion above covers the last element of the left operand; `b` holds `depth` rows of the
                 // panel; the destination is explained above, and bias and residual fit it (`Epilogue::assert_fits`).
                 unsafe { tile::<I, L>(isa, count, panel.vectors, product, to) };
             }
         }
     }
 
-    /// The block of the left operand that is read after this one: deeper in the same rows, or that of the next rows.
+    /// Returns the block of the left operand that is read after this one: deeper in the same rows, or that of the next
+    /// rows.
     fn next(&self, block: &Range<usize>) -> Matrix<'_> {
         let a = self.task.a;
         if block.end < self.depth.end {
@@ -427,7 +436,7 @@ impl Kernel for CopyAcross<'_> {
                 for d in block..depth.min(block + ACROSS) {
                     let (from, to) = (&a.data[first * a.row_stride + d * a.col_stride..], &mut copy[d * step..]);
                     if a.row_stride == 1 && from.len() >= I::LANES && to.len() >= I::LANES && step <= I::LANES {
-                        // What is written beyond this step, inside of the tile, is overwritten by the next.
+                        // The excess of this step, inside the tile, is overwritten by the next.
                         isa.store(isa.load(from), to);
                     } else {
                         for (i, to) in to[..count].iter_mut().enumerate() {

@@ -1,4 +1,4 @@
-//! What is read next comes near while a tile is computed.
+//! Prefetching of the next reads while a tile is computed.
 
 use ocelli_simd::Isa;
 
@@ -7,16 +7,17 @@ use crate::cache::LINE;
 /// Steps of the depth between two cache lines of a stream.
 pub(crate) const UNROLL: usize = 4;
 
-/// Numbers that are brought to the second-level cache while a tile is computed, a cache line between some steps of the
-/// depth. A core keeps track of some twenty lines that are on their way; of more at once the last ones wait, and with them
-/// all that the tile itself reads. Asked for before each tile, the 8 KiB of a panel cost as much time as they saved.
+/// Elements that are prefetched to the second-level cache while a tile is computed, a cache line between some steps of
+/// the depth. A core keeps track of some twenty lines that are on their way; of more at once the last ones wait, and
+/// with them all that the tile itself reads. Prefetched before each tile, the 8 KiB of a panel cost as much time as
+/// they saved.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stream {
     next: *const f32,
     step: usize,
 }
 
-/// Those of a tile.
+/// Streams of a tile.
 pub(crate) type Streams = [Stream; 2];
 
 impl Stream {
@@ -25,27 +26,28 @@ impl Stream {
         Self { next: numbers.as_ptr(), step: (numbers.len() * UNROLL).div_ceil(depth).min(LINE) }
     }
 
-    /// `numbers` in the course of `depth` steps, from both halves at once; if the steps are too few, the first of each.
+    /// Streams `numbers` in the course of `depth` steps, from both halves at once; if the steps are too few, the first
+    /// of each.
     #[inline(always)]
     pub fn over(numbers: &[f32], depth: usize) -> Streams {
         let (first, second) = numbers.split_at(numbers.len() / 2);
         [Self::of(first, depth), Self::of(second, depth)]
     }
 
-    /// The part of `numbers` that a tile brings near which begins with row `first` and has `count` out of `rows`.
+    /// Streams the part of `numbers` for a tile that begins with row `first` and has `count` out of `rows`.
     #[inline(always)]
     pub fn part(numbers: &[f32], (first, count, rows): (usize, usize, usize), depth: usize) -> Streams {
         Self::over(&numbers[numbers.len() * first / rows..numbers.len() * (first + count) / rows], depth)
     }
 }
 
-/// What a tile asks for.
+/// Prefetching in the loop of a tile.
 pub(crate) trait Fetch: Copy {
-    /// Asks for what is due in [`UNROLL`] steps.
+    /// Prefetches the lines that are due in [`UNROLL`] steps.
     fn fetch<I: Isa>(&mut self, isa: I);
 }
 
-/// No stream.
+/// A tile that prefetches nothing.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Nothing;
 

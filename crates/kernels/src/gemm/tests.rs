@@ -151,7 +151,7 @@ fn thin_products_equal_the_definition() {
                 let run = |threads| {
                     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
                     let mut got = start.clone();
-                    // One number more than the matrix has.
+                    // One element more than the matrix has.
                     got.push(7.0);
                     pool.install(|| {
                         let c = MatrixMut::new(&mut got, 1, m * n + 1).columns(0..m * n);

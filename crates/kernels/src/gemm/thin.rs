@@ -1,5 +1,5 @@
-//! Products of few rows with a large right operand that is used once: a dense layer's in training. What they cost is reading
-//! that operand, so it is packed in small blocks that are used at once, or read where it lies.
+//! Products of few rows with a large right operand that is used once: a dense layer's in training. Reading that operand
+//! is their main cost, so it is packed in small blocks that are used at once, or read where it lies.
 
 use std::ops::Range;
 
@@ -14,10 +14,10 @@ use crate::parallel::each;
 use crate::sizes::length;
 use crate::{Accumulate, Epilogue, Scratch, scratch};
 
-/// Rows of a thin product at most. For more, packing costs little beside the multiplications.
+/// Most rows of a thin product. For more, packing costs little beside the multiplications.
 const ROWS: usize = 32;
 
-/// Numbers of the right operand at least: fewer stay in the caches between packing and use.
+/// Fewest elements of the right operand: fewer stay in the caches between packing and use.
 const LARGE: usize = 1 << 18;
 
 /// Columns of a strip, which one task multiplies: at least half a kilobyte of each row is read at once.
@@ -26,7 +26,7 @@ const COLUMNS: Range<usize> = 128..512;
 /// Depth of a block: with 512 columns 128 KiB, a quarter of the second-level cache.
 const DEPTH: usize = 64;
 
-/// Multiplies if the product is thin; answers whether it did.
+/// Computes the product if it is thin; returns true if it did.
 pub(super) fn gemm_thin(a: Matrix<'_>, b: Matrix<'_>, c: &mut MatrixMut<'_>, epilogue: &Epilogue<'_>) -> bool {
     let (rows, depth, columns) = (a.row_count(), b.row_count(), b.column_count());
     if !is_thin(rows, depth, columns) || !c.is_contiguous() {
@@ -44,7 +44,7 @@ fn is_thin(rows: usize, depth: usize, columns: usize) -> bool {
     (1..=ROWS).contains(&rows) && depth.saturating_mul(columns) >= LARGE
 }
 
-/// What a thin product takes on a thread; `None` for others.
+/// Returns the scratch memory that a thin product takes on a thread; `None` for others.
 pub(super) fn thin_scratch([rows, depth, columns]: [usize; 3], left: Order, right: Order) -> Option<Scratch> {
     if !is_thin(rows, depth, columns) {
         return None;
@@ -62,12 +62,12 @@ pub(super) fn thin_scratch([rows, depth, columns]: [usize; 3], left: Order, righ
     }
 }
 
-/// Columns of a strip, at most.
+/// Returns the largest number of columns of a strip.
 fn most_columns(columns: usize) -> usize {
     (columns / PIECES).clamp(COLUMNS.start, COLUMNS.end).next_multiple_of(COLUMNS.start)
 }
 
-/// `cᵀ = bᵀ·aᵀ`: the large operand is on the left, where it is read along its rows.
+/// Computes `cᵀ = bᵀ·aᵀ`: the large operand is on the left, where it is read along its rows.
 fn transposed(a: Matrix<'_>, b: Matrix<'_>, c: &mut MatrixMut<'_>, epilogue: &Epilogue<'_>) {
     let (rows, columns) = (c.row_count(), c.column_count());
     scratch::with(rows * columns, |sums| {
@@ -84,7 +84,7 @@ fn transposed(a: Matrix<'_>, b: Matrix<'_>, c: &mut MatrixMut<'_>, epilogue: &Ep
     });
 }
 
-/// Strips of columns, each packed and multiplied a block of the depth at a time.
+/// Computes the product in strips of columns, each packed and multiplied a block of the depth at a time.
 fn in_strips(a: Matrix<'_>, b: Matrix<'_>, c: &mut MatrixMut<'_>, epilogue: &Epilogue<'_>) {
     let (rows, columns) = (c.row_count(), c.column_count());
     let set = InstructionSet::current();
@@ -101,11 +101,11 @@ fn in_strips(a: Matrix<'_>, b: Matrix<'_>, c: &mut MatrixMut<'_>, epilogue: &Epi
     });
 }
 
-/// Some columns of the product.
+/// A strip: some columns of the product.
 struct Strip<'a, 'p> {
     set: InstructionSet,
     task: Task<'a>,
-    /// The right operand's columns.
+    /// Columns of the right operand.
     b: Matrix<'a>,
     /// Room for a block of them.
     packed: &'p mut [f32],

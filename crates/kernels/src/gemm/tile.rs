@@ -3,7 +3,7 @@
 //! `C[i, j] = Σ A[i, d] · B[d, j]` for some rows `i` and a panel's width of columns `j`. `B` is a packed panel (see
 //! [`super::panels`]), read from front to back. `A` is read where it lies: in *segments* of the depth that each start at
 //! an offset of their own, so that one kernel serves a matrix, the taps of a convolution, and the planes of Winograd's
-//! transform. Every number of `A` is broadcast and multiplied with [`VECTORS`] vectors of `B`.
+//! transform. Every element of `A` is broadcast and multiplied with [`VECTORS`] vectors of `B`.
 //!
 //! A tile of `R` rows and 2 vectors needs `2 R` accumulators, 2 registers of `B` and 1 of `A`: 6 rows in the 16
 //! registers of AVX2, 14 in the 32 of AVX-512. Per step of the depth, `2 R` multiply-adds then stand against `R + 2`
@@ -19,19 +19,20 @@ use super::stream::{Fetch, Nothing, Streams, UNROLL};
 /// Vectors in a row of a full panel.
 pub(crate) const VECTORS: usize = 2;
 
-/// Columns of a full panel.
+/// Returns the number of columns of a full panel.
 pub(crate) const fn panel_width<I: Isa>() -> usize {
     VECTORS * I::LANES
 }
 
-/// The most rows of a tile on a full panel: as many as registers hold.
+/// Returns the largest number of rows of a tile on a full panel: as many as registers hold.
 pub(crate) const fn tile_rows<I: Isa>() -> usize {
     (I::REGISTERS - VECTORS - 1) / VECTORS
 }
 
-/// The most rows of a tile on a panel one vector wide: at least those of a full tile, into which a left operand may have
-/// been copied, and as many sums as hide the latency of a multiply-add (four cycles on two ports). More would fit, but
-/// their addresses would not: with 13 rows on AVX2, half of the instructions moved addresses.
+/// Returns the largest number of rows of a tile on a panel one vector wide: at least those of a full tile, into which a
+/// left operand may have been copied, and as many sums as hide the latency of a multiply-add (four cycles on two
+/// ports). More would fit, but their addresses would not: with 13 rows on AVX2, half of the instructions moved
+/// addresses.
 pub(crate) const fn narrow_tile_rows<I: Isa>() -> usize {
     const HIDING: usize = 8;
     let (fit, full) = (I::REGISTERS - 3, tile_rows::<I>());
@@ -39,35 +40,36 @@ pub(crate) const fn narrow_tile_rows<I: Isa>() -> usize {
     if fit < most { fit } else { most }
 }
 
-/// The most rows of a tile on a panel of so many vectors.
+/// Returns the largest number of rows of a tile on a panel of so many vectors.
 pub(crate) const fn most_rows<I: Isa>(vectors: usize) -> usize {
     if vectors == 1 { narrow_tile_rows::<I>() } else { tile_rows::<I>() }
 }
 
-/// The most rows of any tile.
+/// Most rows of any tile.
 pub(crate) const MOST_ROWS: usize = 14;
 
-/// Asserts, when compiled for a set, that tiles of both widths have a row at least, and no more than callers have room for.
+/// Asserts at compile time, for a set, that tiles of both widths have a row at least, and no more than callers have
+/// room for.
 const fn assert_tiles<I: Isa>() {
     let (full, narrow) = (tile_rows::<I>(), narrow_tile_rows::<I>());
     assert!(1 <= full && full <= narrow && narrow <= MOST_ROWS, "a tile has some rows");
 }
 
-/// A run of the depth.
+/// A contiguous run of the depth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Segment {
-    /// Where it begins, in numbers from the tile's first.
+    /// Offset of its start from the tile's first element.
     pub offset: usize,
-    /// How many numbers of each row it has.
+    /// Number of elements of each row in it.
     pub depth: usize,
 }
 
-/// How the left operand lies.
+/// Layout of the left operand.
 pub(crate) trait Left {
-    /// The distance between rows and that between steps of the depth, where one is `step` and the other 1.
+    /// Returns the distance between rows and that between steps of the depth, where one is `step` and the other 1.
     fn strides(step: usize) -> (usize, usize);
 
-    /// The distances of a tile's rows from its first.
+    /// Returns the distances of a tile's rows from its first.
     fn rows<I: Isa>(isa: I, step: usize) -> RowDistances;
 }
 
@@ -79,7 +81,7 @@ pub(crate) trait Left {
 pub(crate) struct RowDistances([usize; MOST_ROWS / 2]);
 
 impl RowDistances {
-    /// By the distance of a row in bytes: of the odd ones.
+    /// Computes the odd distances, from the distance of a row in bytes.
     #[inline(always)]
     fn of(distance: impl Fn(usize) -> usize) -> Self {
         let mut odd = [0; MOST_ROWS / 2];
@@ -99,11 +101,13 @@ impl RowDistances {
     }
 }
 
-/// Rows are `step` apart and the depth is contiguous: a row-major matrix, pixels with their channels.
+/// The layout whose rows are `step` apart and whose depth is contiguous: a row-major matrix, pixels with their
+/// channels.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct DepthContiguous;
 
-/// Rows are neighbours and steps of the depth are `step` apart: a transposed matrix, channels over pixels.
+/// The layout whose rows are neighbours and whose steps of the depth are `step` apart: a transposed matrix, channels
+/// over pixels.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RowsContiguous;
 
@@ -131,19 +135,19 @@ impl Left for RowsContiguous {
     }
 }
 
-/// What is multiplied: addresses, whose bounds the caller of [`tile`] vouches for.
+/// Operands of a tile: addresses, whose bounds the caller of [`tile`] vouches for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Product<'a> {
-    /// The left operand's first number.
+    /// Address of the left operand's first element.
     pub a: *const f32,
-    /// The distance of its rows, or of its depth, by [`Left`].
+    /// Distance of its rows, or of its depth, by [`Left`].
     pub step: usize,
-    /// The runs of the depth.
+    /// Runs of the depth.
     pub segments: &'a [Segment],
-    /// A panel, `[depth, 1 or 2 vectors]`, of which only the depth of the segments is read.
+    /// Address of a panel, `[depth, 1 or 2 vectors]`, of which only the depth of the segments is read.
     pub b: *const f32,
-    /// What is brought near meanwhile by a tile on a full panel; else nothing, as where all is near: asking takes 3 % of the
-    /// time of a tile.
+    /// Streams that a tile on a full panel prefetches meanwhile; else none, also where all data are near: prefetching
+    /// takes 3 % of the time of a tile.
     pub streams: Option<Streams>,
 }
 
@@ -153,9 +157,9 @@ pub(crate) struct Product<'a> {
 /// - `1 <= rows`, at most [`tile_rows`] for 2 vectors and [`narrow_tile_rows`] for 1;
 /// - `product.a` plus every segment's offset, row and step of the depth can be read, and the panel for the depth of all
 ///   segments together;
-/// - `to.columns` numbers from `to.first` plus each row's offset are the caller's to write (and hold numbers, if they are
+/// - `to.columns` elements from `to.first` plus each row's offset are the caller's to write (and hold values, if they are
 ///   added to), `to.residual` can be read at the same offsets unless null, and `to.bias` at as many columns;
-/// - with [`Stores::NonTemporal`], each row's first number is aligned to a vector.
+/// - with [`Stores::NonTemporal`], each row's first element is aligned to a vector.
 #[inline(always)]
 pub(crate) unsafe fn tile<I: Isa, L: Left>(
     isa: I,
@@ -183,7 +187,7 @@ pub(crate) unsafe fn tile<I: Isa, L: Left>(
     }
 }
 
-/// [`tile`] with its size fixed; made there only, with what it asks for.
+/// The kernel of [`tile`] with its size fixed; made there only, under the same conditions.
 struct Tile<'a, L, F, const ROWS: usize, const N: usize> {
     product: Product<'a>,
     to: Destination<'a>,
@@ -210,8 +214,10 @@ impl<L: Left, F: Fetch, const ROWS: usize, const N: usize> Kernel for Tile<'_, L
     }
 }
 
+/// Computes the sums of a tile.
+///
 /// # Safety
-/// As [`tile`] asks of the product.
+/// The product meets the conditions of [`tile`].
 #[inline(always)]
 unsafe fn sums<I: Isa, L: Left, F: Fetch, const ROWS: usize, const N: usize>(
     isa: I,
@@ -248,10 +254,10 @@ unsafe fn sums<I: Isa, L: Left, F: Fetch, const ROWS: usize, const N: usize>(
     sums
 }
 
-/// One step of the depth.
+/// Multiplies and adds one step of the depth.
 ///
 /// # Safety
-/// A number of each of `ROWS` rows can be read from `a` on, and `N` vectors at `b`.
+/// An element of each of `ROWS` rows can be read from `a` on, and `N` vectors at `b`.
 #[inline(always)]
 unsafe fn multiply_add<I: Isa, const ROWS: usize, const N: usize>(
     isa: I,
@@ -266,7 +272,7 @@ unsafe fn multiply_add<I: Isa, const ROWS: usize, const N: usize>(
         *vector = unsafe { isa.load_ptr(b.add(v * I::LANES)) };
     }
     for (i, sums) in sums.iter_mut().enumerate() {
-        // SAFETY: the caller: `ROWS` numbers, so far apart.
+        // SAFETY: the caller: `ROWS` elements, so far apart.
         let a = isa.splat(unsafe { *a.byte_add(rows.of_row(i)) });
         for (sum, b) in sums.iter_mut().zip(panel) {
             *sum = isa.in_place(isa.mul_add(a, b, *sum));

@@ -1,9 +1,9 @@
-//! Group normalisation (Wu and He 2018) of `[samples, pixels, C]`, which is `[N, H, W, C]` as it lies: statistics are those of
-//! one sample and of a group of neighbouring channels. With one channel a group it is instance normalisation (Ulyanov,
-//! Vedaldi and Lempitsky 2016), with one group what is called layer normalisation of pictures.
+//! Group normalisation (Wu and He 2018) of `[samples, pixels, C]`, which is `[N, H, W, C]` as it lies: statistics are
+//! those of one sample and of a group of neighbouring channels. With one channel a group it is instance normalisation
+//! (Ulyanov, Vedaldi and Lempitsky 2016), with one group the layer normalisation of images.
 //!
-//! Of one sample, each pass is that of batch normalisation with one mean and variance for each channel; what is done here is
-//! to bring those of a group together.
+//! On one sample, each pass is that of batch normalisation with one mean and variance for each channel; this module
+//! combines those of a group.
 
 #[cfg(test)]
 mod tests;
@@ -20,36 +20,36 @@ use crate::scratch;
 use crate::sizes::length as length_of;
 use crate::{Accumulate, Activation};
 
-/// `y = γ (x - μ) / √(σ² + ε) + β`, with one `γ` and `β` for each channel.
+/// The normalisation `y = γ (x - μ) / √(σ² + ε) + β`, with one `γ` and `β` for each channel.
 #[derive(Clone, Copy, Debug)]
 pub struct GroupNorm<'a> {
-    /// The number of groups, which divides the channels.
+    /// Number of groups, which divides the channels.
     pub groups: usize,
-    /// The pixels of a sample.
+    /// Number of pixels of a sample.
     pub pixels: usize,
-    /// `γ`
+    /// Scale `γ` of each channel.
     pub gamma: &'a [f32],
-    /// `β`
+    /// Shift `β` of each channel.
     pub beta: &'a [f32],
-    /// `ε`
+    /// Constant `ε` that is added to the variance.
     pub epsilon: f32,
 }
 
 /// Mean and biased variance of the group of each channel, `[samples, C]`, as [`group_norm_statistics`] writes them.
 #[derive(Clone, Copy, Debug)]
 pub struct GroupStatistics<'a> {
-    /// `μ`
+    /// Means `μ`.
     pub mean: &'a [f32],
-    /// `σ²`
+    /// Variances `σ²`.
     pub variance: &'a [f32],
 }
 
 /// Sums over the pixels of each sample, `[samples, C]`, as [`group_norm_backward_sums`] writes them.
 #[derive(Clone, Copy, Debug)]
 pub struct GroupSums<'a> {
-    /// `Σ dy (x - μ) / √(σ² + ε)`
+    /// Sums `Σ dy (x - μ) / √(σ² + ε)`.
     pub products: &'a [f32],
-    /// `Σ dy`
+    /// Sums `Σ dy`.
     pub gradients: &'a [f32],
 }
 
@@ -58,7 +58,7 @@ impl<'a> GroupNorm<'a> {
         self.gamma.len()
     }
 
-    /// The numbers of a sample.
+    /// Returns the number of elements of a sample.
     fn sample(&self) -> usize {
         length_of(&[self.pixels, self.channels()])
     }
@@ -73,12 +73,12 @@ impl<'a> GroupNorm<'a> {
         }
     }
 
-    /// Samples that one task handles.
+    /// Returns the number of samples that one task handles.
     fn samples(&self) -> usize {
         (CHUNK / self.sample().max(1)).max(1)
     }
 
-    /// What is done to sample `number`.
+    /// Returns the batch normalisation of sample `number`.
     fn of_sample(&self, statistics: GroupStatistics<'a>, number: usize) -> BatchNorm<'a> {
         let channels = self.channels();
         let part = |numbers: &'a [f32]| &numbers[number * channels..][..channels];
@@ -115,7 +115,7 @@ impl<'a> GroupNorm<'a> {
     }
 }
 
-/// Mean and biased variance of each group, written for each of its channels: `[samples, C]`.
+/// Computes mean and biased variance of each group, written for each of its channels: `[samples, C]`.
 pub fn group_norm_statistics(norm: &GroupNorm<'_>, x: &[f32], mean: &mut [f32], variance: &mut [f32]) {
     norm.assert_fit(x.len(), [mean, variance]);
     let (sample, width) = (norm.sample(), norm.channels() / norm.groups);
@@ -133,7 +133,7 @@ pub fn group_norm_statistics(norm: &GroupNorm<'_>, x: &[f32], mean: &mut [f32], 
     });
 }
 
-/// `y = γ (x - μ) / √(σ² + ε) + β`
+/// Computes `y = γ (x - μ) / √(σ² + ε) + β`.
 pub fn group_norm_forward(norm: &GroupNorm<'_>, statistics: GroupStatistics<'_>, x: Source<'_>, y: &mut [f32]) {
     x.expect_length(y.len());
     norm.assert_fit(y.len(), [statistics.mean, statistics.variance]);
@@ -146,8 +146,8 @@ pub fn group_norm_forward(norm: &GroupNorm<'_>, statistics: GroupStatistics<'_>,
     });
 }
 
-/// The sums over the pixels of each sample, of which the gradients of scale and shift are the sums over samples, and which the
-/// gradient of the input goes through.
+/// Computes the sums over the pixels of each sample, whose sums over samples are the gradients of scale and shift, and
+/// through which the gradient of the input goes.
 pub fn group_norm_backward_sums(
     norm: &GroupNorm<'_>,
     statistics: GroupStatistics<'_>,
@@ -166,8 +166,8 @@ pub fn group_norm_backward_sums(
     });
 }
 
-/// With `n = (x - μ) / √(σ² + ε)` and `g = γ dy`: `dx = (g - mean(g) - n mean(g n)) / √(σ² + ε)`, where means are over the
-/// group.
+/// Computes `dx = (g - mean(g) - n mean(g n)) / √(σ² + ε)` with `n = (x - μ) / √(σ² + ε)` and `g = γ dy`, where means
+/// are over the group.
 pub fn group_norm_backward_data(
     norm: &GroupNorm<'_>,
     statistics: GroupStatistics<'_>,

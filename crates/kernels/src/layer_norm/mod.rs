@@ -15,14 +15,15 @@ use ocelli_simd::Isa;
 use crate::elementwise::Source;
 use crate::softmax::rows::{Row, RowFunction, each_row, load};
 
-/// `y = γ (x - μ) / √(σ² + ε) + β` with the mean and the biased variance of each row, and one `γ` and `β` for each column.
+/// The normalisation `y = γ (x - μ) / √(σ² + ε) + β` with the mean and the biased variance of each row, and one `γ` and
+/// `β` for each column.
 #[derive(Clone, Copy, Debug)]
 pub struct LayerNorm<'a> {
-    /// `γ`
+    /// Scale `γ` of each column.
     pub gamma: &'a [f32],
-    /// `β`
+    /// Shift `β` of each column.
     pub beta: &'a [f32],
-    /// `ε`
+    /// Constant `ε` that is added to the variance.
     pub epsilon: f32,
 }
 
@@ -36,21 +37,21 @@ impl LayerNorm<'_> {
     }
 }
 
-/// `y = γ (x - μ) / √(σ² + ε) + β` in each row.
+/// Computes `y = γ (x - μ) / √(σ² + ε) + β` in each row.
 pub fn layer_norm_forward(norm: &LayerNorm<'_>, x: Source<'_>, y: &mut [f32]) {
     x.expect_length(y.len());
     let columns = norm.columns(y.len());
     each_row(Forward(*norm), x, &[], y, columns);
 }
 
-/// With `n = (x - μ) / √(σ² + ε)` and `g = γ dy`: `dx = (g - mean(g) - n mean(g n)) / √(σ² + ε)` in each row.
+/// Computes `dx = (g - mean(g) - n mean(g n)) / √(σ² + ε)` in each row, with `n = (x - μ) / √(σ² + ε)` and `g = γ dy`.
 pub fn layer_norm_backward_data(norm: &LayerNorm<'_>, x: &[f32], dy: &[f32], dx: &mut [f32]) {
     let columns = norm.columns(dx.len());
     assert_eq!([x.len(), dy.len()], [dx.len(); 2], "input and gradients have one length");
     each_row(BackwardData(*norm), Source::Slice(x), dy, dx, columns);
 }
 
-/// `μ` and `1 / √(σ² + ε)` of a row.
+/// Mean `μ` and `1 / √(σ² + ε)` of a row.
 #[derive(Clone, Copy)]
 struct Statistics {
     mean: f32,
@@ -86,7 +87,8 @@ impl Statistics {
         Self { mean, inverse_deviation: 1.0 / (variance + epsilon).sqrt() }
     }
 
-    /// In `f64`: where sums or squares of deviations are beyond `f32`, or a number is none.
+    /// Computes the statistics in `f64`: for rows whose sums or squared deviations are beyond `f32`, or which hold a
+    /// NaN or an infinity.
     #[cold]
     fn large(x: &[f32], epsilon: f32) -> Self {
         let numbers = || x.iter().map(|&x| f64::from(x));
@@ -95,7 +97,7 @@ impl Statistics {
         Self { mean: mean as f32, inverse_deviation: (1.0 / (variance + f64::from(epsilon)).sqrt()) as f32 }
     }
 
-    /// `(x - μ) / √(σ² + ε)`
+    /// Returns `(x - μ) / √(σ² + ε)`.
     #[inline(always)]
     fn normal<I: Isa>(self, isa: I, x: I::Vector) -> I::Vector {
         isa.mul(isa.sub(x, isa.splat(self.mean)), isa.splat(self.inverse_deviation))

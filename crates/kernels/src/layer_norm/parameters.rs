@@ -13,7 +13,7 @@ use crate::{Scratch, scratch};
 /// Rows that are added in `f32`; blocks are added in pairs of `f32`.
 const BLOCK: usize = 64;
 
-/// `dβ = Σ dy` and `dγ = Σ dy (x - μ) / √(σ² + ε)` over the rows.
+/// Computes `dβ = Σ dy` and `dγ = Σ dy (x - μ) / √(σ² + ε)` over the rows.
 pub fn layer_norm_backward_parameters(
     norm: &LayerNorm<'_>,
     x: &[f32],
@@ -35,6 +35,7 @@ pub fn layer_norm_backward_parameters(
     debug_assert!(rows.div_ceil(part) <= MOST_PARTS);
     let sums_of_part = sums_of_part(columns);
     scratch::with(rows.div_ceil(part) * sums_of_part, |sums| {
+        // Sum each part of the rows.
         let sum_part = |i: usize, sums: &mut [f32]| {
             let places = i * part * columns..x.len().min((i + 1) * part * columns);
             dispatch_on(set, Part { x: &x[places.clone()], dy: &dy[places], columns, epsilon, sums });
@@ -44,6 +45,7 @@ pub fn layer_norm_backward_parameters(
         } else {
             each_piece(sums, sums_of_part, &sum_part);
         }
+        // Add the sums of the parts.
         for column in 0..columns {
             // High and low halves of both sums, of one part after the other.
             let total = |first: usize| -> f64 {
@@ -56,7 +58,7 @@ pub fn layer_norm_backward_parameters(
     });
 }
 
-/// What [`layer_norm_backward_parameters`] takes of the scratch memory of a thread, for `[rows, columns]`.
+/// Returns the scratch memory that [`layer_norm_backward_parameters`] takes of a thread, for `[rows, columns]`.
 pub fn layer_norm_scratch(rows: usize, columns: usize) -> Scratch {
     Scratch::of(length(&[rows.div_ceil(part_length(rows, columns)), sums_of_part(columns)]))
 }

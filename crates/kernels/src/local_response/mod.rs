@@ -1,9 +1,9 @@
 //! Local response normalisation across channels (Krizhevsky, Sutskever and Hinton 2012, section 3.3) of `[pixels, C]`,
 //! which is `[N, H, W, C]` as it lies.
 //!
-//! The squares of a pixel lie in a buffer with zeros on both sides, and each vector of sums is made of vectors that begin
-//! one number apart: nothing is subtracted from a running sum, so nothing cancels. Backward computes the sums again; only
-//! the input is kept.
+//! The squares of a pixel lie in a buffer with zeros on both sides, and each vector of sums is made of vectors that
+//! begin one element apart: nothing is subtracted from a running sum, so nothing cancels. Backward computes the sums
+//! again; only the input is kept.
 
 #[cfg(test)]
 mod tests;
@@ -16,21 +16,21 @@ use crate::finite::nan_if_infinite;
 use crate::reduce::table::load;
 use crate::scratch;
 
-/// `y[c] = x[c] / (k + α Σ x[j]²)^β` with the sum over `size` channels around `c`, as far as there are so many:
-/// `c - size / 2 <= j <= c + (size - 1) / 2`.
+/// The normalisation `y[c] = x[c] / (k + α Σ x[j]²)^β` with the sum over `size` channels around `c`, as far as there
+/// are so many: `c - size / 2 <= j <= c + (size - 1) / 2`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LocalResponse {
-    /// The number of channels that are summed.
+    /// Number of channels that are summed.
     pub size: usize,
-    /// `α`, which the sum is multiplied by. (Where a mean of the squares is meant, that is `α / size`.)
+    /// Factor `α` of the sum. (For a mean of the squares, pass `α / size`.)
     pub alpha: f32,
-    /// `β`
+    /// Exponent `β`.
     pub beta: f32,
-    /// `k`
+    /// Constant `k` that is added to the sum.
     pub k: f32,
 }
 
-/// `y = x s^-β` with `s = k + α Σ x²`; NaN where `f32` does not hold `s`, of numbers beyond 10¹⁹.
+/// Computes `y = x s^-β` with `s = k + α Σ x²`; NaN where `s` overflows `f32`, for values beyond 10¹⁹.
 pub fn local_response_forward(norm: &LocalResponse, x: &[f32], y: &mut [f32], channels: usize) {
     assert_eq!(x.len(), y.len(), "input and output have one length");
     if y.is_empty() {
@@ -48,7 +48,8 @@ pub fn local_response_forward(norm: &LocalResponse, x: &[f32], y: &mut [f32], ch
     });
 }
 
-/// `dx = dy s^-β - 2 α β x Σ dy x s^(-β-1)`, where the sum is over the channels whose windows hold that of `dx`.
+/// Computes `dx = dy s^-β - 2 α β x Σ dy x s^(-β-1)`, where the sum is over the channels whose windows hold that of
+/// `dx`.
 pub fn local_response_backward(norm: &LocalResponse, x: &[f32], dy: &[f32], dx: &mut [f32], channels: usize) {
     assert_eq!([x.len(), dy.len()], [dx.len(); 2], "input and gradients have one length");
     if dx.is_empty() {
@@ -70,7 +71,7 @@ pub fn local_response_backward(norm: &LocalResponse, x: &[f32], dy: &[f32], dx: 
     });
 }
 
-/// What is done to each pixel.
+/// The work on each pixel.
 #[derive(Clone, Copy)]
 struct Pixels {
     window: Window,
@@ -90,12 +91,12 @@ impl Pixels {
     }
 
     fn piece(&self) -> usize {
-        /// A number costs as much as so many of a sum or product of tensors.
+        /// Cost of an element, in elements of a sum or product of tensors.
         const WORK: usize = 4;
         rows_piece(self.window.channels, WORK * self.window.channels)
     }
 
-    /// `s` of a vector of channels.
+    /// Returns `s` of a vector of channels.
     #[inline(always)]
     fn denominator<I: Isa>(&self, isa: I, squares: &[f32], channel: usize) -> I::Vector {
         let sum = self.window.sum(isa, squares, channel);
@@ -112,17 +113,17 @@ struct Window {
 }
 
 impl Window {
-    /// The numbers of a buffer: a pixel's between those before and after, and room for a vector.
+    /// Returns the length of a buffer: a pixel's elements between those before and after, and room for a vector.
     fn buffer(self) -> usize {
         (self.before + self.channels + self.after + ALIGNED).next_multiple_of(ALIGNED)
     }
 
-    /// Seen from the other side: the channels in whose windows one is.
+    /// Returns the transposed window: the channels in whose windows a channel is.
     fn transposed(self) -> Self {
         Self { before: self.after, after: self.before, ..self }
     }
 
-    /// The sums of a vector of channels over numbers that begin behind `before` zeros.
+    /// Returns the sums of a vector of channels over values that begin behind `before` zeros.
     #[inline(always)]
     fn sum<I: Isa>(self, isa: I, numbers: &[f32], channel: usize) -> I::Vector {
         let others = self.before + self.after;
@@ -135,7 +136,7 @@ impl Window {
     }
 }
 
-/// How `s^-β` is computed.
+/// Method to compute `s^-β`.
 #[derive(Clone, Copy)]
 enum Power {
     /// `β = ½`
@@ -144,7 +145,7 @@ enum Power {
     InverseRoots,
     /// `β = 1`
     Inverse,
-    /// By logarithm and exponential.
+    /// Logarithm and exponential, for any `β`.
     Any(f32),
 }
 

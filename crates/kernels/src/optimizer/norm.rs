@@ -8,7 +8,7 @@ use crate::parallel;
 /// Terms that are added in `f32`.
 const BLOCK: usize = 1024;
 
-/// `Σ g²`, with the same bits on any number of threads.
+/// Computes `Σ g²`, with the same bits on any number of threads.
 ///
 /// Squares are taken in `f32`, and once more in `f64` where they leave its range: the sum is finite for all finite elements.
 pub fn sum_of_squares(g: &[f32]) -> f64 {
@@ -52,7 +52,7 @@ impl Kernel for Squares<'_> {
     }
 }
 
-/// `Σ g²` of elements whose squares are beyond `f32`.
+/// Computes `Σ g²` of elements whose squares are beyond `f32`.
 #[cold]
 fn large_squares(g: &[f32]) -> f64 {
     g.iter().map(|&g| f64::from(g) * f64::from(g)).sum()

@@ -1,17 +1,17 @@
-//! What each optimiser does to one vector of parameters.
+//! The update of each optimiser on one vector of parameters.
 
 use ocelli_simd::Isa;
 
 use super::{AdamStep, GradientTransform, Momentum, RmsPropStep, Rule, WeightDecay};
 use crate::finite::nan_if_infinite;
 
-/// The part that all have in common: transform of the gradient and weight decay.
+/// The part that all optimisers have in common: transform of the gradient and weight decay.
 #[derive(Clone, Copy)]
 pub(super) struct GradientRule {
     transform: GradientTransform,
-    /// Times the parameter, added to the gradient.
+    /// Factor of the parameter that is added to the gradient.
     coupled: f32,
-    /// Times the parameter, before the step.
+    /// Factor of the parameter before the step.
     shrink: f32,
 }
 
@@ -25,7 +25,7 @@ impl GradientRule {
         Self { transform, coupled, shrink }
     }
 
-    /// The parameters and the gradient that the step starts from.
+    /// Returns the parameters and the gradient that the step starts from.
     #[inline(always)]
     fn apply<I: Isa>(self, isa: I, w: I::Vector, g: I::Vector) -> (I::Vector, I::Vector) {
         let g = isa.mul(g, isa.splat(self.transform.scale));
@@ -37,7 +37,7 @@ impl GradientRule {
     }
 }
 
-/// `w -= lr g`
+/// The rule of plain gradient descent, `w -= lr g`.
 #[derive(Clone, Copy)]
 pub(super) struct PlainRule {
     pub gradient: GradientRule,
@@ -52,7 +52,7 @@ impl Rule<0> for PlainRule {
     }
 }
 
-/// See [`Momentum`].
+/// The rules of [`Momentum`].
 #[derive(Clone, Copy)]
 pub(super) struct MomentumRule {
     pub gradient: GradientRule,
@@ -83,16 +83,16 @@ impl Rule<1> for MomentumRule {
     }
 }
 
-/// See [`adam`](super::adam).
+/// The rule of [`adam`](super::adam).
 #[derive(Clone, Copy)]
 pub(super) struct AdamRule {
     gradient: GradientRule,
     beta1: f32,
     beta2: f32,
     epsilon: f32,
-    /// `lr / (1 - β₁ᵗ)`
+    /// Step size `lr / (1 - β₁ᵗ)`.
     rate: f32,
-    /// `1 / √(1 - β₂ᵗ)`
+    /// Bias correction `1 / √(1 - β₂ᵗ)`.
     root: f32,
 }
 
@@ -109,7 +109,7 @@ impl AdamRule {
     }
 }
 
-/// `β a + (1 - β) b`
+/// Returns `β a + (1 - β) b`.
 #[inline(always)]
 fn blend<I: Isa>(isa: I, beta: f32, a: I::Vector, b: I::Vector) -> I::Vector {
     isa.mul_add(isa.splat(beta), a, isa.mul(isa.splat(1.0 - beta), b))
@@ -127,7 +127,7 @@ impl Rule<2> for AdamRule {
     }
 }
 
-/// See [`rmsprop`](super::rmsprop).
+/// The rule of [`rmsprop`](super::rmsprop).
 #[derive(Clone, Copy)]
 pub(super) struct RmsPropRule {
     gradient: GradientRule,
@@ -146,7 +146,7 @@ impl RmsPropRule {
         }
     }
 
-    /// `u` and `s`.
+    /// Returns `u` and `s`.
     #[inline(always)]
     fn normalised<I: Isa>(self, isa: I, g: I::Vector, s: I::Vector) -> (I::Vector, I::Vector) {
         let s = blend(isa, self.smoothing, s, isa.mul(g, g));
@@ -181,7 +181,7 @@ impl Rule<2> for RmsPropMomentumRule {
     }
 }
 
-/// See [`adagrad`](super::adagrad).
+/// The rule of [`adagrad`](super::adagrad).
 #[derive(Clone, Copy)]
 pub(super) struct AdagradRule {
     pub gradient: GradientRule,

@@ -1,4 +1,4 @@
-//! Pictures continued beyond their edges, `[N, H, W, C]`, and the adjoint.
+//! Padding of images `[N, H, W, C]` beyond their edges, and the adjoint.
 
 #[cfg(test)]
 mod tests;
@@ -13,21 +13,21 @@ use crate::copy::Block;
 use crate::elementwise::chunks::{in_pieces, rows_piece};
 use crate::sizes::{LONGEST_AXIS, is_addressable};
 
-/// What a picture is continued by.
+/// Contents of the padding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum PadMode {
-    /// Its mirror image, in which the edge is not repeated: `c b | a b c | b a`.
+    /// The mirror image, in which the edge is not repeated: `c b | a b c | b a`.
     Reflect,
-    /// Its edge: `a a | a b c | c c`.
+    /// The edge, repeated: `a a | a b c | c c`.
     Replicate,
     /// Zeros: `0 0 | a b c | 0 0`.
     Zero,
 }
 
-/// What a user chooses.
+/// Settings of a padding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct PadSettings {
-    /// What a picture is continued by.
+    /// Contents of the padding.
     pub mode: PadMode,
     /// Rows above.
     pub top: usize,
@@ -39,17 +39,17 @@ pub struct PadSettings {
     pub right: usize,
 }
 
-/// Why a picture cannot be continued so.
+/// Error for an image that cannot be padded so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PadError {
-    /// A mirror image has one pixel less than the picture, and an edge one pixel.
+    /// The image has too few pixels: a mirror image has one pixel less than the image, and an edge one pixel.
     #[error("{pixels} pixels on axis {axis} cannot be continued by {padding}")]
     TooFew {
         /// `'H'` or `'W'`.
         axis: char,
-        /// What there is.
+        /// Size of the image.
         pixels: usize,
-        /// What is asked for.
+        /// Requested padding.
         padding: usize,
     },
     /// A tensor would have more elements than memory has addresses.
@@ -57,7 +57,7 @@ pub enum PadError {
     Overflow,
 }
 
-/// One axis of a picture.
+/// One axis of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Axis {
     mode: PadMode,
@@ -82,7 +82,7 @@ impl Axis {
         Ok(Self { mode, before, size, padded })
     }
 
-    /// The pixel that is at `place` of the padded axis; `None` where that is zero.
+    /// Returns the pixel at `place` of the padded axis; `None` where that is zero.
     fn source(&self, place: usize) -> Option<usize> {
         let last = self.size.checked_sub(1)?;
         match (self.mode, place.checked_sub(self.before)) {
@@ -95,7 +95,7 @@ impl Axis {
         }
     }
 
-    /// Places of the padded axis before and after the picture.
+    /// Returns the positions of the padded axis before and after the image.
     fn outside(&self) -> impl Iterator<Item = usize> + use<> {
         (0..self.before).chain(self.before + self.size..self.padded)
     }
@@ -111,7 +111,7 @@ pub struct PadGeometry {
 }
 
 impl PadGeometry {
-    /// The padding of `input` (`[N, H, W, C]`).
+    /// Creates the padding of `input` (`[N, H, W, C]`).
     ///
     /// # Errors
     /// If there are too few pixels, or sizes overflow.
@@ -125,7 +125,7 @@ impl PadGeometry {
         Ok(Self { batch, rows, columns, channels })
     }
 
-    /// `[N, H', W', C]` of the output.
+    /// Returns the output's shape, `[N, H', W', C]`.
     pub fn output_shape(&self) -> [usize; 4] {
         [self.batch, self.rows.padded, self.columns.padded, self.channels]
     }
@@ -143,19 +143,19 @@ impl PadGeometry {
         assert_eq!(output, self.batch * self.rows.padded * self.output_row(), "so has the padded one");
     }
 
-    /// The numbers of the picture itself in a row of the padded one.
+    /// Returns the elements of the image itself in a row of the padded one.
     fn inside(&self) -> Range<usize> {
         let start = self.columns.before * self.channels;
         start..start + self.input_row()
     }
 
-    /// The numbers of a pixel of a row.
+    /// Returns the elements of a pixel in a row.
     fn pixel(&self, column: usize) -> Range<usize> {
         column * self.channels..(column + 1) * self.channels
     }
 }
 
-/// `y` is `x`, continued.
+/// Computes `y`, which is `x` with its padding.
 pub fn pad_forward(g: &PadGeometry, x: &[f32], y: &mut [f32]) {
     g.assert_fit(x.len(), y.len());
     let (from, to) = (g.input_row(), g.output_row());
@@ -180,7 +180,7 @@ pub fn pad_forward(g: &PadGeometry, x: &[f32], y: &mut [f32]) {
     });
 }
 
-/// Each number of `dx` is the sum of those of `dy` that show it, row after row.
+/// Computes each element of `dx` as the sum of the elements of `dy` that show it, row after row.
 pub fn pad_backward(g: &PadGeometry, dy: &[f32], dx: &mut [f32]) {
     g.assert_fit(dx.len(), dy.len());
     let set = InstructionSet::current();
@@ -197,7 +197,7 @@ pub fn pad_backward(g: &PadGeometry, dy: &[f32], dx: &mut [f32]) {
     });
 }
 
-/// Adds what a row of `dy` has for a row of `dx`, or sets it.
+/// Adds the contribution of a row of `dy` to a row of `dx`, or sets it.
 struct Row<'a> {
     g: &'a PadGeometry,
     dy: &'a [f32],

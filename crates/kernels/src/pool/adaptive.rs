@@ -12,13 +12,13 @@ use crate::sizes::{LONGEST_AXIS, is_addressable};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AdaptiveGeometry {
-    /// Images.
+    /// Number of images.
     pub batch: usize,
     /// The input's height.
     pub in_h: usize,
     /// The input's width.
     pub in_w: usize,
-    /// Channels.
+    /// Number of channels.
     pub channels: usize,
     /// The output's height.
     pub out_h: usize,
@@ -27,7 +27,7 @@ pub struct AdaptiveGeometry {
 }
 
 impl AdaptiveGeometry {
-    /// The geometry of a pooling of an input `[N, H, W, C]` to `[out_h, out_w]` pixels.
+    /// Creates the geometry of a pooling of an input `[N, H, W, C]` to `[out_h, out_w]` pixels.
     ///
     /// # Errors
     /// If the input or the output has no pixels, or more than can be counted.
@@ -58,12 +58,12 @@ impl AdaptiveGeometry {
     }
 }
 
-/// `y` = the average of each window.
+/// Computes `y`, the average of each window.
 pub fn adaptive_forward(g: &AdaptiveGeometry, x: &[f32], y: &mut [f32]) {
     average::forward(&g.averaging(), x, y);
 }
 
-/// `dx (+)=` what each pixel's windows send to it.
+/// Adds to each element of `dx`, or sets it to, the gradients that its windows send to it.
 pub fn adaptive_backward(g: &AdaptiveGeometry, dy: &[f32], dx: &mut [f32], accumulate: Accumulate) {
     average::backward(&g.averaging(), dy, dx, accumulate);
 }

@@ -11,7 +11,7 @@ use crate::Accumulate;
 use crate::elementwise::chunks::CHUNK;
 use crate::sizes::length;
 
-/// Whether padding counts in the divisor of an average.
+/// Divisor of an average whose window reaches into the padding.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum CountPadding {
     /// The divisor is the window's size; only what reaches beyond the padding is left out. PyTorch's default.
@@ -21,12 +21,12 @@ pub enum CountPadding {
     Exclude,
 }
 
-/// `y` = the average of each window. A sum beyond `f32` is infinite, though its average may be within.
+/// Computes `y`, the average of each window. A sum beyond `f32` is infinite, though its average may be within.
 pub fn average_forward(g: &PoolGeometry, count: CountPadding, x: &[f32], y: &mut [f32]) {
     forward(&Averaging::of(g, count), x, y);
 }
 
-/// `dx (+)=` what each pixel's windows send to it: their gradient over their divisor.
+/// Adds to each element of `dx`, or sets it to, the gradients of its windows over their divisors.
 pub fn average_backward(g: &PoolGeometry, count: CountPadding, dy: &[f32], dx: &mut [f32], accumulate: Accumulate) {
     backward(&Averaging::of(g, count), dy, dx, accumulate);
 }
@@ -62,7 +62,7 @@ impl Averaging {
         }
     }
 
-    /// What the pixels of a window are multiplied by.
+    /// Returns the factor of the pixels of a window.
     #[inline(always)]
     fn factor(&self, [oy, ox]: [usize; 2]) -> f32 {
         1.0 / (self.divisor(self.vertical, oy) * self.divisor(self.horizontal, ox)) as f32
@@ -73,7 +73,7 @@ impl Averaging {
         assert_eq!(output, self.batch * self.output.iter().product::<usize>(), "one slice has the output's length");
     }
 
-    /// The time of `rows` rows of an average pooling, in elements: every window reads its pixels.
+    /// Returns the time of `rows` rows of an average pooling, in elements: every window reads its pixels.
     fn work(&self, rows: usize) -> usize {
         let [in_h, in_w, channels] = self.input;
         let [out_h, out_w, _] = self.output;
@@ -95,7 +95,7 @@ pub(super) fn backward(g: &Averaging, dy: &[f32], dx: &mut [f32], accumulate: Ac
     fill_rows(dx, [in_w, channels], g.work(in_h), accumulate, |first| Backward { g, dy, first });
 }
 
-/// Output rows from the one with number `first` on.
+/// Computes output rows from row `first` on.
 struct Forward<'a> {
     g: &'a Averaging,
     x: &'a [f32],
@@ -114,7 +114,7 @@ impl Writer<1> for Forward<'_> {
             let image = Image::of_batch(x, row / out_h, g.input);
             let oy = row % out_h;
             let rows = g.vertical.inputs(oy);
-            // Those that the row above did not read.
+            // Rows of pixels that the output row above did not read.
             let new = rows.len().min(g.vertical.inputs(oy + 1).start.saturating_sub(rows.start).max(1));
             let mut ox = 0;
             while ox < out_w {
@@ -127,6 +127,7 @@ impl Writer<1> for Forward<'_> {
                     scale: g.factor([oy, ox]),
                     ahead: Ahead::of(image, [rows.end - new, columns.start], new, step),
                 };
+                // Average the window, and those beside it that look alike.
                 let count = if interior.contains(&ox) { interior.end - ox } else { 1 };
                 let step = g.horizontal.stride() * channels;
                 match (rows.len(), columns.len()) {
@@ -140,10 +141,10 @@ impl Writer<1> for Forward<'_> {
     }
 }
 
-/// `scale · Σ` of the pixels of a window
+/// Computes `scale · Σ` of the pixels of a window.
 struct Window<'a, Z> {
     image: Image<'a>,
-    /// Where the first one begins.
+    /// Offset of its first pixel.
     pixel: usize,
     size: Z,
     scale: f32,
@@ -151,7 +152,7 @@ struct Window<'a, Z> {
 }
 
 impl<'a> Window<'a, Any> {
-    /// The same of a known size.
+    /// Returns the same window with a known size.
     #[inline(always)]
     fn of<Z: Extent>(&self, size: Z) -> Window<'a, Z> {
         let &Self { image, pixel, scale, ahead, .. } = self;
@@ -188,7 +189,7 @@ impl<Z: Extent> Pixel<1> for Window<'_, Z> {
     }
 }
 
-/// Input rows from the one with number `first` on.
+/// Computes input rows from row `first` on.
 struct Backward<'a> {
     g: &'a Averaging,
     dy: &'a [f32],
@@ -211,12 +212,12 @@ impl Writer<1> for Backward<'_> {
     }
 }
 
-/// A row of the input.
+/// Computes a row of the input.
 struct BackwardRow<'r, 'a, S> {
     g: &'r Averaging,
-    /// From the first row of windows on that cover it.
+    /// Gradients from the first row of windows on that cover it.
     dy: &'r [f32],
-    /// Those rows.
+    /// Rows of windows that cover it.
     windows: Range<usize>,
     results: &'r mut Results<'a, S, 1>,
 }
@@ -257,7 +258,7 @@ impl<S: Store> Kernel for BackwardRow<'_, '_, S> {
     }
 }
 
-/// What the one window that covers a pixel sends to it.
+/// The share of the one window that covers a pixel.
 struct Share<'a> {
     dy: &'a [f32],
     scale: f32,
@@ -274,22 +275,22 @@ impl Pixel<1> for Share<'_> {
     }
 }
 
-/// Whether `range` is in `all` and not empty.
+/// Returns true if `range` is in `all` and not empty.
 fn within(range: &Range<usize>, all: &Range<usize>) -> bool {
     all.start <= range.start && range.start < range.end && range.end <= all.end
 }
 
 /// The windows that cover a pixel of the input: rows and columns of them.
 struct Windows<'a> {
-    /// From the first of them on.
+    /// Gradients from the first window on.
     dy: &'a [f32],
     size: [usize; 2],
-    /// From one to the next.
+    /// Distances from one window to the next, by rows and by columns.
     distances: [usize; 2],
 }
 
 impl Windows<'_> {
-    /// The sum of their gradients, each times what `scale` says of its row and column.
+    /// Returns the sum of the windows' gradients, each times the `scale` of its row and column.
     #[inline(always)]
     fn sum<I: Isa, const V: usize>(
         &self,
@@ -311,7 +312,7 @@ impl Windows<'_> {
     }
 }
 
-/// What windows of one size send to a pixel.
+/// The contribution of windows of one size to a pixel.
 struct Scaled<'a> {
     windows: Windows<'a>,
     scale: f32,
@@ -324,11 +325,11 @@ impl Pixel<1> for Scaled<'_> {
     }
 }
 
-/// What windows of any sizes send to a pixel.
+/// The contribution of windows of any sizes to a pixel.
 struct EachScaled<'a> {
     windows: Windows<'a>,
     g: &'a Averaging,
-    /// The first window's row and column.
+    /// Row and column of the first window.
     first: [usize; 2],
 }
 

@@ -1,4 +1,4 @@
-//! One image axis of a pooling: which inputs a window covers, and which windows cover an input.
+//! One image axis of a pooling: the inputs that a window covers, and the windows that cover an input.
 
 use std::ops::Range;
 
@@ -10,7 +10,7 @@ pub(super) enum Axis {
 }
 
 impl Axis {
-    /// The inputs that window `o` covers.
+    /// Returns the inputs that window `o` covers.
     #[inline(always)]
     pub(super) fn inputs(self, o: usize) -> Range<usize> {
         match self {
@@ -22,7 +22,7 @@ impl Axis {
         }
     }
 
-    /// The windows that cover input `i`.
+    /// Returns the windows that cover input `i`.
     #[inline(always)]
     pub(super) fn windows(self, i: usize) -> Range<usize> {
         match self {
@@ -35,14 +35,14 @@ impl Axis {
         }
     }
 
-    /// What [`Axis::windows`] says of one input after the other, from the first on: by counting, because a division takes
-    /// longer than computing a pixel. Without an end.
+    /// Returns [`Axis::windows`] of one input after the other, from the first on: by counting, because a division takes
+    /// longer than computing a pixel. The iterator does not end.
     #[inline(always)]
     pub(super) fn all_windows(self) -> AllWindows {
         AllWindows { axis: self, input: 0, windows: self.windows(0) }
     }
 
-    /// The windows that no edge cuts off: each is a step further than the one before it.
+    /// Returns the windows that no edge cuts off: each is a step further than the one before it.
     pub(super) fn interior(self) -> Range<usize> {
         match self {
             Self::Sliding { input, output, kernel, stride, before, .. } => {
@@ -54,12 +54,12 @@ impl Axis {
         }
     }
 
-    /// Whether no input is in two windows.
+    /// Returns true if no input is in two windows.
     pub(super) fn is_disjoint(self) -> bool {
         matches!(self, Self::Sliding { kernel, stride, .. } if kernel <= stride)
     }
 
-    /// The distance of windows where it is known.
+    /// Returns the distance of windows where it is known.
     pub(super) fn stride(self) -> usize {
         match self {
             Self::Sliding { stride, .. } => stride,
@@ -67,8 +67,8 @@ impl Axis {
         }
     }
 
-    /// The number of places, padding included, that window `o` covers: a window that begins near the end of the
-    /// padding (where the output's size was rounded up) is cut off there.
+    /// Returns the number of positions, padding included, that window `o` covers: a window that begins near the end of
+    /// the padding (where the output's size was rounded up) is cut off there.
     #[inline(always)]
     pub(super) fn padded_count(self, o: usize) -> usize {
         match self {
@@ -80,7 +80,7 @@ impl Axis {
         }
     }
 
-    /// The place in window `o` of input `i`.
+    /// Returns the position in window `o` of input `i`.
     #[inline(always)]
     pub(super) fn place_in_window(self, o: usize, i: usize) -> usize {
         match self {
@@ -90,11 +90,11 @@ impl Axis {
     }
 }
 
-/// See [`Axis::all_windows`].
+/// Iterator of [`Axis::all_windows`].
 pub(super) struct AllWindows {
     axis: Axis,
     input: usize,
-    /// Those that cover the input.
+    /// Windows that cover the input.
     windows: Range<usize>,
 }
 

@@ -5,41 +5,41 @@ use ocelli_tensor::Size;
 use super::axis::Axis;
 use crate::sizes::{LONGEST_AXIS, is_addressable, length};
 
-/// How the output's size is rounded when windows do not fit evenly.
+/// Rounding of the output's size when windows do not fit evenly.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Rounding {
-    /// Windows that are not whole are left out.
+    /// Leaves out windows that are not whole.
     #[default]
     Floor,
-    /// The last window may reach beyond the padding; it must begin in the input or in the padding before it.
+    /// Lets the last window reach beyond the padding; it must begin in the input or in the padding before it.
     Ceil,
 }
 
-/// What a user chooses.
+/// Settings of a pooling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct PoolSettings {
     /// The window's height.
     pub kernel_h: usize,
     /// The window's width.
     pub kernel_w: usize,
-    /// The vertical step from window to window.
+    /// Vertical step from window to window.
     pub stride_h: usize,
-    /// The horizontal step from window to window.
+    /// Horizontal step from window to window.
     pub stride_w: usize,
-    /// Rows of padding above.
+    /// Rows of padding above the image.
     pub pad_top: usize,
-    /// Rows of padding below.
+    /// Rows of padding below it.
     pub pad_bottom: usize,
-    /// Columns of padding to the left.
+    /// Columns of padding to its left.
     pub pad_left: usize,
-    /// Columns of padding to the right.
+    /// Columns of padding to its right.
     pub pad_right: usize,
-    /// What happens to a last window that is not whole.
+    /// Rounding of the output's size when windows do not fit evenly.
     pub rounding: Rounding,
 }
 
 impl PoolSettings {
-    /// A square window with a step of its own size and no padding.
+    /// Creates a square window with a step of its own size and no padding.
     pub fn square(kernel: usize) -> Self {
         Self {
             kernel_h: kernel,
@@ -54,23 +54,23 @@ impl PoolSettings {
         }
     }
 
-    /// The same with one step on both axes.
+    /// Sets the step on both axes.
     pub fn stride(self, stride: usize) -> Self {
         Self { stride_h: stride, stride_w: stride, ..self }
     }
 
-    /// The same with equal padding on all sides.
+    /// Sets equal padding on all sides.
     pub fn padding(self, padding: usize) -> Self {
         Self { pad_top: padding, pad_bottom: padding, pad_left: padding, pad_right: padding, ..self }
     }
 
-    /// The same with another rounding.
+    /// Sets the rounding of the output's size.
     pub fn rounding(self, rounding: Rounding) -> Self {
         Self { rounding, ..self }
     }
 }
 
-/// Settings that do not fit together, or not the input.
+/// Error for settings that do not fit together, or not the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PoolError {
     /// A window of no pixels.
@@ -109,7 +109,7 @@ pub enum PoolError {
         /// The input's size with padding.
         padded: usize,
     },
-    /// A window of more pixels than a maximum's place in it, an `f32`, tells apart.
+    /// A window of more pixels than a maximum's position in it, an `f32`, tells apart.
     #[error("the pooling window is {height} x {width}: it may have {most} pixels at most")]
     WideWindow {
         /// The window's height.
@@ -122,7 +122,7 @@ pub enum PoolError {
     /// A tensor would have more elements, or an axis more pixels, than can be counted.
     #[error("the {what} of this pooling overflows the address space")]
     Overflow {
-        /// What cannot be counted.
+        /// Name of the tensor or size that is too large.
         what: &'static str,
     },
     /// An image of no pixels, or an adaptive pooling to none.
@@ -139,29 +139,29 @@ pub enum PoolError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PoolGeometry {
-    /// Images.
+    /// Number of images.
     pub batch: usize,
     /// The input's height.
     pub in_h: usize,
     /// The input's width.
     pub in_w: usize,
-    /// Channels.
+    /// Number of channels.
     pub channels: usize,
     /// The window's height.
     pub kernel_h: usize,
     /// The window's width.
     pub kernel_w: usize,
-    /// The vertical step; where there is but one window, no more than leaves the padded image.
+    /// Vertical step; with a single window, at most enough to leave the padded image.
     pub stride_h: usize,
-    /// The horizontal step; as the vertical one.
+    /// Horizontal step; with a single window, at most enough to leave the padded image.
     pub stride_w: usize,
-    /// Rows of padding above.
+    /// Rows of padding above the image.
     pub pad_top: usize,
-    /// Rows of padding below.
+    /// Rows of padding below it.
     pub pad_bottom: usize,
-    /// Columns of padding to the left.
+    /// Columns of padding to its left.
     pub pad_left: usize,
-    /// Columns of padding to the right.
+    /// Columns of padding to its right.
     pub pad_right: usize,
     /// The output's height.
     pub out_h: usize,
@@ -170,23 +170,26 @@ pub struct PoolGeometry {
 }
 
 impl PoolGeometry {
-    /// The geometry of a pooling of an input `[N, H, W, C]`.
+    /// Creates the geometry of a pooling of an input `[N, H, W, C]`.
     ///
     /// # Errors
-    /// As [`PoolError`] lists them.
+    /// One [`PoolError`] for every way in which the settings contradict each other or the input.
     pub fn new(settings: PoolSettings, [batch, in_h, in_w, channels]: [usize; 4]) -> Result<Self, PoolError> {
         let s = settings;
+        // Settings by themselves.
         if s.kernel_h == 0 || s.kernel_w == 0 {
             return Err(PoolError::EmptyWindow { height: s.kernel_h, width: s.kernel_w });
         }
         if s.stride_h == 0 || s.stride_w == 0 {
             return Err(PoolError::ZeroStride { vertical: s.stride_h, horizontal: s.stride_w });
         }
+        // Windows on both axes.
         let rows = Windows::new('H', in_h, s.kernel_h, s.stride_h, [s.pad_top, s.pad_bottom], s.rounding)?;
         let columns = Windows::new('W', in_w, s.kernel_w, s.stride_w, [s.pad_left, s.pad_right], s.rounding)?;
         if length(&[s.kernel_h, s.kernel_w]) > MOST_PLACES {
             return Err(PoolError::WideWindow { height: s.kernel_h, width: s.kernel_w, most: MOST_PLACES });
         }
+        // Tensors that can be addressed.
         let (out_h, out_w) = (rows.count, columns.count);
         for (what, shape) in [("input", [batch, in_h, in_w, channels]), ("output", [batch, out_h, out_w, channels])] {
             if !is_addressable(shape) {
@@ -211,12 +214,12 @@ impl PoolGeometry {
         })
     }
 
-    /// The number of elements of the input.
+    /// Returns the number of elements of the input.
     pub fn input_length(&self) -> usize {
         self.batch * self.in_h * self.in_w * self.channels
     }
 
-    /// The number of elements of the output.
+    /// Returns the number of elements of the output.
     pub fn output_length(&self) -> usize {
         self.batch * self.out_h * self.out_w * self.channels
     }
@@ -244,13 +247,13 @@ impl PoolGeometry {
     }
 }
 
-/// The most pixels of a window, whose numbers an `f32` holds exactly.
+/// Most pixels of a window, whose indices an `f32` holds exactly.
 const MOST_PLACES: usize = 1 << 24;
 
 /// The windows along an axis.
 struct Windows {
     count: usize,
-    /// From one to the next.
+    /// Distance from one window to the next.
     stride: usize,
 }
 

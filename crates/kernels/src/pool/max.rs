@@ -11,9 +11,9 @@ use crate::elementwise::chunks::{CHUNK, in_paired_pieces, rows_piece};
 use crate::elementwise::stores::stores_for;
 use crate::sizes::length;
 
-/// `y` = the maximum of each window, padding left out.
+/// Computes `y`, the maximum of each window, padding left out.
 ///
-/// `indices`, of the output's length, receive where in its window each maximum lies, `ky · kernel_w + kx` (as an
+/// `indices`, of the output's length, receive the position of each maximum in its window, `ky · kernel_w + kx` (as an
 /// `f32`, which holds it exactly): backward needs that and nothing else. As in PyTorch the first of equal maxima
 /// counts, and the last NaN if there is one.
 pub fn max_forward(g: &PoolGeometry, x: &[f32], y: &mut [f32], indices: Option<&mut [f32]>) {
@@ -36,7 +36,7 @@ pub fn max_forward(g: &PoolGeometry, x: &[f32], y: &mut [f32], indices: Option<&
     }
 }
 
-/// Output rows from the one with number `first` on.
+/// Computes output rows from row `first` on.
 struct Maxima<'a> {
     g: &'a PoolGeometry,
     x: &'a [f32],
@@ -61,7 +61,7 @@ where
             let oy = row % g.out_h;
             let rows = vertical.inputs(oy);
             let top = vertical.place_in_window(oy, rows.start) * g.kernel_w;
-            // Those that the row above did not read.
+            // Rows of pixels that the output row above did not read.
             let new = rows.len().min(g.stride_h);
             let mut ox = 0;
             while ox < g.out_w {
@@ -74,6 +74,7 @@ where
                     width: g.kernel_w,
                     ahead: Ahead::of(image, [rows.end - new, columns.start], new, g.stride_w),
                 };
+                // Take the maxima of the window, and of those beside it that look alike.
                 let count = if interior.contains(&ox) { interior.end - ox } else { 1 };
                 let step = g.stride_w * g.channels;
                 match (g.kernel_h, g.kernel_w, rows.len(), columns.len()) {
@@ -90,17 +91,17 @@ where
 /// The pixels of the input that a window covers.
 struct Window<'a, Z> {
     image: Image<'a>,
-    /// Where the first one begins.
+    /// Offset of its first pixel.
     pixel: usize,
     size: Z,
-    /// The place in the window of the first pixel, and the window's width, by which places are counted.
+    /// Position in the window of the first pixel, and the window's width, by which positions are counted.
     first: usize,
     width: usize,
     ahead: Ahead<'a>,
 }
 
 impl<'a> Window<'a, Any> {
-    /// The same of a known size, that of the whole window.
+    /// Returns the same window with a known size, that of the whole window.
     #[inline(always)]
     fn whole<const R: usize, const C: usize>(&self, size: Fixed<R, C>) -> Window<'a, Fixed<R, C>> {
         let &Self { image, pixel, ahead, .. } = self;
@@ -115,7 +116,7 @@ impl<Z: Extent> Window<'_, Z> {
     }
 }
 
-/// Maxima.
+/// Computes the maxima.
 impl<Z: Extent> Pixel<1> for Window<'_, Z> {
     #[inline(always)]
     fn at<I: Isa, const V: usize>(&self, isa: I, channels: Channels<V>) -> [[I::Vector; V]; 1] {
@@ -139,7 +140,7 @@ impl<Z: Extent> Pixel<1> for Window<'_, Z> {
     }
 }
 
-/// Maxima and where they lie.
+/// Computes the maxima and their positions.
 impl<Z: Extent> Pixel<2> for Window<'_, Z> {
     #[inline(always)]
     fn at<I: Isa, const V: usize>(&self, isa: I, channels: Channels<V>) -> [[I::Vector; V]; 2] {
@@ -166,7 +167,8 @@ impl<Z: Extent> Pixel<2> for Window<'_, Z> {
     }
 }
 
-/// `dx (+)=` the gradients of the windows whose maximum each pixel was, by the indices that forward wrote.
+/// Adds to each element of `dx`, or sets it to, the gradients of the windows whose maximum it was, by the indices that
+/// forward wrote.
 pub fn max_backward(g: &PoolGeometry, dy: &[f32], indices: &[f32], dx: &mut [f32], accumulate: Accumulate) {
     assert_eq!(dy.len(), g.output_length(), "the source has the output's length");
     assert_eq!(indices.len(), g.output_length(), "there is an index for each output");
@@ -178,7 +180,7 @@ pub fn max_backward(g: &PoolGeometry, dy: &[f32], indices: &[f32], dx: &mut [f32
     fill_rows(dx, [g.in_w, g.channels], time, accumulate, |first| MaxBackward { g, dy, indices, first });
 }
 
-/// Input rows from the one with number `first` on.
+/// Computes input rows from row `first` on.
 struct MaxBackward<'a> {
     g: &'a PoolGeometry,
     dy: &'a [f32],
@@ -214,15 +216,15 @@ impl Writer<1> for MaxBackward<'_> {
     }
 }
 
-/// A row of the input.
+/// Computes a row of the input.
 struct Row<'a> {
     g: &'a PoolGeometry,
-    /// From the first row of windows on that cover it.
+    /// Gradients from the first row of windows on that cover it.
     dy: &'a [f32],
     indices: &'a [f32],
-    /// How many rows of windows cover it.
+    /// Number of rows of windows that cover it.
     windows: usize,
-    /// Its place in the windows of the first.
+    /// Position of the row in the first window.
     place: usize,
 }
 
@@ -255,7 +257,7 @@ impl<S: Store> Kernel for DisjointRow<'_, '_, S> {
     }
 }
 
-/// The gradient of a window where its maximum lay `here`.
+/// Passes the gradient of a window where its maximum lay `here`.
 struct Chosen<'a> {
     dy: &'a [f32],
     indices: &'a [f32],
@@ -305,13 +307,13 @@ impl<S: Store> Kernel for OverlappingRow<'_, '_, S> {
 
 /// The windows that cover a pixel of the input: rows and columns of them.
 struct Windows<'a> {
-    /// From the first of them on.
+    /// Gradients from the first window on.
     dy: &'a [f32],
     indices: &'a [f32],
     size: [usize; 2],
-    /// From one to the next.
+    /// Distances from one window to the next, by rows and by columns.
     distances: [usize; 2],
-    /// The pixel's place in the first; it lies a step further up or left in the next.
+    /// Position of the pixel in the first window; it lies a step further up or left in the next.
     here: f32,
     steps: [f32; 2],
 }

@@ -1,15 +1,15 @@
-//! The definition of the poolings, with sums in `f64`: what tests compare with. Not fast.
+//! The definition of the poolings, with sums in `f64`, for tests. Not fast.
 
 use super::{AdaptiveGeometry, CountPadding, PoolGeometry};
 
-/// A pixel of a window: its place in the input, and its number in the window.
+/// A pixel of a window: its position in the input, and its index in the window.
 struct Pixel {
     row: usize,
     column: usize,
     number: usize,
 }
 
-/// The pixels of the input in the window of an output, row by row.
+/// Returns the pixels of the input in the window of an output, row by row.
 fn window(g: &PoolGeometry, oy: usize, ox: usize) -> impl Iterator<Item = Pixel> {
     let g = *g;
     (0..g.kernel_h * g.kernel_w).filter_map(move |number| {
@@ -27,7 +27,7 @@ fn outputs([batch, height, width, channels]: [usize; 4], mut f: impl FnMut(usize
     }
 }
 
-/// `y` and the indices of [`max_forward`](super::max_forward).
+/// Computes `y` and the indices of [`max_forward`](super::max_forward).
 pub fn max_forward(g: &PoolGeometry, x: &[f32], y: &mut [f32], indices: &mut [f32]) {
     outputs([g.batch, g.out_h, g.out_w, g.channels], |output, n, oy, ox, c| {
         let mut best: Option<(f32, usize)> = None;
@@ -43,7 +43,7 @@ pub fn max_forward(g: &PoolGeometry, x: &[f32], y: &mut [f32], indices: &mut [f3
     });
 }
 
-/// `y` of [`average_forward`](super::average_forward).
+/// Computes `y` of [`average_forward`](super::average_forward).
 pub fn average_forward(g: &PoolGeometry, count: CountPadding, x: &[f32], y: &mut [f64]) {
     outputs([g.batch, g.out_h, g.out_w, g.channels], |output, n, oy, ox, c| {
         let mut sum = 0.0;
@@ -65,7 +65,7 @@ pub fn average_forward(g: &PoolGeometry, count: CountPadding, x: &[f32], y: &mut
     });
 }
 
-/// `y` of [`adaptive_forward`](super::adaptive_forward).
+/// Computes `y` of [`adaptive_forward`](super::adaptive_forward).
 pub fn adaptive_forward(g: &AdaptiveGeometry, x: &[f32], y: &mut [f64]) {
     let range = |o: usize, input: usize, output: usize| {
         let edge = |o: usize| o as f64 * input as f64 / output as f64;

@@ -1,4 +1,5 @@
-//! What pooling kernels share: windows computed some channels at a time, and work cut over rows of pixels.
+//! The machinery that pooling kernels share: windows computed some channels at a time, and work cut over rows of
+//! pixels.
 
 use std::ops::Range;
 
@@ -20,8 +21,8 @@ pub(super) struct Channels<const V: usize> {
 }
 
 impl<const V: usize> Channels<V> {
-    /// These channels of the pixel that begins at number `pixel` of `all`. Where it has fewer, the lanes beyond are of no
-    /// meaning: mostly channels of the next one, because the load of a whole vector is the quicker one.
+    /// Loads these channels of the pixel that begins at element `pixel` of `all`. Where it has fewer, the lanes beyond
+    /// are unspecified: mostly channels of the next one, because the load of a whole vector is the quicker one.
     #[inline(always)]
     pub(super) fn load<I: Isa>(self, isa: I, all: &[f32], pixel: usize) -> [I::Vector; V] {
         let x = &all[pixel + self.first..];
@@ -39,12 +40,14 @@ impl<const V: usize> Channels<V> {
     }
 }
 
-/// What `N` results for each channel of a pixel are made of; and of pixels of a run, which read the same further on.
+/// A rule that computes `N` results for each channel of a pixel; and of pixels of a run, which read the same further
+/// on.
 pub(super) trait Pixel<const N: usize> {
-    /// The results of some channels; implementations must be `#[inline(always)]`.
+    /// Returns the results of some channels; implementations must be `#[inline(always)]`.
     fn at<I: Isa, const V: usize>(&self, isa: I, channels: Channels<V>) -> [[I::Vector; V]; N];
 
-    /// Asks for what pixels a little further on read for these channels, where this pixel is `shift` numbers behind.
+    /// Prefetches the reads of pixels a little further on for these channels, where this pixel is `shift` elements
+    /// behind.
     #[inline(always)]
     fn prefetch<I: Isa>(&self, _isa: I, _shift: usize, _channels: Range<usize>) {}
 }
@@ -59,10 +62,9 @@ impl Pixel<1> for Uncovered {
     }
 }
 
-/// The results of pixels, which go to `N` slices.
+/// The results of pixels, written to `N` slices.
 ///
-/// Where a pixel's channels are no whole vectors, whole ones are stored all the same, each over what the last one had too
-/// much.
+/// If a pixel's channels are no whole vectors, whole ones are stored all the same, each over the excess of the last one.
 pub(super) struct Results<'a, S, const N: usize> {
     y: [Destination<'a, S>; N],
     channels: usize,
@@ -73,17 +75,18 @@ impl<'a, S: Store, const N: usize> Results<'a, S, N> {
         Self { y, channels }
     }
 
-    /// Puts `count` pixels, of which each reads what the one before it does, `step` numbers further on.
+    /// Puts `count` pixels, each of which reads like the one before it, `step` elements further on.
     #[inline(always)]
     pub(super) fn put_run<I: Isa, P: Pixel<N>>(&mut self, isa: I, pixel: &P, count: usize, step: usize) {
         isa.call(Run { results: self, pixel, count, step });
     }
 
-    /// Puts all channels of the pixel that reads `shift` numbers further on than the given one.
+    /// Puts all channels of the pixel that reads `shift` elements further on than the given one.
     #[inline(always)]
     pub(super) fn put<I: Isa, P: Pixel<N>>(&mut self, isa: I, pixel: &P, shift: usize) {
         let mut first = 0;
         if self.channels.is_multiple_of(I::LANES) {
+            // Several vectors together.
             while self.channels - first >= TOGETHER * I::LANES {
                 let next = first + TOGETHER * I::LANES;
                 pixel.prefetch(isa, shift, first..next);
@@ -95,6 +98,7 @@ impl<'a, S: Store, const N: usize> Results<'a, S, N> {
                 }
                 first = next;
             }
+            // Vector by vector.
             while first < self.channels {
                 let next = first + I::LANES;
                 pixel.prefetch(isa, shift, first..next);
@@ -105,6 +109,7 @@ impl<'a, S: Store, const N: usize> Results<'a, S, N> {
                 first = next;
             }
         } else {
+            // The excess of the last vector is overwritten by the next pixel.
             while first < self.channels {
                 let next = self.channels.min(first + I::LANES);
                 let results = pixel.at(isa, Channels::<1> { first: shift + first });
@@ -117,7 +122,7 @@ impl<'a, S: Store, const N: usize> Results<'a, S, N> {
     }
 }
 
-/// See [`Results::put_run`].
+/// The work of [`Results::put_run`].
 struct Run<'r, 'a, S, P, const N: usize> {
     results: &'r mut Results<'a, S, N>,
     pixel: &'r P,
@@ -136,13 +141,13 @@ impl<S: Store, P: Pixel<N>, const N: usize> Kernel for Run<'_, '_, S, P, N> {
     }
 }
 
-/// How many pixels, or windows, are gone through.
+/// Number of pixels, or windows, of a loop.
 pub(super) trait Extent: Copy {
     fn rows(self) -> usize;
     fn columns(self) -> usize;
 }
 
-/// A size that is known when compiling, so that the loops over it are unrolled.
+/// A size that is known at compile time, so that the loops over it are unrolled.
 #[derive(Clone, Copy)]
 pub(super) struct Fixed<const R: usize, const C: usize>;
 
@@ -158,7 +163,7 @@ impl<const R: usize, const C: usize> Extent for Fixed<R, C> {
     }
 }
 
-/// A size that is not.
+/// A size that is known only at run time.
 #[derive(Clone, Copy)]
 pub(super) struct Any {
     pub rows: usize,
@@ -180,50 +185,51 @@ impl Extent for Any {
 /// An image of several channels.
 #[derive(Clone, Copy)]
 pub(super) struct Image<'a> {
-    /// From its first pixel to the end of the batch.
+    /// Elements from its first pixel to the end of the batch.
     pub pixels: &'a [f32],
     width: usize,
     channels: usize,
 }
 
 impl<'a> Image<'a> {
-    /// One image of a batch.
+    /// Returns one image of a batch.
     #[inline(always)]
     pub(super) fn of_batch(all: &'a [f32], image: usize, [height, width, channels]: [usize; 3]) -> Self {
         Self { pixels: &all[image * height * width * channels..], width, channels }
     }
 
-    /// The number at which the pixel at a row and a column begins.
+    /// Returns the index of the first element of the pixel at a row and a column.
     #[inline(always)]
     pub(super) fn place(&self, row: usize, column: usize) -> usize {
         (row * self.width + column) * self.channels
     }
 
-    /// The distance of rows.
+    /// Returns the distance of rows.
     #[inline(always)]
     pub(super) fn row(&self) -> usize {
         self.width * self.channels
     }
 }
 
-/// What is read soon. In loops that go from row to row and from pixel to pixel within a few lines, hardware sees no
-/// streams.
+/// Elements to prefetch. In loops that go from row to row and from pixel to pixel within a few lines, the hardware
+/// prefetcher sees no streams.
 #[derive(Clone, Copy)]
 pub(super) struct Ahead<'a> {
     source: &'a [f32],
-    /// Where a row begins, how many there are, and their distance.
+    /// Offset of the first row, number of rows, and their distance.
     first: usize,
     rows: usize,
     row: usize,
-    /// Numbers for each channel.
+    /// Elements for each channel.
     per_channel: usize,
-    /// From here on the row ends before what is asked for, which is in the next of those rows that are new.
+    /// Offset from which on the row ends before the prefetched elements, which are in the next of those rows that are
+    /// new.
     wrap: usize,
 }
 
 impl<'a> Ahead<'a> {
-    /// For pixels that read, of `rows` rows of the image from `[row, column]` on, `per_channel` numbers for each channel
-    /// that no pixel before them reads.
+    /// Creates the prefetcher for pixels that read, in `rows` rows of the image from `[row, column]` on, `per_channel`
+    /// elements for each channel that no pixel before them reads.
     #[inline(always)]
     pub(super) fn of(image: Image<'a>, [row, column]: [usize; 2], rows: usize, per_channel: usize) -> Self {
         let length = image.row();
@@ -249,8 +255,8 @@ impl<'a> Ahead<'a> {
     }
 }
 
-/// Fills `y`, or adds to it, with what `work` makes of the rows from a given number on, counted over the whole batch.
-/// Rows are some `pixels` of some channels; `time` is that of a row, in elements.
+/// Fills `y`, or adds to it, with the results of `work` for the rows from a given index on, counted over the whole
+/// batch. Rows are some `pixels` of some channels; `time` is that of a row, in elements.
 pub(super) fn fill_rows<W: Writer<1>>(
     y: &mut [f32],
     [pixels, channels]: [usize; 2],

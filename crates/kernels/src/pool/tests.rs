@@ -31,7 +31,7 @@ fn backward(length: usize, run: impl Fn(&mut [f32], Accumulate)) -> Vec<f32> {
 }
 
 fn check(g: &PoolGeometry) {
-    // Few different numbers, so that there are equal maxima.
+    // Few different values, so that there are equal maxima.
     let x: Vec<f32> = numbers(g.input_length(), 1).iter().map(|x| (x * 4.0).round() / 4.0).collect();
     let dy = numbers(g.output_length(), 2);
     on_every_set(|set| {
@@ -156,7 +156,7 @@ fn the_first_of_equal_maxima_and_the_last_nan_count() {
     let g = geometry(PoolSettings::square(2), [1, 2, 2, 3]);
     let nan = f32::NAN;
     let low = f32::NEG_INFINITY;
-    // Channels: equal maxima; NaN among numbers; minus infinity everywhere.
+    // Channels: equal maxima; NaN among values; minus infinity everywhere.
     let x = [1.0, nan, low, 3.0, 1.0, low, 3.0, nan, low, 2.0, 5.0, low];
     on_every_set(|set| {
         let (mut y, mut at) = ([0.0; 3], [0.0; 3]);

@@ -20,7 +20,7 @@ pub(super) struct Table {
     pub columns: usize,
 }
 
-/// `y[i, c] (+)= scale · Σ` of column `c` in the tables that make result `i`.
+/// Computes `y[i, c] (+)= scale · Σ` of column `c` in the tables that make result `i`.
 pub(super) fn sum(outer: &Outer, table: Table, x: &[f32], y: &mut [f32], finish: Finish) {
     let set = InstructionSet::current();
     let work = table.rows * table.columns * outer.terms();
@@ -47,7 +47,7 @@ pub(super) fn sum(outer: &Outer, table: Table, x: &[f32], y: &mut [f32], finish:
     }
 }
 
-/// `x`
+/// Yields `x` itself.
 #[derive(Clone, Copy)]
 struct Elements<'a>(&'a [f32]);
 
@@ -99,7 +99,7 @@ fn column_block(
     }
 }
 
-/// The sums of `width` columns from `first` on, over some of the rows of all tables.
+/// Sums `width` columns from `first` on, over some of the rows of all tables.
 struct Part<'a> {
     outer: &'a Outer,
     table: Table,
@@ -159,7 +159,7 @@ fn wide<I: Isa>(isa: I, x: &[f32], columns: usize, first: usize, width: usize, t
     }
 }
 
-/// The sum of a column, from its first number on, that is beyond `f32`: the mean that it is for may be within.
+/// Returns the sum of a column, from its first element on, that is beyond `f32`: the mean that it is for may be within.
 #[cold]
 fn large_sum(x: &[f32], columns: usize) -> f64 {
     x.iter().step_by(columns).map(|&x| f64::from(x)).sum()

@@ -9,7 +9,7 @@ use crate::parallel;
 /// Terms that are added in `f32`: 32 to each of the lanes of four vectors of eight.
 const BLOCK: usize = 1024;
 
-/// `y[i] (+)= scale · Σ` of the runs that make result `i`.
+/// Computes `y[i] (+)= scale · Σ` of the runs that make result `i`.
 pub(super) fn sum(outer: &Outer, run: usize, x: &[f32], y: &mut [f32], finish: Finish) {
     let set = InstructionSet::current();
     if let [y] = y
@@ -22,7 +22,7 @@ pub(super) fn sum(outer: &Outer, run: usize, x: &[f32], y: &mut [f32], finish: F
     in_pieces(y, piece, |start, y| dispatch_on(set, Runs { outer, run, x, start, y, finish }));
 }
 
-/// The sum of one long run, in parts.
+/// Returns the sum of one long run, in parts.
 fn parted_sum(set: InstructionSet, x: &[f32]) -> f64 {
     let part = part_length(x.len(), 1);
     let mut sums = [0.0; MOST_PARTS];
@@ -91,7 +91,7 @@ fn run_sum<I: Isa>(isa: I, x: &[f32]) -> f64 {
     total
 }
 
-/// The sum of numbers whose sum is beyond `f32`: the mean that it is for may be within.
+/// Returns the sum of values whose sum is beyond `f32`: the mean that it is for may be within.
 #[cold]
 fn large_sum(x: &[f32]) -> f64 {
     x.iter().map(|&x| f64::from(x)).sum()

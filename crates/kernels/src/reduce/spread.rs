@@ -1,4 +1,4 @@
-//! The adjoint of a sum: every element gets the number that it contributed to.
+//! The adjoint of a sum: every element gets the value that it contributed to.
 
 use ocelli_simd::{InstructionSet, Isa, Kernel, UnaryFunction, dispatch_on, slices};
 
@@ -7,7 +7,7 @@ use crate::Accumulate;
 use crate::broadcast::{MAX_RANK, Walk};
 use crate::elementwise::chunks::{CHUNK, in_pieces};
 
-/// `y[i] (+)= scale · x[j]`, where `j` is the element that [`sum`](super::sum) adds element `i` to.
+/// Computes `y[i] (+)= scale · x[j]`, where `j` is the element that [`sum`](super::sum) adds element `i` to.
 pub fn spread(g: &Reduction, x: &[f32], y: &mut [f32], scale: f32, accumulate: Accumulate) {
     assert_eq!(x.len(), g.reduced_length, "the source has the reduced length");
     assert_eq!(y.len(), g.length, "the destination has the full length");
@@ -64,7 +64,7 @@ impl Kernel for Spread<'_> {
     }
 }
 
-/// `y + value`
+/// Computes `y + value`.
 #[derive(Clone, Copy)]
 struct Plus {
     value: f32,
@@ -77,7 +77,7 @@ impl UnaryFunction for Plus {
     }
 }
 
-/// `scale x`
+/// Computes `scale x`.
 #[derive(Clone, Copy)]
 struct Times {
     scale: f32,
@@ -90,7 +90,7 @@ impl UnaryFunction for Times {
     }
 }
 
-/// `y + scale x`
+/// Computes `y + scale x`.
 #[derive(Clone, Copy)]
 struct PlusTimes {
     scale: f32,

@@ -1,8 +1,8 @@
 //! Sums of columns in the order in which a table lies in memory.
 //!
-//! Strips of columns, one after the other, would read a wide table in short pieces far apart. Here numbers are read one
-//! after the other, and the sums of all columns lie in the nearest cache. Blocks of rows are added in `f32`; blocks and
-//! parts in pairs of `f32`, of which the second holds what the first rounds off (Knuth's two-sum).
+//! Strips of columns, one after the other, would read a wide table in short pieces far apart. Here elements are read
+//! one after the other, and the sums of all columns lie in the nearest cache. Blocks of rows are added in `f32`; blocks
+//! and parts in pairs of `f32`, of which the second holds what the first rounds off (Knuth's two-sum).
 
 use std::ops::Range;
 
@@ -16,21 +16,21 @@ use crate::{Scratch, scratch};
 
 /// Rows that are added in `f32`.
 const BLOCK: usize = 64;
-/// How far ahead numbers are asked for: 16 KiB, some 1 µs at the speed of memory on a core. The stores of the sums leave
-/// too little room in a core's queues for the reads that hide the latency.
+/// Prefetch distance in elements: 16 KiB, some 1 µs at the speed of memory on a core. The stores of the sums leave too
+/// little room in a core's queues for the reads that hide the latency.
 const AHEAD: usize = 4096;
-/// The most parts with sums of their own: at 2048 columns those of 64 MB are 2 % of what is read.
+/// Most parts with sums of their own: at 2048 columns those of 64 MB are 2 % of what is read.
 const MOST_PARTS: usize = 32;
-/// Up to this many columns, several rows are taken as one that is made of whole vectors, and of enough of them for a sum
-/// to be back in memory before it is needed again.
+/// Most columns of a narrow table, of which several rows are taken as one that is made of whole vectors, and of enough
+/// of them for a sum to be back in memory before it is needed again.
 const NARROW: usize = 128;
 
-/// `K` numbers for each place of a table, whose sums over the rows are wanted.
+/// A rule that yields `K` values for each element of a table, which are summed over the rows.
 pub(crate) trait Terms<const K: usize> {
-    /// Asserts that a table of `length` numbers, `width` in a [widened](widened) row, can be read.
+    /// Asserts that a table of `length` elements, `width` in a [widened](widened) row, can be read.
     fn assert_fit(&self, length: usize, width: usize);
 
-    /// The terms of `count` places from number `place` of the table on, of which the first is in `column` of the
+    /// Returns the terms of `count` elements of the table from `place` on, of which the first is in `column` of the
     /// [widened](widened) table. Implementations must be `#[inline(always)]`.
     ///
     /// # Safety
@@ -38,19 +38,20 @@ pub(crate) trait Terms<const K: usize> {
     /// from `column` on; `count` is at most [`I::LANES`](Isa::LANES).
     unsafe fn at<I: Isa>(&mut self, isa: I, place: usize, column: usize, count: usize) -> [I::Vector; K];
 
-    /// Asks for the cache line that holds what is read for `place`, which may be beyond the table.
+    /// Prefetches the cache line that is read for `place`, which may be beyond the table.
     fn prefetch<I: Isa>(&self, isa: I, place: usize);
 }
 
-/// What the numbers of a table become, and `K` numbers for each of its places, whose sums over the rows are wanted.
+/// A rule that replaces the elements of a table, and yields `K` values for each of them, which are summed over the
+/// rows.
 pub(crate) trait Rewrite<const K: usize>: Copy + Sync {
-    /// As [`Terms::assert_fit`], of what is read beside the table.
+    /// Asserts, like [`Terms::assert_fit`], that the other tensors can be read.
     fn assert_fit(&self, length: usize, width: usize);
 
-    /// The numbers that take the place of `old`, and the terms. Implementations must be `#[inline(always)]`.
+    /// Returns the elements that replace `old`, and the terms. Implementations must be `#[inline(always)]`.
     ///
     /// # Safety
-    /// As [`Terms::at`].
+    /// The conditions of [`Terms::at`] hold.
     unsafe fn at<I: Isa>(
         &self,
         isa: I,
@@ -60,14 +61,14 @@ pub(crate) trait Rewrite<const K: usize>: Copy + Sync {
         count: usize,
     ) -> (I::Vector, [I::Vector; K]);
 
-    /// As [`Terms::prefetch`], of what is read beside the table.
+    /// Prefetches, like [`Terms::prefetch`], from the other tensors.
     fn prefetch<I: Isa>(&self, isa: I, place: usize);
 }
 
 /// The terms of a part of a table that is rewritten.
 struct Rewritten<'a, R> {
     rewrite: R,
-    /// The place of the part's first number.
+    /// Index of the part's first element.
     first: usize,
     y: &'a mut [f32],
 }
@@ -97,14 +98,14 @@ impl<R: Rewrite<K>, const K: usize> Terms<K> for Rewritten<'_, R> {
     }
 }
 
-/// The `count` numbers of `x` from `place` on, no more than a vector.
+/// Loads the `count` elements of `x` from `place` on, no more than a vector.
 ///
 /// # Safety
-/// So many numbers are there.
+/// That many elements are there.
 #[inline(always)]
 pub(crate) unsafe fn load_at<I: Isa>(isa: I, x: &[f32], place: usize, count: usize) -> I::Vector {
     debug_assert!(count <= I::LANES && place + count <= x.len());
-    // SAFETY: the caller: `x` has the numbers.
+    // SAFETY: the caller: `x` has the elements.
     unsafe {
         if count == I::LANES {
             isa.load_ptr(x.as_ptr().add(place))
@@ -114,20 +115,20 @@ pub(crate) unsafe fn load_at<I: Isa>(isa: I, x: &[f32], place: usize, count: usi
     }
 }
 
-/// Asks for the cache line of `x[place]`.
+/// Prefetches the cache line of `x[place]`.
 #[inline(always)]
 pub(crate) fn prefetch<I: Isa>(isa: I, x: &[f32], place: usize) {
     isa.prefetch(x.as_ptr().wrapping_add(place));
 }
 
-/// The first `count` numbers of `x`, no more than a vector.
+/// Loads the first `count` elements of `x`, no more than a vector.
 #[inline(always)]
 pub(crate) fn load<I: Isa>(isa: I, x: &[f32], count: usize) -> I::Vector {
     if count == I::LANES { isa.load(x) } else { isa.load_partial(&x[..count]) }
 }
 
-/// The columns of a table whose narrow rows are taken together, so that they are made of whole vectors: a multiple of
-/// `columns`. What depends on the column is repeated to this width.
+/// Returns the width to which the columns of a narrow table are repeated, so that its rows, taken together, are made of
+/// whole vectors: a multiple of `columns`. Values that depend on the column are repeated to it.
 pub(crate) fn widened(columns: usize) -> usize {
     let mut width = columns;
     while (1..=NARROW).contains(&columns) && (width < NARROW || !width.is_multiple_of(LINE)) {
@@ -136,8 +137,8 @@ pub(crate) fn widened(columns: usize) -> usize {
     width
 }
 
-/// Calls `store(column, sums)` for every column of a table of `length` numbers; sums of no rows are zero. Sums that leave the
-/// range of `f32` are finite all the same, if their terms are.
+/// Calls `store(column, sums)` for every column of a table of `length` elements; sums of no rows are zero. Sums that
+/// leave the range of `f32` are finite all the same, if their terms are.
 pub(crate) fn column_sums<T: Terms<K> + Copy + Sync, const K: usize>(
     terms: T,
     length: usize,
@@ -150,6 +151,7 @@ pub(crate) fn column_sums<T: Terms<K> + Copy + Sync, const K: usize>(
     let (set, cut) = (InstructionSet::current(), Cut::<K>::new(length, columns));
     terms.assert_fit(length, cut.width);
     scratch::with(cut.parts() * cut.sums_of_part(), |sums| {
+        // Sum each part of the rows.
         let sum_part = |i: usize, sums: &mut [f32]| {
             dispatch_on(set, Part::<_, K> { terms, places: cut.places(i), width: cut.width, sums });
         };
@@ -158,6 +160,7 @@ pub(crate) fn column_sums<T: Terms<K> + Copy + Sync, const K: usize>(
         } else {
             each_piece(sums, cut.sums_of_part(), &sum_part);
         }
+        // Add the sums of the parts.
         cut.add_up(set, sums, |column, sums| {
             let finite = sums.iter().all(|sum| sum.is_finite());
             store(column, if finite { sums } else { dispatch_on(set, LargeSums { terms, cut, column }) });
@@ -165,7 +168,7 @@ pub(crate) fn column_sums<T: Terms<K> + Copy + Sync, const K: usize>(
     });
 }
 
-/// The sums of a column that are beyond `f32`, in `f64`.
+/// Computes the sums of a column that are beyond `f32`, in `f64`.
 struct LargeSums<T, const K: usize> {
     terms: T,
     cut: Cut<K>,
@@ -187,7 +190,7 @@ impl<T: Terms<K>, const K: usize> Kernel for LargeSums<T, K> {
                 isa.store_partial(terms, &mut term);
                 *sum += f64::from(term[0]);
             }
-            // Whatever follows, it stays so: tensors of NaN are not gone through number by number.
+            // Whatever follows, it stays so: tensors of NaN are not gone through element by element.
             if sums.iter().any(|sum| sum.is_nan()) {
                 break;
             }
@@ -196,7 +199,7 @@ impl<T: Terms<K>, const K: usize> Kernel for LargeSums<T, K> {
     }
 }
 
-/// What such sums take of the scratch memory of the thread that asks for them.
+/// Returns the scratch memory that [`column_sums`] takes of the calling thread.
 pub(crate) fn column_sums_scratch<const K: usize>(length: usize, columns: usize) -> Scratch {
     if length == 0 || columns == 0 {
         return Scratch::NONE;
@@ -205,7 +208,7 @@ pub(crate) fn column_sums_scratch<const K: usize>(length: usize, columns: usize)
     Scratch::of(length_of(&[cut.parts(), cut.sums_of_part()]))
 }
 
-/// The same of a table whose numbers are replaced in the same pass.
+/// Computes [`column_sums`] of a table whose elements are replaced in the same pass.
 pub(crate) fn column_sums_rewriting<R: Rewrite<K>, const K: usize>(
     rewrite: R,
     y: &mut [f32],
@@ -234,18 +237,18 @@ pub(crate) fn column_sums_rewriting<R: Rewrite<K>, const K: usize>(
     });
 }
 
-/// How a table is cut into parts with sums of their own, and those put together.
+/// The division of a table into parts with sums of their own, and their combination.
 #[derive(Clone, Copy)]
 struct Cut<const K: usize> {
     length: usize,
     columns: usize,
     width: usize,
-    /// Numbers of a part.
+    /// Number of elements of a part.
     part: usize,
 }
 
 impl<const K: usize> Cut<K> {
-    /// That of a table which has rows and columns.
+    /// Divides a table which has rows and columns.
     fn new(length: usize, columns: usize) -> Self {
         let width = widened(columns);
         let rows = length.div_ceil(width);
@@ -335,6 +338,7 @@ unsafe fn add_row<I: Isa, T: Terms<K>, const K: usize>(
     sums: &mut [f32],
 ) {
     debug_assert!(length <= width && sums.len() == K * width);
+    // Whole cache lines.
     let whole = length - length % LINE;
     for line in (0..whole).step_by(LINE) {
         terms.prefetch(isa, place + line + AHEAD);
@@ -350,6 +354,7 @@ unsafe fn add_row<I: Isa, T: Terms<K>, const K: usize>(
             }
         }
     }
+    // The rest.
     for column in (whole..length).step_by(I::LANES) {
         let count = I::LANES.min(length - column);
         // SAFETY: `column + count <= length`, and the caller's.
@@ -361,7 +366,7 @@ unsafe fn add_row<I: Isa, T: Terms<K>, const K: usize>(
     }
 }
 
-/// `high + low += x`, with nothing rounded off but from the low halves.
+/// Computes `high + low += x`, with nothing rounded off but from the low halves.
 #[inline(always)]
 pub(crate) fn add_to_pairs<I: Isa>(isa: I, x: &[f32], high: &mut [f32], low: &mut [f32]) {
     let pairs = high.chunks_mut(I::LANES).zip(low.chunks_mut(I::LANES));

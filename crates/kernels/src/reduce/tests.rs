@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::elementwise::testing::{assert_near, assert_same_bits_on_any_threads, dot, numbers, on_every_set};
 
-/// Where element `i` of the full tensor goes.
+/// Returns the index in the result that element `i` of the full tensor is added to.
 fn target(dims: &[usize], summed: &[usize], mut i: usize) -> usize {
     let (mut offset, mut stride) = (0, 1);
     for axis in (0..dims.len()).rev() {

@@ -18,23 +18,23 @@ use crate::sizes::length;
 /// It is NaN where the weights of all labels are zero, or there are no rows.
 #[derive(Clone, Copy, Debug)]
 pub struct CrossEntropy<'a> {
-    /// The number of classes.
+    /// Number of classes.
     pub classes: usize,
-    /// A weight for each class.
+    /// Weight of each class.
     pub class_weights: Option<&'a [f32]>,
-    /// `ε`, in `0..=1`.
+    /// Smoothing `ε`, in `0..=1`.
     pub smoothing: f32,
 }
 
-/// A label is none of the classes.
+/// Error for a label that is none of the classes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("label {label} of row {row} is none of the {classes} classes")]
 pub struct LabelError {
-    /// The row.
+    /// Row of the label.
     pub row: usize,
-    /// Its label.
+    /// Label itself.
     pub label: u32,
-    /// The number of classes.
+    /// Number of classes.
     pub classes: usize,
 }
 
@@ -43,7 +43,7 @@ impl CrossEntropy<'_> {
         self.class_weights.map_or(1.0, |weights| f64::from(weights[class]))
     }
 
-    /// `Σ w` over the classes, of which there may be any number where there are no rows.
+    /// Returns `Σ w` over the classes, of which there may be any number where there are no rows.
     fn all_weights(&self) -> f64 {
         let sum = |weights: &[f32]| weights.iter().map(|&weight| f64::from(weight)).sum();
         self.class_weights.map_or(self.classes as f64, sum)
@@ -64,7 +64,7 @@ impl CrossEntropy<'_> {
     }
 }
 
-/// The mean loss of the logits `x: [rows, classes]`; writes their softmax, which backward needs.
+/// Computes the mean loss of the logits `x: [rows, classes]`; writes their softmax, which backward needs.
 ///
 /// # Errors
 /// If a label is none of the classes; nothing is written then.
@@ -111,7 +111,7 @@ struct Forward<'a> {
 impl Kernel for Forward<'_> {
     type Output = f64;
 
-    /// The sum of the losses of these rows, not yet divided by the weights of their labels.
+    /// Returns the sum of the losses of these rows, not yet divided by the weights of their labels.
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) -> f64 {
         let Self { loss, x, labels, buffer, y } = self;
@@ -138,7 +138,7 @@ impl Kernel for Forward<'_> {
     }
 }
 
-/// The gradient of [`cross_entropy_forward`] times `upstream`, from the probabilities `p` that it wrote:
+/// Computes the gradient of [`cross_entropy_forward`] times `upstream`, from the probabilities `p` that it wrote:
 /// `dx[r, c] = upstream / Σ w[t] · ((1 - ε) w[t] (p[c] - [c = t]) + ε / C (p[c] Σ_k w[k] - w[c]))`.
 ///
 /// The labels are those that forward accepted.
@@ -165,14 +165,14 @@ pub fn cross_entropy_backward(
             let hard = scale * (1.0 - epsilon) * loss.weight(target);
             let factor = (hard + smooth * all_weights) as f32;
             dispatch_on(set, Gradient { p, factor, weights: loss.class_weights, smooth: smooth as f32, dx });
-            // In one rounding: for a sure prediction this is a difference of near numbers.
+            // In one rounding: for a sure prediction this is a difference of close values.
             let at_target = f64::from(p[target]) * (hard + smooth * all_weights) - smooth * loss.weight(target) - hard;
             dx[target] = at_target as f32;
         }
     });
 }
 
-/// `dx = factor p - smooth w`
+/// Computes `dx = factor p - smooth w`.
 struct Gradient<'a> {
     p: &'a [f32],
     factor: f32,

@@ -1,7 +1,7 @@
 //! Functions of rows of any length, in whole vectors.
 //!
-//! A row is read a little beyond its end, into the next one, and written to a buffer in which the next one is written over
-//! what is too much. From there it goes on in vectors that care about no rows: past the caches, where results are large.
+//! A row is read a little beyond its end, into the next one, and written to a buffer in which the next one overwrites
+//! the excess. From there it goes on in vectors that ignore rows: past the caches, where results are large.
 
 use std::iter::StepBy;
 use std::ops::Range;
@@ -14,7 +14,7 @@ use crate::elementwise::chunks::{in_pieces, rows_piece};
 use crate::elementwise::stores::{ALIGNED, stores_for};
 use crate::scratch;
 
-/// Numbers of rows that are buffered together (8 KiB), if they are no longer than that.
+/// Elements of rows that are buffered together (8 KiB), if they are no longer than that.
 const BUFFER: usize = 2048;
 
 /// A function of a row of `x` and one of `y`.
@@ -28,44 +28,44 @@ pub(crate) trait RowFunction: Copy + Sync {
 #[derive(Clone, Copy)]
 pub(crate) struct Row<I: Isa> {
     length: usize,
-    /// The lanes of the last vector that are the row's, if it is not whole.
+    /// Lanes of the last vector that belong to the row, if it is not whole.
     inside: I::Mask,
 }
 
 impl<I: Isa> Row<I> {
-    /// Of so many numbers.
+    /// Creates the shape of a row of `length` elements.
     #[inline(always)]
     pub(crate) fn new(isa: I, length: usize) -> Self {
         let outside = isa.load_partial_or(&[0.0; ALIGNED][..length % I::LANES], 1.0);
         Self { length, inside: isa.equal(outside, isa.zero()) }
     }
 
-    /// Where whole vectors begin.
+    /// Returns the offsets of whole vectors.
     #[inline(always)]
     pub(crate) fn whole(self) -> StepBy<Range<usize>> {
         (0..self.length - self.length % I::LANES).step_by(I::LANES)
     }
 
-    /// Where all vectors begin.
+    /// Returns the offsets of all vectors.
     #[inline(always)]
     pub(crate) fn vectors(self) -> StepBy<Range<usize>> {
         (0..self.length).step_by(I::LANES)
     }
 
-    /// Where the last vector begins, if it is not whole.
+    /// Returns the offset of the last vector, if it is not whole.
     #[inline(always)]
     pub(crate) fn tail(self) -> Option<usize> {
         let tail = self.length % I::LANES;
         (tail > 0).then_some(self.length - tail)
     }
 
-    /// The last vector, which is not whole, with `fill` in the lanes beyond.
+    /// Loads the last vector, which is not whole, with `fill` in the lanes beyond.
     #[inline(always)]
     pub(crate) fn load_tail(self, isa: I, x: &[f32], fill: f32) -> I::Vector {
         isa.select(self.inside, load(isa, x), isa.splat(fill))
     }
 
-    /// The largest number of the row; NaNs may be passed over.
+    /// Returns the largest element of the row; NaNs may be passed over.
     #[inline(always)]
     pub(crate) fn max(self, isa: I, x: &[f32]) -> f32 {
         let mut largest = isa.splat(f32::NEG_INFINITY);
@@ -80,20 +80,20 @@ impl<I: Isa> Row<I> {
     }
 }
 
-/// The first vector of `x`, or all of it where it is shorter.
+/// Loads the first vector of `x`, or all of it where it is shorter.
 #[inline(always)]
 pub(crate) fn load<I: Isa>(isa: I, x: &[f32]) -> I::Vector {
     if x.len() >= I::LANES { isa.load(x) } else { isa.load_partial(x) }
 }
 
-/// Asks for what is read some time after the beginning of `x`; in the longest loop of a row, because the first loop to read
-/// them would wait for memory, and memory then for the arithmetic of the others.
+/// Prefetches the elements some way behind the beginning of `x`; in the longest loop of a row, because the first loop
+/// to read them would wait for memory, and memory then for the arithmetic of the others.
 #[inline(always)]
 pub(crate) fn prefetch<I: Isa>(isa: I, x: &[f32]) {
     isa.prefetch(x.as_ptr().wrapping_add(AHEAD));
 }
 
-/// `z = f(x, y)` for each row of so many columns; `y` may be empty if the function does not read it.
+/// Computes `z = f(x, y)` for each row of so many columns; `y` may be empty if the function does not read it.
 pub(crate) fn each_row<F: RowFunction>(f: F, x: Source<'_>, y: &[f32], z: &mut [f32], columns: usize) {
     if z.is_empty() {
         return;
@@ -114,7 +114,8 @@ pub(crate) fn each_row<F: RowFunction>(f: F, x: Source<'_>, y: &[f32], z: &mut [
     });
 }
 
-/// The numbers of rows that are buffered together: whole vectors, unless already these would be too many.
+/// Returns the number of elements of rows that are buffered together: whole vectors, unless already these would be too
+/// many.
 fn group(columns: usize) -> usize {
     let vectors = (1..=ALIGNED).map(|rows| rows * columns).find(|numbers| numbers.is_multiple_of(ALIGNED));
     match vectors {

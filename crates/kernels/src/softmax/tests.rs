@@ -104,7 +104,7 @@ fn cross_entropy_and_its_gradient() {
     }
 }
 
-/// What PyTorch 2 gives for `cross_entropy(x, [2, 0], weight=[0.2, 0.5, 0.3], label_smoothing=0.1)`, by hand.
+/// Compares with PyTorch 2's `cross_entropy(x, [2, 0], weight=[0.2, 0.5, 0.3], label_smoothing=0.1)`, by hand.
 #[test]
 fn weights_and_smoothing_by_hand() {
     let x = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0];

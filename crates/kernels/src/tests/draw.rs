@@ -105,7 +105,7 @@ impl Draw {
         (steps, self.picture(inputs), [3, 3, inputs, outputs])
     }
 
-    /// One pixel, or the whole picture.
+    /// One pixel, or the whole image.
     fn pointwise(&mut self) -> (Conv2dSettings, [usize; 4], [usize; 4]) {
         let (inputs, outputs) = (self.channels(), self.channels());
         let input = self.picture(inputs);

@@ -211,7 +211,7 @@ fn products() {
     });
 }
 
-/// A picture has pixels, a window and a filter too; there may be no pictures, and pooled ones may have no channels.
+/// An image has pixels, a window and a filter too; there may be no images, and pooled ones may have no channels.
 #[test]
 fn poolings() {
     on_drawn(|[batch, height, width, channels]| {

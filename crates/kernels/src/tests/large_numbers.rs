@@ -89,7 +89,7 @@ fn layers_of_any_size_are_normalised() {
     });
 }
 
-/// The variance of numbers beyond 10¹⁹ is beyond `f32`; an overflow of its sums was taken for no variance at all, and numbers
+/// The variance of values beyond 10¹⁹ is beyond `f32`; an overflow of its sums was taken for no variance at all, and numbers
 /// that should have become ±1.5 became 10³².
 #[test]
 fn batches_and_groups_of_any_size_are_normalised_or_nan() {
@@ -177,7 +177,7 @@ fn a_first_guess_that_misleads_costs_no_digits() {
     });
 }
 
-/// Means of numbers whose sum is beyond `f32`.
+/// Means of values whose sum is beyond `f32`.
 #[test]
 fn means_of_huge_numbers_are_finite() {
     on_every_set(|set| {
@@ -217,7 +217,7 @@ fn the_norm_of_a_huge_gradient_is_finite() {
     });
 }
 
-/// What is divided by an infinite sum of squares is no zero.
+/// Checks that a value divided by an infinite sum of squares is not zero.
 #[test]
 fn squares_beyond_the_numbers_show() {
     on_every_set(|set| {

@@ -35,8 +35,8 @@ pub fn multiply_adds(set: InstructionSet, rounds: u64) -> u64 {
     portable(rounds)
 }
 
-/// A loop of one multiply-add into each of the accumulators, all of them zero, so that no rounding and no subnormal
-/// number can slow it down.
+/// Expands to a loop of one multiply-add into each of the accumulators, all of them zero, so that no rounding and no
+/// subnormal number can slow it down.
 #[cfg(target_arch = "x86_64")]
 macro_rules! multiply_add_loop {
     ($rounds:ident, $register:ident, $zero:expr, $lanes:expr, $($accumulator:ident)+) => {{
@@ -55,6 +55,8 @@ macro_rules! multiply_add_loop {
     }};
 }
 
+/// Runs `rounds` rounds with AVX2 and FMA; returns the number of operations.
+///
 /// # Safety
 /// The machine has AVX2 and FMA, and `rounds` is not 0.
 #[cfg(target_arch = "x86_64")]
@@ -65,6 +67,8 @@ unsafe fn avx2(rounds: u64) -> u64 {
     unsafe { multiply_add_loop!(rounds, ymm_reg, zero, Avx2::LANES, a0 a1 a2 a3 a4 a5 a6 a7 a8 a9 a10 a11) }
 }
 
+/// Runs `rounds` rounds with AVX-512; returns the number of operations.
+///
 /// # Safety
 /// The machine has AVX-512 F, and `rounds` is not 0.
 #[cfg(target_arch = "x86_64")]
@@ -80,7 +84,8 @@ unsafe fn avx512(rounds: u64) -> u64 {
     }
 }
 
-/// Six vectors of eight are twelve registers of SSE2 (of sixteen), like the sums of a product kernel.
+/// Independent sums of the portable loop: six vectors of eight are twelve registers of SSE2 (of sixteen), like the sums
+/// of a product kernel.
 const PORTABLE_SUMS: usize = 6;
 
 fn portable(rounds: u64) -> u64 {

@@ -1,4 +1,4 @@
-//! What the machine can do at most: work to be timed that keeps nothing but the multiply-add units busy, or nothing but
+//! Measures the machine's ceilings: work to be timed that keeps nothing but the multiply-add units busy, or nothing but
 //! the memory.
 //!
 //! A kernel is judged by how near it comes to one of two ceilings (Williams, Waterman and Patterson 2009, "Roofline"):

@@ -1,12 +1,12 @@
-//! The ceiling of memory: numbers that stream through a core, from and to any number of places.
+//! The ceiling of memory: data that streams through a core, from and to any number of slices.
 
 use crate::{InstructionSet, Isa, Kernel, Stores, dispatch_on};
 
-/// Slices of one length that are gone through at the same time: `t[i] = max(read[..][i], update[..][i])` is written to
+/// Slices of one length that are streamed at the same time: `t[i] = max(read[..][i], update[..][i])` is written to
 /// `update[..][i]` and `write[..][i]`.
 ///
-/// The maximum costs next to nothing and keeps numbers what they are, however often they are gone through. One place
-/// read and one written is a copy; none read and one written a fill; one updated is what an operation in place does.
+/// The maximum costs next to nothing and keeps values what they are, however often they are streamed. One slice read
+/// and one written is a copy; none read and one written a fill; one updated is what an operation in place does.
 ///
 /// ```
 /// use ocelli_simd::{InstructionSet, Stores, machine::Streams};
@@ -19,16 +19,16 @@ use crate::{InstructionSet, Isa, Kernel, Stores, dispatch_on};
 /// ```
 #[derive(Debug)]
 pub struct Streams<'a, const READ: usize, const UPDATE: usize, const WRITE: usize> {
-    /// What is read.
+    /// Slices that are read.
     pub read: [&'a [f32]; READ],
-    /// What is read and then written, by regular stores.
+    /// Slices that are read and then written, by regular stores.
     pub update: [&'a mut [f32]; UPDATE],
-    /// What is written.
+    /// Slices that are written.
     pub write: [&'a mut [f32]; WRITE],
 }
 
 impl<const READ: usize, const UPDATE: usize, const WRITE: usize> Streams<'_, READ, UPDATE, WRITE> {
-    /// The length of each slice, 0 if there is none.
+    /// Returns the length of each slice, 0 if there is none.
     ///
     /// # Panics
     /// If the lengths differ.
@@ -41,8 +41,8 @@ impl<const READ: usize, const UPDATE: usize, const WRITE: usize> Streams<'_, REA
         first
     }
 
-    /// Bytes that the program reads and writes; what is updated counts twice. The lines that a regular store makes the
-    /// machine read first do not count, as in STREAM (McCalpin 1995).
+    /// Returns the number of bytes that the program reads and writes; updated slices count twice. The lines that a
+    /// regular store makes the machine read first do not count, as in STREAM (McCalpin 1995).
     ///
     /// # Panics
     /// If the lengths differ.
@@ -50,10 +50,10 @@ impl<const READ: usize, const UPDATE: usize, const WRITE: usize> Streams<'_, REA
         ((READ + 2 * UPDATE + WRITE) * self.length() * size_of::<f32>()) as u64
     }
 
-    /// Goes through the slices once, on this thread, and returns the largest of all numbers read (zero counted).
+    /// Streams the slices once, on this thread, and returns the largest value read (or zero).
     ///
     /// # Panics
-    /// If the lengths differ, or if a place for non-temporal stores does not start at a multiple of 64 bytes.
+    /// If the lengths differ, or if a slice for non-temporal stores does not start at a multiple of 64 bytes.
     pub fn run(self, set: InstructionSet, stores: Stores) -> f32 {
         dispatch_on(set, Pass { length: self.length(), streams: self, stores })
     }
@@ -82,7 +82,7 @@ impl<const READ: usize, const UPDATE: usize, const WRITE: usize> Kernel for Pass
         let mut largest = [isa.zero(); UNROLL];
         for start in (0..main).step_by(step) {
             // SAFETY: `start + UNROLL * LANES <= main <= length`, the length of every slice; `start` is a multiple of
-            // `LANES`, and places for non-temporal stores are aligned to 64 bytes, a multiple of a vector.
+            // `LANES`, and slices for non-temporal stores are aligned to 64 bytes, a multiple of a vector.
             unsafe { self.block(isa, start, &mut largest) };
         }
         let [a, b, c, d] = largest;
@@ -93,6 +93,8 @@ impl<const READ: usize, const UPDATE: usize, const WRITE: usize> Kernel for Pass
 }
 
 impl<const READ: usize, const UPDATE: usize, const WRITE: usize> Pass<'_, READ, UPDATE, WRITE> {
+    /// Streams `UNROLL` vectors from `start` on.
+    ///
     /// # Safety
     /// `start + UNROLL * LANES` is at most the length; for non-temporal stores, `start` is a multiple of `LANES` and
     /// what is written is aligned to vectors.
@@ -134,7 +136,7 @@ impl<const READ: usize, const UPDATE: usize, const WRITE: usize> Pass<'_, READ, 
         }
     }
 
-    /// Number `i` of every stream.
+    /// Streams element `i`.
     #[inline(always)]
     fn one(&mut self, i: usize) -> f32 {
         let Streams { read, update, write } = &mut self.streams;
@@ -149,7 +151,7 @@ impl<const READ: usize, const UPDATE: usize, const WRITE: usize> Pass<'_, READ, 
 mod tests {
     use super::*;
 
-    /// Room for `length` numbers and where in it the first aligned one is.
+    /// Allocates room for `length` elements; returns it and the offset of the first aligned one.
     fn aligned(length: usize) -> (Vec<f32>, usize) {
         let storage = vec![-1.0; length + 16];
         let start = storage.as_ptr().align_offset(64);

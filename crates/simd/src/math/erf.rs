@@ -3,12 +3,12 @@
 use super::{exp_term, polynomial};
 use crate::Isa;
 
-/// Up to here a polynomial serves; beyond, the exponential of one.
+/// Largest `|x|` for the polynomial; beyond, `erf` is computed from the exponential of another one.
 const POLYNOMIAL: f32 = 0.927_734_4;
 
-/// `erf x = 2/√π ∫₀ˣ exp(-t²) dt`, within 3 ulp, near zero too.
+/// Computes `erf x = 2/√π ∫₀ˣ exp(-t²) dt`, within 3 ulp, near zero too.
 ///
-/// Near zero `x + x P(x²)`; elsewhere `1 - exp(Q(|x|))`, where `Q` fits `ln erfc`.
+/// Near zero it is `x + x P(x²)`; elsewhere `1 - exp(Q(|x|))`, where `Q` fits `ln erfc`.
 #[inline(always)]
 pub fn erf<I: Isa>(isa: I, x: I::Vector) -> I::Vector {
     let size = isa.abs(x);

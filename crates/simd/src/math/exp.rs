@@ -3,19 +3,19 @@
 use super::polynomial;
 use crate::Isa;
 
-/// Below this, `eˣ` is less than half the smallest denormal number.
+/// Argument below which `eˣ` is less than half the smallest subnormal number.
 const LOWEST: f32 = -104.0;
-/// Above this, `eˣ` is infinite.
+/// Argument above which `eˣ` is infinite.
 const HIGHEST: f32 = 89.0;
-/// `-127 ln 2`: a scale of `2⁻¹²⁷` is zero, as it is no normal number.
+/// `-127 ln 2`, at and below which [`exp_term`] is zero: a scale of `2⁻¹²⁷` is zero, as it is no normal number.
 const VANISHING: f32 = -88.029_69;
-/// `ln 2` in two parts, of which the first has few enough bits for exact products with whole numbers below 2⁸.
+/// High part of `ln 2`, with few enough bits for exact products with integers below 2⁸.
 const LN_2_HIGH: f32 = 0.693_359_375;
 const LN_2_LOW: f32 = -2.121_944_4e-4;
 
-/// `eˣ`, within 2 ulp; underflows through the denormal numbers to zero and overflows to infinity.
+/// Computes `eˣ`, within 2 ulp; underflows through the subnormal numbers to zero and overflows to infinity.
 ///
-/// `x = n ln 2 + r` with whole `n`, so `eˣ = 2ⁿ eʳ`; `reduced` has the polynomial for `eʳ`.
+/// `x = n ln 2 + r` with an integer `n`, so `eˣ = 2ⁿ eʳ`; `reduced` has the polynomial for `eʳ`.
 #[inline(always)]
 pub fn exp<I: Isa>(isa: I, x: I::Vector) -> I::Vector {
     // The order of operands lets a NaN through.
@@ -24,8 +24,8 @@ pub fn exp<I: Isa>(isa: I, x: I::Vector) -> I::Vector {
     isa.mul_pow2(isa.add(power, isa.splat(1.0)), n)
 }
 
-/// `eˣ` for `x <= 88`, within 2 ulp, and zero where it is less than 0.7 of the smallest normal number: for terms of a
-/// sum with larger ones, at two thirds of the operations of [`exp`].
+/// Computes `eˣ` for `x <= 88`, within 2 ulp, and zero where it is less than 0.7 of the smallest normal number: for
+/// terms of a sum with larger ones, at two thirds of the operations of [`exp`].
 #[inline(always)]
 pub fn exp_term<I: Isa>(isa: I, x: I::Vector) -> I::Vector {
     let (n, power) = reduced(isa, isa.max(isa.splat(VANISHING), x));
@@ -33,9 +33,9 @@ pub fn exp_term<I: Isa>(isa: I, x: I::Vector) -> I::Vector {
     isa.mul_add(power, scale, scale)
 }
 
-/// `eˣ - 1`, within 3 ulp, near zero too.
+/// Computes `eˣ - 1`, within 3 ulp, near zero too.
 ///
-/// With `eʳ - 1 = p` it is `2ⁿ p + (2ⁿ - 1)`, of which this computes the half, because `2¹²⁸` is no `f32`.
+/// With `eʳ - 1 = p` it is `2ⁿ p + (2ⁿ - 1)`; half of it is computed and doubled, because `2¹²⁸` is no `f32`.
 #[inline(always)]
 pub fn exp_m1<I: Isa>(isa: I, x: I::Vector) -> I::Vector {
     // Below -25 the result is -1.
@@ -46,7 +46,7 @@ pub fn exp_m1<I: Isa>(isa: I, x: I::Vector) -> I::Vector {
     isa.add(half, half)
 }
 
-/// `(n, eʳ - 1)` with `x = n ln 2 + r`, for `x` within the limits above.
+/// Returns `(n, eʳ - 1)` with `x = n ln 2 + r`, for `x` within the limits above.
 ///
 /// `eʳ - 1 = r + r² T(r)`, where `T` is the minimax polynomial for the relative error of the sum, 2 · 10⁻⁸.
 #[inline(always)]

@@ -3,7 +3,7 @@
 use super::polynomial;
 use crate::Isa;
 
-/// `ln x`, within 2 ulp, denormal numbers included; `-inf` at zero and NaN below.
+/// Computes `ln x`, within 2 ulp, subnormal numbers included; `-inf` at zero and NaN below.
 ///
 /// `x = m 2ⁿ` with `√½ <= m < √2`; `ln m` is the polynomial of Cephes' `logf` in `m - 1`.
 #[inline(always)]

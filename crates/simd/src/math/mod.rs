@@ -1,6 +1,6 @@
 //! Elementary functions of vectors.
 //!
-//! Each function states a bound of its error that its test holds it to, in units in the last place (ulp) of the exact result,
+//! Each function states an error bound that its test holds it to, in units in the last place (ulp) of the exact result,
 //! over all instruction sets; a NaN yields a NaN.
 
 #![allow(clippy::excessive_precision, reason = "published coefficients, and constants that are exact")]
@@ -21,7 +21,7 @@ pub use tanh::tanh;
 
 use crate::Isa;
 
-/// `c[0] xⁿ⁻¹ + … + c[n-1]` by Horner's rule.
+/// Evaluates `c[0] xⁿ⁻¹ + … + c[n-1]` by Horner's rule.
 #[inline(always)]
 fn polynomial<I: Isa, const N: usize>(isa: I, x: I::Vector, coefficients: [f32; N]) -> I::Vector {
     let mut value = isa.splat(coefficients[0]);

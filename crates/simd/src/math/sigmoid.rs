@@ -3,10 +3,10 @@
 use super::exp_term;
 use crate::Isa;
 
-/// Below this the exponential would overflow, and the result is no normal number.
+/// Argument below which the exponential would overflow, and the result is no normal number.
 const LOWEST: f32 = -88.0;
 
-/// `1 / (1 + e⁻ˣ)`, within 2.5 ulp; zero below -88, where it is less than 6.1 · 10⁻³⁹.
+/// Computes `1 / (1 + e⁻ˣ)`, within 2.5 ulp; zero below -88, where it is less than 6.1 · 10⁻³⁹.
 #[inline(always)]
 pub fn sigmoid<I: Isa>(isa: I, x: I::Vector) -> I::Vector {
     let one = isa.splat(1.0);

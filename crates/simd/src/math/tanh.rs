@@ -3,13 +3,13 @@
 use super::exp::reduced;
 use crate::Isa;
 
-/// From here on `tanh x` is 1, and the double of this is far from where its exponential overflows.
+/// Least `x` whose `tanh` is taken as 1; the double of it is far from where its exponential overflows.
 const SATURATED: f32 = 10.0;
 
-/// `tanh x`, within 2.6 ulp, near zero too.
+/// Computes `tanh x`, within 2.6 ulp, near zero too.
 ///
-/// With `t = e²ˣ - 1`, which near zero has a small relative error, it is `t / (t + 2)`; of `|x|`, so that `t` is large
-/// where the result is near 1, and its error vanishes in the quotient.
+/// With `t = e²ˣ - 1`, which near zero has a small relative error, it is `t / (t + 2)`, taken at `|x|` so that `t` is
+/// large where the result is near 1, and its error vanishes in the quotient.
 #[inline(always)]
 pub fn tanh<I: Isa>(isa: I, x: I::Vector) -> I::Vector {
     // The order of operands lets a NaN through.

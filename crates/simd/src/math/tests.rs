@@ -2,7 +2,7 @@
 
 use crate::{InstructionSet, Isa, Kernel, UnaryFunction, dispatch_on, slices};
 
-/// Every 1009th bit pattern: all exponents, both signs, denormal numbers, infinities and NaNs.
+/// Every 1009th bit pattern: all exponents, both signs, subnormal numbers, infinities and NaNs.
 fn arguments() -> Vec<f32> {
     let special = [0.0, -0.0, 1.0, -1.0, f32::INFINITY, f32::NEG_INFINITY, f32::NAN, f32::MAX, f32::MIN];
     let drawn = (0..=u32::MAX).step_by(1009).map(f32::from_bits);
@@ -11,7 +11,7 @@ fn arguments() -> Vec<f32> {
     special.into_iter().chain(drawn).chain(middle).collect()
 }
 
-/// Distance in units in the last place of the exact value, where denormal numbers have the smallest unit.
+/// Distance in units in the last place of the exact value, where subnormal numbers have the smallest unit.
 fn distance(got: f32, exact: f64) -> f64 {
     let rounded = exact as f32;
     if got == rounded || (got.is_nan() && exact.is_nan()) {

@@ -9,16 +9,16 @@ use crate::{InstructionSet, Isa, Kernel};
 #[derive(Clone, Copy, Debug)]
 pub struct Avx2(());
 
-/// `TAIL[8 - n..][..8]` has its first `n` lanes set.
+/// Masks of partial vectors: `TAIL[8 - n..][..8]` has its first `n` lanes set.
 static TAIL: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
 
 impl Avx2 {
-    /// The token, if the machine has what it stands for.
+    /// Returns the token, if the machine has AVX2 and FMA.
     pub fn detect() -> Option<Self> {
         (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Self(()))
     }
 
-    /// The token, for the dispatch point, which knows that [`detect`](Self::detect) had one to give.
+    /// Returns the token without a check, for the dispatch point, which knows that [`detect`](Self::detect) succeeded.
     #[inline(always)]
     pub(crate) fn detected() -> Self {
         Self(())
@@ -31,7 +31,7 @@ impl Avx2 {
         unsafe { _mm256_loadu_si256(lanes.as_ptr().cast()) }
     }
 
-    /// Adds (or compares) the halves of a vector until one lane is left.
+    /// Splits a vector into its halves.
     #[inline(always)]
     fn halves(self, x: __m256) -> (__m128, __m128) {
         // SAFETY: the token proves AVX.
@@ -114,7 +114,7 @@ impl Isa for Avx2 {
         self.select(read, self.load_partial(x), self.splat(fill))
     }
 
-    /// In up to three plain stores: a masked one takes some forty micro-operations on Zen 3.
+    /// Stores in up to three plain stores: a masked one takes some forty micro-operations on Zen 3.
     #[inline(always)]
     fn store_partial(self, x: __m256, y: &mut [f32]) {
         if y.len() >= Self::LANES {
@@ -142,19 +142,19 @@ impl Isa for Avx2 {
 
     #[inline(always)]
     unsafe fn load_ptr(self, x: *const f32) -> __m256 {
-        // SAFETY: the token proves AVX; the caller: eight numbers can be read.
+        // SAFETY: the token proves AVX; the caller: eight elements can be read.
         unsafe { _mm256_loadu_ps(x) }
     }
 
     #[inline(always)]
     unsafe fn store_ptr(self, x: __m256, y: *mut f32) {
-        // SAFETY: the token proves AVX; the caller: eight numbers can be written.
+        // SAFETY: the token proves AVX; the caller: eight elements can be written.
         unsafe { _mm256_storeu_ps(y, x) }
     }
 
     #[inline(always)]
     unsafe fn store_non_temporal_ptr(self, x: __m256, y: *mut f32) {
-        // SAFETY: the token proves AVX; the caller: eight numbers can be written, aligned to the vector.
+        // SAFETY: the token proves AVX; the caller: eight elements can be written, aligned to the vector.
         unsafe { _mm256_stream_ps(y, x) }
     }
 
@@ -224,8 +224,8 @@ impl Isa for Avx2 {
         unsafe { _mm256_blendv_ps(b, a, mask) }
     }
 
-    /// With whole numbers, because the compiler makes a masked store, of some forty micro-operations on Zen 3, of a
-    /// selection that is written back to where it was read.
+    /// Computes in integers, because the compiler turns a selection that is written back to where it was read into a
+    /// masked store, of some forty micro-operations on Zen 3.
     #[inline(always)]
     fn zero_where(self, mask: __m256, a: __m256) -> __m256 {
         // SAFETY: the token proves AVX2.
@@ -234,7 +234,7 @@ impl Isa for Avx2 {
 
     #[inline(always)]
     fn pow2i(self, n: __m256) -> __m256 {
-        // Adding 1.5 · 2²³ leaves a whole number in the low bits of the significand.
+        // Adding 1.5 · 2²³ leaves a integer in the low bits of the significand.
         let biased = self.add(n, self.splat(12_582_912.0 + 127.0));
         // SAFETY: the token proves AVX2.
         unsafe { _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_castps_si256(biased))) }

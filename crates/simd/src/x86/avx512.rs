@@ -10,7 +10,7 @@ use crate::{InstructionSet, Isa, Kernel};
 pub struct Avx512(());
 
 impl Avx512 {
-    /// The token, if the machine has what it stands for.
+    /// Returns the token, if the machine has AVX-512 F, VL, BW and DQ, and AVX2 and FMA.
     pub fn detect() -> Option<Self> {
         let all = is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx512vl")
@@ -21,13 +21,13 @@ impl Avx512 {
         all.then_some(Self(()))
     }
 
-    /// The token, for the dispatch point, which knows that [`detect`](Self::detect) had one to give.
+    /// Returns the token without a check, for the dispatch point, which knows that [`detect`](Self::detect) succeeded.
     #[inline(always)]
     pub(crate) fn detected() -> Self {
         Self(())
     }
 
-    /// A mask with its first `count` lanes set.
+    /// Returns a mask with its first `count` lanes set.
     #[inline(always)]
     fn tail(count: usize) -> __mmask16 {
         if count >= 16 { u16::MAX } else { (1u16 << count) - 1 }
@@ -112,19 +112,19 @@ impl Isa for Avx512 {
 
     #[inline(always)]
     unsafe fn load_ptr(self, x: *const f32) -> __m512 {
-        // SAFETY: the token proves AVX-512 F; the caller: sixteen numbers can be read.
+        // SAFETY: the token proves AVX-512 F; the caller: sixteen elements can be read.
         unsafe { _mm512_loadu_ps(x) }
     }
 
     #[inline(always)]
     unsafe fn store_ptr(self, x: __m512, y: *mut f32) {
-        // SAFETY: the token proves AVX-512 F; the caller: sixteen numbers can be written.
+        // SAFETY: the token proves AVX-512 F; the caller: sixteen elements can be written.
         unsafe { _mm512_storeu_ps(y, x) }
     }
 
     #[inline(always)]
     unsafe fn store_non_temporal_ptr(self, x: __m512, y: *mut f32) {
-        // SAFETY: the token proves AVX-512 F; the caller: sixteen numbers can be written, aligned to the vector.
+        // SAFETY: the token proves AVX-512 F; the caller: sixteen elements can be written, aligned to the vector.
         unsafe { _mm512_stream_ps(y, x) }
     }
 
@@ -204,7 +204,7 @@ impl Isa for Avx512 {
 
     #[inline(always)]
     fn pow2i(self, n: __m512) -> __m512 {
-        // Adding 1.5 · 2²³ leaves a whole number in the low bits of the significand.
+        // Adding 1.5 · 2²³ leaves a integer in the low bits of the significand.
         let biased = self.add(n, self.splat(12_582_912.0 + 127.0));
         // SAFETY: the token proves AVX-512 F.
         unsafe { _mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_castps_si512(biased))) }
@@ -240,7 +240,7 @@ impl Isa for Avx512 {
     }
 }
 
-/// No instruction, but one that the compiler moves none across.
+/// Emits no instruction, but a barrier that the compiler moves none across.
 #[target_feature(enable = "avx512f")]
 #[inline]
 fn in_place(mut x: __m512) -> __m512 {

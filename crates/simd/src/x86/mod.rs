@@ -17,7 +17,7 @@ macro_rules! intrinsics {
 }
 use intrinsics;
 
-/// No instruction: the compiler knows nothing of the result.
+/// Emits no instruction, but hides the origin of the result from the compiler.
 #[inline(always)]
 fn opaque(mut x: usize) -> usize {
     // SAFETY: nothing is executed, and `x` stays as it is.

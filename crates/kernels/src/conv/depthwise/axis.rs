@@ -1,4 +1,4 @@
-//! What one axis of a depthwise pass reads: destinations, taps and the sources they meet at.
+//! The index arithmetic of one axis of a depthwise pass: destinations, taps and the sources they meet at.
 //!
 //! Forward, destination `i` reads source `i · stride + p · dilation − pad` at position `p` of its window. Backward to the
 //! data, `i` reads source `(i + pad − p · dilation) / stride` wherever that is whole. Destinations that are equal modulo
@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use super::super::geometry::{Axis, Conv2dGeometry};
 
-/// Which way an axis is gone through.
+/// Direction of a pass along an axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Direction {
     /// From the input to the output.
@@ -21,27 +21,27 @@ pub(super) enum Direction {
 /// The destinations of one phase, numbered `q = 0, 1, …`, and the taps, `k = 0, 1, …`, that they read.
 #[derive(Clone, Debug)]
 pub(super) struct Phase {
-    /// The first destination.
+    /// First destination.
     pub first: usize,
-    /// The distance of destinations, which is the number of phases of the axis.
+    /// Distance of destinations, which is the number of phases of the axis.
     pub step: usize,
-    /// Destinations.
+    /// Number of destinations.
     pub count: usize,
-    /// Taps.
+    /// Number of taps.
     pub taps: usize,
-    /// Where in the filter the first tap is, and the distance to the next.
+    /// Index of the first tap in the filter, and the distance to the next.
     pub filter: (usize, isize),
-    /// How far the source moves from a destination to the next.
+    /// Distance of the sources of neighbouring destinations.
     pub source_step: usize,
-    /// How far the source moves from a tap to the next.
+    /// Distance of the sources of neighbouring taps.
     pub source_tap: usize,
-    /// The source of `q = 0, k = 0`; it may be padding.
+    /// Source of `q = 0, k = 0`; it may be padding.
     source: isize,
     sources: usize,
 }
 
 impl Phase {
-    /// The number of phases of an axis.
+    /// Returns the number of phases of an axis.
     pub fn number(g: &Conv2dGeometry, axis: Axis, direction: Direction) -> usize {
         match (direction, axis) {
             (Direction::Forward, _) => 1,
@@ -50,7 +50,7 @@ impl Phase {
         }
     }
 
-    /// Phase `first`, one of so many as [`Phase::number`] says.
+    /// Creates phase `first` of the [`Phase::number`] phases of an axis.
     pub fn new(g: &Conv2dGeometry, axis: Axis, direction: Direction, first: usize) -> Self {
         let (input, output, kernel, stride, dilation, pad) = match axis {
             Axis::H => (g.in_h, g.out_h, g.kernel_h, g.stride_h, g.dilation_h, g.pad_top),
@@ -76,6 +76,7 @@ impl Phase {
                 (source / stride as isize, 1, tap_step * dilation / stride, last, -(tap_step as isize))
             }
         };
+        // Places of the taps in the filter, which may be flipped.
         let at = |position: usize| g.mode.window_position(position, kernel);
         let filter = match taps {
             0 => (0, 0),
@@ -86,12 +87,12 @@ impl Phase {
         Self { first, step, count, taps, filter, source_step, source_tap, source, sources }
     }
 
-    /// The source that destination `q` reads at tap `k`; outside of the sources where that is padding.
+    /// Returns the source that destination `q` reads at tap `k`; outside the axis where that is padding.
     pub fn source(&self, q: usize, k: usize) -> isize {
         self.source + (q * self.source_step + k * self.source_tap) as isize
     }
 
-    /// Where in the filter tap `k` is.
+    /// Returns the index of tap `k` in the filter.
     pub fn filter(&self, k: usize) -> usize {
         self.filter.0.wrapping_add_signed(k as isize * self.filter.1)
     }
@@ -100,13 +101,15 @@ impl Phase {
         usize::try_from(self.source(q, k)).is_ok_and(|source| source < self.sources)
     }
 
-    /// The taps of destination `q` that are not padding; the source is linear in the tap, so they are neighbours.
+    /// Returns the taps of destination `q` that are not padding; the source is linear in the tap, so they are
+    /// neighbours.
     pub fn taps_at(&self, q: usize) -> Range<usize> {
         let Some(begin) = (0..self.taps).find(|&k| self.is_inside(q, k)) else { return 0..0 };
         begin..begin + (begin..self.taps).take_while(|&k| self.is_inside(q, k)).count()
     }
 
-    /// The destinations of which no tap is padding; they are neighbours too. Those before and behind are the borders.
+    /// Returns the destinations with no tap in the padding; they are neighbours too. Those before and behind are the
+    /// borders.
     pub fn interior(&self) -> Range<usize> {
         let Some(last) = self.taps.checked_sub(1) else { return 0..self.count };
         let whole = |&q: &usize| self.is_inside(q, 0) && self.is_inside(q, last);

@@ -11,18 +11,18 @@ use super::axis::{Direction, Phase};
 use crate::cache::{AHEAD, LINE};
 use crate::gemm::finish::read;
 
-/// Pixels of a step. Four rows of so many pixels (three of `x`, one of `dy`) at 128 channels fill half a first-level
-/// cache; the sums are loaded and stored for an eighth of the products.
+/// Pixels of a step. Four rows of them (three of `x`, one of `dy`) at 128 channels fill half a first-level cache; the
+/// sums are loaded and stored for an eighth of the products.
 const PIXELS: usize = 8;
 
 /// Rows and columns of taps of a step: 9 sums and a vector of `dy` fit the 16 registers of AVX2.
 const TAPS: usize = 3;
 
-/// Some whole rows of `dy`, which are numbered through the batch, and the sums `[kernel_h, kernel_w, channels]` over
-/// them, which are written.
+/// A band of whole rows of `dy`, numbered through the batch, and the sums `[kernel_h, kernel_w, channels]` over them,
+/// which are written.
 pub(super) struct Band<'a> {
     pub g: &'a Conv2dGeometry,
-    /// Where the rows begin.
+    /// Number of the first row.
     pub first_row: usize,
     pub x: &'a [f32],
     pub dy: &'a [f32],
@@ -45,10 +45,12 @@ impl Kernel for Band<'_> {
             let x = self.x[image * g.in_h * g.in_w * channels..].as_ptr();
             let mut column = 0;
             while column < g.out_w {
+                // Pixels that meet the same taps: a run inside, one at the border.
                 let inside = interior.contains(&column);
                 let pixels = if inside { PIXELS.min(interior.end - column) } else { 1 };
                 let column_taps = if inside { 0..columns.taps } else { columns.taps_at(column) };
                 let row_taps = rows.taps_at(row);
+                // Add their products, up to 3 × 3 taps at a time.
                 for row_tap in row_taps.clone().step_by(TAPS) {
                     for column_tap in column_taps.clone().step_by(TAPS) {
                         let pixel = rows.source(row, row_tap) * input_row
@@ -85,22 +87,22 @@ impl Kernel for Band<'_> {
     }
 }
 
-/// Some taps over neighbouring pixels, for all of which the taps are inside of `x`.
+/// A block of taps over neighbouring pixels, for all of which the taps are inside `x`.
 struct Taps<'a> {
     channels: usize,
-    /// What the first pixel reads at the first tap.
+    /// First pixel's input at the first tap.
     x: *const f32,
     x_step: isize,
-    /// The distances of `x` from a tap to the next, by rows and by columns.
+    /// Distances in `x` from a tap to the next, by rows and by columns.
     x_tap: (isize, isize),
     dy: &'a [f32],
-    /// Where the sums of the first tap are.
+    /// Offset of the sums of the first tap.
     sum: usize,
     sum_tap: (isize, isize),
     sums: &'a mut [f32],
 }
 
-/// `R × C` taps; made in [`Band`] only, with addresses that are inside of its slices.
+/// A block of `R × C` taps; made in [`Band`] only, with addresses that are inside its slices.
 struct Fixed<'a, const R: usize, const C: usize>(Taps<'a>);
 
 impl<const R: usize, const C: usize> Kernel for Fixed<'_, R, C> {
@@ -116,12 +118,14 @@ impl<const R: usize, const C: usize> Kernel for Fixed<'_, R, C> {
                 let begin = taps.sum.wrapping_add_signed(tap) + channel;
                 begin..begin + width
             };
+            // Load the sums.
             let mut sums = [[isa.zero(); C]; R];
             for (r, sums) in sums.iter_mut().enumerate() {
                 for (c, sum) in sums.iter_mut().enumerate() {
                     *sum = isa.load_partial(&taps.sums[place(r, c)]);
                 }
             }
+            // Add the products of each pixel.
             let mut x = taps.x.wrapping_add(channel);
             for dy in taps.dy.chunks_exact(taps.channels) {
                 // In loops that go from pixel to pixel within a few lines, hardware sees no streams.
@@ -141,6 +145,7 @@ impl<const R: usize, const C: usize> Kernel for Fixed<'_, R, C> {
                 }
                 x = x.wrapping_offset(taps.x_step);
             }
+            // Store the sums.
             for (r, sums) in sums.iter().enumerate() {
                 for (c, sum) in sums.iter().enumerate() {
                     isa.store_partial(*sum, &mut taps.sums[place(r, c)]);

@@ -26,11 +26,11 @@ const TAPS: usize = 3;
 /// Runs that are summed before the sums go to memory: 11 × 11 taps have 44.
 pub(super) const RUNS: usize = 64;
 
-/// Some whole rows of the destination, which are numbered through the batch, with all their channels.
+/// A band of whole rows of the destination, numbered through the batch, with all their channels.
 pub(super) struct Band<'a> {
     pub g: &'a Conv2dGeometry,
     pub direction: Direction,
-    /// Where the rows begin.
+    /// Number of the first row.
     pub first_row: usize,
     pub source: &'a [f32],
     pub filter: &'a [f32],
@@ -76,6 +76,7 @@ impl Kernel for Band<'_> {
                     };
                     column = same.end;
                     let most = if columns.source_step == columns.source_tap { TAPS } else { 1 };
+                    // Cut the columns' taps into runs.
                     let mut rest = Runs::new(row_taps.clone(), column_taps, most);
                     let first_new = rows.source(q, row_taps.end) - rows.source_step as isize;
                     let mut step = Step {
@@ -100,6 +101,7 @@ impl Kernel for Band<'_> {
                         },
                     };
                     loop {
+                        // Addresses of the next runs, as many as a step takes.
                         step.count = 0;
                         for (place, run) in step.runs.iter_mut().zip(&mut rest) {
                             let filter = (rows.filter(run.row) * g.kernel_w + columns.filter(run.column)) * channels;
@@ -113,6 +115,7 @@ impl Kernel for Band<'_> {
                         }
                         let last = rest.is_empty();
                         step.finish = if last { self.finish } else { Finish::NOTHING };
+                        // Sum the runs over all these columns.
                         step.shift = 0;
                         step.offset = (columns.first + same.start * columns.step) * channels;
                         let mut left = same.len();
@@ -145,7 +148,7 @@ struct Runs {
     rows: Range<usize>,
     columns: Range<usize>,
     most: usize,
-    /// Where the next run begins.
+    /// First column of the next run.
     column: usize,
 }
 
@@ -185,12 +188,12 @@ impl Iterator for Runs {
     }
 }
 
-/// A run, as the first destination sees it.
+/// Addresses of a run for the first destination.
 #[derive(Clone, Copy)]
 struct Addresses {
-    /// What the first destination reads through the first tap.
+    /// First destination's source at the first tap.
     source: *const f32,
-    /// The first tap.
+    /// First tap in the filter.
     filter: *const f32,
     taps: usize,
 }
@@ -201,19 +204,19 @@ impl Default for Addresses {
     }
 }
 
-/// What is read soon: of each row that the destinations above did not read, as much as a step takes of it.
+/// Source elements to prefetch: of each row that the destinations above did not read, as many as a step reads.
 struct Ahead {
     first: *const f32,
     rows: usize,
-    /// The distance of rows.
+    /// Distance of rows.
     row: usize,
     /// Columns of the source for each destination.
     columns: usize,
 }
 
 impl Ahead {
-    /// Asks for the part of `Q` destinations and some channels, `begin` numbers behind the first. In these loops hardware
-    /// sees no streams: they go from row to row and from pixel to pixel within a few lines.
+    /// Prefetches the part of `Q` destinations and some channels, `begin` elements behind the first. In these loops the
+    /// hardware prefetcher sees no streams: they go from row to row and from pixel to pixel within a few lines.
     #[inline(always)]
     fn prefetch<I: Isa, const Q: usize>(&self, isa: I, begin: usize) {
         for row in 0..self.rows {
@@ -227,32 +230,33 @@ impl Ahead {
     }
 }
 
-/// Neighbouring destinations of one phase, all of which have the same taps inside the source.
+/// A step: neighbouring destinations of one phase, all of which have the same taps inside the source.
 struct Step<'a> {
     runs: &'a mut [Addresses; RUNS],
-    /// How many runs there are.
+    /// Number of runs.
     count: usize,
     channels: usize,
-    /// The distance of sources of destinations.
+    /// Distance of the sources of neighbouring destinations.
     source_step: usize,
-    /// The distance of taps in the filter.
+    /// Distance of taps in the filter.
     filter_step: isize,
-    /// How far these sources are behind those of the first destination.
+    /// Offset of these sources from those of the first destination.
     shift: usize,
     accumulate: Accumulate,
     finish: Finish,
     stores: Stores,
-    /// A row.
+    /// Row of the destination.
     destination: &'a mut [f32],
-    /// Where in the row the first destination is.
+    /// Offset of the first destination in the row.
     offset: usize,
     destination_step: usize,
-    /// Where in the whole tensor the row begins.
+    /// Index of the row's first element in the whole tensor.
     index: usize,
     ahead: Ahead,
 }
 
-/// `Q` destinations with their channels; made in [`Band`] only, with addresses that are inside of its slices. Returns `Q`.
+/// `Q` destinations with their channels; made in [`Band`] only, with addresses that are inside its slices. Its kernel
+/// returns `Q`.
 struct Columns<'a, 'b, const Q: usize>(&'a mut Step<'b>);
 
 impl<const Q: usize> Kernel for Columns<'_, '_, Q> {
@@ -281,6 +285,8 @@ impl<const Q: usize> Kernel for Columns<'_, '_, Q> {
 }
 
 impl Step<'_> {
+    /// Computes and stores the sums of `Q` destinations for some channels.
+    ///
     /// # Safety
     /// `channel + width` is at most the number of channels; `width` is that of `N` vectors, or less than one and `N = 1`.
     #[inline(always)]
@@ -310,7 +316,7 @@ impl Step<'_> {
     /// Adds `T` taps, which are as far apart in the source as destinations are if there are several.
     ///
     /// # Safety
-    /// `width` numbers, of `N` vectors or less than one, can be read at `T` taps and at what all destinations read through
+    /// `width` elements, of `N` vectors or less than one, can be read at `T` taps and at what all destinations read through
     /// them.
     #[inline(always)]
     unsafe fn add_run<I: Isa, const Q: usize, const N: usize, const T: usize>(
@@ -340,10 +346,10 @@ impl Step<'_> {
     }
 }
 
-/// `N` vectors, or the first `width` numbers of one.
+/// Loads `N` vectors, or the first `width` elements of one.
 ///
 /// # Safety
-/// So many numbers can be read at `x`.
+/// That many elements can be read at `x`.
 #[inline(always)]
 unsafe fn vectors<I: Isa, const N: usize>(isa: I, x: *const f32, width: usize) -> [I::Vector; N] {
     let mut vectors = [isa.zero(); N];

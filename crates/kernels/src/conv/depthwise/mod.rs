@@ -1,11 +1,11 @@
 //! Depthwise convolution by direct vector loops: every channel has a filter of its own (Howard et al. 2017, MobileNets,
 //! section 3.1).
 //!
-//! Nine multiply-adds for a number of the output are little: the pass is to run at the speed of memory. All loops are
-//! vectorised over channels, which lie next to each other in pixels and in taps. The two passes that make a picture
+//! Nine multiply-adds for an output element are few: the pass is to run at the speed of memory. All loops are
+//! vectorised over channels, which lie next to each other in pixels and in taps. The two passes that produce an image
 //! gather (`gather`), forward over the taps of a window, backward over those that met the pixel, phase by phase of the
-//! stride (`axis`); the third (`filter`) sums over pixels. In each row the inner columns run without a test for
-//! padding and the border columns one by one.
+//! stride (`axis`); the third (`filter`) sums over pixels. In each row the inner columns run without a test for padding
+//! and the border columns one by one.
 
 mod axis;
 mod filter;
@@ -26,31 +26,31 @@ use crate::gemm::finish::Finish;
 use crate::parallel::each_piece;
 use crate::{Accumulate, Epilogue};
 
-/// Direct loops over channels, where each group is one channel in and one out.
+/// Direct loops over channels, for groups of one input and one output channel each.
 #[derive(Clone, Copy, Debug)]
 pub struct Depthwise;
 
-/// Multiply-adds of a task: some 50 to 75 µs at the 28 to 40 GFLOP/s that a thread reaches (AVX2, 3 × 3 on 128 channels),
-/// so that starting it does not count, and the rows that it reads beside its own are few.
+/// Multiply-adds of a task: some 50 to 75 µs at the 28 to 40 GFLOP/s that a thread reaches (AVX2, 3 × 3 on 128
+/// channels), so that its start-up cost is small, and the rows that it reads beside its own are few.
 const TASK: usize = 1 << 20;
 
-/// Share of the peak beside what is moved: 3 × 3 on 128 channels in the second-level cache reaches 0.43 by gathers and 0.29 in the
-/// gradient of the filter.
+/// Share of the peak that the multiply-adds reach, beside memory traffic: 3 × 3 on 128 channels in the second-level
+/// cache reaches 0.43 by gathers and 0.29 in the gradient of the filter.
 const EFFICIENCY: f64 = 0.25;
 
-/// What a column at the border takes beyond another one, which is not alone.
+/// Extra cost of a border column, which is computed alone, over an inner one.
 const BORDER: f64 = 1.0;
 
-/// The time that a part of a vector takes beyond that, through one tap, where taps are not neighbours.
+/// Extra cost of a partial vector through one tap, where taps are not neighbours.
 const IN_PART: f64 = 250.0;
 
-/// The time that a number takes through memory.
+/// Cost of an element through memory.
 const MOVED: f64 = 8.0;
 
-/// The most partial sums of a filter gradient.
+/// Most partial sums of a filter gradient.
 const PARTIAL_SUMS: usize = 32;
 
-/// Rows of a task, of so many rows with so many multiply-adds each: a function of the geometry alone.
+/// Returns the number of rows of a task, for `row` multiply-adds in a row: a function of the geometry alone.
 fn rows_per_task(row: usize) -> usize {
     TASK.div_ceil(row.max(1))
 }
@@ -134,6 +134,7 @@ impl Algorithm for Depthwise {
         let set = InstructionSet::current();
         let rows = filter_rows_per_task(g);
         let partial_sums = &mut workspace[..self.workspace(g, Pass::BackwardFilter)];
+        // Sum each band of rows.
         let band = |task: usize, dy: &[f32], sums: &mut [f32]| {
             dispatch_on(set, filter::Band { g, first_row: task * rows, x, dy, sums });
         };
@@ -144,6 +145,7 @@ impl Algorithm for Depthwise {
             let pieces = dy.par_chunks(len).zip(partial_sums.par_chunks_mut(dw.len()));
             pieces.enumerate().for_each(|(task, (dy, sums))| band(task, dy, sums));
         }
+        // Add the sums of the bands.
         add_pieces(partial_sums, dw, accumulate);
     }
 }
@@ -184,8 +186,8 @@ fn gather(
     each_piece(destination, len, &band);
 }
 
-/// Past the caches go results that are stored once. 3 × 3 on `[8, 56, 56, 128]`, of 12 MiB, comes to between 0.8 and 1.0 of
-/// the bandwidth of a copy so, and to 0.45 with regular stores.
+/// Chooses stores past the caches for results that are stored once. 3 × 3 on `[8, 56, 56, 128]`, of 12 MiB, then
+/// reaches between 0.8 and 1.0 of the bandwidth of a copy, and 0.45 with regular stores.
 fn stores(g: &Conv2dGeometry, accumulate: Accumulate, destination: &[f32]) -> Stores {
     let once = accumulate == Accumulate::Set && g.patch_len() <= gather::RUNS;
     if once { stores_for(destination, g.out_c) } else { Stores::Regular }

@@ -1,4 +1,4 @@
-//! What the small geometries of `conv::tests` do not reach.
+//! Cases that the small geometries of `conv::tests` do not reach.
 
 use ocelli_simd::{InstructionSet, Stores};
 use ocelli_tensor::Arena;

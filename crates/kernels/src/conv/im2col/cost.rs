@@ -1,4 +1,4 @@
-//! What a pass costs. The constants are fitted to the convolutions that `examples/choice.rs` draws.
+//! The cost of a pass. The constants are fitted to the convolutions that `examples/choice.rs` draws.
 
 use super::plan::Plan;
 use crate::conv::algorithm::{Algorithm, Pass};
@@ -6,20 +6,20 @@ use crate::conv::choice::{Cost, filled, storing};
 use crate::conv::geometry::Conv2dGeometry;
 use crate::conv::pointwise::Pointwise;
 
-/// The times of a pass.
+/// Cost constants of a pass.
 struct Times {
-    /// Share of the peak of the multiply-adds, beside what follows.
+    /// Share of the peak that the multiply-adds reach, beside the costs below.
     efficiency: f64,
-    /// A number of a patch.
+    /// Cost of an element of a patch.
     patch: f64,
-    /// Neighbouring numbers of a patch, beside them.
+    /// Cost of a run of neighbouring elements of a patch, beside its elements.
     run: f64,
-    /// A vector of the product's result that is stored, and beyond that one which is stored in part.
+    /// Cost of storing a vector of the product's result, and the extra cost of a partial one.
     stored: f64,
     stored_in_part: f64,
-    /// A number of input or output through memory.
+    /// Cost of an element of input or output through memory.
     moved: f64,
-    /// A number of the filter, which the product packs at each call.
+    /// Cost of an element of the filter, which the product packs at each call.
     filter: f64,
 }
 

@@ -1,4 +1,4 @@
-//! Patches copied out of a picture, and added back to it.
+//! Patches copied out of an image, and added back to it.
 
 use std::ops::Range;
 
@@ -34,6 +34,7 @@ pub(super) fn copy_patches(
                 continue;
             };
             let line = in_row * g.in_w;
+            // One run between the zeros of the padding.
             if contiguous {
                 let inside = columns_inside(g, out_column);
                 let left = inside.start * channels;
@@ -48,6 +49,7 @@ pub(super) fn copy_patches(
                 patches[at..at + right].fill(0.0);
                 at += right;
             } else {
+                // Tap by tap.
                 for tap_column in 0..g.kernel_w {
                     match g.input_column(out_column, tap_column) {
                         Some(column) => {
@@ -63,8 +65,8 @@ pub(super) fn copy_patches(
     }
 }
 
-/// Adds patches of one group, from output row `first_row` of the batch on, to the input pixels they stand for. Pixels
-/// outside `dx`, which begins at `origin`, are left to the piece that holds them.
+/// Adds patches of one group, from output row `first_row` of the batch on, to their input pixels. Pixels outside `dx`,
+/// which begins at `origin`, are left to the piece that holds them.
 pub(super) fn add_patches(
     g: &Conv2dGeometry,
     group: usize,
@@ -106,13 +108,13 @@ pub(super) fn add_patches(
     }
 }
 
-/// Whether a filter row of a patch is one run of the picture.
+/// Returns true if a filter row of a patch is contiguous in the image.
 fn rows_are_contiguous(g: &Conv2dGeometry) -> bool {
     let neighbours = g.kernel_w == 1 || (g.dilation_w == 1 && g.mode == ConvMode::CrossCorrelation);
     g.groups == 1 && neighbours
 }
 
-/// The filter columns that do not fall on padding, for contiguous rows.
+/// Returns the filter columns that do not fall on padding, for contiguous rows.
 #[inline]
 fn columns_inside(g: &Conv2dGeometry, out_column: usize) -> Range<usize> {
     let begin = out_column * g.stride_w;

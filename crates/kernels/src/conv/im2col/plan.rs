@@ -1,4 +1,4 @@
-//! How the work of one convolution is cut into pieces and blocks: a function of its geometry and nothing else.
+//! The division of one convolution into pieces and blocks: a function of its geometry and nothing else.
 
 use std::ops::Range;
 
@@ -14,43 +14,44 @@ use crate::{Accumulate, Epilogue};
 /// cache.
 const PATCH_BLOCK: usize = 64 << 10;
 
-/// A block has at least so many pixels (if the piece does), because the product packs the filters anew for each block.
-/// Where patches are long this comes before [`PATCH_BLOCK`], and the filter is cut into slabs of rows instead.
+/// Fewest pixels of a block (if the piece has them), because the product packs the filters anew for each block. Where
+/// patches are long this comes before [`PATCH_BLOCK`], and the filter is cut into slabs of rows instead.
 const BLOCK_PIXELS: usize = 256;
 
-/// At most so many pieces: they balance the load of a workstation, and each needs its own part of the workspace.
+/// Most pieces: they balance the load of a workstation, and each needs its own part of the workspace.
 const MAX_PIECES: usize = 16;
 
-/// A piece has at least so many output pixels, again because each packs the filters.
+/// Fewest output pixels of a piece, again because each packs the filters.
 const PIECE_PIXELS: usize = 128;
 
-/// Fewer pieces would not keep a pool busy: then there is one, and the work inside it is cut.
+/// Fewest pieces worth cutting into: fewer would not keep a thread pool busy, so then there is one, and the work inside
+/// it is cut.
 const FEW_PIECES: usize = 8;
 
-/// Elements that the blocks of patches of all pieces together may have, if there is more than one piece (16 MiB).
+/// Most elements of the blocks of patches of all pieces together, if there is more than one piece (16 MiB).
 const MAX_PATCHES: usize = 4 << 20;
 
-/// Elements that the partial filter gradients of all pieces together may have, if there is more than one (16 MiB).
+/// Most elements of the partial filter gradients of all pieces together, if there is more than one (16 MiB).
 const MAX_PARTIAL_SUMS: usize = 4 << 20;
 
-/// A band of `dx` is at least so many times as high as the rows around it that it must compute as well.
+/// Least height of a band of `dx`, in multiples of the rows around it that it must compute as well.
 const BAND_OVER_HALO: usize = 4;
 
-/// The cut of one pass.
+/// The division of one pass.
 #[derive(Clone, Debug)]
 pub(super) struct Plan<'a> {
     pub g: &'a Conv2dGeometry,
-    /// Patches need no copy: `x` is the patch matrix.
+    /// True if patches need no copy: `x` is the patch matrix.
     pub in_place: bool,
     pub threads: Threads,
-    /// The instruction set that was current on the calling thread.
+    /// Instruction set that was current on the calling thread.
     set: InstructionSet,
     pub pieces: usize,
     /// Output rows of the batch in a piece (forward, backward-filter).
     pub rows_per_piece: usize,
-    /// Pictures in a piece (backward-data).
+    /// Images in a piece (backward-data).
     pub images_per_piece: usize,
-    /// Pieces in a picture; more than 1 only if `images_per_piece` is 1 (backward-data).
+    /// Pieces in an image; more than 1 only if `images_per_piece` is 1 (backward-data).
     pub bands: usize,
     /// Input rows in a piece (backward-data).
     pub band_rows: usize,
@@ -73,12 +74,14 @@ impl<'a> Plan<'a> {
         let in_place = patches_lie_in_input(g);
         let rows = g.batch * g.out_h;
         let tap_row = g.kernel_w * g.group_in_c();
+        // Slabs of filter rows and blocks of output rows.
         let slab_taps = if in_place { g.kernel_h } else { (PATCH_BLOCK / (BLOCK_PIXELS * tap_row)).max(1) };
         let slab_taps = g.kernel_h.div_ceil(g.kernel_h.div_ceil(slab_taps));
         let block_pixels = (PATCH_BLOCK / (slab_taps * tap_row)).max(BLOCK_PIXELS);
         let block_rows = if in_place { rows.max(1) } else { block_pixels.div_ceil(g.out_w).min(rows.max(1)) };
         let block = if in_place { 1 } else { block_rows * g.out_w * slab_taps * tap_row };
 
+        // Largest number of pieces.
         let filter_len = g.filter_len();
         let mut most = match g.macs().saturating_mul(2) {
             flops if flops < PARALLEL_FLOPS as u64 => 1,
@@ -91,6 +94,7 @@ impl<'a> Plan<'a> {
             most = 1;
         }
 
+        // Pieces: output rows, whole images, or bands of an image.
         let rows_per_piece = rows.div_ceil(most).max(1);
         let images_per_piece = g.batch.div_ceil(most).max(1);
         let halo = (g.kernel_h - 1) * g.dilation_h;
@@ -128,17 +132,18 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// Elements of the workspace of all pieces.
+    /// Returns the number of elements of the workspace of all pieces.
     pub fn workspace(&self) -> usize {
         self.pieces * self.piece_workspace + self.partial_sums
     }
 
-    /// `c = a·b` or `c += a·b`, where the plan has its threads.
+    /// Computes `c = a·b` or `c += a·b`, on the threads that the plan assigns.
     pub fn multiply(&self, a: Matrix<'_>, b: Matrix<'_>, c: MatrixMut<'_>, accumulate: Accumulate) {
         gemm_on(self.set, self.threads, a, b, c, &Epilogue::of(accumulate));
     }
 
-    /// The numbers of output rows that blocks have: most as many as there can be, the last of a piece and of the last piece fewer.
+    /// Returns the possible numbers of output rows of a block: mostly the largest; the last of a piece and of the last
+    /// piece have fewer.
     pub fn blocks(&self) -> impl Iterator<Item = usize> {
         let rows = self.g.batch * self.g.out_h;
         let last = rows - rows.saturating_sub(1) / self.rows_per_piece * self.rows_per_piece;
@@ -146,12 +151,12 @@ impl<'a> Plan<'a> {
         [of_piece(self.rows_per_piece), of_piece(last)].into_iter().flatten().filter(|&rows| rows > 0)
     }
 
-    /// The filter rows, slab by slab.
+    /// Returns the filter rows, slab by slab.
     pub fn slabs(&self) -> impl Iterator<Item = Slab> {
         (0..self.g.kernel_h).step_by(self.slab_taps).map(|begin| self.slab(begin))
     }
 
-    /// The first slab and the last one, which may be smaller than the others.
+    /// Returns the first slab and the last one, which may be smaller than the others.
     pub fn outermost_slabs(&self) -> [Slab; 2] {
         [0, (self.g.kernel_h - 1) / self.slab_taps * self.slab_taps].map(|begin| self.slab(begin))
     }
@@ -161,19 +166,19 @@ impl<'a> Plan<'a> {
         Slab { begin, end: self.g.kernel_h.min(begin + self.slab_taps), tap_row }
     }
 
-    /// The columns of `y` and `w` that belong to a group.
+    /// Returns the columns of `y` and `w` that belong to a group.
     pub fn output_columns(&self, group: usize) -> Range<usize> {
         let channels = self.g.group_out_c();
         group * channels..(group + 1) * channels
     }
 
-    /// The columns of `x`, seen as the patch matrix, that belong to a group.
+    /// Returns the columns of `x`, seen as the patch matrix, that belong to a group.
     pub fn patch_columns(&self, group: usize) -> Range<usize> {
         let len = self.g.patch_len();
         group * len..(group + 1) * len
     }
 
-    /// The output rows of the batch that read any of `rows` input rows from `origin` on.
+    /// Returns the output rows of the batch that read any of `rows` input rows from `origin` on.
     pub fn output_rows_of(&self, origin: Origin, rows: usize) -> Range<usize> {
         let g = self.g;
         if self.bands == 1 {
@@ -189,7 +194,7 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// Whether the patches of all output pixels lie in `x` one behind the other.
+/// Returns true if `x` is the patch matrix: the patches of all output pixels lie in it one behind the other.
 fn patches_lie_in_input(g: &Conv2dGeometry) -> bool {
     let unpadded = (g.pad_top, g.pad_bottom, g.pad_left, g.pad_right) == (0, 0, 0, 0);
     let pointwise = (g.kernel_h, g.kernel_w, g.stride_h, g.stride_w) == (1, 1, 1, 1);
@@ -199,7 +204,7 @@ fn patches_lie_in_input(g: &Conv2dGeometry) -> bool {
     unpadded && (pointwise || whole_image)
 }
 
-/// Some neighbouring rows of the filter.
+/// A slab of neighbouring rows of the filter.
 #[derive(Clone, Debug)]
 pub(super) struct Slab {
     begin: usize,
@@ -209,22 +214,22 @@ pub(super) struct Slab {
 }
 
 impl Slab {
-    /// The filter rows.
+    /// Returns the filter rows.
     pub fn taps(&self) -> Range<usize> {
         self.begin..self.end
     }
 
-    /// Whether this is the first slab of the filter.
+    /// Returns true for the first slab of the filter.
     pub fn is_first(&self) -> bool {
         self.begin == 0
     }
 
-    /// The rows of the filter matrix, which are the columns of the whole patch matrix.
+    /// Returns the rows of the filter matrix, which are the columns of the whole patch matrix.
     pub fn filter_rows(&self) -> Range<usize> {
         self.begin * self.tap_row..self.end * self.tap_row
     }
 
-    /// Elements of a patch of this slab.
+    /// Returns the number of elements of a patch of this slab.
     pub fn width(&self) -> usize {
         (self.end - self.begin) * self.tap_row
     }

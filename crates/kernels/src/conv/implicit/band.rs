@@ -1,12 +1,12 @@
 //! A band of outputs and the scratch memory that holds what they read.
 //!
-//! The scratch is `[input row][picture][column of outputs][columns of taps][channel of the block]`: patches along the width
-//! only. Rows are shared by the taps above each other, so that a 3×3 filter copies three times and not nine; what lies
-//! beyond the border is zero there, and nobody asks again. Where outputs step over rows, input rows are sorted by their
-//! remainder first. Both together make the outputs of a band, in the order row, picture, column, *evenly spaced* in the
-//! scratch: tiles run across the ends of rows and from picture to picture, and a picture of 7×7 has no remainders. Where
-//! outputs are dot products, whose arithmetic is as short as such copies are long, columns of taps are shared as well: a
-//! line is then `[column][channel of the block]`.
+//! The scratch is `[input row][image][column of outputs][columns of taps][channel of the block]`: patches along the
+//! width only. Rows are shared by the taps above each other, so that a 3×3 filter copies three times and not nine;
+//! whatever lies beyond the border is zero there, and needs no further test. Where outputs step over rows, input rows
+//! are sorted by their remainder first. Both together make the outputs of a band, in the order row, image, column,
+//! *evenly spaced* in the scratch: tiles run across the ends of rows and from image to image, and an image of 7×7
+//! leaves no partial tiles. Where outputs are dot products, whose arithmetic is as short as such copies are long,
+//! columns of taps are shared as well: a line is then `[column][channel of the block]`.
 
 use std::ops::Range;
 
@@ -16,7 +16,7 @@ use super::problem::{Axis, Problem};
 use crate::cache::{LINE, odd_lines};
 use crate::gemm::tile::Segment;
 
-/// Outputs that are computed together: some columns of some rows of some pictures.
+/// A band of outputs that are computed together: some columns of some rows of some images.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Band {
     pub images: Range<usize>,
@@ -24,7 +24,7 @@ pub(super) struct Band {
     pub columns: Range<usize>,
 }
 
-/// Some channels of a group.
+/// A range of channels of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Channels {
     pub group: usize,
@@ -32,12 +32,12 @@ pub(super) struct Channels {
 }
 
 impl Band {
-    /// Outputs of one channel.
+    /// Returns the number of outputs of one channel.
     pub fn pixels(&self) -> usize {
         self.images.len() * self.rows.len() * self.columns.len()
     }
 
-    /// Whether the outputs lie one behind the other in the tensor that is written.
+    /// Returns true if the outputs are contiguous in the tensor that is written.
     pub fn is_contiguous(&self, problem: &Problem) -> bool {
         let (rows, columns) = (&problem.rows, &problem.columns);
         let one_line = self.images.len() == 1 && self.rows.len() == 1;
@@ -45,8 +45,8 @@ impl Band {
         columns.every == 1 && (one_line || whole_lines && (self.images.len() == 1 || rows.positions == 1))
     }
 
-    /// The pixels of the tensor that is written with which the lines of the band begin, in the order of the scratch; the
-    /// others of a line follow, if no output is left out ([`Axis::every`]).
+    /// Returns the pixels of the written tensor with which the lines of the band begin, in the order of the scratch;
+    /// the others of a line follow, if no output is left out ([`Axis::every`]).
     pub fn lines(&self, problem: &Problem) -> impl Iterator<Item = usize> + use<> {
         let (images, first_column) = (self.images.clone(), self.columns.start);
         let (rows, columns) = (problem.rows.positions, problem.columns.positions);
@@ -54,7 +54,7 @@ impl Band {
         lines.map(move |(image, row)| (image * rows + row) * columns + first_column)
     }
 
-    /// The pixels of the tensor that is written, from output `first` of the band on, in the order of the scratch.
+    /// Returns the pixels of the written tensor, from output `first` of the band on, in the order of the scratch.
     #[inline(always)]
     pub fn positions(&self, problem: &Problem, first: usize) -> Positions<'_> {
         let (line, column) = (first / self.columns.len(), first % self.columns.len());
@@ -66,7 +66,7 @@ impl Band {
     }
 }
 
-/// See [`Band::positions`].
+/// Iterator over the pixels of a band; see [`Band::positions`].
 pub(super) struct Positions<'a> {
     band: &'a Band,
     rows: Axis,
@@ -78,7 +78,7 @@ pub(super) struct Positions<'a> {
 }
 
 impl Positions<'_> {
-    /// Finds the position from row, picture and column.
+    /// Computes the position from row, image and column.
     #[inline(always)]
     fn seek(&mut self) {
         let Self { band, rows, columns, .. } = *self;
@@ -107,25 +107,25 @@ impl Iterator for Positions<'_> {
     }
 }
 
-/// How far the outputs of a band are apart in its scratch.
+/// Spacing of the outputs of a band in its scratch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Spacing {
-    /// Without gaps, for reading along each.
+    /// No gaps, for reading along each output.
     Dense,
-    /// By what they step over, so that neighbours share the columns which both read; the ends of lines lie further apart.
+    /// By the outputs' step, so that neighbours share the columns which both read; the ends of lines lie further apart.
     Shared,
-    /// By an odd number of cache lines ([`odd_lines`]), for reading across all.
+    /// By an odd number of cache lines ([`odd_lines`]), for reading across all outputs.
     OddLines,
 }
 
 impl Spacing {
-    /// How the outputs of the forward and the backward-data pass are spaced. The tiles of dot products have few rows, which
+    /// Returns the spacing of the forward and the backward-data pass. The tiles of dot products have few rows, which
     /// divide a line well enough.
     pub fn of(problem: &Problem) -> Self {
         if problem.by_dots() { Self::Shared } else { Self::Dense }
     }
 
-    /// The distance of outputs that read so many channels of a row.
+    /// Returns the distance of outputs that read so many channels of a row.
     pub fn apart(self, problem: &Problem, channels: usize) -> usize {
         let run = problem.columns.taps * channels;
         match self {
@@ -136,18 +136,18 @@ impl Spacing {
     }
 }
 
-/// Where things lie in the scratch of a band.
+/// The memory layout of a band's scratch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Layout {
-    /// Numbers of one output in one row: the columns of taps times the channels.
+    /// Elements of one output in one row: the columns of taps times the channels.
     pub run: usize,
-    /// From one output to the next.
+    /// Distance from one output to the next.
     pub pixel: usize,
-    /// Between the ends of lines, on top of the distance of outputs; 0 if these are evenly spaced.
+    /// Extra distance between the ends of lines, on top of the distance of outputs; 0 if these are evenly spaced.
     pub gap: usize,
-    /// Numbers of one input row of one picture.
+    /// Elements of one input row of one image.
     pub image: usize,
-    /// Numbers of one input row of all pictures.
+    /// Elements of one input row of all images.
     pub line: usize,
     /// Input rows of each remainder.
     pub rows_of_phase: usize,
@@ -173,20 +173,20 @@ impl Layout {
         }
     }
 
-    /// All numbers, and a vector more that copies may spill into; whole cache lines.
+    /// Returns the number of elements, including a vector that copies may spill into; whole cache lines.
     pub fn len(&self, problem: &Problem) -> usize {
         let last = problem.rows.span().min(self.step) - 1;
         ((last + 1) * self.rows_of_phase * self.line).next_multiple_of(LINE) + SPILL
     }
 
-    /// What output 0 reads in the row of a tap.
+    /// Returns the offset of output 0 in the row of a tap.
     #[inline(always)]
     pub fn tap(&self, tap: usize) -> usize {
         let row = tap * self.dilation;
         (row % self.step * self.rows_of_phase + row / self.step) * self.line
     }
 
-    /// The segments of a tile: one for each row of taps.
+    /// Returns the segments of a tile: one for each row of taps.
     pub fn segments(&self, taps: Range<usize>) -> ([Segment; MOST_SEGMENTS], usize) {
         let mut segments = [Segment { offset: 0, depth: self.run }; MOST_SEGMENTS];
         let count = taps.len();
@@ -197,8 +197,8 @@ impl Layout {
     }
 }
 
-/// Rows of taps that one tile sums at most: filters are rarely higher, and higher ones are cut.
+/// Most rows of taps that one tile sums: filters are rarely higher, and higher ones are cut.
 pub(super) const MOST_SEGMENTS: usize = 16;
 
-/// Numbers of the longest vector.
+/// Elements of the longest vector.
 const SPILL: usize = MOST_LANES;

@@ -1,4 +1,5 @@
-//! What a pass costs, problem by problem. The constants are fitted to the convolutions that `examples/choice.rs` draws.
+//! The cost of a pass, problem by problem. The constants are fitted to the convolutions that `examples/choice.rs`
+//! draws.
 
 use super::cut::FilterTasks;
 use super::problem::Problem;
@@ -6,38 +7,38 @@ use crate::conv::algorithm::Pass;
 use crate::conv::choice::{Cost, filled, storing};
 use crate::conv::geometry::Conv2dGeometry;
 
-/// Share of the peak of the multiply-adds of tiles, beside what follows.
+/// Share of the peak that the multiply-adds of tiles reach, beside the costs below.
 const EFFICIENCY: f64 = 0.76;
 
-/// The same of outputs that are dot products, of which there are few for each vector that is loaded.
+/// Share of the peak for outputs that are dot products, of which there are few for each vector that is loaded.
 const EFFICIENCY_DOTS: f64 = 0.7;
 
-/// The same of the gradient of the filter.
+/// Share of the peak in the gradient of the filter.
 const EFFICIENCY_FILTER: f64 = 0.65;
 
-/// The time that a number takes which is copied to the scratch.
+/// Cost of an element that is copied to the scratch.
 const COPIED: f64 = 4.0;
 
-/// The time that a copy takes of neighbouring numbers, beside them.
+/// Cost of a copied run of neighbouring elements, beside its elements.
 const RUN: f64 = 100.0;
 
-/// The time that a vector of outputs takes which is stored, once for each block of the depth.
+/// Cost of storing a vector of outputs, once for each block of the depth.
 const STORED: f64 = 90.0;
 
-/// The time that a vector of outputs takes beyond that which is stored in part, or whose lanes are added.
+/// Extra cost of a vector of outputs that is stored in part, or whose lanes are added.
 const STORED_IN_PART: f64 = 400.0;
 
-/// The time that a number of the filter's gradient takes which is added to, once for each band; and of one that no cache holds.
+/// Cost of adding to an element of the filter's gradient, once for each band; and of one that no cache holds.
 const SUMMED: f64 = 15.0;
 const SUMMED_IN_MEMORY: f64 = 90.0;
 
-/// Numbers of a gradient that no cache holds (16 MiB).
+/// Elements of a gradient that no cache holds (16 MiB).
 const IN_MEMORY: usize = 4 << 20;
 
-/// The time that a pixel takes in the gradient of the filter, beside its multiply-adds.
+/// Cost of a pixel in the gradient of the filter, beside its multiply-adds.
 const PIXEL: f64 = 500.0;
 
-/// The time that a number takes through memory.
+/// Cost of an element through memory.
 const MOVED: f64 = 3.0;
 
 /// Depth of a block.
@@ -58,7 +59,7 @@ pub(super) fn cost(g: &Conv2dGeometry, pass: Pass) -> Cost {
     sum
 }
 
-/// The forward pass, or the gradient of the input.
+/// Adds the cost of the forward pass, or of the gradient of the input.
 fn add_correlation(sum: &mut Cost, problem: &Problem) {
     let Problem { batch, rows, columns, groups, depth, width, .. } = *problem;
     let tap_rows = rows.all_taps_seen(batch * columns.outputs);
@@ -74,7 +75,7 @@ fn add_correlation(sum: &mut Cost, problem: &Problem) {
     sum.others += stores * storing(width, STORED, STORED_IN_PART);
 }
 
-/// The gradient of the filter.
+/// Adds the cost of the gradient of the filter.
 fn add_filter(sum: &mut Cost, problem: &Problem) {
     let filter = (problem.terms() * problem.groups) as f64 * filled(problem.width);
     let (pixels, bands) = (problem.pixels() as f64, FilterTasks::new(problem).bands.count() as f64);
@@ -84,7 +85,7 @@ fn add_filter(sum: &mut Cost, problem: &Problem) {
     sum.others += bands * filter * summed + pixels * problem.groups as f64 * PIXEL;
 }
 
-/// What is copied to the scratch.
+/// Returns the cost of the copies to the scratch.
 fn copied(problem: &Problem, pass: Pass) -> f64 {
     let Problem { batch, rows, columns, groups, depth, .. } = *problem;
     let read_rows = rows.outputs * rows.step.min(rows.span()) + rows.span() - 1;

@@ -1,4 +1,5 @@
-//! How a problem is cut into bands of outputs, blocks of the depth and groups of panels: a function of sizes alone.
+//! The division of a problem into bands of outputs, blocks of the depth and groups of panels: a function of sizes
+//! alone.
 
 use std::ops::Range;
 
@@ -11,28 +12,28 @@ use crate::gemm::wanted_pieces;
 /// reaches 0.90 of the peak with 576 and 0.80 with 288; on 512 at 14 px, 0.88 and 0.85, and 0.87 with 864.
 const DEPTH: usize = 576;
 
-/// A depth up to this is one block.
+/// Largest depth that is a single block.
 const WHOLE_DEPTH: usize = 640;
 
 /// Channels of a block are a multiple of this, so that copies are of whole vectors.
 const CHANNELS_STEP: usize = 8;
 
-/// Numbers of the scratch of a band (256 KiB): half of the second-level cache.
+/// Elements of the scratch of a band (256 KiB): half of the second-level cache.
 const SCRATCH: usize = 64 << 10;
 
-/// A band is so many times as high as what it shares with the next, which both copy. It is cut in width for that, where
-/// neighbours share nothing.
+/// Least height of a band, in multiples of the rows that it shares with the next, which both copy. A band is cut in
+/// width for that, where neighbours share nothing.
 const BAND_OVER_HALO: usize = 4;
 
-/// Outputs that a band has at least when it is made smaller for the sake of more pieces: so many rows use a panel that
-/// is brought to the first-level cache.
+/// Fewest outputs of a band that is made smaller for the sake of more pieces: so many rows use a panel that is brought
+/// to the first-level cache.
 const BAND_PIXELS: usize = 192;
 
-/// Outputs from which on a picture is a band of its own, whose outputs then lie one behind the other. Not where rows reach
-/// the border: rows of several pictures are then long enough to leave out the taps that see nothing else.
+/// Fewest outputs of an image that is a band of its own, whose outputs are then contiguous. It does not count where
+/// rows reach the border: rows of several images are then long enough to leave out the taps that see nothing else.
 const PICTURE: usize = 64;
 
-/// Panels of a task at least, for the same reason: they use the scratch that the task fills.
+/// Fewest panels of a task, for the same reason: they use the scratch that the task fills.
 const TASK_PANELS: usize = 4;
 
 /// The depth of a problem in blocks: channels of a group, and rows of taps.
@@ -55,20 +56,20 @@ impl Blocks {
         Self { channels, tap_rows }
     }
 
-    /// The blocks of channels of a group.
+    /// Returns the blocks of channels of a group.
     pub fn channels(&self, problem: &Problem, group: usize) -> impl Iterator<Item = Channels> + use<> {
         let (depth, step) = (problem.depth, self.channels);
         (0..depth).step_by(step).map(move |start| Channels { group, range: start..depth.min(start + step) })
     }
 
-    /// The blocks of rows of taps.
+    /// Returns the blocks of rows of taps.
     pub fn tap_rows(&self, problem: &Problem) -> impl Iterator<Item = Range<usize>> + use<> {
         let (taps, step) = (problem.rows.taps, self.tap_rows);
         (0..taps).step_by(step.max(1)).map(move |start| start..taps.min(start + step))
     }
 }
 
-/// Parts of nearly equal size, none larger than `most`: the size of the largest.
+/// Returns the size of the largest of the nearly equal parts of `whole`, none larger than `most`.
 fn even(whole: usize, most: usize) -> usize {
     whole.div_ceil(whole.div_ceil(most).max(1))
 }
@@ -85,7 +86,8 @@ pub(super) struct Bands {
 }
 
 impl Bands {
-    /// Bands whose scratch, of `pixel` numbers for each output and input row, fits [`SCRATCH`], of at most `most_pixels`.
+    /// Divides a problem into bands of at most `most_pixels` whose scratch, of `pixel` elements for each output and
+    /// input row, fits [`SCRATCH`].
     pub fn new(problem: &Problem, pixel: usize, most_pixels: usize) -> Self {
         let (rows, columns) = (&problem.rows, &problem.columns);
         let phases = rows.taps.min(rows.step).max(1);
@@ -114,7 +116,7 @@ impl Bands {
         }
     }
 
-    /// Half as many pictures or rows, unless bands are small.
+    /// Returns bands of half as many images or rows, unless these are small.
     fn smaller(&self, problem: &Problem, least: usize) -> Option<Self> {
         let Self { images, rows, columns, .. } = *self;
         let smaller = if images > 1 {
@@ -131,7 +133,7 @@ impl Bands {
         self.image_bands * self.row_bands * self.column_bands
     }
 
-    /// Band `index`: those of a picture one after the other.
+    /// Returns band `index`; the bands of an image are neighbours.
     pub fn band(&self, problem: &Problem, index: usize) -> Band {
         let (index, column) = (index / self.column_bands, index % self.column_bands);
         let (image, row) = (index / self.row_bands, index % self.row_bands);
@@ -143,19 +145,19 @@ impl Bands {
         }
     }
 
-    /// Outputs of the largest band.
+    /// Returns the number of outputs of the largest band.
     pub fn most_pixels(&self) -> usize {
         self.images * self.rows * self.columns
     }
 
-    /// Numbers of the scratch of the largest band.
+    /// Returns the number of elements of the scratch of the largest band.
     pub fn scratch_len(&self, problem: &Problem, channels: usize, spacing: Spacing) -> usize {
         let largest = Band { images: 0..self.images, rows: 0..self.rows, columns: 0..self.columns };
         Layout::new(problem, &largest, channels, spacing).len(problem)
     }
 }
 
-/// The tasks of a problem: a band, a group and some panels each.
+/// The tasks of a problem, each with a band, a group and some panels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Tasks {
     pub blocks: Blocks,
@@ -167,7 +169,7 @@ pub(super) struct Tasks {
 }
 
 impl Tasks {
-    /// For `panels` panels in a group, in `wanted` pieces if its sizes allow.
+    /// Divides a problem with `panels` panels in a group into `wanted` pieces, if its sizes allow.
     pub fn new(problem: &Problem, panels: usize, wanted: usize) -> Self {
         let blocks = Blocks::new(problem);
         let pixel = Spacing::of(problem).apart(problem, blocks.channels).max(1);
@@ -187,18 +189,18 @@ impl Tasks {
     }
 }
 
-/// Rows of the left operand that one block of a filter gradient has at most.
+/// Most rows of the left operand in one block of a filter gradient.
 const FILTER_ROWS: usize = 192;
 
-/// Outputs that one band of a filter gradient has at most: they are its depth. Shorter ones pass over the sums more often
-/// (3 × 3 on 512 channels, 14 px: 0.84, 0.82 and 0.79 of the peak for 384, 256 and 192), and longer ones do not fit the
+/// Most outputs in one band of a filter gradient: they are its depth. Shorter ones pass over the sums more often (3 × 3
+/// on 512 channels, 14 px: 0.84, 0.82 and 0.79 of the peak for 384, 256 and 192), and longer ones do not fit the
 /// first-level cache with the lines of the inputs beside them.
 const FILTER_PIXELS: usize = 384;
 
-/// Numbers that the partial sums of all pieces together may have, if there is more than one piece (16 MiB).
+/// Most elements of the partial sums of all pieces together, if there is more than one piece (16 MiB).
 const PARTIAL_SUMS: usize = 4 << 20;
 
-/// The tasks of a filter gradient: a block of channels of a group and a piece of the bands each.
+/// The tasks of a filter gradient, each with a block of channels of a group and a piece of the bands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FilterTasks {
     pub channels: usize,
@@ -207,7 +209,7 @@ pub(super) struct FilterTasks {
     pub bands: Bands,
     /// Bands of a piece.
     pub bands_of_piece: usize,
-    /// Pieces, each of which has sums of its own if there are several.
+    /// Number of pieces, each of which has sums of its own if there are several.
     pub pieces: usize,
 }
 
@@ -224,13 +226,13 @@ impl FilterTasks {
         Self { channels, channel_blocks, bands, bands_of_piece, pieces: bands.count().div_ceil(bands_of_piece) }
     }
 
-    /// Tasks of a piece.
+    /// Returns the number of tasks of a piece.
     pub fn count(&self, problem: &Problem) -> usize {
         self.channel_blocks * problem.groups
     }
 
-    /// Numbers of the partial sums: those of the pieces, and those of all pieces together where pixels are merged, whose
-    /// sums are not yet the filter's.
+    /// Returns the number of elements of the partial sums: those of the pieces, and those of all pieces together where
+    /// pixels are merged, whose sums are not yet the filter's.
     pub fn workspace(&self, problem: &Problem) -> usize {
         let sums = match (self.pieces, problem.merged) {
             (1, 1) => 0,

@@ -1,4 +1,4 @@
-//! Copies what the outputs of a band read into its scratch.
+//! Copies of a band's inputs into its scratch.
 
 use ocelli_simd::Isa;
 
@@ -51,13 +51,14 @@ pub(super) fn fill<I: Isa>(
     }
 }
 
-/// Numbers of a row of the tensor that is read.
+/// Returns the number of elements of a row of the tensor that is read.
 fn line_len(problem: &Problem) -> usize {
     problem.columns.inputs * problem.input_pixel()
 }
 
-/// Fills what the outputs, `apart` from each other, of one row and picture read of the input row at the start of `x`: from
-/// the first to the last, because copies are whole vectors that spill into what the next output reads.
+/// Copies the inputs that the outputs, `apart` from each other, of one row and image read from the input row at the
+/// start of `x`: from the first to the last, because copies are whole vectors that spill into what the next output
+/// reads.
 #[inline(always)]
 fn fill_line<I: Isa>(
     isa: I,
@@ -83,7 +84,9 @@ fn fill_line<I: Isa>(
         }
     };
     let inside = columns.outputs_inside(band.columns.clone());
+    // Outputs at the left border.
     (band.columns.start..inside.start).for_each(|column| border(column, line));
+    // Outputs inside.
     if !inside.is_empty() {
         // Neighbouring taps are neighbours in memory where they have all channels.
         let runs = if columns.dilation == 1 && depth == pixel {
@@ -95,22 +98,23 @@ fn fill_line<I: Isa>(
         let to = &mut line[(inside.start - band.columns.start) * apart..];
         runs.copy(isa, inside.len(), (&x[from..], columns.step * pixel), (to, apart));
     }
+    // Outputs at the right border.
     (inside.end..band.columns.end).for_each(|column| border(column, line));
 }
 
-/// What an output reads of a row, where it sees nothing of the border: runs of neighbouring numbers.
+/// Inputs of an output in a row away from the border: runs of neighbouring elements.
 #[derive(Clone, Copy, Debug)]
 struct Runs {
     count: usize,
-    /// From the start of one to the start of the next.
+    /// Distance from the start of one run to the start of the next.
     every: usize,
-    /// Numbers of each.
+    /// Elements of each run.
     len: usize,
 }
 
 impl Runs {
-    /// Copies the runs of `count` outputs one behind the other. `from` is what the first one reads and the distance to what
-    /// the next one reads, `to` the same of what is written.
+    /// Copies the runs of `count` outputs in order. `from` is the input of the first one and the distance to that of
+    /// the next, `to` likewise for the destination.
     #[inline(always)]
     fn copy<I: Isa>(&self, isa: I, count: usize, from: (&[f32], usize), to: (&mut [f32], usize)) {
         let ((from, step), (to, apart)) = (from, to);
@@ -118,7 +122,7 @@ impl Runs {
         let read = (self.count - 1) * self.every + whole;
         let written = (self.count - 1) * self.len + whole;
         assert!((count - 1) * apart + written <= to.len(), "copies of whole vectors stay inside the scratch");
-        // At the end of the tensor the last outputs are copied number by number.
+        // At the end of the tensor the last outputs are copied element by element.
         let vectors = from.len().checked_sub(read).map_or(0, |room| (room / step + 1).min(count));
         // SAFETY: `(vectors - 1) * step + read` is inside `from`, and the assertion covers what is written.
         unsafe {
@@ -158,7 +162,7 @@ impl Runs {
     }
 }
 
-/// Copies `N` vectors for each of `count` outputs, which pictures of few channels have very many of.
+/// Copies `N` vectors for each of `count` outputs; images of few channels have very many of them.
 ///
 /// # Safety
 /// For each output, `N` vectors can be read and written.

@@ -21,7 +21,7 @@ use crate::gemm::tile::{Product, RowsContiguous, Segment, even_tiles, most_rows,
 use crate::parallel::each;
 use crate::{Accumulate, Scratch, scratch};
 
-/// `dw = Σ xᵀ·dy`, or added to `dw`.
+/// Computes `dw = Σ xᵀ·dy`, or adds it to `dw`.
 pub(super) fn run(
     g: &Conv2dGeometry,
     x: &[f32],
@@ -39,12 +39,14 @@ pub(super) fn run(
         }
         return;
     }
+    // Sums: the gradient itself, or those of each piece.
     let len = problem.filter_len();
     let partial = tasks.workspace(&problem) > 0;
     let (sums, first) =
         if partial { (&mut workspace[..tasks.pieces * len], Accumulate::Set) } else { (&mut *dw, accumulate) };
     let dw_of = Shared::new(sums);
     let (problem, tasks) = (&problem, &tasks);
+    // A block of channels over a piece of the bands.
     let task = |index: usize| {
         let (piece, index) = (index / tasks.count(problem), index % tasks.count(problem));
         let (group, block) = (index / tasks.channel_blocks, index % tasks.channel_blocks);
@@ -67,6 +69,7 @@ pub(super) fn run(
     } else {
         each(count, &task);
     }
+    // Add the sums of the pieces.
     if problem.merged > 1 {
         let (pieces, rest) = workspace.split_at_mut(tasks.pieces * len);
         add_pieces(pieces, &mut rest[..len], Accumulate::Set);
@@ -76,13 +79,13 @@ pub(super) fn run(
     }
 }
 
-/// Numbers of a band of inputs and of its outputs, packed.
+/// Returns the number of elements of a band of inputs and of its outputs, packed.
 fn scratch_lens(set: InstructionSet, problem: &Problem, tasks: &FilterTasks) -> [usize; 2] {
     let inputs = tasks.bands.scratch_len(problem, tasks.channels, Spacing::OddLines);
     [inputs, Panels::new(set, tasks.bands.most_pixels(), problem.width).packed_len()]
 }
 
-/// What a task takes of its thread.
+/// Returns the scratch memory that a task takes of its thread.
 pub(super) fn scratch(set: InstructionSet, problem: &Problem) -> Scratch {
     Scratch::of(scratch_lens(set, problem, &FilterTasks::new(problem)).into_iter().sum())
 }
@@ -106,7 +109,7 @@ fn add_merged(g: &Conv2dGeometry, problem: &Problem, sums: &[f32], dw: &mut [f32
     }
 }
 
-/// A block of channels over the bands of a piece.
+/// A task: a block of channels over the bands of a piece.
 struct Task<'a> {
     set: InstructionSet,
     problem: &'a Problem,
@@ -116,7 +119,7 @@ struct Task<'a> {
     x: &'a [f32],
     dy: &'a [f32],
     dw: Shared<'a>,
-    /// Where the sums of the piece begin.
+    /// Offset of the sums of the piece.
     offset: usize,
     accumulate: Accumulate,
     /// Room for the inputs of a band.
@@ -175,6 +178,7 @@ impl Task<'_> {
         // Rows that are neighbours in the scratch and in the filter.
         let whole = channels.range.len() == problem.depth && problem.columns.follows_filter();
         let run_len = if whole { layout.run } else { channels.range.len() };
+        // Multiply the inputs of each row of taps with each panel.
         for panel in 0..panels.count() {
             let panel = panels.panel(panel);
             let b = &self.outputs[panel.start..][..pixels * panel.width];
@@ -203,7 +207,8 @@ impl Task<'_> {
         }
     }
 
-    /// The row of the problem's filter matrix `[taps · channels, filters]` of number `row` of a pixel of the scratch.
+    /// Returns the row of the problem's filter matrix `[taps · channels, filters]` for element `row` of a pixel of the
+    /// scratch.
     #[inline(always)]
     fn filter_row(&self, tap_row: usize, row: usize) -> usize {
         let (problem, range) = (self.problem, &self.channels.range);

@@ -21,23 +21,23 @@ use crate::gemm::tile::{DepthContiguous, MOST_ROWS, Product, Segment, even_tiles
 use crate::parallel::{each, each_piece};
 use crate::{Accumulate, Epilogue, scratch};
 
-/// Numbers of a result that is stored past the caches (32 MiB): a last-level cache is not larger by much, and others use
-/// it too.
+/// Elements of a result that is stored past the caches (32 MiB): a last-level cache is not larger by much, and other
+/// data use it too.
 const NON_TEMPORAL: usize = 8 << 20;
 
-/// Numbers of a cache line, to which such results and their pixels are aligned.
+/// Elements of a cache line, to which such results and their pixels are aligned.
 const ALIGNED: usize = 16;
 
-/// Problems whose tasks are handed out together: all of a stride up to 4.
+/// Most problems whose tasks are handed out together: all of a stride up to 4.
 const PHASES: usize = 16;
 
-/// Numbers of outputs that one task sets to zero.
+/// Elements of the output that one task sets to zero.
 const ZEROS: usize = 1 << 16;
 
 /// Solves all problems of a pass: reads `x`, writes `y`.
 ///
-/// The tasks of all problems are handed out together, in turns: those of one alone may be less than a second thread is worth, and
-/// the same band of several reads the same numbers.
+/// The tasks of all problems are handed out together, in turns: a single problem may be too little work for a second
+/// thread, and the same band of several reads the same elements.
 pub(super) fn run(g: &Conv2dGeometry, pass: Pass, x: &[f32], packed: &[f32], epilogue: &Epilogue<'_>, y: &mut [f32]) {
     if epilogue.accumulate == Accumulate::Set && Problem::leave_outputs(g, pass) {
         // Gradients alone have such outputs, and no epilogue.
@@ -74,7 +74,7 @@ struct Phase<'a> {
     problem: Problem,
     panels: Panels,
     tasks: Tasks,
-    /// Its prepared filters.
+    /// Prepared filters of the problem.
     packed: &'a [f32],
 }
 
@@ -84,7 +84,7 @@ impl<'a> Phase<'a> {
         Self { tasks: Tasks::new(&problem, panels.count(), wanted), problem, panels, packed }
     }
 
-    /// Computes one of its tasks.
+    /// Computes task `index` of the problem.
     fn run(&self, set: InstructionSet, index: usize, x: &[f32], epilogue: &Epilogue<'_>, y: Shared<'_>) {
         let Self { problem, panels, tasks, packed } = self;
         let (index, part) = (index / tasks.panel_parts, index % tasks.panel_parts);
@@ -102,7 +102,7 @@ impl<'a> Phase<'a> {
     }
 }
 
-/// The bias of merged pixels is that of a pixel, repeated.
+/// Returns the bias of merged pixels: that of a pixel, repeated.
 fn bias<'a>(
     epilogue: &Epilogue<'a>,
     problem: &Problem,
@@ -117,17 +117,17 @@ fn bias<'a>(
     Some(repeated)
 }
 
-/// A band of outputs in some panels of the channels of a group.
+/// A task: a band of outputs in some panels of the channels of a group.
 struct Task<'a> {
     problem: &'a Problem,
     blocks: &'a Blocks,
     band: Band,
     group: usize,
     x: &'a [f32],
-    /// The prepared filters of the group.
+    /// Prepared filters of the group.
     filters: &'a [f32],
     panels: Panels,
-    /// Which panels.
+    /// Range of panels.
     columns: Range<usize>,
     epilogue: &'a Epilogue<'a>,
     y: Shared<'a>,
@@ -156,7 +156,8 @@ impl Kernel for Task<'_> {
 }
 
 impl Task<'_> {
-    /// Past the caches go whole vectors, once, of results that no cache keeps.
+    /// Returns stores past the caches for whole vectors of results that are stored once and that no cache keeps, else
+    /// regular ones.
     fn stores(&self, depth: &Range<usize>) -> Stores {
         let problem = self.problem;
         let once = *depth == (0..problem.terms()) && self.epilogue.accumulate == Accumulate::Set;
@@ -168,12 +169,15 @@ impl Task<'_> {
     #[inline(always)]
     fn multiply<I: Isa>(&self, isa: I, layout: &Layout, tap_rows: Range<usize>, depth: Range<usize>) {
         let problem = self.problem;
+        // The first block starts from the destination, and the last one ends with the epilogue.
         let accumulate = if depth.start == 0 { self.epilogue.accumulate } else { Accumulate::Add };
         let last = depth.end == problem.terms();
         let finish = if last { Finish::of(self.epilogue) } else { Finish::NOTHING };
+        // Reads of a tile.
         let (segments, count) = layout.segments(tap_rows.clone());
         let segments = &segments[..count];
         let reach = segments.iter().map(|segment| segment.offset + segment.depth).max().unwrap_or(0);
+        // Order and spacing of the outputs.
         let stores = self.stores(&depth);
         let contiguous = self.band.is_contiguous(problem);
         let band_pixels = self.band.pixels();
@@ -184,6 +188,7 @@ impl Task<'_> {
         let far = self.filters.len() > FAR;
         for index in self.columns.clone() {
             let panel = self.panels.panel(index);
+            // The panel, and the next one to prefetch.
             let filters = Filters::new(problem, &panel, self.filters, &depth);
             let next = (far && index + 1 < self.columns.end).then(|| self.panels.panel(index + 1));
             let next = next.and_then(|next| Filters::new(problem, &next, self.filters, &depth).panel());
@@ -203,6 +208,7 @@ impl Task<'_> {
                 let filters = filters.from(taps.start * layout.run);
                 for (first, count) in even_tiles(pixels.len(), most) {
                     let first = pixels.start + first;
+                    // Destination of the tile.
                     let mut offsets = [0; MOST_ROWS];
                     let (start, rows) = if contiguous {
                         (origin + first * output_pixel, Rows::Apart(output_pixel))
@@ -214,9 +220,10 @@ impl Task<'_> {
                     };
                     let to = finish.at(self.y.at(start), start, column, rows, panel.columns, accumulate);
                     let to = Destination { stores, ..to };
+                    // Multiply and store.
                     let streams = next.map(|next| Stream::part(next, (first, count, band_pixels), depth.len()));
                     let a = self.scratch[output(first)..].as_ptr();
-                    // SAFETY: the assertion above covers the last number of the left operand; the filters go on for the depth
+                    // SAFETY: the assertion above covers the last element of the left operand; the filters go on for the depth
                     // of the segments; the outputs of this task are its own (bands, groups and panels are disjoint) and
                     // inside `y`, which has the size of the geometry, as have bias and residual (`Epilogue::assert_fits`).
                     unsafe { filters.multiply(isa, count, (a, layout.pixel), segments, streams, to) };
@@ -225,8 +232,8 @@ impl Task<'_> {
         }
     }
 
-    /// The outputs of the band in stretches that are evenly spaced and see the same of `tap_rows`, of which the other taps
-    /// lie on the border and are left out: outputs, and taps counted from the first.
+    /// Returns the outputs of the band in stretches that are evenly spaced and see the same part of `tap_rows`; the
+    /// other taps lie on the border and are left out. A stretch is its outputs, and its taps counted from the first.
     fn stretches(
         &self,
         layout: &Layout,
@@ -238,7 +245,7 @@ impl Task<'_> {
             let seen = rows.taps_seen(row, &taps, images * columns);
             seen.start - taps.start..seen.end - taps.start
         };
-        // Lines, each of a row of a picture.
+        // Lines, each of a row of an image.
         let (mut next, lines) = (0, band.len() * images);
         std::iter::from_fn(move || {
             let (start, taps) = (next, (next < lines).then(|| seen(band.start + next / images))?);
@@ -251,17 +258,17 @@ impl Task<'_> {
     }
 }
 
-/// What a band is multiplied with, from some number of the depth on.
+/// Filters that a band is multiplied with, from a given depth on.
 #[derive(Clone, Copy)]
 enum Filters<'a> {
-    /// A panel of so many vectors.
+    /// A panel of one or two vectors.
     Panel { packed: &'a [f32], vectors: usize, width: usize },
-    /// All output channels of a group, so far from one another.
+    /// All output channels of a group, at a fixed distance from one another.
     Columns { packed: &'a [f32], apart: usize },
 }
 
 impl<'a> Filters<'a> {
-    /// Those of a panel for a block of the depth, among the prepared filters of a group.
+    /// Returns the filters of a panel for a block of the depth, among the prepared filters of a group.
     fn new(problem: &Problem, panel: &Panel, prepared: &'a [f32], depth: &Range<usize>) -> Self {
         if problem.by_dots() {
             let apart = problem.terms();
@@ -272,7 +279,7 @@ impl<'a> Filters<'a> {
         Self::Panel { packed, vectors: panel.vectors, width: panel.width }
     }
 
-    /// The packed numbers, if they are a panel's.
+    /// Returns the packed elements, if they are a panel's.
     fn panel(&self) -> Option<&'a [f32]> {
         match self {
             Self::Panel { packed, .. } => Some(packed),
@@ -287,7 +294,7 @@ impl<'a> Filters<'a> {
         }
     }
 
-    /// The most outputs of a tile.
+    /// Returns the largest number of outputs of a tile.
     fn most_rows<I: Isa>(&self, panel: &Panel) -> usize {
         match self {
             Self::Panel { vectors, .. } => most_rows::<I>(*vectors),
@@ -295,10 +302,10 @@ impl<'a> Filters<'a> {
         }
     }
 
-    /// A tile of `rows` outputs, which begin at `a` and are so far apart.
+    /// Computes a tile of `rows` outputs, whose inputs begin at `a` and are evenly spaced.
     ///
     /// # Safety
-    /// As [`tile`] and [`dots`] ask.
+    /// The conditions of [`tile`] and [`dots`] hold.
     #[inline(always)]
     unsafe fn multiply<I: Isa>(
         self,

@@ -1,8 +1,8 @@
 //! Convolution as a matrix product whose left operand never exists as a whole, for all passes of every geometry but those whose
 //! filter spans millions of pixels.
 //!
-//! What [`super::im2col`] makes in memory, this makes in a scratch of a thread, of the second-level cache's size, and only
-//! along the width (see `band`). The pieces, from the outside in:
+//! The patches that [`super::im2col`] makes in memory are made here in a thread's scratch, of the second-level cache's
+//! size, and only along the width (see `band`). The pieces, from the outside in:
 //!
 //! - `problem`: a correlation on a grid. The forward pass is one; the gradient of the input is one for each remainder of
 //!   the stride.
@@ -37,8 +37,8 @@ use super::choice::Cost;
 use super::geometry::Conv2dGeometry;
 use crate::{Accumulate, Epilogue, Scratch};
 
-/// The most pixels that a filter spans, with rows counted as so many at least: the band of a single output has up to forty
-/// times as many numbers, and a dilation of a million would take gigabytes of each thread for two taps.
+/// Most pixels that a filter spans, with rows counted as at least so many: the band of a single output has up to forty
+/// times as many elements, and a dilation of a million would take gigabytes of each thread for two taps.
 const MOST_SPANNED: usize = 1 << 21;
 const LEAST_SPANNED_COLUMNS: usize = 80;
 

@@ -16,20 +16,20 @@ use crate::gemm::Matrix;
 use crate::gemm::panels::{Panels, pack_panel};
 use crate::parallel::each_piece;
 
-/// Numbers below which packing is not cut for threads.
+/// Elements below which packing is not cut for threads.
 const PARALLEL_PACK: usize = 1 << 16;
 
-/// The panels of one group of a problem.
+/// Returns the panels of one group of a problem.
 pub(super) fn panels(set: InstructionSet, problem: &Problem) -> Panels {
     Panels::new(set, problem.terms(), problem.width)
 }
 
-/// Numbers of one group of a problem.
+/// Returns the number of elements of one group of a problem.
 pub(super) fn group_len(set: InstructionSet, problem: &Problem) -> usize {
     if problem.by_dots() { problem.terms() * problem.width } else { panels(set, problem).packed_len() }
 }
 
-/// Numbers of all groups of a problem.
+/// Returns the number of elements of all groups of a problem.
 pub(super) fn packed_len(set: InstructionSet, problem: &Problem) -> usize {
     problem.groups * group_len(set, problem)
 }
@@ -60,7 +60,7 @@ pub(super) fn pack(set: InstructionSet, g: &Conv2dGeometry, pass: Pass, w: &[f32
     }
 }
 
-/// The output channels of one group, one after the other; number by number, because there are few.
+/// Packs the output channels of one group, one after the other; element by element, because there are few.
 fn pack_columns(g: &Conv2dGeometry, pass: Pass, problem: &Problem, group: usize, w: &[f32], packed: &mut [f32]) {
     let terms = problem.terms();
     let mut depth = 0;
@@ -77,7 +77,7 @@ fn pack_columns(g: &Conv2dGeometry, pass: Pass, problem: &Problem, group: usize,
     }
 }
 
-/// One panel of one group.
+/// Packs one panel of one group.
 struct PackPanel<'a> {
     g: &'a Conv2dGeometry,
     pass: Pass,
@@ -116,7 +116,8 @@ impl Kernel for PackPanel<'_> {
 }
 
 impl PackPanel<'_> {
-    /// One tap of merged pixels, whose channels lie behind one another; number by number, because such filters are small.
+    /// Packs one tap of merged pixels, whose channels lie behind one another; element by element, because such filters
+    /// are small.
     fn pack_merged(&self, (row, column): (usize, usize), channels: Range<usize>, packed: &mut [f32]) {
         let Self { g, pass, problem, w, .. } = *self;
         let panel = self.panels.panel(self.index);
@@ -134,7 +135,7 @@ impl PackPanel<'_> {
     }
 }
 
-/// The filter at one tap of a problem, as a matrix from the channels that are read to those that are written.
+/// Returns the filter at one tap of a problem, as a matrix from the channels that are read to those that are written.
 #[inline(always)]
 fn tap_matrix<'a>(
     g: &Conv2dGeometry,

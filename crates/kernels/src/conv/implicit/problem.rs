@@ -9,7 +9,7 @@
 //! Results of few channels would leave most of a vector empty. Neighbouring pixels of them are neighbours in memory, so they
 //! are *merged*: several pixels count as one of as many times more channels, which reads through the taps of all of them
 //! together, with zeros for those that a pixel does not have. LeNet's first layer, 5×5 taps and 6 filters, then has 8 columns
-//! of taps and 24 filters for 4 pixels. Where each of few results is a long sum instead, as in the picture's gradient of
+//! of taps and 24 filters for 4 pixels. Where each of few results is a long sum instead, as in the image's gradient of
 //! 7×7/2, it is made by dot products along the depth (`crate::gemm::dots`).
 
 use std::ops::{Range, RangeInclusive};
@@ -19,7 +19,7 @@ use crate::conv::geometry::{Conv2dGeometry, ConvMode};
 use crate::gemm::dots::DOT_COLUMNS;
 use crate::gemm::wanted_pieces;
 
-/// What is read and written along one axis.
+/// The reads and writes along one axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Axis {
     /// Positions of the tensor that is read.
@@ -28,21 +28,21 @@ pub(super) struct Axis {
     pub positions: usize,
     /// Outputs of this problem.
     pub outputs: usize,
-    /// Where output 0 lies.
+    /// Position of output 0.
     pub first: usize,
-    /// From one output to the next.
+    /// Distance from one output to the next.
     pub every: usize,
-    /// What output 0 reads through tap 0; perhaps outside.
+    /// Input of output 0 at tap 0; it may lie outside.
     pub origin: isize,
-    /// From what an output reads to what the next one reads.
+    /// Distance of the inputs of neighbouring outputs.
     pub step: usize,
     /// Taps of this problem; 0 if nothing is read.
     pub taps: usize,
-    /// From what a tap reads to what the next one reads.
+    /// Distance of the inputs of neighbouring taps.
     pub dilation: usize,
-    /// The row or column of the filter that tap 0 is.
+    /// Row or column of the filter for tap 0.
     first_tap: usize,
-    /// From one tap to the next in the filter.
+    /// Distance from one tap to the next in the filter.
     tap_step: isize,
 }
 
@@ -73,7 +73,8 @@ impl Window {
         }
     }
 
-    /// The positions `phase`, `phase + stride`, … of the gradient of `positions` inputs from that of `inputs` outputs.
+    /// Returns the axis for the positions `phase`, `phase + stride`, … of the gradient of `positions` inputs from that
+    /// of `inputs` outputs.
     fn backward(&self, inputs: usize, positions: usize, phase: usize) -> Axis {
         let Self { kernel, stride, dilation, pad, mode } = *self;
         let offset = phase + pad;
@@ -99,8 +100,8 @@ impl Window {
         }
     }
 
-    /// Of `positions`, the phases at which [`Window::backward`] reads anything, by their first taps: there may be fewer than
-    /// phases, since a stride is not bounded by the filter.
+    /// Returns the phases among `positions` at which [`Window::backward`] reads anything, by their first taps: there
+    /// may be fewer than phases, since a stride is not bounded by the filter.
     fn phases_read(self, positions: usize) -> impl Iterator<Item = usize> {
         let Self { kernel, stride, dilation, pad, .. } = self;
         let period = stride / greatest_common_divisor(stride, dilation);
@@ -108,7 +109,7 @@ impl Window {
         (0..kernel.min(period)).map(phase).filter(move |&phase| phase < positions)
     }
 
-    /// [`Window::forward`] with `merged` outputs in one; their number is a multiple of it.
+    /// Returns [`Window::forward`] with `merged` outputs in one; their number is a multiple of it.
     fn forward_merged(&self, inputs: usize, outputs: usize, merged: usize) -> Axis {
         Axis {
             positions: outputs / merged,
@@ -122,8 +123,8 @@ impl Window {
         }
     }
 
-    /// All phases of [`Window::backward`] with `merged` positions in one: a multiple of the stride, of which the number of
-    /// positions is a multiple.
+    /// Returns all phases of [`Window::backward`] with `merged` positions in one: a multiple of the stride, of which
+    /// the number of positions is a multiple.
     fn backward_merged(&self, inputs: usize, positions: usize, merged: usize) -> Axis {
         let read = self.read_by_merged(merged);
         let positions = positions / merged;
@@ -142,15 +143,15 @@ impl Window {
         }
     }
 
-    /// What the merged positions at 0 read of the gradient: position `p` reads `(p + pad − tap · dilation) / stride`, where
-    /// that is whole.
+    /// Returns the range of the gradient that the merged positions at 0 read: position `p` reads
+    /// `(p + pad − tap · dilation) / stride`, where that is an integer.
     fn read_by_merged(&self, merged: usize) -> RangeInclusive<isize> {
         let (reach, stride) = ((self.kernel - 1) * self.dilation, self.stride as isize);
         let first = self.pad as isize - reach as isize;
         -(-first).div_euclid(stride)..=((merged - 1 + self.pad) as isize).div_euclid(stride)
     }
 
-    /// The row or column of the filter through which pixel `pixel` of a merged one reads by `tap` of the axis.
+    /// Returns the row or column of the filter through which pixel `pixel` of a merged one reads by `tap` of the axis.
     fn merged_tap(&self, pass: Pass, merged: usize, pixel: usize, tap: usize) -> Option<usize> {
         let distance = match pass {
             Pass::Forward | Pass::BackwardFilter => tap as isize - (pixel * self.stride) as isize,
@@ -165,7 +166,7 @@ impl Window {
         exists.then(|| self.mode.window_position(tap, self.kernel))
     }
 
-    /// A step forward in the window as a step in the filter.
+    /// Returns a step forward in the window as a step in the filter.
     fn direction(&self, step: usize) -> isize {
         match self.mode {
             ConvMode::CrossCorrelation => step as isize,
@@ -179,45 +180,45 @@ fn greatest_common_divisor(a: usize, b: usize) -> usize {
 }
 
 impl Axis {
-    /// The row or column of the filter that a tap is.
+    /// Returns the row or column of the filter that a tap is.
     pub fn filter_tap(&self, tap: usize) -> usize {
         self.first_tap.wrapping_add_signed(tap as isize * self.tap_step)
     }
 
-    /// Whether neighbouring taps are neighbours in the filter, in the same order.
+    /// Returns true if neighbouring taps are neighbours in the filter, in the same order.
     pub fn follows_filter(&self) -> bool {
         self.taps == 1 || self.tap_step == 1
     }
 
-    /// What outputs read, one position after the other: each as an output of one tap.
+    /// Returns an axis with one output of one tap for each position that the outputs read.
     pub fn one_tap(self) -> Self {
         Self { step: 1, taps: 1, dilation: 1, ..self }
     }
 
-    /// Inputs from the first tap to the last, both counted.
+    /// Returns the number of inputs from the first tap to the last, both counted.
     pub fn span(&self) -> usize {
         self.taps.saturating_sub(1) * self.dilation + 1
     }
 
-    /// What output `output` reads through tap 0; perhaps outside.
+    /// Returns the position that output `output` reads through tap 0; it may lie outside.
     pub fn read_by(&self, output: usize) -> isize {
         self.origin + (output * self.step) as isize
     }
 
-    /// Whether some output sees the border.
+    /// Returns true if some output sees the border.
     pub fn reaches_border(&self) -> bool {
         self.outputs_inside(0..self.outputs).len() < self.outputs
     }
 
-    /// The taps through which an output that reads from `from` on sees the tensor and not its border.
+    /// Returns the taps through which an output that reads from `from` on sees the tensor and not its border.
     pub fn taps_inside(&self, from: isize) -> Range<usize> {
         let before = |bound: isize| ((bound - from).max(0) as usize).div_ceil(self.dilation).min(self.taps);
         let first = before(0);
         first..before(self.inputs as isize).max(first)
     }
 
-    /// Of some taps, those that are multiplied where `together` outputs of a row are computed, in a row of `output`: not those on
-    /// the border, if it is worth its own tiles to leave them out.
+    /// Returns the part of `taps` that is multiplied where `together` outputs of a row are computed, in a row of
+    /// `output`: without those on the border, if it is worth its own tiles to leave them out.
     pub fn taps_seen(&self, output: usize, taps: &Range<usize>, together: usize) -> Range<usize> {
         let inside = self.taps_inside(self.read_by(output));
         let start = inside.start.clamp(taps.start, taps.end);
@@ -225,7 +226,8 @@ impl Axis {
         if together < LEAST_STRETCH && 2 * seen.len() > taps.len() { taps.clone() } else { seen }
     }
 
-    /// Taps of all outputs that are multiplied, nearly: as [`Axis::taps_seen`] has it, without going through the outputs.
+    /// Estimates the taps of all outputs that are multiplied, as [`Axis::taps_seen`] has it, without going through the
+    /// outputs.
     pub fn all_taps_seen(&self, together: usize) -> f64 {
         let all = self.outputs as f64 * self.taps as f64;
         let seen = (0..self.taps).map(|tap| {
@@ -240,7 +242,7 @@ impl Axis {
         if together < LEAST_STRETCH && 2.0 * seen > all { all } else { seen }
     }
 
-    /// Of some outputs, those that see nothing of the border.
+    /// Returns the part of `outputs` that sees nothing of the border.
     pub fn outputs_inside(&self, outputs: Range<usize>) -> Range<usize> {
         let reached = |bound: isize| (bound.max(0) as usize).div_ceil(self.step).clamp(outputs.start, outputs.end);
         let first = reached(-self.origin);
@@ -248,7 +250,7 @@ impl Axis {
     }
 }
 
-/// A correlation on a grid of outputs, for each picture of the batch and each group of channels.
+/// A correlation on a grid of outputs, for each image of the batch and each group of channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Problem {
     pub batch: usize,
@@ -264,7 +266,7 @@ pub(super) struct Problem {
 }
 
 impl Problem {
-    /// The problems of a pass. Their outputs are disjoint, and all there are but those that read nothing
+    /// Returns the problems of a pass. Their outputs are disjoint and cover all but those that read nothing
     /// ([`Problem::leave_outputs`]).
     pub fn all(g: &Conv2dGeometry, pass: Pass) -> impl Iterator<Item = Self> {
         let (merged, (rows, columns)) = (merged_pixels(g, pass), windows(g));
@@ -280,7 +282,8 @@ impl Problem {
         forward.into_iter().chain(backward)
     }
 
-    /// Whether some outputs read nothing, as strides larger than the filter leave them in the gradient of the input.
+    /// Returns true if some outputs read nothing, as strides larger than the filter leave them in the gradient of the
+    /// input.
     pub fn leave_outputs(g: &Conv2dGeometry, pass: Pass) -> bool {
         if pass != Pass::BackwardData {
             return false;
@@ -289,14 +292,15 @@ impl Problem {
         Self::all(g, pass).count() < g.stride_h.min(g.in_h) * phases_w
     }
 
-    /// Into how many pieces each problem is to be cut, if its sizes allow: all of them are computed side by side.
+    /// Returns the number of pieces to cut each problem into, if its sizes allow: all problems are computed side by
+    /// side.
     pub fn wanted_pieces(g: &Conv2dGeometry, pass: Pass) -> usize {
         let (flops, count) = Self::all(g, pass)
             .fold((0, 0), |(flops, count), problem| (problem.flops().saturating_add(flops), count + 1));
         wanted_pieces(flops).div_ceil(count.max(1))
     }
 
-    /// The forward pass, or the gradient of the filter, which reads and writes the same.
+    /// Creates the problem of the forward pass, or of the gradient of the filter, which reads and writes the same.
     pub fn forward(g: &Conv2dGeometry, pass: Pass) -> Self {
         let (rows, columns) = windows(g);
         let merged = merged_pixels(g, pass);
@@ -314,7 +318,8 @@ impl Problem {
         }
     }
 
-    /// The gradient of the pixels of one phase of the height, and of one phase of the width or of all, merged.
+    /// Creates the problem of the gradient of the pixels of one phase of the height, and of one phase of the width or
+    /// of all, merged.
     fn backward(g: &Conv2dGeometry, phase_h: usize, phase_w: usize, merged: usize) -> Self {
         let (rows, columns) = windows(g);
         Self {
@@ -331,80 +336,81 @@ impl Problem {
         }
     }
 
-    /// Whether outputs are dot products along the depth rather than vectors along the columns. Not for the gradient of the
-    /// filter, whose depth are pixels.
+    /// Returns true if outputs are dot products along the depth rather than vectors along the columns. They
+    /// never are in the gradient of the filter, whose depth are pixels.
     pub fn by_dots(&self) -> bool {
         let Axis { taps, dilation, step, .. } = self.columns;
         self.merged == 1 && dilation == 1 && taps >= step && dots_pay(self.width, taps * self.depth)
     }
 
-    /// The column of the filter through which a merged pixel reads by column `tap` of the problem.
+    /// Returns the column of the filter through which a merged pixel reads by column `tap` of the problem.
     pub fn merged_filter_column(&self, g: &Conv2dGeometry, pass: Pass, pixel: usize, tap: usize) -> Option<usize> {
         let (_, columns) = windows(g);
         columns.merged_tap(pass, self.merged, pixel, tap)
     }
 
-    /// Taps of the filter.
+    /// Returns the number of taps of the filter.
     pub fn taps(&self) -> usize {
         self.rows.taps * self.columns.taps
     }
 
-    /// Products that are summed for one output.
+    /// Returns the number of products that are summed for one output.
     pub fn terms(&self) -> usize {
         self.taps() * self.depth
     }
 
-    /// Numbers of the filter, with the zeros of merged pixels.
+    /// Returns the number of elements of the filter, with the zeros of merged pixels.
     pub fn filter_len(&self) -> usize {
         self.terms() * self.width * self.groups
     }
 
-    /// Outputs of one channel.
+    /// Returns the number of outputs of one channel.
     pub fn pixels(&self) -> usize {
         self.batch * self.rows.outputs * self.columns.outputs
     }
 
-    /// Floating-point operations.
+    /// Returns the number of floating-point operations.
     pub fn flops(&self) -> usize {
         let products = self.pixels().saturating_mul(self.terms()).saturating_mul(self.width * self.groups);
         products.saturating_mul(2)
     }
 
-    /// From one pixel to the next in the tensor that is read.
+    /// Returns the distance from one pixel to the next in the tensor that is read.
     pub fn input_pixel(&self) -> usize {
         self.groups * self.depth
     }
 
-    /// From one pixel to the next in the tensor that is written.
+    /// Returns the distance from one pixel to the next in the tensor that is written.
     pub fn output_pixel(&self) -> usize {
         self.groups * self.width
     }
 }
 
-/// Outputs of a row from which on it is worth its own tiles to leave out the taps on the border: four tiles of AVX2. In shorter rows it
-/// is where those are half of all or more.
+/// Fewest outputs of a row for which it is worth its own tiles to leave out the taps on the border: four tiles of AVX2.
+/// In shorter rows it is worth it where those are half of all or more.
 const LEAST_STRETCH: usize = 24;
 
-/// Numbers of a vector, as far as merging pixels is decided by it.
+/// Elements of a vector, for the decision to merge pixels.
 const LANES: usize = 8;
 
-/// The most columns that merged pixels have.
+/// Most columns that merged pixels have.
 pub(super) const MOST_MERGED_COLUMNS: usize = 64;
 
-/// The most pixels that are merged.
+/// Most pixels that are merged.
 const MOST_MERGED: usize = 8;
 
-/// What copying one pixel of a row costs in multiply-adds of vectors: 4 cycles.
+/// Cost of copying one pixel of a row, in multiply-adds of vectors: 4 cycles.
 const COPY: usize = 8;
 
-/// Numbers of a row of taps from which on few outputs are made by dot products: the lanes of each sum are added in the end.
+/// Fewest elements of a row of taps for which a few outputs are computed by dot products: the lanes of each sum are
+/// added in the end.
 const DOT_RUN: usize = 32;
 
 fn dots_pay(width: usize, run: usize) -> bool {
     width <= DOT_COLUMNS && run >= DOT_RUN
 }
 
-/// How many pixels of the width to merge: as many as make the fewest multiply-adds of vectors for a pixel.
+/// Returns the number of pixels of the width to merge: the one with the fewest multiply-adds of vectors for a pixel.
 fn merged_pixels(g: &Conv2dGeometry, pass: Pass) -> usize {
     let (_, columns) = windows(g);
     let (width, step, depth, channels) = match pass {
@@ -432,7 +438,7 @@ fn merged_pixels(g: &Conv2dGeometry, pass: Pass) -> usize {
     std::iter::once(1).chain(candidates).min_by_key(|&merged| work(merged)).unwrap_or(1)
 }
 
-/// The filter along rows and columns.
+/// Returns the filter's windows along rows and columns.
 fn windows(g: &Conv2dGeometry) -> (Window, Window) {
     let window = |kernel, stride, dilation, pad| Window { kernel, stride, dilation, pad, mode: g.mode };
     (window(g.kernel_h, g.stride_h, g.dilation_h, g.pad_top), window(g.kernel_w, g.stride_w, g.dilation_w, g.pad_left))

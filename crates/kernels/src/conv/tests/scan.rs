@@ -22,7 +22,7 @@ fn four_columns_of_dot_products_fit_eight_registers() {
     }
 }
 
-/// A stride that leaves the picture, and a dilation between no taps, mean the same however long they are.
+/// A stride that leaves the image, and a dilation between no taps, mean the same however long they are.
 #[test]
 fn steps_beyond_the_picture_have_no_length() {
     let end = usize::MAX;

@@ -20,8 +20,8 @@ use crate::gemm::tile::{DepthContiguous, Product, Segment, VECTORS, even_tiles, 
 use crate::gemm::{FAR, PARALLEL_FLOPS};
 use crate::{Accumulate, Epilogue, Scratch, scratch};
 
-/// `y[p] = Σ x[p + k − before] · w[k]` with 3×3 taps `k`: a forward pass, or a backward-data pass with `y` for the
-/// gradient of the input, which is such a sum over the turned filter.
+/// The sum `y[p] = Σ x[p + k − before] · w[k]` with 3×3 taps `k`: a forward pass, or a backward-data pass with `y` for
+/// the gradient of the input, which is such a sum over the turned filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Correlation {
     batch: usize,
@@ -32,7 +32,7 @@ pub(super) struct Correlation {
 }
 
 impl Correlation {
-    /// That of a pass.
+    /// Creates the correlation of a pass.
     pub fn new(g: &Conv2dGeometry, pass: Pass) -> Self {
         let x = Picture { height: g.in_h, width: g.in_w, channels: g.in_c };
         let y = Picture { height: g.out_h, width: g.out_w, channels: g.out_c };
@@ -49,21 +49,21 @@ impl Correlation {
 /// length of such a chain, and with 128 the panel of a filter (8 KiB) and the tiles (24 KiB) fit the first-level cache.
 const DEPTH: usize = 128;
 
-/// Tiles of a block, at most. Each filter is read once for a block: so many that this costs little, so few that transform
-/// and products of 64 channels (0.9 MB) stay near the second-level cache. From 24 to 96 tiles, layers of 64 to 256 channels
-/// differ by 5 % on AVX2; with 512 channels, 64 are a fifth faster than 24.
+/// Most tiles of a block. Each filter is read once for a block: enough tiles that this costs little, few enough that
+/// transform and products of 64 channels (0.9 MB) stay near the second-level cache. From 24 to 96 tiles, layers of 64
+/// to 256 channels differ by 5 % on AVX2; with 512 channels, 64 are a fifth faster than 24.
 const BLOCK: usize = 64;
 
 /// Output columns that are multiplied before they are transformed: their products stay in the second-level cache.
 const COLUMNS: usize = 32;
 
-/// As many tasks, or a multiple, keep a few threads evenly busy.
+/// Number of tasks, or a multiple, that keeps a few threads evenly busy.
 const TASKS: usize = 8;
 
-/// Columns of a task, at least, since each transforms the inputs by itself: with 64 columns that is a tenth of its work.
+/// Fewest columns of a task, since each transforms the inputs by itself: with 64 columns that is a tenth of its work.
 const TASK_COLUMNS: usize = 64;
 
-/// The cut of the work: tasks are blocks of tiles, and where those are few, of columns.
+/// The division of the work: tasks are blocks of tiles, and where those are few, of columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Plan {
     tiles: Tiles,
@@ -79,7 +79,7 @@ struct Plan {
 }
 
 impl Plan {
-    /// For tiles of `side × side` outputs.
+    /// Plans the work for tiles of `side × side` outputs.
     fn new(c: &Correlation, set: InstructionSet, side: usize) -> Self {
         let lanes = lanes(set);
         let tiles = Tiles::new(c.batch, &c.output, side);
@@ -99,7 +99,7 @@ impl Plan {
         Self { tiles, blocks, groups, chunk, lanes, flops }
     }
 
-    /// The transformed inputs of a task of so many tiles, and their products.
+    /// Returns the layouts of the transformed inputs of a task of `tiles` tiles, and of their products.
     fn planes(&self, c: &Correlation, tiles: usize) -> [Planes; 2] {
         let channels = c.input.channels.next_multiple_of(self.lanes);
         let columns = COLUMNS.next_multiple_of(VECTORS * self.lanes);
@@ -147,7 +147,7 @@ pub(super) fn correlate<F: Minimal<M, T>, const M: usize, const T: usize>(
     }
 }
 
-/// All outputs, and what is done to them.
+/// The whole output, and the epilogue applied to it.
 struct Results<'a> {
     y: Shared<'a>,
     finish: Finish,
@@ -155,10 +155,11 @@ struct Results<'a> {
 }
 
 impl Results<'_> {
-    /// Those of `columns` channels from number `index` on, which is in channel `channel`, with pixels `step` apart.
+    /// Returns the destination of `columns` channels from element `index` on, which is in channel `channel`, with
+    /// pixels `step` apart.
     ///
     /// # Safety
-    /// There is a number `index`.
+    /// There is an element `index`.
     #[inline(always)]
     unsafe fn at(&self, index: usize, channel: usize, step: usize, columns: usize) -> Destination<'static> {
         // SAFETY: the caller.
@@ -167,7 +168,7 @@ impl Results<'_> {
     }
 }
 
-/// Some tiles and some panels of columns.
+/// A task: some tiles and some panels of columns.
 struct Task<'a, F, const M: usize, const T: usize> {
     c: &'a Correlation,
     plan: &'a Plan,
@@ -185,6 +186,7 @@ impl<F: Minimal<M, T>, const M: usize, const T: usize> Task<'_, F, M, T> {
         scratch::with(scratch_len(&inputs, &products, T * T), |scratch| {
             let (v, rest) = scratch.split_at_mut(inputs.len(T * T));
             let (m, copy) = rest.split_at_mut(products.len(T * T));
+            // Transform the tiles.
             dispatch_on(
                 set,
                 TransformTiles::<F::Input, T, T> {
@@ -202,12 +204,13 @@ impl<F: Minimal<M, T>, const M: usize, const T: usize> Task<'_, F, M, T> {
             );
             let at_once = products.channels / (VECTORS * plan.lanes);
             for first in self.panels.clone().step_by(at_once) {
+                // Multiply plane by plane.
                 let panels = first..self.panels.end.min(first + at_once);
                 dispatch_on(
                     set,
                     MultiplyPlanes { planes: T * T, v, inputs, u, filters, panels: panels.clone(), m, products },
                 );
-                // Those of these panels alone: the ones that follow may be another task's.
+                // Transform back and store these panels alone: the ones that follow may be another task's.
                 let (begin, last) = (filters.panels.panel(panels.start), filters.panels.panel(panels.end - 1));
                 let columns = begin.column..last.column + last.columns;
                 let tiles = (&plan.tiles, self.tiles.clone());
@@ -228,7 +231,7 @@ impl<F: Minimal<M, T>, const M: usize, const T: usize> Task<'_, F, M, T> {
     }
 }
 
-/// In each plane, `M = V · U` for some panels of columns.
+/// Computes `M = V · U` in each plane, for some panels of columns.
 struct MultiplyPlanes<'a> {
     planes: usize,
     v: &'a [f32],
@@ -264,12 +267,14 @@ impl Kernel for MultiplyPlanes<'_> {
         };
         let steps = self.planes * self.panels.len() * chunks;
         for index in 0..steps {
+            // The panel of this step, and the next one to prefetch.
             let (plane, panel, channel, b) = step(index);
             let width = inputs.chunk.min(inputs.channels - channel);
             let depth = width.min(depth - channel);
             let b = &u[b..b + depth * panel.width];
             // Nearly always as long.
             let next = far.then(|| &u[step((index + 1) % steps).3..]).map(|next| &next[..next.len().min(b.len())]);
+            // Multiply all tiles with the panel.
             let segments = [Segment { offset: 0, depth }];
             let accumulate = if channel == 0 { Accumulate::Set } else { Accumulate::Add };
             let column = panel.column - first_column;
@@ -316,24 +321,27 @@ impl<F: Minimal<M, T>, const M: usize, const T: usize> Kernel for TransformOutpu
         assert!(m.len() >= products.len(T * T) && products.tiles == range.len());
         assert!(columns.len() <= products.channels && products.channels.is_multiple_of(I::LANES));
         for (index, tile) in range.enumerate() {
+            // Pixels of the tile inside the image.
             let Origin { image, row, column } = tiles.origin(tile);
             let (row, column) = (row as usize, column as usize);
             let (height, width) = (M.min(picture.height - row), M.min(picture.width - column));
             let first = picture.index(image, row, column);
             for channel in columns.clone().step_by(I::LANES) {
                 let lanes = I::LANES.min(columns.end - channel);
+                // Transform the columns.
                 let place = index * products.channels + channel - columns.start;
-                // SAFETY: `place` and a vector behind it lie in a plane of `tiles · channels` numbers, and `m` holds all
+                // SAFETY: `place` and a vector behind it lie in a plane of `tiles · channels` elements, and `m` holds all
                 // planes, `step` apart (asserted).
                 let rows = unsafe {
                     let from = m.as_ptr().add(place);
                     let from = Square { first: from, row: T * products.step(), column: products.step() };
                     map_columns::<I, F::Output, T, M>(isa, from)
                 };
+                // Transform the rows and store them.
                 for (i, row) in rows.into_iter().enumerate().take(height) {
                     let y = F::Output::apply(isa, row);
                     let index = first + i * picture.width * picture.channels + channel;
-                    // SAFETY: the row's pixels and the channels lie in the picture, and so `lanes` numbers of each from
+                    // SAFETY: the row's pixels and the channels lie in the image, and so `lanes` elements of each from
                     // `index` on in the output, of which `to` is all (`correlate` asserts its length and that of the
                     // residual and the bias); no other task has this tile and these channels.
                     unsafe { store_row::<I, M>(isa, y, width, &to.at(index, channel, picture.channels, lanes)) };
@@ -346,7 +354,7 @@ impl<F: Minimal<M, T>, const M: usize, const T: usize> Kernel for TransformOutpu
 /// Stores the first `width` of `M` pixels.
 ///
 /// # Safety
-/// As [`store`] asks, of `width` rows.
+/// The conditions of [`store`] hold for `width` rows.
 #[inline(always)]
 unsafe fn store_row<I: Isa, const M: usize>(isa: I, y: [I::Vector; M], width: usize, to: &Destination<'_>) {
     if width == M {
@@ -364,7 +372,7 @@ unsafe fn store_row<I: Isa, const M: usize>(isa: I, y: [I::Vector; M], width: us
 }
 
 impl Correlation {
-    /// What a task takes of its thread, with tiles of `side × side` outputs.
+    /// Returns the scratch memory that a task takes of its thread, with tiles of `side × side` outputs.
     pub fn scratch(&self, set: InstructionSet, side: usize) -> Scratch {
         let (plan, planes) = (Plan::new(self, set, side), (side + 2).pow(2));
         let tiles = plan.tiles.count.div_ceil(plan.blocks.max(1));
@@ -373,7 +381,7 @@ impl Correlation {
     }
 }
 
-/// Numbers of a task's scratch memory: its planes, and a copy of one tile's window.
+/// Returns the number of elements of a task's scratch memory: its planes, and a copy of one tile's window.
 fn scratch_len(inputs: &Planes, products: &Planes, planes: usize) -> usize {
     inputs.len(planes) + products.len(planes) + planes * inputs.channels
 }

@@ -1,4 +1,4 @@
-//! Filters on their way to the planes: the transform, once for each update of the weights.
+//! The filter transform, computed once for each update of the weights.
 
 use std::marker::PhantomData;
 
@@ -15,41 +15,41 @@ use crate::parallel::each_piece;
 /// Taps of a 3×3 filter.
 pub(super) const TAPS: usize = 9;
 
-/// Transformed filters: `[panel][plane][depth, width of the panel]`, where the depth is the channels that are summed and
-/// the columns of all panels are those that result.
+/// Transformed filters: `[panel][plane][depth, width of the panel]`, where the depth is the channels that are summed
+/// and the columns of all panels are the channels that result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Filters {
-    /// How each plane is divided.
+    /// Division of each plane into panels.
     pub panels: Panels,
     /// Number of planes.
     pub planes: usize,
 }
 
 impl Filters {
-    /// The filters of a forward or backward-data pass.
+    /// Creates the layout of the filters of a forward or backward-data pass.
     pub fn new(set: InstructionSet, g: &Conv2dGeometry, pass: Pass, planes: usize) -> Self {
         let (depth, columns) = if pass == Pass::BackwardData { (g.out_c, g.in_c) } else { (g.in_c, g.out_c) };
         Self { panels: Panels::new(set, depth, columns), planes }
     }
 
-    /// Numbers of all of them.
+    /// Returns the number of transformed elements.
     pub fn len(&self) -> usize {
         self.planes * (self.panels.packed_len() + self.panels.count() * PAD)
     }
 
-    /// Where panel `index` begins.
+    /// Returns the offset of panel `index`.
     #[inline(always)]
     pub fn start(&self, index: usize) -> usize {
         self.planes * (self.panels.panel(index).start + index * PAD)
     }
 
-    /// The distance between a panel's planes.
+    /// Returns the distance between a panel's planes.
     #[inline(always)]
     pub fn step(&self, panel: &Panel) -> usize {
         self.panels.depth * panel.width + PAD
     }
 
-    /// Transforms `w` into `u`, of [`Filters::len`] numbers.
+    /// Transforms `w` into `u`, of [`Filters::len`] elements.
     pub fn transform<F: Minimal<M, T>, const M: usize, const T: usize>(
         &self,
         set: InstructionSet,
@@ -77,14 +77,14 @@ impl Filters {
     }
 }
 
-/// Transformed numbers below which the work is not cut for threads: some 20 µs.
+/// Transformed elements below which the work is not cut for threads: some 20 µs.
 const PARALLEL_FILTERS: usize = 1 << 16;
 
-/// The order of the taps.
+/// Order of the taps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Order {
     AsIs,
-    /// By 180°.
+    /// Turned by 180°.
     Turned,
 }
 
@@ -100,7 +100,7 @@ struct Source<'a> {
 /// Steps of the depth that are copied at a time: their 9 taps of 16 columns are 9 KiB.
 const COPIED: usize = 16;
 
-/// Numbers of a copy, whose panel is at most two vectors of the longest wide.
+/// Elements of a copy, whose panel is at most two vectors of the longest wide.
 const COPY: usize = TAPS * COPIED * VECTORS * MOST_LANES;
 
 impl Source<'_> {
@@ -151,13 +151,15 @@ impl<F: Minimal<M, T>, const M: usize, const T: usize> Kernel for TransformPanel
         assert!(u.len() == T * T * step && step == depth * panel.width + PAD && panel.width <= panel_width::<I>());
         let mut copy = [0.0; COPY];
         for first in (0..depth).step_by(COPIED) {
+            // Copy the taps.
             let count = COPIED.min(depth - first);
             self.source.copy(&panel, first, count, &mut copy);
             let tap = count * panel.width;
+            // Transform the copy.
             for column in (0..tap).step_by(I::LANES) {
                 let from = Square { first: copy[column..].as_ptr(), row: 3 * tap, column: tap };
-                // SAFETY: `copy` has 9 taps of `tap` numbers, whole vectors. In `u` are `T²` planes (asserted) with
-                // `depth · width` numbers each, of which these are those from row `first` on.
+                // SAFETY: `copy` has 9 taps of `tap` elements, whole vectors. In `u` are `T²` planes (asserted) with
+                // `depth · width` elements each, of which these are those from row `first` on.
                 unsafe {
                     let to = u.as_mut_ptr().add(first * panel.width + column);
                     map_square::<I, F::Filter, 3, T>(isa, from, to, step);

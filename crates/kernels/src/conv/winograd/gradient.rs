@@ -24,28 +24,28 @@ use crate::gemm::panels::lanes;
 use crate::gemm::tile::{Product, RowsContiguous, Segment, VECTORS, even_tiles, most_rows, tile};
 use crate::{Accumulate, Scratch, scratch};
 
-/// Channels of a task, at most, on either side. The more there are, the less is each transform done again by other
-/// tasks: with 128 that is a twelfth of the work.
+/// Most channels of a task on either side. The more there are, the less is each transform repeated by other tasks: with
+/// 128 that is a twelfth of the work.
 const CHANNELS: usize = 128;
 
-/// Tiles of a block, at most: the sums of all planes pass through the caches once for each block.
+/// Most tiles of a block: the sums of all planes pass through the caches once for each block.
 const BLOCK: usize = 64;
 
-/// As many tasks keep a few threads evenly busy.
+/// Number of tasks that keeps a few threads evenly busy.
 const TASKS: usize = 16;
 
-/// Numbers of the sums of all tasks, at most, where tiles are cut into pieces: 24 MiB, and where that is more than 8 MiB,
+/// Most elements of the sums of all tasks, where tiles are cut into pieces: 24 MiB, and where that is more than 8 MiB,
 /// a quarter of the activations.
 const SUMS: usize = 6 << 20;
 const SUMS_IN_ANY_CASE: usize = 2 << 20;
 
-/// Numbers of the sums of the pieces that one task adds: long enough to pay for the task.
+/// Elements of the sums of the pieces that one task adds: long enough to pay for the task.
 const REDUCTION: usize = 8192;
 
-/// Input channels whose filters one task transforms back, at least.
+/// Fewest input channels whose filters one task transforms back.
 const FINISHED_CHANNELS: usize = 16;
 
-/// The cut of the work.
+/// The division of the work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Plan {
     set: InstructionSet,
@@ -65,7 +65,7 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// For the transform to `planes` planes from tiles of `side` outputs.
+    /// Plans the work for the transform to `planes` planes from tiles of `side` outputs.
     pub fn new(set: InstructionSet, g: &Conv2dGeometry, side: usize) -> Self {
         let x = Picture { height: g.in_h, width: g.in_w, channels: g.in_c };
         let dy = Picture { height: g.out_h, width: g.out_w, channels: g.out_c };
@@ -87,12 +87,12 @@ impl Plan {
         self.x.channels.div_ceil(self.in_c)
     }
 
-    /// Blocks of channels.
+    /// Returns the number of blocks of channels.
     fn blocks(&self) -> usize {
         self.in_blocks() * self.dy.channels.div_ceil(self.out_c)
     }
 
-    /// The distance between the planes of a task's sums.
+    /// Returns the distance between the planes of a task's sums.
     fn sums_step(&self) -> usize {
         self.in_c * self.out_c + PAD
     }
@@ -101,12 +101,12 @@ impl Plan {
         self.planes * self.sums_step()
     }
 
-    /// Elements of shared scratch memory.
+    /// Returns the number of elements of shared scratch memory.
     pub fn workspace(&self) -> usize {
         if self.pieces == 1 { 0 } else { self.blocks() * self.pieces * self.sums_len() }
     }
 
-    /// What a task takes of its thread.
+    /// Returns the scratch memory that a task takes of its thread.
     pub fn scratch(&self) -> Scratch {
         let padded = |channels: usize, of_task: usize| channels.min(of_task).next_multiple_of(self.lanes);
         let tiles = BLOCK.min(self.tiles.count.div_ceil(self.pieces));
@@ -116,7 +116,7 @@ impl Plan {
         if self.pieces == 1 { Scratch::of(self.sums_len()).around(tiles) } else { tiles }
     }
 
-    /// The input and the output channels of a block.
+    /// Returns the input and the output channels of a block.
     fn channels(&self, block: usize) -> [Range<usize>; 2] {
         let (inputs, outputs) = (block % self.in_blocks() * self.in_c, block / self.in_blocks() * self.out_c);
         [inputs..self.x.channels.min(inputs + self.in_c), outputs..self.dy.channels.min(outputs + self.out_c)]
@@ -156,6 +156,7 @@ pub(super) fn filter_gradient<F: Minimal<M, T>, const M: usize, const T: usize>(
         channels.with_min_len(FINISHED_CHANNELS).for_each(|channel| transform(block, channel, sums));
     };
     let len = plan.sums_len();
+    // One piece: the sums lie in the scratch memory of a thread.
     if plan.pieces == 1 {
         return match plan.blocks() {
             1 => scratch::with(len, |sums| {
@@ -171,6 +172,7 @@ pub(super) fn filter_gradient<F: Minimal<M, T>, const M: usize, const T: usize>(
             }),
         };
     }
+    // Several pieces: sum each, add them in order, transform back.
     let workspace = &mut workspace[..plan.workspace()];
     workspace.par_chunks_mut(plan.pieces * len).with_max_len(1).enumerate().for_each(|(block, pieces)| {
         pieces.par_chunks_mut(len).with_max_len(1).enumerate().for_each(|(piece, sums)| sum(block, piece, sums));
@@ -185,7 +187,7 @@ pub(super) fn filter_gradient<F: Minimal<M, T>, const M: usize, const T: usize>(
     });
 }
 
-/// A block of channels.
+/// A task: the sums of a block of channels.
 struct Task<'a, F, const M: usize, const T: usize> {
     plan: &'a Plan,
     x: &'a [f32],
@@ -201,6 +203,7 @@ impl<F: Minimal<M, T>, const M: usize, const T: usize> Task<'_, F, M, T> {
         let block = BLOCK;
         let panel = VECTORS * plan.lanes;
         let most = block.min(tiles.len());
+        // Layouts of the planes.
         let layouts = |tiles| {
             let padded = |channels: &Range<usize>| channels.len().next_multiple_of(plan.lanes);
             let [inputs, outputs] = [padded(&self.channels[0]), padded(&self.channels[1])];
@@ -217,6 +220,7 @@ impl<F: Minimal<M, T>, const M: usize, const T: usize> Task<'_, F, M, T> {
                 let (v, rest) = scratch.split_at_mut(inputs.len(T * T));
                 let t = &mut rest[..outputs.len(T * T)];
                 let range = tiles.start + first..tiles.start + first + count;
+                // Transform the inputs.
                 dispatch_on(
                     plan.set,
                     TransformTiles::<F::Input, T, T> {
@@ -232,6 +236,7 @@ impl<F: Minimal<M, T>, const M: usize, const T: usize> Task<'_, F, M, T> {
                         map: PhantomData,
                     },
                 );
+                // Transform the gradients of the outputs.
                 dispatch_on(
                     plan.set,
                     TransformTiles::<F::OutputAdjoint, M, T> {
@@ -247,6 +252,7 @@ impl<F: Minimal<M, T>, const M: usize, const T: usize> Task<'_, F, M, T> {
                         map: PhantomData,
                     },
                 );
+                // Multiply plane by plane.
                 let accumulate = if first == 0 { Accumulate::Set } else { Accumulate::Add };
                 dispatch_on(
                     plan.set,
@@ -257,7 +263,7 @@ impl<F: Minimal<M, T>, const M: usize, const T: usize> Task<'_, F, M, T> {
     }
 }
 
-/// In each plane, `sums = Vᵀ · T` or added to it: `[plane][panel of output channels][input channel, panel width]`.
+/// Computes `sums = Vᵀ · T` in each plane, or adds it: `[plane][panel of output channels][input channel, panel width]`.
 struct MultiplyTiles<'a> {
     plan: &'a Plan,
     v: &'a [f32],
@@ -285,7 +291,7 @@ impl Kernel for MultiplyTiles<'_> {
                 let vectors = width / I::LANES;
                 let most = most_rows::<I>(vectors);
                 for (first, count) in even_tiles(rows, most) {
-                    // SAFETY: by the assertions, plane `plane` of the inputs holds `tiles` rows of `channels` numbers,
+                    // SAFETY: by the assertions, plane `plane` of the inputs holds `tiles` rows of `channels` elements,
                     // that of the outputs `tiles` rows of this panel from `column · tiles` on, and that of the sums
                     // `in_c` rows of it from `column · in_c` on. The sums are borrowed here alone.
                     unsafe {
@@ -307,9 +313,9 @@ impl Kernel for MultiplyTiles<'_> {
 struct TransformSums<'a, F, const M: usize, const T: usize> {
     plan: &'a Plan,
     sums: &'a [f32],
-    /// The channel in its block.
+    /// Input channel, counted in its block.
     channel: usize,
-    /// The channel.
+    /// Input channel, counted in the tensor.
     input: usize,
     outputs: Range<usize>,
     dw: Shared<'a>,
@@ -329,22 +335,24 @@ impl<F: Minimal<M, T>, const M: usize, const T: usize> Kernel for TransformSums<
         let padded = outputs.len().next_multiple_of(I::LANES);
         let to = Destination::plain(self.dw.first(), Rows::Apart(0), 0, self.accumulate);
         for column in (0..outputs.len()).step_by(I::LANES) {
+            // Transform the columns.
             let first = column - column % panel;
             let width = panel.min(padded - first);
             let place = first * plan.in_c + channel * width + column % panel;
             let lanes = I::LANES.min(outputs.len() - column);
             let step = plan.sums_step();
-            // SAFETY: `place` and a vector behind it are row `channel` of a panel in a plane of `in_c · out_c` numbers, and
+            // SAFETY: `place` and a vector behind it are row `channel` of a panel in a plane of `in_c · out_c` elements, and
             // `sums` holds all planes, `step` apart (asserted).
             let rows = unsafe {
                 let from = Square { first: sums.as_ptr().add(place), row: T * step, column: step };
                 map_columns::<I, F::FilterAdjoint, T, 3>(isa, from)
             };
+            // Transform the rows and store or add them.
             for (i, row) in rows.into_iter().enumerate() {
                 for (j, dw) in F::FilterAdjoint::apply(isa, row).into_iter().enumerate() {
                     let (i, j) = (plan.mode.window_position(i, 3), plan.mode.window_position(j, 3));
                     let index = ((3 * i + j) * plan.x.channels + input) * plan.dy.channels + outputs.start + column;
-                    // SAFETY: tap, input and output channels are in range (asserted), so `lanes` numbers at `index` lie in
+                    // SAFETY: tap, input and output channels are in range (asserted), so `lanes` elements at `index` lie in
                     // `dw`, whose length `filter_gradient` asserts; no other task has these channels.
                     unsafe { store_vector(isa, dw, &to, index, lanes) };
                 }

@@ -8,7 +8,7 @@
 //! Filters are transformed once for each update of the weights (`filters`).
 //!
 //! # Accuracy
-//! Relative error (L2) against the exact result on numbers of unit variance with 512 channels: at most 1.5e-6 with
+//! Relative error (L2) against the exact result on values of unit variance with 512 channels: at most 1.5e-6 with
 //! F(4×4), 1e-6 with F(2×2), and 3e-6 for the gradient of the filter; a direct sum has 2e-7 to 1.2e-6.
 
 mod correlation;
@@ -34,25 +34,25 @@ use super::geometry::Conv2dGeometry;
 use crate::gemm::dots::DOT_COLUMNS;
 use crate::{Accumulate, Epilogue, Scratch};
 
-/// Share of the peak of the products of the planes, beside what follows. Fitted, like all of these, to the layers that
-/// `examples/choice.rs` draws.
+/// Share of the peak that the products of the planes reach, beside the costs below. Fitted, like all of these, to the
+/// layers that `examples/choice.rs` draws.
 const EFFICIENCY: f64 = 1.0;
 
-/// The same where few channels are written.
+/// Share of the peak where few channels are written.
 const EFFICIENCY_NARROW: f64 = 0.2;
 
-/// The same of the gradient of the filter.
+/// Share of the peak in the gradient of the filter.
 const EFFICIENCY_FILTER: f64 = 0.85;
 
-/// The time in which one number of a plane is transformed and its products are stored or started; and in the gradient of the filter.
+/// Cost of transforming an element of a plane and storing or starting its products; and in the gradient of the filter.
 const TRANSFORM: f64 = 26.0;
 const TRANSFORM_FILTER: f64 = 15.0;
 
-/// The time that one number of the transformed filter takes to be read; and of its gradient, to be summed and transformed.
+/// Cost of reading an element of the transformed filter; and of summing and transforming one of its gradient.
 const FILTER: f64 = 7.0;
 const FILTER_GRADIENT: f64 = 20.0;
 
-/// The time that one number of a picture takes through memory; and in the gradient of the filter.
+/// Cost of an image element through memory; and in the gradient of the filter.
 const MOVED: f64 = 3.0;
 const MOVED_FILTER: f64 = 20.0;
 
@@ -67,7 +67,7 @@ pub type Winograd2 = Winograd<F2, 2, 4>;
 pub type Winograd4 = Winograd<F4, 4, 6>;
 
 impl<F, const M: usize, const T: usize> Winograd<F, M, T> {
-    /// The algorithm.
+    /// Winograd's algorithm as a value.
     pub const NEW: Self = Self(PhantomData);
 }
 

@@ -1,4 +1,4 @@
-//! Pictures as the transforms read and write them: square windows, of which those at the border reach outside.
+//! Images as the transforms read and write them: square windows, of which those at the border reach outside.
 
 use std::ops::Range;
 
@@ -6,45 +6,45 @@ use ocelli_simd::Isa;
 
 use super::transform::Square;
 
-/// Pictures `[N, H, W, C]`, without their number.
+/// Sizes of the images `[N, H, W, C]`, without their number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Picture {
-    /// Rows.
+    /// Number of rows.
     pub height: usize,
-    /// Columns.
+    /// Number of columns.
     pub width: usize,
-    /// Channels.
+    /// Number of channels.
     pub channels: usize,
 }
 
-/// The place of a window's first pixel, perhaps outside its picture.
+/// Position of a window's first pixel; it may lie outside the image.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Origin {
-    /// Which picture.
+    /// Index of the image in the batch.
     pub image: usize,
-    /// Its row.
+    /// Row of the pixel.
     pub row: isize,
-    /// Its column.
+    /// Column of the pixel.
     pub column: isize,
 }
 
 impl Picture {
-    /// Numbers of one picture.
+    /// Returns the number of elements of one image.
     pub fn len(&self) -> usize {
         self.height * self.width * self.channels
     }
 
-    /// The index of a pixel's first channel, which lies inside.
+    /// Returns the index of the first channel of a pixel, which lies inside.
     #[inline(always)]
     pub fn index(&self, image: usize, row: usize, column: usize) -> usize {
         ((image * self.height + row) * self.width + column) * self.channels
     }
 
-    /// Some channels of a window of `size × size` pixels, to be read in whole vectors: where it lies, or, if it reaches
-    /// outside the picture or the channels are not whole vectors, in a copy with zeros around.
+    /// Returns some channels of a window of `size × size` pixels, to be read in whole vectors: in place, or, if it
+    /// reaches outside the image or the channels are not whole vectors, in a copy with zeros around.
     ///
     /// # Panics
-    /// If the window lies in no picture of `data`, or `copy` is shorter than the window's pixels with their channels
+    /// If the window lies in no image of `data`, or `copy` is shorter than the window's pixels with their channels
     /// rounded up to vectors.
     #[inline(always)]
     pub fn window<I: Isa>(
@@ -58,12 +58,14 @@ impl Picture {
         let rows = inside(at.row, size, self.height);
         let columns = inside(at.column, size, self.width);
         let whole = rows.len() == size && columns.len() == size && channels.len().is_multiple_of(I::LANES);
+        // In place.
         if whole {
             let first = self.index(at.image, at.row as usize, at.column as usize) + channels.start;
             let row = self.width * self.channels;
             let window = &data[first..first + (size - 1) * (row + self.channels) + channels.len()];
             return Square { first: window.as_ptr(), row, column: self.channels };
         }
+        // A copy with zeros around.
         let padded = channels.len().next_multiple_of(I::LANES);
         let copy = &mut copy[..size * size * padded];
         for (i, copy) in copy.chunks_exact_mut(size * padded).enumerate() {
@@ -91,8 +93,8 @@ impl Picture {
 }
 
 impl Picture {
-    /// The last `columns` columns of a window of `FROM × FROM` pixels, to be brought near: those that the window to its
-    /// left does not have. They may lie outside the picture.
+    /// Returns the last `columns` columns of a window of `FROM × FROM` pixels, to be prefetched: those that the window
+    /// to its left does not have. They may lie outside the image.
     #[inline(always)]
     pub fn ahead<const FROM: usize>(&self, data: &[f32], at: Origin, columns: usize, channel: usize) -> Square {
         let row = at.row + (at.image * self.height) as isize;
@@ -103,7 +105,7 @@ impl Picture {
     }
 }
 
-/// Which of the `size` pixels from `first` on lie on an axis of `length` pixels.
+/// Returns the indices of the `size` pixels from `first` on that lie on an axis of `length` pixels.
 #[inline(always)]
 pub(super) fn inside(first: isize, size: usize, length: usize) -> Range<usize> {
     let begin = (-first).clamp(0, size as isize) as usize;
@@ -111,7 +113,7 @@ pub(super) fn inside(first: isize, size: usize, length: usize) -> Range<usize> {
     begin..end
 }
 
-/// The outputs of a batch, divided into tiles of `m × m` pixels, which are numbered on.
+/// The outputs of a batch, divided into tiles of `m × m` pixels, numbered through the batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Tiles {
     /// Pixels of a tile's side.
@@ -125,13 +127,13 @@ pub(super) struct Tiles {
 }
 
 impl Tiles {
-    /// Of `batch` pictures; the last row and column may reach outside.
+    /// Divides the outputs of `batch` images into tiles; the last row and column may reach outside.
     pub fn new(batch: usize, picture: &Picture, side: usize) -> Self {
         let (rows, columns) = (picture.height.div_ceil(side), picture.width.div_ceil(side));
         Self { side, rows, columns, count: batch * rows * columns }
     }
 
-    /// The first pixel of a tile.
+    /// Returns the first pixel of a tile.
     #[inline(always)]
     pub fn origin(&self, tile: usize) -> Origin {
         let (line, column) = (tile / self.columns, tile % self.columns);

@@ -1,4 +1,4 @@
-//! How accurate the transforms are; that they are right at all is tested with all algorithms.
+//! The accuracy of the transforms; that they are right at all is tested with all algorithms.
 
 use ocelli_simd::InstructionSet;
 

@@ -8,25 +8,25 @@
 
 use ocelli_simd::Isa;
 
-/// A linear map of `FROM` numbers to `TO` numbers, on vectors: each lane by itself.
+/// A linear map of `FROM` elements to `TO` elements, on vectors: each lane by itself.
 pub trait Linear<const FROM: usize, const TO: usize> {
-    /// The map.
+    /// Applies the map.
     fn apply<I: Isa>(isa: I, x: [I::Vector; FROM]) -> [I::Vector; TO];
 }
 
-/// F(M, 3), on tiles of `T = M + 2` inputs.
+/// The minimal filtering algorithm F(M, 3), on tiles of `T = M + 2` inputs.
 pub trait Minimal<const M: usize, const T: usize>: Copy + Send + Sync + 'static {
-    /// The name of the algorithm that uses it.
+    /// Name of the algorithm that uses it.
     const NAME: &'static str;
-    /// `Bᵀ`, of the inputs.
+    /// Transform `Bᵀ` of the inputs.
     type Input: Linear<T, T>;
-    /// `G`, of the filter.
+    /// Transform `G` of the filter.
     type Filter: Linear<3, T>;
-    /// `Aᵀ`, of the products.
+    /// Transform `Aᵀ` of the products.
     type Output: Linear<T, M>;
-    /// `A`, of the gradient of the outputs.
+    /// Transform `A` of the gradient of the outputs.
     type OutputAdjoint: Linear<M, T>;
-    /// `Gᵀ`, to the gradient of the filter.
+    /// Transform `Gᵀ` to the gradient of the filter.
     type FilterAdjoint: Linear<T, 3>;
 }
 
@@ -42,23 +42,23 @@ pub struct F2;
 #[derive(Clone, Copy, Debug)]
 pub struct F4;
 
-/// `Bᵀ`.
+/// The input transform `Bᵀ`.
 #[derive(Clone, Copy, Debug)]
 pub struct Input<F>(F);
 
-/// `G`.
+/// The filter transform `G`.
 #[derive(Clone, Copy, Debug)]
 pub struct Filter<F>(F);
 
-/// `Aᵀ`.
+/// The output transform `Aᵀ`.
 #[derive(Clone, Copy, Debug)]
 pub struct Output<F>(F);
 
-/// `A`.
+/// The transform `A` of the gradient of the outputs.
 #[derive(Clone, Copy, Debug)]
 pub struct OutputAdjoint<F>(F);
 
-/// `Gᵀ`.
+/// The transform `Gᵀ` to the gradient of the filter.
 #[derive(Clone, Copy, Debug)]
 pub struct FilterAdjoint<F>(F);
 
@@ -215,22 +215,22 @@ impl Linear<6, 3> for FilterAdjoint<F4> {
     }
 }
 
-/// Where a square of vectors is read.
+/// Addresses of a square of vectors.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Square {
-    /// Its first number.
+    /// Address of its first element.
     pub first: *const f32,
-    /// The distance of its rows.
+    /// Distance of its rows.
     pub row: usize,
-    /// The distance of its columns.
+    /// Distance of its columns.
     pub column: usize,
 }
 
 impl Square {
-    /// The same square, `numbers` further on: of the next channels.
+    /// Returns the square `numbers` elements further on: that of the next channels.
     ///
     /// # Safety
-    /// The numbers belong to the memory that `first` points into.
+    /// The elements belong to the memory that `first` points into.
     #[inline(always)]
     pub unsafe fn advanced(self, numbers: usize) -> Self {
         // SAFETY: the caller.

@@ -8,9 +8,9 @@ use std::{io, ptr, slice};
 /// Which neighbour of an operand is unreadable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
-    /// The number before its first.
+    /// The element before its first.
     Before,
-    /// The number behind its last.
+    /// The element behind its last.
     Behind,
 }
 
@@ -50,7 +50,7 @@ impl Deref for Operand {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        // SAFETY: `length` numbers from `first` on lie in the open pages, which are zero at first and this operand's alone.
+        // SAFETY: `length` elements from `first` on lie in the open pages, which are zero at first and this operand's alone.
         unsafe { slice::from_raw_parts(self.first, self.length) }
     }
 }
@@ -70,7 +70,7 @@ impl Drop for Operand {
     }
 }
 
-/// What runs, for the handler, which may not wait for a lock.
+/// Text that the fault handler writes, in a form that needs no lock.
 static TEXT: AtomicPtr<u8> = AtomicPtr::new(ptr::null_mut());
 static LENGTH: AtomicUsize = AtomicUsize::new(0);
 

@@ -6,12 +6,12 @@ use crate::elementwise::testing::numbers;
 use crate::gemm::{Matrix, MatrixMut, PackedMatrix, baseline, gemm, gemm_packed, packed_len};
 use crate::{Accumulate, Activation, Epilogue};
 
-/// How an operand of `rows × columns` lies in its slice.
+/// Layout of an operand of `rows × columns` in its slice.
 #[derive(Clone, Copy, Debug)]
 enum Layout {
     Rows,
     Columns,
-    /// Every second number of every second row.
+    /// Every second element of every second row.
     Sparse,
 }
 
