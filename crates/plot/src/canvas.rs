@@ -92,7 +92,7 @@ fn too_large(width: u64, height: u64) -> Error {
 pub(crate) mod written {
     use image::RgbImage;
     use ocelli_tensor::write_atomically;
-    use std::{fs, io::Write, path::Path};
+    use std::{fs, path::Path};
 
     /// Decodes a PNG file. With `OCELLI_PICTURES=FOLDER` it is copied there for inspection.
     pub fn decode(path: &Path) -> RgbImage {
