@@ -200,10 +200,10 @@ impl Check {
 
     /// Draws the weights of the results, whose shapes depend on the batch size.
     fn weigh(&mut self, names: &[String]) -> Result<(), GradientError> {
-        let n = crate::model::batch_size(self.model.graph(), &self.batch)?;
+        let n = crate::inputs::batch_size(self.model.graph(), &self.batch)?;
         for (number, name) in names.iter().enumerate() {
             let graph = self.model.graph();
-            let shape = &graph.values[crate::model::find_all(graph, &[name])?[0]].shape;
+            let shape = &graph.values[graph.find_all(&[name])?[0]].shape;
             shape.element_count(n).ok_or(Error::TooLarge(n))?;
             let weights = Tensor::uniform(shape.at(n), Key::new(1).with("check_gradients").at(number as u64));
             self.batch.set(weights_name(name), weights.clone());

@@ -1,9 +1,6 @@
 //! The graph of a network, as data.
 
-use crate::{
-    AxisRole, Dim, ElementKind, Initializer, Layer, Op, ParameterAxis, Reach, Result, Shape, model::described,
-    ops::Reshape,
-};
+use crate::{AxisRole, Dim, ElementKind, Initializer, Op, ParameterAxis, Reach, Shape, ops::Reshape};
 use std::{
     any::Any,
     collections::{BTreeMap, BTreeSet},
@@ -100,22 +97,6 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// Traces a network of one input `[N] + sample`, called `input`, without allocating its parameters: a network that
-    /// is too large is noticed before memory is taken.
-    ///
-    /// # Errors
-    /// [`Error::Build`](crate::Error::Build), as for [`Model::build`](crate::Model::build).
-    ///
-    /// ```
-    /// use ocelli_graph::{Graph, func};
-    /// let graph = Graph::of(func(|x| x.relu().named("rectified")), [3])?;
-    /// assert!(graph.find("rectified").is_some());
-    /// # Ok::<(), ocelli_graph::Error>(())
-    /// ```
-    pub fn of(layer: impl Layer, sample: impl AsRef<[usize]>) -> Result<Graph> {
-        described(|trace| layer.forward(&trace.input("input", sample.as_ref())))
-    }
-
     /// Finds a value by name: a named value, or a parameter by its path.
     pub fn find(&self, name: &str) -> Option<ValueId> {
         self.names.get(name).copied().or_else(|| self.parameters.get(name).map(|spec| spec.value))

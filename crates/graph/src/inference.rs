@@ -3,8 +3,10 @@
 use crate::{
     Batch, Error, Graph, Key, Model, Plan, Result, Source, Tensor, ValueId,
     execute::{Constants, Feed, Given, execute},
-    model::{bind, checked_size, first_input, lock},
-    plan::{Location, Place, Slot},
+    inputs::{bind, checked_size},
+    lock::lock,
+    plan::{Location, Place},
+    results::{Elements, Results},
 };
 use ocelli_tensor::Arena;
 use std::sync::{Arc, Mutex};
@@ -67,6 +69,13 @@ struct Shared {
     idle: Mutex<Vec<Arena>>,
 }
 
+impl Shared {
+    /// The results of the run that left this arena.
+    fn results<'a>(&'a self, arena: &'a [f32]) -> Results<'a> {
+        Results { plan: &self.plan, arena, constants: &self.constants, parameters: &self.parameters }
+    }
+}
+
 impl Inference {
     pub(crate) fn new(
         model: &Model,
@@ -90,7 +99,7 @@ impl Inference {
         }
         // Only the inputs of the graph are read later.
         let values = graph.values.iter().filter(|value| matches!(value.source, Source::Input(_))).cloned().collect();
-        let input = first_input(graph).unwrap_or_default().to_string();
+        let input = graph.first_input().unwrap_or_default().to_string();
         let key = Key::new(model.seed());
         Inference(Arc::new(Shared {
             graph: Graph { values, ..Graph::default() },
@@ -115,9 +124,10 @@ impl Inference {
     /// An input that is refused, as for [`Session::predict`].
     pub fn predict(&self, x: &Tensor) -> Result<Tensor> {
         self.with_session(|session| {
-            let y = session.predict(x)?;
-            let shape = self.0.wanted.first().map_or(&[0][..], |(_, id)| &self.0.plan.roots[id].shape);
-            Ok(copied(y, shape))
+            session.predict(x)?;
+            let first =
+                self.0.wanted.first().and_then(|(_, id)| session.results().tensor(*id, |_| Some(Given::F32(x))));
+            Ok(first.unwrap_or_else(|| Tensor::zeros([0])))
         })
     }
 
@@ -128,7 +138,8 @@ impl Inference {
     pub fn run(&self, batch: &Batch) -> Result<Vec<Tensor>> {
         self.with_session(|session| {
             let outputs = session.run(batch)?;
-            Ok(self.0.wanted.iter().map(|(name, id)| outputs.tensor(name, &self.0.plan.roots[id])).collect())
+            let tensor = |(_, id): &(String, ValueId)| outputs.results().tensor(*id, |number| outputs.input(number));
+            Ok(self.0.wanted.iter().filter_map(tensor).collect())
         })
     }
 
@@ -188,7 +199,7 @@ impl Session {
         }
         self.run_on(&[given][..plan.inputs.len()])?;
         let Some((_, id)) = wanted.first() else { return Ok(&[]) };
-        Ok(read(&self.shared, self.arena.as_slice(), *id).unwrap_or(x.data()))
+        Ok(self.results().read(*id, |_| Some(given)).and_then(Elements::f32).unwrap_or(&[]))
     }
 
     /// Computes every requested value for inputs by name.
@@ -200,6 +211,10 @@ impl Session {
         let shared = self.shared.clone();
         self.run_on(&bind(&shared.plan, batch)?)?;
         Ok(Outputs { shared: &self.shared, arena: self.arena.as_slice(), batch })
+    }
+
+    fn results(&self) -> Results<'_> {
+        self.shared.results(self.arena.as_slice())
     }
 
     fn run_on(&mut self, inputs: &[Given<'_>]) -> Result<()> {
@@ -222,46 +237,21 @@ impl<'s> Outputs<'s> {
     /// labels.
     pub fn get(&self, name: &str) -> Option<&'s [f32]> {
         let (_, id) = self.shared.wanted.iter().find(|(known, _)| known == name)?;
-        let of_input = || match &self.shared.plan.roots[id].location {
-            Location::Input(number) => self.batch.tensor(&self.shared.plan.inputs[*number]).ok().map(Tensor::data),
-            _ => None,
-        };
-        read(self.shared, self.arena, *id).or_else(of_input)
+        self.results().read(*id, |number| self.input(number))?.f32()
     }
 
-    /// Copies the requested value called `name`, which is in `slot`, to a new tensor.
-    fn tensor(&self, name: &str, slot: &Slot) -> Tensor {
-        if let Some(numbers) = self.get(name) {
-            return copied(numbers, &slot.shape);
-        }
-        let labels = match &slot.location {
-            Location::Input(number) => self.batch.labels(&self.shared.plan.inputs[*number]).ok(),
-            _ => None,
-        };
-        let numbers = labels.into_iter().flat_map(|labels| labels.data()).map(|&label| label as f32).collect();
-        Tensor::from_vec(slot.shape.clone(), numbers).expect("what is no f32 are labels, which fill their own shape")
+    fn results(&self) -> Results<'s> {
+        self.shared.results(self.arena)
+    }
+
+    /// The plan's input of that number.
+    fn input(&self, number: usize) -> Option<Given<'s>> {
+        self.batch.get(&self.shared.plan.inputs[number]).map(Given::from)
     }
 
     /// Sizes of the requested value called `name`.
     pub fn shape(&self, name: &str) -> Option<&'s [usize]> {
         let (_, id) = self.shared.wanted.iter().find(|(known, _)| known == name)?;
         Some(&self.shared.plan.roots[id].shape)
-    }
-}
-
-/// Copies elements to a new tensor.
-fn copied(numbers: &[f32], shape: &[usize]) -> Tensor {
-    let mut tensor = Tensor::zeros(shape);
-    tensor.data_mut().copy_from_slice(numbers);
-    tensor
-}
-
-/// Elements of a requested value; `None` if it is an input.
-fn read<'s>(shared: &'s Shared, arena: &'s [f32], id: ValueId) -> Option<&'s [f32]> {
-    match &shared.plan.roots[&id].location {
-        Location::Arena(range) => Some(&arena[range.clone()]),
-        Location::Constant(number) => Some(shared.constants.get(*number)),
-        Location::Parameter(number) => Some(shared.parameters[*number].data()),
-        Location::Input(_) => None,
     }
 }

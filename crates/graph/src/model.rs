@@ -2,16 +2,20 @@
 
 use crate::{
     Batch, Error, Graph, Inference, Layer, Mode, NetworkFunction, Node, Objective, Parameters, Plan, Precision, Result,
-    Source, Summary, Trace, ValueId, Wrt,
-    execute::{Constants, Feed, Given, execute},
+    Summary, Trace, ValueId, Wrt,
+    describe::described,
+    execute::{Constants, Feed, execute},
+    inputs::{batch_size, bind},
+    lock::lock,
     memory,
-    passes::{INFERENCE, Program, is_within},
-    plan::{Location, Planning, Slot, Weights},
+    passes::{INFERENCE, Program},
+    path::is_within,
+    plan::{Planning, Weights},
     recent::Recent,
+    results::Results,
 };
-use ocelli_tensor::{Arena, ElementKind, Key, ShapeText, Tensor};
-use smallvec::SmallVec;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use ocelli_tensor::{Arena, Key, Tensor};
+use std::sync::{Arc, Mutex};
 
 /// Number of plans kept: the most recently used combinations of batch size and requested values.
 const KEPT_PLANS: usize = 16;
@@ -19,9 +23,6 @@ const KEPT_PLANS: usize = 16;
 const KEPT_CONSTANTS: usize = 8;
 /// Number of arenas kept for threads that share a model.
 const KEPT_ARENAS: usize = 8;
-
-/// Largest number of inputs of a plan that needs no allocation.
-const INPUTS: usize = 8;
 
 type PlanKey = (Vec<ValueId>, usize);
 
@@ -218,7 +219,7 @@ impl Model {
     /// [`Error::Unknown`] for a name that does not exist, [`Error::NoSamples`], [`Error::TooLarge`],
     /// [`Error::Compile`].
     pub fn plan(&self, n: usize, wanted: &[&str]) -> Result<Arc<Plan>> {
-        let ids = find_all(&self.inference, wanted)?;
+        let ids = self.inference.find_all(wanted)?;
         self.plan_for(n, ids)
     }
 
@@ -248,7 +249,7 @@ impl Model {
     /// operation refuses.
     pub fn run(&self, batch: &Batch, wanted: &[&str]) -> Result<Vec<Tensor>> {
         let n = batch_size(&self.inference, batch)?;
-        let ids = find_all(&self.inference, wanted)?;
+        let ids = self.inference.find_all(wanted)?;
         let plan = self.plan_for(n, ids.clone())?;
         let inputs = bind(&plan, batch)?;
         let constants = self.constants_of(&plan)?;
@@ -261,24 +262,10 @@ impl Model {
         };
         let outcome = execute(&plan, &mut arena, feed);
         // copy the requested values out of the arena before it is given back
-        let copied = |numbers: &[f32], shape: &[usize]| {
-            let mut tensor = Tensor::zeros(shape);
-            tensor.data_mut().copy_from_slice(numbers);
-            tensor
-        };
-        let read = |id: &ValueId| match &plan.roots[id] {
-            Slot { location: Location::Arena(range), shape } => copied(&arena.as_slice()[range.clone()], shape),
-            Slot { location: Location::Constant(number), shape } => copied(constants.get(*number), shape),
-            Slot { location: Location::Parameter(number), shape } => {
-                reshaped(&self.parameters.values()[*number], shape)
-            }
-            Slot { location: Location::Input(number), shape } => match inputs[*number] {
-                Given::F32(tensor) => reshaped(tensor, shape),
-                Given::U32(labels) => {
-                    let numbers = labels.data().iter().map(|&label| label as f32).collect();
-                    Tensor::from_vec(shape.clone(), numbers).expect("labels fill their own shape")
-                }
-            },
+        let (arena_elements, parameters) = (arena.as_slice(), self.parameters.values());
+        let results = Results { plan: &plan, arena: arena_elements, constants: &constants, parameters };
+        let read = |&id: &ValueId| {
+            results.tensor(id, |number| inputs.get(number).copied()).expect("what is asked for is a root of the plan")
         };
         let results = outcome.map(|()| ids.iter().map(read).collect());
         self.give_arena(arena);
@@ -294,7 +281,7 @@ impl Model {
     /// # Errors
     /// The errors of [`Model::run`].
     pub fn predict(&self, x: &Tensor) -> Result<Tensor> {
-        let name = first_input(&self.graph).map(str::to_string);
+        let name = self.graph.first_input().map(str::to_string);
         let batch = Batch::new().with(name.unwrap_or_default(), x);
         Ok(self.run(&batch, &["output"])?.swap_remove(0))
     }
@@ -332,7 +319,7 @@ impl Model {
     /// # Errors
     /// [`Error::Unknown`] for a name that does not exist, and those of [`Model::inference`].
     pub fn inference_of(&self, n: usize, wanted: &[&str]) -> Result<Inference> {
-        let ids = find_all(&self.inference, wanted)?;
+        let ids = self.inference.find_all(wanted)?;
         let plan = self.plan_for(n, ids.clone())?;
         memory::ask_for("the arena of a session", plan.arena_bytes())?;
         let constants = self.constants_of(&plan)?;
@@ -384,121 +371,4 @@ impl Model {
             arenas.push(given);
         }
     }
-}
-
-/// Traces a network; the node that the function returns is called `output`.
-pub(crate) fn described(network: impl FnOnce(&Trace) -> Node) -> Result<Graph> {
-    let trace = Trace::default();
-    let output = network(&trace);
-    if let Some(id) = output.id().filter(|_| !trace.is_dead()) {
-        if output.trace().is_same(&trace) {
-            trace.put_name(id, "output".into());
-        } else {
-            trace.fail("output", "the result is a node of another network");
-        }
-    }
-    let graph = trace.close()?;
-    if !graph.names.contains_key("output") {
-        return Err(Error::Unknown { name: "output".into(), known: graph.known_names() });
-    }
-    Ok(graph)
-}
-
-/// Name of the first input.
-pub(crate) fn first_input(graph: &Graph) -> Option<&str> {
-    graph.values.iter().find_map(|value| match &value.source {
-        Source::Input(name) => Some(name.as_str()),
-        _ => None,
-    })
-}
-
-/// A panic elsewhere leaves plans and arenas whole: they are only ever replaced.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn reshaped(tensor: &Tensor, shape: &[usize]) -> Tensor {
-    tensor.reshape(shape).expect("a view has as many numbers as what it shows")
-}
-
-pub(crate) fn find_all(graph: &Graph, names: &[&str]) -> Result<Vec<ValueId>> {
-    let find = |name: &&str| {
-        graph.find(name).ok_or_else(|| Error::Unknown { name: name.to_string(), known: graph.names_beside(name) })
-    };
-    names.iter().map(find).collect()
-}
-
-/// Returns the batch size that the inputs of the graph have in common; checks their shapes, kinds and that they are
-/// finite. Tensors in the batch that the graph does not know are ignored.
-pub(crate) fn batch_size(graph: &Graph, batch: &Batch) -> Result<usize> {
-    checked_size(graph, None, |name| batch.get(name).map(Given::from))
-}
-
-/// Checks inputs by name like [`batch_size`]; `n` is their batch size if it is known.
-pub(crate) fn checked_size<'a>(
-    graph: &Graph,
-    mut n: Option<usize>,
-    get: impl Fn(&str) -> Option<Given<'a>>,
-) -> Result<usize> {
-    let inputs = graph.values.iter().filter_map(|value| match &value.source {
-        Source::Input(name) => get(name).map(|given| (name, value, given)),
-        _ => None,
-    });
-    for (name, value, given) in inputs {
-        let (dims, sizes) = (value.shape.dims(), given.shape());
-        // An input without a batch axis does not determine the batch size.
-        if let (Some(crate::Dim::Batch(multiple)), true) = (dims.first(), dims.len() == sizes.len()) {
-            if sizes[0] == 0 {
-                return Err(Error::EmptyBatch { name: name.clone(), got: ShapeText(sizes).to_string() });
-            }
-            n.get_or_insert(sizes[0] / multiple);
-        }
-        let batch = n.unwrap_or(1);
-        // Without allocating: this is part of every step.
-        let fits = dims.iter().map(|dim| dim.at(batch)).eq(sizes.iter().copied());
-        if !fits || batch == 0 {
-            return Err(Error::InputShape {
-                name: name.clone(),
-                expected: value.shape.to_string(),
-                got: ShapeText(sizes).to_string(),
-                batch: n.filter(|&n| n > 0),
-            });
-        }
-        if value.kind != given.kind() {
-            return Err(Error::InputKind { name: name.clone(), expected: value.kind, got: given.kind() });
-        }
-        check_finite(name, given)?;
-    }
-    Ok(n.unwrap_or(1))
-}
-
-/// Refuses NaN here: it would be found at the loss at best, and nowhere if a maximum swallows it.
-fn check_finite(name: &str, value: Given<'_>) -> Result<()> {
-    let Given::F32(tensor) = value else { return Ok(()) };
-    let Some(at) = ocelli_kernels::finite::first_non_finite(tensor.data()) else { return Ok(()) };
-    let mut rest = at;
-    let mut index = vec![0; tensor.shape().len()];
-    for (axis, &size) in tensor.shape().iter().enumerate().rev() {
-        index[axis] = rest % size;
-        rest /= size;
-    }
-    let index = ShapeText(&index).to_string();
-    Err(Error::NotFinite { name: name.into(), value: tensor.data()[at], index })
-}
-
-/// Takes the plan's inputs from the batch.
-pub(crate) fn bind<'a>(plan: &Plan, batch: &'a Batch) -> Result<SmallVec<[Given<'a>; INPUTS]>> {
-    let find = |name: &String| {
-        batch.get(name).map(Given::from).ok_or_else(|| {
-            let known: Vec<_> = batch.iter().map(|(name, _)| name).collect();
-            let known = if known.is_empty() { "nothing".into() } else { known.join(", ") };
-            Error::MissingInput { name: name.clone(), known }
-        })
-    };
-    plan.inputs.iter().map(find).collect()
-}
-
-/// Returns false for labels, which are never differentiated.
-pub(crate) fn is_differentiable(graph: &Graph, id: ValueId) -> bool {
-    graph.values[id].kind == ElementKind::F32
 }

@@ -4,11 +4,12 @@ use crate::{
     Batch, Error, Graph, Mode, Model, Node, Plan, Precision, Result, Trace, ValueId,
     diagnose::{broken_element, origin},
     execute::{Constants, Feed, execute},
+    inputs::{batch_size, bind},
     memory,
-    model::{batch_size, bind, find_all, is_differentiable},
     passes::{Program, TRAINING},
     plan::{Location, Planning, Weights},
     recent::Recent,
+    results::Results,
 };
 use ocelli_tensor::{Arena, Key};
 use std::sync::Arc;
@@ -46,6 +47,8 @@ pub struct Objective {
     frozen: Option<Vec<bool>>,
     plans: Recent<usize, Plan>,
     arena: Arena,
+    /// None: in training everything is computed in each step.
+    constants: Constants,
     key: Key,
     steps: u64,
     precision: Precision,
@@ -97,6 +100,7 @@ impl Objective {
             frozen: (trains || mode != Mode::Infer).then(|| model.parameters().frozen().collect()),
             plans: Recent::new(KEPT_PLANS),
             arena: Arena::new(0),
+            constants: Constants::default(),
             precision: model.precision(),
             key: Key::new(model.seed()).with("step"),
             steps: 0,
@@ -106,10 +110,16 @@ impl Objective {
     /// Adds activations that every step returns, such as `output` for the training accuracy.
     ///
     /// # Errors
-    /// [`Error::Unknown`] for a name that does not exist.
+    /// [`Error::Unknown`] for a name that does not exist, and for labels, which the batch has.
     pub fn watching(mut self, names: &[&str]) -> Result<Objective> {
-        let ids = find_all(&self.graph, names)?;
-        self.watched.extend(names.iter().map(|name| name.to_string()).zip(ids));
+        for (&name, id) in names.iter().zip(self.graph.find_all(names)?) {
+            if !self.graph.is_differentiable(id) {
+                let (name, known) = (format!("{name} (labels are read from the batch)"), self.graph.known_names());
+                return Err(Error::Unknown { name, known });
+            }
+            let id = if self.graph.is_computed(id) { id } else { self.graph.copy_of(id) };
+            self.watched.push((name.to_string(), id));
+        }
         self.plans.clear();
         Ok(self)
     }
@@ -216,7 +226,7 @@ impl Objective {
         let feed = Feed {
             parameters: model.parameters().values(),
             inputs: &inputs,
-            constants: &Constants::default(),
+            constants: &self.constants,
             key: self.key.at(self.steps),
         };
         execute(plan, &mut self.arena, feed)?;
@@ -267,7 +277,8 @@ impl Objective {
     }
 
     fn results(&self, n: usize) -> Step<'_> {
-        Step { objective: self, plan: self.plan_of(n), arena: self.arena.as_slice() }
+        let (plan, arena) = (self.plan_of(n), self.arena.as_slice());
+        Step { objective: self, results: Results { plan, arena, constants: &self.constants, parameters: &[] } }
     }
 }
 
@@ -291,8 +302,8 @@ fn wanted(model: &Model, graph: &Graph, wrt: Wrt<'_>) -> Result<Vec<(String, Val
         let parameters = graph.parameters.iter().filter(|(path, _)| trained(path));
         list.extend(parameters.map(|(path, spec)| (path.clone(), spec.value)));
     }
-    for (&name, id) in named.iter().zip(find_all(graph, named)?) {
-        if !is_differentiable(graph, id) {
+    for (&name, id) in named.iter().zip(graph.find_all(named)?) {
+        if !graph.is_differentiable(id) {
             let known = graph.known_names();
             return Err(Error::Unknown { name: format!("{name} (labels have no gradient)"), known });
         }
@@ -305,16 +316,12 @@ fn wanted(model: &Model, graph: &Graph, wrt: Wrt<'_>) -> Result<Vec<(String, Val
 #[derive(Clone, Copy, Debug)]
 pub struct Step<'o> {
     objective: &'o Objective,
-    plan: &'o Plan,
-    arena: &'o [f32],
+    results: Results<'o>,
 }
 
 impl<'o> Step<'o> {
     fn read(&self, id: ValueId) -> Option<&'o [f32]> {
-        match &self.plan.roots.get(&id)?.location {
-            Location::Arena(range) => Some(&self.arena[range.clone()]),
-            _ => None,
-        }
+        self.results.read(id, |_| None)?.f32()
     }
 
     /// The loss.
@@ -324,7 +331,7 @@ impl<'o> Step<'o> {
 
     /// Number of samples.
     pub fn batch(&self) -> usize {
-        self.plan.batch()
+        self.results.plan.batch()
     }
 
     /// Gradient with respect to the parameter, input or activation called `name`, in row-major order of its shape.

@@ -1,6 +1,6 @@
 //! The parameters of a model.
 
-use crate::{Error, Graph, Key, ParameterAxis, ParameterRole, Result, memory};
+use crate::{Error, Graph, Key, ParameterAxis, ParameterRole, Result, memory, path::is_within};
 use ocelli_tensor::{ShapeText, Size, Tensor};
 use std::collections::HashMap;
 
@@ -144,10 +144,7 @@ impl Parameters {
 
     /// Freezes or unfreezes every parameter at or below `path`, by whole segments; returns how many there are.
     pub(crate) fn set_frozen(&mut self, path: &str, frozen: bool) -> usize {
-        let below = |parameter: &&mut Parameter| {
-            let rest = parameter.path.strip_prefix(path);
-            path.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        };
+        let below = |parameter: &&mut Parameter| is_within(&parameter.path, path);
         self.list.iter_mut().filter(below).map(|parameter| parameter.frozen = frozen).count()
     }
 

@@ -16,7 +16,6 @@ mod recompute;
 mod share;
 
 pub(crate) use constants::{Constants, constant_values, constants, recipes, separate_constants};
-pub(crate) use recompute::is_within;
 
 use crate::{Graph, Mode, Result, Source, ValueId};
 use std::collections::HashMap;

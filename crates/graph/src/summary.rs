@@ -1,6 +1,6 @@
 //! The network as a table.
 
-use crate::{Call, Graph, Mode, Model, Reach, Result, Source, ValueId, Wrt, passes::is_within};
+use crate::{Call, Graph, Mode, Model, Reach, Result, Source, ValueId, Wrt, path::is_within};
 use std::{collections::HashMap, fmt};
 
 /// One operation of the network.

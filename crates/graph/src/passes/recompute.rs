@@ -2,7 +2,7 @@
 //! Guestrin 2016).
 
 use super::{Program, fuse_batch_norm::recalled};
-use crate::{Call, Graph, Result, ValueId, ops::BatchNormOp};
+use crate::{Call, Graph, Result, ValueId, ops::BatchNormOp, path::is_within};
 use std::{
     any::Any,
     collections::{HashMap, HashSet},
@@ -24,12 +24,6 @@ pub(super) fn recompute(program: &mut Program<'_>) -> Result<()> {
     }
     graph.recomputed = recomputed;
     Ok(())
-}
-
-/// Returns true if a call at `path` belongs to the layer at `layer`, by whole segments.
-pub(crate) fn is_within(path: &str, layer: &str) -> bool {
-    let rest = path.strip_prefix(layer);
-    layer.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 fn recompute_layer(graph: &mut Graph, layer: &str, first_gradient: ValueId, roots: &[ValueId]) {

@@ -148,3 +148,20 @@ fn the_same_seed_gives_the_same_parameters() {
         a.parameters().value("b.weight").unwrap().data()[..9]
     );
 }
+
+/// An input and a parameter lie in no step's memory; a step that watches them has copies.
+#[test]
+fn inputs_and_parameters_can_be_watched() {
+    let network = |x: &Node| x * x.trace().parameter("w", [2], Constant(3.0));
+    let mut model = Model::build(network, [2], 0).unwrap();
+    let objective = model.objective(|t| (t.output() * t.labels("labels").one_hot(2)).mean()).unwrap();
+    let mut objective = objective.watching(&["input", "w", "output"]).unwrap();
+    let x = Tensor::from_vec([2, 2], vec![1.0, 2.0, 3.0, 4.0]).unwrap();
+    let batch = Batch::new().with("input", x).with("labels", Tensor::from(vec![0u32, 1]));
+    let step = objective.step(&mut model, &batch).unwrap();
+    assert_eq!(step.activation("input"), Some(&[1.0, 2.0, 3.0, 4.0][..]));
+    assert_eq!(step.activation("w"), Some(&[3.0; 2][..]));
+    assert_eq!(step.activation("output"), Some(&[3.0, 6.0, 9.0, 12.0][..]));
+    let refused = objective.watching(&["labels"]).unwrap_err().to_string();
+    assert!(refused.contains("labels are read from the batch"), "{refused}");
+}

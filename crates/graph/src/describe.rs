@@ -1,0 +1,39 @@
+//! From a network's function to its graph.
+
+use crate::{Error, Graph, Layer, Node, Result, Trace};
+
+impl Graph {
+    /// Traces a network of one input `[N] + sample`, called `input`, without allocating its parameters: a network that
+    /// is too large is noticed before memory is taken.
+    ///
+    /// # Errors
+    /// [`Error::Build`](crate::Error::Build), as for [`Model::build`](crate::Model::build).
+    ///
+    /// ```
+    /// use ocelli_graph::{Graph, func};
+    /// let graph = Graph::of(func(|x| x.relu().named("rectified")), [3])?;
+    /// assert!(graph.find("rectified").is_some());
+    /// # Ok::<(), ocelli_graph::Error>(())
+    /// ```
+    pub fn of(layer: impl Layer, sample: impl AsRef<[usize]>) -> Result<Graph> {
+        described(|trace| layer.forward(&trace.input("input", sample.as_ref())))
+    }
+}
+
+/// Traces a network; the node that the function returns is called `output`.
+pub(crate) fn described(network: impl FnOnce(&Trace) -> Node) -> Result<Graph> {
+    let trace = Trace::default();
+    let output = network(&trace);
+    if let Some(id) = output.id().filter(|_| !trace.is_dead()) {
+        if output.trace().is_same(&trace) {
+            trace.put_name(id, "output".into());
+        } else {
+            trace.fail("output", "the result is a node of another network");
+        }
+    }
+    let graph = trace.close()?;
+    if !graph.names.contains_key("output") {
+        return Err(Error::Unknown { name: "output".into(), known: graph.known_names() });
+    }
+    Ok(graph)
+}
