@@ -138,8 +138,11 @@ impl Inference {
     pub fn run(&self, batch: &Batch) -> Result<Vec<Tensor>> {
         self.with_session(|session| {
             let outputs = session.run(batch)?;
-            let tensor = |(_, id): &(String, ValueId)| outputs.results().tensor(*id, |number| outputs.input(number));
-            Ok(self.0.wanted.iter().filter_map(tensor).collect())
+            let tensor = |(_, id): &(String, ValueId)| {
+                let tensor = outputs.results().tensor(*id, |number| outputs.input(number));
+                tensor.expect("what is asked for is a root of the plan")
+            };
+            Ok(self.0.wanted.iter().map(tensor).collect())
         })
     }
 

@@ -1,4 +1,4 @@
-//! What happens between a traced graph and a plan: two lists of passes, in order, for training and for inference.
+//! Two lists of passes, in order, that turn a traced graph into a plan's calls: one for training, one for inference.
 //!
 //! A pass is a function of a [`Program`], in a file of its own with its name. Behind the last one every call is
 //! [compiled](crate::Compiled), what depends on parameters only leaves the steps ([`separate_constants`]), and the plan lays the
@@ -26,7 +26,7 @@ pub(crate) struct Program<'a> {
     pub(crate) graph: Graph,
     /// Number of values before the first pass.
     pub(crate) known: usize,
-    /// What the plan is for.
+    /// The mode of the plan: training or inference.
     pub(crate) mode: Mode,
     /// Values that keep what they are and where they are read from: what the user wants, and what a step ends with.
     pub(crate) roots: Vec<ValueId>,
@@ -90,9 +90,9 @@ pub(crate) struct Pass {
 
 /// The passes of one kind of plan.
 pub(crate) struct Passes {
-    /// Those that are run once, when the objective or the model is made.
+    /// Passes that run once, when the objective or the model is made.
     pub(crate) once: &'static [Pass],
-    /// Those that are run for each plan, whose roots are known then.
+    /// Passes that run for each plan, whose roots are known then.
     pub(crate) each_plan: &'static [Pass],
 }
 

@@ -45,7 +45,7 @@ fn fold(graph: &mut Graph, untouched: &HashSet<ValueId>) -> HashMap<ValueId, Val
 fn foldable(
     graph: &Graph,
     at: usize,
-    roots: &HashSet<ValueId>,
+    untouched: &HashSet<ValueId>,
     into: &HashMap<ValueId, ValueId>,
 ) -> Option<(usize, ValueId)> {
     let call = &graph.calls[at];
@@ -55,7 +55,7 @@ fn foldable(
     }
     let [a, b] = call.inputs[..] else { return None };
     let sum_shape = &graph.values[call.outputs[0]].shape;
-    if a == b || [a, b].iter().any(|id| roots.contains(id) || graph.values[*id].shape != *sum_shape) {
+    if a == b || [a, b].iter().any(|id| untouched.contains(id) || graph.values[*id].shape != *sum_shape) {
         return None;
     }
     // order the operands by the calls that produce them
