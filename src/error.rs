@@ -8,6 +8,8 @@ use ocelli_models as models;
 use ocelli_plot as plot;
 use ocelli_tensor as tensor;
 use ocelli_train as train;
+#[cfg(feature = "vision")]
+use ocelli_vision as vision;
 use std::{error::Error as StdError, fmt, io};
 
 /// An error of any part of the library; a program that uses several parts returns `ocelli::Result<()>` from `main`.
@@ -40,6 +42,10 @@ pub enum Error {
     #[cfg(feature = "plot")]
     #[error(transparent)]
     Plot(#[from] plot::Error),
+    /// A visualisation, a style transfer or a face verification failed.
+    #[cfg(feature = "vision")]
+    #[error(transparent)]
+    Vision(#[from] vision::Error),
     /// Weights could not be read, written or put into a model.
     #[error(transparent)]
     Weights(#[from] models::WeightsError),

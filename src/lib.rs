@@ -26,8 +26,8 @@
 //! ```
 //!
 //! Each crate of the workspace is a module here and can be used alone: [`tensor`], [`kernels`], [`graph`], [`layers`],
-//! [`losses`], [`models`], [`data`], [`train`], `plot` (with the feature of that name), and [`simd`] at the bottom. The
-//! [`prelude`] has what most programs need, and [`Error`] is one error for all of them: `fn main() -> ocelli::Result<()>`.
+//! [`losses`], [`models`], [`data`], [`train`], `plot` and `vision` (with the features of these names), and [`simd`] at
+//! the bottom. The [`prelude`] has what most programs need, and [`Error`] is one error for all of them: `fn main() -> ocelli::Result<()>`.
 
 #![forbid(unsafe_code)]
 
@@ -52,6 +52,9 @@ pub use ocelli_simd as simd;
 pub use ocelli_tensor as tensor;
 #[doc(inline)]
 pub use ocelli_train as train;
+#[cfg(feature = "vision")]
+#[doc(inline)]
+pub use ocelli_vision as vision;
 
 mod error;
 pub mod prelude;

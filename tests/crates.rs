@@ -4,7 +4,7 @@ use serde_json::Value;
 use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
 /// For each crate, what it may depend on: the table of `docs/architecture.md`.
-const ALLOWED: [(&str, &[&str]); 11] = [
+const ALLOWED: [(&str, &[&str]); 12] = [
     ("ocelli-simd", &[]),
     ("ocelli-tensor", &[]),
     ("ocelli-kernels", &["ocelli-simd", "ocelli-tensor"]),
@@ -38,6 +38,21 @@ const ALLOWED: [(&str, &[&str]); 11] = [
         ],
     ),
     (
+        "ocelli-vision",
+        &[
+            "ocelli-simd",
+            "ocelli-tensor",
+            "ocelli-kernels",
+            "ocelli-graph",
+            "ocelli-layers",
+            "ocelli-losses",
+            "ocelli-models",
+            "ocelli-data",
+            "ocelli-train",
+            "ocelli-plot",
+        ],
+    ),
+    (
         "ocelli",
         &[
             "ocelli-simd",
@@ -50,6 +65,7 @@ const ALLOWED: [(&str, &[&str]); 11] = [
             "ocelli-data",
             "ocelli-train",
             "ocelli-plot",
+            "ocelli-vision",
         ],
     ),
 ];

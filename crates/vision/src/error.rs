@@ -1,0 +1,19 @@
+//! The error of this crate.
+
+/// An error of a visualisation, a style transfer or a face verification.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A tensor could not be made, read or written.
+    #[error(transparent)]
+    Tensor(#[from] ocelli_tensor::Error),
+    /// A network could not be described, planned or run.
+    #[error(transparent)]
+    Graph(#[from] ocelli_graph::Error),
+    /// What was given cannot be used; the text says why.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+/// A result whose error is this crate's [`Error`].
+pub type Result<T> = std::result::Result<T, Error>;

@@ -1,0 +1,9 @@
+//! What trained networks are for, and what they look at: faces, edges, visualisation and neural style transfer.
+//!
+//! Everything here is built from the public parts of the crates below, and shows how they are used.
+
+#![forbid(unsafe_code)]
+
+mod error;
+
+pub use error::{Error, Result};
