@@ -207,7 +207,7 @@ fn shapes_that_an_operation_cannot_have_are_sentences() {
     for (sentence, network) in cases {
         assert_eq!(mistake(network, &[4, 4, 8]), sentence);
     }
-    let sentence = format!("(Interpolate): a picture of {most} by 3 pixels overflows the address space");
+    let sentence = format!("(Interpolate): an image of {most} by 3 pixels overflows the address space");
     assert_eq!(mistake(|x| x.resized([most, 3], Interpolation::Nearest), &[4, 4, 8]), sentence);
 }
 
@@ -241,7 +241,7 @@ fn matrices_that_do_not_go_together_are_sentences() {
 
 #[test]
 fn operations_with_several_batch_sizes_and_in_place() {
-    // Whatever takes over the storage of what it reads gives the same numbers as when that is kept.
+    // Whatever takes over the storage of what it reads gives the same values as when that is kept.
     let network = |x: &Node| {
         let y = x.scale(2.0).maximum(0.3).clamp(-0.5, 0.8).named("clamped");
         (y.greater(0.5) + y.l2_normalised(1e-6)).named("sum")
