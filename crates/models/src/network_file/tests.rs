@@ -209,7 +209,7 @@ fn weights_that_are_not_finite_are_not_written() {
     let error = save_network(&diverged, &lenet, &path).unwrap_err().to_string();
     assert_eq!(
         error.replace(&format!("{}/", folder.path().display()), ""),
-        "network.safetensors: c3.bias has values that are NaN or infinite; f6.weight has numbers that are NaN or infinite; a \
+        "network.safetensors: c3.bias has values that are NaN or infinite; f6.weight has values that are NaN or infinite; a \
          network with such weights has no results"
     );
     assert!(save_weights(&diverged, &path, &Metadata::new()).is_err());

@@ -232,7 +232,7 @@ fn numbers_that_are_not_finite_are_refused() {
         let error = WeightLoader::new().load_from(&mut model, &mut weights(place, number)).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "w.pth: a.weight has values that are NaN or infinite; b.bias has numbers that are NaN or infinite; a network \
+            "w.pth: a.weight has values that are NaN or infinite; b.bias has values that are NaN or infinite; a network \
              with such weights has no results"
         );
         let report = WeightLoader::new().lenient().load_from(&mut model, &mut weights(place, number)).unwrap();
