@@ -121,7 +121,7 @@ impl Arguments {
 }
 
 /// The parts of the dataset.
-struct Pictures {
+struct Datasets {
     /// Images for training.
     train: Arc<dyn Dataset>,
     /// Images for validation.
@@ -150,7 +150,7 @@ fn parts(data: Option<&Path>) -> ocelli::Result<Parts> {
         return Ok((Arc::new(train), None, Arc::new(test)));
     }
     let folder = find("cifar-10", data).map_err(|error| {
-        format!("{error}; or name a folder with pictures of one's own as train/CLASS/*.png and test/CLASS/*.png")
+        format!("{error}; or name a folder with images of one's own as train/CLASS/*.png and test/CLASS/*.png")
     })?;
     let (train, test) = (cifar10::load(&folder, Part::Train)?, cifar10::load(&folder, Part::Test)?);
     let train: Arc<dyn Dataset> = match jpegs(&folder, Part::Train)? {
@@ -163,7 +163,7 @@ fn parts(data: Option<&Path>) -> ocelli::Result<Parts> {
 
 /// Reads the images in a folder. Those for validation are the JPEG images for the test, if there are any; else a
 /// tenth of those for training, as in the paper.
-fn pictures(arguments: &Arguments) -> ocelli::Result<Pictures> {
+fn datasets(arguments: &Arguments) -> ocelli::Result<Datasets> {
     let key = Key::new(arguments.common.seed);
     let (train, watch, test) = parts(arguments.data.as_deref())?;
     // Samples are drawn, because archives have their classes one after the other.
@@ -176,7 +176,7 @@ fn pictures(arguments: &Arguments) -> ocelli::Result<Pictures> {
             (Arc::new(train), Arc::new(watch))
         }
     };
-    Ok(Pictures { train, watch, test })
+    Ok(Datasets { train, watch, test })
 }
 
 /// Returns the pipeline of every image: standardised by the statistics of those for training.
@@ -208,16 +208,16 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
     // Held until the end: more is written than the trainer does.
     let folder = RunFolder::open(&arguments.out)?;
     let out = folder.path();
-    let Pictures { train, watch, test } = pictures(arguments)?;
+    let Datasets { train, watch, test } = datasets(arguments)?;
     let (learnt, watched, tested) = (train.len(), watch.len(), test.len());
-    say(format!("{learnt} pictures to learn from, {watched} to watch with, {tested} to test"))?;
+    say(format!("{learnt} images for training, {watched} for validation, {tested} for the test"))?;
     let names = test.class_names().to_vec();
     let network = arguments.network(names.len())?;
     let pipeline = pipeline(&train)?;
     let train = Loader::new(train, augmented(&pipeline), arguments.batch)?.shuffle(seed);
     let (watch, test) = (Loader::new(watch, pipeline.clone(), 250)?, Loader::new(test, pipeline.clone(), 250)?);
 
-    let mut model = Model::of(network.layer, [32, 32, 3], seed)?;
+    let mut model = Model::from_layer(network.layer, [32, 32, 3], seed)?;
     say(model.summary_for(arguments.batch)?)?;
     let mut trainer = Trainer::new(arguments.epochs)
         .schedule(arguments.schedule(train.batches()))

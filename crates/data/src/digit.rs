@@ -16,7 +16,7 @@ const WORKING_SIDE: usize = 512;
 /// Least contrast between ink and paper, where black to white is 1. Noise and shadows have less.
 const MIN_CONTRAST: f32 = 0.1;
 
-pub(crate) const BLANK: &str = "no digit to be seen: the picture has no contrast";
+pub(crate) const BLANK: &str = "no digit to be seen: the image has no contrast";
 
 /// Converts an image of one digit to the convention of MNIST: light ink (255) on dark paper (0), the digit in a box of
 /// 20 × 20 with its proportions kept, its centre of mass in the middle of 28 × 28. Ink may be darker or lighter than the
@@ -27,8 +27,11 @@ pub(crate) fn centred_digit(image: &Image) -> Option<[u8; SIZE * SIZE]> {
         _ => image.pixels().as_chunks().0.iter().map(|colour| luminance(*colour)).collect(),
     };
     let longer = image.size()[0].max(image.size()[1]);
-    let working =
-        if longer > WORKING_SIDE { image.size().map(|side| (side * WORKING_SIDE).div_ceil(longer)) } else { image.size() };
+    let working = if longer > WORKING_SIDE {
+        image.size().map(|side| (side * WORKING_SIDE).div_ceil(longer))
+    } else {
+        image.size()
+    };
     let grey = Grey::of(image.size(), grey).resized([0..image.size()[0], 0..image.size()[1]], working);
     let ink = ink(grey)?;
     Some(centre(&shrink(&ink)))

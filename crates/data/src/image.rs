@@ -168,7 +168,7 @@ mod tests {
     #[cfg(feature = "images")]
     #[test]
     fn every_orientation_of_exif_is_turned_upright() {
-        let picture = Image::new([2, 3, 1], vec![1, 2, 3, 4, 5, 6]).unwrap();
+        let image = Image::new([2, 3, 1], vec![1, 2, 3, 4, 5, 6]).unwrap();
         for (orientation, size, expected) in [
             (1, [2, 3], [1, 2, 3, 4, 5, 6]),
             (2, [2, 3], [3, 2, 1, 6, 5, 4]),
@@ -180,7 +180,7 @@ mod tests {
             (8, [3, 2], [3, 6, 2, 5, 1, 4]),
             (9, [2, 3], [1, 2, 3, 4, 5, 6]),
         ] {
-            let turned = picture.clone().turned(orientation);
+            let turned = image.clone().turned(orientation);
             assert_eq!((turned.size(), turned.pixels()), (size, &expected[..]), "{orientation}");
         }
     }

@@ -43,7 +43,7 @@ use std::{fs::File, io::Read, path::Path};
 /// Largest image file in bytes: text takes a dozen per pixel.
 const MAX_FILE_BYTES: u64 = 1 << 30;
 /// The name that errors give to an image without a file.
-const IN_MEMORY: &str = "a picture in memory";
+const IN_MEMORY: &str = "an image in memory";
 
 /// Decodes an image file, turns the image upright and composes transparent pixels on white.
 ///

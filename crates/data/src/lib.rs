@@ -44,9 +44,9 @@ pub mod fashion_mnist;
 mod folder;
 mod gunzip;
 pub mod idx;
+mod image;
 #[cfg(feature = "images")]
 pub mod image_files;
-mod image;
 mod images;
 mod loader;
 pub mod mnist;

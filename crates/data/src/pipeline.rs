@@ -2,9 +2,9 @@
 
 mod presets;
 mod run;
-mod transform;
 #[cfg(test)]
 mod tests;
+mod transform;
 
 pub use presets::{INK, PAPER};
 pub use run::Scratch;
@@ -101,12 +101,18 @@ impl Pipeline {
     /// positive deviation for each channel.
     pub fn shape(&self, size: Option<[usize; 2]>) -> Result<[usize; 3]> {
         self.normalisation.maps(self.channels.count())?;
-        let end = self.transforms.iter().try_fold(size, |size, transform| transform.size_after(size))?;
-        let Some([height, width]) = end else {
+        let Some([height, width]) = transform::size_after_all(&self.transforms, size)? else {
             let remedy = "end its transforms with one that does, such as a crop";
             return Err(Error::Setting(format!("the pipeline does not say the size of its result: {remedy}")));
         };
         Ok([height, width, self.channels.count()])
+    }
+
+    /// Checks what does not depend on the size of an image.
+    #[cfg(feature = "images")]
+    pub(crate) fn check(&self) -> Result<()> {
+        self.normalisation.maps(self.channels.count())?;
+        transform::size_after_all(&self.transforms, None).map(|_| ())
     }
 
     /// Applies the pipeline to an image and writes the values `[H, W, C]` to `out`. Random transforms draw from `key`, each from

@@ -33,7 +33,8 @@ impl Statistics {
         for index in 0..dataset.len() {
             dataset.read(index, &mut image)?;
             if index > 0 && image.channels() != channels {
-                let text = format!("{} has {} channels, those before it {channels}", dataset.name(index), image.channels());
+                let text =
+                    format!("{} has {} channels, those before it {channels}", dataset.name(index), image.channels());
                 return Err(Error::Setting(text));
             }
             channels = image.channels();
@@ -50,9 +51,8 @@ impl Statistics {
         }
         let mean = |(sum, _): &(u128, u128)| *sum as f64 / count as f64 / 255.0;
         // The numerator of the variance is exact: count·Σx² − (Σx)².
-        let deviation = |(sum, squares): &(u128, u128)| {
-            ((count * squares - sum * sum) as f64).sqrt() / count as f64 / 255.0
-        };
+        let deviation =
+            |(sum, squares): &(u128, u128)| ((count * squares - sum * sum) as f64).sqrt() / count as f64 / 255.0;
         let of = |value: &dyn Fn(&(u128, u128)) -> f64| sums[..channels].iter().map(|sum| value(sum) as f32).collect();
         Ok(Statistics { mean: of(&mean), deviation: of(&deviation) })
     }

@@ -1,35 +1,36 @@
-//! How pictures are prepared, in JSON.
+//! How images are prepared, in JSON.
 
 use super::{
     Answer, Read, Reader,
-    pictures::{blank, encoded, tensor},
+    images::{blank, encoded, tensor},
 };
 use crate::{drawn::Seed, held};
 use image::{ImageFormat, Rgb, RgbImage};
 use ocelli::data::{Pipeline, Transform};
 use std::{fs, path::Path};
 
-/// Settings from the file, for three pictures.
+/// Settings from the file, for three images.
 fn prepare(folder: &Path) -> Read {
     let stroke = RgbImage::from_fn(20, 30, |x, y| Rgb([if x == 9 && (5..25).contains(&y) { 0 } else { 255 }; 3]));
     let files = [blank(16_384, 1, 8, 2), blank(1, 16_384, 8, 2), encoded(stroke, ImageFormat::Png)];
     let mut names = ["row.png", "column.png", "stroke.png"].into_iter();
-    let pictures = files.map(|file| {
-        let path = folder.join(names.next().expect("a name for each picture"));
+    let images = files.map(|file| {
+        let path = folder.join(names.next().expect("a name for each image"));
         fs::write(&path, file).expect("a temporary file");
         path
     });
     Box::new(move |file: &Path| {
         let text = fs::read(file).expect("a temporary file");
         let settings: Pipeline = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
-        let answers: Vec<Answer> = pictures.iter().map(|picture| tensor(settings.load(picture))).collect();
-        super::all::<3>(answers.try_into().expect("an answer for each picture"))
+        let answers: Vec<Answer> = images.iter().map(|image| tensor(settings.load(image))).collect();
+        super::all::<3>(answers.try_into().expect("an answer for each image"))
     })
 }
 
 fn json(steps: &str) -> Vec<u8> {
     let normalisation = r#"{"mean":[0,0,0],"deviation":[1,1,1]}"#;
-    format!(r#"{{"transforms":[{steps}],"filter":"bilinear","channels":"rgb","normalisation":{normalisation}}}"#).into_bytes()
+    format!(r#"{{"transforms":[{steps}],"filter":"bilinear","channels":"rgb","normalisation":{normalisation}}}"#)
+        .into_bytes()
 }
 
 fn text(settings: &Pipeline) -> Seed {
@@ -81,6 +82,6 @@ pub const PIPELINE: Reader = Reader {
     ],
     prepare,
     held: held::nothing_more,
-    // The pictures decoded, and as three `f32` a pixel.
+    // The images decoded, and as three `f32` a pixel.
     own: 1 << 20,
 };

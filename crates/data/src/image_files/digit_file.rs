@@ -24,9 +24,9 @@ pub fn digit(path: impl AsRef<Path>) -> Result<[u8; SIZE * SIZE]> {
 /// [`Error::Setting`] if the values do not fill `size`, `size` is 0 or too large, or there is no visible ink.
 ///
 /// ```
-/// let mut picture = vec![1.0; 50 * 40];                    // white paper,
-/// (10..40).for_each(|row| picture[row * 40 + 20] = 0.0);   // and a stroke of black ink
-/// let digit = ocelli_data::image_files::digit_of([50, 40], &picture)?;
+/// let mut image = vec![1.0; 50 * 40];                    // white paper,
+/// (10..40).for_each(|row| image[row * 40 + 20] = 0.0);   // and a stroke of black ink
+/// let digit = ocelli_data::image_files::digit_of([50, 40], &image)?;
 /// assert_eq!((digit[0], digit[14 * 28 + 14] > 200), (0, true));
 /// # Ok::<(), ocelli_data::Error>(())
 /// ```

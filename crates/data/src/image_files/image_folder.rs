@@ -23,9 +23,9 @@ const MAX_QUOTED: usize = 200;
 ///
 /// ```no_run
 /// use ocelli_data::{Dataset, Loader, Pipeline, image_files::ImageFolder};
-/// let pictures = ImageFolder::open("animals/train")?;
-/// println!("{} pictures of {}", pictures.len(), pictures.class_names().join(", "));
-/// let loader = Loader::new(pictures, Pipeline::imagenet([224, 224]), 32)?.shuffle(7);
+/// let images = ImageFolder::open("animals/train")?;
+/// println!("{} images of {}", images.len(), images.class_names().join(", "));
+/// let loader = Loader::new(images, Pipeline::imagenet([224, 224]), 32)?.shuffle(7);
 /// # Ok::<(), ocelli_data::Error>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -44,17 +44,17 @@ impl ImageFolder {
         let folder = folder.as_ref();
         let (mut files, mut class_names) = (Vec::new(), Vec::new());
         for (name, path) in entries(folder)?.into_iter().filter(|(_, path)| path.is_dir()) {
-            let pictures: Vec<PathBuf> =
-                entries(&path)?.into_iter().map(|(_, path)| path).filter(|path| is_picture(path)).collect();
-            if pictures.is_empty() {
-                return Err(Error::format(&path, "no pictures in the folder of this class"));
+            let images: Vec<PathBuf> =
+                entries(&path)?.into_iter().map(|(_, path)| path).filter(|path| is_image(path)).collect();
+            if images.is_empty() {
+                return Err(Error::format(&path, "no images in the folder of this class"));
             }
             let label = class_names.len() as u32;
-            files.extend(pictures.into_iter().map(|path| (path, label)));
+            files.extend(images.into_iter().map(|path| (path, label)));
             class_names.push(name);
         }
         if files.is_empty() {
-            return Err(Error::format(folder, "no folders, of which each would hold the pictures of a class"));
+            return Err(Error::format(folder, "no folders, of which each would hold the images of a class"));
         }
         Ok(ImageFolder { files, class_names })
     }
@@ -95,7 +95,7 @@ fn entries(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
     Ok(entries)
 }
 
-fn is_picture(path: &Path) -> bool {
+fn is_image(path: &Path) -> bool {
     let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
     path.is_file() && ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known))
 }
@@ -132,14 +132,14 @@ mod tests {
     use tempfile::TempDir;
 
     /// Makes a folder with images of one colour under these names, `height` × 4 pixels each.
-    fn folder(pictures: &[(&str, u8, u32)]) -> TempDir {
+    fn folder(images: &[(&str, u8, u32)]) -> TempDir {
         let folder = tempfile::tempdir().unwrap();
-        for (name, colour, height) in pictures {
+        for (name, colour, height) in images {
             let path = folder.path().join(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
-            let picture = RgbImage::from_pixel(4, *height, Rgb([*colour, 0, 255]));
+            let image = RgbImage::from_pixel(4, *height, Rgb([*colour, 0, 255]));
             let format = if name.ends_with("png") { ImageFormat::Png } else { ImageFormat::Jpeg };
-            picture.save_with_format(path, format).unwrap();
+            image.save_with_format(path, format).unwrap();
         }
         folder
     }
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn classes_and_pictures_are_in_the_order_of_their_names() {
+    fn classes_and_images_are_in_the_order_of_their_names() {
         let folder = folder(&[
             ("dog/b.png", 51, 4),
             ("dog/a.JPG", 0, 9),
@@ -161,27 +161,28 @@ mod tests {
             (".cache/x.png", 9, 4),
         ]);
         fs::write(folder.path().join("readme.txt"), "no folder").unwrap();
-        fs::write(folder.path().join("dog/labels.csv"), "no picture").unwrap();
-        let pictures = opened(&folder).unwrap();
-        assert_eq!((pictures.class_names(), pictures.size()), (&["cat".to_string(), "dog".into()][..], None));
-        let names = |index| pictures.file(index).map(|path| path.strip_prefix(folder.path()).unwrap().to_owned());
+        fs::write(folder.path().join("dog/labels.csv"), "no image").unwrap();
+        let images = opened(&folder).unwrap();
+        assert_eq!((images.class_names(), images.size()), (&["cat".to_string(), "dog".into()][..], None));
+        let names = |index| images.file(index).map(|path| path.strip_prefix(folder.path()).unwrap().to_owned());
         let expected = ["cat/1.jpeg", "dog/a.JPG", "dog/b.png"].map(|name| Some(PathBuf::from(name)));
-        assert_eq!((pictures.len(), [0, 1, 2].map(names)), (3, expected));
+        assert_eq!((images.len(), [0, 1, 2].map(names)), (3, expected));
         let mut image = Image::default();
         for (index, label, red, height) in [(0, 0, 255u8, 4), (1, 1, 0, 9), (2, 1, 51, 4)] {
-            pictures.read(index, &mut image).unwrap();
-            assert_eq!((pictures.label(index).unwrap(), image.size()), (label, [height, 4]));
+            images.read(index, &mut image).unwrap();
+            assert_eq!((images.label(index).unwrap(), image.size()), (label, [height, 4]));
             for pixel in image.pixels().as_chunks::<3>().0 {
                 assert!(pixel[0].abs_diff(red) < 4 && pixel[1] < 4 && pixel[2] > 251, "{index}: {pixel:?}");
             }
         }
-        assert!(pictures.name(2).ends_with("dog/b.png"));
-        assert_eq!(pictures.read(3, &mut image).unwrap_err().to_string(), "sample 3 of a dataset of 3");
+        assert!(images.name(2).ends_with("dog/b.png"));
+        assert_eq!(images.read(3, &mut image).unwrap_err().to_string(), "sample 3 of a dataset of 3");
     }
 
     #[test]
     fn parts_have_the_same_classes() {
-        let whole = folder(&[("train/a/1.png", 0, 4), ("train/b/1.png", 0, 4), ("test/a/2.png", 0, 4), ("val/b/2.png", 0, 4)]);
+        let whole =
+            folder(&[("train/a/1.png", 0, 4), ("train/b/1.png", 0, 4), ("test/a/2.png", 0, 4), ("val/b/2.png", 0, 4)]);
         let parts = |folder: &TempDir| ImageFolder::open_parts(folder.path());
         let text = parts(&whole).unwrap_err().to_string();
         assert!(text.ends_with("classes differ: a, b for training, then b"), "{text}");
@@ -196,16 +197,16 @@ mod tests {
     fn what_does_not_fit_is_named() {
         let two = folder(&[("a/1.png", 0, 4), ("b/2.png", 0, 5)]);
         let empty = folder(&[]);
-        let nothing = "DIR: no folders, of which each would hold the pictures of a class";
+        let nothing = "DIR: no folders, of which each would hold the images of a class";
         assert_eq!(opened(&empty).unwrap_err(), nothing);
         fs::create_dir(two.path().join("c")).unwrap();
-        assert_eq!(opened(&two).unwrap_err(), "DIR/c: no pictures in the folder of this class");
+        assert_eq!(opened(&two).unwrap_err(), "DIR/c: no images in the folder of this class");
         fs::write(empty.path().join("d.png"), "").unwrap();
         assert_eq!(opened(&empty).unwrap_err(), nothing);
         fs::create_dir(empty.path().join("d")).unwrap();
-        fs::write(empty.path().join("d/1.png"), "no picture").unwrap();
+        fs::write(empty.path().join("d/1.png"), "no image").unwrap();
         let error = opened(&empty).unwrap().read(0, &mut Image::default()).unwrap_err().to_string();
-        assert!(error.ends_with("d/1.png: not a PNG, JPEG, PNM or BMP picture that can be read"), "{error}");
+        assert!(error.ends_with("d/1.png: not a PNG, JPEG, PNM or BMP image that can be read"), "{error}");
         let error = ImageFolder::open(empty.path().join("none")).unwrap_err().to_string();
         assert!(error.contains("none: No such file"), "{error}");
     }

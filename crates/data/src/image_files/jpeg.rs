@@ -18,7 +18,7 @@ use super::{
     fault::{Fault, Result},
 };
 use crate::Image;
-use frame::Frame;
+use frame::JpegFrame;
 use segments::{Segments, Tables, marker};
 
 /// The first three bytes of every JPEG file.
@@ -30,7 +30,7 @@ const MAX_SCANS: usize = 100;
 /// Decodes the bytes of a file and turns the image upright.
 pub(super) fn decode(bytes: &[u8], most_pixels: u64) -> Result<Image> {
     let mut segments = Segments::new(bytes, 2);
-    let (mut tables, mut frame, mut scans) = (Tables::default(), None::<Frame>, 0);
+    let (mut tables, mut frame, mut scans) = (Tables::default(), None::<JpegFrame>, 0);
     let (mut orientation, mut hints) = (1, colour::Hints::default());
     // read segment by segment to the end marker
     loop {
@@ -44,10 +44,10 @@ pub(super) fn decode(bytes: &[u8], most_pixels: u64) -> Result<Image> {
             marker::HUFFMAN => tables.set_huffman(data)?,
             marker::RESTART_INTERVAL => tables.set_restart_interval(data)?,
             marker::SEQUENTIAL | marker::EXTENDED | marker::PROGRESSIVE if frame.is_none() => {
-                frame = Some(Frame::new(data, kind == marker::PROGRESSIVE, most_pixels)?);
+                frame = Some(JpegFrame::new(data, kind == marker::PROGRESSIVE, most_pixels)?);
             }
             marker::SEQUENTIAL..=marker::LAST_FRAME if frame.is_none() => {
-                return Err(Fault::Unsupported("JPEG pictures without loss or with arithmetic coding"));
+                return Err(Fault::Unsupported("JPEG images without loss or with arithmetic coding"));
             }
             marker::START_OF_SCAN => {
                 scans += 1;

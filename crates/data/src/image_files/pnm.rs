@@ -108,13 +108,13 @@ mod tests {
             }
         }
         let text = |bytes: &[u8]| decode(bytes).unwrap_err().to_string();
-        assert_eq!(text(b"P5 16384 4096 255\n"), "the picture ends too early");
-        assert_eq!(text(b"P2 16384 4096 255\n0 0 0"), "the picture ends too early");
+        assert_eq!(text(b"P5 16384 4096 255\n"), "the image ends too early");
+        assert_eq!(text(b"P2 16384 4096 255\n0 0 0"), "the image ends too early");
         assert!(text(b"P5 16385 1 255\n").starts_with("1 x 16385 pixels: the limits are"));
-        assert_eq!(text(b"P5 1 1 0\n "), "damaged picture (a largest value of 0)");
-        assert_eq!(text(b"P5 1 1 7\n\x08"), "damaged picture (a value 8 above the largest, 7)");
-        assert_eq!(text(b"P5 1 99999999999 7\n"), "damaged picture (a number that is too large)");
-        assert_eq!(text(b"P5 1 1 255x\0"), "damaged picture (something else in place of a number)");
-        assert_eq!(text(b"P5 x"), "damaged picture (something else in place of a number)");
+        assert_eq!(text(b"P5 1 1 0\n "), "damaged image (a largest value of 0)");
+        assert_eq!(text(b"P5 1 1 7\n\x08"), "damaged image (a value 8 above the largest, 7)");
+        assert_eq!(text(b"P5 1 99999999999 7\n"), "damaged image (a number that is too large)");
+        assert_eq!(text(b"P5 1 1 255x\0"), "damaged image (something else in place of a number)");
+        assert_eq!(text(b"P5 x"), "damaged image (something else in place of a number)");
     }
 }

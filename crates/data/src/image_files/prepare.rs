@@ -14,6 +14,7 @@ impl Pipeline {
     /// a step draws at random, a size has a 0 or is too large, or there is not one mean and one positive deviation for each
     /// channel.
     pub fn load(&self, path: impl AsRef<Path>) -> Result<Tensor> {
+        self.check_fixed()?;
         let path = path.as_ref();
         self.prepared(decode_file(path)?).map_err(|error| error.about(|| path.display().to_string()))
     }
@@ -23,13 +24,20 @@ impl Pipeline {
     /// # Errors
     /// The errors of [`Pipeline::load`].
     pub fn read(&self, bytes: &[u8]) -> Result<Tensor> {
+        self.check_fixed()?;
         self.prepared(decode_bytes(bytes)?).map_err(|error| error.about(|| IN_MEMORY.into()))
     }
 
-    fn prepared(&self, mut image: Image) -> Result<Tensor> {
+    /// Checks, before a file is opened, that images can be prepared without drawing.
+    fn check_fixed(&self) -> Result<()> {
         if self.is_random() {
-            return Err(Error::Setting("the pipeline draws at random; give one without such steps for predictions".into()));
+            let remedy = "predictions need one without such transforms";
+            return Err(Error::Setting(format!("the pipeline draws at random; {remedy}")));
         }
+        self.check()
+    }
+
+    fn prepared(&self, mut image: Image) -> Result<Tensor> {
         let [height, width, channels] = self.shape(Some(image.size()))?;
         let mut tensor = Tensor::try_zeros([1, height, width, channels])?;
 

@@ -64,12 +64,7 @@ impl Ahead {
     pub(super) fn start(maker: &Arc<dyn Maker>, numbers: Range<usize>, depth: usize, workers: usize) -> Option<Ahead> {
         let workers = workers.min(numbers.len());
         let shared = Arc::new(Shared {
-            state: Mutex::new(State {
-                wanted: numbers.start,
-                next: numbers,
-                finished: BTreeMap::new(),
-                stop: false,
-            }),
+            state: Mutex::new(State { wanted: numbers.start, next: numbers, finished: BTreeMap::new(), stop: false }),
             finished: Condvar::new(),
             taken: Condvar::new(),
             most: depth.saturating_add(workers),

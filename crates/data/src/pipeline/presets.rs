@@ -40,7 +40,8 @@ impl Pipeline {
     /// Prepares images as networks for CIFAR-10 expect, at `size` = `[H, W]`: as for [ImageNet](Pipeline::imagenet),
     /// but without cropping the shorter side, because such small images have nothing to spare.
     pub fn cifar(size: [usize; 2]) -> Pipeline {
-        Pipeline::imagenet(size).with_transforms([Transform::ShorterSide(size[0].max(size[1])), Transform::CentreCrop(size)])
+        Pipeline::imagenet(size)
+            .with_transforms([Transform::ShorterSide(size[0].max(size[1])), Transform::CentreCrop(size)])
     }
 
     /// Prepares images as networks from Caffe expect: the whole image is stretched to `size` = `[H, W]`, its channels

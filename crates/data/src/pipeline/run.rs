@@ -74,7 +74,10 @@ impl Pipeline {
     ) {
         if part.clone().map(|range| range.len()) == wanted {
             // Nothing is resized: what is kept is cropped.
-            return crop(image, [0, 1].map(|axis| part[axis].start + kept[axis].start..part[axis].start + kept[axis].end));
+            return crop(
+                image,
+                [0, 1].map(|axis| part[axis].start + kept[axis].start..part[axis].start + kept[axis].end),
+            );
         }
         scratch.resizer.resize(Part::new(image, part), wanted, kept, self.filter, &mut scratch.next);
         swap(image, &mut scratch.next);
@@ -145,7 +148,9 @@ fn pad(image: &mut Image, [rows, columns]: [usize; 2], next: &mut Image) {
     out.fill(0);
     let lines = out.chunks_exact_mut(line).skip((rows - height) / 2);
     let row = image.row();
-    lines.zip(image.pixels().chunks_exact(row)).for_each(|(line, values)| line[left..left + row].copy_from_slice(values));
+    lines
+        .zip(image.pixels().chunks_exact(row))
+        .for_each(|(line, values)| line[left..left + row].copy_from_slice(values));
     swap(image, next);
 }
 

@@ -85,9 +85,12 @@ fn what_cannot_be_is_said() {
         error(&[Transform::ShorterSide(12_000)]),
         format!("20 x 30 pixels cannot be resized to 12000 x 18000 pixels: {limits}")
     );
-    assert_eq!(error(&[Transform::Stretch([1, 1]), Transform::Digit]), "no digit to be seen: the picture has no contrast");
+    assert_eq!(
+        error(&[Transform::Stretch([1, 1]), Transform::Digit]),
+        "no digit to be seen: the image has no contrast"
+    );
     let margin = Transform::RandomCrop { margin: 20, border: Border::Edge };
-    assert_eq!(error(&[margin]), "a margin of 20 pixels around pictures of 20 x 30 pixels");
+    assert_eq!(error(&[margin]), "a margin of 20 pixels around images of 20 x 30 pixels");
     let crop = |area, ratio| error(&[Transform::RandomResizedCrop { size: [2, 2], area, ratio }]);
     assert_eq!(crop([0.0, 1.0], [1.0, 1.0]), "shares of the area from 0 to 1");
     assert_eq!(crop([0.5, 1.0], [2.0, 1.0]), "ratios from 2 to 1");
@@ -100,7 +103,8 @@ fn what_cannot_be_is_said() {
         "the pipeline does not say the size of its result: end its transforms with one that does, such as a crop"
     );
     let mut room = [0.0; 5];
-    let room = Pipeline::new().apply(&mut drawn([2, 2, 3]), Key::new(0), &mut Scratch::default(), &mut room).unwrap_err();
+    let room =
+        Pipeline::new().apply(&mut drawn([2, 2, 3]), Key::new(0), &mut Scratch::default(), &mut room).unwrap_err();
     assert_eq!(room.to_string(), "room for 5 numbers, but a sample has 12");
 }
 
@@ -108,7 +112,15 @@ fn what_cannot_be_is_said() {
 fn beyond(image: &Image, [y, x]: [isize; 2], c: usize, border: Border) -> u8 {
     let [height, width] = image.size().map(|side| side as isize);
     let inside = (0..height).contains(&y) && (0..width).contains(&x);
-    let fold = |at: isize, side: isize| if at < 0 { -at } else if at >= side { 2 * side - 2 - at } else { at };
+    let fold = |at: isize, side: isize| {
+        if at < 0 {
+            -at
+        } else if at >= side {
+            2 * side - 2 - at
+        } else {
+            at
+        }
+    };
     let [y, x] = match border {
         Border::Black if !inside => return 0,
         Border::Colour(colour) if !inside => return colour[c],

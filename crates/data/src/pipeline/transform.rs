@@ -115,7 +115,7 @@ impl Transform {
             Transform::Digit => Ok(Some([DIGIT, DIGIT])),
             Transform::RandomCrop { margin, .. } => match size {
                 Some([height, width]) if margin >= height.min(width) => Err(Error::Setting(format!(
-                    "a margin of {margin} pixels around pictures of {height} x {width} pixels"
+                    "a margin of {margin} pixels around images of {height} x {width} pixels"
                 ))),
                 _ => Ok(size),
             },
@@ -128,6 +128,11 @@ impl Transform {
             Transform::RandomMirror(_) => Ok(size),
         }
     }
+}
+
+/// Returns the size of the result of several transforms for an image of `size`, as far as they are known.
+pub(super) fn size_after_all(transforms: &[Transform], size: Option<[usize; 2]>) -> Result<Option<[usize; 2]>> {
+    transforms.iter().try_fold(size, |size, transform| transform.size_after(size))
 }
 
 /// Checks a range `[low, high]` that numbers are drawn from: above the least bound and up to the largest.
@@ -172,5 +177,5 @@ fn check_enlarged(have: [usize; 2], wanted: [usize; 2]) -> Result<()> {
     }
     let [[height, width], [rows, columns]] = [have, wanted];
     let reason = format!("{rows} x {columns} pixels are too many to make of {height} x {width}");
-    Err(Error::Setting(format!("{reason}: the limit for smaller pictures is {MAX_ENLARGED_PIXELS}")))
+    Err(Error::Setting(format!("{reason}: the limit for smaller images is {MAX_ENLARGED_PIXELS}")))
 }
