@@ -105,7 +105,7 @@ fn what_cannot_be_is_said() {
     let mut room = [0.0; 5];
     let room =
         Pipeline::new().apply(&mut drawn([2, 2, 3]), Key::new(0), &mut Scratch::default(), &mut room).unwrap_err();
-    assert_eq!(room.to_string(), "room for 5 numbers, but a sample has 12");
+    assert_eq!(room.to_string(), "room for 5 values, but a sample has 12");
 }
 
 /// Returns the value that is seen at a place beyond the border, by its definition.
