@@ -10,7 +10,7 @@ pub use ocelli_layers::{
     Dropout, Flatten, GlobalAvgPool, GroupNorm, Inception, Init, InstanceNorm, LayerNorm, LocalResponseNorm, MaxPool2d,
     Pad2d, Padding, Residual, Sequential, Shortcut,
 };
-pub use ocelli_losses::{CrossEntropy, huber, logistic_cross_entropy, mse, softmax_cross_entropy};
+pub use ocelli_losses::{CrossEntropy, huber, logistic_cross_entropy, mse, soft_cross_entropy, softmax_cross_entropy};
 pub use ocelli_models::{
     AlexNet, CifarResNet, GoogLeNet, LeNet5, NetworkDescription, ResNet, SqueezeNet, Vgg, WeightFile, WeightLoader,
     by_name, load_network, load_weights, save_network, save_weights, top_k,

@@ -89,6 +89,13 @@ impl Image {
         &mut self.pixels
     }
 
+    /// Copies another image into the memory of this one.
+    pub(crate) fn copy_from(&mut self, other: &Image) {
+        (self.size, self.channels) = (other.size, other.channels);
+        self.pixels.clear();
+        self.pixels.extend_from_slice(&other.pixels);
+    }
+
     /// Returns the number of bytes of a row.
     pub(crate) fn row(&self) -> usize {
         self.size[1] * self.channels

@@ -1,6 +1,6 @@
 //! Softmax with cross-entropy on integer labels.
 
-use ocelli_graph::{Compiled, Dim, ElementKind, Fault, Grads, Node, Op, Request, Shape};
+use ocelli_graph::{Axis, Compiled, Dim, ElementKind, Fault, Grads, Node, Op, Request, Shape};
 use ocelli_kernels::softmax::{self, LabelError, cross_entropy_backward, cross_entropy_forward};
 use std::sync::Arc;
 
@@ -14,6 +14,24 @@ use std::sync::Arc;
 #[track_caller]
 pub fn softmax_cross_entropy(logits: &Node, labels: &Node) -> Node {
     CrossEntropy::new().loss(logits, labels)
+}
+
+/// Computes the mean over the batch of `−Σ q[c]·log softmax(x)[c]` for given shares of the classes `q` (soft labels), as mixed
+/// samples or a teacher have them.
+///
+/// # Shapes
+/// `[N, classes]` and targets `[N, classes]` → `[]`.
+///
+/// ```
+/// use ocelli_graph::Model;
+/// use ocelli_losses::soft_cross_entropy;
+/// let model = Model::build(|x| x.relu(), [3], 0)?;
+/// model.objective(|t| soft_cross_entropy(&t.output(), &t.input("labels", [3])))?;
+/// # Ok::<(), ocelli_graph::Error>(())
+/// ```
+#[track_caller]
+pub fn soft_cross_entropy(logits: &Node, targets: &Node) -> Node {
+    -(targets * logits.log_softmax()).sum_over(&[Axis::C]).mean()
 }
 
 /// Softmax cross-entropy with label smoothing and class weights; see [`softmax_cross_entropy`].

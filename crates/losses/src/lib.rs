@@ -24,7 +24,7 @@ mod logistic;
 mod maximum_a_posteriori;
 mod regression;
 
-pub use cross_entropy::{CrossEntropy, softmax_cross_entropy};
+pub use cross_entropy::{CrossEntropy, soft_cross_entropy, softmax_cross_entropy};
 pub use logistic::logistic_cross_entropy;
 pub use maximum_a_posteriori::maximum_a_posteriori;
 pub use regression::{huber, mse};

@@ -53,6 +53,24 @@ fn cross_entropy() {
 }
 
 #[test]
+fn soft_labels_that_are_hard_give_the_cross_entropy_of_labels() {
+    let hard = check("hard", logits(), &[("labels", labels())], |t, x| softmax_cross_entropy(x, &t.labels("labels")));
+    let shares = |soft: f32| {
+        let share = |at: &[usize]| if at[1] == [0, 4, 2, 2][at[0]] { 1.0 - soft } else { soft / 4.0 };
+        Value::from(Tensor::from_fn([4, 5], share))
+    };
+    let soft = |t: &Trace, x: &Node| soft_cross_entropy(x, &t.input("labels", [5]));
+    let same = check("soft labels of one class", logits(), &[("labels", shares(0.0))], soft);
+    assert!((hard - same).abs() < 1e-5, "{hard} {same}");
+    let spread = check("soft labels", logits(), &[("labels", shares(0.4))], soft);
+    // Smoothing shares 0.5 among all five classes: each other one has 0.1.
+    let smooth = check("smoothed labels", logits(), &[("labels", labels())], |t, x| {
+        CrossEntropy::new().label_smoothing(0.5).loss(x, &t.labels("labels"))
+    });
+    assert!((spread - smooth).abs() < 1e-5, "{spread} {smooth}");
+}
+
+#[test]
 fn maximum_a_posteriori_pulls_and_pushes() {
     let mut distances = logits();
     distances.data_mut().iter_mut().for_each(|v| *v = v.abs() + 0.5);
