@@ -1,5 +1,6 @@
 //! The items that most programs need: `use ocelli::prelude::*`.
 
+pub use ocelli_data::Ranking;
 #[cfg(feature = "images")]
 pub use ocelli_data::{Augmentation, Dataset, Loader, Preprocess, RandomCrop, RandomMirror, Statistics};
 pub use ocelli_graph::{
@@ -17,6 +18,6 @@ pub use ocelli_models::{
     by_name, load_network, load_weights, save_network, save_weights, top_k,
 };
 pub use ocelli_train::{
-    Accuracy, Adam, AdamW, MeanValue, Metric, Monitor, Optimizer, Prediction, Progress, Schedule, Sgd, Trainer,
-    evaluate, evaluate_classifier,
+    Accuracy, Adam, AdamW, MeanValue, Metric, Monitor, Optimizer, Progress, Schedule, Sgd, Trainer, evaluate,
+    evaluate_classifier,
 };
