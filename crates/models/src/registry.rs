@@ -78,8 +78,13 @@ struct Task {
     training_only: &'static [&'static str],
 }
 
-const DIGITS: Task =
-    Task { sample: [32, 32, 1], pipeline: Pipeline::digits, classes: 10, ranking: Ranking::Largest, training_only: &[] };
+const DIGITS: Task = Task {
+    sample: [32, 32, 1],
+    pipeline: Pipeline::digits,
+    classes: 10,
+    ranking: Ranking::Largest,
+    training_only: &[],
+};
 const DIGITS_OF_1998: Task = Task { ranking: Ranking::Smallest, ..DIGITS };
 const IMAGENET: Task = Task { sample: [224, 224, 3], pipeline: Pipeline::imagenet, classes: 1000, ..DIGITS };
 /// Torchvision's weights came from TensorFlow, which maps pixels to [−1, 1]; its `transform_input` therefore undoes the
