@@ -56,7 +56,10 @@ fn rows(side: usize) -> Vec<Row> {
     let still = Affine::identity();
     let corners = |share: f32| {
         let by = share * side as f32;
-        Operation::Perspective { corners: [[by, by / 2.0], [-by / 2.0, by], [-by, -by], [0.0, -by]], border }
+        Operation::Perspective {
+            corners: [[by, by / 2.0], [-by / 2.0, by], [-by, -by], [0.0, -by]],
+            border: Border::Black,
+        }
     };
     let simple = [
         Operation::Mirror(Mirror::LeftRight),
