@@ -164,8 +164,10 @@ pub(crate) fn size_fault(size: [usize; 2]) -> Option<String> {
         return Some(format!("{height} x {width} pixels"));
     }
     let too_large = height > MAX_SIDE || width > MAX_SIDE || pixels > MAX_PIXELS;
-    let limits = format!("the limits are {MAX_SIDE} on a side and {MAX_PIXELS} in all");
-    too_large.then(|| format!("{height} x {width} pixels: {limits}"))
+    too_large.then(|| {
+        let limits = format!("the limits are {MAX_SIDE} on a side and {MAX_PIXELS} in all");
+        format!("{height} x {width} pixels: {limits}")
+    })
 }
 
 #[cfg(test)]
