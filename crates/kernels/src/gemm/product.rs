@@ -217,12 +217,12 @@ impl Right<'_> {
 /// A product without its right operand.
 #[derive(Clone, Copy)]
 pub(super) struct Task<'a> {
-    a: Matrix<'a>,
-    c: Block,
+    pub a: Matrix<'a>,
+    pub c: Block,
     /// Column of the whole result that is the first of `c`.
-    column: usize,
-    accumulate: Accumulate,
-    finish: Finish,
+    pub column: usize,
+    pub accumulate: Accumulate,
+    pub finish: Finish,
 }
 
 impl<'a> Task<'a> {
