@@ -25,7 +25,7 @@ use self::few_rows::{FEW_ROWS, FewRows, TOGETHER};
 use super::matrix::{Matrix, MatrixMut};
 use super::memory::{Order, gemm_packed_scratch};
 use super::panels::{Contiguous, Panel, Panels, lanes};
-use super::product::{DEPTH, Piece, ROWS, Right, Task, blocks};
+use super::product::{DEPTH, Piece, Right, Task, block_rows, blocks};
 use super::tile::VECTORS;
 use super::wanted_pieces;
 use crate::cache::{AHEAD, LINE};
@@ -142,7 +142,7 @@ pub fn gemm_bf16(a: Matrix<'_>, b: &Bf16Matrix<'_>, c: MatrixMut<'_>, epilogue: 
         });
     }
     let strips = count.div_ceil(STRIP);
-    let row_blocks = rows.div_ceil(ROWS);
+    let row_blocks = rows.div_ceil(block_rows());
     let groups = pieces.div_ceil(strips).min(row_blocks).max(row_blocks.div_ceil(STRIP_BLOCKS));
     let most = rows.div_ceil(groups);
     each_or_one(strips * groups, &|index| {
@@ -191,7 +191,7 @@ impl Kernel for Strip<'_, '_> {
                 widen(isa, words, &mut widened[to.start..to.start + depth.len() * to.width], to.width);
             }
             let right = Right { panels: &panels, first: depth.start, packed: widened };
-            for block in blocks(rows.len(), ROWS) {
+            for block in blocks(rows.len(), block_rows()) {
                 let rows = rows.start + block.start..rows.start + block.end;
                 let panels = 0..panels.count();
                 Piece { task: &task, right: &right, rows, panels, depth: depth.clone() }.run(isa);
