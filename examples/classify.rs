@@ -64,12 +64,12 @@ enum Pixels {
 }
 
 impl Pixels {
-    fn preprocess(self, [height, width, channels]: [usize; 3]) -> Preprocess {
-        let preprocess = match self {
-            Pixels::Imagenet => Preprocess::imagenet([height, width]),
-            Pixels::Caffe => Preprocess::caffe([height, width]),
+    fn pipeline(self, [height, width, channels]: [usize; 3]) -> Pipeline {
+        let pipeline = match self {
+            Pixels::Imagenet => Pipeline::imagenet([height, width]),
+            Pixels::Caffe => Pipeline::caffe([height, width]),
         };
-        if channels == 1 { preprocess.grey() } else { preprocess }
+        if channels == 1 { pipeline.grey() } else { pipeline }
     }
 }
 
@@ -98,20 +98,18 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
         description = description.sample([size, size, channels]);
     }
     let Ok(sample) = <[usize; 3]>::try_from(&description.sample[..]) else {
-        return Err(
-            format!("{}: a network of something else than pictures", arguments.network.weights.display()).into()
-        );
+        return Err(format!("{}: a network of something else than images", arguments.network.weights.display()).into());
     };
     // its answers
-    let preprocess = preprocess(arguments, sample)?;
+    let pipeline = pipeline(arguments, sample)?;
     let model = arguments.network.load(&description)?.with_precision(arguments.precision.precision());
     for path in &arguments.images {
-        let scores = model.predict(&preprocess.load(path)?)?;
+        let scores = model.predict(&pipeline.load(path)?)?;
         say(format!("{}\n{}", path.display(), description.top_k(scores.data(), arguments.top)))?;
     }
     // one file of everything
     if let Some(path) = &arguments.save {
-        description = description.preprocessing(&preprocess)?;
+        description = description.preprocessing(&pipeline)?;
         save_network(&model, &description, path)?;
         say(format!("written to {}", path.display()))?;
     }
@@ -120,24 +118,24 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
 
 /// Returns how images for a network that reads `sample` are prepared: as requested, as described in the file of
 /// weights, or as published weights of the network expect.
-fn preprocess(arguments: &Arguments, sample: [usize; 3]) -> ocelli::Result<Preprocess> {
+fn pipeline(arguments: &Arguments, sample: [usize; 3]) -> ocelli::Result<Pipeline> {
     if let Some(pixels) = arguments.pixels {
-        return Ok(pixels.preprocess(sample));
+        return Ok(pixels.pipeline(sample));
     }
     let path = &arguments.network.weights;
     match WeightFile::open(path)?.metadata().get(PREPROCESSING) {
         Some(_) if arguments.size.is_some() => {
-            let reason = "the file says how pictures are prepared; --size needs --pixels, which says it anew";
+            let reason = "the file says how images are prepared; --size needs --pixels, which says it anew";
             Err(format!("{}: {reason}", path.display()).into())
         }
         Some(text) => serde_json::from_str(text)
-            .map_err(|error| format!("{}: how pictures are prepared: {error}", path.display()).into()),
+            .map_err(|error| format!("{}: how images are prepared: {error}", path.display()).into()),
         None => {
             let Some(net) = &arguments.network.net else {
-                return Err(format!("{} does not say how pictures are prepared; --pixels does", path.display()).into());
+                return Err(format!("{} does not say how images are prepared; --pixels does", path.display()).into());
             };
             let [height, width, _] = sample;
-            Ok(by_name(net, None)?.preprocess([height, width]))
+            Ok(by_name(net, None)?.pipeline([height, width]))
         }
     }
 }

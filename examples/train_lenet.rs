@@ -13,7 +13,7 @@ mod training;
 use clap::{Parser, ValueEnum};
 use common::{Common, exit_on_error, say};
 use ocelli::{
-    data::{INK, Images, PAPER, Part, Resize, fashion_mnist, find, mnist, synthetic},
+    data::{Images, Part, fashion_mnist, find, mnist, synthetic},
     losses::maximum_a_posteriori,
     models::{NetworkDescription, PENALTY, save_network},
     plot::{self, Tile},
@@ -25,7 +25,6 @@ use std::{
     io::Cursor,
     path::{Path, PathBuf},
     process::ExitCode,
-    sync::Arc,
     time::Instant,
 };
 use training::say_accuracy;
@@ -82,12 +81,14 @@ enum Variant {
 }
 
 impl Which {
-    /// Returns the preparation of an image, as [`prepared`] does it: digits are converted to the convention of MNIST.
-    fn preprocess(self) -> Preprocess {
-        let digits = Preprocess::digits([32, 32]);
+    /// Returns the pipeline of the images of any file: digits are converted to the convention of MNIST, then all is as in
+    /// training.
+    fn pipeline(self) -> Pipeline {
         match self {
-            Which::FashionMnist => Preprocess { resize: Resize::Stretch([28, 28]), ..digits },
-            Which::Synthetic | Which::Mnist => digits,
+            Which::FashionMnist => {
+                Pipeline::mnist([32, 32]).with_transforms([Transform::Stretch([28, 28]), Transform::Pad([32, 32])])
+            }
+            Which::Synthetic | Which::Mnist => Pipeline::digits([32, 32]),
         }
     }
 }
@@ -95,8 +96,8 @@ impl Which {
 impl Variant {
     fn model(self, seed: u64) -> Result<Model, ocelli::graph::Error> {
         match self {
-            Variant::Modern => Model::of(LeNet5::modern(10), [32, 32, 1], seed),
-            Variant::Of1998 => Model::of(LeNet5::of_1998(), [32, 32, 1], seed),
+            Variant::Modern => Model::from_layer(LeNet5::modern(10), [32, 32, 1], seed),
+            Variant::Of1998 => Model::from_layer(LeNet5::of_1998(), [32, 32, 1], seed),
         }
     }
 
@@ -161,11 +162,6 @@ fn images(arguments: &Arguments) -> ocelli::Result<(Images, Images)> {
     })
 }
 
-/// Prepares images for the network: 32 × 32 with paper around, from −0.1 to 1.175.
-fn prepared(images: impl Dataset + 'static) -> Result<Arc<dyn Dataset>, ocelli::data::Error> {
-    Ok(Arc::new(images.pad([32, 32], 0.0)?.scale(PAPER, INK)?))
-}
-
 fn run(arguments: &Arguments) -> ocelli::Result<()> {
     arguments.common.start()?;
     let started = Instant::now();
@@ -182,11 +178,12 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
     let put_aside = arguments.validation.min(count / 5);
     let (train, validation) = train.take(0..count)?.split(put_aside, Key::new(seed).with("validation"))?;
     let (learnt, watched, tested) = (train.len(), validation.len(), test.len());
-    say(format!("{learnt} pictures to learn from, {watched} to watch with, {tested} to test"))?;
-    let train = Loader::new(prepared(train)?, batch)?.shuffle(seed);
-    let validation = Loader::new(prepared(validation)?, 250)?;
-    let test_pictures = test.clone();
-    let test = Loader::new(prepared(test)?, 250)?;
+    say(format!("{learnt} images to learn from, {watched} to watch with, {tested} to test"))?;
+    let pipeline = Pipeline::mnist([32, 32]);
+    let train = Loader::new(train, pipeline.clone(), batch)?.shuffle(seed);
+    let validation = Loader::new(validation, pipeline.clone(), 250)?;
+    let test_images = test.clone();
+    let test = Loader::new(test, pipeline, 250)?;
 
     let mut model = variant.model(seed)?;
     say(model.summary_for(batch)?)?;
@@ -205,8 +202,7 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
     let loss = |t: &Trace| variant.loss(t);
     let report = trainer.run(&mut model, loss, &mut sgd, &train, if watched > 0 { Some(&validation) } else { None })?;
 
-    let description =
-        NetworkDescription::new(variant.name(), &names)?.preprocessing(&arguments.dataset.preprocess())?;
+    let description = NetworkDescription::new(variant.name(), &names)?.preprocessing(&arguments.dataset.pipeline())?;
     save_network(&model, &description, out.join("weights.safetensors"))?;
     if report.outcome == Outcome::Interrupted {
         return Ok(say(format!("stopped; go on with --resume --out {}", out.display()))?);
@@ -216,8 +212,8 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
     curves::draw(&report, &out.join("curves.png"))?;
     plot::confusion(evaluation.confusion.counts(), &names, out.join("confusion.png"))?;
     filters(&model, out)?;
-    mistakes(&evaluation, &test_pictures, &names, out)?;
-    sample(&test_pictures, out)?;
+    mistakes(&evaluation, &test_images, &names, out)?;
+    sample(&test_images, out)?;
     say(&evaluation.confusion)?;
     let written = "weights, checkpoint, log, curves, filters, confusion, mistakes, and a digit";
     say(format!("written to {}: {written}", out.display()))?;
@@ -243,7 +239,7 @@ fn mistakes(evaluation: &Evaluation, test: &Images, names: &[String], out: &Path
     let [height, width, _] = test.shape();
     let short = |class: u32| names.get(class as usize).map_or("?", |name| &name[..name.len().min(7)]);
     let tile = |(i, (&prediction, &label)): (usize, (&u32, &u32))| {
-        let pixels = test.picture(i)?.iter().map(|pixel| 1.0 - f32::from(*pixel) / 255.0).collect();
+        let pixels = test.image(i)?.iter().map(|pixel| 1.0 - f32::from(*pixel) / 255.0).collect();
         Some(Tile::new(height, width, pixels, format!("{} → {}", short(label), short(prediction))))
     };
     let tiles = wrong.take(40).filter_map(tile).collect::<plot::Result<Vec<_>>>()?;
@@ -253,9 +249,9 @@ fn mistakes(evaluation: &Evaluation, test: &Images, names: &[String], out: &Path
 /// Writes the first test image as a file, dark on light, as an example for `predict`.
 fn sample(test: &Images, out: &Path) -> ocelli::Result<()> {
     let [height, width, _] = test.shape();
-    let pixels = test.picture(0).ok_or("there is no test picture")?.iter().map(|pixel| 255 - pixel).collect();
-    let picture = image::GrayImage::from_raw(width as u32, height as u32, pixels).ok_or("a grey picture")?;
-    let large = image::imageops::resize(&picture, 224, 224, image::imageops::FilterType::Triangle);
+    let pixels = test.image(0).ok_or("there is no test image")?.iter().map(|pixel| 255 - pixel).collect();
+    let image = image::GrayImage::from_raw(width as u32, height as u32, pixels).ok_or("a grey image")?;
+    let large = image::imageops::resize(&image, 224, 224, image::imageops::FilterType::Triangle);
     let mut png = Cursor::new(Vec::new());
     large.write_to(&mut png, image::ImageFormat::Png).map_err(ocelli::Error::other)?;
     Ok(write_atomically(out.join("digit.png"), |file| file.write_all(png.get_ref()))?)

@@ -3,7 +3,7 @@
 //! The files are not part of the repository; where they are absent, the tests say so and pass.
 
 use ocelli::{
-    data::{Channels, Frame, Images, Preprocess, Resize, Statistics, cifar10, image_files::load_archive},
+    data::{Images, Pipeline, Statistics, Transform, cifar10, image_files::load_archive},
     graph::Axis,
     kernels::pool::{CountPadding, PoolSettings},
     models::{by_name, channels_last, top_k},
@@ -23,7 +23,7 @@ fn loaded(name: &str, classes: usize, sample: [usize; 3], weights: &PathBuf) -> 
     model
 }
 
-/// A tensor of the reference, pictures with their channels last.
+/// A tensor of the reference, images with their channels last.
 fn reference(name: &str) -> Option<Tensor> {
     let mut file = WeightFile::open(data("weights/reference-activations.safetensors")?).unwrap();
     Some(channels_last(&file.read(name).unwrap()))
@@ -33,10 +33,10 @@ fn relative_error(got: &Tensor, expected: &Tensor) -> f64 {
     reference::relative_error(got.data(), expected.data().iter().copied().map(f64::from))
 }
 
-/// How many pictures a CIFAR-10 network with the usual normalisation takes for what they are.
+/// How many images a CIFAR-10 network with the usual normalisation takes for what they are.
 fn right(model: &Model, images: Images) -> usize {
-    let statistics = Statistics::imagenet();
-    let loader = Loader::new(images.standardise(&statistics).unwrap(), 500).unwrap();
+    let pipeline = Pipeline::new().normalised_by(Statistics::imagenet());
+    let loader = Loader::new(images, pipeline, 500).unwrap();
     let right = |batch: Batch| {
         let answers = model.run(&batch, &["output"]).unwrap()[0].argmax_rows();
         answers.iter().zip(batch.labels("labels").unwrap().data()).filter(|(a, b)| **a == **b as usize).count()
@@ -44,7 +44,7 @@ fn right(model: &Model, images: Images) -> usize {
     loader.epoch(0).map(|batch| right(batch.unwrap())).sum()
 }
 
-/// 500 test pictures: what another implementation of these networks made of the same files.
+/// 500 test images: what another implementation of these networks made of the same files.
 #[test]
 fn cifar_resnets_of_option_a_classify_cifar_10() {
     let Some(records) = data("cifar10-subset/test_lossless_500.bin") else { return };
@@ -62,7 +62,7 @@ fn cifar_resnets_of_option_a_classify_cifar_10() {
     }
 }
 
-/// The same pictures with weights in bf16: as many are right, of the same picture the same class is the first.
+/// The same images with weights in bf16: as many are right, of the same image the same class is the first.
 #[test]
 fn cifar_resnets_in_bf16_give_the_same_classes() {
     let Some(records) = data("cifar10-subset/test_lossless_500.bin") else { return };
@@ -70,20 +70,20 @@ fn cifar_resnets_in_bf16_give_the_same_classes() {
     for depth in [20, 32, 56] {
         let Some(weights) = data(&format!("weights/cifar10-resnet{depth}.safetensors")) else { return };
         let exact = loaded(&format!("cifar_resnet{depth}"), 10, [32, 32, 3], &weights);
-        let x = all_pictures(images.clone());
+        let x = all_images(images.clone());
         let what = format!("ResNet-{depth}");
         assert_in_bf16(&what, &exact, &x);
     }
 }
 
-/// All pictures as one tensor, with the usual normalisation.
-fn all_pictures(images: Images) -> Tensor {
+/// All images as one tensor, with the usual normalisation.
+fn all_images(images: Images) -> Tensor {
     let count = images.labels().len();
     let loader = Loader::new(images.standardise(&Statistics::imagenet()).unwrap(), count).unwrap();
     loader.epoch(0).next().unwrap().unwrap().tensor("input").unwrap().clone()
 }
 
-/// Checks that weights in bf16 leave the best class of each picture as it is, and change the scores by 1e-2 at most, by
+/// Checks that weights in bf16 leave the best class of each image as it is, and change the scores by 1e-2 at most, by
 /// relative L2.
 fn assert_in_bf16(what: &str, exact: &Model, x: &Tensor) {
     let in_bf16 = exact.clone().with_precision(Precision::Bf16);
@@ -91,11 +91,11 @@ fn assert_in_bf16(what: &str, exact: &Model, x: &Tensor) {
     let error = relative_error(&scores, &expected);
     let same = scores.argmax_rows().iter().zip(expected.argmax_rows()).filter(|(got, exact)| **got == *exact).count();
     println!("{what} in bf16: {same} of {} classes the same, relative error {error:.2e}", x.shape()[0]);
-    assert_eq!(same, x.shape()[0], "{what}: the best class of some pictures is another");
+    assert_eq!(same, x.shape()[0], "{what}: the best class of some images is another");
     assert!(error < 1e-2, "{what}: relative error {error:.2e}");
 }
 
-/// 2,000 others as JPEG files in an archive, which are a little harder than the pictures that the network learnt from.
+/// 2,000 others as JPEG files in an archive, which are a little harder than the images that the network learnt from.
 #[test]
 fn a_cifar_resnet_classifies_an_archive() {
     let Some(archive) = data("cifar10-subset/test_jpeg_2000.tar.gz") else { return };
@@ -121,22 +121,17 @@ fn squeezenet(network: SqueezeNet, fires: [usize; 8], weights: &PathBuf) -> Mode
 
 /// Chelsea is a cat: tabby, tiger cat or Egyptian cat; and espresso is espresso.
 fn names_cat_and_espresso(model: &Model) {
-    let preprocess = Preprocess {
-        resize: Resize::Stretch([227, 227]),
-        frame: Frame::Whole,
-        channels: Channels::Bgr,
-        normalisation: Statistics::caffe(),
-    };
+    let pipeline = Pipeline::caffe([227, 227]);
     let Some(names) = data("imagenet-samples/imagenet_classes.txt") else { return };
     let names: Vec<String> = fs::read_to_string(names).unwrap().lines().map(String::from).collect();
-    for (picture, classes) in [("cat_chelsea.jpg", &[281, 282, 285][..]), ("espresso.jpg", &[967])] {
-        let x = preprocess.load(data(&format!("imagenet-samples/{picture}")).unwrap()).unwrap();
+    for (image, classes) in [("cat_chelsea.jpg", &[281, 282, 285][..]), ("espresso.jpg", &[967])] {
+        let x = pipeline.load(data(&format!("imagenet-samples/{image}")).unwrap()).unwrap();
         let scores = model.predict(&x).unwrap();
         let top = top_k(scores.data(), 5).named(&names);
-        println!("{picture}\n{top}");
+        println!("{image}\n{top}");
         let best = &top.guesses[..classes.len()];
-        assert!(best.iter().all(|guess| classes.contains(&guess.class)), "{picture}:\n{top}");
-        assert!(best.iter().map(|guess| guess.probability).sum::<f32>() > 0.9, "{picture}:\n{top}");
+        assert!(best.iter().all(|guess| classes.contains(&guess.class)), "{image}:\n{top}");
+        assert!(best.iter().map(|guess| guess.probability).sum::<f32>() > 0.9, "{image}:\n{top}");
     }
 }
 
@@ -197,7 +192,7 @@ fn a_part_of_vgg_11_has_the_activations_of_the_reference() {
     assert!(error < 1e-5, "relative error {error:.2e}");
 }
 
-/// A 3×3 convolution of a picture that is continued by its mirror image.
+/// A 3×3 convolution of an image that is continued by its mirror image.
 fn mirrored(x: &Node, name: &str, channels: usize) -> Node {
     x.apply(format!("{name}_pad"), Pad2d::reflect(1)).apply(name, Conv2d::new(channels, 3))
 }
@@ -233,7 +228,7 @@ fn doubled(x: &Node) -> Node {
     Node::concat(&[&wide, &wide], Axis::C).reshape([2 * h, 2 * w, c])
 }
 
-/// Pictures from activations (Li et al. 2017).
+/// Images from activations (Li et al. 2017).
 fn decoded(x: &Node, level: usize) -> Node {
     x.scope(format!("dec{level}"), |x| {
         let mut x = x.clone();
@@ -267,16 +262,11 @@ fn decoders_rebuild_a_photograph() {
     let mut model = Model::build(network, [256, 256, 3], 0).unwrap();
     WeightLoader::new().rename("", "encoder").only("encoder").load(&mut model, encoder).unwrap();
     WeightLoader::new().except("encoder").load(&mut model, decoders).unwrap();
-    let preprocess = Preprocess {
-        resize: Resize::ShorterSide(256),
-        frame: Frame::CentreCrop([256, 256]),
-        channels: Channels::Rgb,
-        normalisation: Statistics::for_range(3, 0.0, 1.0).unwrap(),
-    };
-    let x = preprocess.load(data("style/content/tubingen.jpg").unwrap()).unwrap();
-    let pictures = model.run(&Batch::new().with("input", &x), &["dec1", "dec2", "dec3"]).unwrap();
-    for ((level, picture), least) in (1..).zip(&pictures).zip([27.0, 27.0, 27.0]) {
-        let squares = picture.data().iter().zip(x.data()).map(|(got, x)| f64::from(got.clamp(0.0, 1.0) - x).powi(2));
+    let pipeline = Pipeline::new().with_transforms([Transform::ShorterSide(256), Transform::CentreCrop([256, 256])]);
+    let x = pipeline.load(data("style/content/tubingen.jpg").unwrap()).unwrap();
+    let images = model.run(&Batch::new().with("input", &x), &["dec1", "dec2", "dec3"]).unwrap();
+    for ((level, image), least) in (1..).zip(&images).zip([27.0, 27.0, 27.0]) {
+        let squares = image.data().iter().zip(x.data()).map(|(got, x)| f64::from(got.clamp(0.0, 1.0) - x).powi(2));
         let ratio = -10.0 * (squares.sum::<f64>() / x.len() as f64).log10();
         println!("level {level}: {ratio:.1} dB");
         assert!(ratio > least, "level {level}: {ratio:.1} dB");

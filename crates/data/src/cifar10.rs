@@ -37,8 +37,8 @@ pub fn load(folder: impl AsRef<Path>, part: Part) -> Result<Images> {
             Part::Train => "data_batch_1.bin",
             Part::Test => "test_batch.bin",
         };
-        let places = folder.display().to_string();
-        return Err(Error::NotFound { what: what.into(), places, remedy: SOURCE.into() });
+        let searched = folder.display().to_string();
+        return Err(Error::NotFound { what: what.into(), searched, remedy: SOURCE.into() });
     }
     read(&files)
 }
@@ -104,7 +104,6 @@ fn read_records(path: &Path, pixels: &mut Vec<u8>, labels: &mut Vec<u32>) -> Res
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Dataset;
 
     fn record(label: u8, first: u8) -> Vec<u8> {
         let planes = (0..3 * PLANE).map(|i| first.wrapping_add((i / PLANE * 50 + i % PLANE % 49) as u8));
@@ -124,8 +123,8 @@ mod tests {
         assert_eq!((images.shape(), images.labels()), ([32, 32, 3], &[0, 7, 9, 1][..]));
         for (index, first) in [1, 2, 3, 4].into_iter().enumerate() {
             let planes = &record(0, first)[1..];
-            for (i, pixel) in images.picture(index).unwrap().iter().enumerate() {
-                assert_eq!(*pixel, planes[i % 3 * PLANE + i / 3], "picture {index}, byte {i}");
+            for (i, pixel) in images.image(index).unwrap().iter().enumerate() {
+                assert_eq!(*pixel, planes[i % 3 * PLANE + i / 3], "image {index}, byte {i}");
             }
         }
         assert_eq!(load(folder.path(), Part::Test).unwrap().labels(), [5]);

@@ -20,12 +20,12 @@ pub enum Error {
         source: std::io::Error,
     },
     /// The files of a dataset are in none of the places that were searched.
-    #[error("{what} not found in {places}; {remedy}")]
+    #[error("{what} not found in {searched}; {remedy}")]
     NotFound {
         /// The dataset or the file.
         what: String,
-        /// The places that were searched.
-        places: String,
+        /// The folders that were searched.
+        searched: String,
         /// A hint where to get it.
         remedy: String,
     },
@@ -38,7 +38,7 @@ pub enum Error {
         len: usize,
     },
     /// The output slice for a sample has the wrong length.
-    #[error("room for {got} numbers, but a sample has {expected}")]
+    #[error("room for {got} values, but a sample has {expected}")]
     Room {
         /// The number of values in a sample.
         expected: usize,
@@ -75,6 +75,19 @@ impl Error {
     /// Makes the error for a file whose content is not valid.
     pub(crate) fn format(file: &std::path::Path, reason: impl Into<String>) -> Error {
         Error::Format { file: file.display().to_string(), reason: shortened(&reason.into(), MAX_REASON) }
+    }
+
+    /// Says what an error of settings is about, such as an image that does not suit them.
+    pub(crate) fn about(self, name: impl FnOnce() -> String) -> Error {
+        match self {
+            Error::Setting(reason) => Error::Format { file: name(), reason },
+            other => other,
+        }
+    }
+
+    /// Returns true if another sample of the dataset may be without this error.
+    pub(crate) fn is_of_sample(&self) -> bool {
+        matches!(self, Error::Format { .. } | Error::Io { .. })
     }
 
     /// Makes the error for a read that the system refused.

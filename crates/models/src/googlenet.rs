@@ -54,7 +54,7 @@ impl GoogLeNet {
     ///
     /// These weights expect pixels from −1 to 1, `(x − 0.5) / 0.5`, and not the statistics of ImageNet, which
     /// torchvision's `transform_input` undoes inside of its network: `by_name("googlenet")` returns a network whose
-    /// [`preprocess`](crate::Network::preprocess) does so, and whose [`loader`](crate::Network::loader) leaves out the
+    /// [`pipeline`](crate::Network::pipeline) does so, and whose [`loader`](crate::Network::loader) leaves out the
     /// auxiliary heads, which the file has.
     pub fn new(classes: usize) -> GoogLeNet {
         GoogLeNet { classes, form: Form::Torchvision, heads: Heads::Main }
@@ -235,7 +235,7 @@ mod tests {
 
     /// Returns a network with its heads, the objective of its loss, and a batch.
     fn with_heads() -> (Model, Objective, Batch) {
-        let model = Model::of(GoogLeNet::new(CLASSES).auxiliary_heads(), [64, 64, 3], 7).unwrap();
+        let model = Model::from_layer(GoogLeNet::new(CLASSES).auxiliary_heads(), [64, 64, 3], 7).unwrap();
         let loss = |trace: &Trace| GoogLeNet::loss(trace, &trace.labels("labels"), 0.3);
         let objective = model.objective_of(Mode::TrainWithoutDropout, Wrt::Parameters, loss).unwrap();
         let x = Tensor::uniform([LABELS.len(), 64, 64, 3], Key::new(3));

@@ -10,7 +10,7 @@ use ocelli_simd::{Isa, Kernel};
 
 use super::Bf16Matrix;
 use crate::Accumulate;
-use crate::cache::{AHEAD, LINE};
+use crate::cache::AHEAD;
 use crate::gemm::finish::{Finish, Rows, store};
 use crate::gemm::product::{DEPTH, Task, blocks};
 use crate::gemm::tile::VECTORS;
@@ -20,9 +20,6 @@ pub(super) const FEW_ROWS: usize = 4;
 
 /// Panels that a single row is multiplied with side by side: eight sums, and four sequential reads.
 pub(super) const TOGETHER: usize = 4;
-
-/// Steps of the depth between two prefetches.
-const UNROLL: usize = 2;
 
 /// Some panels of a product of up to [`FEW_ROWS`] rows whose left operand is contiguous along the depth.
 pub(super) struct FewRows<'a, 'b> {
@@ -99,7 +96,8 @@ impl<const ROWS: usize, const PANELS: usize> Kernel for Group<'_, '_, ROWS, PANE
 /// Sums of some rows in some panels.
 type Sums<I, const ROWS: usize, const PANELS: usize> = [[[<I as Isa>::Vector; VECTORS]; ROWS]; PANELS];
 
-/// Multiplies as many steps of the depth as the rows have.
+/// Multiplies as many steps of the depth as the rows have, and prefetches: with AVX2 each line twice, because the
+/// compiler would load the vectors of two steps at once, for which there are not enough registers.
 #[inline(always)]
 fn sums<I: Isa, const ROWS: usize, const PANELS: usize>(
     isa: I,
@@ -111,20 +109,11 @@ fn sums<I: Isa, const ROWS: usize, const PANELS: usize>(
     assert!(words.iter().all(|words| words.len() == depth * I::LANES), "a panel has a vector of words for each step");
     let mut sums = [[[isa.zero(); VECTORS]; ROWS]; PANELS];
     let (rows, words) = (rows.map(<[f32]>::as_ptr), words.map(<[f32]>::as_ptr));
-    let unrolled = depth / UNROLL * UNROLL;
-    for d in (0..unrolled).step_by(UNROLL) {
+    for d in 0..depth {
         for words in words {
-            for line in (0..UNROLL * I::LANES).step_by(LINE) {
-                isa.prefetch(words.wrapping_add(d * I::LANES + AHEAD / PANELS + line));
-            }
+            isa.prefetch(words.wrapping_add(d * I::LANES + AHEAD / PANELS));
         }
-        for d in d..d + UNROLL {
-            // SAFETY: `d` is below the depth, which all rows and panels have by the assertions above.
-            unsafe { multiply_add(isa, &mut sums, &rows, &words, d) };
-        }
-    }
-    for d in unrolled..depth {
-        // SAFETY: the same.
+        // SAFETY: `d` is below the depth, which all rows and panels have by the assertions above.
         unsafe { multiply_add(isa, &mut sums, &rows, &words, d) };
     }
     sums
