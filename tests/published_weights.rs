@@ -79,7 +79,8 @@ fn cifar_resnets_in_bf16_give_the_same_classes() {
 /// All images as one tensor, with the usual normalisation.
 fn all_images(images: Images) -> Tensor {
     let count = images.labels().len();
-    let loader = Loader::new(images.standardise(&Statistics::imagenet()).unwrap(), count).unwrap();
+    let pipeline = Pipeline::new().normalised_by(Statistics::imagenet());
+    let loader = Loader::new(images, pipeline, count).unwrap();
     loader.epoch(0).next().unwrap().unwrap().tensor("input").unwrap().clone()
 }
 
