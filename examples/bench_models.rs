@@ -7,6 +7,8 @@ mod common;
 mod memory;
 #[path = "common/output.rs"]
 mod output;
+#[path = "common/precision.rs"]
+mod precision;
 
 use clap::{Parser, ValueEnum, builder::PossibleValuesParser};
 use common::{Common, exit_on_error, say};
@@ -17,6 +19,7 @@ use ocelli::{
     tensor::{Key, write_atomically},
 };
 use output::check_writable;
+use precision::PrecisionArgument;
 use std::{
     num::NonZero,
     path::PathBuf,
@@ -35,6 +38,8 @@ struct Arguments {
     /// The kind of step to time.
     #[arg(long, value_enum, default_value_t = What::Infer)]
     mode: What,
+    #[command(flatten)]
+    precision: PrecisionArgument,
     /// Number of images in a batch.
     #[arg(long, default_value = "1")]
     batch: NonZero<usize>,
@@ -94,6 +99,7 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
         Some(_) => Model::zeroed(network.layer, sample)?,
         None => Model::from_layer(network.layer, sample, arguments.common.seed)?,
     };
+    model = model.with_precision(arguments.precision.precision());
     cold.done("building");
     if let Some(file) = &arguments.weights {
         loader.load(&mut model, file)?;

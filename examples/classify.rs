@@ -12,6 +12,8 @@
 mod common;
 #[path = "common/network.rs"]
 mod network;
+#[path = "common/precision.rs"]
+mod precision;
 
 use clap::{Parser, ValueEnum};
 use common::{Common, exit_on_error, say};
@@ -20,6 +22,7 @@ use ocelli::{
     models::{NetworkDescription, PREPROCESSING, save_network},
     prelude::*,
 };
+use precision::PrecisionArgument;
 use std::{fs, path::PathBuf, process::ExitCode};
 
 /// Classifies images: prints the best classes of a trained network, with a bar for the probability of each.
@@ -39,6 +42,8 @@ struct Arguments {
     /// Height and width of the images that the network sees; default: those that it was published for.
     #[arg(long)]
     size: Option<usize>,
+    #[command(flatten)]
+    precision: PrecisionArgument,
     /// Number of classes to show.
     #[arg(long, default_value_t = 5)]
     top: usize,
@@ -97,7 +102,7 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
     };
     // its answers
     let pipeline = pipeline(arguments, sample)?;
-    let model = arguments.network.load(&description)?;
+    let model = arguments.network.load(&description)?.with_precision(arguments.precision.precision());
     for path in &arguments.images {
         let scores = model.predict(&pipeline.load(path)?)?;
         say(format!("{}\n{}", path.display(), description.top_k(scores.data(), arguments.top)))?;

@@ -14,17 +14,19 @@
 mod common;
 #[path = "common/network.rs"]
 mod network;
+#[path = "common/precision.rs"]
+mod precision;
 
 use clap::Parser;
 use common::{Common, exit_on_error, say};
 use network::NetworkArguments;
 use ocelli::{
-    graph::Precision,
     models::{
         DType, MAX_CLASSES, Metadata, NetworkDescription, channels_first, channels_last, in_file_layout, save_tensors,
     },
     prelude::*,
 };
+use precision::PrecisionArgument;
 use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
 
 /// Runs a network on a tensor from a file, for comparison with other frameworks.
@@ -55,9 +57,8 @@ struct Arguments {
     /// Writes loss and gradients too.
     #[arg(long)]
     grad: bool,
-    /// Excludes algorithms that transform their operands: slower, and nearer to the definition.
-    #[arg(long)]
-    strict: bool,
+    #[command(flatten)]
+    precision: PrecisionArgument,
 }
 
 fn main() -> ExitCode {
@@ -79,7 +80,7 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
         return Err(format!("{path}: --classes {given}, but the network tells {known} classes apart").into());
     }
     let model = arguments.network.load(&description.sample([height, width, channels]))?;
-    let model = if arguments.strict { model.with_precision(Precision::Strict) } else { model };
+    let model = model.with_precision(arguments.precision.precision());
 
     // outputs, and gradients on request
     let mut batch = Batch::new().with("input", &input);

@@ -62,6 +62,40 @@ fn cifar_resnets_of_option_a_classify_cifar_10() {
     }
 }
 
+/// The same images with weights in bf16: as many are right, of the same image the same class is the first.
+#[test]
+fn cifar_resnets_in_bf16_give_the_same_classes() {
+    let Some(records) = data("cifar10-subset/test_lossless_500.bin") else { return };
+    let images = cifar10::read(&[records]).unwrap();
+    for depth in [20, 32, 56] {
+        let Some(weights) = data(&format!("weights/cifar10-resnet{depth}.safetensors")) else { return };
+        let exact = loaded(&format!("cifar_resnet{depth}"), 10, [32, 32, 3], &weights);
+        let x = all_images(images.clone());
+        let what = format!("ResNet-{depth}");
+        assert_in_bf16(&what, &exact, &x);
+    }
+}
+
+/// All images as one tensor, with the usual normalisation.
+fn all_images(images: Images) -> Tensor {
+    let count = images.labels().len();
+    let pipeline = Pipeline::new().normalised_by(Statistics::imagenet());
+    let loader = Loader::new(images, pipeline, count).unwrap();
+    loader.epoch(0).next().unwrap().unwrap().tensor("input").unwrap().clone()
+}
+
+/// Checks that weights in bf16 leave the best class of each image as it is, and change the scores by 1e-2 at most, by
+/// relative L2.
+fn assert_in_bf16(what: &str, exact: &Model, x: &Tensor) {
+    let in_bf16 = exact.clone().with_precision(Precision::Bf16);
+    let (scores, expected) = (in_bf16.predict(x).unwrap(), exact.predict(x).unwrap());
+    let error = relative_error(&scores, &expected);
+    let same = scores.argmax_rows().iter().zip(expected.argmax_rows()).filter(|(got, exact)| **got == *exact).count();
+    println!("{what} in bf16: {same} of {} classes the same, relative error {error:.2e}", x.shape()[0]);
+    assert_eq!(same, x.shape()[0], "{what}: the best class of some images is another");
+    assert!(error < 1e-2, "{what}: relative error {error:.2e}");
+}
+
 /// 2,000 others as JPEG files in an archive, which are a little harder than the images that the network learnt from.
 #[test]
 fn a_cifar_resnet_classifies_an_archive() {
@@ -110,6 +144,8 @@ fn squeezenet_1_1_sees_a_cat_and_has_the_logits_of_the_reference() {
     let error = relative_error(&model.predict(&x).unwrap(), &logits);
     assert!(error < 1e-5, "relative error {error:.2e}");
     names_cat_and_espresso(&model);
+    assert_in_bf16("SqueezeNet 1.1", &model, &x);
+    names_cat_and_espresso(&model.with_precision(Precision::Bf16));
 }
 
 #[test]
@@ -126,6 +162,8 @@ fn squeezenet_1_0_sees_a_cat_and_has_the_logits_of_the_reference() {
     let error = relative_error(&scores, &logits);
     assert!(error < 1e-5, "relative error {error:.2e}");
     names_cat_and_espresso(&model);
+    assert_in_bf16("SqueezeNet 1.0", &model, &x);
+    names_cat_and_espresso(&model.with_precision(Precision::Bf16));
 }
 
 /// Stem and three stages, with the batch normalisations folded into the convolutions.

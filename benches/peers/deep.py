@@ -102,7 +102,7 @@ def main():
         with tempfile.TemporaryDirectory() as folder:
             folder = pathlib.Path(folder)
             save_file({key: tensor for key, tensor in state.items() if tensor.dim()}, folder / "weights.safetensors")
-            row("ours, strict", *ours(name, folder, x, pairs, ["--strict", "--threads", str(options.threads)]))
+            row("ours, strict", *ours(name, folder, x, pairs, ["--precision", "strict", "--threads", str(options.threads)]))
             row("ours, fast", *ours(name, folder, x, pairs, ["--threads", str(options.threads)]))
 
 

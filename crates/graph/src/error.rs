@@ -1,6 +1,6 @@
 //! Errors: faults that an operation finds, errors of `build`, errors of running.
 
-use crate::Dim;
+use crate::{Dim, Precision};
 use ocelli_tensor::{Axis, ElementKind};
 use std::{fmt, panic::Location};
 
@@ -176,6 +176,11 @@ pub enum Error {
     /// The loss of an objective depends on nothing that a gradient is requested for.
     #[error("the objective trains nothing: {0}")]
     NothingToTrain(String),
+    /// An objective was requested of a model at a precision that has no gradients.
+    #[error(
+        "Precision::{0:?} rounds the weights and is for inference alone: make objectives of the model at Precision::Fast or Precision::Strict, and set Precision::{0:?} when it is trained"
+    )]
+    InferenceOnly(Precision),
     /// Parameters were frozen or unfrozen after the objective was made.
     #[error("parameter {path} was {} after the objective was made, which does not follow: make the objective again", if *frozen { "frozen" } else { "unfrozen" })]
     FrozenSince {

@@ -129,6 +129,26 @@ impl Model {
     /// Sets the precision of this model's plans, in inference and in objectives made afterwards. [`Precision::Strict`]
     /// excludes convolutions by Winograd's algorithm, whose results are some 1e-6 off, and with it every difference
     /// between a sample that is run alone and the same one in a batch: see [`Model::predict`].
+    ///
+    /// [`Precision::Bf16`] is for inference alone. It halves the bytes of the weights of dense layers and 1 × 1
+    /// convolutions, which for one image are most of what a network such as AlexNet reads; the parameters of the model
+    /// itself stay as they are, and an [`Inference`] without its model keeps the halves only:
+    ///
+    /// ```
+    /// use ocelli_graph::{Constant, Key, Model, Node, Precision, Tensor, ops::LinearOp};
+    /// let dense = |x: &Node| {
+    ///     let w = x.trace().parameter("w", [512, 512], Constant(0.01));
+    ///     Node::call(LinearOp, &[x, &w])
+    /// };
+    /// let exact = Model::build(dense, [512], 0)?;
+    /// let rounded = exact.clone().with_precision(Precision::Bf16);
+    /// let x = Tensor::uniform([1, 512], Key::new(0));
+    /// let (y, z) = (exact.predict(&x)?, rounded.predict(&x)?);
+    /// assert!(y.data().iter().zip(z.data()).all(|(y, z)| (y - z).abs() < 4e-3 * y.abs()));
+    /// let bytes = |model: &Model| Ok::<usize, ocelli_graph::Error>(model.plan(1, &["output"])?.constant_bytes());
+    /// assert_eq!(2 * bytes(&rounded)?, bytes(&exact)?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn with_precision(mut self, precision: Precision) -> Model {
         self.precision = precision;
         lock(&self.plans).clear();
@@ -291,7 +311,7 @@ impl Model {
     ///
     /// # Errors
     /// [`Error::Build`] with the first mistake in the description of the loss, [`Error::NothingToTrain`] if there are such
-    /// parameters and the loss depends on none of them.
+    /// parameters and the loss depends on none of them, [`Error::InferenceOnly`] at [`Precision::Bf16`].
     pub fn objective(&self, loss: impl FnOnce(&Trace) -> Node) -> Result<Objective> {
         self.objective_of(Mode::Train, Wrt::Parameters, loss)
     }

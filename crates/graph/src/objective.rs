@@ -54,6 +54,9 @@ pub struct Objective {
 
 impl Objective {
     pub(crate) fn new(model: &Model, mode: Mode, wrt: Wrt<'_>, loss: impl FnOnce(&Trace) -> Node) -> Result<Objective> {
+        if model.precision() == Precision::Bf16 {
+            return Err(Error::InferenceOnly(Precision::Bf16));
+        }
         let trace = Trace::reopen(model.graph().clone());
         let loss = loss(&trace);
         if loss.id().is_some() && !trace.is_dead() {

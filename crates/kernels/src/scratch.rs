@@ -185,13 +185,17 @@ pub(crate) mod recorder {
         STATE.with_borrow_mut(|(used, _)| used.pop());
     }
 
-    /// Returns the scratch memory that `f` took of this thread, on which all its tasks run.
+    /// Returns the scratch memory that `f` took of the thread on which all its tasks run.
     pub(crate) fn taken(f: impl FnOnce() + Send) -> Scratch {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
-        pool.install(|| {
-            f();
-            STATE.with_borrow(|(_, most)| *most)
-        })
+        pool.install(|| taken_here(f))
+    }
+
+    /// Returns the scratch memory that `f` took of this thread; on a pool of one it is all that `f` took.
+    pub(crate) fn taken_here(f: impl FnOnce()) -> Scratch {
+        STATE.with_borrow_mut(|(_, most)| *most = Scratch::NONE);
+        f();
+        STATE.with_borrow(|(_, most)| *most)
     }
 }
 

@@ -140,6 +140,11 @@ pub trait Isa: Copy + Send + Sync + 'static {
     fn abs(self, x: Self::Vector) -> Self::Vector;
     /// Returns `x` with its sign flipped.
     fn neg(self, x: Self::Vector) -> Self::Vector;
+    /// Returns the upper half of each lane's bits, with zeros below: of two bf16 numbers in the bits of one `f32`, the
+    /// upper one.
+    fn upper_half(self, x: Self::Vector) -> Self::Vector;
+    /// Returns the lower half of each lane's bits, moved up: of two bf16 numbers, the lower one.
+    fn lower_half(self, x: Self::Vector) -> Self::Vector;
     /// Returns `magnitude` (which must not be negative) with the sign of `sign`.
     fn with_sign(self, magnitude: Self::Vector, sign: Self::Vector) -> Self::Vector;
     /// Returns `√x`, correctly rounded; NaN below zero.

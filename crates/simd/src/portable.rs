@@ -167,6 +167,16 @@ impl Isa for Portable {
     }
 
     #[inline(always)]
+    fn upper_half(self, x: Lanes) -> Lanes {
+        lanes!(Lanes, |i| f32::from_bits(x.0[i].to_bits() & 0xFFFF_0000))
+    }
+
+    #[inline(always)]
+    fn lower_half(self, x: Lanes) -> Lanes {
+        lanes!(Lanes, |i| f32::from_bits(x.0[i].to_bits() << 16))
+    }
+
+    #[inline(always)]
     fn with_sign(self, magnitude: Lanes, sign: Lanes) -> Lanes {
         lanes!(Lanes, |i| f32::from_bits(magnitude.0[i].to_bits() | (sign.0[i].to_bits() & 0x8000_0000)))
     }

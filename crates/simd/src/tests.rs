@@ -96,6 +96,11 @@ methods! {
     max_keeps_nan: |isa, a, b| isa.max(a, isa.mul(b, isa.splat(f32::NAN))), f32::NAN + 0.0 * (a + b);
     abs: |isa, a, _b| isa.abs(a), a.abs();
     neg: |isa, a, _b| isa.neg(a), -a;
+    upper_half: |isa, a, _b| isa.upper_half(a), f32::from_bits(a.to_bits() & 0xFFFF_0000);
+    // The lower half of a constant: that of any number may be a NaN.
+    lower_half: |isa, a, _b| {
+        isa.mul(a, isa.lower_half(isa.splat(f32::from_bits(0x3F80_4020))))
+    }, a * f32::from_bits(0x4020_0000);
     with_sign: |isa, a, b| isa.with_sign(isa.abs(a), b), a.abs().copysign(b);
     sqrt: |isa, a, _b| isa.sqrt(a), a.sqrt();
     round: |isa, a, _b| isa.round(a), a.round_ties_even();

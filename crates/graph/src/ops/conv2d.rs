@@ -90,7 +90,7 @@ impl Conv2dOp {
     fn pass(&self, pass: Pass, x: &[usize], w: &[usize], precision: Precision) -> Result<ConvolutionPass, Fault> {
         let geometry = self.checked_geometry(x, w)?;
         let choice = self.choice(&geometry, pass, precision)?;
-        Ok(ConvolutionPass { geometry, pass, algorithm: choice.algorithm, note: choice.to_string() })
+        Ok(ConvolutionPass { geometry, pass, choice })
     }
 
     /// Compiles the gradient of the convolution's input, from the filter and the gradient of its output, which are
@@ -102,7 +102,7 @@ impl Conv2dOp {
         dy: usize,
     ) -> Result<Compiled, Fault> {
         let pass = self.pass(Pass::BackwardData, &request.results[0], &request.operands[filter], request.precision)?;
-        let ConvolutionPass { geometry: g, algorithm, .. } = pass;
+        let ConvolutionPass { geometry: g, choice: Choice { algorithm, .. }, .. } = pass;
         Ok(pass.compiled(Some(filter), move |k| {
             let (dy, accumulate) = (k.input(dy), k.accumulate());
             let filter = k.prepared().unwrap_or_else(|| k.input(filter));
@@ -138,8 +138,7 @@ impl Conv2dOp {
 struct ConvolutionPass {
     geometry: Conv2dGeometry,
     pass: Pass,
-    algorithm: &'static dyn Algorithm,
-    note: String,
+    choice: Choice,
 }
 
 impl ConvolutionPass {
@@ -150,7 +149,8 @@ impl ConvolutionPass {
         filter: Option<usize>,
         kernel: impl Fn(&mut KernelContext<'_>) + Send + Sync + 'static,
     ) -> Compiled {
-        let ConvolutionPass { geometry, pass, algorithm, note } = self;
+        let ConvolutionPass { geometry, pass, choice } = self;
+        let algorithm = choice.algorithm;
         let len = algorithm.prepared_len(&geometry, pass);
         let prepare = move |w: &[f32], form: &mut [f32]| algorithm.prepare(&geometry, pass, w, form);
         let prepared = filter.filter(|_| len > 0);
@@ -158,7 +158,7 @@ impl ConvolutionPass {
             .with_workspace(algorithm.workspace(&geometry, pass))
             .with_scratch(algorithm.scratch(&geometry, pass))
             .with_prepared(prepared.map(|filter| PreparedOperand::new(filter, len, algorithm.name(), prepare)))
-            .with_note(note)
+            .with_note(choice.to_string())
     }
 }
 
@@ -233,8 +233,14 @@ impl Product for Conv2dOp {
         request: &Request<'_>,
         epilogue: impl for<'k> Fn(&KernelContext<'k>) -> Epilogue<'k> + Send + Sync + 'static,
     ) -> Result<Compiled, Fault> {
-        let pass = self.pass(Pass::Forward, &request.operands[0], &request.operands[1], request.precision)?;
-        let ConvolutionPass { geometry: g, algorithm, .. } = pass;
+        let mut pass = self.pass(Pass::Forward, &request.operands[0], &request.operands[1], request.precision)?;
+        // A filter that changes would be rounded for each call.
+        if let (Precision::Bf16, true, Some(in_bf16)) =
+            (request.precision, request.is_constant(1), pass.choice.algorithm.in_bf16())
+        {
+            pass.choice.algorithm = in_bf16;
+        }
+        let ConvolutionPass { geometry: g, choice: Choice { algorithm, .. }, .. } = pass;
         Ok(pass.compiled(Some(1), move |k| {
             let (x, epilogue) = (k.input(0), epilogue(k));
             let filter = k.prepared().unwrap_or_else(|| k.input(1));
@@ -274,7 +280,7 @@ impl Op for Conv2dBackwardFilter {
     fn compile(&self, request: &Request<'_>) -> Result<Compiled, Fault> {
         let (x, filter) = (&request.operands[0], &request.results[0]);
         let pass = self.conv.pass(Pass::BackwardFilter, x, filter, request.precision)?;
-        let ConvolutionPass { geometry: g, algorithm, .. } = pass;
+        let ConvolutionPass { geometry: g, choice: Choice { algorithm, .. }, .. } = pass;
         Ok(pass.compiled(None, move |k| {
             let (x, dy, accumulate) = (k.input(0), k.input(1), k.accumulate());
             let (dw, workspace) = k.output_and_workspace();

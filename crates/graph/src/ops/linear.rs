@@ -1,9 +1,14 @@
 //! Matrix products.
 
 use super::{Product, expect_bias, expect_rank, weight_sizes, work};
-use crate::{Axis, Compiled, Dim, Fault, Grads, KernelContext, Node, Op, PreparedOperand, Reach, Request, Shape};
+use crate::{
+    Axis, Compiled, Dim, Fault, Grads, KernelContext, Node, Op, Precision, PreparedOperand, Reach, Request, Shape,
+};
 use ocelli_kernels::Epilogue;
-use ocelli_kernels::gemm::{Matrix, MatrixMut, Order, PackedMatrix, gemm, gemm_packed, gemm_scratch, packed_len};
+use ocelli_kernels::gemm::{
+    Bf16Matrix, Matrix, MatrixMut, Order, PackedMatrix, bf16_len, gemm, gemm_bf16, gemm_bf16_scratch, gemm_packed,
+    gemm_scratch, packed_len,
+};
 use std::ops::RangeInclusive;
 
 /// Computes `a·b`, with either operand transposed.
@@ -169,28 +174,58 @@ impl Product for LinearOp {
         epilogue: impl for<'k> Fn(&KernelContext<'k>) -> Epilogue<'k> + Send + Sync + 'static,
     ) -> Result<Compiled, Fault> {
         let [rows, columns] = [request.operands[1][0], request.operands[1][1]];
-        // Packing for one product does not pay.
-        let prepared = request.is_constant(1).then(|| {
-            let pack = move |w: &[f32], panels: &mut [f32]| {
-                let _ = PackedMatrix::pack(Matrix::new(w, rows, columns), panels);
-            };
-            PreparedOperand::new(1, packed_len(rows, columns), "panels", pack)
-        });
-        let scratch = gemm_scratch([request.results[0][0], rows, columns], Order::RowMajor, Order::RowMajor);
-        let kernel = move |k: &mut KernelContext<'_>| {
-            let (x, epilogue) = (AsIs.view(k.input(0), k.shape(0)), epilogue(k));
-            let sizes = k.output_shape(0);
-            match k.prepared() {
-                Some(panels) => {
-                    let w = PackedMatrix::from_packed(panels, rows, columns);
-                    gemm_packed(x, &w, MatrixMut::new(k.output(0), sizes[0], sizes[1]), &epilogue);
-                }
-                None => {
-                    let w = Matrix::new(k.input(1), rows, columns);
-                    gemm(x, w, MatrixMut::new(k.output(0), sizes[0], sizes[1]), &epilogue);
-                }
+        let samples = request.results[0][0];
+        let weights = match request.precision {
+            // Packing for one product does not pay.
+            _ if !request.is_constant(1) => Weights::AsTheyAre,
+            Precision::Bf16 => Weights::Bf16,
+            Precision::Fast | Precision::Strict => Weights::Packed,
+        };
+        let scratch = match weights {
+            Weights::Bf16 => gemm_bf16_scratch(samples, rows, columns, Order::RowMajor),
+            Weights::AsTheyAre | Weights::Packed => {
+                gemm_scratch([samples, rows, columns], Order::RowMajor, Order::RowMajor)
             }
         };
-        Ok(Compiled::new(kernel).with_scratch(scratch).with_prepared(prepared))
+        let kernel = move |k: &mut KernelContext<'_>| {
+            let (x, epilogue) = (AsIs.view(k.input(0), k.shape(0)), epilogue(k));
+            let (w, sizes) = (k.prepared().unwrap_or_else(|| k.input(1)), k.output_shape(0));
+            let y = MatrixMut::new(k.output(0), sizes[0], sizes[1]);
+            match weights {
+                Weights::AsTheyAre => gemm(x, Matrix::new(w, rows, columns), y, &epilogue),
+                Weights::Packed => gemm_packed(x, &PackedMatrix::from_packed(w, rows, columns), y, &epilogue),
+                Weights::Bf16 => gemm_bf16(x, &Bf16Matrix::from_packed(w, rows, columns), y, &epilogue),
+            }
+        };
+        Ok(Compiled::new(kernel).with_scratch(scratch).with_prepared(weights.prepared(rows, columns)))
+    }
+}
+
+/// The form in which a dense layer reads its weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Weights {
+    AsTheyAre,
+    Packed,
+    Bf16,
+}
+
+impl Weights {
+    /// The form of weights `[rows, columns]`, if it is one of its own.
+    fn prepared(self, rows: usize, columns: usize) -> Option<PreparedOperand> {
+        match self {
+            Weights::AsTheyAre => None,
+            Weights::Packed => {
+                let pack = move |w: &[f32], panels: &mut [f32]| {
+                    let _ = PackedMatrix::pack(Matrix::new(w, rows, columns), panels);
+                };
+                Some(PreparedOperand::new(1, packed_len(rows, columns), "panels", pack))
+            }
+            Weights::Bf16 => {
+                let pack = move |w: &[f32], words: &mut [f32]| {
+                    let _ = Bf16Matrix::pack(Matrix::new(w, rows, columns), words);
+                };
+                Some(PreparedOperand::new(1, bf16_len(rows, columns), "panels in bf16", pack))
+            }
+        }
     }
 }

@@ -1,7 +1,9 @@
 //! Sessions of a network that is only run any more.
 
 use super::{batch_of, build, conv, input};
-use crate::{Batch, Inference, Model, Node, Tensor, Trace};
+use crate::ops::LinearOp;
+use crate::{Batch, Error, Inference, Model, Node, Precision, Tensor, Trace};
+use ocelli_kernels::conv::Conv2dSettings;
 use rayon::prelude::*;
 use std::{
     sync::{Barrier, Mutex},
@@ -180,4 +182,45 @@ fn an_inference_gives_every_wanted_value() {
     let results = model.inference_of(2, &wanted).unwrap().run(&batch).unwrap();
     assert_eq!(results, model.run(&batch, &wanted).unwrap());
     assert_eq!(results[0].data(), [3.0, 1.0]);
+}
+
+/// A 1 × 1 convolution and a dense layer.
+fn network_of_products(x: &Node) -> Node {
+    let ramp = || crate::initial::tests::Ramp;
+    let filter = x.trace().parameter("filter", [1, 1, 20, 70], ramp());
+    let x = x.conv2d(Conv2dSettings::default(), &filter, None).relu().flatten();
+    let (w, bias) = (x.trace().parameter("w", [630, 41], ramp()), x.trace().parameter("bias", [41], ramp()));
+    Node::call(LinearOp, &[&x, &w, &bias]).relu()
+}
+
+#[test]
+fn inference_in_bf16_answers_as_with_rounded_weights() {
+    let model = build(network_of_products, &[3, 3, 20]);
+    let half = model.clone().with_precision(Precision::Bf16);
+    let mut rounded = model.clone();
+    for name in ["filter", "w"] {
+        for x in rounded.parameters_mut().value_mut(name).unwrap().data_mut() {
+            let bits = x.to_bits();
+            *x = f32::from_bits((bits + 0x7FFF + ((bits >> 16) & 1)) & 0xFFFF_0000);
+        }
+    }
+    for n in [1, 2, 33] {
+        let x = input(&[n, 3, 3, 20]);
+        let got = half.predict(&x).unwrap();
+        assert_eq!(got, rounded.predict(&x).unwrap(), "{n} samples");
+        assert_ne!(got, model.predict(&x).unwrap(), "{n} samples");
+        assert_eq!(half.inference(n).unwrap().predict(&x).unwrap(), got, "{n} samples");
+    }
+    let (plan, exact) = (half.plan(1, &["output"]).unwrap(), model.plan(1, &["output"]).unwrap());
+    assert!(plan.constant_bytes() < exact.constant_bytes() * 6 / 10, "{} bytes", plan.constant_bytes());
+    assert!(plan.explain().contains("pointwise in bf16"), "{}", plan.explain());
+}
+
+#[test]
+fn an_objective_of_a_model_in_bf16_is_refused_with_a_sentence() {
+    let half = build(network_of_products, &[3, 3, 20]).with_precision(Precision::Bf16);
+    let refused = half.objective(|t| t.output().square().mean()).unwrap_err();
+    assert!(matches!(refused, Error::InferenceOnly(Precision::Bf16)));
+    assert!(refused.to_string().starts_with("Precision::Bf16 rounds the weights and is for inference alone"));
+    assert!(half.with_precision(Precision::Fast).objective(|t| t.output().square().mean()).is_ok());
 }

@@ -57,6 +57,12 @@ pub trait Algorithm: Sync {
         Precision::Strict
     }
 
+    /// Returns the same algorithm with the prepared filter of the forward pass in bf16, if it has that form; for
+    /// [`Precision::Bf16`].
+    fn in_bf16(&self) -> Option<&'static dyn Algorithm> {
+        None
+    }
+
     /// Estimates the cost of the pass, for the choice among algorithms.
     fn cost(&self, g: &Conv2dGeometry, pass: Pass) -> Cost;
 
@@ -117,7 +123,7 @@ pub trait Algorithm: Sync {
 /// All algorithms, the preferred one first where two cost the same. The last is the definition and supports everything.
 // No constant: the code of all algorithms would be compiled again in every crate that reads it.
 pub static ALGORITHMS: &[&dyn Algorithm] =
-    &[&Depthwise, &Pointwise, &Winograd4::NEW, &Winograd2::NEW, &Implicit, &Im2col, &Naive];
+    &[&Depthwise, &Pointwise::NEW, &Winograd4::NEW, &Winograd2::NEW, &Implicit, &Im2col, &Naive];
 
 /// Returns [`ALGORITHMS`] without the definition, which allocates at each call: a plan does not account for that.
 #[must_use]

@@ -10,13 +10,32 @@ use super::geometry::{Conv2dGeometry, ConvMode};
 use super::implicit::Implicit;
 use super::partial::{add_pieces, add_transposed_pieces};
 use crate::gemm::outer::OuterProducts;
-use crate::gemm::{Matrix, MatrixMut, Order, PackedMatrix, gemm_packed, gemm_packed_scratch, packed_len};
+use crate::gemm::{
+    Bf16Matrix, Matrix, MatrixMut, Order, PackedMatrix, bf16_len, gemm_bf16, gemm_bf16_scratch, gemm_packed,
+    gemm_packed_scratch, packed_len,
+};
 use crate::{Accumulate, Epilogue, Scratch};
 
 /// Products on the tensors as they lie; for 1×1 filters of stride 1 and filters of the image's size, without padding
 /// and groups.
 #[derive(Clone, Copy, Debug)]
-pub struct Pointwise;
+pub struct Pointwise {
+    weights: Weights,
+}
+
+/// The form in which the prepared filter of the forward pass is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Weights {
+    F32,
+    Bf16,
+}
+
+impl Pointwise {
+    /// The algorithm as it is chosen.
+    pub const NEW: Self = Self { weights: Weights::F32 };
+    /// The same with filters in bf16.
+    const BF16: Self = Self { weights: Weights::Bf16 };
+}
 
 /// Returns true if the patches are the rows of `x` in [`patches`].
 fn patches_lie_in_input(g: &Conv2dGeometry) -> bool {
@@ -97,7 +116,14 @@ fn as_one_pixel(g: &Conv2dGeometry) -> Conv2dGeometry {
 
 impl Algorithm for Pointwise {
     fn name(&self) -> &'static str {
-        "pointwise"
+        match self.weights {
+            Weights::F32 => "pointwise",
+            Weights::Bf16 => "pointwise in bf16",
+        }
+    }
+
+    fn in_bf16(&self) -> Option<&'static dyn Algorithm> {
+        Some(&Self::BF16)
     }
 
     fn supports(&self, g: &Conv2dGeometry, _pass: Pass) -> bool {
@@ -128,6 +154,7 @@ impl Algorithm for Pointwise {
 
     fn prepared_len(&self, g: &Conv2dGeometry, pass: Pass) -> usize {
         match pass {
+            Pass::Forward if self.weights == Weights::Bf16 => bf16_len(g.patch_len(), g.out_c),
             Pass::Forward => packed_len(g.patch_len(), g.out_c),
             Pass::BackwardData => packed_len(g.out_c, g.patch_len()),
             Pass::BackwardFilter => 0,
@@ -136,11 +163,12 @@ impl Algorithm for Pointwise {
 
     fn prepare(&self, g: &Conv2dGeometry, pass: Pass, w: &[f32], prepared: &mut [f32]) {
         let w = Matrix::new(w, g.patch_len(), g.out_c);
-        let _ = match pass {
-            Pass::Forward => PackedMatrix::pack(w, prepared),
-            Pass::BackwardData => PackedMatrix::pack(w.transposed(), prepared),
-            Pass::BackwardFilter => return,
-        };
+        match pass {
+            Pass::Forward if self.weights == Weights::Bf16 => _ = Bf16Matrix::pack(w, prepared),
+            Pass::Forward => _ = PackedMatrix::pack(w, prepared),
+            Pass::BackwardData => _ = PackedMatrix::pack(w.transposed(), prepared),
+            Pass::BackwardFilter => (),
+        }
     }
 
     fn workspace(&self, g: &Conv2dGeometry, pass: Pass) -> usize {
@@ -155,6 +183,9 @@ impl Algorithm for Pointwise {
 
     fn scratch(&self, g: &Conv2dGeometry, pass: Pass) -> Scratch {
         match pass {
+            Pass::Forward if self.weights == Weights::Bf16 => {
+                gemm_bf16_scratch(g.output_pixels(), g.patch_len(), g.out_c, Order::RowMajor)
+            }
             Pass::Forward => gemm_packed_scratch(g.output_pixels(), g.patch_len(), Order::RowMajor),
             Pass::BackwardData => gemm_packed_scratch(g.output_pixels(), g.out_c, Order::RowMajor),
             Pass::BackwardFilter => match FilterGradient::of(g) {
@@ -174,8 +205,11 @@ impl Algorithm for Pointwise {
         _workspace: &mut [f32],
     ) {
         let (pixels, patch) = (g.output_pixels(), g.patch_len());
-        let filter = PackedMatrix::from_packed(filter, patch, g.out_c);
-        gemm_packed(Matrix::new(x, pixels, patch), &filter, MatrixMut::new(y, pixels, g.out_c), epilogue);
+        let (x, y) = (Matrix::new(x, pixels, patch), MatrixMut::new(y, pixels, g.out_c));
+        match self.weights {
+            Weights::F32 => gemm_packed(x, &PackedMatrix::from_packed(filter, patch, g.out_c), y, epilogue),
+            Weights::Bf16 => gemm_bf16(x, &Bf16Matrix::from_packed(filter, patch, g.out_c), y, epilogue),
+        }
     }
 
     fn backward_data(

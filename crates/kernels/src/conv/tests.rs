@@ -9,6 +9,7 @@ use super::naive::{Naive, conv2d_backward_data, conv2d_backward_filter, conv2d_f
 use super::*;
 use ocelli_simd::InstructionSet;
 
+use crate::elementwise::testing::on_every_set;
 use crate::{Accumulate, Activation, Epilogue, scratch};
 
 /// Numbers in [-1, 1) that depend on `seed` alone.
@@ -353,6 +354,34 @@ fn algorithms_are_found_by_name_and_by_support() {
         assert_eq!(Choice::forced("naive", Precision::Fast, &g, pass).algorithm.name(), "naive");
     }
     assert_eq!(ALGORITHMS.last().map(|algorithm| algorithm.name()), Some("naive"));
+}
+
+/// 1 × 1 filters, and one as large as its image.
+#[test]
+fn filters_in_bf16_give_the_bits_of_rounded_ones() {
+    let alone = Conv2dSettings::default();
+    for (input, filter) in
+        [([2, 5, 7, 300], [1, 1, 300, 41]), ([3, 4, 4, 20], [4, 4, 20, 70]), ([1, 1, 1, 9], [1, 1, 9, 5])]
+    {
+        let case = Case::new(geometry(alone, input, filter), 3);
+        let g = &case.g;
+        let exact = choose(g, Pass::Forward, Precision::Bf16).algorithm;
+        let in_bf16 = exact.in_bf16().unwrap();
+        let w: Vec<f32> = case.w.iter().map(|&w| crate::gemm::bf16::rounded(w)).collect();
+        on_every_set(|set| {
+            let forward = |algorithm: &dyn Algorithm, w: &[f32]| {
+                let mut prepared = vec![f32::NAN; algorithm.prepared_len(g, Pass::Forward)];
+                algorithm.prepare(g, Pass::Forward, w, &mut prepared);
+                let (mut y, mut workspace) = (vec![f32::NAN; g.output_len()], vec![f32::NAN; 1 << 20]);
+                let epilogue = Epilogue::bias(Some(&case.bias));
+                algorithm.forward(g, &case.x, &prepared, &epilogue, &mut y, &mut workspace);
+                (y, prepared.len())
+            };
+            let ((got, words), (expected, numbers)) = (forward(in_bf16, &case.w), forward(exact, &w));
+            assert_eq!(got, expected, "{set}: {g:?}");
+            assert!(words <= numbers / 2 + g.patch_len() * 16, "{set}: {words} words for {numbers} numbers");
+        });
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
 
-use super::product::{COPIED_STEP, DEPTH, FAR_ROWS, ROWS, right_block};
+use super::product::{COPIED_STEP, DEPTH, FAR_ROWS, block_rows, right_block};
 use super::thin::thin_scratch;
 use super::tile::tile_rows;
 use crate::Scratch;
@@ -48,7 +48,7 @@ pub(crate) fn gemm_on_scratch(depth: usize, columns: usize, left: Scratch) -> Sc
 /// operand of `rows × depth`: a block of it, where it is copied.
 #[must_use]
 pub fn gemm_packed_scratch(rows: usize, depth: usize, left: Order) -> Scratch {
-    let rows = rows.min(ROWS);
+    let rows = rows.min(block_rows());
     match left {
         Order::RowMajor if depth <= FAR_ROWS => Scratch::NONE,
         Order::RowMajor => Scratch::of(rows * COPIED_STEP),

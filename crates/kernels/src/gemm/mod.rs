@@ -21,6 +21,7 @@
 
 mod ahead;
 pub mod baseline;
+pub(crate) mod bf16;
 pub(crate) mod dots;
 pub(crate) mod finish;
 mod matrix;
@@ -35,6 +36,7 @@ mod tests;
 mod thin;
 pub(crate) mod tile;
 
+pub use bf16::{Bf16Matrix, bf16_len, gemm_bf16, gemm_bf16_scratch};
 pub use matrix::{Matrix, MatrixMut};
 pub(crate) use memory::gemm_on_scratch;
 pub use memory::{Order, gemm_packed_scratch, gemm_scratch};

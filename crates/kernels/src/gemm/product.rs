@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
+use ocelli_simd::{InstructionSet, Isa, Kernel, MOST_LANES, dispatch_on};
 
 use super::ahead::Ahead;
 use super::finish::{Finish, Rows};
@@ -11,25 +11,35 @@ use super::panels::{Contiguous, PackPanels, Panel, Panels};
 use super::stream::Stream;
 use super::thin::gemm_thin;
 use super::tile::{
-    DepthContiguous, Left, Product, RowsContiguous, Segment, even_tiles, narrow_tile_rows, tile, tile_rows,
+    DepthContiguous, Left, Product, RowsContiguous, Segment, VECTORS, even_tiles, narrow_tile_rows, tile, tile_rows,
 };
 use super::{FAR, PARALLEL_FLOPS, PIECES, Threads};
 use crate::parallel::{each, each_piece};
-use crate::{Accumulate, Epilogue, scratch};
+use crate::{Accumulate, Epilogue, cache, scratch};
 
 /// Depth of a block. A panel of 16 columns then has 16 KiB (32 columns: 32 KiB), half of the first-level cache, and adding
 /// a tile to memory costs some 1 % of computing it.
 pub(super) const DEPTH: usize = 256;
 
-/// Rows of a block: with [`DEPTH`] 240 KiB of the left operand, half of the second-level cache.
-pub(super) const ROWS: usize = 120;
+/// Returns the most rows of a block: with [`DEPTH`] a quarter of the second-level cache (120 for 512 KiB), in whole tiles.
+pub(super) fn block_rows() -> usize {
+    const STEP: usize = 12;
+    cache::second_level() / (4 * DEPTH) / STEP * STEP
+}
 
-/// Columns that are packed at a time.
+/// Returns the columns that are packed at a time: with [`DEPTH`] an eighth of the last-level cache (4096 for 32 MiB),
+/// where they stay while all rows of the left operand pass by.
+fn block_columns() -> usize {
+    (cache::last_level() / (8 * DEPTH)).clamp(COLUMNS / 4, 2 * COLUMNS) / MOST_WIDTH * MOST_WIDTH
+}
+
+/// Columns with which, and elements with which, the packed depth is determined. It decides the bits of a result, so it
+/// does not follow the caches.
 const COLUMNS: usize = 4096;
-
-/// Elements that are packed at a time (4 MiB), or blocks of [`DEPTH`] and [`COLUMNS`] where that is more: they stay in
-/// the last-level cache while all rows of the left operand pass by.
 const PACKED: usize = 1 << 20;
+
+/// Most columns of a panel.
+const MOST_WIDTH: usize = VECTORS * MOST_LANES;
 
 /// Fewest panels of a piece (if there are), so that a copied block of the left operand is used as often.
 const PIECE_PANELS: usize = 4;
@@ -121,8 +131,9 @@ pub(crate) fn gemm_on(
     let Some(task) = Task::new(a, c, epilogue) else { return };
     let block = right_block(set, b.row_count(), b.column_count());
     scratch::with(block.packed_len(), |packed| {
-        for first in (0..b.column_count()).step_by(COLUMNS) {
-            let columns = first..b.column_count().min(first + COLUMNS);
+        let most_columns = block_columns();
+        for first in (0..b.column_count()).step_by(most_columns) {
+            let columns = first..b.column_count().min(first + most_columns);
             for depth in blocks(b.row_count(), block.depth) {
                 let panels = Panels::new(set, depth.len(), columns.len());
                 let packed = &mut packed[..panels.packed_len()];
@@ -137,8 +148,8 @@ pub(crate) fn gemm_on(
 
 /// Returns the largest block of a right operand that is packed at a time.
 pub(super) fn right_block(set: InstructionSet, depth: usize, columns: usize) -> Panels {
-    let columns = columns.min(COLUMNS);
-    Panels::new(set, depth.min((PACKED / columns).max(DEPTH)), columns)
+    let most_depth = (PACKED / columns.min(COLUMNS)).max(DEPTH);
+    Panels::new(set, depth.min(most_depth), columns.min(block_columns()))
 }
 
 /// Computes [`gemm`] with a right operand that is packed already.
@@ -217,12 +228,12 @@ impl Right<'_> {
 /// A product without its right operand.
 #[derive(Clone, Copy)]
 pub(super) struct Task<'a> {
-    a: Matrix<'a>,
-    c: Block,
+    pub a: Matrix<'a>,
+    pub c: Block,
     /// Column of the whole result that is the first of `c`.
-    column: usize,
-    accumulate: Accumulate,
-    finish: Finish,
+    pub column: usize,
+    pub accumulate: Accumulate,
+    pub finish: Finish,
 }
 
 impl<'a> Task<'a> {
@@ -259,9 +270,9 @@ impl<'a> Task<'a> {
         let width = right.panels.packed_len() / right.panels.depth;
         let flops = rows.saturating_mul(depth.len() + STORE).saturating_mul(width).saturating_mul(2);
         let piece = |rows, panels| Piece { task: self, right, rows, panels, depth: depth.clone() };
-        let row_blocks = rows.div_ceil(ROWS);
+        let row_blocks = rows.div_ceil(block_rows());
         if threads == Threads::One || flops < PARALLEL_FLOPS {
-            return blocks(rows, ROWS).for_each(|rows| dispatch_on(set, piece(rows, 0..panels)));
+            return blocks(rows, block_rows()).for_each(|rows| dispatch_on(set, piece(rows, 0..panels)));
         }
         // An even number of blocks divides among two and four threads.
         let row_blocks = if row_blocks > 1 { row_blocks.next_multiple_of(2) } else { 1 };

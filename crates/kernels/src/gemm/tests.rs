@@ -3,6 +3,8 @@ use proptest::prelude::*;
 use ocelli_simd::InstructionSet;
 
 use super::*;
+use crate::cache::testing::on_other_caches;
+use crate::scratch::recorder::taken_here;
 use crate::{Accumulate, Activation, Epilogue};
 
 /// Numbers in [-1, 1) that depend on `seed` alone.
@@ -229,6 +231,34 @@ proptest! {
                     prop_assert_eq!(got.to_bits(), start[index].to_bits());
                 }
             }
+        }
+    }
+}
+
+/// Caches of other machines: second level and last level.
+const OTHER_CACHES: [(usize, usize); 3] = [(256 << 10, 2 << 20), (1 << 20, 32 << 20), (4 << 20, 1 << 30)];
+
+#[test]
+fn the_caches_decide_neither_the_bits_nor_what_is_promised() {
+    for (m, k, n) in [(300, 300, 1300), (40, 1300, 1100), (700, 260, 70)] {
+        let (a, b) = (numbers(1, m * k), numbers(2, k * n));
+        let product = || {
+            let promised = gemm_scratch([m, k, n], Order::RowMajor, Order::RowMajor);
+            let (mut y, mut half) = (vec![0.0; m * n], vec![0.0; m * n]);
+            let taken = taken_here(|| {
+                let (a, b) = (Matrix::new(&a, m, k), Matrix::new(&b, k, n));
+                gemm(a, b, MatrixMut::new(&mut y, m, n), &Epilogue::default());
+            });
+            assert_eq!(promised.or(taken), promised, "[{m}, {k}] x [{k}, {n}]: {taken:?}");
+            let mut words = vec![0.0; bf16_len(k, n)];
+            let b = Bf16Matrix::pack(Matrix::new(&b, k, n), &mut words);
+            gemm_bf16(Matrix::new(&a, m, k), &b, MatrixMut::new(&mut half, m, n), &Epilogue::default());
+            [y, half]
+        };
+        let expected = product();
+        for (second_level, last_level) in OTHER_CACHES {
+            let got = on_other_caches(second_level, last_level, product);
+            assert!(got == expected, "[{m}, {k}] x [{k}, {n}] on caches of {second_level} and {last_level} bytes");
         }
     }
 }

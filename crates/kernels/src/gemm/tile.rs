@@ -11,7 +11,7 @@
 
 use std::marker::PhantomData;
 
-use ocelli_simd::{Isa, Kernel, Stores};
+use ocelli_simd::{InstructionSet, Isa, Kernel, Stores};
 
 use super::finish::{Destination, store};
 use super::stream::{Fetch, Nothing, Streams, UNROLL};
@@ -182,8 +182,11 @@ pub(crate) unsafe fn tile<I: Isa, L: Left>(
     }
     match (vectors, product.streams) {
         (1, _) => call!(1, narrow_tile_rows, Nothing, 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
-        (_, None) => call!(2, tile_rows, Nothing, 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
-        (_, Some(streams)) => call!(2, tile_rows, streams, 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
+        // The portable set has no prefetches: its tiles would be compiled twice.
+        (_, Some(streams)) if const { !matches!(I::SET, InstructionSet::Portable) } => {
+            call!(2, tile_rows, streams, 1 2 3 4 5 6 7 8 9 10 11 12 13 14)
+        }
+        (_, _) => call!(2, tile_rows, Nothing, 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
     }
 }
 

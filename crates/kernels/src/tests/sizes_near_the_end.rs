@@ -4,7 +4,10 @@ use super::draw::{Draw, cases};
 use crate::broadcast::{Broadcast, MAX_RANK};
 use crate::conv::{ALGORITHMS, Conv2dGeometry, Conv2dSettings, ConvMode, Padding, Pass, Precision, choose};
 use crate::copy::{BlockCopy, copy_blocks};
-use crate::gemm::{Matrix, MatrixMut, Order, PackedMatrix, gemm_packed_scratch, gemm_scratch, packed_len};
+use crate::gemm::{
+    Bf16Matrix, Matrix, MatrixMut, Order, PackedMatrix, bf16_len, gemm_bf16_scratch, gemm_packed_scratch, gemm_scratch,
+    packed_len,
+};
 use crate::pad::{PadGeometry, PadMode, PadSettings, pad_backward, pad_forward};
 use crate::pool::{
     AdaptiveGeometry, CountPadding, PoolGeometry, PoolSettings, Rounding, adaptive_backward, adaptive_forward,
@@ -154,6 +157,7 @@ fn memory_of_products_and_normalisations() {
             let _ = gemm_scratch([rows, depth, columns], left, right).bytes();
         }
         let _ = (gemm_packed_scratch(rows, depth, Order::ColumnMajor).bytes(), packed_len(depth, columns));
+        let _ = (gemm_bf16_scratch(rows, depth, columns, Order::ColumnMajor).bytes(), bf16_len(depth, columns));
         let _ = (batch_norm::scratch(rows, columns).bytes(), layer_norm::layer_norm_scratch(rows, columns).bytes());
     }
 }
@@ -166,6 +170,7 @@ fn matrices_whose_size_wraps_around_are_refused() {
     refused(|half| _ = Matrix::new(&[], half, half));
     refused(|half| _ = MatrixMut::new(&mut [], half, half));
     refused(|half| _ = PackedMatrix::from_packed(&[], half, half));
+    refused(|half| _ = Bf16Matrix::from_packed(&[], half, half));
 }
 
 #[test]

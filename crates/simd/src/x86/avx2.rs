@@ -177,6 +177,18 @@ impl Isa for Avx2 {
     }
 
     #[inline(always)]
+    fn upper_half(self, x: __m256) -> __m256 {
+        // SAFETY: the token proves AVX.
+        unsafe { _mm256_and_ps(_mm256_set1_ps(f32::from_bits(0xFFFF_0000)), x) }
+    }
+
+    #[inline(always)]
+    fn lower_half(self, x: __m256) -> __m256 {
+        // SAFETY: the token proves AVX2.
+        unsafe { _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_castps_si256(x))) }
+    }
+
+    #[inline(always)]
     fn with_sign(self, magnitude: __m256, sign: __m256) -> __m256 {
         // SAFETY: the token proves AVX.
         unsafe { _mm256_or_ps(magnitude, _mm256_and_ps(_mm256_set1_ps(-0.0), sign)) }

@@ -141,6 +141,18 @@ impl Isa for Avx512 {
     }
 
     #[inline(always)]
+    fn upper_half(self, x: __m512) -> __m512 {
+        // SAFETY: the token proves AVX-512 DQ.
+        unsafe { _mm512_and_ps(_mm512_set1_ps(f32::from_bits(0xFFFF_0000)), x) }
+    }
+
+    #[inline(always)]
+    fn lower_half(self, x: __m512) -> __m512 {
+        // SAFETY: the token proves AVX-512 F.
+        unsafe { _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_castps_si512(x))) }
+    }
+
+    #[inline(always)]
     fn with_sign(self, magnitude: __m512, sign: __m512) -> __m512 {
         // SAFETY: the token proves AVX-512 DQ.
         unsafe { _mm512_or_ps(magnitude, _mm512_and_ps(_mm512_set1_ps(-0.0), sign)) }

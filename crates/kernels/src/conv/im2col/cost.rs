@@ -43,9 +43,9 @@ pub(super) fn cost(g: &Conv2dGeometry, pass: Pass) -> Cost {
         Pass::BackwardFilter => BACKWARD_FILTER,
     };
     let filter = times.filter * g.filter_len() as f64;
-    if Pointwise.supports(g, pass) {
+    if Pointwise::NEW.supports(g, pass) {
         // The same products, and the filter is packed each time.
-        let pointwise = Pointwise.cost(g, pass);
+        let pointwise = Pointwise::NEW.cost(g, pass);
         return Cost { others: pointwise.others + filter, ..pointwise };
     }
     let rows = (g.output_pixels() * g.groups) as f64;

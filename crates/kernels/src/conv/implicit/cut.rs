@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use super::band::{Band, Channels, Layout, MOST_SEGMENTS, Spacing};
 use super::problem::Problem;
+use crate::cache;
 use crate::gemm::wanted_pieces;
 
 /// Depth of a block: 64 channels of 3 × 3 taps. Its panel of 16 columns, 36 KiB, is a little more than the first-level
@@ -18,8 +19,14 @@ const WHOLE_DEPTH: usize = 640;
 /// Channels of a block are a multiple of this, so that copies are of whole vectors.
 const CHANNELS_STEP: usize = 8;
 
-/// Elements of the scratch of a band (256 KiB): half of the second-level cache.
-const SCRATCH: usize = 64 << 10;
+/// Elements of the scratch of a filter gradient's band (256 KiB), whose outputs are the depth of a block and decide the
+/// bits.
+const FILTER_SCRATCH: usize = 64 << 10;
+
+/// Returns the elements of the scratch of any other band: half of the second-level cache (256 KiB of 512).
+fn band_scratch() -> usize {
+    cache::second_level() / 2
+}
 
 /// Least height of a band, in multiples of the rows that it shares with the next, which both copy. A band is cut in
 /// width for that, where neighbours share nothing.
@@ -87,18 +94,18 @@ pub(super) struct Bands {
 
 impl Bands {
     /// Divides a problem into bands of at most `most_pixels` whose scratch, of `pixel` elements for each output and
-    /// input row, fits [`SCRATCH`].
-    pub fn new(problem: &Problem, pixel: usize, most_pixels: usize) -> Self {
+    /// input row, has `scratch` elements or less.
+    pub fn new(problem: &Problem, pixel: usize, scratch: usize, most_pixels: usize) -> Self {
         let (rows, columns) = (&problem.rows, &problem.columns);
         let phases = rows.taps.min(rows.step).max(1);
         let halo = (rows.span() - 1) / rows.step;
         let lines = |out_rows: usize| phases * (out_rows + halo);
         let low = rows.outputs.min((BAND_OVER_HALO * halo).max(1));
-        let fit = (SCRATCH / (lines(low) * pixel)).min(most_pixels / low).max(1);
+        let fit = (scratch / (lines(low) * pixel)).min(most_pixels / low).max(1);
         let width = even(columns.outputs, fit);
-        let height = (SCRATCH / (phases * width * pixel)).saturating_sub(halo).min(most_pixels / width).max(1);
+        let height = (scratch / (phases * width * pixel)).saturating_sub(halo).min(most_pixels / width).max(1);
         let height = even(rows.outputs, height);
-        let images = (SCRATCH / (lines(height) * width * pixel)).min(most_pixels / (width * height)).max(1);
+        let images = (scratch / (lines(height) * width * pixel)).min(most_pixels / (width * height)).max(1);
         let whole = height == rows.outputs && width == columns.outputs;
         let alone = height * width >= PICTURE && !rows.reaches_border();
         let images = if whole && !alone { even(problem.batch, images) } else { 1 };
@@ -173,7 +180,7 @@ impl Tasks {
     pub fn new(problem: &Problem, panels: usize, wanted: usize) -> Self {
         let blocks = Blocks::new(problem);
         let pixel = Spacing::of(problem).apart(problem, blocks.channels).max(1);
-        let mut bands = Bands::new(problem, pixel, usize::MAX);
+        let mut bands = Bands::new(problem, pixel, band_scratch(), usize::MAX);
         let pieces = |bands: &Bands| bands.count() * problem.groups;
         while pieces(&bands) < wanted {
             let Some(smaller) = bands.smaller(problem, BAND_PIXELS) else { break };
@@ -219,7 +226,7 @@ impl FilterTasks {
         let channels = even(problem.depth, most).next_multiple_of(CHANNELS_STEP).min(problem.depth);
         let channel_blocks = problem.depth.div_ceil(channels);
         let pixel = Spacing::OddLines.apart(problem, channels);
-        let bands = Bands::new(problem, pixel, FILTER_PIXELS);
+        let bands = Bands::new(problem, pixel, FILTER_SCRATCH, FILTER_PIXELS);
         let wanted = wanted_pieces(problem.flops());
         let pieces = wanted.div_ceil(channel_blocks * problem.groups).min(PARTIAL_SUMS / problem.filter_len()).max(1);
         let bands_of_piece = bands.count().div_ceil(pieces).max(1);

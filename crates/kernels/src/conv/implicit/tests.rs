@@ -1,6 +1,8 @@
 use super::super::naive::{conv2d_backward_filter, conv2d_forward};
 use super::super::{Algorithm, Conv2dGeometry, Conv2dSettings, Padding, Pass};
 use super::Implicit;
+use crate::cache::testing::on_other_caches;
+use crate::scratch::recorder::taken_here;
 use crate::{Accumulate, Epilogue};
 use ocelli_tensor::Arena;
 
@@ -66,4 +68,51 @@ fn a_large_result_is_whole() {
     Implicit.forward(&g, &x, &prepared, &Epilogue::default(), y, &mut []);
     let all = y.chunks_exact(16).zip(&x).all(|(y, x)| y.iter().zip(&w).all(|(&y, w)| y == x * w));
     assert!(all);
+}
+
+/// Bands follow the caches, and those of the filter gradient, whose pixels are a depth, do not.
+#[test]
+fn the_caches_decide_neither_the_bits_nor_what_is_promised() {
+    for g in [same([2, 40, 36, 70], [3, 3, 70, 40], 1), same([3, 23, 20, 30], [5, 5, 30, 9], 2)] {
+        let (x, w, dy) = (numbers(1, g.input_len()), numbers(2, g.filter_len()), numbers(3, g.output_len()));
+        let passes = || {
+            let promised = |pass, taken| {
+                let promised = Implicit.scratch(&g, pass);
+                assert_eq!(promised.or(taken), promised, "{pass:?}: {taken:?}");
+            };
+            let prepared = |pass| {
+                let mut prepared = vec![f32::NAN; Implicit.prepared_len(&g, pass)];
+                Implicit.prepare(&g, pass, &w, &mut prepared);
+                prepared
+            };
+            let lens = [g.output_len(), g.input_len(), g.filter_len()];
+            let [mut y, mut dx, mut dw] = lens.map(|len| vec![f32::NAN; len]);
+            let filter = prepared(Pass::Forward);
+            promised(
+                Pass::Forward,
+                taken_here(|| {
+                    Implicit.forward(&g, &x, &filter, &Epilogue::default(), &mut y, &mut []);
+                }),
+            );
+            let filter = prepared(Pass::BackwardData);
+            promised(
+                Pass::BackwardData,
+                taken_here(|| {
+                    Implicit.backward_data(&g, &dy, &filter, &mut dx, Accumulate::Set, &mut []);
+                }),
+            );
+            let mut workspace = vec![f32::NAN; Implicit.workspace(&g, Pass::BackwardFilter)];
+            promised(
+                Pass::BackwardFilter,
+                taken_here(|| {
+                    Implicit.backward_filter(&g, &x, &dy, &mut dw, Accumulate::Set, &mut workspace);
+                }),
+            );
+            [y, dx, dw]
+        };
+        let expected = on_other_caches(512 << 10, 32 << 20, passes);
+        for second_level in [256 << 10, 1 << 20, 4 << 20] {
+            assert!(on_other_caches(second_level, 32 << 20, passes) == expected, "{second_level} bytes: {g:?}");
+        }
+    }
 }

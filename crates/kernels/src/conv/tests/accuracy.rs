@@ -16,7 +16,7 @@ fn bound(algorithm: &dyn Algorithm, pass: Pass) -> f64 {
         (Pass::BackwardFilter, ..) => 3e-6,
         (_, Precision::Strict, _) => 5e-7,
         (_, Precision::Fast, "winograd2") => 1e-6,
-        (_, Precision::Fast, _) => 1.5e-6,
+        (_, Precision::Fast | Precision::Bf16, _) => 1.5e-6,
     }
 }
 
