@@ -176,6 +176,16 @@ pub enum Error {
     /// The loss of an objective depends on nothing that a gradient is requested for.
     #[error("the objective trains nothing: {0}")]
     NothingToTrain(String),
+    /// A network cannot be cut or changed at the requested place.
+    #[error("the part from \"{from}\" to \"{to}\": {reason}")]
+    Part {
+        /// The name of the activation that it begins with.
+        from: String,
+        /// The name of its result.
+        to: String,
+        /// The reason.
+        reason: String,
+    },
     /// Parameters were frozen or unfrozen after the objective was made.
     #[error("parameter {path} was {} after the objective was made, which does not follow: make the objective again", if *frozen { "frozen" } else { "unfrozen" })]
     FrozenSince {

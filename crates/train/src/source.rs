@@ -17,6 +17,45 @@ pub trait BatchSource {
 
     /// Iterates over the batches of an epoch, beginning with the one numbered `first`, from 0.
     fn epoch_from(&self, epoch: u64, first: usize) -> Box<dyn Iterator<Item = Result<Batch>> + '_>;
+
+    /// Returns true if every epoch has the same samples, in whatever order: nothing about them is random. What a frozen
+    /// network makes of them need be computed only once then.
+    fn repeats(&self) -> bool {
+        false
+    }
+}
+
+/// A source whose epochs have the same samples, in whatever order, though it does not know that itself.
+///
+/// ```
+/// # use ocelli_data::{Loader, synthetic};
+/// use ocelli_train::{BatchSource, Repeating};
+/// let loader = Loader::new(synthetic::digits(100, 1), 32)?.shuffle(7);
+/// assert!(Repeating(&loader).repeats());
+/// # Ok::<(), ocelli_data::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Repeating<S>(
+    /// The source.
+    pub S,
+);
+
+impl<S: BatchSource> BatchSource for Repeating<S> {
+    fn batches(&self) -> usize {
+        self.0.batches()
+    }
+
+    fn samples(&self) -> usize {
+        self.0.samples()
+    }
+
+    fn epoch_from(&self, epoch: u64, first: usize) -> Box<dyn Iterator<Item = Result<Batch>> + '_> {
+        self.0.epoch_from(epoch, first)
+    }
+
+    fn repeats(&self) -> bool {
+        true
+    }
 }
 
 impl BatchSource for Loader {
@@ -48,6 +87,10 @@ impl<S: BatchSource + ?Sized> BatchSource for &S {
     fn epoch_from(&self, epoch: u64, first: usize) -> Box<dyn Iterator<Item = Result<Batch>> + '_> {
         (**self).epoch_from(epoch, first)
     }
+
+    fn repeats(&self) -> bool {
+        (**self).repeats()
+    }
 }
 
 impl BatchSource for [Batch] {
@@ -62,6 +105,10 @@ impl BatchSource for [Batch] {
     fn epoch_from(&self, _epoch: u64, first: usize) -> Box<dyn Iterator<Item = Result<Batch>> + '_> {
         Box::new(self.iter().skip(first).cloned().map(Ok))
     }
+
+    fn repeats(&self) -> bool {
+        true
+    }
 }
 
 impl BatchSource for Vec<Batch> {
@@ -75,5 +122,9 @@ impl BatchSource for Vec<Batch> {
 
     fn epoch_from(&self, epoch: u64, first: usize) -> Box<dyn Iterator<Item = Result<Batch>> + '_> {
         self[..].epoch_from(epoch, first)
+    }
+
+    fn repeats(&self) -> bool {
+        true
     }
 }
