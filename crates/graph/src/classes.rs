@@ -1,6 +1,8 @@
 //! The layers of a network by their parameters, and a last layer for other classes.
 
-use crate::{AxisRole, Error, Graph, Model, ParameterRole, ParameterSpec, Parameters, Result, Shape, Source, contract};
+use crate::{
+    AxisRole, Error, Graph, Model, ParameterRole, ParameterSpec, Parameters, Result, Shape, ValueSource, contract,
+};
 
 impl Model {
     /// Returns this network for another number of classes: the last layer with weights gets as many outputs, and its
@@ -33,7 +35,7 @@ impl Model {
         let graph = self.graph();
         let mut layers: Vec<String> = Vec::new();
         for id in graph.calls.iter().flat_map(|call| &call.inputs) {
-            let Source::Parameter(path) = &graph.values[*id].source else { continue };
+            let ValueSource::Parameter(path) = &graph.values[*id].source else { continue };
             let layer = layer_of(path);
             if graph.parameters[path].role == ParameterRole::Trained && !layers.iter().any(|known| known == layer) {
                 layers.push(layer.into());

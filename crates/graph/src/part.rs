@@ -1,7 +1,7 @@
 //! Parts of a network: what lies between two activations, and a trunk with another head.
 
 use crate::{
-    Call, Error, Graph, Mode, Model, Node, ParameterSpec, Parameters, Result, Source, Trace, ValueId,
+    Call, Error, Graph, Mode, Model, Node, ParameterSpec, Parameters, Result, Trace, ValueId, ValueSource,
     describe::finished, ops::DropoutOp,
 };
 use std::{any::Any, collections::HashSet};
@@ -103,7 +103,7 @@ fn computed_from(graph: &Graph, is_start: impl Fn(ValueId) -> bool) -> Vec<bool>
 
 /// Cuts out the part between two values; `Err` is the reason why there is none.
 fn part(graph: &Graph, from: ValueId, to: ValueId) -> std::result::Result<Graph, String> {
-    let of_inputs = computed_from(graph, |id| matches!(graph.values[id].source, Source::Input(_)));
+    let of_inputs = computed_from(graph, |id| matches!(graph.values[id].source, ValueSource::Input(_)));
     if !of_inputs[from] {
         return Err("a part begins with an input or what is computed from one".into());
     }
@@ -126,7 +126,7 @@ fn part(graph: &Graph, from: ValueId, to: ValueId) -> std::result::Result<Graph,
     }
     let (mut part, places) = kept(graph, &needed);
     let [from, to] = [from, to].map(|id| places[id].expect("both ends are kept"));
-    part.values[from].source = Source::Input("input".into());
+    part.values[from].source = ValueSource::Input("input".into());
     part.values[from].origin = "input \"input\"".into();
     part.names.insert("input".into(), from);
     part.names.insert("output".into(), to);
@@ -185,12 +185,12 @@ fn border(graph: &Graph, needed: &[bool], is_frozen: impl Fn(&str) -> bool) -> O
         .values
         .iter()
         .map(|value| match &value.source {
-            Source::Input(_) => true,
-            Source::Parameter(path) => is_frozen(path),
-            Source::Call => false,
+            ValueSource::Input(_) => true,
+            ValueSource::Parameter(path) => is_frozen(path),
+            ValueSource::Call => false,
         })
         .collect();
-    let of_inputs = computed_from(graph, |id| matches!(graph.values[id].source, Source::Input(_)));
+    let of_inputs = computed_from(graph, |id| matches!(graph.values[id].source, ValueSource::Input(_)));
     let mut crossing = None;
     for call in graph.calls.iter().filter(|call| call.outputs.iter().any(|&id| needed[id])) {
         if !is_random(call) && call.inputs.iter().all(|&id| is_fixed[id]) {
@@ -204,5 +204,5 @@ fn border(graph: &Graph, needed: &[bool], is_frozen: impl Fn(&str) -> bool) -> O
             crossing = Some(id);
         }
     }
-    crossing.filter(|&id| graph.values[id].source == Source::Call)
+    crossing.filter(|&id| graph.values[id].source == ValueSource::Call)
 }

@@ -9,7 +9,7 @@ use crate::{Layer, Node};
 /// use ocelli_graph::{Constant, Model, Node, Until, func};
 /// let scale = |x: &Node| x * x.trace().parameter("weight", [3], Constant(2.0));
 /// let network = move |x: &Node| x.scope("a", scale).scope("b", scale);
-/// let model = Model::of(Until::new(func(network), "a"), [3], 0)?;
+/// let model = Model::from_layer(Until::new(func(network), "a"), [3], 0)?;
 /// assert!(model.parameters().value("a.weight").is_some() && model.parameters().len() == 1);
 /// # Ok::<(), ocelli_graph::Error>(())
 /// ```

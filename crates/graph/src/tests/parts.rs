@@ -169,7 +169,7 @@ fn a_layer_ends_at_an_activation() {
     let whole = build(network, &[8, 8, 3]);
     let x = input(&[2, 8, 8, 3]);
     // alone, it has the paths of the network
-    let trunk = Model::of(Until::new(func(network), "b"), [8, 8, 3], 3).unwrap();
+    let trunk = Model::from_layer(Until::new(func(network), "b"), [8, 8, 3], 3).unwrap();
     assert_eq!(paths(&trunk), paths(&whole.part("input", "b").unwrap()));
     assert_eq!(trunk.predict(&x).unwrap(), whole.run(&batch_of(&[2, 8, 8, 3]), &["b"]).unwrap()[0]);
     // within another one what is around it stays, and so do its running statistics
@@ -182,7 +182,7 @@ fn a_layer_ends_at_an_activation() {
     let mut objective = model.objective(loss).unwrap();
     objective.step(&mut model, &batch_of(&[2, 8, 8, 3])).unwrap();
     assert!(model.parameters().value("trunk.a.bn.running_mean").unwrap().data().iter().any(|mean| *mean != 0.0));
-    let error = Model::of(Until::new(func(network), "c"), [8, 8, 3], 0).unwrap_err().to_string();
+    let error = Model::from_layer(Until::new(func(network), "c"), [8, 8, 3], 0).unwrap_err().to_string();
     assert!(error.contains("nothing is called \"c\""), "{error}");
 }
 
