@@ -153,7 +153,7 @@ fn a_part_of_resnet_18_has_the_activations_of_the_reference() {
     let Some(weights) = data("weights/resnet18-imagenet-to-layer3-bnfolded.safetensors") else { return };
     let (Some(x), Some(expected)) = (reference("imagenet64.input"), reference("resnet18.layer3")) else { return };
     let mut model = Model::zeroed(Until::new(ResNet::resnet18(10).folded(), "layer3"), [64, 64, 3]).unwrap();
-    let report = load_weights(&mut model, weights).unwrap();
+    let report = WeightLoader::new().load(&mut model, weights).unwrap();
     assert_eq!(report.loaded.len(), 30, "{report}");
     let got = model.predict(&x).unwrap();
     let error = relative_error(&got, &expected);
@@ -166,7 +166,7 @@ fn a_part_of_vgg_11_has_the_activations_of_the_reference() {
     let Some(weights) = data("weights/vgg11_bn-to-relu3_2.safetensors") else { return };
     let (Some(x), Some(expected)) = (reference("imagenet64.input"), reference("vgg11_bn.relu3_2")) else { return };
     let mut model = Model::zeroed(Until::new(Vgg::vgg11(10).batch_norm(), "features.13"), [64, 64, 3]).unwrap();
-    let report = load_weights(&mut model, weights).unwrap();
+    let report = WeightLoader::new().load(&mut model, weights).unwrap();
     assert_eq!(report.loaded.len(), 24, "{report}");
     let got = model.predict(&x).unwrap();
     let error = relative_error(&got, &expected);

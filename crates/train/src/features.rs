@@ -44,7 +44,7 @@ impl Features {
             let of_piece = bytes_of(&piece);
             bytes = bytes.saturating_add(of_piece);
             // the first batch tells what all will need
-            let expected = if number == 0 { of_piece.saturating_mul(source.batches()) } else { 0 };
+            let expected = if number == 0 { of_piece.saturating_mul(source.samples()) / piece.len().max(1) } else { 0 };
             if bytes.max(expected) > limit {
                 return Ok(None);
             }
