@@ -4,7 +4,7 @@
 //! `OCELLI_CASES` sets the number of kills; 4 by default.
 
 use ocelli::{
-    data::{Images, synthetic},
+    data::synthetic,
     prelude::*,
     tensor::Key,
     train::{Finetune, Unfreezing},
@@ -21,10 +21,6 @@ const FOLDER: &str = "OCELLI_KILLED_RUN";
 const THREADS: &str = "OCELLI_KILLED_RUN_THREADS";
 const EPOCHS: u64 = 6;
 
-fn digits(count: usize, seed: u64) -> Images {
-    synthetic::digits(count, seed)
-}
-
 fn network(x: &Node) -> Node {
     let block = |x: &Node, name: &str, channels: usize| {
         x.scope(name, |x| {
@@ -39,13 +35,11 @@ fn network(x: &Node) -> Node {
 /// Everything that a run draws or remembers: augmentation, order, dropout, running statistics, moments, an average, layers
 /// that join by and by, and a plateau.
 fn train(folder: &Path) {
-    let key = Key::new(3);
-    let images = digits(640, 1)
-        .augment(RandomCrop { margin: 2, background: 0.0 }, key.with("crop"))
-        .and_then(|images| images.augment(RandomMirror, key.with("mirror")))
-        .unwrap();
-    let source = Loader::new(images, 32).unwrap().shuffle(5);
-    let validation = Loader::new(digits(64, 2), 64).unwrap();
+    let moved = Transform::RandomCrop { margin: 2, border: Border::Black };
+    let pipeline = Pipeline::mnist([28, 28]);
+    let augmented = pipeline.clone().then(moved).then(Transform::RandomMirror(Mirror::LeftRight));
+    let source = Loader::new(synthetic::digits(640, 1), augmented, 32).unwrap().shuffle(5).seed(3);
+    let validation = Loader::new(synthetic::digits(64, 2), pipeline, 64).unwrap();
     let mut model = Model::build(network, [28, 28, 1], 7).unwrap();
     let trainer = Trainer::new(EPOCHS)
         .finetune(Finetune::All(Unfreezing { head_epochs: 1, stage_epochs: 1, trunk_rate: 0.3 }))

@@ -26,7 +26,7 @@ use ocelli::{
     data::image_files::ImageFolder,
     models::{network_names, save_network},
     prelude::*,
-    train::{Finetune, RateFinder, Repeating, RunFolder, StopFlag, Unfreezing},
+    train::{Finetune, Outcome, RateFinder, RunFolder, StopFlag, Unfreezing},
 };
 use std::{path::PathBuf, process::ExitCode, time::Instant};
 
@@ -136,11 +136,11 @@ impl Arguments {
             description = description.sample([size, size, channels]);
         }
         let size = [description.sample[0], description.sample[1]];
-        let preprocess = match self.pixels {
-            Some(Pixels::Caffe) => Preprocess::caffe(size),
-            None => by_name(&self.net, None)?.preprocess(size),
+        let pipeline = match self.pixels {
+            Some(Pixels::Caffe) => Pipeline::caffe(size),
+            None => by_name(&self.net, None)?.pipeline(size),
         };
-        Ok(description.preprocessing(&preprocess)?)
+        Ok(description.preprocessing(&pipeline)?)
     }
 
     /// Builds the network, with pretrained weights for all but its head.
@@ -164,14 +164,16 @@ impl Arguments {
         if !self.balance {
             return Ok(loss);
         }
-        let mut counts = vec![0usize; images.classes()];
-        let mut pixels = vec![0.0; images.sample_len()];
-        for index in 0..images.len() {
-            counts[images.write(index, 0, &mut pixels)? as usize] += 1;
-        }
+        let counts = images.class_counts()?;
         let weight = |count: usize| images.len() as f32 / (counts.len() * count.max(1)) as f32;
         Ok(loss.class_weights(counts.iter().map(|&count| weight(count)).collect::<Vec<_>>()))
     }
+}
+
+/// Returns the pipeline of training: images are moved by up to an eighth of their side, and mirrored at random.
+fn augmented(pipeline: &Pipeline, side: usize) -> Pipeline {
+    let moved = Transform::RandomCrop { margin: side / 8, border: Border::Reflect };
+    pipeline.clone().then(moved).then(Transform::RandomMirror(Mirror::LeftRight))
 }
 
 fn main() -> ExitCode {
@@ -185,30 +187,26 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
     let out = folder.path();
 
     // images, prepared as the network expects
-    let [train, val] = ["train", "val"].map(|part| arguments.data.join(part));
-    let small = ImageFolder::open(&train, Preprocess::plain([1, 1]))?;
-    let names = small.class_names().to_vec();
+    let (train, val) = ImageFolder::open_parts(&arguments.data)?;
+    let names = train.class_names().to_vec();
     let description = arguments.description(&names)?;
-    let preprocess: Preprocess = description.preprocessing_as()?;
-    let (train, val) = (ImageFolder::open(train, preprocess.clone())?, ImageFolder::open(&val, preprocess)?);
-    if val.class_names() != names {
-        return Err(
-            format!("classes differ: {} in train, {} in val", names.join(", "), val.class_names().join(", ")).into()
-        );
-    }
+    let pipeline: Pipeline = description.preprocessing_as()?;
     let (learnt, watched) = (train.len(), val.len());
     say(format!("{learnt} images for training, {watched} for validation, {} classes", names.len()))?;
-    let validation = Loader::new(val, 50)?;
 
     // the network
     let mut model = arguments.model(&description)?;
-    let cross_entropy = arguments.loss(&small)?;
+    let cross_entropy = arguments.loss(&train)?;
     let loss = |t: &Trace| cross_entropy.loss(&t.output(), &t.labels("labels"));
     let mut adam = Adam::new(arguments.rate());
 
-    // features of images that are the same in every epoch are computed once; otherwise the images move
-    let margin = description.sample[0] / 8;
-    let key = Key::new(seed);
+    // the head's features are computed once, of images that are the same in every epoch; otherwise images are augmented
+    let augmented = match arguments.mode {
+        Mode::Head => pipeline.clone(),
+        Mode::Last | Mode::All => augmented(&pipeline, description.sample[0]),
+    };
+    let source = Loader::new(train, augmented, arguments.batch)?.shuffle(seed).seed(seed);
+    let validation = Loader::new(val.clone(), pipeline, 50)?;
     let trainer = Trainer::new(arguments.epochs())
         .finetune(arguments.finetune())
         .schedule(Schedule::warm_up(1.0, Schedule::Cosine { last: 0.0 }))
@@ -222,24 +220,15 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
         Some(decay) => trainer.average_parameters(decay),
         None => trainer,
     };
-    let source: Box<dyn ocelli::train::BatchSource> = match arguments.mode {
-        Mode::Head => Box::new(Repeating(Loader::new(train, arguments.batch)?.shuffle(seed))),
-        Mode::Last | Mode::All => {
-            let moved = train
-                .augment(RandomCrop { margin, background: 0.0 }, key.with("crop"))?
-                .augment(RandomMirror, key.with("mirror"))?;
-            Box::new(Loader::new(moved, arguments.batch)?.shuffle(seed))
-        }
-    };
     if arguments.find_rate {
         arguments.finetune().apply(&mut model, u64::MAX)?;
-        let curve = RateFinder::new(1e-6, 1.0).run(&model, loss, &mut adam, &*source)?;
+        let curve = RateFinder::new(1e-6, 1.0).run(&model, loss, &mut adam, &source)?;
         report::draw_rates(&curve, &out.join("rates.png"))?;
         let suggestion = curve.suggestion().map_or("none".into(), |rate| format!("{rate:.1e}"));
         return Ok(say(format!("suggested learning rate: {suggestion}; the curve is in {}", out.display()))?);
     }
-    let trained = trainer.run(&mut model, loss, &mut adam, &*source, Some(&validation))?;
-    if trained.outcome == ocelli::train::Outcome::Interrupted {
+    let trained = trainer.run(&mut model, loss, &mut adam, &source, Some(&validation))?;
+    if trained.outcome == Outcome::Interrupted {
         return Ok(say(format!("stopped; go on with --resume --out {}", out.display()))?);
     }
 
@@ -247,8 +236,7 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
     save_network(&model, &description, out.join("network.safetensors"))?;
     curves::draw(&trained, &out.join("curves.png"))?;
     let answers = report::Answers::of(&model, &validation)?;
-    let images = ImageFolder::open(arguments.data.join("val"), Preprocess::plain([128, 128]))?;
-    answers.draw(&images, &names, out)?;
+    answers.draw(&val, &names, out)?;
     let seconds = started.elapsed().as_secs_f64();
     answers.write_json(&format!("{arguments:?}"), &names, &trained, seconds, &out.join("report.json"))?;
     let (right, share) = (answers.confusion.correct(), answers.confusion.accuracy().unwrap_or(0.0));

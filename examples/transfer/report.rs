@@ -1,6 +1,7 @@
 //! What a run leaves behind: the answers to the validation images, drawn and written.
 
 use ocelli::{
+    data::Scratch,
     plot::{self, Chart, Tile},
     prelude::*,
     tensor::write_atomically,
@@ -11,6 +12,8 @@ use std::path::Path;
 
 /// Mistakes on the sheet.
 const SHOWN: usize = 24;
+/// Rows and columns of an image on the sheet.
+const SIDE: usize = 128;
 
 /// The answers of a classifier to labelled images, in their order.
 pub struct Answers {
@@ -47,17 +50,16 @@ impl Answers {
         wrong
     }
 
-    /// Draws the confusion matrix, and a sheet of the worst mistakes. `images` are those that were classified, in brightness
-    /// from 0 to 1.
+    /// Draws the confusion matrix, and a sheet of the worst mistakes among the images that were classified.
     pub fn draw(&self, images: &dyn Dataset, names: &[String], out: &Path) -> ocelli::Result<()> {
         plot::confusion(self.confusion.counts(), names, out.join("confusion.png"))?;
-        let [height, width, _] = images.shape();
         let tile = |index: usize| -> ocelli::Result<Tile> {
-            let mut pixels = vec![0.0; images.sample_len()];
-            images.write(index, 0, &mut pixels)?;
+            let (mut image, mut pixels) = (Image::default(), vec![0.0; SIDE * SIDE * 3]);
+            images.read(index, &mut image)?;
+            Pipeline::stretch([SIDE, SIDE]).apply(&mut image, Key::new(0), &mut Scratch::default(), &mut pixels)?;
             let (label, answer, probability) = self.answers[index];
             let caption = format!("{} for {} {:.1} %", names[answer], names[label], 100.0 * probability);
-            Ok(Tile::new(height, width, pixels, caption)?)
+            Ok(Tile::new(SIDE, SIDE, pixels, caption)?)
         };
         let mistakes = self.mistakes();
         let tiles: Vec<Tile> = mistakes.iter().take(SHOWN).map(|&index| tile(index)).collect::<Result<_, _>>()?;
