@@ -81,6 +81,8 @@ mod recipes {
     struct Regression;
     #[doc = include_str!("../docs/recipes/own-operation.md")]
     struct OwnOperation;
+    #[doc = include_str!("../docs/recipes/augmentation.md")]
+    struct Augmentation;
     #[doc = include_str!("../docs/recipes/own-dataset.md")]
     struct OwnDataset;
     #[doc = include_str!("../docs/recipes/server.md")]

@@ -10,9 +10,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-const SIDE: usize = 32;
+pub(crate) const SIDE: usize = 32;
 const PLANE: usize = SIDE * SIDE;
-const RECORD: usize = 1 + 3 * PLANE;
+/// Bytes of the three planes of an image.
+pub(crate) const PLANES: usize = 3 * PLANE;
+const RECORD: usize = 1 + PLANES;
 
 pub(crate) const SOURCE: &str =
     "download https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz and unpack it (tar xzf)";
@@ -93,12 +95,17 @@ fn read_records(path: &Path, pixels: &mut Vec<u8>, labels: &mut Vec<u32>) -> Res
             return Err(content.wrong(format!("label {label} in record {index}, but there are {classes} classes")));
         }
         labels.push(label.into());
-        let (red, rest) = record[1..].split_at(PLANE);
-        let (green, blue) = rest.split_at(PLANE);
-        let colours = red.iter().zip(green).zip(blue);
-        pixels.extend(colours.flat_map(|((red, green), blue)| [*red, *green, *blue]));
+        push_pixels(&record[1..], pixels);
     }
     Ok(())
+}
+
+/// Appends an image, given as three planes.
+pub(crate) fn push_pixels(planes: &[u8], pixels: &mut Vec<u8>) {
+    let (red, rest) = planes.split_at(PLANE);
+    let (green, blue) = rest.split_at(PLANE);
+    let colours = red.iter().zip(green).zip(blue);
+    pixels.extend(colours.flat_map(|((red, green), blue)| [*red, *green, *blue]));
 }
 
 #[cfg(test)]

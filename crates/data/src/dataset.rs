@@ -1,6 +1,6 @@
 //! The interface between images with labels and a loader.
 
-use crate::{Chained, Error, Image, Result, Split, Subset};
+use crate::{Cached, Chained, Error, Image, Result, Split, Subset};
 use ocelli_tensor::Key;
 use std::{ops::Range, sync::Arc};
 
@@ -94,6 +94,15 @@ pub trait Dataset: Send + Sync {
         Self: Sized,
     {
         Chained::new(self, other)
+    }
+
+    /// Keeps the decoded images that are read first in memory, up to so many bytes, so that later epochs decode only the
+    /// rest.
+    fn cached(self, bytes: usize) -> Cached<Self>
+    where
+        Self: Sized,
+    {
+        Cached::new(self, bytes)
     }
 
     /// Keeps only the samples of `range`.

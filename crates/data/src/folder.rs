@@ -50,7 +50,7 @@ impl KnownFolder {
 }
 
 /// The rule for each dataset that [`find`] knows.
-const KNOWN_FOLDERS: [KnownFolder; 3] = [
+const KNOWN_FOLDERS: [KnownFolder; 4] = [
     KnownFolder::for_idx_files(&crate::mnist::PUBLISHED),
     KnownFolder::for_idx_files(&crate::fashion_mnist::PUBLISHED),
     KnownFolder {
@@ -59,17 +59,24 @@ const KNOWN_FOLDERS: [KnownFolder; 3] = [
         source: crate::cifar10::SOURCE,
         is_in: crate::cifar10::is_in,
     },
+    KnownFolder {
+        dataset: "cifar-100",
+        folder: "cifar-100-binary",
+        source: crate::cifar100::SOURCE,
+        is_in: crate::cifar100::is_in,
+    },
 ];
 
 fn has_idx_files(folder: &Path) -> bool {
     [Part::Train, Part::Test].iter().any(|part| existing(folder, *part, Kind::Images).is_some())
 }
 
-/// Finds the folder with the files of `dataset`: `"mnist"`, `"fashion-mnist"` or `"cifar-10"`.
+/// Finds the folder with the files of `dataset`: `"mnist"`, `"fashion-mnist"`, `"cifar-10"` or
+/// `"cifar-100"`.
 ///
 /// Looks into the `given` folder, then into the one that the environment variable `OCELLI_DATA` names, then into
 /// `data` in the current folder; in each first into the folder of the dataset's name (of CIFAR-10
-/// `cifar-10-batches-bin`) and then into the folder itself. MNIST and Fashion-MNIST use the same file names, so keep only
+/// `cifar-10-batches-bin`, of CIFAR-100 `cifar-100-binary`) and then into the folder itself. MNIST and Fashion-MNIST use the same file names, so keep only
 /// one of them outside a folder of its name.
 ///
 /// # Errors
@@ -176,7 +183,7 @@ mod tests {
         fs::write(root.path().join("train-images-idx3-ubyte"), "").unwrap();
         assert_eq!(find("fashion-mnist", Some(root.path())).unwrap(), root.path());
         let text = find("minst", None).unwrap_err().to_string();
-        assert_eq!(text, "no dataset is called \"minst\"; there are mnist, fashion-mnist, cifar-10");
+        assert_eq!(text, "no dataset is called \"minst\"; there are mnist, fashion-mnist, cifar-10, cifar-100");
     }
 
     #[test]

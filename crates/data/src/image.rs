@@ -89,6 +89,13 @@ impl Image {
         &mut self.pixels
     }
 
+    /// Copies another image into the memory of this one.
+    pub(crate) fn copy_from(&mut self, other: &Image) {
+        (self.size, self.channels) = (other.size, other.channels);
+        self.pixels.clear();
+        self.pixels.extend_from_slice(&other.pixels);
+    }
+
     /// Returns the number of bytes of a row.
     pub(crate) fn row(&self) -> usize {
         self.size[1] * self.channels
@@ -157,8 +164,10 @@ pub(crate) fn size_fault(size: [usize; 2]) -> Option<String> {
         return Some(format!("{height} x {width} pixels"));
     }
     let too_large = height > MAX_SIDE || width > MAX_SIDE || pixels > MAX_PIXELS;
-    let limits = format!("the limits are {MAX_SIDE} on a side and {MAX_PIXELS} in all");
-    too_large.then(|| format!("{height} x {width} pixels: {limits}"))
+    too_large.then(|| {
+        let limits = format!("the limits are {MAX_SIDE} on a side and {MAX_PIXELS} in all");
+        format!("{height} x {width} pixels: {limits}")
+    })
 }
 
 #[cfg(test)]

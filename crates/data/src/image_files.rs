@@ -19,6 +19,7 @@ mod exif;
 mod fault;
 mod image_folder;
 mod jpeg;
+mod manifest;
 mod png;
 mod pnm;
 mod prepare;
@@ -30,6 +31,7 @@ mod tests;
 pub use archive::load_archive;
 pub use digit_file::{digit, digit_of};
 pub use image_folder::ImageFolder;
+pub use manifest::{Answer, Manifest};
 pub use prepare::{load_grey, load_rgb, read_grey, read_rgb};
 pub use save::{encode_png, save_png};
 

@@ -19,10 +19,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! [`mnist`], [`fashion_mnist`] and [`cifar10`] read the published files, which [`find`] looks for; [`idx`] reads any
+//! [`mnist`], [`fashion_mnist`], [`cifar10`] and [`cifar100`] read the published files, which [`find`] looks for; [`idx`] reads any
 //! file of that format; [`synthetic`] draws digits and needs no file at all; [`Images`] takes bytes that are already in
 //! memory; [`GeneratedBatches`] makes batches by a function. With the feature `images`, the module `image_files` decodes
-//! image files: single ones, folders and archives with a folder for each class.
+//! image files: single ones, folders and archives with a folder for each class, and those that a table lists.
 //!
 //! # What a file may cost
 //! A file is only trusted as far as its data reach. Memory is taken for what was read, never for what a header claims,
@@ -33,8 +33,10 @@
 #![forbid(unsafe_code)]
 
 mod budget;
+mod cached;
 mod chained;
 pub mod cifar10;
+pub mod cifar100;
 #[cfg(feature = "images")]
 mod clutter;
 mod dataset;
@@ -50,7 +52,9 @@ pub mod image_files;
 mod images;
 mod loader;
 pub mod mnist;
+mod operation;
 mod pipeline;
+mod ranking;
 mod resize;
 mod statistics;
 mod subset;
@@ -58,14 +62,17 @@ pub mod synthetic;
 mod unpacked;
 
 use budget::Budget;
+pub use cached::Cached;
 pub use chained::Chained;
 pub use dataset::{Dataset, Targets};
 pub use error::{Error, Result};
 pub use folder::{Part, find};
 pub use image::Image;
 pub use images::Images;
-pub use loader::{Broken, Epoch, GeneratedBatches, LastBatch, Loader, Order};
-pub use pipeline::{Border, Channels, INK, Mirror, PAPER, Pipeline, Scratch, Transform};
+pub use loader::{Broken, Epoch, GeneratedBatches, LastBatch, Loader, Mixing, Order};
+pub use operation::{Affine, Operation, PrincipalColours};
+pub use pipeline::{Border, Channels, Corner, INK, Mirror, PAPER, Pipeline, Scratch, Transform};
+pub use ranking::Ranking;
 pub use resize::Filter;
 pub use statistics::Statistics;
 pub use subset::{Split, Subset};

@@ -3,11 +3,13 @@
 mod ahead;
 mod epoch;
 mod generated;
+mod mix;
 #[cfg(test)]
 mod tests;
 
 pub use epoch::Epoch;
 pub use generated::GeneratedBatches;
+pub use mix::Mixing;
 
 use crate::{Dataset, Error, Image, Pipeline, Result, Scratch, Targets};
 use epoch::{Maker, panic_message};
@@ -75,6 +77,7 @@ pub struct Loader {
     dataset: Arc<dyn Dataset>,
     pipeline: Arc<Pipeline>,
     change: Option<Arc<Change>>,
+    mixing: Option<Mixing>,
     shape: [usize; 3],
     batch_size: usize,
     order: Order,
@@ -112,6 +115,7 @@ impl Loader {
             dataset: Arc::new(dataset),
             pipeline: Arc::new(pipeline),
             change: None,
+            mixing: None,
             shape,
             batch_size,
             order: Order::Sequential,
@@ -172,6 +176,30 @@ impl Loader {
         Loader { change: Some(Arc::new(change)), ..self }
     }
 
+    /// Mixes each sample of a batch with the next one; labels become shares of the classes, `[N, classes]`, for
+    /// `soft_cross_entropy` of `ocelli-losses`. What is drawn for a batch is a function of the seed, the epoch and its number.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if a parameter is not from 0.001 to 1000, or the samples have neither classes with names nor
+    /// values.
+    ///
+    /// ```
+    /// use ocelli_data::{Loader, Mixing, Pipeline, synthetic};
+    /// let loader = Loader::new(synthetic::digits(10, 1), Pipeline::mnist([28, 28]), 5)?.mixing(Mixing::Mixup { alpha: 0.2 })?;
+    /// let batch = loader.epoch(0).next().unwrap()?;
+    /// assert_eq!(batch.tensor("labels")?.shape(), [5, 10]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn mixing(self, mixing: Mixing) -> Result<Loader> {
+        mixing.check()?;
+        match self.dataset.targets() {
+            Targets::Labels if self.dataset.classes() > 0 => {}
+            Targets::Values(_) => {}
+            _ => return Err(Error::Setting("samples without classes or values cannot be mixed".into())),
+        }
+        Ok(Loader { mixing: Some(mixing), ..self })
+    }
+
     /// Sets the number of finished batches that may wait, while each thread prepares one more; default 2. With 0 each batch
     /// is prepared when it is requested, without a thread.
     pub fn prefetch(self, batches: usize) -> Loader {
@@ -200,9 +228,9 @@ impl Loader {
         &self.pipeline
     }
 
-    /// Returns true if an epoch has other images than the one before: a transform or a change draws at random.
+    /// Returns true if an epoch has other samples than the one before: a transform, a change or a mixture draws at random.
     pub fn is_random(&self) -> bool {
-        self.pipeline.is_random() || self.change.is_some()
+        self.pipeline.is_random() || self.change.is_some() || self.mixing.is_some()
     }
 
     /// Returns the shape `[H, W, C]` of a prepared image.
@@ -259,7 +287,7 @@ impl Loader {
     }
 
     /// Makes one batch. Calls `go_on` before each sample, and returns `None` if it must stop.
-    fn batch(&self, epoch: u64, indices: &[usize], go_on: &dyn Fn() -> bool) -> Result<Option<Batch>> {
+    fn batch(&self, epoch: u64, number: usize, indices: &[usize], go_on: &dyn Fn() -> bool) -> Result<Option<Batch>> {
         let [height, width, channels] = self.shape;
         let mut input = Tensor::try_zeros([indices.len(), height, width, channels])?;
         let count = match self.dataset.targets() {
@@ -296,6 +324,14 @@ impl Loader {
         if kept < indices.len() {
             input = input.rows(0..kept);
             values = values.rows(0..kept);
+        }
+        if let Some(mixing) = self.mixing {
+            if self.dataset.targets() == Targets::Labels {
+                values = one_hot(&labels, self.dataset.classes());
+            }
+            let key = Key::new(self.seed).with("mixing").at(epoch).at(number as u64);
+            mixing.apply(&mut input, &mut values, key);
+            return Ok(Some(Batch::new().with(&self.input_name, input).with(&self.labels_name, values)));
         }
         let batch = Batch::new().with(&self.input_name, input);
         Ok(Some(match self.dataset.targets() {
@@ -346,6 +382,15 @@ impl Loader {
     }
 }
 
+/// Returns 1 for the class of each label and 0 for the others: `[N, classes]`.
+fn one_hot(labels: &[u32], classes: usize) -> Tensor {
+    let mut targets = Tensor::zeros([labels.len(), classes]);
+    for (row, label) in targets.data_mut().chunks_exact_mut(classes).zip(labels) {
+        row[*label as usize] = 1.0;
+    }
+    targets
+}
+
 /// Returns the number of threads that prepare batches unless another is set.
 fn default_workers() -> usize {
     available_parallelism().map_or(1, NonZero::get)
@@ -363,7 +408,7 @@ impl Maker for DatasetEpoch {
         // No overflow: every batch but the last is full.
         let first = number * self.loader.batch_size;
         let end = first.saturating_add(self.loader.batch_size).min(self.indices.len());
-        self.loader.batch(self.epoch, &self.indices[first..end], go_on).transpose()
+        self.loader.batch(self.epoch, number, &self.indices[first..end], go_on).transpose()
     }
 }
 
@@ -373,6 +418,7 @@ impl std::fmt::Debug for Loader {
             .field("samples", &self.samples())
             .field("shape", &self.shape)
             .field("pipeline", &self.pipeline)
+            .field("mixing", &self.mixing)
             .field("batch_size", &self.batch_size)
             .field("order", &self.order)
             .field("seed", &self.seed)

@@ -1,5 +1,6 @@
 //! The one way from a decoded image to the values that a network reads.
 
+mod draw;
 mod presets;
 mod run;
 #[cfg(test)]
@@ -8,9 +9,9 @@ mod transform;
 
 pub use presets::{INK, PAPER};
 pub use run::Scratch;
-pub use transform::{Border, Mirror, Transform};
+pub use transform::{Border, Corner, Mirror, Transform};
 
-use crate::{Error, Filter, Image, Result, Statistics};
+use crate::{Error, Filter, Image, Operation, Result, Statistics};
 use ocelli_tensor::Key;
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +37,7 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields)]
 pub struct Pipeline {
     /// What happens to the image, in order, as long as it is bytes.
+    #[serde(deserialize_with = "transform::few")]
     pub transforms: Vec<Transform>,
     /// The filter of all transforms that resize.
     pub filter: Filter,
@@ -87,6 +89,31 @@ impl Pipeline {
     /// Returns this pipeline for a network of one channel, which reads luminance from 0 to 1.
     pub fn grey(self) -> Pipeline {
         Pipeline { channels: Channels::Grey, normalisation: Statistics::identity(1), ..self }
+    }
+
+    /// Returns ten pipelines, whose results are averaged for a prediction: with the crop at the end of this one in the middle
+    /// and at each corner, and the same mirrored (Krizhevsky, Sutskever and Hinton 2012, section 4.1).
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if the last transform is no [`Transform::CentreCrop`].
+    ///
+    /// ```
+    /// use ocelli_data::Pipeline;
+    /// let views = Pipeline::imagenet([224, 224]).ten_crops()?;
+    /// assert_eq!(views[7].shape(None)?, [224, 224, 3]);
+    /// # Ok::<(), ocelli_data::Error>(())
+    /// ```
+    pub fn ten_crops(&self) -> Result<[Pipeline; 10]> {
+        let Some((Transform::CentreCrop(size), before)) = self.transforms.split_last() else {
+            return Err(Error::Setting("ten crops are made of a pipeline that ends with a centre crop".into()));
+        };
+        let corner = |corner| Transform::CornerCrop { size: *size, corner };
+        let corners = [Corner::TopLeft, Corner::TopRight, Corner::BottomLeft, Corner::BottomRight].map(corner);
+        let five = |at: usize| at.checked_sub(1).map_or(Transform::CentreCrop(*size), |at| corners[at].clone());
+        Ok(std::array::from_fn(|at| {
+            let view = self.clone().with_transforms(before).then(five(at % 5));
+            if at < 5 { view } else { view.then(Transform::Apply(Operation::Mirror(Mirror::LeftRight))) }
+        }))
     }
 
     /// Returns true if a transform draws at random: then a sample depends on its key.

@@ -24,10 +24,21 @@ mod logistic;
 mod maximum_a_posteriori;
 mod regression;
 
-pub use cross_entropy::{CrossEntropy, softmax_cross_entropy};
+pub use cross_entropy::{CrossEntropy, soft_cross_entropy, softmax_cross_entropy};
 pub use logistic::logistic_cross_entropy;
 pub use maximum_a_posteriori::maximum_a_posteriori;
 pub use regression::{huber, mse};
+
+/// The operations of the losses, with their settings, for code that reads a graph.
+pub mod ops {
+    pub use crate::{
+        cross_entropy::{CrossEntropyBackward, CrossEntropyOp},
+        elementwise::{ElementwiseLoss, MeanLoss, MeanLossBackward},
+        logistic::Logistic,
+        maximum_a_posteriori::{MaximumAPosteriori, MaximumAPosterioriBackward},
+        regression::Huber,
+    };
+}
 
 #[cfg(test)]
 mod tests;

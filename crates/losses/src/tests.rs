@@ -53,6 +53,24 @@ fn cross_entropy() {
 }
 
 #[test]
+fn soft_labels_that_are_hard_give_the_cross_entropy_of_labels() {
+    let hard = check("hard", logits(), &[("labels", labels())], |t, x| softmax_cross_entropy(x, &t.labels("labels")));
+    let shares = |soft: f32| {
+        let share = |at: &[usize]| if at[1] == [0, 4, 2, 2][at[0]] { 1.0 - soft } else { soft / 4.0 };
+        Value::from(Tensor::from_fn([4, 5], share))
+    };
+    let soft = |t: &Trace, x: &Node| soft_cross_entropy(x, &t.input("labels", [5]));
+    let same = check("soft labels of one class", logits(), &[("labels", shares(0.0))], soft);
+    assert!((hard - same).abs() < 1e-5, "{hard} {same}");
+    let spread = check("soft labels", logits(), &[("labels", shares(0.4))], soft);
+    // Smoothing shares 0.5 among all five classes: each other one has 0.1.
+    let smooth = check("smoothed labels", logits(), &[("labels", labels())], |t, x| {
+        CrossEntropy::new().label_smoothing(0.5).loss(x, &t.labels("labels"))
+    });
+    assert!((spread - smooth).abs() < 1e-5, "{spread} {smooth}");
+}
+
+#[test]
 fn maximum_a_posteriori_pulls_and_pushes() {
     let mut distances = logits();
     distances.data_mut().iter_mut().for_each(|v| *v = v.abs() + 0.5);
@@ -127,4 +145,25 @@ fn settings_and_shapes_are_checked() {
         error(&|t: &Trace| softmax_cross_entropy(&t.output(), &t.input("y", []))),
         "(SoftmaxCrossEntropy): expected u32, got f32 from input \"y\""
     );
+}
+
+#[test]
+fn operations_show_their_settings() {
+    let settings = |loss: &dyn Fn(&Trace) -> Node| -> Vec<String> {
+        let model = Model::build(|x| x * 1.0, [3], 0).unwrap();
+        let mut objective = model.objective_of(Mode::Train, Wrt::Values(&["output"]), loss).unwrap();
+        let plan = objective.plan(&model, 2).unwrap();
+        let found = plan.steps().iter().filter_map(|step| {
+            let op: &dyn std::any::Any = step.op();
+            let smoothing = op.downcast_ref::<ops::CrossEntropyOp>().map(|op| op.0.smoothing());
+            let delta = op.downcast_ref::<ops::MeanLossBackward<ops::Huber>>().map(|op| op.0.delta);
+            let j = op.downcast_ref::<ops::MaximumAPosterioriBackward>().map(|op| op.0.j);
+            Some(smoothing.or(delta).or(j)?.to_string())
+        });
+        found.collect()
+    };
+    let smooth = CrossEntropy::new().label_smoothing(0.25);
+    assert_eq!(settings(&|t| smooth.loss(&t.output(), &t.labels("y"))), ["0.25"]);
+    assert_eq!(settings(&|t| huber(&t.output(), &t.input("y", [3]), 0.5)), ["0.5"]);
+    assert_eq!(settings(&|t| maximum_a_posteriori(&t.output(), &t.labels("y"), 2.0)), ["2"]);
 }

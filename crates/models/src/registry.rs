@@ -1,10 +1,10 @@
 //! The registry of networks, for programs whose user chooses one by name.
 
 use crate::{
-    AlexNet, AlexNetOf2012, Best, CifarResNet, EfficientNetLite0, GoogLeNet, LeNet5, ResNet, SqueezeNet, Vgg,
-    WeightFile, WeightLoader,
+    AlexNet, AlexNetOf2012, CifarResNet, EfficientNetLite0, GoogLeNet, LeNet5, ResNet, SqueezeNet, Vgg, WeightFile,
+    WeightLoader,
 };
-use ocelli_data::{Filter, Pipeline, Statistics};
+use ocelli_data::{Filter, Pipeline, Ranking, Statistics};
 use ocelli_graph::{Layer, Node, func};
 use ocelli_layers::Shortcut;
 use std::sync::LazyLock;
@@ -18,8 +18,8 @@ pub struct Network {
     pipeline: fn([usize; 2]) -> Pipeline,
     /// The number of classes.
     pub classes: usize,
-    /// The score that is the answer: the largest or the smallest.
-    pub best: Best,
+    /// The rule that ranks its scores: the largest or the smallest is the answer.
+    pub ranking: Ranking,
     /// Paths of tensors that published files have for training only, and the network does not.
     pub training_only: &'static [&'static str],
     /// Names of layers in other frameworks, and their paths here.
@@ -87,7 +87,7 @@ struct Task {
     sample: [usize; 3],
     pipeline: fn([usize; 2]) -> Pipeline,
     classes: usize,
-    best: Best,
+    ranking: Ranking,
     training_only: &'static [&'static str],
     other_names: &'static [(&'static str, &'static str)],
 }
@@ -96,11 +96,11 @@ const DIGITS: Task = Task {
     sample: [32, 32, 1],
     pipeline: Pipeline::digits,
     classes: 10,
-    best: Best::Largest,
+    ranking: Ranking::Largest,
     training_only: &[],
     other_names: &[],
 };
-const DIGITS_OF_1998: Task = Task { best: Best::Smallest, ..DIGITS };
+const DIGITS_OF_1998: Task = Task { ranking: Ranking::Smallest, ..DIGITS };
 const IMAGENET: Task = Task { sample: [224, 224, 3], pipeline: Pipeline::imagenet, classes: 1000, ..DIGITS };
 /// Torchvision's weights came from TensorFlow, which maps pixels to [−1, 1]; its `transform_input` therefore undoes the
 /// statistics of ImageNet. Its files have the auxiliary heads, which it drops after loading them.
@@ -262,9 +262,9 @@ pub fn network_names() -> impl Iterator<Item = &'static str> {
 pub fn by_name(name: &str, classes: impl Into<Option<usize>>) -> Result<Network, UnknownNetwork> {
     let found = NETWORKS.networks.iter().find(|(known, ..)| known == name);
     let (name, task, make) = found.ok_or_else(|| UnknownNetwork { name: name.into() })?;
-    let Task { sample, pipeline, best, training_only, other_names, .. } = *task;
+    let Task { sample, pipeline, ranking, training_only, other_names, .. } = *task;
     let classes = classes.into().unwrap_or(task.classes);
-    Ok(Network { name, sample, pipeline, classes, best, training_only, other_names, layer: make(classes) })
+    Ok(Network { name, sample, pipeline, classes, ranking, training_only, other_names, layer: make(classes) })
 }
 
 /// Makes the network of 1998, whose codes are those of the ten digits.

@@ -50,7 +50,7 @@ pub use error::{Error, Result};
 pub use evaluate::{Evaluation, evaluate, evaluate_classifier};
 pub use features::Features;
 pub use finetune::{Finetune, Unfreezing};
-pub use metric::{Accuracy, ConfusionMatrix, MeanValue, Metric, MetricValues, Prediction, Sums};
+pub use metric::{Accuracy, ConfusionMatrix, MeanValue, Metric, MetricValues, Sums};
 pub use ocelli_kernels::optimizer::Momentum;
 pub use optimizer::{
     AdaGrad, Adam, AdamW, Clip, Descent, Gradients, Group, Optimizer, OptimizerState, RmsProp, Rule, Sgd,

@@ -28,6 +28,24 @@ impl Pipeline {
         self.prepared(decode_bytes(bytes)?).map_err(|error| error.about(|| IN_MEMORY.into()))
     }
 
+    /// Reads an image file as the tensor `[10, H, W, C]` of its [ten crops](Pipeline::ten_crops).
+    ///
+    /// # Errors
+    /// The errors of [`Pipeline::load`] and [`Pipeline::ten_crops`].
+    pub fn load_ten_crops(&self, path: impl AsRef<Path>) -> Result<Tensor> {
+        let views = self.ten_crops()?;
+        views.iter().try_for_each(Pipeline::check_fixed)?;
+        let path = path.as_ref();
+        let (image, [height, width, channels]) = (decode_file(path)?, self.shape(None)?);
+        let mut tensor = Tensor::try_zeros([views.len(), height, width, channels])?;
+        let mut scratch = Scratch::default();
+        for (view, out) in views.iter().zip(tensor.data_mut().chunks_exact_mut(height * width * channels)) {
+            let prepared = view.apply(&mut image.clone(), Key::new(0), &mut scratch, out);
+            prepared.map_err(|error| error.about(|| path.display().to_string()))?;
+        }
+        Ok(tensor)
+    }
+
     /// Checks, before a file is opened, that images can be prepared without drawing.
     fn check_fixed(&self) -> Result<()> {
         if self.is_random() {

@@ -1,10 +1,11 @@
 //! Runs the transforms of a pipeline on an image.
 
-use super::{Border, Channels, Mirror, Pipeline, Transform};
+use super::{Border, Channels, Corner, Pipeline, Transform, draw};
 use crate::{
     Error, Image, Result,
     digit::{BLANK, SIZE as DIGIT, centred_digit},
     image::luminance,
+    operation::Workspace,
     resize::{Part, Resizer},
 };
 use ocelli_tensor::{Key, Stream};
@@ -13,25 +14,44 @@ use std::{mem::swap, ops::Range};
 /// The memory that a [`Pipeline`] works in, kept from image to image: one for each thread that prepares samples.
 #[derive(Clone, Debug, Default)]
 pub struct Scratch {
-    /// The result of a transform, which then changes places with the image.
-    next: Image,
+    workspace: Workspace,
     resizer: Resizer,
+    /// Pixels that the transforms may still make of an image.
+    left: usize,
 }
+
+/// Most pixels that all transforms of a pipeline make, for each of the image: a pipeline may come from a file.
+const MAX_RATIO: usize = 16;
+/// Pixels that every image counts as: small ones may be enlarged.
+const MANY_PIXELS: usize = 1 << 22;
 
 impl Pipeline {
     /// Applies the transforms to an image.
     pub(super) fn run_transforms(&self, image: &mut Image, key: Key, scratch: &mut Scratch) -> Result<()> {
+        let [height, width] = image.size();
+        scratch.left = MAX_RATIO * (height * width).max(MANY_PIXELS);
+        self.run(&self.transforms, image, key, scratch)
+    }
+
+    fn run(&self, transforms: &[Transform], image: &mut Image, key: Key, scratch: &mut Scratch) -> Result<()> {
         let mut at = 0;
-        while let Some(transform) = self.transforms.get(at) {
+        while let Some(transform) = transforms.get(at) {
             // The size is known, so that every fault is found before the transform.
             let size = transform.size_after(Some(image.size()))?.unwrap_or(image.size());
-            let mut random = key.at(at as u64).stream();
+            let pixels = size[0] * size[1];
+            let Some(left) = scratch.left.checked_sub(pixels) else {
+                let text = format!("the transforms make more than {MAX_RATIO} times the pixels of the image");
+                return Err(Error::Setting(text));
+            };
+            scratch.left = left;
+            let key = key.at(at as u64);
+            let mut random = key.stream();
             at += 1;
             match transform {
                 Transform::ShorterSide(_) | Transform::Stretch(_) => {
                     // Of what is cropped behind it, nothing else is computed.
                     let mut kept = size.map(|side| 0..side);
-                    if let Some(crop @ Transform::CentreCrop(wanted)) = self.transforms.get(at) {
+                    if let Some(crop @ Transform::CentreCrop(wanted)) = transforms.get(at) {
                         crop.size_after(Some(size))?;
                         kept = middle(size, *wanted);
                         at += 1;
@@ -39,7 +59,17 @@ impl Pipeline {
                     self.resize(image, image.size().map(|side| 0..side), size, kept, scratch);
                 }
                 Transform::CentreCrop(wanted) => crop(image, middle(image.size(), *wanted)),
-                Transform::Pad(wanted) => pad(image, *wanted, &mut scratch.next),
+                Transform::CornerCrop { size: wanted, corner } => {
+                    let [below, right] = [0, 1].map(|axis| image.size()[axis] - wanted[axis]);
+                    let first = match corner {
+                        Corner::TopLeft => [0, 0],
+                        Corner::TopRight => [0, right],
+                        Corner::BottomLeft => [below, 0],
+                        Corner::BottomRight => [below, right],
+                    };
+                    crop(image, [0, 1].map(|axis| first[axis]..first[axis] + wanted[axis]));
+                }
+                Transform::Pad(wanted) => pad(image, *wanted, &mut scratch.workspace.next),
                 Transform::Digit => {
                     let digit = centred_digit(image).ok_or_else(|| Error::Setting(BLANK.into()))?;
                     image.reshape_checked([DIGIT, DIGIT, 1]).copy_from_slice(&digit);
@@ -47,17 +77,25 @@ impl Pipeline {
                 Transform::RandomCrop { margin, border } => {
                     let mut shift = || random.below(2 * margin + 1) as isize - *margin as isize;
                     let by = [shift(), shift()];
-                    moved(image, by, *border, &mut scratch.next);
+                    moved(image, by, *border, &mut scratch.workspace.next);
                 }
                 Transform::RandomResizedCrop { size, area, ratio } => {
                     let part = random_part(image.size(), *area, *ratio, &mut random);
                     self.resize(image, part, *size, size.map(|side| 0..side), scratch);
                 }
-                Transform::RandomMirror(direction) => {
-                    if random.below(2) == 1 {
-                        mirror(image, *direction);
+                Transform::Sometimes { probability, transforms } => {
+                    if random.unit() < *probability {
+                        self.run(transforms, image, key.with("sometimes"), scratch)?;
                     }
                 }
+                Transform::OneOf(transforms) => {
+                    let one = random.below(transforms.len());
+                    self.run(&transforms[one..=one], image, key.with("one of"), scratch)?;
+                }
+                // The others keep the size, and are operations with parameters that are drawn.
+                other => draw::operations(other, image.size(), &mut random, &mut |operation| {
+                    operation.apply(image, &mut scratch.workspace);
+                }),
             }
         }
         Ok(())
@@ -79,8 +117,8 @@ impl Pipeline {
                 [0, 1].map(|axis| part[axis].start + kept[axis].start..part[axis].start + kept[axis].end),
             );
         }
-        scratch.resizer.resize(Part::new(image, part), wanted, kept, self.filter, &mut scratch.next);
-        swap(image, &mut scratch.next);
+        scratch.resizer.resize(Part::new(image, part), wanted, kept, self.filter, &mut scratch.workspace.next);
+        swap(image, &mut scratch.workspace.next);
     }
 
     /// Writes the channels of an image, normalised.
@@ -176,7 +214,7 @@ fn moved(image: &mut Image, by: [isize; 2], border: Border, next: &mut Image) {
 
 impl Border {
     /// Returns the colour of what lies outside, where it is one.
-    fn colour(self, channels: usize) -> [u8; 3] {
+    pub(crate) fn colour(self, channels: usize) -> [u8; 3] {
         match self {
             Border::Colour(colour) if channels == 1 => [luminance(colour); 3],
             Border::Colour(colour) => colour,
@@ -185,7 +223,7 @@ impl Border {
     }
 
     /// Returns the place on an axis of this length that is seen at `at`, if that is one of the image.
-    fn place(self, at: isize, length: usize) -> Option<usize> {
+    pub(crate) fn place(self, at: isize, length: usize) -> Option<usize> {
         let last = length as isize - 1;
         if (0..=last).contains(&at) {
             return Some(at as usize);
@@ -228,21 +266,4 @@ fn random_part(size: [usize; 2], area: [f32; 2], ratio: [f32; 2], random: &mut S
         let first = (size[axis] - part[axis]) / 2;
         first..first + part[axis]
     })
-}
-
-/// Mirrors an image in its own memory.
-fn mirror(image: &mut Image, direction: Mirror) {
-    let (row, channels) = (image.row(), image.channels());
-    match direction {
-        Mirror::LeftRight => image.pixels_mut().chunks_exact_mut(row).for_each(|row| match channels {
-            1 => row.reverse(),
-            _ => row.as_chunks_mut::<3>().0.reverse(),
-        }),
-        Mirror::TopBottom => {
-            let height = image.size()[0];
-            let (top, bottom) = image.pixels_mut().split_at_mut(height.div_ceil(2) * row);
-            let below = bottom.chunks_exact_mut(row).rev();
-            top.chunks_exact_mut(row).zip(below).for_each(|(above, below)| above.swap_with_slice(below));
-        }
-    }
 }

@@ -95,6 +95,19 @@ fn what_cannot_be_is_said() {
     assert_eq!(crop([0.0, 1.0], [1.0, 1.0]), "shares of the area from 0 to 1");
     assert_eq!(crop([0.5, 1.0], [2.0, 1.0]), "ratios from 2 to 1");
     assert_eq!(crop([0.5, f32::NAN], [1.0, 1.0]), "shares of the area from 0.5 to NaN");
+    let long = [4096, 1, 4096, 1, 4096, 1, 4096, 1, 4096, 1].map(|side| Transform::Stretch([side; 2]));
+    assert_eq!(error(&long), "the transforms make more than 16 times the pixels of the image");
+    assert_eq!(error(&[Transform::OneOf(vec![])]), "one of no transforms");
+    let sometimes = |probability| error(&[Transform::Sometimes { probability, transforms: vec![] }]);
+    assert_eq!(sometimes(1.5), "a probability from 0 to 1.5");
+    assert_eq!(sometimes(f32::NAN), "a probability from 0 to NaN");
+    let border = Border::Black;
+    assert_eq!(
+        error(&[Transform::RandAugment { operations: 2, magnitude: 31, border }]),
+        "a magnitude of 31, but the largest is 30"
+    );
+    let apply = |operation| error(&[Transform::Apply(operation)]);
+    assert_eq!(apply(crate::Operation::Posterise(9)), "9 bits of a byte");
     let grey = Pipeline { channels: Channels::Grey, ..Pipeline::imagenet([8, 8]) };
     assert_eq!(grey.shape(None).unwrap_err().to_string(), "3 means and 3 deviations for 1 channels");
     let open = Pipeline::new().with_transforms([Transform::ShorterSide(8)]).shape(None).unwrap_err().to_string();
@@ -188,4 +201,80 @@ fn random_parts_have_the_shares_and_ratios_that_were_requested() {
     let crop = Transform::RandomResizedCrop { size: [4, 4], area: [1.0, 1.0], ratio: [1.0, 1.0] };
     let got = applied(&piped(&[crop]), &image, 1).unwrap();
     assert!((got[[0, 0, 1]] * 255.0 - 62.0).abs() < 3.0, "{}", got[[0, 0, 1]] * 255.0);
+}
+
+#[test]
+fn a_list_of_transforms_is_read_up_to_a_length() {
+    let text = |count: usize| {
+        let list = vec![r#""digit""#; count].join(",");
+        serde_json::to_string(&Pipeline::new()).unwrap().replace("[]", &format!("[{list}]"))
+    };
+    assert_eq!(serde_json::from_str::<Pipeline>(&text(1000)).unwrap().transforms.len(), 1000);
+    let error = serde_json::from_str::<Pipeline>(&text(1001)).unwrap_err().to_string();
+    assert!(error.starts_with("invalid length 1001, expected at most 1000 transforms"), "{error}");
+}
+
+/// Counts how often each kind of result comes out of 600 draws.
+fn kinds(transform: Transform, kind: impl Fn(&Tensor) -> usize, kinds: usize) -> Vec<usize> {
+    let (image, pipeline) = (drawn([20, 24, 3]), piped(&[transform]));
+    let mut counts = vec![0; kinds];
+    for key in 0..600 {
+        counts[kind(&applied(&pipeline, &image, key).unwrap())] += 1;
+    }
+    counts
+}
+
+#[test]
+fn probabilities_are_those_that_were_requested() {
+    use crate::Operation::{Brightness, Invert};
+    let image = drawn([20, 24, 3]);
+    let plain = applied(&piped(&[]), &image, 0).unwrap();
+    let dark = |result: &Tensor| usize::from(result.data().iter().all(|value| *value == 0.0));
+    let transforms = vec![Transform::Apply(Brightness(0.0))];
+    let counts = kinds(Transform::Sometimes { probability: 0.3, transforms }, dark, 2);
+    assert!((130..230).contains(&counts[1]), "{counts:?}");
+    let one = Transform::OneOf(vec![Transform::Apply(Brightness(0.0)), Transform::Apply(Invert)]);
+    let kind = |result: &Tensor| if *result == plain { 2 } else { dark(result) };
+    let counts = kinds(one, kind, 3);
+    assert!((250..350).contains(&counts[0]) && counts[2] == 0, "{counts:?}");
+}
+
+#[test]
+fn policies_draw_all_operations_and_the_same_again() {
+    for transform in [
+        Transform::RandAugment { operations: 1, magnitude: 20, border: Border::Black },
+        Transform::TrivialAugmentWide(Border::Edge),
+    ] {
+        let (image, pipeline) = (drawn([20, 24, 3]), piped(&[transform]));
+        let result = |key| applied(&pipeline, &image, key).unwrap();
+        let different: std::collections::BTreeSet<Vec<u32>> =
+            (0..300).map(|key| result(key).data().iter().map(|value| value.to_bits()).collect()).collect();
+        assert!(different.len() > 20, "{}", different.len());
+        assert_eq!(result(7), result(7));
+    }
+}
+
+#[test]
+fn a_transform_more_changes_no_draw_of_the_others() {
+    let image = drawn([20, 24, 3]);
+    let crop = Transform::random_resized_crop([9, 9]);
+    let with = |more: Vec<Transform>| {
+        let list = [vec![crop.clone()], more].concat();
+        applied(&piped(&list), &image, 5).unwrap()
+    };
+    assert_eq!(with(vec![]), with(vec![Transform::RandomGamma([1.0, 1.0])]));
+}
+
+#[test]
+fn ten_crops_are_the_middle_the_corners_and_their_mirrors() {
+    let image = drawn([9, 12, 3]);
+    let whole = applied(&piped(&[]), &image, 0).unwrap();
+    let views = piped(&[Transform::CentreCrop([5, 4])]).ten_crops().unwrap();
+    for (at, [top, left]) in [[2, 4], [0, 0], [0, 8], [4, 0], [4, 8]].into_iter().enumerate() {
+        let [view, mirrored] = [at, at + 5].map(|at| applied(&views[at], &image, 0).unwrap());
+        assert_eq!(view, Tensor::from_fn([5, 4, 3], |at| whole[[top + at[0], left + at[1], at[2]]]));
+        assert_eq!(mirrored, Tensor::from_fn([5, 4, 3], |at| whole[[top + at[0], left + 3 - at[1], at[2]]]));
+    }
+    let none = piped(&[Transform::Stretch([5, 4])]).ten_crops().unwrap_err().to_string();
+    assert_eq!(none, "ten crops are made of a pipeline that ends with a centre crop");
 }

@@ -32,6 +32,13 @@ def affine(angle=0.0, translate=(0, 0), scale=1.0, shear=(0.0, 0.0), **more):
     return F.affine(x, angle, list(translate), scale, list(shear), **bilinear, **more)
 
 
+def filled(colour, angle):
+    """With a colour beyond the border. torchvision's own `fill` weighs pixels along the border twice, which darkens them."""
+    turn = lambda image: F.affine(image, angle, [0, 0], 1.0, [0.0, 0.0], **bilinear)
+    inside = turn(torch.ones(1, *x.shape[1:]))
+    return (turn(x.float()) + (1 - inside) * torch.tensor(colour)[:, None, None]).round().to(torch.uint8)
+
+
 # In the order of the test of `operation.rs`.
 operations = [
     F.horizontal_flip(x),
@@ -42,7 +49,7 @@ operations = [
     affine(shear=(20.0, 0.0)),
     affine(shear=(0.0, -15.0)),
     affine(angle=-40.0, translate=(2, 1), scale=0.8, shear=(10.0, 5.0)),
-    affine(angle=30.0, fill=[200.0, 30.0, 90.0]),
+    filled([200.0, 30.0, 90.0], 30.0),
     affine(shear=(math.degrees(math.atan(0.27)), 0.0), center=[0, 0]),
     affine(shear=(0.0, math.degrees(math.atan(-0.27))), center=[0, 0]),
     F.perspective(x, [[0, 0], [23, 0], [23, 15], [0, 15]], [[3, 2], [21, 1], [19, 12], [4, 14]], **bilinear),

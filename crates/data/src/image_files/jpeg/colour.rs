@@ -70,7 +70,13 @@ pub(super) fn convert(frame: JpegFrame, hints: Hints) -> Result<(Vec<u8>, usize)
             [grey] => pixels.extend(grey),
             [a, b, c] => {
                 let colours = a.iter().zip(b).zip(c).map(|((a, b), c)| [*a, *b, *c]);
-                pixels.extend(colours.flat_map(|colour| if space == Space::YCbCr { rgb(colour) } else { colour }));
+                let begin = pixels.len();
+                pixels.resize(begin + 3 * width, 0);
+                let row = pixels[begin..].as_chunks_mut().0.iter_mut().zip(colours);
+                match space {
+                    Space::YCbCr => row.for_each(|(pixel, colour)| *pixel = rgb(colour)),
+                    _ => row.for_each(|(pixel, colour)| *pixel = colour),
+                }
             }
             [a, b, c, k] => {
                 let inks = a.iter().zip(b).zip(c).map(|((a, b), c)| [*a, *b, *c]).zip(k);

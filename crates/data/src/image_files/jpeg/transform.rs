@@ -29,12 +29,20 @@ pub(super) fn samples(block: &Block, quantisation: &[u16; 64]) -> Result<[u8; 64
         samples.fill(sample((values[0] + 4) >> 3));
         return Ok(samples);
     }
+    // Most columns and many rows of photographs have their first value alone.
     for x in 0..8 {
-        let column = transform([0, 1, 2, 3, 4, 5, 6, 7].map(|y| values[8 * y + x]));
-        (0..8).for_each(|y| values[8 * y + x] = rounded(column[y], BITS - KEPT));
+        let column = [0, 1, 2, 3, 4, 5, 6, 7].map(|y| values[8 * y + x]);
+        let column = match column {
+            [only, 0, 0, 0, 0, 0, 0, 0] => [only << KEPT; 8],
+            _ => transform(column).map(|value| rounded(value, BITS - KEPT)),
+        };
+        (0..8).for_each(|y| values[8 * y + x] = column[y]);
     }
     for (row, out) in values.as_chunks::<8>().0.iter().zip(samples.as_chunks_mut::<8>().0) {
-        *out = transform(*row).map(|value| sample(rounded(value, BITS + KEPT + 3)));
+        *out = match *row {
+            [only, 0, 0, 0, 0, 0, 0, 0] => [sample(rounded(only, KEPT + 3)); 8],
+            row => transform(row).map(|value| sample(rounded(value, BITS + KEPT + 3))),
+        };
     }
     Ok(samples)
 }

@@ -70,9 +70,21 @@ impl Plane {
 /// or of itself at both ends. The results have `shift` more bits, which are rounded off by adding one of `halves` to
 /// the left and one to the right pixel.
 fn between(row: &[u16], out: &mut [u8], shift: u32, halves: [u16; 2]) {
-    for (x, out) in out.iter_mut().enumerate() {
-        let at = x / 2;
-        let neighbour = if x % 2 == 0 { at.saturating_sub(1) } else { (at + 1).min(row.len() - 1) };
-        *out = ((3 * row[at] + row[neighbour] + halves[x % 2]) >> shift) as u8;
+    let last = row.len() - 1;
+    let pair = |[left, sample, right]: [u16; 3]| {
+        [(left, halves[0]), (right, halves[1])].map(|(other, half)| ((3 * sample + other + half) >> shift) as u8)
+    };
+    let (pairs, rest) = out.as_chunks_mut::<2>();
+    // the middle without a condition for each pixel, then the ends
+    for (out, around) in pairs.iter_mut().skip(1).zip(row.windows(3)) {
+        *out = pair([around[0], around[1], around[2]]);
+    }
+    let end = pair([row[last - 1], row[last], row[last]]);
+    if let Some(first) = pairs.first_mut() {
+        *first = pair([row[0], row[0], row[1]]);
+    }
+    match rest {
+        [odd] => *odd = end[0],
+        _ => pairs[last] = end,
     }
 }
