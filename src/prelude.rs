@@ -3,7 +3,7 @@
 pub use ocelli_data::{Border, Dataset, Image, Loader, Mirror, Pipeline, Ranking, Statistics, Transform};
 pub use ocelli_graph::{
     Axis, Batch, Key, Layer, Mode, Model, Node, Objective, Precision, Recomputed, Shape, Shared, Step, Tensor, Trace,
-    Wrt, func, ops::Interpolation,
+    Until, Wrt, func, ops::Interpolation,
 };
 pub use ocelli_layers::{
     Activation, AdaptiveAvgPool2d, AvgPool2d, BatchNorm, Branches, Conv2d, ConvTranspose2d, Dense, Distribution,
@@ -12,10 +12,10 @@ pub use ocelli_layers::{
 };
 pub use ocelli_losses::{CrossEntropy, huber, logistic_cross_entropy, mse, soft_cross_entropy, softmax_cross_entropy};
 pub use ocelli_models::{
-    AlexNet, CifarResNet, GoogLeNet, LeNet5, NetworkDescription, ResNet, SqueezeNet, Vgg, WeightFile, WeightLoader,
-    by_name, load_network, load_weights, save_network, save_weights, top_k,
+    AlexNet, CifarResNet, EfficientNetLite0, GoogLeNet, LeNet5, NetworkDescription, ResNet, SqueezeNet, Vgg,
+    WeightFile, WeightLoader, by_name, load_network, load_weights, save_network, save_weights, top_k,
 };
 pub use ocelli_train::{
-    Accuracy, Adam, AdamW, MeanValue, Metric, Monitor, Optimizer, Progress, Schedule, Sgd, Trainer, evaluate,
+    Accuracy, Adam, AdamW, Finetune, MeanValue, Metric, Monitor, Optimizer, Progress, Schedule, Sgd, Trainer, evaluate,
     evaluate_classifier,
 };

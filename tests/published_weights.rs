@@ -108,15 +108,13 @@ fn a_cifar_resnet_classifies_an_archive() {
     assert!(right > 1600, "{right} of 2000");
 }
 
-/// SqueezeNet with weights in Caffe's names; `fires` are the numbers of the fire modules among PyTorch's features.
-fn squeezenet(network: SqueezeNet, fires: [usize; 8], weights: &PathBuf) -> Model {
-    let mut model = Model::zeroed(network, [227, 227, 3]).unwrap();
-    let names = WeightLoader::new().rename("conv1", "features.0").rename("conv10", "classifier.1");
-    let rename = |names: WeightLoader, (fire, position): (usize, usize)| {
-        names.rename(format!("fire{fire}"), format!("features.{position}"))
-    };
-    let names = (2..).zip(fires).fold(names, rename);
-    names.load(&mut model, weights).unwrap_or_else(|error| panic!("{error}"));
+/// SqueezeNet with weights in Caffe's names.
+fn squeezenet(name: &str, weights: &PathBuf) -> Model {
+    let network = by_name(name, None).unwrap();
+    let mut file = WeightFile::open(weights).unwrap();
+    let loader = network.loader_for(&file);
+    let mut model = Model::zeroed(network.layer, [227, 227, 3]).unwrap();
+    loader.load_from(&mut model, &mut file).unwrap_or_else(|error| panic!("{error}"));
     model
 }
 
@@ -140,7 +138,7 @@ fn names_cat_and_espresso(model: &Model) {
 fn squeezenet_1_1_sees_a_cat_and_has_the_logits_of_the_reference() {
     let Some(weights) = data("weights/squeezenet1_1-imagenet.safetensors") else { return };
     let (Some(x), Some(logits)) = (reference("squeezenet.input"), reference("squeezenet1_1.logits")) else { return };
-    let model = squeezenet(SqueezeNet::v1_1(1000), [3, 4, 6, 7, 9, 10, 11, 12], &weights);
+    let model = squeezenet("squeezenet1_1", &weights);
     let error = relative_error(&model.predict(&x).unwrap(), &logits);
     assert!(error < 1e-5, "relative error {error:.2e}");
     names_cat_and_espresso(&model);
@@ -152,7 +150,7 @@ fn squeezenet_1_1_sees_a_cat_and_has_the_logits_of_the_reference() {
 fn squeezenet_1_0_sees_a_cat_and_has_the_logits_of_the_reference() {
     let Some(weights) = data("weights/squeezenet1_0-imagenet-deepcompressed.safetensors") else { return };
     let (Some(x), Some(logits)) = (reference("squeezenet.input"), reference("squeezenet1_0.logits")) else { return };
-    let model = squeezenet(SqueezeNet::v1_0(1000), [3, 4, 5, 7, 8, 9, 10, 12], &weights);
+    let model = squeezenet("squeezenet1_0", &weights);
     // The last convolution is padded in these weights' own network: around its 13 × 13 pixels are 56 more, which see nothing
     // and so have its bias.
     let mut scores = model.predict(&x).unwrap();
@@ -166,16 +164,31 @@ fn squeezenet_1_0_sees_a_cat_and_has_the_logits_of_the_reference() {
     names_cat_and_espresso(&model.with_precision(Precision::Bf16));
 }
 
+/// In the layout that PyTorch wrote before 1.6, with dead channels whose running variance is 0.
+#[test]
+fn efficientnet_lite_0_has_the_logits_of_the_reference() {
+    let Some(weights) = data("weights/efficientnet-lite0.pth") else { return };
+    let Some(expected) = data("weights/efficientnet-lite0-reference.safetensors") else { return };
+    let model = loaded("efficientnet_lite0", 1000, [224, 224, 3], &weights);
+    let mut file = WeightFile::open(expected).unwrap();
+    for (image, class) in [("cat_chelsea", 282), ("espresso", 967)] {
+        let x = channels_last(&file.read(&format!("{image}.input")).unwrap());
+        let logits = model.predict(&x).unwrap();
+        let error = relative_error(&logits, &file.read(&format!("{image}.logits")).unwrap());
+        assert!(error < 1e-5, "{image}: relative error {error:.2e}");
+        assert_eq!(top_k(logits.data(), 1).guesses[0].class, class);
+    }
+}
+
 /// Stem and three stages, with the batch normalisations folded into the convolutions.
 #[test]
 fn a_part_of_resnet_18_has_the_activations_of_the_reference() {
     let Some(weights) = data("weights/resnet18-imagenet-to-layer3-bnfolded.safetensors") else { return };
     let (Some(x), Some(expected)) = (reference("imagenet64.input"), reference("resnet18.layer3")) else { return };
-    let mut model = Model::zeroed(ResNet::resnet18(10).folded(), [64, 64, 3]).unwrap();
-    let parts = WeightLoader::new().only("conv1").only("layer1").only("layer2").only("layer3");
-    let report = parts.load(&mut model, weights).unwrap();
+    let mut model = Model::zeroed(Until::new(ResNet::resnet18(10).folded(), "layer3"), [64, 64, 3]).unwrap();
+    let report = WeightLoader::new().load(&mut model, weights).unwrap();
     assert_eq!(report.loaded.len(), 30, "{report}");
-    let got = model.run(&Batch::new().with("input", &x), &["layer3"]).unwrap().remove(0);
+    let got = model.predict(&x).unwrap();
     let error = relative_error(&got, &expected);
     assert!(error < 1e-5, "relative error {error:.2e}");
 }
@@ -185,10 +198,10 @@ fn a_part_of_resnet_18_has_the_activations_of_the_reference() {
 fn a_part_of_vgg_11_has_the_activations_of_the_reference() {
     let Some(weights) = data("weights/vgg11_bn-to-relu3_2.safetensors") else { return };
     let (Some(x), Some(expected)) = (reference("imagenet64.input"), reference("vgg11_bn.relu3_2")) else { return };
-    let mut model = Model::zeroed(Vgg::vgg11(10).batch_norm(), [64, 64, 3]).unwrap();
-    let report = WeightLoader::new().lenient().load(&mut model, weights).unwrap();
+    let mut model = Model::zeroed(Until::new(Vgg::vgg11(10).batch_norm(), "features.13"), [64, 64, 3]).unwrap();
+    let report = WeightLoader::new().load(&mut model, weights).unwrap();
     assert_eq!(report.loaded.len(), 24, "{report}");
-    let got = model.run(&Batch::new().with("input", &x), &["features.13"]).unwrap().remove(0);
+    let got = model.predict(&x).unwrap();
     let error = relative_error(&got, &expected);
     assert!(error < 1e-5, "relative error {error:.2e}");
 }

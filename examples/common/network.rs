@@ -2,7 +2,7 @@
 
 use clap::{Args, builder::PossibleValuesParser};
 use ocelli::{
-    models::{NetworkDescription, by_name, network_names},
+    models::{NetworkDescription, network_names},
     prelude::*,
 };
 use std::path::PathBuf;
@@ -46,8 +46,7 @@ impl NetworkArguments {
 
     /// Loads the network with its weights, for images of the size in the description.
     pub fn load(&self, description: &NetworkDescription) -> ocelli::Result<Model> {
-        let own = || format!("{}: a network of one's own, which has no name", self.weights.display());
-        let network = by_name(description.network.as_ref().ok_or_else(own)?, description.classes)?;
+        let network = description.layer().map_err(|error| format!("{}: {error}", self.weights.display()))?;
         let loader = self.rename.iter().fold(network.loader(), |loader, (from, to)| loader.rename(from, to));
         let mut model = Model::zeroed(network.layer, &description.sample)?;
         let report = loader.load(&mut model, &self.weights)?;

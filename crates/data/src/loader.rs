@@ -228,6 +228,11 @@ impl Loader {
         &self.pipeline
     }
 
+    /// Returns true if an epoch has other samples than the one before: a transform, a change or a mixture draws at random.
+    pub fn is_random(&self) -> bool {
+        self.pipeline.is_random() || self.change.is_some() || self.mixing.is_some()
+    }
+
     /// Returns the shape `[H, W, C]` of a prepared image.
     pub fn shape(&self) -> [usize; 3] {
         self.shape

@@ -24,8 +24,13 @@ impl Graph {
 pub(crate) fn described(network: impl FnOnce(&Trace) -> Node) -> Result<Graph> {
     let trace = Trace::default();
     let output = network(&trace);
+    finished(&trace, &output)
+}
+
+/// Ends the description of a network, whose result is called `output`.
+pub(crate) fn finished(trace: &Trace, output: &Node) -> Result<Graph> {
     if let Some(id) = output.id().filter(|_| !trace.is_dead()) {
-        if output.trace().is_same(&trace) {
+        if output.trace().is_same(trace) {
             trace.put_name(id, "output".into());
         } else {
             trace.fail("output", "the result is a node of another network");

@@ -181,6 +181,16 @@ pub enum Error {
         "Precision::{0:?} rounds the weights and is for inference alone: make objectives of the model at Precision::Fast or Precision::Strict, and set Precision::{0:?} when it is trained"
     )]
     InferenceOnly(Precision),
+    /// A network cannot be cut or changed at the requested place.
+    #[error("the part from \"{from}\" to \"{to}\": {reason}")]
+    Part {
+        /// The name of the activation that it begins with.
+        from: String,
+        /// The name of its result.
+        to: String,
+        /// The reason.
+        reason: String,
+    },
     /// Parameters were frozen or unfrozen after the objective was made.
     #[error("parameter {path} was {} after the objective was made, which does not follow: make the objective again", if *frozen { "frozen" } else { "unfrozen" })]
     FrozenSince {

@@ -31,6 +31,7 @@
 #![forbid(unsafe_code)]
 
 mod check_gradients;
+mod classes;
 mod compile;
 mod contract;
 mod describe;
@@ -58,6 +59,7 @@ mod op;
 pub mod ops;
 mod parameter_axes;
 mod parameters;
+mod part;
 mod passes;
 mod path;
 mod plan;
@@ -66,6 +68,7 @@ mod results;
 mod shape;
 mod summary;
 mod trace;
+mod until;
 
 pub use check_gradients::{GradientError, check_gradients, check_gradients_at};
 pub use compile::{Compiled, PreparedOperand, Request};
@@ -86,11 +89,12 @@ pub use ocelli_kernels::{Accumulate, Scratch, conv::Precision};
 pub use ocelli_tensor::{Axis, Batch, ElementKind, Key, Tensor, Value};
 pub use op::{Mode, Op, Reach};
 pub use parameter_axes::{AxisRole, ParameterAxis, ParameterShape};
-pub use parameters::{Parameter, Parameters};
+pub use parameters::{CopyReport, Parameter, Parameters};
 pub use plan::{Plan, PlanStep};
 pub use shape::{Dim, Shape};
 pub use summary::{Summary, SummaryRow};
 pub use trace::Trace;
+pub use until::Until;
 
 #[cfg(test)]
 mod tests;

@@ -107,7 +107,8 @@ impl Model {
         Model::lowered(graph, parameters, 0)
     }
 
-    fn lowered(graph: Graph, parameters: Parameters, seed: u64) -> Result<Model> {
+    /// Makes a model of a graph and its parameters.
+    pub(crate) fn lowered(graph: Graph, parameters: Parameters, seed: u64) -> Result<Model> {
         let mut program = Program::new(graph.clone(), Mode::Infer, Vec::new());
         program.run(INFERENCE.once)?;
         Ok(Model::from_parts(graph, program.graph, parameters, seed))

@@ -2,7 +2,10 @@
 
 use crate::{Error, Graph, Key, ParameterAxis, ParameterRole, Result, memory, path::is_within};
 use ocelli_tensor::{ShapeText, Size, Tensor};
-use std::collections::HashMap;
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+};
 
 /// A parameter of a model; its elements are in [`Parameters::value`].
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +24,31 @@ impl Parameter {
     /// Returns true if gradients change it.
     pub fn is_trained(&self) -> bool {
         self.role == ParameterRole::Trained && !self.frozen
+    }
+}
+
+/// The paths that [`Parameters::copy_from`] copied and did not copy.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CopyReport {
+    /// Paths here that took a value.
+    pub copied: Vec<String>,
+    /// Paths here whose parameter has another shape there, and stays as it was.
+    pub other_shape: Vec<String>,
+    /// Paths here that do not exist there, and stay as they were.
+    pub missing: Vec<String>,
+    /// Paths there that do not exist here.
+    pub unused: Vec<String>,
+}
+
+impl fmt::Display for CopyReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} parameters copied", self.copied.len())?;
+        let lists = [("other shapes", &self.other_shape), ("missing there", &self.missing), ("unused", &self.unused)];
+        lists.iter().filter(|(_, list)| !list.is_empty()).try_for_each(|(what, list)| {
+            let shown = list.iter().take(5).map(String::as_str).collect::<Vec<_>>().join(", ");
+            let more = if list.len() > 5 { ", …" } else { "" };
+            write!(f, "; {} {what}: {shown}{more}", list.len())
+        })
     }
 }
 
@@ -61,6 +89,34 @@ impl Parameters {
             let (path, role, axes) = (path.clone(), spec.role, spec.axes.clone());
             parameters.list.push(Parameter { path, role, axes, frozen: false });
             parameters.values.push(value);
+        }
+        Ok(parameters)
+    }
+
+    /// Takes the values of `other` for parameters of the same path and shape that are to be kept, with what is frozen of
+    /// them, and draws all others from the seed and their path.
+    ///
+    /// # Errors
+    /// The errors of [`Parameters::zeros`].
+    pub(crate) fn from_other(
+        graph: &Graph,
+        other: &Parameters,
+        seed: u64,
+        is_kept: impl Fn(&str) -> bool,
+    ) -> Result<Parameters> {
+        let mut parameters = Parameters::zeros(graph)?;
+        let key = Key::new(seed).with("initial");
+        let all = parameters.list.iter_mut().zip(&mut parameters.values);
+        for ((parameter, value), spec) in all.zip(graph.parameters.values()) {
+            let known = other.index.get(&parameter.path).filter(|_| is_kept(&parameter.path));
+            match known.map(|&i| (&other.list[i], &other.values[i])).filter(|(_, known)| known.shape() == value.shape())
+            {
+                Some((known, known_value)) => {
+                    *value = known_value.clone();
+                    parameter.frozen = known.frozen;
+                }
+                None => spec.initializer.fill(&spec.axes, key.with(&parameter.path), value.data_mut()),
+            }
         }
         Ok(parameters)
     }
@@ -115,6 +171,50 @@ impl Parameters {
         }
         self.values[slot] = value;
         Ok(())
+    }
+
+    /// Copies the values of all parameters of another model that have a path and a shape of this one. The report lists what
+    /// was copied and what was not.
+    ///
+    /// ```
+    /// use ocelli_graph::{Constant, Model, Node};
+    /// let scale = |value| move |x: &Node| x * x.trace().parameter("weight", [3], Constant(value));
+    /// let trained = Model::build(|x| x.scope("a", scale(2.0)).scope("fc", scale(3.0)), [3], 0)?;
+    /// let mut model = Model::build(|x| x.scope("a", scale(0.0)).scope("head", scale(0.0)), [3], 0)?;
+    /// let report = model.parameters_mut().copy_from(trained.parameters());
+    /// assert_eq!(report.copied, ["a.weight"]);
+    /// assert_eq!((&report.missing[..], &report.unused[..]), (&["head.weight".into()][..], &["fc.weight".into()][..]));
+    /// # Ok::<(), ocelli_graph::Error>(())
+    /// ```
+    pub fn copy_from(&mut self, source: &Parameters) -> CopyReport {
+        self.copy_below("", source, "")
+    }
+
+    /// Copies the parameters at or below `theirs` in another model to those at or below `ours`, as
+    /// [`copy_from`](Parameters::copy_from) does: `copy_below("left", autoencoder.parameters(), "encoder")`. The empty path
+    /// is the whole model.
+    pub fn copy_below(&mut self, ours: &str, source: &Parameters, theirs: &str) -> CopyReport {
+        let mut report = CopyReport::default();
+        let relative = |path: &str, layer: &str| {
+            is_within(path, layer).then(|| path[layer.len()..].trim_start_matches('.').to_string())
+        };
+        let mut unused: BTreeMap<String, usize> = BTreeMap::new();
+        unused
+            .extend(source.list.iter().enumerate().filter_map(|(i, known)| Some((relative(&known.path, theirs)?, i))));
+        for (parameter, value) in self.list.iter().zip(&mut self.values) {
+            let Some(name) = relative(&parameter.path, ours) else { continue };
+            let path = parameter.path.clone();
+            match unused.remove(&name).map(|i| &source.values[i]) {
+                None => report.missing.push(path),
+                Some(known) if known.shape() != value.shape() => report.other_shape.push(path),
+                Some(known) => {
+                    *value = known.clone();
+                    report.copied.push(path);
+                }
+            }
+        }
+        report.unused = unused.into_values().map(|i| source.list[i].path.clone()).collect();
+        report
     }
 
     /// Lists every path, for messages.

@@ -13,6 +13,7 @@ mod inference_fusion;
 mod losses;
 mod operand_shapes;
 mod operations;
+mod parts;
 mod planning;
 mod recomputing;
 mod running;

@@ -2,7 +2,7 @@
 
 use crate::{
     BuildError, Call, Dim, ElementKind, Fault, Graph, Initializer, Node, Op, ParameterRole, ParameterShape,
-    ParameterSpec, Shape, ValueId, ValueInfo, ValueSource, contract,
+    ParameterSpec, Shape, ValueId, ValueInfo, ValueSource, contract, part,
 };
 use std::{cell::RefCell, collections::HashMap, panic::Location, rc::Rc, sync::Arc};
 
@@ -66,6 +66,30 @@ impl Trace {
     /// with.
     pub(crate) fn reopen(graph: Graph) -> Trace {
         Trace(Rc::new(RefCell::new(State { graph, continues: true, ..State::default() })))
+    }
+
+    /// Continues a graph that gets further layers. What they return is its new `output`.
+    pub(crate) fn extend(mut graph: Graph) -> Trace {
+        graph.names.remove("output");
+        Trace(Rc::new(RefCell::new(State { graph, ..State::default() })))
+    }
+
+    /// Number of values so far.
+    pub(crate) fn size(&self) -> usize {
+        self.read(|graph| graph.values.len())
+    }
+
+    /// Forgets what was described since there were `before` values and `value` is not computed of. Returns the node of that
+    /// value; others that were made since then are no longer to be used.
+    pub(crate) fn keep_only(&self, value: ValueId, before: usize) -> Node {
+        let id = self.with(|state| {
+            let mut needed = part::computing(&state.graph, &[value], None);
+            needed[..before].fill(true);
+            let (graph, places) = part::kept(&state.graph, &needed);
+            state.graph = graph;
+            places[value]
+        });
+        Node::new(self.clone(), id)
     }
 
     /// Ends the description. Nodes that outlive it are poisoned.

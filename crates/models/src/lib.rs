@@ -22,6 +22,7 @@
 
 mod alexnet;
 mod digit_codes;
+mod efficientnet_lite;
 mod googlenet;
 #[cfg(test)]
 mod inference_plans;
@@ -36,11 +37,13 @@ mod testing;
 mod top;
 #[cfg(test)]
 mod training_plans;
+mod trunk;
 mod vgg;
 mod weights;
 
 pub use alexnet::{AlexNet, AlexNetOf2012};
 pub use digit_codes::digit_codes;
+pub use efficientnet_lite::EfficientNetLite0;
 pub use googlenet::GoogLeNet;
 pub use lenet::{LeNet5, LeNet5Of1998, PENALTY};
 pub use network_file::{
@@ -51,6 +54,7 @@ pub use resnet::ResNet;
 pub use resnet_cifar::CifarResNet;
 pub use squeezenet::SqueezeNet;
 pub use top::{Guess, TopK, top_k, top_k_by};
+pub use trunk::TrunkClassifier;
 pub use vgg::Vgg;
 pub use weights::{
     DType, LoadReport, Metadata, TensorInfo, WeightFile, WeightFormat, WeightLoader, WeightsError, WrongShape,

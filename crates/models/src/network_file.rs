@@ -4,7 +4,8 @@
 mod tests;
 
 use crate::{
-    Metadata, Network, TopK, UnknownNetwork, WeightFile, WeightLoader, WeightsError, by_name, save_weights, top_k_by,
+    Metadata, Network, TopK, TrunkClassifier, UnknownNetwork, WeightFile, WeightLoader, WeightsError, by_name,
+    save_weights, top_k_by,
     weights::{shown, shown_reason},
 };
 use ocelli_data::Ranking;
@@ -58,6 +59,9 @@ pub struct NetworkDescription {
     /// The name for [`by_name`]; `None` for a custom network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<String>,
+    /// The name of the activation behind which a [`TrunkClassifier`] replaces the network; `None` for all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut: Option<String>,
     /// The shape of a sample: height, width and channels of images.
     pub sample: Vec<usize>,
     /// The number of classes; 0 if the output is something else.
@@ -88,6 +92,9 @@ pub enum NetworkError {
         /// The fault.
         reason: String,
     },
+    /// A custom network has no name by which its layer could be found.
+    #[error("a network of one's own; load_own_network loads it into the function that made it")]
+    Own,
     /// The settings for preparing images are missing, or cannot be written or parsed.
     #[error("how images are prepared {0}")]
     Preprocessing(String),
@@ -106,6 +113,7 @@ impl NetworkDescription {
         let Network { name, sample, .. } = by_name(name, class_names.len())?;
         Ok(NetworkDescription {
             network: Some(name.into()),
+            cut: None,
             sample: sample.into(),
             classes: class_names.len(),
             class_names,
@@ -120,7 +128,7 @@ impl NetworkDescription {
     pub fn unnamed(name: &str, classes: impl Into<Option<usize>>) -> Result<NetworkDescription, NetworkError> {
         let Network { name, sample, classes, .. } = by_name(name, classes)?;
         let (network, sample) = (Some(name.into()), sample.into());
-        Ok(NetworkDescription { network, sample, classes, class_names: vec![], preprocessing: None })
+        Ok(NetworkDescription { network, cut: None, sample, classes, class_names: vec![], preprocessing: None })
     }
 
     /// Describes a custom network for classes of these names; for none (`own([""; 0])`) if it is not a classifier.
@@ -153,7 +161,7 @@ impl NetworkDescription {
     pub fn own(class_names: impl IntoIterator<Item = impl Into<String>>) -> NetworkDescription {
         let class_names: Vec<String> = class_names.into_iter().map(Into::into).collect();
         let (classes, sample) = (class_names.len(), Vec::new());
-        NetworkDescription { network: None, sample, classes, class_names, preprocessing: None }
+        NetworkDescription { network: None, cut: None, sample, classes, class_names, preprocessing: None }
     }
 
     /// Reads the description from a file that [`save_network`] wrote. The weights are not read, but their shapes are
@@ -175,6 +183,25 @@ impl NetworkDescription {
     pub fn sample(mut self, sample: impl Into<Vec<usize>>) -> NetworkDescription {
         self.sample = sample.into();
         self
+    }
+
+    /// Describes a [`TrunkClassifier`] on the activation called `activation` in place of the whole network.
+    pub fn cut(mut self, activation: impl Into<String>) -> NetworkDescription {
+        self.cut = Some(activation.into());
+        self
+    }
+
+    /// Returns the described network, to build a model of.
+    ///
+    /// # Errors
+    /// [`NetworkError::Unknown`] if no network has its name, [`NetworkError::Own`] for a custom network.
+    pub fn layer(&self) -> Result<Network, NetworkError> {
+        let name = self.network.as_ref().ok_or(NetworkError::Own)?;
+        let mut network = by_name(name, self.classes)?;
+        if let Some(cut) = &self.cut {
+            network.layer = Box::new(TrunkClassifier::new(name, cut, self.classes)?);
+        }
+        Ok(network)
     }
 
     /// Adds settings that describe how images are prepared.
@@ -231,10 +258,10 @@ impl NetworkDescription {
 
     /// Returns the network that [`by_name`] knows, and its graph.
     fn named(&self) -> Result<(Network, Graph), String> {
-        let missing = || "a network of one's own; load_own_network loads it into the function that made it".to_string();
-        let name = self.network.as_ref().ok_or_else(missing)?;
-        let unknown = |error: UnknownNetwork| UnknownNetwork { name: shown(&error.name) }.to_string();
-        let network = by_name(name, self.classes).map_err(unknown)?;
+        let network = self.layer().map_err(|error| match error {
+            NetworkError::Unknown(error) => UnknownNetwork { name: shown(&error.name) }.to_string(),
+            other => other.to_string(),
+        })?;
         if self.sample.len() != network.sample.len() {
             return Err(format!("no network reads images of {}", ShapeText(&self.sample)));
         }

@@ -1,7 +1,10 @@
 //! The registry of networks, for programs whose user chooses one by name.
 
-use crate::{AlexNet, AlexNetOf2012, CifarResNet, GoogLeNet, LeNet5, ResNet, SqueezeNet, Vgg, WeightLoader};
-use ocelli_data::{Pipeline, Ranking, Statistics};
+use crate::{
+    AlexNet, AlexNetOf2012, CifarResNet, EfficientNetLite0, GoogLeNet, LeNet5, ResNet, SqueezeNet, Vgg, WeightFile,
+    WeightLoader,
+};
+use ocelli_data::{Filter, Pipeline, Ranking, Statistics};
 use ocelli_graph::{Layer, Node, func};
 use ocelli_layers::Shortcut;
 use std::sync::LazyLock;
@@ -19,6 +22,8 @@ pub struct Network {
     pub ranking: Ranking,
     /// Paths of tensors that published files have for training only, and the network does not.
     pub training_only: &'static [&'static str],
+    /// Names of layers in other frameworks, and their paths here.
+    other_names: &'static [(&'static str, &'static str)],
     /// The network itself, to build a model of.
     pub layer: Box<dyn Layer + Send + Sync>,
 }
@@ -43,6 +48,14 @@ impl Network {
     /// ```
     pub fn loader(&self) -> WeightLoader {
         self.training_only.iter().fold(WeightLoader::new(), |loader, path| loader.ignore(*path))
+    }
+
+    /// Returns a loader for published weights of this network in the names that a file has: those of the network, or those
+    /// of the framework that it was published for, such as Caffe's `conv1` of SqueezeNet.
+    pub fn loader_for(&self, file: &WeightFile) -> WeightLoader {
+        let has = |layer: &str| file.tensors().any(|(name, _)| name.split('.').next() == Some(layer));
+        let other = self.other_names.iter().filter(|(from, _)| has(from));
+        other.fold(self.loader(), |loader, (from, to)| loader.rename(*from, *to))
     }
 
     /// Returns how published weights of this network expect images to be prepared, for images of `size` = `[H, W]`.
@@ -76,6 +89,7 @@ struct Task {
     classes: usize,
     ranking: Ranking,
     training_only: &'static [&'static str],
+    other_names: &'static [(&'static str, &'static str)],
 }
 
 const DIGITS: Task = Task {
@@ -84,6 +98,7 @@ const DIGITS: Task = Task {
     classes: 10,
     ranking: Ranking::Largest,
     training_only: &[],
+    other_names: &[],
 };
 const DIGITS_OF_1998: Task = Task { ranking: Ranking::Smallest, ..DIGITS };
 const IMAGENET: Task = Task { sample: [224, 224, 3], pipeline: Pipeline::imagenet, classes: 1000, ..DIGITS };
@@ -92,6 +107,46 @@ const IMAGENET: Task = Task { sample: [224, 224, 3], pipeline: Pipeline::imagene
 const GOOGLENET: Task = Task {
     pipeline: |size| Pipeline::imagenet(size).normalised_by(Statistics { mean: vec![0.5; 3], deviation: vec![0.5; 3] }),
     training_only: &["aux1", "aux2"],
+    ..IMAGENET
+};
+/// Google's weights read `(x − 127) / 128` of pixels from 0 to 255.
+const EFFICIENTNET_LITE: Task = Task {
+    pipeline: |size| Pipeline {
+        filter: Filter::Bicubic,
+        normalisation: Statistics { mean: vec![127.0 / 255.0; 3], deviation: vec![128.0 / 255.0; 3] },
+        ..Pipeline::imagenet(size)
+    },
+    ..IMAGENET
+};
+/// The authors' own files are Caffe's.
+const SQUEEZENET1_0: Task = Task {
+    other_names: &[
+        ("conv1", "features.0"),
+        ("fire2", "features.3"),
+        ("fire3", "features.4"),
+        ("fire4", "features.5"),
+        ("fire5", "features.7"),
+        ("fire6", "features.8"),
+        ("fire7", "features.9"),
+        ("fire8", "features.10"),
+        ("fire9", "features.12"),
+        ("conv10", "classifier.1"),
+    ],
+    ..IMAGENET
+};
+const SQUEEZENET1_1: Task = Task {
+    other_names: &[
+        ("conv1", "features.0"),
+        ("fire2", "features.3"),
+        ("fire3", "features.4"),
+        ("fire4", "features.6"),
+        ("fire5", "features.7"),
+        ("fire6", "features.9"),
+        ("fire7", "features.10"),
+        ("fire8", "features.11"),
+        ("fire9", "features.12"),
+        ("conv10", "classifier.1"),
+    ],
     ..IMAGENET
 };
 const CIFAR: Task = Task { sample: [32, 32, 3], pipeline: Pipeline::cifar, classes: 10, ..IMAGENET };
@@ -146,8 +201,9 @@ static NETWORKS: LazyLock<Registry> = LazyLock::new(|| {
     list.add(IMAGENET, "vgg19", Vgg::vgg19, VGG);
     list.add(GOOGLENET, "googlenet", GoogLeNet::new, HEADS);
     list.add(Task { pipeline: IMAGENET.pipeline, ..GOOGLENET }, "googlenet_2014", GoogLeNet::of_2014, HEADS);
-    list.add(IMAGENET, "squeezenet1_0", SqueezeNet::v1_0, &[]);
-    list.add(IMAGENET, "squeezenet1_1", SqueezeNet::v1_1, &[]);
+    list.add(SQUEEZENET1_0, "squeezenet1_0", SqueezeNet::v1_0, &[]);
+    list.add(SQUEEZENET1_1, "squeezenet1_1", SqueezeNet::v1_1, &[]);
+    list.add(EFFICIENTNET_LITE, "efficientnet_lite0", EfficientNetLite0::new, &[]);
     list.add(IMAGENET, "resnet18", ResNet::resnet18, RESNET);
     list.add(IMAGENET, "resnet34", ResNet::resnet34, RESNET);
     list.add(IMAGENET, "resnet50", ResNet::resnet50, BOTTLENECKS);
@@ -206,9 +262,9 @@ pub fn network_names() -> impl Iterator<Item = &'static str> {
 pub fn by_name(name: &str, classes: impl Into<Option<usize>>) -> Result<Network, UnknownNetwork> {
     let found = NETWORKS.networks.iter().find(|(known, ..)| known == name);
     let (name, task, make) = found.ok_or_else(|| UnknownNetwork { name: name.into() })?;
-    let Task { sample, pipeline, ranking, training_only, .. } = *task;
+    let Task { sample, pipeline, ranking, training_only, other_names, .. } = *task;
     let classes = classes.into().unwrap_or(task.classes);
-    Ok(Network { name, sample, pipeline, classes, ranking, training_only, layer: make(classes) })
+    Ok(Network { name, sample, pipeline, classes, ranking, training_only, other_names, layer: make(classes) })
 }
 
 /// Makes the network of 1998, whose codes are those of the ten digits.
@@ -275,6 +331,7 @@ mod tests {
             ("googlenet_2014_aux", 13_378_280),
             ("squeezenet1_0", 1_248_424),
             ("squeezenet1_1", 1_235_496),
+            ("efficientnet_lite0", 4_652_008),
             ("resnet18", 11_689_512),
             ("resnet34", 21_797_672),
             ("resnet50", 25_557_032),

@@ -91,7 +91,11 @@ impl Error {
     }
 
     pub(crate) fn nothing_to_train() -> Error {
-        Error::Setting("nothing is trained: there is no gradient for a parameter that is not frozen".into())
+        Error::Setting(
+            "nothing is trained: there is no gradient for a parameter that is not frozen; `model.unfreeze(path)` leaves a \
+             layer to be trained, and objectives are made after it"
+                .into(),
+        )
     }
 
     /// Adds the batch at which this error happened. The error of a setting is the same at every batch, and stays as it is.

@@ -30,20 +30,26 @@ mod accumulate;
 mod checkpoint;
 mod error;
 mod evaluate;
+mod features;
+mod finetune;
 mod metric;
 mod optimizer;
 mod pattern;
 mod progress;
+mod rate_finder;
 mod run_folder;
 mod schedule;
 mod source;
 mod stop_flag;
+mod tensorboard;
 mod trainer;
 
 pub use accumulate::AccumulatedGradients;
 pub use checkpoint::{read_container, write_container};
 pub use error::{Error, Result};
 pub use evaluate::{Evaluation, evaluate, evaluate_classifier};
+pub use features::Features;
+pub use finetune::{Finetune, Unfreezing};
 pub use metric::{Accuracy, ConfusionMatrix, MeanValue, Metric, MetricValues, Sums};
 pub use ocelli_kernels::optimizer::Momentum;
 pub use optimizer::{
@@ -51,8 +57,9 @@ pub use optimizer::{
     UpdateSettings, WeightDecay,
 };
 pub use progress::Progress;
+pub use rate_finder::{RateCurve, RateFinder};
 pub use run_folder::RunFolder;
 pub use schedule::Schedule;
-pub use source::BatchSource;
+pub use source::{BatchSource, Repeating};
 pub use stop_flag::StopFlag;
 pub use trainer::{EarlyStopping, EpochRecord, Monitor, Outcome, Report, Trainer};

@@ -4,6 +4,7 @@ mod accuracy;
 mod confusion;
 mod list;
 mod mean_value;
+mod node_metric;
 
 use crate::Result;
 use ocelli_graph::{Batch, Step};
@@ -15,6 +16,7 @@ pub(crate) use accuracy::{LabelledScores, labelled_scores};
 pub use confusion::ConfusionMatrix;
 pub(crate) use list::{Measurement, MetricList};
 pub use mean_value::MeanValue;
+pub(crate) use node_metric::NodeMetric;
 
 /// A number that says how good a model is, computed from sums over batches.
 ///

@@ -2,7 +2,10 @@
 
 mod rules;
 
-use crate::{Error, Result, pattern::matches};
+use crate::{
+    Error, Result,
+    pattern::{is_within, matches},
+};
 use ocelli_graph::{Model, Parameters, Step};
 use ocelli_kernels::{
     finite::first_non_finite,
@@ -122,6 +125,18 @@ pub trait Optimizer {
     /// Sets the factor by which the initial learning rate is multiplied, as a schedule decides it.
     fn set_rate_factor(&mut self, factor: f32);
 
+    /// Sets the factors by which the learning rates of parameters at or below paths are multiplied, beside those of groups;
+    /// the last path that matches counts. [`Finetune`](crate::Finetune) sets them.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if the optimiser has one rate for all.
+    fn set_layer_rates(&mut self, rates: &[(String, f32)]) -> Result<()> {
+        match rates {
+            [] => Ok(()),
+            _ => Err(Error::Setting("this optimiser has no learning rates for single layers".into())),
+        }
+    }
+
     /// Returns the current learning rate.
     fn learning_rate(&self) -> f32;
 
@@ -172,6 +187,7 @@ pub struct Descent<R> {
     rate_factor: f32,
     decay: WeightDecay,
     groups: Vec<Group>,
+    layer_rates: Vec<(String, f32)>,
     clip: Option<Clip>,
     state: OptimizerState,
 }
@@ -196,6 +212,7 @@ impl<R: Rule> Descent<R> {
             rate_factor: 1.0,
             decay,
             groups: Vec::new(),
+            layer_rates: Vec::new(),
             clip: None,
             state: OptimizerState { kind: R::NAME.into(), ..OptimizerState::default() },
         }
@@ -248,8 +265,10 @@ impl<R: Rule> Descent<R> {
     /// Returns the settings for one parameter at step `number`.
     fn settings(&self, path: &str, gradient: GradientTransform, number: u64) -> UpdateSettings {
         let group = self.groups.iter().rev().find(|group| matches(&group.pattern, path));
+        let of_layer = self.layer_rates.iter().rev().find(|(layer, _)| is_within(path, layer));
+        let factor = group.map_or(1.0, |group| group.rate) * of_layer.map_or(1.0, |(_, rate)| *rate);
         UpdateSettings {
-            learning_rate: self.learning_rate * self.rate_factor * group.map_or(1.0, |group| group.rate),
+            learning_rate: self.learning_rate * self.rate_factor * factor,
             decay: group.and_then(|group| group.decay).unwrap_or(self.decay),
             gradient,
             step: number,
@@ -355,6 +374,11 @@ impl<R: Rule> Optimizer for Descent<R> {
 
     fn set_rate_factor(&mut self, factor: f32) {
         self.rate_factor = factor;
+    }
+
+    fn set_layer_rates(&mut self, rates: &[(String, f32)]) -> Result<()> {
+        self.layer_rates = rates.to_vec();
+        Ok(())
     }
 
     fn learning_rate(&self) -> f32 {

@@ -16,6 +16,12 @@ pub(crate) fn matches(pattern: &str, path: &str) -> bool {
     rest.ends_with(last)
 }
 
+/// Returns true if `path` is at or below `layer`, by whole segments; everything is below the empty path.
+pub(crate) fn is_within(path: &str, layer: &str) -> bool {
+    let rest = path.strip_prefix(layer);
+    layer.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
 #[cfg(test)]
 mod tests {
     use super::matches;

@@ -17,6 +17,46 @@ pub trait BatchSource {
 
     /// Iterates over the batches of an epoch, beginning with the one numbered `first`, from 0.
     fn epoch_from(&self, epoch: u64, first: usize) -> Box<dyn Iterator<Item = Result<Batch>> + '_>;
+
+    /// Returns true if every epoch has the same samples, in whatever order: nothing about them is random. What a frozen
+    /// network makes of them need be computed only once then.
+    fn repeats(&self) -> bool {
+        false
+    }
+}
+
+/// A source whose epochs have the same samples, in whatever order, though it does not know that itself.
+///
+/// ```
+/// # use ocelli_data::{Loader, Mirror, Pipeline, Transform, synthetic};
+/// use ocelli_train::{BatchSource, Repeating};
+/// let mirrored = Pipeline::mnist([28, 28]).then(Transform::RandomMirror(Mirror::LeftRight));
+/// let loader = Loader::new(synthetic::digits(100, 1), mirrored, 32)?.shuffle(7);
+/// assert!(!loader.repeats() && Repeating(&loader).repeats());
+/// # Ok::<(), ocelli_data::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Repeating<S>(
+    /// The source.
+    pub S,
+);
+
+impl<S: BatchSource> BatchSource for Repeating<S> {
+    fn batches(&self) -> usize {
+        self.0.batches()
+    }
+
+    fn samples(&self) -> usize {
+        self.0.samples()
+    }
+
+    fn epoch_from(&self, epoch: u64, first: usize) -> Box<dyn Iterator<Item = Result<Batch>> + '_> {
+        self.0.epoch_from(epoch, first)
+    }
+
+    fn repeats(&self) -> bool {
+        true
+    }
 }
 
 impl BatchSource for Loader {
@@ -30,6 +70,10 @@ impl BatchSource for Loader {
 
     fn epoch_from(&self, epoch: u64, first: usize) -> Box<dyn Iterator<Item = Result<Batch>> + '_> {
         checked(Loader::epoch_from(self, epoch, first))
+    }
+
+    fn repeats(&self) -> bool {
+        !self.is_random()
     }
 }
 
@@ -66,6 +110,10 @@ impl<S: BatchSource + ?Sized> BatchSource for &S {
     fn epoch_from(&self, epoch: u64, first: usize) -> Box<dyn Iterator<Item = Result<Batch>> + '_> {
         (**self).epoch_from(epoch, first)
     }
+
+    fn repeats(&self) -> bool {
+        (**self).repeats()
+    }
 }
 
 impl BatchSource for [Batch] {
@@ -80,6 +128,10 @@ impl BatchSource for [Batch] {
     fn epoch_from(&self, _epoch: u64, first: usize) -> Box<dyn Iterator<Item = Result<Batch>> + '_> {
         Box::new(self.iter().skip(first).cloned().map(Ok))
     }
+
+    fn repeats(&self) -> bool {
+        true
+    }
 }
 
 impl BatchSource for Vec<Batch> {
@@ -93,5 +145,9 @@ impl BatchSource for Vec<Batch> {
 
     fn epoch_from(&self, epoch: u64, first: usize) -> Box<dyn Iterator<Item = Result<Batch>> + '_> {
         self[..].epoch_from(epoch, first)
+    }
+
+    fn repeats(&self) -> bool {
+        true
     }
 }

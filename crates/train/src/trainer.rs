@@ -1,7 +1,9 @@
 //! The training loop with everything around it.
 
+mod average;
 mod log;
 mod monitor;
+mod on_features;
 mod report;
 mod run;
 mod state;
@@ -9,14 +11,20 @@ mod state;
 mod tests;
 
 use crate::{
-    BatchSource, Error, Metric, Optimizer, Progress, Result, RunFolder, Schedule, StopFlag,
-    evaluate::validation_objective, metric::MetricList, progress::Reporter, read_container,
+    BatchSource, Error, Finetune, Metric, Optimizer, Progress, Result, RunFolder, Schedule, StopFlag,
+    evaluate::validation_objective,
+    finetune,
+    metric::{MetricList, NodeMetric},
+    progress::Reporter,
+    read_container,
+    tensorboard::EventFile,
 };
+use average::Average;
 use log::Log;
 pub use monitor::{EarlyStopping, Monitor};
 use ocelli_graph::{Model, Node, Objective, Trace};
 pub use report::{EpochRecord, Outcome, Report};
-use run::{Run, Validation};
+use run::{Loss, Run, Validation};
 use state::TrainingState;
 use std::{
     path::{Path, PathBuf},
@@ -56,8 +64,16 @@ pub struct Trainer {
     early_stopping: Option<EarlyStopping>,
     /// Those beside the loss.
     metrics: Vec<Arc<dyn Metric>>,
+    /// Those of them that are nodes, to be traced beside the loss.
+    nodes: Vec<NodeMetric>,
     monitor: Monitor,
     restore_best: bool,
+    finetune: Option<Finetune>,
+    /// The most memory that features of a frozen trunk may take.
+    feature_bytes: usize,
+    /// The decay of the moving average of the parameters.
+    average: Option<f32>,
+    tensorboard: bool,
     folder: Option<PathBuf>,
     /// The folder, where the caller has it for longer than a run.
     held: Option<RunFolder>,
@@ -66,6 +82,9 @@ pub struct Trainer {
     progress: Progress,
     stop_flag: StopFlag,
 }
+
+/// The most memory that features of a frozen trunk may take unless told: 1 GiB.
+const FEATURE_BYTES: usize = 1 << 30;
 
 impl Trainer {
     /// Creates a loop of so many epochs at a constant learning rate that writes nothing.
@@ -76,8 +95,13 @@ impl Trainer {
             accumulate: 1,
             early_stopping: None,
             metrics: Vec::new(),
+            nodes: Vec::new(),
             monitor: Monitor::default(),
             restore_best: false,
+            finetune: None,
+            feature_bytes: FEATURE_BYTES,
+            average: None,
+            tensorboard: false,
             folder: None,
             held: None,
             checkpoint_every: None,
@@ -101,6 +125,55 @@ impl Trainer {
     pub fn metric(mut self, metric: impl Metric + 'static) -> Trainer {
         self.metrics.push(Arc::new(metric));
         self
+    }
+
+    /// Adds a metric that the network computes itself: the mean of a node of any shape over all samples. It is traced beside
+    /// the loss and no part of it.
+    ///
+    /// ```
+    /// # use ocelli_graph::{Batch, Constant, Model, Node, Tensor, Trace};
+    /// # let network = |x: &Node| x * x.trace().parameter("w", [2], Constant(1.0));
+    /// # let batches = vec![Batch::new().with("input", Tensor::full([4, 2], 1.0)).with("target", Tensor::full([4, 2], 3.0))];
+    /// use ocelli_train::{Monitor, Progress, Sgd, Trainer};
+    /// let error = |t: &Trace| t.output() - t.input("target", [2]);
+    /// let mut model = Model::build(network, [2], 42)?;
+    /// let trainer = Trainer::new(1).measure("mae", move |t| error(t).abs()).monitor(Monitor::lowest("mae"));
+    /// # let trainer = trainer.progress(Progress::Silent);
+    /// let report = trainer.run(&mut model, |t| error(t).square().mean(), &mut Sgd::new(0.1), &batches, None)?;
+    /// assert_eq!(report.history[0].train.get("mae"), Some(2.0));
+    /// # Ok::<(), ocelli_train::Error>(())
+    /// ```
+    pub fn measure(self, name: &str, node: impl Fn(&Trace) -> Node + Send + Sync + 'static) -> Trainer {
+        let node = NodeMetric::new(name, node);
+        let metric = node.metric();
+        let mut trainer = self.metric(metric);
+        trainer.nodes.push(node);
+        trainer
+    }
+
+    /// Sets which part of a pretrained network is trained; the rest is frozen. The model stays frozen as the last epoch
+    /// left it.
+    pub fn finetune(self, finetune: Finetune) -> Trainer {
+        Trainer { finetune: Some(finetune), ..self }
+    }
+
+    /// Sets the most memory, in bytes, that [`Finetune::Head`] may take for features; default 1 GiB. If they need more, the
+    /// trunk runs in every epoch.
+    pub fn feature_memory(self, bytes: usize) -> Trainer {
+        Trainer { feature_bytes: bytes, ..self }
+    }
+
+    /// Keeps an exponential moving average of parameters and running statistics (Polyak and Juditsky 1992; in this form as
+    /// Tan and Le 2019 use it, with a decay of 0.9999): validation measures it, checkpoints hold it, and the model has it
+    /// when the run is done. In the first updates the decay is lower, `(1 + t) / (10 + t)`.
+    pub fn average_parameters(self, decay: f32) -> Trainer {
+        Trainer { average: Some(decay), ..self }
+    }
+
+    /// Writes the metrics of every epoch for TensorBoard too, into a file of events in the folder. Each run has a file of its
+    /// own, as TensorBoard expects of runs that are resumed.
+    pub fn tensorboard(self) -> Trainer {
+        Trainer { tensorboard: true, ..self }
     }
 
     /// Sets the metric that decides which epoch is the best; the lowest loss by default.
@@ -168,7 +241,19 @@ impl Trainer {
         train: &S,
         validation: Option<&dyn BatchSource>,
     ) -> Result<Report> {
-        // refuse what cannot work before anything is written
+        let loss: &dyn Fn(&Trace) -> Node = &loss;
+        if let Some(finetune) = &self.finetune {
+            finetune.apply(model, 0)?;
+            self.check(train, validation)?;
+            if let Some(report) = self.run_on_features(model, loss, optimizer, train, validation)? {
+                return Ok(report);
+            }
+        }
+        self.run_on(model, loss, optimizer, train, validation)
+    }
+
+    /// Refuses what cannot work before anything is computed or written.
+    fn check<S: BatchSource + ?Sized>(&self, train: &S, validation: Option<&dyn BatchSource>) -> Result<()> {
         if train.batches() == 0 {
             return Err(Error::Setting("there are no batches to train on".into()));
         }
@@ -177,6 +262,25 @@ impl Trainer {
                 "there are no batches to validate with; a run without validation says None".into(),
             ));
         }
+        match self.average {
+            Some(decay) if !(0.0..1.0).contains(&decay) => {
+                Err(Error::Setting(format!("the decay {decay} of the average is not in [0, 1)")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Trains the parameters of a model that are not frozen.
+    fn run_on<S: BatchSource + ?Sized>(
+        &self,
+        model: &mut Model,
+        loss: &dyn Fn(&Trace) -> Node,
+        optimizer: &mut dyn Optimizer,
+        train: &S,
+        validation: Option<&dyn BatchSource>,
+    ) -> Result<Report> {
+        // refuse what cannot work before anything is written
+        self.check(train, validation)?;
         let metrics = MetricList::new(self.metrics.iter().map(|metric| &**metric as &dyn Metric))?;
         self.monitor.check(&metrics)?;
         let _own = match (&self.held, &self.folder) {
@@ -185,13 +289,18 @@ impl Trainer {
         };
 
         // describe what is trained and what is validated
-        let mut objective = model.objective(&loss)?.watching(&metrics.activations())?;
-        if objective.gradient_names().next().is_none() {
-            return Err(Error::nothing_to_train());
+        if let Some(finetune) = &self.finetune {
+            let rate = finetune.trunk_rate().map(|rate| (finetune::head(model), rate));
+            optimizer.set_layer_rates(&match rate {
+                Some((head, rate)) => vec![(String::new(), rate), (head?, 1.0)],
+                None => Vec::new(),
+            })?;
         }
+        let loss = Loss { loss, nodes: &self.nodes };
+        let mut objective = loss.training(model, &metrics)?;
         let validation = match validation {
             Some(source) => {
-                let objective = validation_objective(model, &loss, &metrics.activations())?;
+                let objective = validation_objective(model, |t| loss.traced(t), &metrics.activations())?;
                 Some(Validation { objective, source })
             }
             None => None,
@@ -201,14 +310,22 @@ impl Trainer {
         let mut reporter = Reporter::new(self.progress, self.epochs, train.samples());
         let settings = self.settings(model, optimizer, train, &metrics);
         let state = self.start(model, &mut objective, optimizer, settings, &mut reporter)?;
-        let log = match &self.folder {
-            Some(folder) => Some(Log::open(folder, &state.records(&metrics))?),
+        let average = match (self.average, &state.average) {
+            (None, _) => None,
+            (Some(decay), None) => Some(Average::new(model, decay)),
+            (Some(decay), Some(saved)) => Some(Average::restore(model, decay, saved, "the checkpoint")?),
+        };
+        let mut log = match &self.folder {
+            Some(folder) => {
+                let events = self.tensorboard.then(|| EventFile::new(folder));
+                Some(Log::open(folder, &state.records(&metrics), events)?)
+            }
             None => None,
         };
 
         // epoch after epoch
-        let run = Run { trainer: self, metrics, model, objective, validation, optimizer, state };
-        run.finish(train, log.as_ref(), &mut reporter)
+        let run = Run { trainer: self, loss, metrics, model, objective, validation, optimizer, average, state };
+        run.finish(train, log.as_mut(), &mut reporter)
     }
 
     /// Returns what has to be the same when this run is resumed, so that it ends with the same bits. The number of epochs may
@@ -229,6 +346,8 @@ impl Trainer {
             ("training data", data),
             ("metrics", metrics.names().collect::<Vec<_>>().join(", ")),
             ("monitor", self.monitor.to_string()),
+            ("finetune", self.finetune.as_ref().map_or("off".into(), |finetune| format!("{finetune:?}"))),
+            ("average", self.average.map_or("off".into(), |decay| decay.to_string())),
         ];
         list.map(|(name, text)| (name.to_string(), text)).to_vec()
     }

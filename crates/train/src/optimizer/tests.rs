@@ -127,7 +127,8 @@ fn frozen_parameters_are_left_alone() {
     assert_eq!((bias, sgd.state().slots.len()), (1.0, 1));
     model.freeze("").unwrap();
     let error = sgd.step(&mut model, &both(1.0, 1.0)).unwrap_err().to_string();
-    let nothing = "nothing is trained: there is no gradient for a parameter that is not frozen";
+    let nothing = "nothing is trained: there is no gradient for a parameter that is not frozen; `model.unfreeze(path)` leaves a layer to be \
+                   trained, and objectives are made after it";
     assert_eq!(error, nothing);
     let mut objective = model.objective(|t| t.output().mean()).unwrap();
     let step = objective.step(&mut model, &Batch::new().with("input", Tensor::zeros([1, 1]))).unwrap();

@@ -1,7 +1,7 @@
 //! The log of a run: a line of JSON for every epoch.
 
 use super::EpochRecord;
-use crate::{Error, MetricValues, Result};
+use crate::{Error, MetricValues, Result, tensorboard::EventFile};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::{
@@ -11,16 +11,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// `log.jsonl` in the folder of a run.
+/// `log.jsonl` in the folder of a run, and the events for TensorBoard if they are wanted.
 pub(super) struct Log {
     path: PathBuf,
+    events: Option<EventFile>,
 }
 
 impl Log {
     /// Opens the log, and cuts it to the lines of the epochs in `history`: a resumed run writes again what it wrote after its
     /// checkpoint.
-    pub(super) fn open(folder: &Path, history: &[EpochRecord]) -> Result<Log> {
-        let log = Log { path: folder.join("log.jsonl") };
+    pub(super) fn open(folder: &Path, history: &[EpochRecord], events: Option<EventFile>) -> Result<Log> {
+        let log = Log { path: folder.join("log.jsonl"), events };
         let old = fs::read_to_string(&log.path).unwrap_or_default();
         // A line that is lost is written again, without the time that it took.
         let numbered: HashMap<u64, &str> = old.lines().filter_map(|line| Some((epoch_of(line)?, line))).collect();
@@ -37,14 +38,18 @@ impl Log {
     }
 
     /// Adds the line of an epoch, with the time that it took.
-    pub(super) fn append(&self, record: &EpochRecord, images_per_second: f64, seconds: f64) -> Result<()> {
+    pub(super) fn append(&mut self, record: &EpochRecord, images_per_second: f64, seconds: f64) -> Result<()> {
         let mut line = entry(record);
         line.insert("images_per_second".into(), json!(images_per_second.round()));
         line.insert("seconds".into(), json!((seconds * 1000.0).round() / 1000.0));
         // One write: a kill leaves no half of a line.
         let line = format!("{}\n", Value::Object(line));
         let write = || OpenOptions::new().append(true).create(true).open(&self.path)?.write_all(line.as_bytes());
-        write().map_err(|source| Error::io(&self.path, source))
+        write().map_err(|source| Error::io(&self.path, source))?;
+        match &mut self.events {
+            Some(events) => events.append(record.epoch + 1, scalars(record)),
+            None => Ok(()),
+        }
     }
 }
 
@@ -61,6 +66,16 @@ fn entry(record: &EpochRecord) -> Map<String, Value> {
         insert("validation", validation);
     }
     line
+}
+
+/// Returns the numbers of a record by the names under which TensorBoard groups them.
+fn scalars(record: &EpochRecord) -> Vec<(String, f64)> {
+    let named = |kind: &'static str, values: &MetricValues| {
+        values.iter().map(|(name, value)| (format!("{name}/{kind}"), value)).collect::<Vec<_>>()
+    };
+    let validation = record.validation.iter().flat_map(|values| named("validation", values));
+    let rate = ("learning_rate".to_string(), f64::from(record.learning_rate));
+    named("train", &record.train).into_iter().chain(validation).chain([rate]).collect()
 }
 
 /// Returns the epoch of a line, or `None` if it is not a line of a log, such as half of one.

@@ -2,13 +2,17 @@
 
 use super::{
     EpochRecord, Log, Outcome, Report, Trainer,
+    average::Average,
     state::{self, BestEpoch, TrainingState},
 };
 use crate::{
-    AccumulatedGradients, BatchSource, Optimizer, Result, evaluate::evaluate_with, metric::MetricList,
-    progress::Reporter, write_container,
+    AccumulatedGradients, BatchSource, Error, Optimizer, Result,
+    evaluate::evaluate_with,
+    metric::{MetricList, NodeMetric},
+    progress::Reporter,
+    write_container,
 };
-use ocelli_graph::{Batch, Model, Objective};
+use ocelli_graph::{Batch, Model, Node, Objective, Trace};
 use std::time::Instant;
 
 /// The batches that a run is validated with, and the objective that measures them.
@@ -17,14 +21,40 @@ pub(super) struct Validation<'r> {
     pub(super) source: &'r dyn BatchSource,
 }
 
+/// The loss of a run, with the metrics that are nodes beside it.
+#[derive(Clone, Copy)]
+pub(super) struct Loss<'r> {
+    pub(super) loss: &'r dyn Fn(&Trace) -> Node,
+    pub(super) nodes: &'r [NodeMetric],
+}
+
+impl Loss<'_> {
+    pub(super) fn traced(&self, trace: &Trace) -> Node {
+        let loss = (self.loss)(trace);
+        self.nodes.iter().for_each(|node| node.describe(trace));
+        loss
+    }
+
+    /// Describes a training step of what is not frozen now.
+    pub(super) fn training(&self, model: &Model, metrics: &MetricList<'_>) -> Result<Objective> {
+        let objective = model.objective(|trace| self.traced(trace))?.watching(&metrics.activations())?;
+        if objective.gradient_names().next().is_none() {
+            return Err(Error::nothing_to_train());
+        }
+        Ok(objective)
+    }
+}
+
 /// Everything that a run works on, and how far it is.
 pub(super) struct Run<'r> {
     pub(super) trainer: &'r Trainer,
+    pub(super) loss: Loss<'r>,
     pub(super) metrics: MetricList<'r>,
     pub(super) model: &'r mut Model,
     pub(super) objective: Objective,
     pub(super) validation: Option<Validation<'r>>,
     pub(super) optimizer: &'r mut dyn Optimizer,
+    pub(super) average: Option<Average>,
     pub(super) state: TrainingState,
 }
 
@@ -33,11 +63,13 @@ impl Run<'_> {
     pub(super) fn finish<S: BatchSource + ?Sized>(
         mut self,
         train: &S,
-        log: Option<&Log>,
+        mut log: Option<&mut Log>,
         reporter: &mut Reporter,
     ) -> Result<Report> {
         let mut outcome = self.state.outcome();
         while outcome.is_none() && self.state.epoch < self.trainer.epochs {
+            self.unfreeze()?;
+
             // learn from every batch
             let started = Instant::now();
             let before = self.state.running.samples();
@@ -54,17 +86,31 @@ impl Run<'_> {
             let record = self.finish_epoch()?;
 
             // write the log first: what it has beyond the checkpoint is cut off when the run is resumed
-            if let Some(log) = log {
+            if let Some(log) = &mut log {
                 log.append(&record, images_per_second, started.elapsed().as_secs_f64())?;
             }
             self.save()?;
             reporter.end(&record, &self.metrics, images_per_second);
             outcome = self.state.outcome();
         }
+        if let Some(average) = &mut self.average {
+            average.swap(self.model);
+        }
         if let (true, Some(best)) = (self.trainer.restore_best, &self.state.best) {
             state::restore(self.model, &best.parameters, "the best epoch")?;
         }
         Ok(self.state.report(&self.metrics, outcome.unwrap_or(Outcome::Finished)))
+    }
+
+    /// Freezes and unfreezes what the epoch wants, and describes the training step anew if that changed.
+    fn unfreeze(&mut self) -> Result<()> {
+        let Some(finetune) = &self.trainer.finetune else { return Ok(()) };
+        if finetune.apply(self.model, self.state.epoch)? {
+            let steps = self.objective.steps();
+            self.objective = self.loss.training(self.model, &self.metrics)?;
+            self.objective.set_steps(steps);
+        }
+        Ok(())
     }
 
     /// Learns from the rest of an epoch; `false` if it was interrupted. Errors name the batch.
@@ -96,7 +142,7 @@ impl Run<'_> {
 
     /// Learns from one of the epoch's `batches`; `false` if its gradients wait in `sum` for those of later ones.
     fn batch(&mut self, batch: &Batch, batches: usize, sum: &mut AccumulatedGradients) -> Result<bool> {
-        let Run { trainer, metrics, model, objective, optimizer, state, .. } = self;
+        let Run { trainer, metrics, model, objective, optimizer, average, state, .. } = self;
         let time = state.epoch as f64 + state.batch as f64 / batches as f64;
         let factor = trainer.schedule.factor(time, trainer.epochs as f64) * state.plateau.factor();
         optimizer.set_rate_factor(factor);
@@ -105,19 +151,34 @@ impl Run<'_> {
         state.batch += 1;
         if trainer.accumulate == 1 {
             optimizer.step(model, &step)?;
-            return Ok(true);
+        } else {
+            sum.add(&step);
+            if sum.steps() < trainer.accumulate && state.batch < batches {
+                return Ok(false);
+            }
+            optimizer.step(model, sum)?;
+            sum.clear();
         }
-        sum.add(&step);
-        if sum.steps() < trainer.accumulate && state.batch < batches {
-            return Ok(false);
+        if let Some(average) = average {
+            average.update(model);
         }
-        optimizer.step(model, sum)?;
-        sum.clear();
         Ok(true)
     }
 
     /// Validates, and moves on to the next epoch.
     fn finish_epoch(&mut self) -> Result<EpochRecord> {
+        // the averaged parameters are what is measured, and kept if they are the best
+        if let Some(average) = &mut self.average {
+            average.swap(self.model);
+        }
+        let record = self.measure_epoch();
+        if let Some(average) = &mut self.average {
+            average.swap(self.model);
+        }
+        record
+    }
+
+    fn measure_epoch(&mut self) -> Result<EpochRecord> {
         let Run { trainer, metrics, model, validation, optimizer, state, .. } = self;
         let validated = match validation {
             Some(Validation { objective, source }) => {
@@ -148,6 +209,7 @@ impl Run<'_> {
             parameters: state::snapshot(self.model),
             optimizer: self.optimizer.state().clone(),
             steps: self.objective.steps(),
+            average: self.average.as_ref().map(|average| average.saved(self.model)),
             ..self.state.clone()
         };
         write_container(Trainer::checkpoint_path(folder), &whole)

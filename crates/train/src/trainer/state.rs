@@ -1,7 +1,7 @@
 //! Everything that a run needs to continue where it stopped. No clock is in it: two runs that did the same have the same
 //! bytes.
 
-use super::{EpochRecord, Outcome, Report};
+use super::{EpochRecord, Outcome, Report, average::SavedAverage};
 use crate::{
     Error, MetricValues, OptimizerState, Result,
     metric::{Measurement, MetricList},
@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 pub(super) struct Saved {
     path: String,
     shape: Vec<usize>,
-    data: Vec<f32>,
+    pub(super) data: Vec<f32>,
 }
 
 /// The best epoch so far.
@@ -43,6 +43,8 @@ pub(super) struct TrainingState {
     /// Names and values of what has to be the same when the run is resumed.
     pub(super) settings: Vec<(String, String)>,
     pub(super) parameters: Vec<Saved>,
+    /// The moving average of the parameters, of a run that keeps one.
+    pub(super) average: Option<SavedAverage>,
     pub(super) optimizer: OptimizerState,
     /// Steps of the objective, which determine what dropout draws.
     pub(super) steps: u64,

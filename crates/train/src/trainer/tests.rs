@@ -1,4 +1,5 @@
 mod broken_numbers;
+mod finetuning;
 mod metrics;
 mod wrong_data;
 

@@ -120,5 +120,9 @@ fn a_model_that_is_frozen_altogether_trains_nothing() {
     let train = source(&StopFlag::new(), None);
     let trainer = Trainer::new(1).progress(Progress::Silent);
     let error = trainer.run(&mut model, loss, &mut Sgd::new(0.1), &train, None).unwrap_err().to_string();
-    assert_eq!(error, "nothing is trained: there is no gradient for a parameter that is not frozen");
+    assert_eq!(
+        error,
+        "nothing is trained: there is no gradient for a parameter that is not frozen; `model.unfreeze(path)` leaves a layer to be \
+                   trained, and objectives are made after it"
+    );
 }

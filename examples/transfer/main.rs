@@ -1,0 +1,246 @@
+//! Makes a classifier of one's own from a folder of images and a pretrained network.
+//!
+//! ```sh
+//! cargo run --release --example transfer -- --data flowers --net squeezenet1_1 --weights squeezenet1_1.safetensors --pixels caffe --size 227
+//! cargo run --release --example transfer -- --data flowers --net resnet18 --weights resnet18-f37072fd.pth --mode last --train layer4.1
+//! cargo run --release --example transfer -- --data flowers --net resnet18_folded --cut layer3 --weights to_layer3.safetensors --mode all
+//! ```
+//!
+//! `--data` has a folder of images for each class: `train/rose/1.jpg` and `val/rose/2.jpg`. The network gets a new last
+//! layer, which is trained alone (`head`), with some of the layers before it (`last`), or with all of them (`all`). `--cut`
+//! takes the network up to one of its activations and puts a classifier there, for weights of which only the first
+//! layers are at hand. Without `--weights` the network begins at random, to compare with.
+//!
+//! Into `--out` go the network in one file, which `predict` and `classify` read; learning curves, the confusion matrix, a
+//! sheet of the worst mistakes, and `report.json`.
+
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../common/curves.rs"]
+mod curves;
+mod report;
+
+use clap::{Parser, ValueEnum, builder::PossibleValuesParser};
+use common::{Common, exit_on_error, say};
+use ocelli::{
+    data::image_files::ImageFolder,
+    models::{network_names, save_network},
+    prelude::*,
+    train::{Finetune, Outcome, RateFinder, RunFolder, StopFlag, Unfreezing},
+};
+use std::{path::PathBuf, process::ExitCode, time::Instant};
+
+/// Trains a pretrained network for classes of one's own.
+#[derive(Parser, Debug)]
+struct Arguments {
+    #[command(flatten)]
+    common: Common,
+    /// Folder with folders train and val that have a folder of images for each class.
+    #[arg(long)]
+    data: PathBuf,
+    /// The pretrained network.
+    #[arg(long, value_parser = PossibleValuesParser::new(network_names()))]
+    net: String,
+    /// Its weights: safetensors, or a file of torch.save; default: random ones.
+    #[arg(long)]
+    weights: Option<PathBuf>,
+    /// The part of the network that is trained.
+    #[arg(long, value_enum, default_value_t = Mode::Head)]
+    mode: Mode,
+    /// With --mode last: a layer or block that is trained beside the head, such as layer4.1; may be repeated. Default: the
+    /// last three layers with weights.
+    #[arg(long)]
+    train: Vec<String>,
+    /// With --mode all: epochs after which the next stage of the network joins; default: all stages at once.
+    #[arg(long, default_value_t = 0)]
+    stage_epochs: u64,
+    /// Activation behind which a new classifier replaces the network, such as layer3.
+    #[arg(long)]
+    cut: Option<String>,
+    /// Number of epochs; default: 40 for the head alone, else 15.
+    #[arg(long)]
+    epochs: Option<u64>,
+    /// Batch size.
+    #[arg(long, default_value_t = 32)]
+    batch: usize,
+    /// Learning rate of the head; the rest has a tenth with --mode all. Default: 0.001 for the head alone, else 0.0005.
+    #[arg(long)]
+    rate: Option<f32>,
+    /// Draws the loss by learning rate into --out, and stops.
+    #[arg(long)]
+    find_rate: bool,
+    /// Share of each label that is given to all classes alike (Szegedy et al. 2016).
+    #[arg(long, default_value_t = 0.0)]
+    label_smoothing: f32,
+    /// Weighs classes by the inverse of their number of images.
+    #[arg(long)]
+    balance: bool,
+    /// Decay of a moving average of the weights, such as 0.99.
+    #[arg(long)]
+    average: Option<f32>,
+    /// Preparation of images; default: as published weights of the network expect.
+    #[arg(long, value_enum)]
+    pixels: Option<Pixels>,
+    /// Height and width of the images that the network sees; default: those that it was published for.
+    #[arg(long)]
+    size: Option<usize>,
+    /// Folder to write everything to.
+    #[arg(long, default_value = "runs/transfer")]
+    out: PathBuf,
+    /// Continues the run in --out.
+    #[arg(long)]
+    resume: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Mode {
+    /// The new layer alone, on features that are computed once, without augmentation.
+    Head,
+    /// The new layer and some before it.
+    Last,
+    /// Everything: the head for an epoch, then the rest at a tenth of its rate.
+    All,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Pixels {
+    /// Blue, green, red from 0 to 255, minus their means, of the whole image.
+    Caffe,
+}
+
+impl Arguments {
+    fn finetune(&self) -> Finetune {
+        match self.mode {
+            Mode::Head => Finetune::Head,
+            Mode::Last if self.train.is_empty() => Finetune::Last(3),
+            Mode::Last => Finetune::Layers(self.train.clone()),
+            Mode::All => Finetune::All(Unfreezing { stage_epochs: self.stage_epochs, ..Unfreezing::default() }),
+        }
+    }
+
+    fn epochs(&self) -> u64 {
+        self.epochs.unwrap_or(if self.mode == Mode::Head { 40 } else { 15 })
+    }
+
+    fn rate(&self) -> f32 {
+        self.rate.unwrap_or(if self.mode == Mode::Head { 1e-3 } else { 5e-4 })
+    }
+
+    /// Describes the network for these classes.
+    fn description(&self, classes: &[String]) -> ocelli::Result<NetworkDescription> {
+        let mut description = NetworkDescription::new(&self.net, classes)?;
+        if let Some(cut) = &self.cut {
+            description = description.cut(cut);
+        }
+        if let (Some(size), Some(channels)) = (self.size, description.sample.last().copied()) {
+            description = description.sample([size, size, channels]);
+        }
+        let size = [description.sample[0], description.sample[1]];
+        let pipeline = match self.pixels {
+            Some(Pixels::Caffe) => Pipeline::caffe(size),
+            None => by_name(&self.net, None)?.pipeline(size),
+        };
+        Ok(description.preprocessing(&pipeline)?)
+    }
+
+    /// Builds the network, with pretrained weights for all but its head.
+    fn model(&self, description: &NetworkDescription) -> ocelli::Result<Model> {
+        let network = description.layer()?;
+        let Some(path) = &self.weights else {
+            return Ok(Model::from_layer(network.layer, &description.sample, self.common.seed)?);
+        };
+        let mut file = WeightFile::open(path)?;
+        let loader = network.loader_for(&file);
+        let mut model = Model::from_layer(network.layer, &description.sample, self.common.seed)?;
+        let head = model.last_layer().unwrap_or_default();
+        let report = loader.except(&head).load_from(&mut model, &mut file)?;
+        say(format!("{} of {} tensors from {}", report.loaded.len(), model.parameters().len(), path.display()))?;
+        Ok(model)
+    }
+
+    /// Returns the loss, with weights for the classes if they are to be balanced.
+    fn loss(&self, images: &dyn Dataset) -> ocelli::Result<CrossEntropy> {
+        let loss = CrossEntropy::new().label_smoothing(self.label_smoothing);
+        if !self.balance {
+            return Ok(loss);
+        }
+        let counts = images.class_counts()?;
+        let weight = |count: usize| images.len() as f32 / (counts.len() * count.max(1)) as f32;
+        Ok(loss.class_weights(counts.iter().map(|&count| weight(count)).collect::<Vec<_>>()))
+    }
+}
+
+/// Returns the pipeline of training: images are moved by up to an eighth of their side, and mirrored at random.
+fn augmented(pipeline: &Pipeline, side: usize) -> Pipeline {
+    let moved = Transform::RandomCrop { margin: side / 8, border: Border::Reflect };
+    pipeline.clone().then(moved).then(Transform::RandomMirror(Mirror::LeftRight))
+}
+
+fn main() -> ExitCode {
+    exit_on_error(run(&Arguments::parse()))
+}
+
+fn run(arguments: &Arguments) -> ocelli::Result<()> {
+    arguments.common.start()?;
+    let (started, seed) = (Instant::now(), arguments.common.seed);
+    let folder = RunFolder::open(&arguments.out)?;
+    let out = folder.path();
+
+    // images, prepared as the network expects
+    let (train, val) = ImageFolder::open_parts(&arguments.data)?;
+    let names = train.class_names().to_vec();
+    let description = arguments.description(&names)?;
+    let pipeline: Pipeline = description.preprocessing_as()?;
+    let (learnt, watched) = (train.len(), val.len());
+    say(format!("{learnt} images for training, {watched} for validation, {} classes", names.len()))?;
+
+    // the network
+    let mut model = arguments.model(&description)?;
+    let cross_entropy = arguments.loss(&train)?;
+    let loss = |t: &Trace| cross_entropy.loss(&t.output(), &t.labels("labels"));
+    let mut adam = Adam::new(arguments.rate());
+
+    // the head's features are computed once, of images that are the same in every epoch; otherwise images are augmented
+    let augmented = match arguments.mode {
+        Mode::Head => pipeline.clone(),
+        Mode::Last | Mode::All => augmented(&pipeline, description.sample[0]),
+    };
+    let source = Loader::new(train, augmented, arguments.batch)?.shuffle(seed).seed(seed);
+    let validation = Loader::new(val.clone(), pipeline, 50)?;
+    let trainer = Trainer::new(arguments.epochs())
+        .finetune(arguments.finetune())
+        .schedule(Schedule::warm_up(1.0, Schedule::Cosine { last: 0.0 }))
+        .metric(Accuracy::new())
+        .monitor(Monitor::highest("accuracy"))
+        .run_folder(&folder)
+        .tensorboard()
+        .stop_flag(StopFlag::on_ctrl_c()?);
+    let trainer = if arguments.resume { trainer.resume() } else { trainer };
+    let trainer = match arguments.average {
+        Some(decay) => trainer.average_parameters(decay),
+        None => trainer,
+    };
+    if arguments.find_rate {
+        arguments.finetune().apply(&mut model, u64::MAX)?;
+        let curve = RateFinder::new(1e-6, 1.0).run(&model, loss, &mut adam, &source)?;
+        report::draw_rates(&curve, &out.join("rates.png"))?;
+        let suggestion = curve.suggestion().map_or("none".into(), |rate| format!("{rate:.1e}"));
+        return Ok(say(format!("suggested learning rate: {suggestion}; the curve is in {}", out.display()))?);
+    }
+    let trained = trainer.run(&mut model, loss, &mut adam, &source, Some(&validation))?;
+    if trained.outcome == Outcome::Interrupted {
+        return Ok(say(format!("stopped; go on with --resume --out {}", out.display()))?);
+    }
+
+    // everything that is written
+    save_network(&model, &description, out.join("network.safetensors"))?;
+    curves::draw(&trained, &out.join("curves.png"))?;
+    let answers = report::Answers::of(&model, &validation)?;
+    answers.draw(&val, &names, out)?;
+    let seconds = started.elapsed().as_secs_f64();
+    answers.write_json(&format!("{arguments:?}"), &names, &trained, seconds, &out.join("report.json"))?;
+    let (right, share) = (answers.confusion.correct(), answers.confusion.accuracy().unwrap_or(0.0));
+    say(&answers.confusion)?;
+    say(format!("written to {}: network, curves, confusion, mistakes, report", out.display()))?;
+    Ok(say(format!("validation accuracy: {share:.4} ({right} of {watched}), {seconds:.1} s"))?)
+}
