@@ -20,7 +20,7 @@
 //! ```
 //!
 //! [`mnist`], [`fashion_mnist`] and [`cifar10`] read the published files, which [`find`] looks for; [`idx`] reads any
-//! file of that format; [`synthetic`] draws digits and needs no file at all; [`Images`] takes bytes that are already in
+//! file of that format; [`synthetic`] draws digits and [`drawn_shapes`] pictures with a class for every pixel, without any file; [`Images`] takes bytes that are already in
 //! memory. With the feature `images`, the module `image_files` decodes image files: single ones, folders and archives
 //! with a folder for each class. [`Preprocess`] describes how an image is prepared for a network.
 //!
@@ -39,6 +39,7 @@ pub mod cifar10;
 #[cfg(feature = "images")]
 mod clutter;
 mod dataset;
+pub mod drawn_shapes;
 mod error;
 pub mod fashion_mnist;
 mod folder;

@@ -21,11 +21,14 @@
 #![forbid(unsafe_code)]
 
 mod alexnet;
+mod densenet;
 mod digit_codes;
+mod efficientnet;
 mod googlenet;
 #[cfg(test)]
 mod inference_plans;
 mod lenet;
+mod mobilenet;
 mod network_file;
 mod registry;
 mod resnet;
@@ -36,13 +39,17 @@ mod testing;
 mod top;
 #[cfg(test)]
 mod training_plans;
+mod unet;
 mod vgg;
 mod weights;
 
 pub use alexnet::{AlexNet, AlexNetOf2012};
+pub use densenet::DenseNet;
 pub use digit_codes::digit_codes;
+pub use efficientnet::EfficientNet;
 pub use googlenet::GoogLeNet;
 pub use lenet::{LeNet5, LeNet5Of1998, PENALTY};
+pub use mobilenet::MobileNet;
 pub use network_file::{
     MAX_CLASSES, NetworkDescription, NetworkError, PREPROCESSING, load_network, load_own_network, save_network,
 };
@@ -51,6 +58,7 @@ pub use resnet::ResNet;
 pub use resnet_cifar::CifarResNet;
 pub use squeezenet::SqueezeNet;
 pub use top::{Best, Guess, TopK, top_k, top_k_by};
+pub use unet::UNet;
 pub use vgg::Vgg;
 pub use weights::{
     DType, LoadReport, Metadata, TensorInfo, WeightFile, WeightFormat, WeightLoader, WeightsError, WrongShape,

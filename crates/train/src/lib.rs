@@ -36,6 +36,7 @@ mod pattern;
 mod progress;
 mod run_folder;
 mod schedule;
+mod shards;
 mod source;
 mod stop_flag;
 mod trainer;
@@ -44,7 +45,7 @@ pub use accumulate::AccumulatedGradients;
 pub use checkpoint::{read_container, write_container};
 pub use error::{Error, Result};
 pub use evaluate::{Evaluation, evaluate, evaluate_classifier};
-pub use metric::{Accuracy, ConfusionMatrix, MeanValue, Metric, MetricValues, Prediction, Sums};
+pub use metric::{Accuracy, ConfusionMatrix, MeanIou, MeanValue, Metric, MetricValues, Prediction, Sums};
 pub use ocelli_kernels::optimizer::Momentum;
 pub use optimizer::{
     AdaGrad, Adam, AdamW, Clip, Descent, Gradients, Group, Optimizer, OptimizerState, RmsProp, Rule, Sgd,
@@ -53,6 +54,7 @@ pub use optimizer::{
 pub use progress::Progress;
 pub use run_folder::RunFolder;
 pub use schedule::Schedule;
+pub use shards::{BatchShards, NumberPlace, ShardSum, ShardedObjective, ShardedStep, add_all};
 pub use source::BatchSource;
 pub use stop_flag::StopFlag;
 pub use trainer::{EarlyStopping, EpochRecord, Monitor, Outcome, Report, Trainer};

@@ -131,7 +131,12 @@ impl Op for FusedBatchNorm {
     }
 
     fn kind(&self) -> String {
-        "BatchNorm + Relu".into()
+        let activation = match self.activation {
+            Activation::Identity => return "BatchNorm".into(),
+            Activation::Relu => "Relu",
+            Activation::Clamp { .. } => "Clamp",
+        };
+        format!("BatchNorm + {activation}")
     }
 
     fn in_place(&self) -> Option<usize> {

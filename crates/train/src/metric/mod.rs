@@ -3,6 +3,7 @@
 mod accuracy;
 mod confusion;
 mod list;
+mod mean_iou;
 mod mean_value;
 
 use crate::Result;
@@ -14,6 +15,7 @@ pub use accuracy::{Accuracy, Prediction};
 pub(crate) use accuracy::{LabelledScores, labelled_scores};
 pub use confusion::ConfusionMatrix;
 pub(crate) use list::{Measurement, MetricList};
+pub use mean_iou::MeanIou;
 pub use mean_value::MeanValue;
 
 /// A number that says how good a model is, computed from sums over batches.
