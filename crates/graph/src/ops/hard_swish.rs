@@ -9,9 +9,9 @@ use std::ops::RangeInclusive;
 /// Computes `x · min(max(x + 3, 0), 6) / 6` (Howard et al. 2019, section 5.2). Backward keeps the operand; its gradient is 0
 /// below −3 and 1 above 3.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct HardSwish;
+pub struct HardSwishOp;
 
-/// The gradient of [`HardSwish`]. Operands: `dy`, `x`.
+/// The gradient of [`HardSwishOp`]. Operands: `dy`, `x`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct HardSwishBackward;
@@ -29,7 +29,7 @@ fn derivative(x: f32) -> f32 {
     if x < -3.0 { 0.0 } else { above }
 }
 
-impl Op for HardSwish {
+impl Op for HardSwishOp {
     fn operands(&self) -> RangeInclusive<usize> {
         1..=1
     }
@@ -89,7 +89,7 @@ impl Node {
     /// Applies the hard swish, `x · min(max(x + 3, 0), 6) / 6` (Howard et al. 2019, section 5.2).
     #[track_caller]
     pub fn hard_swish(&self) -> Node {
-        Node::call(HardSwish, &[self])
+        Node::call(HardSwishOp, &[self])
     }
 
     /// Applies the hard sigmoid, `min(max(slope·x + offset, 0), 1)`, with slope 1/6 and offset ½ in MobileNetV3.

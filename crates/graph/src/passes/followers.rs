@@ -2,7 +2,7 @@
 
 use crate::{
     Call, Graph, ValueId, ValueInfo,
-    ops::{Activation, Arithmetic, Clamp},
+    ops::{ActivationOp, Arithmetic, ClampOp},
 };
 use ocelli_kernels::{Activation as Last, elementwise::Unary};
 use std::any::Any;
@@ -27,7 +27,7 @@ impl SoleReaders {
     }
 
     /// The only reader of a value.
-    pub(super) fn of(&self, id: ValueId) -> Option<usize> {
+    pub(super) fn sole_reader(&self, id: ValueId) -> Option<usize> {
         self.0[id]
     }
 }
@@ -35,14 +35,14 @@ impl SoleReaders {
 /// Returns true if a call is a ReLU.
 pub(super) fn is_relu(call: &Call) -> bool {
     let op: &dyn Any = &*call.op;
-    op.downcast_ref::<Activation>() == Some(&Activation(Unary::Relu))
+    op.downcast_ref::<ActivationOp>() == Some(&ActivationOp(Unary::Relu))
 }
 
 /// The activation that a product's kernel can apply last and that a call is: a ReLU or a clamp, such as ReLU6.
 pub(super) fn last_activation(call: &Call) -> Option<Last> {
     let op: &dyn Any = &*call.op;
     match op.downcast_ref() {
-        Some(&Clamp { low, high }) => Some(Last::Clamp { low, high }),
+        Some(&ClampOp { low, high }) => Some(Last::Clamp { low, high }),
         None => is_relu(call).then_some(Last::Relu),
     }
 }
