@@ -1,7 +1,7 @@
-//! Pictures of drawn shapes with a class for every pixel, for segmentation without any file.
+//! Images of drawn shapes with a class for every pixel, for segmentation without any file.
 //!
 //! Discs, squares and triangles of random place, size, angle and colour lie over each other on a background that changes
-//! smoothly; noise covers all. A picture is a function of the seed and its number alone.
+//! smoothly; noise covers all. An image is a function of the seed and its number alone.
 
 use ocelli_tensor::{Batch, Key, Stream, Tensor};
 use rayon::prelude::*;
@@ -10,10 +10,10 @@ use std::ops::Range;
 /// Names of the classes of a pixel, by their numbers.
 pub const CLASS_NAMES: [&str; 4] = ["background", "disc", "square", "triangle"];
 
-/// How many numbers of shapes in a picture there are, from two.
+/// How many numbers of shapes in an image there are, from two.
 const MOST: usize = 5;
 
-/// A picture of drawn shapes.
+/// An image of drawn shapes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DrawnShapes {
     /// Rows and columns.
@@ -24,7 +24,7 @@ pub struct DrawnShapes {
     pub classes: Vec<u32>,
 }
 
-/// A shape in the plane of the picture.
+/// A shape in the plane of the image.
 struct Shape {
     /// 1, 2 or 3.
     class: u32,
@@ -63,15 +63,15 @@ impl Shape {
     }
 }
 
-/// Draws picture number `index` of a seed, of `size` by `size` pixels.
+/// Draws image number `index` of a seed, of `size` by `size` pixels.
 ///
 /// ```
-/// use ocelli_data::drawn_shapes::{CLASS_NAMES, picture};
-/// let shapes = picture(7, 64, 42);
+/// use ocelli_data::drawn_shapes::{CLASS_NAMES, image};
+/// let shapes = image(7, 64, 42);
 /// assert_eq!((shapes.pixels.len(), shapes.classes.len()), (64 * 64 * 3, 64 * 64));
 /// assert!(shapes.classes.iter().all(|class| (*class as usize) < CLASS_NAMES.len()));
 /// ```
-pub fn picture(index: u64, size: usize, seed: u64) -> DrawnShapes {
+pub fn image(index: u64, size: usize, seed: u64) -> DrawnShapes {
     let mut stream = Key::new(seed).with("drawn shapes").at(index).stream();
     let length = size as f32;
     let shapes: Vec<Shape> = (0..2 + stream.below(MOST)).map(|_| Shape::random(&mut stream, length)).collect();
@@ -93,19 +93,18 @@ pub fn picture(index: u64, size: usize, seed: u64) -> DrawnShapes {
     DrawnShapes { size, pixels, classes }
 }
 
-/// Draws a range of pictures as a batch: `input` `[N, size, size, 3]`, centred on 0, and `labels` `[N, size, size]`.
+/// Draws a range of images as a batch: `input` `[N, size, size, 3]`, centred on 0, and `labels` `[N, size, size]`.
 ///
 /// # Panics
 /// If the range or the size is empty.
 pub fn batch(range: Range<u64>, size: usize, seed: u64) -> Batch {
-    assert!(!range.is_empty() && size > 0, "a batch of drawn shapes has pictures, and these have pixels");
-    let pictures: Vec<DrawnShapes> = range.into_par_iter().map(|index| picture(index, size, seed)).collect();
+    assert!(!range.is_empty() && size > 0, "a batch of drawn shapes has images, and these have pixels");
+    let images: Vec<DrawnShapes> = range.into_par_iter().map(|index| image(index, size, seed)).collect();
     let pixels: Vec<f32> =
-        pictures.iter().flat_map(|shapes| shapes.pixels.iter().map(|pixel| 4.0 * pixel - 2.0)).collect();
-    let classes: Vec<u32> = pictures.iter().flat_map(|shapes| shapes.classes.iter().copied()).collect();
-    let input =
-        Tensor::from_vec([pictures.len(), size, size, 3], pixels).expect("each picture has three numbers a pixel");
-    let labels = Tensor::from_vec([pictures.len(), size, size], classes).expect("each pixel has a class");
+        images.iter().flat_map(|shapes| shapes.pixels.iter().map(|pixel| 4.0 * pixel - 2.0)).collect();
+    let classes: Vec<u32> = images.iter().flat_map(|shapes| shapes.classes.iter().copied()).collect();
+    let input = Tensor::from_vec([images.len(), size, size, 3], pixels).expect("each image has three numbers a pixel");
+    let labels = Tensor::from_vec([images.len(), size, size], classes).expect("each pixel has a class");
     Batch::new().with("input", input).with("labels", labels)
 }
 
@@ -114,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_class_is_seen_and_pictures_are_a_function_of_seed_and_number() {
+    fn every_class_is_seen_and_images_are_a_function_of_seed_and_number() {
         let drawn = batch(0..200, 32, 3);
         let labels = drawn.labels("labels").unwrap();
         for class in 0..CLASS_NAMES.len() as u32 {
@@ -122,6 +121,6 @@ mod tests {
             assert!((0.05..0.8).contains(&share), "{share} of class {class}");
         }
         assert_eq!(drawn.tensor("input").unwrap().rows(7..9), *batch(7..9, 32, 3).tensor("input").unwrap());
-        assert_ne!(picture(0, 32, 3), picture(0, 32, 4));
+        assert_ne!(image(0, 32, 3), image(0, 32, 4));
     }
 }

@@ -20,9 +20,10 @@
 //! ```
 //!
 //! [`mnist`], [`fashion_mnist`] and [`cifar10`] read the published files, which [`find`] looks for; [`idx`] reads any
-//! file of that format; [`synthetic`] draws digits and [`drawn_shapes`] pictures with a class for every pixel, without any file; [`Images`] takes bytes that are already in
-//! memory. With the feature `images`, the module `image_files` decodes image files: single ones, folders and archives
-//! with a folder for each class. [`Preprocess`] describes how an image is prepared for a network.
+//! file of that format; [`synthetic`] draws digits and [`drawn_shapes`] images with a class for every pixel, without
+//! any file; [`Images`] takes bytes that are already in memory. With the feature `images`, the module `image_files`
+//! decodes image files: single ones, folders and archives with a folder for each class. [`Preprocess`] describes how an
+//! image is prepared for a network.
 //!
 //! # What a file may cost
 //! A file is only trusted as far as its data reach. Memory is taken for what was read, never for what a header claims,

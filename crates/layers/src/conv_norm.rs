@@ -16,7 +16,7 @@ use ocelli_graph::{Layer, Node};
 /// use ocelli_graph::Model;
 /// use ocelli_layers::{Activation, ConvNorm};
 /// let first = ConvNorm::new(32, 3).stride(2).activation(Activation::Relu6);
-/// let model = Model::of(first, [224, 224, 3], 0)?;
+/// let model = Model::from_layer(first, [224, 224, 3], 0)?;
 /// assert_eq!(model.summary().rows.last().unwrap().output, "[N, 112, 112, 32]");
 /// # Ok::<(), ocelli_graph::Error>(())
 /// ```

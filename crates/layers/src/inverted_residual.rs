@@ -18,7 +18,7 @@ use ocelli_graph::{Layer, Node};
 /// use ocelli_graph::Model;
 /// use ocelli_layers::{Activation, InvertedResidual, SqueezeExcitation};
 /// let block = InvertedResidual::new(96, 24).kernel(5).stride(2).activation(Activation::Silu).squeeze(SqueezeExcitation::new(4));
-/// let model = Model::of(block, [56, 56, 16], 0)?;
+/// let model = Model::from_layer(block, [56, 56, 16], 0)?;
 /// assert_eq!(model.summary().rows.last().unwrap().output, "[N, 28, 28, 24]");
 /// # Ok::<(), ocelli_graph::Error>(())
 /// ```

@@ -16,7 +16,7 @@ use ocelli_graph::{Axis, Layer, Node};
 /// ```
 /// use ocelli_graph::Model;
 /// use ocelli_layers::SqueezeExcitation;
-/// let model = Model::of(SqueezeExcitation::new(8), [14, 14, 32], 0)?;
+/// let model = Model::from_layer(SqueezeExcitation::new(8), [14, 14, 32], 0)?;
 /// assert_eq!(model.summary().rows.last().unwrap().output, "[N, 14, 14, 32]");
 /// assert_eq!(model.parameters().trained_count(), 32 * 8 + 8 + 8 * 32 + 32);
 /// # Ok::<(), ocelli_graph::Error>(())

@@ -3,10 +3,10 @@
 use ocelli_graph::{Axis, Layer, Node};
 use ocelli_layers::{Activation, Conv2d, ConvNorm, ConvTranspose2d, Distribution, Init, MaxPool2d, Sequential};
 
-/// A network that gives every pixel a class: stages that halve the picture, as many that double it by transposed convolution, and
+/// A network that gives every pixel a class: stages that halve the image, as many that double it by transposed convolution, and
 /// between stages of one size a connection that keeps what the halving loses.
 ///
-/// It has batch normalisations and zero padding, so that the result is as large as the picture, where the paper crops.
+/// It has batch normalisations and zero padding, so that the result is as large as the image, where the paper crops.
 ///
 /// # Shapes
 /// `[N, H, W, C]` → `[N, H, W, classes]` logits; `H` and `W` must be multiples of `2^depth`.
@@ -18,7 +18,7 @@ use ocelli_layers::{Activation, Conv2d, ConvNorm, ConvTranspose2d, Distribution,
 /// ```
 /// use ocelli_graph::Model;
 /// use ocelli_models::UNet;
-/// let model = Model::of(UNet::new(4).width(16).depth(3), [64, 64, 3], 0)?;
+/// let model = Model::from_layer(UNet::new(4).width(16).depth(3), [64, 64, 3], 0)?;
 /// assert_eq!(model.summary().rows.last().unwrap().output, "[N, 64, 64, 4]");
 /// # Ok::<(), ocelli_graph::Error>(())
 /// ```
@@ -41,7 +41,7 @@ impl UNet {
         self
     }
 
-    /// Sets how many times the picture is halved.
+    /// Sets how many times the image is halved.
     pub fn depth(mut self, halvings: usize) -> UNet {
         self.depth = halvings;
         self
@@ -60,6 +60,10 @@ impl UNet {
 
 impl Layer for UNet {
     fn forward(&self, x: &Node) -> Node {
+        // No image can be halved so often.
+        if self.depth >= usize::BITS as usize {
+            return x.trace().fail("UNet", format!("a image cannot be halved {} times", self.depth));
+        }
         let he = Init::He(Distribution::Normal);
         let (mut x, mut kept) = (x.clone(), Vec::new());
         for stage in 0..self.depth {
@@ -86,7 +90,7 @@ mod tests {
     use ocelli_graph::Model;
 
     #[test]
-    fn the_result_is_as_large_as_the_picture() {
+    fn the_result_is_as_large_as_the_image() {
         let summary = summary(UNet::new(2), 32);
         assert_eq!(summary.rows.last().unwrap().output, "[N, 32, 32, 2]");
         assert_eq!(summary.trained, 31_037_698);
@@ -96,5 +100,9 @@ mod tests {
     fn other_sizes_are_refused_in_a_sentence() {
         let refused = Model::zeroed(UNet::new(2).depth(2), [30, 32, 3]).unwrap_err().to_string();
         assert!(refused.contains("(Concat)"), "{refused}");
+        let refused = Model::zeroed(UNet::new(2).depth(usize::MAX), [32, 32, 3]).unwrap_err().to_string();
+        assert!(refused.starts_with("(UNet): a image cannot be halved"), "{refused}");
+        assert!(Model::zeroed(UNet::new(2).depth(40), [32, 32, 3]).is_err());
+        assert!(Model::zeroed(UNet::new(usize::MAX).width(usize::MAX), [32, 32, 3]).is_err());
     }
 }

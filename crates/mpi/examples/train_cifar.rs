@@ -50,6 +50,7 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments, cluster: &Cluster) -> Result<()> {
+    arguments.common.start()?;
     let key = Key::new(arguments.common.seed);
     let folder = find("cifar-10", arguments.data.as_deref())?;
     let images = cifar10::load(&folder, Part::Train)?;
@@ -64,7 +65,7 @@ fn run(arguments: &Arguments, cluster: &Cluster) -> Result<()> {
 
     let name = format!("cifar_resnet{}", arguments.depth);
     let network = by_name(&name, 10).map_err(|error| Error::Setting(error.to_string()))?;
-    let mut model = Model::of(network.layer, network.sample, arguments.common.seed)?;
+    let mut model = Model::from_layer(network.layer, network.sample, arguments.common.seed)?;
     let loss = |t: &Trace| softmax_cross_entropy(&t.output(), &t.labels("labels"));
     let epochs = arguments.common.epochs;
     let at = [0.5, 0.75].map(|share| share * epochs as f32).into();

@@ -7,10 +7,7 @@ use mpi::{
     topology::SimpleCommunicator,
     traits::{Communicator, CommunicatorCollectives, Equivalence, Root},
 };
-use ocelli::{
-    graph::Model,
-    train::ShardSum,
-};
+use ocelli::{graph::Model, train::ShardSum};
 use std::process::ExitCode;
 
 /// Numbers that are exchanged at a time: those of the last layers first, whose gradients backward makes first.
@@ -117,7 +114,8 @@ impl Cluster {
         if let Some((rank, got)) = lengths.enumerate().find(|(_, got)| ![0, length].contains(got)) {
             return Err(Error::Numbers { rank, expected: length, got });
         }
-        let of_rank = |rank: usize| ShardSum { samples: counts[2 * rank] as usize, loss: losses[rank], numbers: Vec::new() };
+        let of_rank =
+            |rank: usize| ShardSum { samples: counts[2 * rank] as usize, loss: losses[rank], numbers: Vec::new() };
         let mut sum = tree(0..ranks, &of_rank);
         sum.numbers = own.numbers;
         sum.numbers.resize(length, 0.0);
@@ -152,6 +150,16 @@ impl Cluster {
         match hashes.iter().position(|hash| *hash != hashes[0]) {
             None => Ok(()),
             Some(rank) => Err(Error::Apart { rank, epoch }),
+        }
+    }
+}
+
+/// A process that panics ends the job: others would wait for it.
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("process {} of {} panicked; the job ends", self.rank(), self.size());
+            self.world.abort(1);
         }
     }
 }

@@ -4,7 +4,10 @@ use crate::{Cluster, Error, Result};
 use ocelli::{
     graph::Step,
     prelude::*,
-    train::{BatchShards, BatchSource, Metric, OptimizerState, RunFolder, ShardedObjective, Sums, read_container, write_container},
+    train::{
+        BatchShards, BatchSource, Metric, OptimizerState, RunFolder, ShardedObjective, Sums, read_container,
+        write_container,
+    },
 };
 use serde::{Deserialize, Serialize};
 use std::{path::PathBuf, time::Instant};
@@ -52,10 +55,17 @@ impl ClusterTrainer {
     /// Creates a loop of so many epochs, of batches in 8 shards, that writes nothing.
     ///
     /// # Errors
-    /// None at present; those of [`BatchShards::of`].
+    /// None at present; those of [`BatchShards::new`].
     pub fn new(epochs: u64) -> Result<ClusterTrainer> {
-        let shards = BatchShards::of(SHARDS)?;
-        Ok(ClusterTrainer { epochs, shards, schedule: Schedule::Constant, metrics: Vec::new(), folder: None, resume: false })
+        let shards = BatchShards::new(SHARDS)?;
+        Ok(ClusterTrainer {
+            epochs,
+            shards,
+            schedule: Schedule::Constant,
+            metrics: Vec::new(),
+            folder: None,
+            resume: false,
+        })
     }
 
     /// Sets the shards of a batch, which the number of processes must divide.

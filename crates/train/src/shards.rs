@@ -23,7 +23,7 @@ use std::ops::Range;
 ///
 /// ```
 /// use ocelli_train::BatchShards;
-/// let shards = BatchShards::of(4)?;
+/// let shards = BatchShards::new(4)?;
 /// assert_eq!((0..4).map(|shard| shards.samples(10, shard)).collect::<Vec<_>>(), [0..2, 2..5, 5..7, 7..10]);
 /// # Ok::<(), ocelli_train::Error>(())
 /// ```
@@ -38,7 +38,7 @@ impl BatchShards {
     ///
     /// # Errors
     /// [`Error::Setting`] for none, or more than 65,536.
-    pub fn of(count: usize) -> Result<BatchShards> {
+    pub fn new(count: usize) -> Result<BatchShards> {
         if !(1..=MOST).contains(&count) {
             return Err(Error::Setting(format!("a batch can be cut into 1 to {MOST} shards, not {count}")));
         }
@@ -129,7 +129,7 @@ type Each<'e> = dyn FnMut(&Step<'_>, &Batch) -> Result<()> + 'e;
 /// # let objective = model.objective(|t| t.output().square().mean())?;
 /// # let batch = Batch::new().with("input", Tensor::full([16, 3], 1.0));
 /// use ocelli_train::{BatchShards, Optimizer, Sgd, ShardedObjective};
-/// let mut sharded = ShardedObjective::new(&model, objective, BatchShards::of(8)?);
+/// let mut sharded = ShardedObjective::new(&model, objective, BatchShards::new(8)?);
 /// let sum = sharded.step(&mut model, &batch, |_, _| Ok(()))?;
 /// Sgd::new(0.1).step(&mut model, &sum)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -336,7 +336,7 @@ mod tests {
     fn trained(ranks: usize, threads: usize) -> Vec<u32> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
-            let (mut model, shards) = (model(), BatchShards::of(8).unwrap());
+            let (mut model, shards) = (model(), BatchShards::new(8).unwrap());
             let mut sharded = ShardedObjective::new(&model, objective(&model), shards);
             let mut sgd = Sgd::new(0.1).momentum(0.9);
             // The last batch is a short one.
@@ -375,7 +375,7 @@ mod tests {
 
     #[test]
     fn gradients_and_running_statistics_are_the_means_of_the_shards() {
-        let (mut model, shards) = (model(), BatchShards::of(4).unwrap());
+        let (mut model, shards) = (model(), BatchShards::new(4).unwrap());
         let (batch, start) = (batch(12, 3), model.clone());
         let mut sharded = ShardedObjective::new(&model, objective(&model), shards);
         let mut means: std::collections::BTreeMap<String, Vec<f64>> = Default::default();
@@ -411,15 +411,15 @@ mod tests {
     #[test]
     fn shards_cover_a_batch_once_and_empty_ones_count_for_nothing() {
         for (count, batch) in [(1, 5), (3, 10), (8, 3), (8, 128)] {
-            let shards = BatchShards::of(count).unwrap();
+            let shards = BatchShards::new(count).unwrap();
             let rows: Vec<usize> = (0..count).flat_map(|shard| shards.samples(batch, shard)).collect();
             assert!(rows.into_iter().eq(0..batch));
         }
         let mut model = model();
-        let mut sharded = ShardedObjective::new(&model, objective(&model), BatchShards::of(8).unwrap());
+        let mut sharded = ShardedObjective::new(&model, objective(&model), BatchShards::new(8).unwrap());
         assert_eq!(sharded.step(&mut model, &batch(3, 0), |_, _| Ok(())).unwrap().samples(), 3);
-        let refused = BatchShards::of(8).unwrap().of_rank(0, 3).unwrap_err().to_string();
+        let refused = BatchShards::new(8).unwrap().of_rank(0, 3).unwrap_err().to_string();
         assert!(refused.contains("8 shards cannot be shared by 3 processes"), "{refused}");
-        assert!(BatchShards::of(0).is_err());
+        assert!(BatchShards::new(0).is_err());
     }
 }

@@ -1,7 +1,10 @@
 //! Arguments and output shared by the examples.
 
 use clap::Args;
-use ocelli::{graph::Model, train::{BatchShards, Error}};
+use ocelli::{
+    graph::Model,
+    train::{BatchShards, Error},
+};
 use ocelli_mpi::{Cluster, ClusterTrainer, Result, parameter_hash};
 use std::path::PathBuf;
 
@@ -29,13 +32,18 @@ pub struct Common {
 }
 
 impl Common {
-    /// Sets what the arguments say of a run.
-    pub fn apply(&self, trainer: ClusterTrainer) -> Result<ClusterTrainer> {
+    /// Sets the number of threads; before anything uses them.
+    pub fn start(&self) -> Result<()> {
         if let Some(threads) = self.threads {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
             pool.map_err(|error| Error::Setting(error.to_string()))?;
         }
-        let trainer = trainer.shards(BatchShards::of(self.shards)?);
+        Ok(())
+    }
+
+    /// Sets what the arguments say of a run.
+    pub fn apply(&self, trainer: ClusterTrainer) -> Result<ClusterTrainer> {
+        let trainer = trainer.shards(BatchShards::new(self.shards)?);
         let trainer = match &self.out {
             Some(folder) => trainer.folder(folder),
             None => trainer,
