@@ -10,7 +10,7 @@ mod common;
 use clap::Parser;
 use common::Common;
 use ocelli::{
-    data::{Part, Statistics, cifar10, find},
+    data::{Part, cifar10, find},
     models::by_name,
     prelude::*,
     tensor::Key,
@@ -56,12 +56,12 @@ fn run(arguments: &Arguments, cluster: &Cluster) -> Result<()> {
     let images = cifar10::load(&folder, Part::Train)?;
     let samples = arguments.samples.unwrap_or(images.len()).min(images.len());
     let (_, images) = images.split(samples, key.with("samples"))?;
-    let statistics = Statistics::measure(&images)?;
-    let images = images
-        .standardise(&statistics)?
-        .augment(RandomCrop { margin: 4, background: 0.0 }, key.with("crop"))?
-        .augment(RandomMirror, key.with("mirror"))?;
-    let train = Loader::new(images, arguments.batch)?.shuffle(arguments.common.seed);
+    let pipeline = Pipeline::stretch([32, 32]).normalised_by(Statistics::measure(&images)?);
+    let mean = &pipeline.normalisation.mean;
+    let border = Border::Colour(std::array::from_fn(|channel| (255.0 * mean[channel]).round() as u8));
+    let pipeline =
+        pipeline.clone().then(Transform::RandomCrop { margin: 4, border }).then(Transform::RandomMirror(Mirror::LeftRight));
+    let train = Loader::new(images, pipeline, arguments.batch)?.shuffle(arguments.common.seed);
 
     let name = format!("cifar_resnet{}", arguments.depth);
     let network = by_name(&name, 10).map_err(|error| Error::Setting(error.to_string()))?;

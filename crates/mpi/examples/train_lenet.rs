@@ -40,8 +40,8 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments, cluster: &Cluster) -> Result<()> {
     arguments.common.start()?;
     let seed = arguments.common.seed;
-    let digits = synthetic::digits(arguments.samples, seed).pad([32, 32], 0.0)?.scale(-0.1, 1.175)?;
-    let train = Loader::new(digits, arguments.batch)?.shuffle(seed);
+    let digits = synthetic::digits(arguments.samples, seed);
+    let train = Loader::new(digits, Pipeline::mnist([32, 32]), arguments.batch)?.shuffle(seed);
     let mut model = Model::from_layer(LeNet5::modern(10), [32, 32, 1], seed)?;
     let loss = |t: &Trace| softmax_cross_entropy(&t.output(), &t.labels("labels"));
     let trainer =

@@ -14,7 +14,7 @@
 //!
 //! let cluster = Cluster::start()?;
 //! let trained = || -> ocelli_mpi::Result<()> {
-//!     let train = Loader::new(synthetic::digits(1024, 1).scale(-0.1, 1.175)?, 64)?.shuffle(1);
+//!     let train = Loader::new(synthetic::digits(1024, 1), Pipeline::mnist([28, 28]), 64)?.shuffle(1);
 //!     let mut model = Model::from_layer(LeNet5::modern(10), [28, 28, 1], 1)?;
 //!     let loss = |t: &Trace| softmax_cross_entropy(&t.output(), &t.labels("labels"));
 //!     let trainer = ClusterTrainer::new(2)?.folder("runs/cluster").resume();
