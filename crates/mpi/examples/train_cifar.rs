@@ -59,8 +59,10 @@ fn run(arguments: &Arguments, cluster: &Cluster) -> Result<()> {
     let pipeline = Pipeline::stretch([32, 32]).normalised_by(Statistics::measure(&images)?);
     let mean = &pipeline.normalisation.mean;
     let border = Border::Colour(std::array::from_fn(|channel| (255.0 * mean[channel]).round() as u8));
-    let pipeline =
-        pipeline.clone().then(Transform::RandomCrop { margin: 4, border }).then(Transform::RandomMirror(Mirror::LeftRight));
+    let pipeline = pipeline
+        .clone()
+        .then(Transform::RandomCrop { margin: 4, border })
+        .then(Transform::RandomMirror(Mirror::LeftRight));
     let train = Loader::new(images, pipeline, arguments.batch)?.shuffle(arguments.common.seed);
 
     let name = format!("cifar_resnet{}", arguments.depth);
@@ -69,8 +71,7 @@ fn run(arguments: &Arguments, cluster: &Cluster) -> Result<()> {
     let loss = |t: &Trace| softmax_cross_entropy(&t.output(), &t.labels("labels"));
     let epochs = arguments.common.epochs;
     let at = [0.5, 0.75].map(|share| share * epochs as f32).into();
-    let trainer =
-        ClusterTrainer::new(epochs)?.schedule(Schedule::MultiStep { at, factor: 0.1 }).metric(Accuracy::new());
+    let trainer = ClusterTrainer::new(epochs).schedule(Schedule::MultiStep { at, factor: 0.1 }).metric(Accuracy::new());
     let trainer = arguments.common.apply(trainer)?;
     let mut sgd = Sgd::new(0.1).momentum(0.9).weight_decay(1e-4);
     trainer.run(cluster, &mut model, loss, &mut sgd, &train)?;

@@ -45,7 +45,7 @@ fn run(arguments: &Arguments, cluster: &Cluster) -> Result<()> {
     let mut model = Model::from_layer(LeNet5::modern(10), [32, 32, 1], seed)?;
     let loss = |t: &Trace| softmax_cross_entropy(&t.output(), &t.labels("labels"));
     let trainer =
-        ClusterTrainer::new(arguments.common.epochs)?.schedule(Schedule::Cosine { last: 0.0 }).metric(Accuracy::new());
+        ClusterTrainer::new(arguments.common.epochs).schedule(Schedule::Cosine { last: 0.0 }).metric(Accuracy::new());
     let trainer = arguments.common.apply(trainer)?;
     trainer.run(cluster, &mut model, loss, &mut Sgd::new(0.05).momentum(0.9).weight_decay(5e-4), &train)?;
     common::say_hash(cluster, &model);

@@ -12,9 +12,6 @@ use ocelli::{
 use serde::{Deserialize, Serialize};
 use std::{path::PathBuf, time::Instant};
 
-/// Shards of a batch unless said otherwise.
-const SHARDS: usize = 8;
-
 /// The training loop of every process of a job: epochs over the same batches, of which each process computes its shards.
 ///
 /// With a [`folder`](ClusterTrainer::folder), process 0 writes `cluster.ocelli` after every epoch. A run that was killed anywhere and
@@ -53,19 +50,15 @@ struct Checkpoint {
 
 impl ClusterTrainer {
     /// Creates a loop of so many epochs, of batches in 8 shards, that writes nothing.
-    ///
-    /// # Errors
-    /// None at present; those of [`BatchShards::new`].
-    pub fn new(epochs: u64) -> Result<ClusterTrainer> {
-        let shards = BatchShards::new(SHARDS)?;
-        Ok(ClusterTrainer {
+    pub fn new(epochs: u64) -> ClusterTrainer {
+        ClusterTrainer {
             epochs,
-            shards,
+            shards: BatchShards::default(),
             schedule: Schedule::Constant,
             metrics: Vec::new(),
             folder: None,
             resume: false,
-        })
+        }
     }
 
     /// Sets the shards of a batch, which the number of processes must divide.

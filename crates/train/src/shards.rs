@@ -33,6 +33,13 @@ pub struct BatchShards(usize);
 /// Most shards of a batch.
 const MOST: usize = 1 << 16;
 
+/// Eight, which 1, 2, 4 or 8 processes can share.
+impl Default for BatchShards {
+    fn default() -> BatchShards {
+        BatchShards(8)
+    }
+}
+
 impl BatchShards {
     /// Cuts each batch into `count` shards.
     ///
