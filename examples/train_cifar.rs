@@ -241,7 +241,7 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
         return Ok(say(format!("stopped; go on with --resume --out {}", out.display()))?);
     }
 
-    let evaluation = evaluate_classifier(&model, loss, &test, Prediction::Largest)?;
+    let evaluation = evaluate_classifier(&model, loss, &test, Ranking::Largest)?;
     plot::confusion(evaluation.confusion.counts(), &names, out.join("confusion.png"))?;
     say(&evaluation.confusion)?;
     say(format!("written to {}: weights, checkpoint, log, curves and confusion", out.display()))?;

@@ -74,7 +74,7 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
     let report = trainer.run(&mut model, loss, &mut sgd, &train, None)?;
     save_weights(&model, out.join("weights.safetensors"), &Default::default())?;
 
-    let evaluation = evaluate_classifier(&model, loss, &test, Prediction::Largest)?;
+    let evaluation = evaluate_classifier(&model, loss, &test, Ranking::Largest)?;
     say(&evaluation.confusion)?;
     Ok(say_accuracy(&evaluation, &report, started)?)
 }

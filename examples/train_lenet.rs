@@ -108,10 +108,10 @@ impl Variant {
         }
     }
 
-    fn prediction(self) -> Prediction {
+    fn ranking(self) -> Ranking {
         match self {
-            Variant::Modern => Prediction::Largest,
-            Variant::Of1998 => Prediction::Smallest,
+            Variant::Modern => Ranking::Largest,
+            Variant::Of1998 => Ranking::Smallest,
         }
     }
 
@@ -190,7 +190,7 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
 
     let mut trainer = Trainer::new(epochs)
         .schedule(Schedule::Cosine { last: 0.0 })
-        .metric(Accuracy::new().prediction(variant.prediction()))
+        .metric(Accuracy::new().ranking(variant.ranking()))
         .monitor(Monitor::highest("accuracy"))
         .run_folder(&folder)
         .checkpoint_every(500)
@@ -208,7 +208,7 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
         return Ok(say(format!("stopped; go on with --resume --out {}", out.display()))?);
     }
 
-    let evaluation = evaluate_classifier(&model, loss, &test, variant.prediction())?;
+    let evaluation = evaluate_classifier(&model, loss, &test, variant.ranking())?;
     curves::draw(&report, &out.join("curves.png"))?;
     plot::confusion(evaluation.confusion.counts(), &names, out.join("confusion.png"))?;
     filters(&model, out)?;

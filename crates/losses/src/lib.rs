@@ -29,5 +29,16 @@ pub use logistic::logistic_cross_entropy;
 pub use maximum_a_posteriori::maximum_a_posteriori;
 pub use regression::{huber, mse};
 
+/// The operations of the losses, with their settings, for code that reads a graph.
+pub mod ops {
+    pub use crate::{
+        cross_entropy::{CrossEntropyBackward, CrossEntropyOp},
+        elementwise::{ElementwiseLoss, MeanLoss, MeanLossBackward},
+        logistic::Logistic,
+        maximum_a_posteriori::{MaximumAPosteriori, MaximumAPosterioriBackward},
+        regression::Huber,
+    };
+}
+
 #[cfg(test)]
 mod tests;

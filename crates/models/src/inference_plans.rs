@@ -57,7 +57,7 @@ fn what_stays_a_step_of_its_own_is_known() {
     assert_eq!(left(kinds(EfficientNet::b0(1000), 224)), counts(efficientnet));
     let mobilenet = [("HardSwish", 21), ("Scale", 8), ("Shift", 8), ("Clamp", 8), ("Mul", 8)];
     assert_eq!(left(kinds(MobileNet::v3_large(1000), 224)), counts(mobilenet));
-    let densenet = [("BatchNorm + Relu", 62), ("Concat", 58), ("MaxPool", 1), ("AvgPool", 3)];
+    let densenet = [("BatchNormRelu", 62), ("Concat", 58), ("MaxPool", 1), ("AvgPool", 3)];
     assert_eq!(left(kinds(DenseNet::densenet121(1000), 224)), counts(densenet));
 }
 

@@ -4,10 +4,10 @@
 mod tests;
 
 use crate::{
-    Best, Metadata, Network, TopK, UnknownNetwork, WeightFile, WeightLoader, WeightsError, by_name, save_weights,
-    top_k_by,
+    Metadata, Network, TopK, UnknownNetwork, WeightFile, WeightLoader, WeightsError, by_name, save_weights, top_k_by,
     weights::{shown, shown_reason},
 };
+use ocelli_data::Ranking;
 use ocelli_graph::{Graph, Layer, Model, ValueSource};
 use ocelli_tensor::{ShapeText, element_count};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -204,7 +204,7 @@ impl NetworkDescription {
     /// the largest score is the best.
     pub fn top_k(&self, scores: &[f32], k: usize) -> TopK<'_> {
         let named = self.network.as_ref().and_then(|name| by_name(name, self.classes).ok());
-        top_k_by(named.map_or(Best::Largest, |network| network.best), scores, k).named(&self.class_names)
+        top_k_by(named.map_or(Ranking::Largest, |network| network.ranking), scores, k).named(&self.class_names)
     }
 
     /// Builds the graph of a network without memory for its weights; `Err` is the reason why it cannot be the

@@ -1,10 +1,10 @@
 //! The registry of networks, for programs whose user chooses one by name.
 
 use crate::{
-    AlexNet, AlexNetOf2012, Best, CifarResNet, DenseNet, EfficientNet, GoogLeNet, LeNet5, MobileNet, ResNet,
-    SqueezeNet, Vgg, WeightLoader,
+    AlexNet, AlexNetOf2012, CifarResNet, DenseNet, EfficientNet, GoogLeNet, LeNet5, MobileNet, ResNet, SqueezeNet, Vgg,
+    WeightLoader,
 };
-use ocelli_data::{Pipeline, Statistics};
+use ocelli_data::{Pipeline, Ranking, Statistics};
 use ocelli_graph::{Layer, Node, func};
 use ocelli_layers::Shortcut;
 use std::sync::LazyLock;
@@ -18,8 +18,8 @@ pub struct Network {
     pipeline: fn([usize; 2]) -> Pipeline,
     /// The number of classes.
     pub classes: usize,
-    /// The score that is the answer: the largest or the smallest.
-    pub best: Best,
+    /// The rule that ranks its scores: the largest or the smallest is the answer.
+    pub ranking: Ranking,
     /// Paths of tensors that published files have for training only, and the network does not.
     pub training_only: &'static [&'static str],
     /// The network itself, to build a model of.
@@ -77,13 +77,18 @@ struct Task {
     sample: [usize; 3],
     pipeline: fn([usize; 2]) -> Pipeline,
     classes: usize,
-    best: Best,
+    ranking: Ranking,
     training_only: &'static [&'static str],
 }
 
-const DIGITS: Task =
-    Task { sample: [32, 32, 1], pipeline: Pipeline::digits, classes: 10, best: Best::Largest, training_only: &[] };
-const DIGITS_OF_1998: Task = Task { best: Best::Smallest, ..DIGITS };
+const DIGITS: Task = Task {
+    sample: [32, 32, 1],
+    pipeline: Pipeline::digits,
+    classes: 10,
+    ranking: Ranking::Largest,
+    training_only: &[],
+};
+const DIGITS_OF_1998: Task = Task { ranking: Ranking::Smallest, ..DIGITS };
 const IMAGENET: Task = Task { sample: [224, 224, 3], pipeline: Pipeline::imagenet, classes: 1000, ..DIGITS };
 /// Torchvision's weights came from TensorFlow, which maps pixels to [−1, 1]; its `transform_input` therefore undoes the
 /// statistics of ImageNet. Its files have the auxiliary heads, which it drops after loading them.
@@ -209,9 +214,9 @@ pub fn network_names() -> impl Iterator<Item = &'static str> {
 pub fn by_name(name: &str, classes: impl Into<Option<usize>>) -> Result<Network, UnknownNetwork> {
     let found = NETWORKS.networks.iter().find(|(known, ..)| known == name);
     let (name, task, make) = found.ok_or_else(|| UnknownNetwork { name: name.into() })?;
-    let Task { sample, pipeline, best, training_only, .. } = *task;
+    let Task { sample, pipeline, ranking, training_only, .. } = *task;
     let classes = classes.into().unwrap_or(task.classes);
-    Ok(Network { name, sample, pipeline, classes, best, training_only, layer: make(classes) })
+    Ok(Network { name, sample, pipeline, classes, ranking, training_only, layer: make(classes) })
 }
 
 /// Makes the network of 1998, whose codes are those of the ten digits.

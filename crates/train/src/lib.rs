@@ -45,7 +45,7 @@ pub use accumulate::AccumulatedGradients;
 pub use checkpoint::{read_container, write_container};
 pub use error::{Error, Result};
 pub use evaluate::{Evaluation, evaluate, evaluate_classifier};
-pub use metric::{Accuracy, ConfusionMatrix, MeanIou, MeanValue, Metric, MetricValues, Prediction, Sums};
+pub use metric::{Accuracy, ConfusionMatrix, MeanIou, MeanValue, Metric, MetricValues, Sums};
 pub use ocelli_kernels::optimizer::Momentum;
 pub use optimizer::{
     AdaGrad, Adam, AdamW, Clip, Descent, Gradients, Group, Optimizer, OptimizerState, RmsProp, Rule, Sgd,

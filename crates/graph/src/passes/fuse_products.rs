@@ -9,13 +9,13 @@ use super::{
 };
 use crate::{
     Call, ElementKind, Graph, Op, Result, Shape, ValueId, ValueInfo, ValueSource,
-    ops::{BatchNormOp, Conv2dOp, FoldedBias, FoldedFilter, Fused, FusedBatchNorm, LinearOp, Product},
+    ops::{BatchNormOp, Conv2dOp, FoldedBias, FoldedFilter, FollowedBy, Fused, LinearOp, Product},
 };
 use ocelli_kernels::Activation as Last;
 use std::{any::Any, sync::Arc};
 
 /// Fuses `product → batch normalisation → addition of a residual → ReLU or clamp`, in this order, each but the product optional,
-/// and `batch normalisation → ReLU or clamp` elsewhere. Values between are read once and are no roots; the residual has the
+/// and `batch normalisation → ReLU` elsewhere. Values between are read once and are no roots; the residual has the
 /// shape of the sum.
 pub(super) fn fuse_products(program: &mut Program<'_>) -> Result<()> {
     let Program { graph, roots, .. } = program;
@@ -158,12 +158,13 @@ impl<'g> Fusion<'g> {
 
     fn fuse_batch_norm(&mut self, at: usize) {
         let Some((call, norm)) = self.original::<BatchNormOp>(at) else { return };
-        let (call, epsilon, outputs) = (call.clone(), norm.epsilon, norm.outputs());
+        let (call, norm) = (call.clone(), *norm);
         let mut chain = ProductChain { calls: vec![at], ..ProductChain::default() };
-        let Some((next, activation)) = self.next_activation(&chain) else { return };
-        if outputs == 1 {
+        let Some((next, Last::Relu)) = self.next_activation(&chain) else { return };
+        // A normalisation by running statistics has no other results.
+        if norm.outputs() == 1 && norm.is_alone() {
             chain.calls.push(next);
-            let op = FusedBatchNorm { epsilon, activation };
+            let op = norm.followed_by(FollowedBy::Relu);
             let fused = Call { op: Arc::new(op), outputs: vec![self.result(&chain)], ..call };
             self.replace(&chain, vec![fused]);
         }

@@ -1,7 +1,8 @@
 //! The mean intersection over union of a segmentation.
 
-use super::{LabelledScores, Metric, Prediction, Sums, labelled_scores};
+use super::{LabelledScores, Metric, Sums, labelled_scores};
 use crate::Result;
+use ocelli_data::Ranking;
 use ocelli_graph::{Batch, Step};
 
 /// The mean over classes of intersection over union: of the pixels that a class has in truth or prediction, the share that it has
@@ -59,13 +60,13 @@ impl Metric for MeanIou {
     fn update(&self, sums: &mut Sums, step: &Step<'_>, batch: &Batch) -> Result<()> {
         let LabelledScores { scores, labels, classes } = labelled_scores(step, batch, &self.output, &self.labels)?;
         for (scores, &label) in scores.chunks_exact(classes).zip(labels) {
-            let (label, predicted) = (label as usize, Prediction::Largest.best(scores));
+            let (label, predicted) = (label as usize, Ranking::Largest.best(scores));
             let [both, either] = places(label);
             sums.add(either, 1.0);
-            if predicted == label {
-                sums.add(both, 1.0);
-            } else {
-                sums.add(places(predicted)[1], 1.0);
+            match predicted {
+                Some(predicted) if predicted == label => sums.add(both, 1.0),
+                Some(predicted) => sums.add(places(predicted)[1], 1.0),
+                None => {}
             }
         }
         Ok(())
