@@ -6,16 +6,17 @@ pub use ocelli_graph::{
     Until, Wrt, func, ops::Interpolation,
 };
 pub use ocelli_layers::{
-    Activation, AdaptiveAvgPool2d, AvgPool2d, BatchNorm, Branches, Conv2d, ConvTranspose2d, Dense, Distribution,
-    Dropout, Flatten, GlobalAvgPool, GroupNorm, Inception, Init, InstanceNorm, LayerNorm, LocalResponseNorm, MaxPool2d,
-    Pad2d, Padding, Residual, Sequential, Shortcut,
+    Activation, AdaptiveAvgPool2d, AvgPool2d, BatchNorm, Branches, Conv2d, ConvNorm, ConvTranspose2d, Dense,
+    Distribution, Dropout, Flatten, GlobalAvgPool, GroupNorm, Inception, Init, InstanceNorm, InvertedResidual,
+    LayerNorm, LocalResponseNorm, MaxPool2d, Pad2d, Padding, Residual, Sequential, Shortcut, SqueezeExcitation,
 };
 pub use ocelli_losses::{CrossEntropy, huber, logistic_cross_entropy, mse, soft_cross_entropy, softmax_cross_entropy};
 pub use ocelli_models::{
-    AlexNet, CifarResNet, EfficientNetLite0, GoogLeNet, LeNet5, NetworkDescription, ResNet, SqueezeNet, Vgg,
-    WeightFile, WeightLoader, by_name, load_network, load_weights, save_network, save_weights, top_k,
+    AlexNet, CifarResNet, DenseNet, EfficientNet, EfficientNetLite0, GoogLeNet, LeNet5, MobileNet, NetworkDescription,
+    ResNet, SqueezeNet, UNet, Vgg, WeightFile, WeightLoader, by_name, load_network, load_weights, save_network,
+    save_weights, top_k,
 };
 pub use ocelli_train::{
-    Accuracy, Adam, AdamW, Finetune, MeanValue, Metric, Monitor, Optimizer, Progress, Schedule, Sgd, Trainer, evaluate,
-    evaluate_classifier,
+    Accuracy, Adam, AdamW, Finetune, MeanIou, MeanValue, Metric, Monitor, Optimizer, Progress, Schedule, Sgd, Trainer,
+    evaluate, evaluate_classifier,
 };

@@ -213,6 +213,8 @@ fn function(f: Function, x: &Node) -> Node {
         Function::Tanh => x.tanh(),
         Function::ScaledTanh => x.scaled_tanh(),
         Function::Silu => x.silu(),
+        Function::HardSigmoid => x.hard_sigmoid(0.3, 0.5),
+        Function::HardSwish => x.hard_swish(),
         Function::Gelu => x.gelu(),
         Function::GeluTanh => x.gelu_tanh(),
         Function::Square => x.tanh().square(),

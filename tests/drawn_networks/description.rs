@@ -199,6 +199,8 @@ pub enum Function {
     Tanh,
     ScaledTanh,
     Silu,
+    HardSigmoid,
+    HardSwish,
     Gelu,
     GeluTanh,
     /// `tanh(x)²`.

@@ -186,6 +186,8 @@ impl Drawing {
             Function::Tanh,
             Function::ScaledTanh,
             Function::Silu,
+            Function::HardSigmoid,
+            Function::HardSwish,
             Function::Gelu,
             Function::GeluTanh,
             Function::Square,

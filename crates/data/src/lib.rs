@@ -20,9 +20,10 @@
 //! ```
 //!
 //! [`mnist`], [`fashion_mnist`], [`cifar10`] and [`cifar100`] read the published files, which [`find`] looks for; [`idx`] reads any
-//! file of that format; [`synthetic`] draws digits and needs no file at all; [`Images`] takes bytes that are already in
-//! memory; [`GeneratedBatches`] makes batches by a function. With the feature `images`, the module `image_files` decodes
-//! image files: single ones, folders and archives with a folder for each class, and those that a table lists.
+//! file of that format; [`synthetic`] draws digits and [`drawn_shapes`] images with a class for every pixel, without
+//! any file; [`Images`] takes bytes that are already in memory; [`GeneratedBatches`] makes batches by a function. With
+//! the feature `images`, the module `image_files` decodes image files: single ones, folders and archives with a folder
+//! for each class, and those that a table lists.
 //!
 //! # What a file may cost
 //! A file is only trusted as far as its data reach. Memory is taken for what was read, never for what a header claims,
@@ -41,6 +42,7 @@ pub mod cifar100;
 mod clutter;
 mod dataset;
 mod digit;
+pub mod drawn_shapes;
 mod error;
 pub mod fashion_mnist;
 mod folder;

@@ -167,6 +167,11 @@ impl Objective {
         self.gradients.iter().map(|(name, _)| name.as_str())
     }
 
+    /// Names of the states that a step updates, in the order of [`Step::updates`].
+    pub fn update_names(&self) -> impl Iterator<Item = &str> {
+        self.graph.updates.iter().map(|(path, _)| path.as_str())
+    }
+
     /// Number of steps taken. Random draws of a step (dropout) are a function of the model's seed and this number.
     pub fn steps(&self) -> u64 {
         self.steps
@@ -344,6 +349,12 @@ impl<'o> Step<'o> {
     pub fn gradients(&self) -> impl Iterator<Item = (&'o str, &'o [f32])> + use<'o> {
         let this = *self;
         this.objective.gradients.iter().filter_map(move |(name, id)| Some((name.as_str(), this.read(*id)?)))
+    }
+
+    /// Names and new values of the states that the step updates, such as running statistics.
+    pub fn updates(&self) -> impl Iterator<Item = (&'o str, &'o [f32])> + use<'o> {
+        let this = *self;
+        this.objective.graph.updates.iter().filter_map(move |(path, id)| Some((path.as_str(), this.read(*id)?)))
     }
 
     /// A watched activation, in row-major order; see [`Objective::watching`].

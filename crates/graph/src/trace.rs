@@ -247,6 +247,11 @@ impl Trace {
         self.add_input(name, Shape::new([Dim::Batch(1)]), ElementKind::U32)
     }
 
+    /// Adds an input of integer labels, as many per sample as `shape` has: `[N, H, W]` for a label of every pixel.
+    pub fn label_map(&self, name: &str, shape: impl crate::InputShape) -> Node {
+        self.add_input(name, shape.into_shape(), ElementKind::U32)
+    }
+
     /// Finds the activation called `name`: a layer's path, or the name given by [`named`](Node::named).
     pub fn tap(&self, name: &str) -> Node {
         if self.is_dead() {

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 pub enum Activation {
     /// ReLU, `max(x, 0)`.
     Relu,
+    /// ReLU6, `min(max(x, 0), 6)`.
+    Relu6,
     /// Leaky ReLU: `x` where positive, this slope times `x` elsewhere.
     LeakyRelu(f32),
     /// ELU: `x` where positive, this factor times `eˣ − 1` elsewhere.
@@ -23,6 +25,10 @@ pub enum Activation {
     Silu,
     /// GELU, `x·Φ(x)`.
     Gelu,
+    /// Hard sigmoid, `min(max(x + 3, 0), 6) / 6` (Howard et al. 2019).
+    HardSigmoid,
+    /// Hard swish, `x·min(max(x + 3, 0), 6) / 6` (Howard et al. 2019).
+    HardSwish,
     /// Softmax probabilities over the last axis.
     Softmax,
     /// Logarithms of softmax probabilities over the last axis.
@@ -33,6 +39,7 @@ impl Layer for Activation {
     fn forward(&self, x: &Node) -> Node {
         match *self {
             Activation::Relu => x.relu(),
+            Activation::Relu6 => x.clamp(0.0, 6.0),
             Activation::LeakyRelu(slope) => x.leaky_relu(slope),
             Activation::Elu(alpha) => x.elu(alpha),
             Activation::Sigmoid => x.sigmoid(),
@@ -40,6 +47,8 @@ impl Layer for Activation {
             Activation::ScaledTanh => x.scaled_tanh(),
             Activation::Silu => x.silu(),
             Activation::Gelu => x.gelu(),
+            Activation::HardSigmoid => x.hard_sigmoid(1.0 / 6.0, 0.5),
+            Activation::HardSwish => x.hard_swish(),
             Activation::Softmax => x.softmax(),
             Activation::LogSoftmax => x.log_softmax(),
         }

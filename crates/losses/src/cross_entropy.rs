@@ -7,7 +7,8 @@ use std::sync::Arc;
 /// Computes the mean over the batch of `−Σ q[c]·log softmax(x)[c]`, where `q` is 1 at the label and 0 elsewhere.
 ///
 /// # Shapes
-/// `[N, classes]` and labels `[N]` → `[]`.
+/// `[N, classes]` and labels `[N]` → `[]`; or `[N, …, classes]` and as many labels `[N, …]`, such as one for each pixel, of
+/// which the loss is the mean too.
 ///
 /// # Errors
 /// A label that is not below the number of classes, when run.
@@ -81,9 +82,13 @@ impl CrossEntropy {
         self.class_weights.as_deref()
     }
 
-    /// Settings of the kernels, over `[N, classes]`.
+    /// Settings of the kernels, over rows of as many scores as there are classes.
     fn settings(&self, shape: &[usize]) -> softmax::CrossEntropy<'_> {
-        softmax::CrossEntropy { classes: shape[1], class_weights: self.weights(), smoothing: self.smoothing }
+        softmax::CrossEntropy {
+            classes: shape[shape.len() - 1],
+            class_weights: self.weights(),
+            smoothing: self.smoothing,
+        }
     }
 
     /// Refuses labels that all have the weight 0: their mean is 0 / 0.
@@ -97,7 +102,7 @@ impl CrossEntropy {
         ))
     }
 
-    /// Computes the loss as a node: `[N, classes]` and labels `[N]` → `[]`.
+    /// Computes the loss as a node: `[N, …, classes]` and labels `[N, …]` → `[]`.
     #[track_caller]
     pub fn loss(&self, logits: &Node, labels: &Node) -> Node {
         let op: Arc<dyn Op> = Arc::new(CrossEntropyOp(self.clone()));
@@ -139,9 +144,20 @@ pub(crate) fn expect_classes_and_labels(x: &[&Shape]) -> Result<usize, Fault> {
     }
 }
 
+/// Checks operands `[N, …, classes]` with labels `[N, …]`, and returns the number of classes.
+fn expect_classes_and_label_maps(x: &[&Shape]) -> Result<usize, Fault> {
+    if x[1].rank() <= 1 {
+        return expect_classes_and_labels(x);
+    }
+    match x[0].dims() {
+        [rows @ .., Dim::Fixed(classes)] if rows == x[1].dims() && *classes > 0 => Ok(*classes),
+        _ => Err(Fault::Unequal { left: 0, right: 1 }),
+    }
+}
+
 impl Op for CrossEntropyOp {
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
-        let classes = expect_classes_and_labels(x)?;
+        let classes = expect_classes_and_label_maps(x)?;
         let CrossEntropy { smoothing, class_weights: weights } = &self.0;
         if !(0.0..=1.0).contains(smoothing) {
             return Err(Fault::Setting(format!("the label smoothing {smoothing} is not in [0, 1]")));

@@ -1,6 +1,6 @@
 //! Tests of the inference plans of published networks.
 
-use crate::{CifarResNet, GoogLeNet, ResNet, Vgg};
+use crate::{CifarResNet, DenseNet, EfficientNet, GoogLeNet, MobileNet, ResNet, Vgg};
 use ocelli_graph::{Batch, Key, Layer, Model, Tensor};
 use std::collections::BTreeMap;
 
@@ -29,6 +29,36 @@ fn resnet50_is_its_convolutions_and_three_more() {
         ("Linear", 1),
     ];
     assert_eq!(kinds(ResNet::resnet50(1000), 224), counts(expected));
+}
+
+/// ReLU6 is a clamp, which depthwise convolutions apply to their sums like all others.
+#[test]
+fn mobilenet_v2_is_its_convolutions_and_two_more() {
+    let expected = [
+        ("Conv2d + BatchNorm + Clamp", 35),
+        ("Conv2d + BatchNorm", 7),
+        ("Conv2d + BatchNorm + Add", 10),
+        ("Mean", 1),
+        ("Linear", 1),
+    ];
+    assert_eq!(kinds(MobileNet::v2(1000), 224), counts(expected));
+}
+
+/// The kernels' epilogues have neither SiLU nor hard swish: those are steps of their own, and so are gates. The normalisations
+/// of a DenseNet that read what was concatenated follow no convolution.
+#[test]
+fn what_stays_a_step_of_its_own_is_known() {
+    let left = |kinds: BTreeMap<String, usize>| {
+        let others =
+            kinds.into_iter().filter(|(kind, _)| !kind.starts_with("Conv2d") && kind != "Mean" && kind != "Linear");
+        others.collect::<BTreeMap<_, _>>()
+    };
+    let efficientnet = [("Silu", 49), ("Sigmoid", 16), ("Mul", 16)];
+    assert_eq!(left(kinds(EfficientNet::b0(1000), 224)), counts(efficientnet));
+    let mobilenet = [("HardSwish", 21), ("Scale", 8), ("Shift", 8), ("Clamp", 8), ("Mul", 8)];
+    assert_eq!(left(kinds(MobileNet::v3_large(1000), 224)), counts(mobilenet));
+    let densenet = [("BatchNormRelu", 62), ("Concat", 58), ("MaxPool", 1), ("AvgPool", 3)];
+    assert_eq!(left(kinds(DenseNet::densenet121(1000), 224)), counts(densenet));
 }
 
 #[test]

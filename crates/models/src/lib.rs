@@ -21,12 +21,15 @@
 #![forbid(unsafe_code)]
 
 mod alexnet;
+mod densenet;
 mod digit_codes;
+mod efficientnet;
 mod efficientnet_lite;
 mod googlenet;
 #[cfg(test)]
 mod inference_plans;
 mod lenet;
+mod mobilenet;
 mod network_file;
 mod registry;
 mod resnet;
@@ -38,14 +41,18 @@ mod top;
 #[cfg(test)]
 mod training_plans;
 mod trunk;
+mod unet;
 mod vgg;
 mod weights;
 
 pub use alexnet::{AlexNet, AlexNetOf2012};
+pub use densenet::DenseNet;
 pub use digit_codes::digit_codes;
+pub use efficientnet::EfficientNet;
 pub use efficientnet_lite::EfficientNetLite0;
 pub use googlenet::GoogLeNet;
 pub use lenet::{LeNet5, LeNet5Of1998, PENALTY};
+pub use mobilenet::MobileNet;
 pub use network_file::{
     MAX_CLASSES, NetworkDescription, NetworkError, PREPROCESSING, load_network, load_own_network, save_network,
 };
@@ -55,6 +62,7 @@ pub use resnet_cifar::CifarResNet;
 pub use squeezenet::SqueezeNet;
 pub use top::{Guess, TopK, top_k, top_k_by};
 pub use trunk::TrunkClassifier;
+pub use unet::UNet;
 pub use vgg::Vgg;
 pub use weights::{
     DType, LoadReport, Metadata, TensorInfo, WeightFile, WeightFormat, WeightLoader, WeightsError, WrongShape,

@@ -1,8 +1,8 @@
 //! The registry of networks, for programs whose user chooses one by name.
 
 use crate::{
-    AlexNet, AlexNetOf2012, CifarResNet, EfficientNetLite0, GoogLeNet, LeNet5, ResNet, SqueezeNet, Vgg, WeightFile,
-    WeightLoader,
+    AlexNet, AlexNetOf2012, CifarResNet, DenseNet, EfficientNet, EfficientNetLite0, GoogLeNet, LeNet5, MobileNet,
+    ResNet, SqueezeNet, Vgg, WeightFile, WeightLoader,
 };
 use ocelli_data::{Filter, Pipeline, Ranking, Statistics};
 use ocelli_graph::{Layer, Node, func};
@@ -214,6 +214,11 @@ static NETWORKS: LazyLock<Registry> = LazyLock::new(|| {
     list.add(IMAGENET, "resnext50_32x4d", ResNet::resnext50_32x4d, RESNET);
     list.add(IMAGENET, "plain18", |classes| ResNet::resnet18(classes).plain(), &[]);
     list.add(IMAGENET, "plain34", |classes| ResNet::resnet34(classes).plain(), &[]);
+    list.add(IMAGENET, "densenet121", DenseNet::densenet121, &[]);
+    list.add(IMAGENET, "mobilenet_v2", MobileNet::v2, &[]);
+    list.add(IMAGENET, "mobilenet_v3_large", MobileNet::v3_large, &[]);
+    list.add(IMAGENET, "mobilenet_v3_small", MobileNet::v3_small, &[]);
+    list.add(IMAGENET, "efficientnet_b0", EfficientNet::b0, &[]);
     list.add(CIFAR, "cifar_resnet20", CifarResNet::resnet20, CIFAR_RESNET);
     list.add(CIFAR, "cifar_resnet32", CifarResNet::resnet32, CIFAR_RESNET);
     list.add(CIFAR, "cifar_resnet44", CifarResNet::resnet44, CIFAR_RESNET);
@@ -343,6 +348,11 @@ mod tests {
             ("wide_resnet50_2", 68_883_240),
             ("wide_resnet101_2", 126_886_696),
             ("resnext50_32x4d", 25_028_904),
+            ("densenet121", 7_978_856),
+            ("mobilenet_v2", 3_504_872),
+            ("mobilenet_v3_large", 5_483_032),
+            ("mobilenet_v3_small", 2_542_856),
+            ("efficientnet_b0", 5_288_548),
             ("cifar_resnet20", 269_722),
             ("cifar_resnet20_b", 272_474),
             ("cifar_resnet32", 464_154),

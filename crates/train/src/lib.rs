@@ -39,6 +39,7 @@ mod progress;
 mod rate_finder;
 mod run_folder;
 mod schedule;
+mod shards;
 mod source;
 mod stop_flag;
 mod tensorboard;
@@ -50,7 +51,7 @@ pub use error::{Error, Result};
 pub use evaluate::{Evaluation, evaluate, evaluate_classifier};
 pub use features::Features;
 pub use finetune::{Finetune, Unfreezing};
-pub use metric::{Accuracy, ConfusionMatrix, MeanValue, Metric, MetricValues, Sums};
+pub use metric::{Accuracy, ConfusionMatrix, MeanIou, MeanValue, Metric, MetricValues, Sums};
 pub use ocelli_kernels::optimizer::Momentum;
 pub use optimizer::{
     AdaGrad, Adam, AdamW, Clip, Descent, Gradients, Group, Optimizer, OptimizerState, RmsProp, Rule, Sgd,
@@ -60,6 +61,7 @@ pub use progress::Progress;
 pub use rate_finder::{RateCurve, RateFinder};
 pub use run_folder::RunFolder;
 pub use schedule::Schedule;
+pub use shards::{BatchShards, NumberPlace, ShardSum, ShardedObjective, ShardedStep, add_all};
 pub use source::{BatchSource, Repeating};
 pub use stop_flag::StopFlag;
 pub use trainer::{EarlyStopping, EpochRecord, Monitor, Outcome, Report, Trainer};

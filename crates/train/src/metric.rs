@@ -3,6 +3,7 @@
 mod accuracy;
 mod confusion;
 mod list;
+mod mean_iou;
 mod mean_value;
 mod node_metric;
 
@@ -15,6 +16,7 @@ pub use accuracy::Accuracy;
 pub(crate) use accuracy::{LabelledScores, labelled_scores};
 pub use confusion::ConfusionMatrix;
 pub(crate) use list::{Measurement, MetricList};
+pub use mean_iou::MeanIou;
 pub use mean_value::MeanValue;
 pub(crate) use node_metric::NodeMetric;
 

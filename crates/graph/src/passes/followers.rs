@@ -2,9 +2,9 @@
 
 use crate::{
     Call, Graph, ValueId, ValueInfo,
-    ops::{ActivationOp, Arithmetic},
+    ops::{ActivationOp, Arithmetic, ClampOp},
 };
-use ocelli_kernels::elementwise::Unary;
+use ocelli_kernels::{Activation as Last, elementwise::Unary};
 use std::any::Any;
 
 /// For each value the number of the only call that reads it, if that reads it once and nothing else needs it.
@@ -36,6 +36,15 @@ impl SoleReaders {
 pub(super) fn is_relu(call: &Call) -> bool {
     let op: &dyn Any = &*call.op;
     op.downcast_ref::<ActivationOp>() == Some(&ActivationOp(Unary::Relu))
+}
+
+/// The activation that a product's kernel can apply last and that a call is: a ReLU or a clamp, such as ReLU6.
+pub(super) fn last_activation(call: &Call) -> Option<Last> {
+    let op: &dyn Any = &*call.op;
+    match op.downcast_ref() {
+        Some(&ClampOp { low, high }) => Some(Last::Clamp { low, high }),
+        None => is_relu(call).then_some(Last::Relu),
+    }
 }
 
 /// The value that a call adds to `y`, if it is an addition of two values of one shape.

@@ -5,7 +5,7 @@
 use super::{
     Program,
     constants::constant_values,
-    followers::{SoleReaders, addend, is_relu},
+    followers::{SoleReaders, addend, last_activation},
 };
 use crate::{
     Call, ElementKind, Graph, Op, Result, Shape, ValueId, ValueInfo, ValueSource,
@@ -14,7 +14,7 @@ use crate::{
 use ocelli_kernels::Activation as Last;
 use std::{any::Any, sync::Arc};
 
-/// Fuses `product → batch normalisation → addition of a residual → ReLU`, in this order, each but the product optional,
+/// Fuses `product → batch normalisation → addition of a residual → ReLU or clamp`, in this order, each but the product optional,
 /// and `batch normalisation → ReLU` elsewhere. Values between are read once and are no roots; the residual has the
 /// shape of the sum.
 pub(super) fn fuse_products(program: &mut Program<'_>) -> Result<()> {
@@ -72,6 +72,12 @@ impl<'g> Fusion<'g> {
     fn next(&self, chain: &ProductChain) -> Option<(usize, &Call)> {
         let at = self.readers.sole_reader(self.result(chain)).filter(|&at| self.is_original[at])?;
         Some((at, self.calls[at].first()?))
+    }
+
+    /// The call after a chain, if it is an activation that a kernel can apply last.
+    fn next_activation(&self, chain: &ProductChain) -> Option<(usize, Last)> {
+        let (at, call) = self.next(chain)?;
+        Some((at, last_activation(call)?))
     }
 
     fn result(&self, chain: &ProductChain) -> ValueId {
@@ -143,8 +149,8 @@ impl<'g> Fusion<'g> {
             chain.residual = Some(residual);
             chain.calls.push(next);
         }
-        if let Some((next, _)) = self.next(&chain).filter(|(_, call)| is_relu(call)) {
-            chain.activation = Last::Relu;
+        if let Some((next, activation)) = self.next_activation(&chain) {
+            chain.activation = activation;
             chain.calls.push(next);
         }
         chain
@@ -154,7 +160,7 @@ impl<'g> Fusion<'g> {
         let Some((call, norm)) = self.original::<BatchNormOp>(at) else { return };
         let (call, norm) = (call.clone(), *norm);
         let mut chain = ProductChain { calls: vec![at], ..ProductChain::default() };
-        let Some((next, _)) = self.next(&chain).filter(|(_, call)| is_relu(call)) else { return };
+        let Some((next, Last::Relu)) = self.next_activation(&chain) else { return };
         // A normalisation by running statistics has no other results.
         if norm.outputs() == 1 && norm.is_alone() {
             chain.calls.push(next);

@@ -1,11 +1,11 @@
 //! Common-subexpression elimination: equal calls are computed once.
 
 use super::Program;
-use crate::{Call, Result, ValueId};
-use std::collections::HashMap;
+use crate::{Call, Result, ValueId, ops::Identity};
+use std::{any::Any, collections::HashMap};
 
 /// Eliminates common subexpressions: keeps the first of the calls of the same operation on the same values, whose
-/// results replace those of the others. Roots stay: each is read from its own place.
+/// results replace those of the others; an identity, as dropout is in inference, is its operand. Roots stay: each is read from its own place.
 pub(super) fn share(program: &mut Program<'_>) -> Result<()> {
     let Program { graph, roots, .. } = program;
     let mut kept: Vec<Call> = Vec::with_capacity(graph.calls.len());
@@ -14,6 +14,13 @@ pub(super) fn share(program: &mut Program<'_>) -> Result<()> {
     for mut call in std::mem::take(&mut graph.calls) {
         for input in &mut call.inputs {
             *input = twins.get(input).copied().unwrap_or(*input);
+        }
+        let op: &dyn Any = &*call.op;
+        if let (true, &[x], &[y]) = (op.is::<Identity>(), &call.inputs[..], &call.outputs[..])
+            && !roots.contains(&y)
+        {
+            twins.insert(y, x);
+            continue;
         }
         let alike = by_operands.entry(call.inputs.clone()).or_default();
         let is_twin = |&&at: &&usize| kept[at].outputs.len() == call.outputs.len() && kept[at].op.is_same(&*call.op);

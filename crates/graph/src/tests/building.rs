@@ -115,8 +115,9 @@ fn loops_over_the_size_of_a_failed_node_end() {
 #[test]
 fn other_mistakes_have_their_sentences() {
     type Case = (&'static str, fn(&Node) -> Node);
-    let cases: [Case; 11] = [
+    let cases: [Case; 12] = [
         ("(Dropout): the probability 1.5 is not in [0, 1)", |x| x.dropout(1.5)),
+        ("(StochasticDepth): the probability 1 is not in [0, 1)", |x| x.stochastic_depth(1.0)),
         ("(Reduce): there is no axis W in [N, 8]", |x| x.global_avg_pool().mean_over(&[Axis::W])),
         ("(tap): nothing is called \"conv9\"; there are: input", |x| x.trace().tap("conv9")),
         ("(input): \"input\" is already the name of a value", |x| x.trace().input("input", [3])),

@@ -66,7 +66,7 @@ fn activations() {
     });
     let positive = Tensor::from_fn([2, 5], |i| 0.3 + (i[0] * 5 + i[1]) as f32 * 0.2);
     type Case = (&'static str, fn(&Node) -> Node);
-    let cases: [Case; 15] = [
+    let cases: [Case; 17] = [
         ("relu", Node::relu),
         ("leaky_relu", |x| x.leaky_relu(0.1)),
         ("elu", |x| x.elu(1.3)),
@@ -74,6 +74,8 @@ fn activations() {
         ("tanh", Node::tanh),
         ("scaled_tanh", Node::scaled_tanh),
         ("silu", Node::silu),
+        ("hard_sigmoid", |x| x.hard_sigmoid(0.37, 0.5)),
+        ("hard_swish", |x| x.scale(2.1).hard_swish()),
         ("gelu", Node::gelu),
         ("gelu_tanh", Node::gelu_tanh),
         ("square", Node::square),
@@ -448,6 +450,31 @@ fn dropout_draws_the_same_mask_backward_and_another_one_each_step() {
 }
 
 /// Statistics are those of the batch, as in training.
+/// Whole samples are dropped, in forward and in backward the same ones; inference drops none.
+#[test]
+fn stochastic_depth_drops_whole_samples() {
+    let network = |x: &Node| x.scope("block", |x| x.stochastic_depth(0.25));
+    let mut model = Model::build(network, [4], 1).unwrap();
+    let wanted = Wrt::Values(&["input"]);
+    let mut objective = model.objective_of(Mode::Train, wanted, |t| t.output().sum()).unwrap();
+    objective = objective.watching(&["output"]).unwrap();
+    let x = Tensor::full([1000, 4], 3.0);
+    let batch = Batch::new().with("input", &x);
+    let mut drawn = || {
+        let step = objective.step(&mut model, &batch).unwrap();
+        (step.activation("output").unwrap().to_vec(), step.gradient("input").unwrap().to_vec())
+    };
+    let (y, dx) = drawn();
+    for (y, dx) in y.chunks(4).zip(dx.chunks(4)) {
+        assert!(y.iter().all(|other| *other == y[0]) && (y[0] == 0.0 || y[0] == 4.0), "{y:?}");
+        assert!(dx.iter().zip(y).all(|(dx, y)| dx * 3.0 == *y), "{dx:?} for {y:?}");
+    }
+    let dropped = y.iter().step_by(4).filter(|y| **y == 0.0).count();
+    assert!((200..300).contains(&dropped), "{dropped} of 1000");
+    assert_ne!(drawn().0, y);
+    assert_eq!(model.predict(&x).unwrap().data(), x.data());
+}
+
 #[test]
 fn training_without_dropout_keeps_everything() {
     let network = |x: &Node| {

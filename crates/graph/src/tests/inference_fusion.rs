@@ -101,8 +101,9 @@ fn every_combination_is_one_step_with_the_same_numbers() {
         ("5×5, strided", [11, 11, 3], Convolution { stride: 2, ..Convolution::new(8, 5) }),
     ];
     for (name, sample, c) in cases {
-        for case in 0..16 {
-            let [bias, norm, residual, relu] = [1, 2, 4, 8].map(|bit| case & bit != 0);
+        for case in 0..24 {
+            let [bias, norm, residual] = [1, 2, 4].map(|bit| case & bit != 0);
+            let activation = [None, Some("Relu"), Some("Clamp")][case / 8];
             let network = |x: &Node| {
                 let first = x.named("first").sigmoid().named("sigmoid");
                 let shortcut =
@@ -117,9 +118,10 @@ fn every_combination_is_one_step_with_the_same_numbers() {
                     y = if bias { y.named("y2") + &shortcut } else { &shortcut + y.named("y2") };
                     expected.push("Add");
                 }
-                if relu {
-                    y = y.named("y3").relu();
-                    expected.push("Relu");
+                if let Some(kind) = activation {
+                    y = y.named("y3");
+                    y = if kind == "Relu" { y.relu() } else { y.clamp(-0.5, 3.0) };
+                    expected.push(kind);
                 }
                 (y, expected.join(" + "))
             };

@@ -161,6 +161,8 @@ fn operations() -> Vec<Operation> {
         ("adaptive_avg_pool", |x| x.adaptive_avg_pool(2, 2)),
         ("pad", |x| x.pad(PadSettings { mode: PadMode::Zero, top: 1, bottom: 1, left: 1, right: 1 })),
         ("dropout", |x| x.dropout(0.5)),
+        ("stochastic_depth", |x| x.stochastic_depth(0.5)),
+        ("hard_swish", Node::hard_swish),
         ("conv2d", |x| x.conv2d(Conv2dSettings::default(), &parameter(x, &[1, 1, 2, 3]), None)),
         ("conv_transpose2d", |x| {
             x.conv_transpose2d(ConvTranspose2dOp::new(Conv2dSettings::default(), [0; 2]), &parameter(x, &[1, 1, 3, 2]))

@@ -40,6 +40,12 @@ fn sizes_near_the_end_of_the_numbers_are_mistakes() {
         mistake(Shortcut::ZeroPad.to(most, 1), image),
         mistake(Shortcut::Projection.to(most, 1), image),
         mistake(Bottleneck::new(most, most), image),
+        mistake(ConvNorm::new(most, 3), image),
+        mistake(ConvNorm::new(8, 3).groups(most), image),
+        mistake(InvertedResidual::new(most, most), image),
+        mistake(InvertedResidual::new(8, 8).kernel(most), image),
+        mistake(InvertedResidual::new(8, 4).stochastic_depth(1.5), image),
+        mistake(SqueezeExcitation::new(most), image),
         mistake(Inception::new(most, most, most, most), image),
         mistake(Conv2d::new(1, 1).connections(ConnectionTable::new(most, &[&[0]]).unwrap()), image),
     ] {

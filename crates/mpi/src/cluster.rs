@@ -1,0 +1,184 @@
+//! The processes of a job, and what they exchange.
+
+use crate::{Error, Result};
+use mpi::{
+    Threading,
+    environment::Universe,
+    topology::SimpleCommunicator,
+    traits::{Communicator, CommunicatorCollectives, Equivalence, Root},
+};
+use ocelli::{graph::Model, train::ShardSum};
+use std::process::ExitCode;
+
+/// Numbers that are exchanged at a time: those of the last layers first, whose gradients backward makes first.
+const BUCKET: usize = 1 << 20;
+
+/// The processes of an MPI job, seen from one of them. MPI ends when it is dropped.
+pub struct Cluster {
+    world: SimpleCommunicator,
+    /// Dropped last.
+    _universe: Universe,
+}
+
+impl Cluster {
+    /// Starts MPI in this process. A program that `mpirun` did not start is the only process of its job.
+    ///
+    /// # Errors
+    /// [`Error::Start`] if MPI was started before.
+    pub fn start() -> Result<Cluster> {
+        // Threads compute; this one alone speaks with other processes.
+        let (universe, _) = mpi::initialize_with_threading(Threading::Funneled).ok_or(Error::Start)?;
+        Ok(Cluster { world: universe.world(), _universe: universe })
+    }
+
+    /// Returns the number of this process, from 0.
+    pub fn rank(&self) -> usize {
+        self.world.rank() as usize
+    }
+
+    /// Returns the number of processes.
+    pub fn size(&self) -> usize {
+        self.world.size() as usize
+    }
+
+    /// Returns true for the process that writes files and speaks.
+    pub fn is_first(&self) -> bool {
+        self.rank() == 0
+    }
+
+    /// Ends the job: with success, or with the sentence of an error, which ends all other processes too.
+    pub fn end(&self, result: Result<()>) -> ExitCode {
+        if let Err(error) = result {
+            eprintln!("error in process {} of {}: {error}; the job ends", self.rank(), self.size());
+            self.world.abort(1);
+        }
+        ExitCode::SUCCESS
+    }
+
+    /// Gives every process the numbers of process 0; all must have as many.
+    pub fn broadcast<T: Equivalence>(&self, numbers: &mut [T])
+    where
+        [T]: mpi::datatype::BufferMut,
+    {
+        let first = self.world.process_at_rank(0);
+        numbers.chunks_mut(BUCKET).for_each(|piece| first.broadcast_into(piece));
+    }
+
+    /// Gives every process the bytes of process 0, however many they are.
+    pub fn broadcast_bytes(&self, bytes: &mut Vec<u8>) {
+        let mut length = [bytes.len() as u64];
+        self.broadcast(&mut length);
+        bytes.resize(length[0] as usize, 0);
+        self.broadcast(bytes);
+    }
+
+    /// Gives every process the parameters and states of process 0.
+    pub fn broadcast_parameters(&self, model: &mut Model) {
+        let paths: Vec<String> = model.parameters().iter().map(|(parameter, _)| parameter.path.clone()).collect();
+        for path in paths {
+            if let Some(value) = model.parameters_mut().value_mut(&path) {
+                self.broadcast(value.data_mut());
+            }
+        }
+    }
+
+    /// Returns the numbers of every process in the order of their ranks; all must have as many.
+    pub fn gather<T: Equivalence + Clone + Default>(&self, own: &[T]) -> Vec<T>
+    where
+        [T]: mpi::datatype::Buffer + mpi::datatype::BufferMut,
+    {
+        let mut all = vec![T::default(); own.len() * self.size()];
+        self.world.all_gather_into(own, &mut all[..]);
+        all
+    }
+
+    /// Sums what the processes computed of their shards, in the tree over all shards: every process gets the same bits, and the
+    /// same as with any other number of processes.
+    ///
+    /// Each bucket of numbers is cut into as many pieces as there are processes. Each adds one piece of all processes, in the
+    /// tree's order, and gives the sum to all.
+    ///
+    /// # Errors
+    /// [`Error::Numbers`] if the processes do not have the same number of them.
+    pub fn sum(&self, own: ShardSum) -> Result<ShardSum> {
+        let ranks = self.size();
+        if ranks == 1 {
+            return Ok(own);
+        }
+        let counts = self.gather(&[own.samples as u64, own.numbers.len() as u64]);
+        let losses = self.gather(&[own.loss]);
+        // A process without samples, at the end of the data, takes no part in the sum: zeros could change signs.
+        let has_numbers: Vec<bool> = counts.chunks(2).map(|counts| counts[1] > 0).collect();
+        let lengths = counts.chunks(2).map(|counts| counts[1] as usize);
+        let length = lengths.clone().max().unwrap_or(0);
+        if let Some((rank, got)) = lengths.enumerate().find(|(_, got)| ![0, length].contains(got)) {
+            return Err(Error::Numbers { rank, expected: length, got });
+        }
+        let of_rank =
+            |rank: usize| ShardSum { samples: counts[2 * rank] as usize, loss: losses[rank], numbers: Vec::new() };
+        let mut sum = tree(0..ranks, &of_rank);
+        sum.numbers = own.numbers;
+        sum.numbers.resize(length, 0.0);
+        for bucket in sum.numbers.chunks_mut(BUCKET) {
+            self.sum_bucket(bucket, &has_numbers);
+        }
+        Ok(sum)
+    }
+
+    fn sum_bucket(&self, bucket: &mut [f32], has_numbers: &[bool]) {
+        let ranks = self.size();
+        let piece = bucket.len().div_ceil(ranks);
+        let mut sent = bucket.to_vec();
+        sent.resize(piece * ranks, 0.0);
+        let mut received = vec![0.0f32; piece * ranks];
+        self.world.all_to_all_into(&sent[..], &mut received[..]);
+        let of_rank = |rank: usize| match has_numbers[rank] {
+            true => ShardSum { numbers: received[rank * piece..][..piece].to_vec(), ..ShardSum::default() },
+            false => ShardSum::default(),
+        };
+        let summed = tree(0..ranks, &of_rank).numbers;
+        self.world.all_gather_into(&summed[..], &mut sent[..]);
+        bucket.copy_from_slice(&sent[..bucket.len()]);
+    }
+
+    /// Refuses to go on if the processes hold different parameters.
+    ///
+    /// # Errors
+    /// [`Error::Apart`] with the first process that differs from process 0.
+    pub fn check_equal(&self, model: &Model, epoch: u64) -> Result<()> {
+        let hashes = self.gather(&[parameter_hash(model)]);
+        match hashes.iter().position(|hash| *hash != hashes[0]) {
+            None => Ok(()),
+            Some(rank) => Err(Error::Apart { rank, epoch }),
+        }
+    }
+}
+
+/// A process that panics ends the job: others would wait for it.
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("process {} of {} panicked; the job ends", self.rank(), self.size());
+            self.world.abort(1);
+        }
+    }
+}
+
+/// The sum over a range of ranks in the tree of [`ShardedObjective`](ocelli::train::ShardedObjective).
+fn tree(ranks: std::ops::Range<usize>, of_rank: &impl Fn(usize) -> ShardSum) -> ShardSum {
+    if ranks.len() == 1 {
+        return of_rank(ranks.start);
+    }
+    let middle = ranks.start.midpoint(ranks.end);
+    let mut sum = tree(ranks.start..middle, of_rank);
+    sum.add(&tree(middle..ranks.end, of_rank));
+    sum
+}
+
+/// Returns the hash of all parameters and states by their bits (FNV-1a over words).
+pub fn parameter_hash(model: &Model) -> u64 {
+    let numbers = model.parameters().iter().flat_map(|(_, value)| value.data());
+    numbers.fold(0xCBF2_9CE4_8422_2325, |hash, number| {
+        (hash ^ u64::from(number.to_bits())).wrapping_mul(0x0000_0100_0000_01B3)
+    })
+}
