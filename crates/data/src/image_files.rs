@@ -36,7 +36,7 @@ pub use save::{encode_png, save_png};
 
 use crate::{Channels, Error, Result};
 use fault::Fault;
-use ocelli_tensor::Tensor;
+use ocelli_tensor::{ShapeText, Tensor};
 use picture::Picture;
 use resize::Values;
 use std::{fs::File, io::Read, ops::Range, path::Path};
@@ -96,6 +96,31 @@ pub fn read_grey(bytes: &[u8], size: [usize; 2]) -> Result<Tensor> {
 pub fn read_rgb(bytes: &[u8], size: [usize; 2]) -> Result<Tensor> {
     let size = checked(size)?;
     stretched(read(bytes)?, Channels::Rgb, size)
+}
+
+/// Resizes an image in memory, `[1, H, W, C]` with 1 or 3 channels, to `size` = `[H, W]`, as images from files are: it
+/// averages if it reduces the size and interpolates linearly if it enlarges.
+///
+/// # Errors
+/// [`Error::Setting`] for a tensor of another shape, and as for [`load_grey`].
+///
+/// ```
+/// use ocelli_tensor::Tensor;
+/// let image = Tensor::from_vec([1, 1, 4, 1], vec![0.0, 0.0, 1.0, 1.0])?;
+/// assert_eq!(ocelli_data::image_files::resize(&image, [1, 1])?.data(), [0.5]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn resize(image: &Tensor, size: [usize; 2]) -> Result<Tensor> {
+    let &[1, height, width, channels @ (1 | 3)] = image.shape() else {
+        let shape = ShapeText(image.shape());
+        return Err(Error::Setting(format!("an image of shape {shape} is not [1, H, W, C] with C = 1 or 3")));
+    };
+    let (have, size) = (checked([height, width])?, checked(size)?);
+    check_enlarged(have, size)?;
+    let row = width * channels;
+    let write_row = |y: usize, out: &mut [f32]| out.copy_from_slice(&image.data()[y * row..][..row]);
+    let values = Values::resized(have, channels, write_row, size);
+    Ok(Tensor::from_vec([1, size[0], size[1], channels], values.data)?)
 }
 
 fn stretched(picture: Picture, channels: Channels, size: [usize; 2]) -> Result<Tensor> {

@@ -30,6 +30,7 @@
 
 #![forbid(unsafe_code)]
 
+mod backward_rules;
 mod check_gradients;
 mod compile;
 mod contract;
@@ -67,6 +68,7 @@ mod shape;
 mod summary;
 mod trace;
 
+pub use backward_rules::BackwardRules;
 pub use check_gradients::{GradientError, check_gradients, check_gradients_at};
 pub use compile::{Compiled, PreparedOperand, Request};
 pub use differentiate::Grads;

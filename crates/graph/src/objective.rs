@@ -1,7 +1,7 @@
 //! An objective: a network with a scalar to be minimised, and its gradients.
 
 use crate::{
-    Batch, Error, Graph, Mode, Model, Node, Plan, Precision, Result, Trace, ValueId,
+    BackwardRules, Batch, Error, Graph, Mode, Model, Node, Plan, Precision, Result, Trace, ValueId,
     diagnose::{broken_element, origin},
     execute::{Constants, Feed, execute},
     inputs::{batch_size, bind},
@@ -55,7 +55,13 @@ pub struct Objective {
 }
 
 impl Objective {
-    pub(crate) fn new(model: &Model, mode: Mode, wrt: Wrt<'_>, loss: impl FnOnce(&Trace) -> Node) -> Result<Objective> {
+    pub(crate) fn new(
+        model: &Model,
+        rules: &BackwardRules,
+        mode: Mode,
+        wrt: Wrt<'_>,
+        loss: impl FnOnce(&Trace) -> Node,
+    ) -> Result<Objective> {
         let trace = Trace::reopen(model.graph().clone());
         let loss = loss(&trace);
         if loss.id().is_some() && !trace.is_dead() {
@@ -75,6 +81,7 @@ impl Objective {
         let mut program = Program {
             is_frozen: &|path| model.parameters().get(path).is_some_and(|parameter| parameter.frozen),
             derivative: Some((loss, ids.clone())),
+            rules: rules.clone(),
             ..Program::new(graph, mode, roots)
         };
         program.run(TRAINING.once)?;

@@ -23,11 +23,17 @@ mod elementwise;
 mod logistic;
 mod maximum_a_posteriori;
 mod regression;
+mod style;
+mod total_variation;
 
 pub use cross_entropy::{CrossEntropy, softmax_cross_entropy};
 pub use logistic::logistic_cross_entropy;
 pub use maximum_a_posteriori::maximum_a_posteriori;
 pub use regression::{huber, mse};
+pub use style::{ContentNormalisation, StyleNormalisation, content_cost, gram_cost, style_cost, style_gram};
+pub use total_variation::{Variation, total_variation};
 
+#[cfg(test)]
+mod style_tests;
 #[cfg(test)]
 mod tests;

@@ -30,6 +30,7 @@ mod accumulate;
 mod checkpoint;
 mod error;
 mod evaluate;
+mod lbfgs;
 mod metric;
 mod optimizer;
 mod pattern;
@@ -44,6 +45,7 @@ pub use accumulate::AccumulatedGradients;
 pub use checkpoint::{read_container, write_container};
 pub use error::{Error, Result};
 pub use evaluate::{Evaluation, evaluate, evaluate_classifier};
+pub use lbfgs::{Lbfgs, LbfgsOutcome, LbfgsStep};
 pub use metric::{Accuracy, ConfusionMatrix, MeanValue, Metric, MetricValues, Prediction, Sums};
 pub use ocelli_kernels::optimizer::Momentum;
 pub use optimizer::{

@@ -5,5 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod error;
+mod vgg_features;
 
 pub use error::{Error, Result};
+pub use vgg_features::{Border, Pooling, Preparation, VggFeatures};
