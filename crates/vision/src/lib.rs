@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod error;
+pub mod style;
 mod vgg_features;
 
 pub use error::{Error, Result};
