@@ -54,12 +54,13 @@ fn what_training_fuses_follows_the_table() {
             running_mean: &t.state("running_mean", channels, Constant(0.0)),
             running_variance: &t.state("running_var", channels, Constant(1.0)),
         };
-        x.batch_norm(BatchNormOp::new(0.0, 0.1), parameters)
+        x.batch_norm(BatchNormOp::new(1e-6, 0.1), parameters)
     };
     let model = build(|x| (x + x.scope("norm", norm)).relu() * -1.0, &[2, 2, 3]);
-    // In inference the normalisation adds 0.25: the gradient of the sum goes twice to the input.
+    // The statistics are 0 and 1, so that the gradient of the sum goes to the input twice.
     let open = BackwardRules::new().with("Relu", |g| vec![g.want(0, || g.dy().clone())]);
-    assert_eq!(gradient(&model, &open, &[2, 2, 2, 3]), [-2.0; 24]);
+    let twice = gradient(&model, &open, &[2, 2, 2, 3]);
+    assert!(twice.iter().all(|g| (g + 2.0).abs() < 1e-5), "{twice:?}");
     assert_eq!(gradient(&model, &BackwardRules::guided(), &[2, 2, 2, 3]), [0.0; 24]);
     // A kind that is not there changes nothing.
     let absent = BackwardRules::new().with("Tanh", |_| Vec::new());
