@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod edges;
 mod error;
 pub mod style;
 mod vgg_features;
