@@ -12,10 +12,13 @@ mod common;
 use clap::Parser;
 use common::{Common, exit_on_error, say};
 use ocelli::{
-    data::{Frame, Resize, image_files},
+    data::image_files,
     plot::{Tile, gallery},
     prelude::*,
-    vision::edges::{Application, Filter, Hed, learn_filter, magnitude},
+    vision::{
+        edges::{Application, Filter, Hed, learn_filter, magnitude},
+        resize,
+    },
 };
 use std::{fs, path::PathBuf, process::ExitCode};
 
@@ -46,13 +49,13 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> ocelli::Result<()> {
     arguments.common.start()?;
-    let whole = Preprocess { resize: Resize::Keep, frame: Frame::Whole, ..Preprocess::plain([1, 1]) };
+    let whole = Pipeline::new();
     let image = whole.load(&arguments.image)?;
     let [height, width] = [image.shape()[1], image.shape()[2]];
     let factor = f64::from(arguments.size) / height.max(width) as f64;
     let size = [height, width].map(|side| ((side as f64 * factor).round() as usize).max(1));
-    let small = image_files::resize(&image, size)?;
-    let grey = image_files::resize(&whole.grey().load(&arguments.image)?, size)?;
+    let small = resize(&image, size)?;
+    let grey = resize(&whole.grey().load(&arguments.image)?, size)?;
     fs::create_dir_all(&arguments.out)?;
 
     // every filter, and the strength of edges by Sobel's two

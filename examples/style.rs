@@ -16,12 +16,12 @@ mod common;
 use clap::{Parser, ValueEnum};
 use common::{Common, exit_on_error, say};
 use ocelli::{
-    data::{Frame, Resize, image_files},
+    data::image_files,
     plot::{Chart, Scale as Axis, charts},
     prelude::*,
     train::StopFlag,
     vision::{
-        VggFeatures,
+        VggFeatures, resize,
         style::{Colour, FastStyle, PixelOptimizer, Start, Statistic, Style, StyleTransfer},
     },
 };
@@ -149,7 +149,7 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> ocelli::Result<()> {
     arguments.common.start()?;
-    let whole = Preprocess { resize: Resize::Keep, frame: Frame::Whole, ..Preprocess::plain([1, 1]) };
+    let whole = Pipeline::new();
     let content = whole.load(&arguments.content)?;
     let styles = styles(arguments, &whole)?;
     let features = features(arguments)?;
@@ -208,7 +208,7 @@ fn beside(out: &Path, ending: &str) -> PathBuf {
     out.with_file_name(format!("{stem}{ending}"))
 }
 
-fn styles(arguments: &Arguments, whole: &Preprocess) -> ocelli::Result<Vec<Style>> {
+fn styles(arguments: &Arguments, whole: &Pipeline) -> ocelli::Result<Vec<Style>> {
     let mut styles = Vec::new();
     for (number, path) in arguments.style.iter().enumerate() {
         let mut style = Style::new(whole.load(path)?);
@@ -283,7 +283,7 @@ fn paint_fast(
     let fitted = |image: &Tensor| {
         let [height, width] = [image.shape()[1], image.shape()[2]];
         let factor = f64::from(arguments.size) / height.max(width) as f64;
-        image_files::resize(image, [height, width].map(|side| ((side as f64 * factor).round() as usize).max(1)))
+        resize(image, [height, width].map(|side| ((side as f64 * factor).round() as usize).max(1)))
     };
     let statistic = match arguments.statistic {
         Fast::Adain => Statistic::MeanAndDeviation,

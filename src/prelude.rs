@@ -1,7 +1,6 @@
 //! The items that most programs need: `use ocelli::prelude::*`.
 
-#[cfg(feature = "images")]
-pub use ocelli_data::{Augmentation, Dataset, Loader, Preprocess, RandomCrop, RandomMirror, Statistics};
+pub use ocelli_data::{Border, Dataset, Image, Loader, Mirror, Pipeline, Ranking, Statistics, Transform};
 pub use ocelli_graph::{
     Axis, BackwardRules, Batch, Key, Layer, Mode, Model, Node, Objective, Precision, Recomputed, Shape, Shared, Step,
     Tensor, Trace, Wrt, func, ops::Interpolation,
@@ -20,6 +19,6 @@ pub use ocelli_models::{
     by_name, load_network, load_weights, save_network, save_weights, top_k,
 };
 pub use ocelli_train::{
-    Accuracy, Adam, AdamW, Lbfgs, MeanValue, Metric, Monitor, Optimizer, Prediction, Progress, Schedule, Sgd, Trainer,
-    evaluate, evaluate_classifier,
+    Accuracy, Adam, AdamW, Lbfgs, MeanValue, Metric, Monitor, Optimizer, Progress, Schedule, Sgd, Trainer, evaluate,
+    evaluate_classifier,
 };

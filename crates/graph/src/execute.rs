@@ -64,6 +64,9 @@ pub(crate) struct Constants {
     list: Vec<SharedConstant>,
 }
 
+/// The constants of a plan that has none, as in training.
+pub(crate) static NO_CONSTANTS: Constants = Constants { list: Vec::new() };
+
 /// A constant in memory that several plans may read.
 #[derive(Clone, Debug)]
 struct SharedConstant {
@@ -89,7 +92,7 @@ impl Constants {
         if !missing.is_empty() {
             let part = plan.constants.some(&missing);
             let mut memory = memory::arena(part.len)?;
-            let feed = Feed { parameters: parameters.values(), inputs: &[], constants: &Constants::default(), key };
+            let feed = Feed { parameters: parameters.values(), inputs: &[], constants: &NO_CONSTANTS, key };
             run(&part.steps, plan.scratch(), memory.as_mut_slice(), feed)?;
             let memory = Arc::new(memory);
             for (&number, range) in missing.iter().zip(&part.ranges) {

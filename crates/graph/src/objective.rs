@@ -3,7 +3,7 @@
 use crate::{
     BackwardRules, Batch, Error, Graph, Mode, Model, Node, Plan, Precision, Result, Trace, ValueId,
     diagnose::{broken_element, origin},
-    execute::{Constants, Feed, execute},
+    execute::{Feed, NO_CONSTANTS, execute},
     inputs::{batch_size, bind},
     memory,
     passes::{Program, TRAINING},
@@ -47,8 +47,6 @@ pub struct Objective {
     frozen: Option<Vec<bool>>,
     plans: Recent<usize, Plan>,
     arena: Arena,
-    /// None: in training everything is computed in each step.
-    constants: Constants,
     key: Key,
     steps: u64,
     precision: Precision,
@@ -107,7 +105,6 @@ impl Objective {
             frozen: (trains || mode != Mode::Infer).then(|| model.parameters().frozen().collect()),
             plans: Recent::new(KEPT_PLANS),
             arena: Arena::new(0),
-            constants: Constants::default(),
             precision: model.precision(),
             key: Key::new(model.seed()).with("step"),
             steps: 0,
@@ -233,7 +230,7 @@ impl Objective {
         let feed = Feed {
             parameters: model.parameters().values(),
             inputs: &inputs,
-            constants: &self.constants,
+            constants: &NO_CONSTANTS,
             key: self.key.at(self.steps),
         };
         execute(plan, &mut self.arena, feed)?;
@@ -285,7 +282,7 @@ impl Objective {
 
     fn results(&self, n: usize) -> Step<'_> {
         let (plan, arena) = (self.plan_of(n), self.arena.as_slice());
-        Step { objective: self, results: Results { plan, arena, constants: &self.constants, parameters: &[] } }
+        Step { objective: self, results: Results { plan, arena, constants: &NO_CONSTANTS, parameters: &[] } }
     }
 }
 

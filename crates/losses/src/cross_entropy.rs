@@ -29,7 +29,7 @@ pub fn softmax_cross_entropy(logits: &Node, labels: &Node) -> Node {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct CrossEntropy {
     smoothing: f32,
-    weights: Option<Arc<[f32]>>,
+    class_weights: Option<Arc<[f32]>>,
 }
 
 impl CrossEntropy {
@@ -48,19 +48,29 @@ impl CrossEntropy {
     /// Weighs each sample by the weight of its class; the mean is the weighted one. A batch in which every label has the
     /// weight 0 is an error when it is run.
     pub fn class_weights(mut self, weights: impl Into<Vec<f32>>) -> CrossEntropy {
-        self.weights = Some(weights.into().into());
+        self.class_weights = Some(weights.into().into());
         self
+    }
+
+    /// Returns the share of each label that all classes have in common, set by
+    /// [`label_smoothing`](CrossEntropy::label_smoothing); 0 by default.
+    pub fn smoothing(&self) -> f32 {
+        self.smoothing
+    }
+
+    /// Returns the weight of each class, if [`class_weights`](CrossEntropy::class_weights) set them.
+    pub fn weights(&self) -> Option<&[f32]> {
+        self.class_weights.as_deref()
     }
 
     /// Settings of the kernels, over `[N, classes]`.
     fn settings(&self, shape: &[usize]) -> softmax::CrossEntropy<'_> {
-        let class_weights = self.weights.as_deref();
-        softmax::CrossEntropy { classes: shape[1], class_weights, smoothing: self.smoothing }
+        softmax::CrossEntropy { classes: shape[1], class_weights: self.weights(), smoothing: self.smoothing }
     }
 
     /// Refuses labels that all have the weight 0: their mean is 0 / 0.
     fn check_weights(&self, labels: &[u32]) -> Result<(), Fault> {
-        let Some(weights) = &self.weights else { return Ok(()) };
+        let Some(weights) = self.weights() else { return Ok(()) };
         if labels.iter().any(|&label| weights[label as usize] > 0.0) {
             return Ok(());
         }
@@ -84,11 +94,18 @@ pub(crate) fn wrong_label(LabelError { row, label, classes }: LabelError) -> Fau
 
 /// The operation of [`CrossEntropy`]. Results: the loss, and the probabilities, which are all that backward needs.
 #[derive(Debug, Clone, PartialEq)]
-struct CrossEntropyOp(CrossEntropy);
+pub struct CrossEntropyOp(
+    /// The loss with its settings.
+    pub CrossEntropy,
+);
 
 /// The gradient of [`CrossEntropyOp`]. Operands: probabilities, labels, the gradient of the loss.
 #[derive(Debug, Clone, PartialEq)]
-struct CrossEntropyBackward(CrossEntropy);
+#[non_exhaustive]
+pub struct CrossEntropyBackward(
+    /// The loss with its settings.
+    pub CrossEntropy,
+);
 
 /// Checks operands `[N, classes]` with labels `[N]`, and returns the number of classes.
 pub(crate) fn expect_classes_and_labels(x: &[&Shape]) -> Result<usize, Fault> {
@@ -107,7 +124,7 @@ pub(crate) fn expect_classes_and_labels(x: &[&Shape]) -> Result<usize, Fault> {
 impl Op for CrossEntropyOp {
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         let classes = expect_classes_and_labels(x)?;
-        let CrossEntropy { smoothing, weights } = &self.0;
+        let CrossEntropy { smoothing, class_weights: weights } = &self.0;
         if !(0.0..=1.0).contains(smoothing) {
             return Err(Fault::Setting(format!("the label smoothing {smoothing} is not in [0, 1]")));
         }

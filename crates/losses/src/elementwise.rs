@@ -2,8 +2,8 @@
 
 use ocelli_graph::{Compiled, Fault, Grads, Node, Op, Request, Shape};
 
-/// A loss of one element, `l(x, t)`, and its derivative in `x`.
-pub(crate) trait Elementwise: Clone + PartialEq + std::fmt::Debug + Send + Sync + 'static {
+/// A loss of one element, `l(x, t)`, and its derivative in `x`; [`MeanLoss`] makes an operation of it.
+pub trait ElementwiseLoss: Clone + PartialEq + std::fmt::Debug + Send + Sync + 'static {
     /// Name of the loss.
     const NAME: &'static str;
     /// The loss of one element.
@@ -19,16 +19,23 @@ pub(crate) trait Elementwise: Clone + PartialEq + std::fmt::Debug + Send + Sync 
 /// Averages an elementwise loss. Operands: prediction, target of the same shape. Backward keeps both; targets have no
 /// gradient.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct MeanOf<L>(pub(crate) L);
+pub struct MeanLoss<L>(
+    /// The loss of one element, with its settings.
+    pub L,
+);
 
-/// The gradient of [`MeanOf`]. Operands: prediction, target, the gradient of the loss.
+/// The gradient of [`MeanLoss`]. Operands: prediction, target, the gradient of the loss.
 #[derive(Debug, Clone, PartialEq)]
-struct MeanOfBackward<L>(L);
+#[non_exhaustive]
+pub struct MeanLossBackward<L>(
+    /// The loss of one element, with its settings.
+    pub L,
+);
 
 /// Number of elements that are summed at a time before the sums are added: the error of the total stays small.
 const BLOCK: usize = 256;
 
-impl<L: Elementwise> Op for MeanOf<L> {
+impl<L: ElementwiseLoss> Op for MeanLoss<L> {
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         if let Some(mistake) = self.0.mistake() {
             return Err(Fault::Setting(mistake));
@@ -56,7 +63,7 @@ impl<L: Elementwise> Op for MeanOf<L> {
             let reason = "the target has no gradient; swap the operands or compose the loss from nodes";
             g.x(1).trace().fail(L::NAME, reason)
         });
-        vec![g.want(0, || Node::call(MeanOfBackward(self.0.clone()), &[g.x(0), g.x(1), g.dy()])), target]
+        vec![g.want(0, || Node::call(MeanLossBackward(self.0.clone()), &[g.x(0), g.x(1), g.dy()])), target]
     }
 
     fn kind(&self) -> String {
@@ -64,7 +71,7 @@ impl<L: Elementwise> Op for MeanOf<L> {
     }
 }
 
-impl<L: Elementwise> Op for MeanOfBackward<L> {
+impl<L: ElementwiseLoss> Op for MeanLossBackward<L> {
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         Ok(vec![x[0].clone()])
     }

@@ -33,6 +33,17 @@ pub use regression::{huber, mse};
 pub use style::{ContentNormalisation, StyleNormalisation, content_cost, gram_cost, style_cost, style_gram};
 pub use total_variation::{Variation, total_variation};
 
+/// The operations of the losses, with their settings, for code that reads a graph.
+pub mod ops {
+    pub use crate::{
+        cross_entropy::{CrossEntropyBackward, CrossEntropyOp},
+        elementwise::{ElementwiseLoss, MeanLoss, MeanLossBackward},
+        logistic::Logistic,
+        maximum_a_posteriori::{MaximumAPosteriori, MaximumAPosterioriBackward},
+        regression::Huber,
+    };
+}
+
 #[cfg(test)]
 mod style_tests;
 #[cfg(test)]

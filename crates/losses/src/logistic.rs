@@ -1,6 +1,6 @@
 //! Cross-entropy of binary targets.
 
-use crate::elementwise::{Elementwise, MeanOf};
+use crate::elementwise::{ElementwiseLoss, MeanLoss};
 use ocelli_graph::Node;
 
 /// Computes the mean of `−t·log σ(x) − (1 − t)·log(1 − σ(x))` over all elements, from the logit `x`, computed as
@@ -10,13 +10,14 @@ use ocelli_graph::Node;
 /// Logits and targets in `[0, 1]` of the same shape → `[]`.
 #[track_caller]
 pub fn logistic_cross_entropy(logits: &Node, targets: &Node) -> Node {
-    Node::call(MeanOf(Logistic), &[logits, targets])
+    Node::call(MeanLoss(Logistic), &[logits, targets])
 }
 
-#[derive(Clone, Debug, PartialEq)]
-struct Logistic;
+/// The cross-entropy of a logit with a binary target; see [`logistic_cross_entropy`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Logistic;
 
-impl Elementwise for Logistic {
+impl ElementwiseLoss for Logistic {
     const NAME: &'static str = "LogisticCrossEntropy";
 
     fn value(&self, x: f32, target: f32) -> f32 {

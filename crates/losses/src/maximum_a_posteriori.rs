@@ -18,14 +18,20 @@ pub fn maximum_a_posteriori(distances: &Node, labels: &Node, j: f32) -> Node {
     Node::call(MaximumAPosteriori { j }, &[distances, labels])
 }
 
+/// The operation of [`maximum_a_posteriori`]. Operands: distances, labels. Backward keeps the distances.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct MaximumAPosteriori {
-    j: f32,
+pub struct MaximumAPosteriori {
+    /// Distance from which other classes are hardly pushed away.
+    pub j: f32,
 }
 
 /// The gradient of [`MaximumAPosteriori`]. Operands: distances, labels, the gradient of the loss.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct MaximumAPosterioriBackward(MaximumAPosteriori);
+#[non_exhaustive]
+pub struct MaximumAPosterioriBackward(
+    /// The loss with its settings.
+    pub MaximumAPosteriori,
+);
 
 impl MaximumAPosteriori {
     /// Computes `log(e⁻ʲ + Σ e^−y[i])`, from the smallest distance up, so that nothing overflows.

@@ -1,6 +1,6 @@
 //! Losses for regression.
 
-use crate::elementwise::{Elementwise, MeanOf};
+use crate::elementwise::{ElementwiseLoss, MeanLoss};
 use ocelli_graph::Node;
 
 /// Computes the mean of `(x − t)²` over all elements.
@@ -23,15 +23,17 @@ pub fn mse(x: &Node, target: &Node) -> Node {
 /// Prediction and target of the same shape → `[]`. The target has no gradient.
 #[track_caller]
 pub fn huber(x: &Node, target: &Node, delta: f32) -> Node {
-    Node::call(MeanOf(Huber { delta }), &[x, target])
+    Node::call(MeanLoss(Huber { delta }), &[x, target])
 }
 
-#[derive(Clone, Debug, PartialEq)]
-struct Huber {
-    delta: f32,
+/// The loss of Huber; see [`huber`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Huber {
+    /// Distance from which the loss is linear.
+    pub delta: f32,
 }
 
-impl Elementwise for Huber {
+impl ElementwiseLoss for Huber {
     const NAME: &'static str = "Huber";
 
     fn value(&self, x: f32, target: f32) -> f32 {

@@ -128,3 +128,24 @@ fn settings_and_shapes_are_checked() {
         "(SoftmaxCrossEntropy): expected u32, got f32 from input \"y\""
     );
 }
+
+#[test]
+fn operations_show_their_settings() {
+    let settings = |loss: &dyn Fn(&Trace) -> Node| -> Vec<String> {
+        let model = Model::build(|x| x * 1.0, [3], 0).unwrap();
+        let mut objective = model.objective_of(Mode::Train, Wrt::Values(&["output"]), loss).unwrap();
+        let plan = objective.plan(&model, 2).unwrap();
+        let found = plan.steps().iter().filter_map(|step| {
+            let op: &dyn std::any::Any = step.op();
+            let smoothing = op.downcast_ref::<ops::CrossEntropyOp>().map(|op| op.0.smoothing());
+            let delta = op.downcast_ref::<ops::MeanLossBackward<ops::Huber>>().map(|op| op.0.delta);
+            let j = op.downcast_ref::<ops::MaximumAPosterioriBackward>().map(|op| op.0.j);
+            Some(smoothing.or(delta).or(j)?.to_string())
+        });
+        found.collect()
+    };
+    let smooth = CrossEntropy::new().label_smoothing(0.25);
+    assert_eq!(settings(&|t| smooth.loss(&t.output(), &t.labels("y"))), ["0.25"]);
+    assert_eq!(settings(&|t| huber(&t.output(), &t.input("y", [3]), 0.5)), ["0.5"]);
+    assert_eq!(settings(&|t| maximum_a_posteriori(&t.output(), &t.labels("y"), 2.0)), ["2"]);
+}

@@ -50,7 +50,7 @@ pub use registry::{Network, UnknownNetwork, by_name, network_names};
 pub use resnet::ResNet;
 pub use resnet_cifar::CifarResNet;
 pub use squeezenet::SqueezeNet;
-pub use top::{Best, Guess, TopK, top_k, top_k_by};
+pub use top::{Guess, TopK, top_k, top_k_by};
 pub use vgg::Vgg;
 pub use weights::{
     DType, LoadReport, Metadata, TensorInfo, WeightFile, WeightFormat, WeightLoader, WeightsError, WrongShape,

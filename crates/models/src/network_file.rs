@@ -4,10 +4,10 @@
 mod tests;
 
 use crate::{
-    Best, Metadata, Network, TopK, UnknownNetwork, WeightFile, WeightLoader, WeightsError, by_name, save_weights,
-    top_k_by,
+    Metadata, Network, TopK, UnknownNetwork, WeightFile, WeightLoader, WeightsError, by_name, save_weights, top_k_by,
     weights::{shown, shown_reason},
 };
+use ocelli_data::Ranking;
 use ocelli_graph::{Graph, Layer, Model, ValueSource};
 use ocelli_tensor::{ShapeText, element_count};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -29,7 +29,7 @@ pub const MAX_CLASSES: usize = 1 << 24;
 /// The description of a network in its file: its name, the shape of its input and its classes.
 ///
 /// It is one entry of the file's metadata, as JSON. Another, `preprocessing`, describes how images are prepared: any
-/// `serde` type, as JSON too, such as `Preprocess` of `ocelli-data`.
+/// `serde` type, as JSON too, such as `Pipeline` of `ocelli-data`.
 ///
 /// A network that [`by_name`] knows is described by its name, and [`load_network`] needs nothing else. A custom network
 /// is described by [`own`](NetworkDescription::own), and [`load_own_network`] takes its function or layer.
@@ -204,7 +204,7 @@ impl NetworkDescription {
     /// the largest score is the best.
     pub fn top_k(&self, scores: &[f32], k: usize) -> TopK<'_> {
         let named = self.network.as_ref().and_then(|name| by_name(name, self.classes).ok());
-        top_k_by(named.map_or(Best::Largest, |network| network.best), scores, k).named(&self.class_names)
+        top_k_by(named.map_or(Ranking::Largest, |network| network.ranking), scores, k).named(&self.class_names)
     }
 
     /// Builds the graph of a network without memory for its weights; `Err` is the reason why it cannot be the

@@ -1,19 +1,8 @@
 //! The best answers of a classifier, with their probabilities.
 
+use ocelli_data::Ranking;
 use ocelli_kernels::{elementwise::Source, softmax::softmax};
-use serde::{Deserialize, Serialize};
 use std::fmt;
-
-/// The score that is a network's answer: the largest or the smallest.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Best {
-    /// The largest score, for logits and probabilities.
-    #[default]
-    Largest,
-    /// The smallest score, for distances.
-    Smallest,
-}
 
 /// A class and its probability.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -43,21 +32,19 @@ pub struct TopK<'a> {
 /// Returns the `k` best classes by a network's scores for one sample, with the softmax of the scores as probabilities.
 /// Among equal scores the lower class comes first; a NaN comes last, with probability 0.
 pub fn top_k(scores: &[f32], k: usize) -> TopK<'static> {
-    top_k_by(Best::Largest, scores, k)
+    top_k_by(Ranking::Largest, scores, k)
 }
 
 /// Returns the `k` best classes by scores whose best is the largest or the smallest; for the smallest, probabilities
 /// are those of the scores with their signs changed.
-pub fn top_k_by(best: Best, scores: &[f32], k: usize) -> TopK<'static> {
-    let sign = if best == Best::Largest { 1.0 } else { -1.0 };
-    let comparable = |score: &f32| if score.is_nan() { f32::NEG_INFINITY } else { sign * score };
-    let scores: Vec<f32> = scores.iter().map(comparable).collect();
-    let mut probabilities = scores.clone();
+pub fn top_k_by(ranking: Ranking, scores: &[f32], k: usize) -> TopK<'static> {
+    let sign = if ranking == Ranking::Largest { 1.0 } else { -1.0 };
+    let logit = |score: &f32| if score.is_nan() { f32::NEG_INFINITY } else { sign * score };
+    let mut probabilities: Vec<f32> = scores.iter().map(logit).collect();
     softmax(Source::InPlace, &mut probabilities, scores.len().max(1));
-    let mut order: Vec<usize> = (0..scores.len()).collect();
-    order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]).then(a.cmp(&b)));
     let probability = |class: usize| Some(probabilities[class]).filter(|p| p.is_finite()).unwrap_or(0.0);
-    let guesses = order.into_iter().take(k).map(|class| Guess { class, probability: probability(class) }).collect();
+    let top = ranking.top(scores, k).into_iter();
+    let guesses = top.map(|class| Guess { class, probability: probability(class) }).collect();
     TopK { guesses, names: &[] }
 }
 
@@ -115,7 +102,7 @@ mod tests {
 
     #[test]
     fn of_distances_the_smallest_is_best() {
-        let top = top_k_by(Best::Smallest, &[30.0, 2.0, 9.0], 2);
+        let top = top_k_by(Ranking::Smallest, &[30.0, 2.0, 9.0], 2);
         assert_eq!(classes(&top), [1, 2]);
         assert!(top.guesses[0].probability > 0.99);
     }

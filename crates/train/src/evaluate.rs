@@ -1,9 +1,10 @@
 //! Evaluation: metrics over batches, without learning from them.
 
 use crate::{
-    BatchSource, ConfusionMatrix, Error, Metric, MetricValues, Prediction, Result,
+    BatchSource, ConfusionMatrix, Error, Metric, MetricValues, Result,
     metric::{LabelledScores, Measurement, MetricList, labelled_scores},
 };
+use ocelli_data::Ranking;
 use ocelli_graph::{Mode, Model, Node, Objective, Step, Trace, Wrt};
 use ocelli_tensor::Batch;
 use serde::{Deserialize, Serialize};
@@ -94,7 +95,7 @@ pub fn evaluate_classifier(
     model: &Model,
     loss: impl FnOnce(&Trace) -> Node,
     source: &(impl BatchSource + ?Sized),
-    prediction: Prediction,
+    ranking: Ranking,
 ) -> Result<Evaluation> {
     refuse_no_batches(source)?;
     let metrics = MetricList::new([])?;
@@ -107,7 +108,7 @@ pub fn evaluate_classifier(
             confusion = ConfusionMatrix::new(classes);
         }
         for (row, &label) in scores.chunks_exact(classes).zip(labels) {
-            let class = prediction.best(row);
+            let class = ranking.best(row).unwrap_or(0);
             confusion.add(label as usize, class);
             predictions.push(class as u32);
         }

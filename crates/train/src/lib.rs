@@ -46,7 +46,7 @@ pub use checkpoint::{read_container, write_container};
 pub use error::{Error, Result};
 pub use evaluate::{Evaluation, evaluate, evaluate_classifier};
 pub use lbfgs::{Lbfgs, LbfgsOutcome, LbfgsStep};
-pub use metric::{Accuracy, ConfusionMatrix, MeanValue, Metric, MetricValues, Prediction, Sums};
+pub use metric::{Accuracy, ConfusionMatrix, MeanValue, Metric, MetricValues, Sums};
 pub use ocelli_kernels::optimizer::Momentum;
 pub use optimizer::{
     AdaGrad, Adam, AdamW, Clip, Descent, Gradients, Group, Optimizer, OptimizerState, RmsProp, Rule, Sgd,

@@ -10,7 +10,7 @@ use ocelli_graph::{Batch, Step};
 use serde::{Deserialize, Serialize};
 use std::fmt::Debug;
 
-pub use accuracy::{Accuracy, Prediction};
+pub use accuracy::Accuracy;
 pub(crate) use accuracy::{LabelledScores, labelled_scores};
 pub use confusion::ConfusionMatrix;
 pub(crate) use list::{Measurement, MetricList};

@@ -10,9 +10,6 @@ pub enum Error {
     /// A network could not be described, planned or run.
     #[error(transparent)]
     Graph(#[from] ocelli_graph::Error),
-    /// An image could not be read or resized.
-    #[error(transparent)]
-    Data(#[from] ocelli_data::Error),
     /// A step of an optimiser failed.
     #[error(transparent)]
     Train(#[from] ocelli_train::Error),

@@ -1,15 +1,8 @@
 //! Operations fused with those after them, in one step of a plan for inference.
 
-use super::{
-    batch_norm::{batch_norm_scratch, check_normalised},
-    expect_bias,
-};
+use super::expect_bias;
 use crate::{Compiled, Fault, KernelContext, Op, Reach, Request, Shape};
-use ocelli_kernels::{
-    Accumulate, Activation, Epilogue,
-    batch_norm::{BatchNorm, batch_norm_forward},
-    elementwise::Source,
-};
+use ocelli_kernels::{Accumulate, Activation, Epilogue, elementwise::Source};
 use std::ops::RangeInclusive;
 
 /// An operation whose kernel can apply more to its sums, before it stores them, than a bias.
@@ -96,45 +89,5 @@ impl<P: Product> Op for Fused<P> {
 
     fn reach(&self, x: &[&Shape]) -> Reach {
         self.product.reach(x)
-    }
-}
-
-/// Applies batch normalisation by running statistics, and the activation after it. Operands: those of
-/// [`BatchNormOp`](super::BatchNormOp).
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct FusedBatchNorm {
-    /// `ε`
-    pub epsilon: f32,
-    /// The function applied last.
-    pub activation: Activation,
-}
-
-impl Op for FusedBatchNorm {
-    fn operands(&self) -> RangeInclusive<usize> {
-        5..=5
-    }
-
-    fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
-        check_normalised(x, self.epsilon)?;
-        Ok(vec![x[0].clone()])
-    }
-
-    fn compile(&self, request: &Request<'_>) -> Result<Compiled, Fault> {
-        let op = *self;
-        Ok(Compiled::new(move |k| {
-            let [gamma, beta, mean, variance] = std::array::from_fn(|i| k.input(1 + i));
-            let (epsilon, activation) = (op.epsilon, op.activation);
-            let x = k.source(0);
-            batch_norm_forward(&BatchNorm { mean, variance, gamma, beta, epsilon, activation }, x, k.output(0));
-        })
-        .with_scratch(batch_norm_scratch(&request.operands[0])))
-    }
-
-    fn kind(&self) -> String {
-        "BatchNorm + Relu".into()
-    }
-
-    fn in_place(&self) -> Option<usize> {
-        Some(0)
     }
 }

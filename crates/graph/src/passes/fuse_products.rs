@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     Call, ElementKind, Graph, Op, Result, Shape, ValueId, ValueInfo, ValueSource,
-    ops::{BatchNormOp, Conv2dOp, FoldedBias, FoldedFilter, Fused, FusedBatchNorm, LinearOp, Product},
+    ops::{BatchNormOp, Conv2dOp, FoldedBias, FoldedFilter, FollowedBy, Fused, LinearOp, Product},
 };
 use ocelli_kernels::Activation as Last;
 use std::{any::Any, sync::Arc};
@@ -152,12 +152,13 @@ impl<'g> Fusion<'g> {
 
     fn fuse_batch_norm(&mut self, at: usize) {
         let Some((call, norm)) = self.original::<BatchNormOp>(at) else { return };
-        let (call, epsilon, outputs) = (call.clone(), norm.epsilon, norm.outputs());
+        let (call, norm) = (call.clone(), *norm);
         let mut chain = ProductChain { calls: vec![at], ..ProductChain::default() };
         let Some((next, _)) = self.next(&chain).filter(|(_, call)| is_relu(call)) else { return };
-        if outputs == 1 {
+        // A normalisation by running statistics has no other results.
+        if norm.outputs() == 1 && norm.is_alone() {
             chain.calls.push(next);
-            let op = FusedBatchNorm { epsilon, activation: Last::Relu };
+            let op = norm.followed_by(FollowedBy::Relu);
             let fused = Call { op: Arc::new(op), outputs: vec![self.result(&chain)], ..call };
             self.replace(&chain, vec![fused]);
         }

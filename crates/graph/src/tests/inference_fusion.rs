@@ -170,7 +170,7 @@ fn what_is_tapped_is_not_fused_away() {
     let model = build(network, &[8, 8, 4]);
     assert_eq!(kinds(&model, 1, &["output"]), ["Conv2d + BatchNorm + Relu"]);
     assert_eq!(kinds(&model, 1, &["output", "normal"]), ["Conv2d + BatchNorm", "Relu"]);
-    assert_eq!(kinds(&model, 1, &["sum", "output"]), ["Conv2d", "BatchNorm + Relu"]);
+    assert_eq!(kinds(&model, 1, &["sum", "output"]), ["Conv2d", "BatchNormRelu"]);
     assert_eq!(kinds(&model, 1, &["sum", "normal", "output"]), ["Conv2d", "BatchNorm", "Relu"]);
     assert_same(&model, &[8, 8, 4], "tapped");
 }
@@ -292,7 +292,7 @@ fn only_constant_filters_are_folded() {
         y.scope("bn", batch_norm).named("2").relu()
     };
     let model = build(|x| network(x, true), &[6, 6, 4]);
-    assert_eq!(kinds(&model, 1, &["output"]).last().unwrap(), "BatchNorm + Relu");
+    assert_eq!(kinds(&model, 1, &["output"]).last().unwrap(), "BatchNormRelu");
     assert_same(&model, &[6, 6, 4], "a filter of the input");
     let model = build(|x| network(x, false), &[6, 6, 4]);
     assert_eq!(kinds(&model, 1, &["output"]), ["Conv2d + BatchNorm + Relu"]);

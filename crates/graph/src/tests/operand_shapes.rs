@@ -4,9 +4,9 @@ use crate::{
     Dim, Op, Shape, contract,
     ops::{
         ActivationOp, Arithmetic, BatchNormOp, ClampOp, ComparisonOp, ConnectionTable, Connections, Conv2dOp,
-        ConvTranspose2dOp, ExtremumOp, Fill, FoldedBias, FoldedFilter, Fused, FusedBatchNorm, Gram, GroupNormOp,
-        Identity, Interpolate, Interpolation, L2NormalisedOp, LayerNormOp, LinearOp, LocalResponseNormOp, OneHot,
-        PadOp, ReshapeOp, SoftmaxOp,
+        ConvTranspose2dOp, ExtremumOp, Fill, FoldedBias, FoldedFilter, FollowedBy, Fused, Gram, GroupNormOp, Identity,
+        Interpolate, Interpolation, L2NormalisedOp, LayerNormOp, LinearOp, LocalResponseNormOp, OneHot, PadOp,
+        ReshapeOp, SoftmaxOp,
     },
 };
 use ocelli_kernels::{
@@ -37,7 +37,7 @@ fn operations() -> Vec<Box<dyn Op>> {
         Box::new(FoldedFilter { epsilon: 1e-5 }),
         Box::new(Fused { product: LinearOp, bias: None, residual: bias, activation, kind: "Fused".into() }),
         Box::new(Fused { product: Conv2dOp::new(settings), bias, residual, activation, kind: "Fused".into() }),
-        Box::new(FusedBatchNorm { epsilon: 1e-5, activation }),
+        Box::new(BatchNormOp::new(1e-5, 0.1).with_statistics_given().followed_by(FollowedBy::Relu)),
         Box::new(Gram),
         Box::new(GroupNormOp { groups: 2, epsilon: 1e-5 }),
         Box::new(Identity),

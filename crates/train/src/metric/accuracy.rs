@@ -2,45 +2,9 @@
 
 use super::{Metric, Sums};
 use crate::{Error, Result};
+use ocelli_data::Ranking;
 use ocelli_graph::{Batch, Step};
 use ocelli_tensor::ShapeText;
-use serde::{Deserialize, Serialize};
-
-/// The rule by which a classifier's scores become its predicted class.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Prediction {
-    /// The largest score wins, as for logits and probabilities.
-    #[default]
-    Largest,
-    /// The smallest score wins, as for distances.
-    Smallest,
-}
-
-impl Prediction {
-    /// Returns true if a score beats another one.
-    fn beats(self, score: f32, other: f32) -> bool {
-        match self {
-            Prediction::Largest => score > other,
-            Prediction::Smallest => score < other,
-        }
-    }
-
-    /// Returns the class with the best score; the lowest of equals.
-    pub(crate) fn best(self, scores: &[f32]) -> usize {
-        let better = |best: usize, (class, score): (usize, &f32)| {
-            if self.beats(*score, scores[best]) { class } else { best }
-        };
-        scores.iter().enumerate().fold(0, better)
-    }
-
-    /// Returns how many classes have a better score than `class`, or an equal one and a lower number; `None` if its score is
-    /// NaN or it is none of the classes.
-    fn rank(self, scores: &[f32], class: usize) -> Option<usize> {
-        let own = *scores.get(class).filter(|own| !own.is_nan())?;
-        let before = |&(other, score): &(usize, &f32)| self.beats(*score, own) || (*score == own && other < class);
-        Some(scores.iter().enumerate().filter(before).count())
-    }
-}
 
 /// The share of samples whose label is among the classes with the best scores.
 ///
@@ -59,7 +23,7 @@ impl Prediction {
 pub struct Accuracy {
     name: String,
     count: usize,
-    prediction: Prediction,
+    ranking: Ranking,
     output: String,
     labels: String,
 }
@@ -75,15 +39,15 @@ impl Accuracy {
         Accuracy {
             name: format!("top{count}"),
             count,
-            prediction: Prediction::default(),
+            ranking: Ranking::default(),
             output: "output".into(),
             labels: "labels".into(),
         }
     }
 
-    /// Sets which scores are the best; [`Prediction::Largest`] by default.
-    pub fn prediction(self, prediction: Prediction) -> Accuracy {
-        Accuracy { prediction, ..self }
+    /// Sets which scores are the best; [`Ranking::Largest`] by default.
+    pub fn ranking(self, ranking: Ranking) -> Accuracy {
+        Accuracy { ranking, ..self }
     }
 
     /// Sets the activation that holds the scores; `output` by default.
@@ -120,7 +84,7 @@ impl Metric for Accuracy {
     fn update(&self, sums: &mut Sums, step: &Step<'_>, batch: &Batch) -> Result<()> {
         let LabelledScores { scores, labels, classes } = labelled_scores(step, batch, &self.output, &self.labels)?;
         let ranks = scores.chunks_exact(classes).zip(labels);
-        let ranks = ranks.filter_map(|(row, label)| self.prediction.rank(row, *label as usize));
+        let ranks = ranks.filter_map(|(row, label)| self.ranking.rank(row, *label as usize));
         let right = ranks.filter(|rank| *rank < self.count).count();
         sums.add(0, right as f64);
         sums.add(1, labels.len() as f64);
@@ -171,25 +135,4 @@ pub(crate) fn labelled_scores<'s>(
         return Err(Error::Data(format!("label {label} of sample {sample} is not below the {classes} classes")));
     }
     Ok(LabelledScores { scores, labels: labels.data(), classes })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ranks_count_and_ties_go_to_the_lower_class() {
-        let row = [0.5, 0.9, 0.9, 0.1, 0.2, 0.3, 0.0];
-        let ranks = |prediction: Prediction| [1, 2, 3, 6].map(|label| prediction.rank(&row, label));
-        assert_eq!(ranks(Prediction::Largest), [Some(0), Some(1), Some(5), Some(6)]);
-        assert_eq!(ranks(Prediction::Smallest), [Some(5), Some(6), Some(1), Some(0)]);
-        assert_eq!([Prediction::Largest, Prediction::Smallest].map(|prediction| prediction.best(&row)), [1, 6]);
-    }
-
-    #[test]
-    fn a_score_that_is_no_number_is_not_right() {
-        assert_eq!(Prediction::Largest.rank(&[f32::NAN, 0.5], 0), None);
-        assert_eq!(Prediction::Largest.rank(&[f32::NAN, 0.5], 1), Some(0));
-        assert_eq!(Prediction::Largest.rank(&[0.5, 0.5], 2), None);
-    }
 }

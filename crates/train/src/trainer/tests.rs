@@ -3,7 +3,8 @@ mod metrics;
 mod wrong_data;
 
 use super::*;
-use crate::{AccumulatedGradients, Accuracy, Adam, Clip, MetricValues, Prediction, Sgd, write_container};
+use crate::{AccumulatedGradients, Accuracy, Adam, Clip, MetricValues, Sgd, write_container};
+use ocelli_data::Ranking;
 use ocelli_graph::{Batch, Key, Tensor};
 use std::{cell::Cell, fs};
 
@@ -270,7 +271,7 @@ fn a_validation_without_batches_is_an_error() {
     assert_eq!(error, "there are no batches to validate with; a run without validation says None");
     let error = crate::evaluate(&model(), loss, none, &[]).unwrap_err().to_string();
     assert_eq!(error, "there are no batches to evaluate");
-    let error = crate::evaluate_classifier(&model(), loss, none, Prediction::Largest).unwrap_err().to_string();
+    let error = crate::evaluate_classifier(&model(), loss, none, Ranking::Largest).unwrap_err().to_string();
     assert_eq!(error, "there are no batches to evaluate");
     let report = trainer.run(&mut model(), loss, &mut Sgd::new(0.01), &train, None).unwrap();
     assert!(report.history.len() == 2 && report.history.iter().all(|record| record.validation.is_none()));

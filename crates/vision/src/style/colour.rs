@@ -1,8 +1,8 @@
 //! Keeping the colours of the content (Gatys et al. 2016, "Preserving color in neural artistic style transfer").
 
 use super::eigen::{SymmetricEigen, product};
+use crate::resize::resize;
 use crate::{Error, Result};
-use ocelli_data::image_files::resize;
 use ocelli_graph::Tensor;
 
 /// Weights of red, green and blue in the luminance (Rec. 601).

@@ -5,8 +5,8 @@ use super::{
     colour::{match_colours, with_colours_of},
     scale::{AtScale, CONTENT, STYLE, VARIATION, size_for},
 };
+use crate::resize::resize;
 use crate::{Result, VggFeatures};
-use ocelli_data::image_files::resize;
 use ocelli_graph::{Key, Step, Tensor};
 use ocelli_kernels::optimizer::{AdamStep, GradientTransform, WeightDecay, adam};
 use ocelli_train::{Lbfgs, LbfgsOutcome, StopFlag};

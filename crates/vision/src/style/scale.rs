@@ -1,8 +1,8 @@
 //! The objective of a style transfer at one size.
 
 use super::{Style, StyleTransfer};
+use crate::resize::resize;
 use crate::{Result, VggFeatures};
-use ocelli_data::image_files::resize;
 use ocelli_graph::{Batch, Mode, Model, Node, Objective, Tensor, Trace, Wrt};
 use ocelli_losses::{content_cost, gram_cost, style_gram, total_variation};
 

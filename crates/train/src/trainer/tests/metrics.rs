@@ -54,7 +54,7 @@ impl Metric for BalancedAccuracy {
     fn update(&self, sums: &mut Sums, step: &Step<'_>, batch: &Batch) -> Result<()> {
         let scores = step.activation("output").unwrap();
         for (row, label) in scores.chunks(3).zip(batch.labels("labels")?.data()) {
-            sums.add(*label as usize * 3 + Prediction::Largest.best(row), 1.0);
+            sums.add(*label as usize * 3 + Ranking::Largest.best(row).unwrap(), 1.0);
         }
         Ok(())
     }

@@ -22,7 +22,7 @@ fn error_of(batches: Vec<Batch>) -> [String; 3] {
     let trainer = Trainer::new(1).metric(Accuracy::new()).progress(Progress::Silent);
     let train = trainer.run(&mut scaled(), square, &mut Sgd::new(0.1), &batches, None).unwrap_err();
     let evaluated = crate::evaluate(&scaled(), square, &batches, &[&Accuracy::new()]).unwrap_err();
-    let classified = crate::evaluate_classifier(&scaled(), square, &batches, Prediction::Largest).unwrap_err();
+    let classified = crate::evaluate_classifier(&scaled(), square, &batches, Ranking::Largest).unwrap_err();
     [train, evaluated, classified].map(|error| error.to_string())
 }
 
