@@ -168,11 +168,11 @@ impl VggFeatures {
         // `[in, out]` of a 1 × 1 convolution
         let mut weight = Tensor::zeros([1, 1, 3, 3]);
         let mut bias = Tensor::zeros([3]);
-        for channel in 0..3 {
+        for (channel, (mean, deviation)) in IMAGENET_MEAN.into_iter().zip(IMAGENET_DEVIATION).enumerate() {
             match preparation {
                 Preparation::Torchvision => {
-                    weight[[0, 0, channel, channel]] = 1.0 / IMAGENET_DEVIATION[channel];
-                    bias[[channel]] = -IMAGENET_MEAN[channel] / IMAGENET_DEVIATION[channel];
+                    weight[[0, 0, channel, channel]] = 1.0 / deviation;
+                    bias[[channel]] = -mean / deviation;
                 }
                 Preparation::Caffe { means } => {
                     weight[[0, 0, 2 - channel, channel]] = 255.0;

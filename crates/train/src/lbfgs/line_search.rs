@@ -153,7 +153,7 @@ fn minimum_of_cubic(a: Point, b: Point) -> Option<f64> {
     let (a, b) = if a.t <= b.t { (a, b) } else { (b, a) };
     let d1 = a.slope + b.slope - 3.0 * (a.cost - b.cost) / (a.t - b.t);
     let square = d1 * d1 - a.slope * b.slope;
-    if !(square >= 0.0) {
+    if square.is_nan() || square < 0.0 {
         return None;
     }
     let d2 = square.sqrt();

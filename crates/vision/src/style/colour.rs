@@ -64,11 +64,9 @@ fn moments(image: &Tensor) -> ([f64; 3], Vec<f64>) {
     }
     let mut covariance = vec![0.0; 9];
     for pixel in image.data().chunks_exact(3) {
-        for i in 0..3 {
-            for j in 0..3 {
-                let product = (f64::from(pixel[i]) - mean[i]) * (f64::from(pixel[j]) - mean[j]);
-                covariance[i * 3 + j] += product / count;
-            }
+        let centred: [f64; 3] = std::array::from_fn(|c| f64::from(pixel[c]) - mean[c]);
+        for (row, a) in covariance.chunks_exact_mut(3).zip(centred) {
+            row.iter_mut().zip(centred).for_each(|(sum, b)| *sum += a * b / count);
         }
     }
     (mean, covariance)

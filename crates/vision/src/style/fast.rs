@@ -54,8 +54,8 @@ impl FastStyle {
         features.stage_of("relu3_1")?;
         let path = decoders.as_ref();
         let mut parameters = Vec::new();
-        for level in 0..DECODERS.len() {
-            let mut model = Model::zeroed(Decoder { level }, [8, 8, CHANNELS[level]])?;
+        for (level, channels) in CHANNELS.into_iter().enumerate() {
+            let mut model = Model::zeroed(Decoder { level }, [8, 8, channels])?;
             let mut file = WeightFile::open(path)?;
             let mut loader = WeightLoader::new();
             for other in (0..DECODERS.len()).filter(|other| *other != level) {

@@ -231,7 +231,7 @@ impl StyleTransfer {
         let total: f32 = self.style_layers.iter().map(|(_, weight)| weight).sum();
         self.style_layers.retain(|(name, _)| known.contains(name));
         let left: f32 = self.style_layers.iter().map(|(_, weight)| weight).sum();
-        if !(left > 0.0) {
+        if left.is_nan() || left <= 0.0 {
             return Err(Error::Invalid(format!("no style layer is one of {}", known.join(", "))));
         }
         self.style_layers.iter_mut().for_each(|(_, weight)| *weight *= total / left);
