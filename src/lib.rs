@@ -75,6 +75,12 @@ mod recipes {
     struct Transfer;
     #[doc = include_str!("../docs/recipes/optimised-input.md")]
     struct OptimisedInput;
+    #[cfg(feature = "vision")]
+    #[doc = include_str!("../docs/recipes/style.md")]
+    struct StyleTransfer;
+    #[cfg(feature = "vision")]
+    #[doc = include_str!("../docs/recipes/edges.md")]
+    struct Edges;
     #[doc = include_str!("../docs/recipes/class-activation-maps.md")]
     struct ClassActivationMaps;
     #[doc = include_str!("../docs/recipes/regression.md")]

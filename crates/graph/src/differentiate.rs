@@ -1,6 +1,6 @@
 //! Reverse-mode differentiation: gradients are nodes of the same graph.
 
-use crate::{Call, Graph, Node, Op, Trace, ValueId, contract::mistake_in_gradients};
+use crate::{BackwardRules, Call, Graph, Node, Op, Trace, ValueId, contract::mistake_in_gradients};
 
 /// The operands, results and gradients that a backward rule sees.
 #[derive(Debug)]
@@ -56,6 +56,14 @@ impl Grads<'_> {
         self.wants[i].then(f)
     }
 
+    /// Returns the gradients by the operation's own rule, as if `dy` were the gradient with respect to its first result:
+    /// for a rule of [`BackwardRules`] that changes what comes in or what goes out.
+    pub fn own_rule(&self, dy: &Node) -> Vec<Option<Node>> {
+        let mut gradients = self.dy.to_vec();
+        gradients[0] = Some(dy.clone());
+        self.op.backward(&Grads { dy: &gradients, poisoned: self.poisoned.clone(), ..*self })
+    }
+
     /// Records that the operation has no backward rule, which is an error of the build.
     pub fn not_differentiable(&self) -> Vec<Option<Node>> {
         let reason = "has no backward rule, and a gradient must pass through it";
@@ -67,9 +75,14 @@ impl Grads<'_> {
     }
 }
 
-/// Appends d loss / d each of `wrt` to the graph; `None` where the loss does not depend on it. Builds nothing that does
-/// not lead to `wrt`.
-pub(crate) fn differentiate(trace: &Trace, loss: ValueId, wrt: &[ValueId]) -> Vec<Option<ValueId>> {
+/// Appends d loss / d each of `wrt` to the graph, by the rules of the table and else by the operations' own; `None` where
+/// the loss does not depend on it. Builds nothing that does not lead to `wrt`.
+pub(crate) fn differentiate(
+    trace: &Trace,
+    loss: ValueId,
+    wrt: &[ValueId],
+    rules: &BackwardRules,
+) -> Vec<Option<ValueId>> {
     let graph = trace.read(Clone::clone);
     let needs = leading_to(&graph, wrt);
     let mut gradients: Vec<Option<Node>> = vec![None; graph.values.len()];
@@ -84,7 +97,7 @@ pub(crate) fn differentiate(trace: &Trace, loss: ValueId, wrt: &[ValueId]) -> Ve
             continue;
         }
         trace.push_scope(Node::backward_scope(&call.path, String::new()));
-        for ((&id, wanted), gradient) in call.inputs.iter().zip(&wants).zip(backward(trace, call, &dy, &wants)) {
+        for ((&id, wanted), gradient) in call.inputs.iter().zip(&wants).zip(backward(trace, call, &dy, &wants, rules)) {
             let Some(gradient) = gradient.filter(|_| *wanted) else { continue };
             gradients[id] = Some(match gradients[id].take() {
                 Some(sum) => &sum + &gradient,
@@ -111,8 +124,15 @@ fn leading_to(graph: &Graph, wrt: &[ValueId]) -> Vec<bool> {
     needs
 }
 
-/// Computes the gradients of a call's operands by its backward rule, and records a mistake of the rule in the trace.
-fn backward(trace: &Trace, call: &Call, dy: &[Option<Node>], wants: &[bool]) -> Vec<Option<Node>> {
+/// Computes the gradients of a call's operands by the rule of the table or its own, and records a mistake of the rule in
+/// the trace.
+fn backward(
+    trace: &Trace,
+    call: &Call,
+    dy: &[Option<Node>],
+    wants: &[bool],
+    rules: &BackwardRules,
+) -> Vec<Option<Node>> {
     let further = (call.op.differentiable_outputs()..dy.len()).find(|&number| dy[number].is_some());
     if let Some(number) = further {
         trace.fail(
@@ -123,7 +143,8 @@ fn backward(trace: &Trace, call: &Call, dy: &[Option<Node>], wants: &[bool]) -> 
     }
     let nodes = |ids: &[ValueId]| ids.iter().map(|&id| trace.node(id)).collect::<Vec<_>>();
     let (x, y) = (nodes(&call.inputs), nodes(&call.outputs));
-    let dx = call.op.backward(&Grads { op: &*call.op, x: &x, y: &y, dy, wants, poisoned: trace.poisoned() });
+    let grads = Grads { op: &*call.op, x: &x, y: &y, dy, wants, poisoned: trace.poisoned() };
+    let dx = rules.apply(&call.op.kind(), &grads).unwrap_or_else(|| call.op.backward(&grads));
     if let Some(mistake) = mistake_in_gradients(call, &x, wants, &dx).filter(|_| !trace.is_dead()) {
         trace.fail(&call.op.kind(), mistake);
     }

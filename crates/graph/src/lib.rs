@@ -30,6 +30,7 @@
 
 #![forbid(unsafe_code)]
 
+mod backward_rules;
 mod check_gradients;
 mod classes;
 mod compile;
@@ -70,6 +71,7 @@ mod summary;
 mod trace;
 mod until;
 
+pub use backward_rules::BackwardRules;
 pub use check_gradients::{GradientError, check_gradients, check_gradients_at};
 pub use compile::{Compiled, PreparedOperand, Request};
 pub use differentiate::Grads;

@@ -1,8 +1,8 @@
 //! A model: a network with its parameters.
 
 use crate::{
-    Batch, Error, Graph, Inference, Layer, Mode, NetworkFunction, Node, Objective, Parameters, Plan, Precision, Result,
-    Summary, Trace, ValueId, Wrt,
+    BackwardRules, Batch, Error, Graph, Inference, Layer, Mode, NetworkFunction, Node, Objective, Parameters, Plan,
+    Precision, Result, Summary, Trace, ValueId, Wrt,
     describe::described,
     execute::{Constants, Feed, execute},
     inputs::{batch_size, bind},
@@ -323,7 +323,24 @@ impl Model {
     /// # Errors
     /// The errors of [`Model::objective`], and [`Error::Unknown`] for a name in `wrt` that does not exist.
     pub fn objective_of(&self, mode: Mode, wrt: Wrt<'_>, loss: impl FnOnce(&Trace) -> Node) -> Result<Objective> {
-        Objective::new(self, mode, wrt, loss)
+        Objective::new(self, &BackwardRules::new(), mode, wrt, loss)
+    }
+
+    /// Makes an objective whose gradients are computed by other [backward rules](BackwardRules) for some kinds of
+    /// operation: guided backpropagation and the like. What its steps call gradients is then what the rules make of
+    /// them.
+    ///
+    /// # Errors
+    /// The errors of [`Model::objective_of`], and [`Error::Build`] for a rule that answers with gradients of another
+    /// number or shape.
+    pub fn objective_with(
+        &self,
+        rules: &BackwardRules,
+        mode: Mode,
+        wrt: Wrt<'_>,
+        loss: impl FnOnce(&Trace) -> Node,
+    ) -> Result<Objective> {
+        Objective::new(self, rules, mode, wrt, loss)
     }
 
     /// Prepares the model for inference on `n` samples at a time, from any number of threads, with the weights that it

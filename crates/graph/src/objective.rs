@@ -1,7 +1,7 @@
 //! An objective: a network with a scalar to be minimised, and its gradients.
 
 use crate::{
-    Batch, Error, Graph, Mode, Model, Node, Plan, Precision, Result, Trace, ValueId,
+    BackwardRules, Batch, Error, Graph, Mode, Model, Node, Plan, Precision, Result, Trace, ValueId,
     diagnose::{broken_element, origin},
     execute::{Feed, NO_CONSTANTS, execute},
     inputs::{batch_size, bind},
@@ -53,7 +53,13 @@ pub struct Objective {
 }
 
 impl Objective {
-    pub(crate) fn new(model: &Model, mode: Mode, wrt: Wrt<'_>, loss: impl FnOnce(&Trace) -> Node) -> Result<Objective> {
+    pub(crate) fn new(
+        model: &Model,
+        rules: &BackwardRules,
+        mode: Mode,
+        wrt: Wrt<'_>,
+        loss: impl FnOnce(&Trace) -> Node,
+    ) -> Result<Objective> {
         if model.precision() == Precision::Bf16 {
             return Err(Error::InferenceOnly(Precision::Bf16));
         }
@@ -76,6 +82,7 @@ impl Objective {
         let mut program = Program {
             is_frozen: &|path| model.parameters().get(path).is_some_and(|parameter| parameter.frozen),
             derivative: Some((loss, ids.clone())),
+            rules: rules.clone(),
             ..Program::new(graph, mode, roots)
         };
         program.run(TRAINING.once)?;

@@ -17,7 +17,7 @@ mod share;
 
 pub(crate) use constants::{ConstantPart, constant_values, constants, recipes, separate_constants};
 
-use crate::{Graph, Mode, Result, ValueId, ValueSource};
+use crate::{BackwardRules, Graph, Mode, Result, ValueId, ValueSource};
 use std::collections::HashMap;
 
 /// A graph on its way from the trace to a plan, with what passes ask for and leave beside it.
@@ -34,6 +34,8 @@ pub(crate) struct Program<'a> {
     pub(crate) is_frozen: &'a dyn Fn(&str) -> bool,
     /// The scalar to differentiate, and the values with respect to which.
     pub(crate) derivative: Option<(ValueId, Vec<ValueId>)>,
+    /// Backward rules that replace those of the operations.
+    pub(crate) rules: BackwardRules,
     /// The gradients, in the order of those values; `None` where the scalar does not depend on one.
     pub(crate) gradients: Vec<Option<ValueId>>,
     /// Number from which on values were made by differentiation.
@@ -52,6 +54,7 @@ impl<'a> Program<'a> {
             roots,
             is_frozen: &|_| false,
             derivative: None,
+            rules: BackwardRules::default(),
             gradients: Vec::new(),
             first_gradient: ValueId::MAX,
             accumulated: HashMap::new(),

@@ -1,6 +1,7 @@
 //! Tests of tracing, planning and running; each file a theme.
 
 mod against_loops;
+mod backward_rules;
 mod batch_norm;
 mod broadcasting;
 mod broken_numbers;

@@ -23,11 +23,15 @@ mod elementwise;
 mod logistic;
 mod maximum_a_posteriori;
 mod regression;
+mod style;
+mod total_variation;
 
 pub use cross_entropy::{CrossEntropy, soft_cross_entropy, softmax_cross_entropy};
 pub use logistic::logistic_cross_entropy;
 pub use maximum_a_posteriori::maximum_a_posteriori;
 pub use regression::{huber, mse};
+pub use style::{ContentNormalisation, StyleNormalisation, content_cost, gram_cost, style_cost, style_gram};
+pub use total_variation::{Variation, total_variation};
 
 /// The operations of the losses, with their settings, for code that reads a graph.
 pub mod ops {
@@ -40,5 +44,7 @@ pub mod ops {
     };
 }
 
+#[cfg(test)]
+mod style_tests;
 #[cfg(test)]
 mod tests;

@@ -32,6 +32,7 @@ mod error;
 mod evaluate;
 mod features;
 mod finetune;
+mod lbfgs;
 mod metric;
 mod optimizer;
 mod pattern;
@@ -51,6 +52,7 @@ pub use error::{Error, Result};
 pub use evaluate::{Evaluation, evaluate, evaluate_classifier};
 pub use features::Features;
 pub use finetune::{Finetune, Unfreezing};
+pub use lbfgs::{Lbfgs, LbfgsOutcome, LbfgsStep};
 pub use metric::{Accuracy, ConfusionMatrix, MeanIou, MeanValue, Metric, MetricValues, Sums};
 pub use ocelli_kernels::optimizer::Momentum;
 pub use optimizer::{

@@ -10,6 +10,12 @@ pub enum Error {
     /// A network could not be described, planned or run.
     #[error(transparent)]
     Graph(#[from] ocelli_graph::Error),
+    /// A step of an optimiser failed.
+    #[error(transparent)]
+    Train(#[from] ocelli_train::Error),
+    /// Weights could not be read.
+    #[error(transparent)]
+    Weights(#[from] ocelli_models::WeightsError),
     /// What was given cannot be used; the text says why.
     #[error("{0}")]
     Invalid(String),

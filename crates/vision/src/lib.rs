@@ -4,6 +4,12 @@
 
 #![forbid(unsafe_code)]
 
+pub mod edges;
 mod error;
+mod resize;
+pub mod style;
+mod vgg_features;
 
 pub use error::{Error, Result};
+pub use resize::resize;
+pub use vgg_features::{Border, Pooling, Preparation, VggFeatures};

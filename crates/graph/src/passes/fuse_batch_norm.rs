@@ -23,8 +23,13 @@ struct NormChain {
 ///
 /// Values between them lose their producer, but not their place in the graph: after the new operation stand calls that
 /// compute them from the statistics that it wrote. Pruning drops these calls, unless such a value is watched.
+///
+/// Nothing is fused where backward rules were exchanged: they are rules for the operations as they were described.
 pub(super) fn fuse_batch_norm(program: &mut Program<'_>) -> Result<()> {
-    let Program { graph, roots, .. } = program;
+    let Program { graph, roots, rules, .. } = program;
+    if !rules.is_empty() {
+        return Ok(());
+    }
     let updated = graph.updates.iter().map(|(_, id)| *id);
     let kept: Vec<ValueId> = roots.iter().copied().chain(updated).collect();
     let mut readers = SoleReaders::new(graph, &kept);
