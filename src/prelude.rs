@@ -12,7 +12,7 @@ pub use ocelli_layers::{
 };
 pub use ocelli_losses::{
     ContentNormalisation, CrossEntropy, StyleNormalisation, Variation, content_cost, huber, logistic_cross_entropy,
-    mse, softmax_cross_entropy, style_cost, style_gram, total_variation,
+    mse, soft_cross_entropy, softmax_cross_entropy, style_cost, style_gram, total_variation,
 };
 pub use ocelli_models::{
     AlexNet, CifarResNet, DenseNet, EfficientNet, EfficientNetLite0, GoogLeNet, LeNet5, MobileNet, NetworkDescription,
