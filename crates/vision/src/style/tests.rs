@@ -134,12 +134,15 @@ fn what_cannot_be_used_is_said() {
         settings.run(&features(), content, styles, &StopFlag::new(), |_| ()).unwrap_err().to_string()
     };
     assert!(error(&settings, &content, &[]).contains("at least one style"));
-    assert!(error(&settings, &Tensor::zeros([1, 4, 4, 1]), &[style.clone()]).contains("images [1, H, W, 3]"));
+    assert!(
+        error(&settings, &Tensor::zeros([1, 4, 4, 1]), std::slice::from_ref(&style)).contains("images [1, H, W, 3]")
+    );
     let none = StyleTransfer { scales: Vec::new(), ..settings.clone() };
-    assert!(error(&none, &content, &[style.clone()]).contains("at least one scale"));
+    assert!(error(&none, &content, std::slice::from_ref(&style)).contains("at least one scale"));
     let unknown = StyleTransfer { style_layers: vec![("relu9_1".into(), 1.0)], ..settings.clone() };
     assert!(
-        error(&unknown, &content, &[style.clone()]).contains("no layer relu9_1; there are: relu1_1, relu2_1, relu3_1")
+        error(&unknown, &content, std::slice::from_ref(&style))
+            .contains("no layer relu9_1; there are: relu1_1, relu2_1, relu3_1")
     );
     assert!(unknown.fitted_to(&features()).unwrap_err().to_string().starts_with("no style layer is one of"));
     // an image of one pixel has nothing to be pooled
