@@ -22,11 +22,14 @@
 
 mod alexnet;
 mod digit_codes;
+mod dlib_face;
+mod face_resnet;
 mod googlenet;
 #[cfg(test)]
 mod inference_plans;
 mod lenet;
 mod network_file;
+mod open_face;
 mod registry;
 mod resnet;
 mod resnet_cifar;
@@ -41,11 +44,14 @@ mod weights;
 
 pub use alexnet::{AlexNet, AlexNetOf2012};
 pub use digit_codes::digit_codes;
+pub use dlib_face::DlibFaceEncoder;
+pub use face_resnet::FaceResNet;
 pub use googlenet::GoogLeNet;
 pub use lenet::{LeNet5, LeNet5Of1998, PENALTY};
 pub use network_file::{
     MAX_CLASSES, NetworkDescription, NetworkError, PREPROCESSING, load_network, load_own_network, save_network,
 };
+pub use open_face::OpenFaceEncoder;
 pub use registry::{Network, UnknownNetwork, by_name, network_names};
 pub use resnet::ResNet;
 pub use resnet_cifar::CifarResNet;

@@ -5,5 +5,10 @@
 #![forbid(unsafe_code)]
 
 mod error;
+mod verification;
 
 pub use error::{Error, Result};
+pub use verification::{
+    Architecture, CrossValidation, Eigenfaces, EncoderSettings, FaceEncoder, Fisherfaces, Gallery, Identification,
+    Length, Roc, RocPoint, VerificationScores, Views, cross_validated, distance_matrix, evaluate_embeddings,
+};
