@@ -1,8 +1,11 @@
 //! Identities: which samples show one person, and the batches, pairs and triplets that are drawn from them.
 
-use crate::{Dataset, Error, Result, dataset::check};
-use ocelli_tensor::{Batch, Key, Stream, Tensor};
-use std::sync::Arc;
+use crate::{Error, Result};
+use ocelli_tensor::{Key, Stream};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 /// The samples of each identity of a dataset. An identity is a class; training and testing have different ones.
 ///
@@ -73,14 +76,29 @@ impl Identities {
         }
     }
 
-    /// Groups the samples of a dataset by its classes. Every sample is read once.
+    /// Lists the images below a folder that has one subfolder for each identity, such as `ann/0001.jpg`. Sample `i` is
+    /// the file `i` of the list, in the order of the names.
+    ///
+    /// Files that do not end with `.png`, `.jpg`, `.jpeg`, `.bmp`, `.pgm`, `.ppm` or `.pnm`, and hidden ones, are skipped.
     ///
     /// # Errors
-    /// Those of [`Identities::from_labels`] and of reading the samples.
-    pub fn from_dataset(dataset: &(impl Dataset + ?Sized)) -> Result<Identities> {
-        let mut sample = vec![0.0; dataset.sample_len()];
-        let labels: Result<Vec<u32>> = (0..dataset.len()).map(|index| dataset.write(index, 0, &mut sample)).collect();
-        Identities::from_labels(dataset.class_names(), &labels?)
+    /// [`Error::Io`] if a folder cannot be read; [`Error::Format`] if it has no subfolders, or one of them has no images.
+    pub fn from_folder(folder: impl AsRef<Path>) -> Result<(Identities, Vec<PathBuf>)> {
+        let folder = folder.as_ref();
+        let (mut names, mut labels, mut files) = (Vec::new(), Vec::new(), Vec::new());
+        for (name, path) in entries(folder)?.into_iter().filter(|(_, path)| path.is_dir()) {
+            let before = files.len();
+            files.extend(entries(&path)?.into_iter().map(|(_, path)| path).filter(|path| is_image(path)));
+            if files.len() == before {
+                return Err(Error::format(&path, "no images in the folder of this identity"));
+            }
+            labels.resize(files.len(), names.len() as u32);
+            names.push(name);
+        }
+        if names.is_empty() {
+            return Err(Error::format(folder, "no folders, of which each would hold the images of one identity"));
+        }
+        Ok((Identities::from_labels(names, &labels)?, files))
     }
 
     /// Returns the number of identities.
@@ -186,7 +204,7 @@ impl Draw<'_> {
         let all = &identities.identities;
         let anchors: Vec<usize> = (0..all.len()).filter(|&i| all[i].samples.len() > 1).collect();
         if anchors.is_empty() || all.len() < 2 {
-            let reason = "pairs and triplets need two identities, one of them with two pictures";
+            let reason = "pairs and triplets need two identities, one of them with two images";
             return Err(Error::Setting(format!(
                 "{reason}; there are {}, {} of them with two",
                 all.len(),
@@ -208,92 +226,95 @@ impl Draw<'_> {
     }
 }
 
-/// Batches of P identities with K pictures each (Hermans et al. 2017, section 2), for losses that find their triplets
-/// within a batch.
+/// File extensions of images, in either case.
+const ENDINGS: [&str; 7] = ["png", "jpg", "jpeg", "bmp", "pgm", "ppm", "pnm"];
+
+fn is_image(path: &Path) -> bool {
+    let ending = path.extension().and_then(|ending| ending.to_str()).map(str::to_ascii_lowercase);
+    ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str())) && path.is_file()
+}
+
+/// Lists the names and paths in a folder, without hidden ones, in the order of the names.
+fn entries(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
+    let failed = |source| Error::io(folder, source);
+    let mut entries = Vec::new();
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !name.starts_with('.') && name != "__MACOSX" {
+            entries.push((name, entry.path()));
+        }
+    }
+    entries.sort();
+    Ok(entries)
+}
+
+/// The samples of batches of P identities with K images each (Hermans et al. 2017, section 2), for losses that find their
+/// triplets within a batch.
 ///
-/// In an epoch every identity is in one batch, in an order and with pictures that are functions of the seed and the
-/// epoch; the last batch takes identities from the beginning again. An identity with fewer than K pictures has some of them
-/// twice.
+/// In an epoch every identity is in one batch of each round, in an order and with images that are functions of the seed
+/// and the epoch; the last batch takes identities from the beginning again. An identity with fewer than K images has some
+/// of them twice.
 ///
 /// ```
-/// use ocelli_data::{Identities, IdentityLoader, synthetic};
-/// let digits = synthetic::digits(100, 1);
-/// let identities = Identities::from_dataset(&digits)?;
-/// let loader = IdentityLoader::new(digits, identities, 4, 3)?.seed(7);
-/// for batch in loader.epoch(0) {
-///     assert_eq!(batch?.tensor("input")?.shape(), [12, 28, 28, 1]);
-/// }
-/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// use ocelli_data::{Identities, IdentityBatches};
+/// let people = Identities::from_labels(["ann", "bob", "cat"], &[0, 0, 1, 1, 1, 2, 2])?;
+/// let batches = IdentityBatches::new(people, 2, 2)?.seed(7);
+/// assert_eq!(batches.epoch(0).iter().map(Vec::len).collect::<Vec<_>>(), [4, 4]);
+/// assert_eq!(batches.epoch(3), batches.epoch(3));
+/// # Ok::<(), ocelli_data::Error>(())
 /// ```
-#[derive(Clone)]
-pub struct IdentityLoader {
-    dataset: Arc<dyn Dataset>,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdentityBatches {
     identities: Identities,
     identities_per_batch: usize,
-    pictures_per_identity: usize,
+    images_per_identity: usize,
     rounds: usize,
     seed: u64,
 }
 
-impl IdentityLoader {
-    /// Makes a loader of batches of `identities_per_batch` (P) times `pictures_per_identity` (K) samples, called `input`
-    /// and `labels`.
+impl IdentityBatches {
+    /// Makes batches of `identities_per_batch` (P) times `images_per_identity` (K) samples.
     ///
     /// # Errors
-    /// [`Error::Setting`] if P or K is below 2, there are fewer than P identities, or one of them has a single picture,
-    /// which no other can be compared with; [`Error::Index`] if an identity has a sample that the dataset has not.
+    /// [`Error::Setting`] if P or K is below 2, there are fewer than P identities, or one of them has a single image,
+    /// which no other can be compared with.
     pub fn new(
-        dataset: impl Dataset + 'static,
         identities: Identities,
         identities_per_batch: usize,
-        pictures_per_identity: usize,
-    ) -> Result<IdentityLoader> {
-        let (p, k) = (identities_per_batch, pictures_per_identity);
+        images_per_identity: usize,
+    ) -> Result<IdentityBatches> {
+        let (p, k) = (identities_per_batch, images_per_identity);
         if p < 2 || k < 2 {
-            return Err(Error::Setting(format!("batches of {p} identities with {k} pictures: both must be 2 or more")));
+            return Err(Error::Setting(format!("batches of {p} identities with {k} images: both must be 2 or more")));
         }
         if identities.len() < p {
             return Err(Error::Setting(format!("batches of {p} identities, but there are {}", identities.len())));
         }
         if let Some(single) = identities.iter().find(|identity| identity.samples.len() < 2) {
-            let reason = "has one picture; learning what they have in common takes two or more of each identity";
+            let reason = "has one image; learning what they have in common takes two or more of each identity";
             return Err(Error::Setting(format!("\"{}\" {reason}", single.name)));
         }
-        if let Some(index) = identities.samples().into_iter().find(|&index| index >= dataset.len()) {
-            return Err(Error::Index { index, len: dataset.len() });
-        }
-        Ok(IdentityLoader {
-            dataset: Arc::new(dataset),
-            identities,
-            identities_per_batch,
-            pictures_per_identity,
-            rounds: 1,
-            seed: 0,
-        })
+        Ok(IdentityBatches { identities, identities_per_batch, images_per_identity, rounds: 1, seed: 0 })
     }
 
     /// Sets the seed of the order; default 0.
-    pub fn seed(self, seed: u64) -> IdentityLoader {
-        IdentityLoader { seed, ..self }
+    pub fn seed(self, seed: u64) -> IdentityBatches {
+        IdentityBatches { seed, ..self }
     }
 
-    /// Sets how often every identity is seen in an epoch; default 1.
-    pub fn rounds(self, rounds: usize) -> IdentityLoader {
-        IdentityLoader { rounds, ..self }
+    /// Sets how often every identity is in a batch of an epoch; default 1.
+    pub fn rounds(self, rounds: usize) -> IdentityBatches {
+        IdentityBatches { rounds, ..self }
     }
 
     /// Returns the number of batches in an epoch.
     pub fn batches(&self) -> usize {
-        self.rounds * self.identities.len().div_ceil(self.identities_per_batch)
+        self.rounds.saturating_mul(self.identities.len().div_ceil(self.identities_per_batch))
     }
 
-    /// Returns the number of samples in an epoch.
-    pub fn samples(&self) -> usize {
-        self.batches() * self.identities_per_batch * self.pictures_per_identity
-    }
-
-    /// Returns the indices of the samples of each batch of an epoch.
-    pub fn indices(&self, epoch: u64) -> Vec<Vec<usize>> {
+    /// Returns the indices of the samples of each batch of an epoch, identity after identity.
+    pub fn epoch(&self, epoch: u64) -> Vec<Vec<usize>> {
         (0..self.rounds as u64).flat_map(|round| self.round(epoch, round)).collect()
     }
 
@@ -302,94 +323,53 @@ impl IdentityLoader {
         let mut order: Vec<&Identity> = self.identities.iter().collect();
         random.shuffle(&mut order);
         let missing = order.len().next_multiple_of(self.identities_per_batch) - order.len();
-        let again: Vec<&Identity> = order[..missing].to_vec();
-        order.extend(again);
-        let mut pictures = |identity: &&Identity| {
+        order.extend_from_within(..missing);
+        let mut images = |identity: &&Identity| {
             let mut samples = identity.samples.clone();
             random.shuffle(&mut samples);
-            samples.into_iter().cycle().take(self.pictures_per_identity).collect::<Vec<_>>()
+            samples.into_iter().cycle().take(self.images_per_identity).collect::<Vec<_>>()
         };
-        order.chunks(self.identities_per_batch).map(|batch| batch.iter().flat_map(&mut pictures).collect()).collect()
+        order.chunks(self.identities_per_batch).map(|batch| batch.iter().flat_map(&mut images).collect()).collect()
     }
-
-    /// Iterates over the batches of an epoch, each prepared when it is requested.
-    pub fn epoch(&self, epoch: u64) -> impl Iterator<Item = Result<Batch>> + '_ {
-        self.indices(epoch).into_iter().enumerate().map(move |(number, indices)| {
-            // A sample that comes twice in an epoch is changed in another way each time.
-            gather(&self.dataset, &indices, epoch * self.batches() as u64 + number as u64)
-        })
-    }
-}
-
-impl std::fmt::Debug for IdentityLoader {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("IdentityLoader")
-            .field("identities", &self.identities.len())
-            .field("identities_per_batch", &self.identities_per_batch)
-            .field("pictures_per_identity", &self.pictures_per_identity)
-            .field("rounds", &self.rounds)
-            .field("seed", &self.seed)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Gathers samples of a dataset into a batch: their images `input` `[N, H, W, C]` and their `labels` `[N]`.
-///
-/// # Errors
-/// Those of [`Dataset::write`].
-pub fn gather(dataset: &(impl Dataset + ?Sized), indices: &[usize], epoch: u64) -> Result<Batch> {
-    let [height, width, channels] = dataset.shape();
-    let mut input = Tensor::try_zeros([indices.len(), height, width, channels])?;
-    let mut labels = Vec::with_capacity(indices.len());
-    for (&index, out) in indices.iter().zip(input.data_mut().chunks_exact_mut(dataset.sample_len().max(1))) {
-        check(dataset, index, out)?;
-        labels.push(dataset.write(index, epoch, out)?);
-    }
-    Ok(Batch::new().with("input", input).with("labels", Tensor::from(labels)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Images;
 
-    /// Samples whose pixel is their index, of identities of these sizes.
-    fn numbered(sizes: &[usize]) -> (Images, Identities) {
-        let names: Vec<String> = (0..sizes.len()).map(|i| format!("p{i}")).collect();
+    /// Identities of these numbers of samples.
+    fn numbered(sizes: &[usize]) -> Identities {
         let labels: Vec<u32> = sizes.iter().enumerate().flat_map(|(i, &n)| vec![i as u32; n]).collect();
-        let pixels = (0..labels.len()).map(|i| i as u8).collect();
-        let identities = Identities::from_labels(names.clone(), &labels).unwrap();
-        (Images::new([1, 1, 1], pixels, labels, names).unwrap(), identities)
+        Identities::from_labels((0..sizes.len()).map(|i| format!("p{i}")), &labels).unwrap()
     }
 
     #[test]
     fn an_epoch_has_every_identity_and_batches_of_p_times_k() {
-        let (images, identities) = numbered(&[2, 3, 4, 5, 6]);
-        let loader = IdentityLoader::new(images, identities, 2, 4).unwrap().seed(3);
-        assert_eq!((loader.batches(), loader.samples()), (3, 24));
+        let batches = IdentityBatches::new(numbered(&[2, 3, 4, 5, 6]), 2, 4).unwrap().seed(3);
+        let identity = |sample: usize| [2, 5, 9, 14].iter().filter(|first| sample >= **first).count();
+        assert_eq!(batches.batches(), 3);
         let mut seen = [0; 5];
-        for batch in loader.epoch(1) {
-            let batch = batch.unwrap();
-            let labels = batch.labels("labels").unwrap();
-            for group in labels.data().chunks(4) {
-                assert!(group.iter().all(|label| *label == group[0]));
-                seen[group[0] as usize] += 1;
+        for batch in batches.epoch(1) {
+            assert_eq!(batch.len(), 8);
+            for group in batch.chunks(4) {
+                assert!(group.iter().all(|sample| identity(*sample) == identity(group[0])));
+                seen[identity(group[0])] += 1;
             }
-            assert_ne!(labels.data()[0], labels.data()[4]);
+            assert_ne!(identity(batch[0]), identity(batch[4]));
         }
         assert!(seen.iter().all(|count| (1..=2).contains(count)), "{seen:?}");
-        assert_eq!(loader.indices(1), loader.indices(1));
-        assert_ne!(loader.indices(1), loader.indices(2));
-        // Two pictures, four places: each twice.
-        let twice = loader.indices(1).concat().into_iter().filter(|index| *index == 0).count();
+        assert_eq!(batches.epoch(1), batches.epoch(1));
+        assert_ne!(batches.epoch(1), batches.epoch(2));
+        // Two images, four places: each twice.
+        let twice = batches.epoch(1).concat().into_iter().filter(|sample| *sample == 0).count();
         assert!(twice >= 2);
-        assert_eq!(loader.clone().rounds(3).batches(), 9);
-        assert_eq!(loader.rounds(2).indices(0).len(), 6);
+        assert_eq!(batches.clone().rounds(3).batches(), 9);
+        assert_eq!(batches.rounds(2).epoch(0).len(), 6);
     }
 
     #[test]
     fn splits_have_no_identity_in_common() {
-        let (_, identities) = numbered(&[2; 30]);
+        let identities = numbered(&[2; 30]);
         let (train, test) = identities.split(10, Key::new(1)).unwrap();
         assert_eq!((train.len(), test.len()), (20, 10));
         let mut all = [train.samples(), test.samples()].concat();
@@ -403,7 +383,7 @@ mod tests {
 
     #[test]
     fn pairs_and_triplets_are_what_they_say() {
-        let (_, identities) = numbered(&[1, 3, 2]);
+        let identities = numbered(&[1, 3, 2]);
         let identity = |sample: usize| [0, 1, 1, 1, 2, 2][sample];
         let pairs = identities.pairs();
         assert_eq!((pairs.len(), pairs.iter().filter(|pair| pair.same).count()), (15, 4));
@@ -417,28 +397,43 @@ mod tests {
             assert!(anchor != positive && identity(anchor) == identity(positive));
             assert_ne!(identity(anchor), identity(negative));
         }
-        let error = numbered(&[1, 1]).1.drawn_triplets(1, Key::new(1)).unwrap_err().to_string();
-        let reason = "pairs and triplets need two identities, one of them with two pictures";
+        let error = numbered(&[1, 1]).drawn_triplets(1, Key::new(1)).unwrap_err().to_string();
+        let reason = "pairs and triplets need two identities, one of them with two images";
         assert_eq!(error, format!("{reason}; there are 2, 0 of them with two"));
     }
 
     #[test]
     fn what_cannot_be_learnt_from_is_refused() {
-        let error = |sizes: &[usize], p, k| {
-            let (images, identities) = numbered(sizes);
-            IdentityLoader::new(images, identities, p, k).unwrap_err().to_string()
-        };
-        let single = "\"p1\" has one picture; learning what they have in common takes two or more of each identity";
+        let error = |sizes: &[usize], p, k| IdentityBatches::new(numbered(sizes), p, k).unwrap_err().to_string();
+        let single = "\"p1\" has one image; learning what they have in common takes two or more of each identity";
         assert_eq!(error(&[2, 1, 2], 2, 2), single);
         assert_eq!(error(&[2, 2], 3, 2), "batches of 3 identities, but there are 2");
-        assert_eq!(error(&[2, 2], 1, 2), "batches of 1 identities with 2 pictures: both must be 2 or more");
+        assert_eq!(error(&[2, 2], 1, 2), "batches of 1 identities with 2 images: both must be 2 or more");
         let error = Identities::from_labels(["a"], &[0, 1]).unwrap_err().to_string();
         assert_eq!(error, "sample 1 has the label 1, but there are 1 classes");
         let error = Identities::from_labels(["a"], &[]).unwrap_err().to_string();
         assert_eq!(error, "there are no samples, and so no identities");
-        let (images, _) = numbered(&[2, 2]);
-        let (_, beyond) = numbered(&[2, 2, 2]);
-        let error = IdentityLoader::new(images, beyond, 2, 2).unwrap_err().to_string();
-        assert_eq!(error, "sample 4 of a dataset of 4");
+    }
+
+    #[test]
+    fn folders_are_identities() {
+        let root = tempfile::tempdir().unwrap();
+        let error = || {
+            let text = Identities::from_folder(root.path()).unwrap_err().to_string();
+            text.rsplit_once(": ").expect("the folder is named").1.to_string()
+        };
+        assert_eq!(error(), "no folders, of which each would hold the images of one identity");
+        fs::create_dir_all(root.path().join("bob")).unwrap();
+        fs::create_dir_all(root.path().join("ann")).unwrap();
+        fs::write(root.path().join("readme.txt"), "").unwrap();
+        for file in ["ann/2.pgm", "ann/1.PNG", "ann/.hidden.png", "ann/notes.txt"] {
+            fs::write(root.path().join(file), "").unwrap();
+        }
+        assert_eq!(error(), "no images in the folder of this identity");
+        fs::write(root.path().join("bob/1.jpg"), "").unwrap();
+        let (identities, files) = Identities::from_folder(root.path()).unwrap();
+        let names: Vec<&str> = identities.iter().map(|identity| identity.name.as_str()).collect();
+        assert_eq!((names, files.len()), (vec!["ann", "bob"], 3));
+        assert!(files[0].ends_with("ann/1.PNG") && identities.samples() == [0, 1, 2]);
     }
 }

@@ -1,4 +1,4 @@
-//! The protocol of Labeled Faces in the Wild: pairs of pictures in folds (Huang et al. 2007).
+//! The protocol of Labeled Faces in the Wild: pairs of images in folds (Huang et al. 2007).
 
 use crate::{Error, Result};
 use std::{
@@ -27,28 +27,28 @@ pub struct LfwPairs {
     pub folds: Vec<Vec<LfwPair>>,
 }
 
-/// Two pictures, and whether they show one person.
+/// Two images, and whether they show one person.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LfwPair {
-    /// One picture.
-    pub left: LfwPicture,
-    /// The other picture.
-    pub right: LfwPicture,
+    /// One image.
+    pub left: LfwImage,
+    /// The other image.
+    pub right: LfwImage,
     /// True if both show one person.
     pub same: bool,
 }
 
-/// A picture of LFW: a person and a number from 1 on.
+/// An image of LFW: a person and a number from 1 on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct LfwPicture {
+pub struct LfwImage {
     /// The name of the person, which is the name of a folder.
     pub name: String,
-    /// The number of the picture.
+    /// The number of the image.
     pub number: u32,
 }
 
-impl LfwPicture {
-    /// Returns the place of the picture below the folder of the dataset: `NAME/NAME_0001.EXTENSION`.
+impl LfwImage {
+    /// Returns the place of the image below the folder of the dataset: `NAME/NAME_0001.EXTENSION`.
     pub fn path(&self, folder: impl AsRef<Path>, extension: &str) -> PathBuf {
         folder.as_ref().join(&self.name).join(format!("{}_{:04}.{extension}", self.name, self.number))
     }
@@ -115,15 +115,15 @@ fn parse(text: &str) -> std::result::Result<LfwPairs, String> {
 
 fn pair(line: &str, same: bool) -> Option<LfwPair> {
     let words: Vec<&str> = line.split_whitespace().collect();
-    let picture = |name: &str, number: &str| {
+    let image = |name: &str, number: &str| {
         // A name is that of one folder below the dataset's.
         let plain = !name.contains(['/', '\\']) && name != "." && name != "..";
         let number = number.parse().ok().filter(|number| *number > 0)?;
-        plain.then(|| LfwPicture { name: name.into(), number })
+        plain.then(|| LfwImage { name: name.into(), number })
     };
     let (left, right) = match (same, &words[..]) {
-        (true, [name, left, right]) => (picture(name, left)?, picture(name, right)?),
-        (false, [name, left, other, right]) => (picture(name, left)?, picture(other, right)?),
+        (true, [name, left, right]) => (image(name, left)?, image(name, right)?),
+        (false, [name, left, other, right]) => (image(name, left)?, image(other, right)?),
         _ => return None,
     };
     Some(LfwPair { left, right, same })
@@ -137,7 +137,7 @@ mod tests {
     fn folds_come_in_their_order() {
         let pairs = LfwPairs::parse("2 1\nA 1 2\nA 1 B 3\nC 4 5\nC 1 D 2\n").unwrap();
         assert_eq!(pairs.folds.len(), 2);
-        assert_eq!(pairs.folds[1][0].left, LfwPicture { name: "C".into(), number: 4 });
+        assert_eq!(pairs.folds[1][0].left, LfwImage { name: "C".into(), number: 4 });
         assert!(pairs.folds.iter().all(|fold| fold[0].same && !fold[1].same));
         assert_eq!(LfwPairs::parse("1\nA 1 2\nA 1 B 3\n").unwrap().folds.len(), 1);
     }

@@ -1,4 +1,4 @@
-//! A small residual encoder of faces, to be trained from scratch on few pictures.
+//! A small residual encoder of faces, to be trained from scratch on few images.
 
 use ocelli_graph::{Layer, Node};
 use ocelli_layers::{BatchNorm, Conv2d, Dense, Distribution, Init, Padding, Shortcut};

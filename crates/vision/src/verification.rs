@@ -1,9 +1,9 @@
-//! Verification: whether two pictures show one person, and which of many people a picture shows.
+//! Verification: whether two images show one person, and which of many people an image shows.
 //!
-//! A [`FaceEncoder`] turns a picture into an embedding; the Euclidean distance of two embeddings says whether they show
+//! A [`FaceEncoder`] turns an image into an embedding; the Euclidean distance of two embeddings says whether they show
 //! one person. [`Roc`] measures how well, and finds the threshold; [`evaluate_embeddings`] does so for all pairs of a
-//! set of pictures, and [`cross_validated`] in the ten folds of LFW. A [`Gallery`] holds the embeddings of people who
-//! were enrolled, and finds whom a picture shows. [`Eigenfaces`] and [`Fisherfaces`] are what an encoder has to beat.
+//! set of images, and [`cross_validated`] in the ten folds of LFW. A [`Gallery`] holds the embeddings of people who
+//! were enrolled, and finds whom an image shows. [`Eigenfaces`] and [`Fisherfaces`] are what an encoder has to beat.
 //!
 //! ```
 //! use ocelli_vision::{Gallery, Roc};

@@ -1,4 +1,4 @@
-//! Encoders of faces: a network, how pictures are prepared for it, and the threshold that was measured with it.
+//! Encoders of faces: a network, how images are prepared for it, and the threshold that was measured with it.
 
 use crate::{Error, Result};
 use ocelli_data::Statistics;
@@ -61,13 +61,13 @@ impl Layer for Architecture {
     }
 }
 
-/// The views of a picture whose embeddings are averaged.
+/// The views of an image whose embeddings are averaged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Views {
-    /// The picture.
+    /// The image.
     One,
-    /// The picture and its mirror image: twice the work, for fewer errors.
+    /// The image and its mirror image: twice the work, for fewer errors.
     WithMirrored,
 }
 
@@ -91,15 +91,15 @@ pub struct EncoderSettings {
     pub sample: [usize; 3],
     /// Mean and deviation of each channel, of values from 0 to 1.
     pub normalisation: Statistics,
-    /// The views of a picture whose embeddings are averaged.
+    /// The views of an image whose embeddings are averaged.
     pub views: Views,
     /// The length of embeddings.
     pub length: Length,
-    /// The distance up to which two pictures are taken to show one person.
+    /// The distance up to which two images are taken to show one person.
     pub threshold: f32,
 }
 
-/// Number of pictures that are encoded at a time.
+/// Number of images that are encoded at a time.
 const BATCH: usize = 32;
 
 impl EncoderSettings {
@@ -151,7 +151,7 @@ impl EncoderSettings {
             return Err(Error::Invalid(format!("an encoder of {channels} channels with statistics of {}", mean.len())));
         }
         if height == 0 || width == 0 || height.max(width) > 4096 {
-            return Err(Error::Invalid(format!("an encoder of pictures of {height} x {width} pixels")));
+            return Err(Error::Invalid(format!("an encoder of images of {height} x {width} pixels")));
         }
         if !(self.threshold >= 0.0 && self.threshold.is_finite()) {
             return Err(Error::Invalid(format!("the threshold {} is not a distance", self.threshold)));
@@ -159,22 +159,22 @@ impl EncoderSettings {
         Ok(())
     }
 
-    /// Prepares a picture `[1, H, W, 3]` of values from 0 to 1 of any size: repeats its edges until it has the proportions
+    /// Prepares an image `[1, H, W, 3]` of values from 0 to 1 of any size: repeats its edges until it has the proportions
     /// of what the network reads, resizes it, and takes the luminance if the network reads one channel. The result,
     /// `[1, height, width, C]`, still has values from 0 to 1.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if it is no such picture.
-    pub fn framed(&self, picture: &Tensor) -> Result<Tensor> {
-        let [1, rows, columns, 3] = *picture.shape() else {
-            let got = ShapeText(picture.shape());
-            return Err(Error::Invalid(format!("a picture of shape {got}, where [1, H, W, 3] is expected")));
+    /// [`Error::Invalid`] if it is no such image.
+    pub fn framed(&self, image: &Tensor) -> Result<Tensor> {
+        let [1, rows, columns, 3] = *image.shape() else {
+            let got = ShapeText(image.shape());
+            return Err(Error::Invalid(format!("an image of shape {got}, where [1, H, W, 3] is expected")));
         };
         if rows == 0 || columns == 0 {
-            return Err(Error::Invalid("a picture without pixels".into()));
+            return Err(Error::Invalid("an image without pixels".into()));
         }
         let [height, width, channels] = self.sample;
-        // the smallest frame of the right proportions around the picture
+        // the smallest frame of the right proportions around the image
         let wide = (rows * width).div_ceil(height).max(columns);
         let high = (columns * height).div_ceil(width).max(rows);
         let (left, top) = ((wide - columns) / 2, (high - rows) / 2);
@@ -183,15 +183,15 @@ impl EncoderSettings {
             let from = y.saturating_sub(top).min(rows - 1) * columns;
             for (x, pixel) in row.chunks_exact_mut(channels).enumerate() {
                 let at = 3 * (from + x.saturating_sub(left).min(columns - 1));
-                let rgb = &picture.data()[at..at + 3];
+                let rgb = &image.data()[at..at + 3];
                 match pixel {
-                    // The weights of ITU-R BT.601, as for grey pictures elsewhere.
+                    // The weights of ITU-R BT.601, as for grey images elsewhere.
                     [grey] => *grey = 0.299 * rgb[0] + 0.587 * rgb[1] + 0.114 * rgb[2],
                     pixel => pixel.copy_from_slice(rgb),
                 }
             }
         }
-        // Interpolation reads the four pixels around a place: larger pictures are averaged first.
+        // Interpolation reads the four pixels around a place: larger images are averaged first.
         while framed.shape()[1] >= 2 * height && framed.shape()[2] >= 2 * width {
             framed = halved(&framed)?;
         }
@@ -207,10 +207,10 @@ impl EncoderSettings {
         Ok(resized)
     }
 
-    /// Normalises framed pictures `[N, height, width, C]` in place.
-    pub fn normalise(&self, pictures: &mut Tensor) {
+    /// Normalises framed images `[N, height, width, C]` in place.
+    pub fn normalise(&self, images: &mut Tensor) {
         let Statistics { mean, deviation } = &self.normalisation;
-        for pixel in pictures.data_mut().chunks_exact_mut(self.sample[2].max(1)) {
+        for pixel in images.data_mut().chunks_exact_mut(self.sample[2].max(1)) {
             pixel
                 .iter_mut()
                 .zip(mean.iter().zip(deviation))
@@ -219,7 +219,7 @@ impl EncoderSettings {
     }
 }
 
-/// An encoder of faces: pictures become embeddings, whose Euclidean distances say whether they show one person.
+/// An encoder of faces: images become embeddings, whose Euclidean distances say whether they show one person.
 ///
 /// ```
 /// use ocelli_tensor::Tensor;
@@ -239,7 +239,7 @@ impl FaceEncoder {
     /// Makes an encoder with initial weights, to be trained.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if the settings make no sense, [`Error::Graph`] if the network cannot read such pictures.
+    /// [`Error::Invalid`] if the settings make no sense, [`Error::Graph`] if the network cannot read such images.
     pub fn untrained(settings: EncoderSettings, seed: u64) -> Result<FaceEncoder> {
         settings.check()?;
         let model = Model::of(settings.architecture, settings.sample, seed)?;
@@ -267,7 +267,7 @@ impl FaceEncoder {
         settings.check()?;
         let (model, description) = load_own_network(settings.architecture, path)?;
         if description.sample != settings.sample {
-            return Err(Error::Invalid(format!("{}: two sizes of the pictures that it reads", path.display())));
+            return Err(Error::Invalid(format!("{}: two sizes of the images that it reads", path.display())));
         }
         Ok(FaceEncoder { model, settings })
     }
@@ -286,7 +286,7 @@ impl FaceEncoder {
         &self.settings
     }
 
-    /// Returns the distance up to which two pictures are taken to show one person.
+    /// Returns the distance up to which two images are taken to show one person.
     pub fn threshold(&self) -> f32 {
         self.settings.threshold
     }
@@ -326,20 +326,20 @@ impl FaceEncoder {
         }
     }
 
-    /// Encodes framed pictures `[N, height, width, C]` of values from 0 to 1: see [`EncoderSettings::framed`]. The
+    /// Encodes framed images `[N, height, width, C]` of values from 0 to 1: see [`EncoderSettings::framed`]. The
     /// result is `[N, features]`.
     ///
     /// # Errors
-    /// [`Error::Graph`] if the pictures are of another shape.
-    pub fn embed(&self, pictures: &Tensor) -> Result<Tensor> {
+    /// [`Error::Graph`] if the images are of another shape.
+    pub fn embed(&self, images: &Tensor) -> Result<Tensor> {
         let [height, width, channels] = self.settings.sample;
         let (sample, features) = (height * width * channels, self.features());
-        if pictures.shape().len() != 4 || pictures.shape()[1..] != self.settings.sample {
-            let (got, expected) = (ShapeText(pictures.shape()), ShapeText(&self.settings.sample));
-            return Err(Error::Invalid(format!("pictures of shape {got}; each must be {expected}")));
+        if images.shape().len() != 4 || images.shape()[1..] != self.settings.sample {
+            let (got, expected) = (ShapeText(images.shape()), ShapeText(&self.settings.sample));
+            return Err(Error::Invalid(format!("images of shape {got}; each must be {expected}")));
         }
-        let mut embeddings = Vec::with_capacity(pictures.shape()[0] * features);
-        for block in pictures.data().chunks(BATCH * sample) {
+        let mut embeddings = Vec::with_capacity(images.shape()[0] * features);
+        for block in images.data().chunks(BATCH * sample) {
             let mut x = Tensor::from_vec([block.len() / sample, height, width, channels], block.to_vec())?;
             self.settings.normalise(&mut x);
             let mut sum = self.model.predict(&x)?;
@@ -356,15 +356,15 @@ impl FaceEncoder {
             }
             embeddings.extend_from_slice(sum.data());
         }
-        Ok(Tensor::from_vec([pictures.shape()[0], features], embeddings)?)
+        Ok(Tensor::from_vec([images.shape()[0], features], embeddings)?)
     }
 
-    /// Encodes one picture `[1, H, W, 3]` of any size.
+    /// Encodes one image `[1, H, W, 3]` of any size.
     ///
     /// # Errors
     /// Those of [`EncoderSettings::framed`] and [`FaceEncoder::embed`].
-    pub fn embed_picture(&self, picture: &Tensor) -> Result<Vec<f32>> {
-        Ok(self.embed(&self.settings.framed(picture)?)?.data().to_vec())
+    pub fn embed_image(&self, image: &Tensor) -> Result<Vec<f32>> {
+        Ok(self.embed(&self.settings.framed(image)?)?.data().to_vec())
     }
 
     /// Returns a number that encoders share whose embeddings can be compared: a hash of the weights and of all settings
@@ -386,10 +386,10 @@ impl FaceEncoder {
 }
 
 /// Averages every two by two pixels; an odd row or column at the end is left out.
-fn halved(picture: &Tensor) -> Result<Tensor> {
-    let [rows, columns, channels] = [picture.shape()[1], picture.shape()[2], picture.shape()[3]];
+fn halved(image: &Tensor) -> Result<Tensor> {
+    let [rows, columns, channels] = [image.shape()[1], image.shape()[2], image.shape()[3]];
     let [height, width] = [rows / 2, columns / 2];
-    let at = |y: usize, x: usize, c: usize| picture.data()[(y * columns + x) * channels + c];
+    let at = |y: usize, x: usize, c: usize| image.data()[(y * columns + x) * channels + c];
     let mut half = Tensor::try_zeros([1, height, width, channels])?;
     for (index, value) in half.data_mut().iter_mut().enumerate() {
         let (y, x, c) = (2 * (index / (width * channels)), 2 * (index / channels % width), index % channels);
@@ -399,8 +399,8 @@ fn halved(picture: &Tensor) -> Result<Tensor> {
 }
 
 /// Mirrors each row of pixels left to right.
-fn mirror(pictures: &mut [f32], width: usize, channels: usize) {
-    for row in pictures.chunks_exact_mut(width * channels) {
+fn mirror(images: &mut [f32], width: usize, channels: usize) {
+    for row in images.chunks_exact_mut(width * channels) {
         for x in 0..width / 2 {
             let (left, right) = row.split_at_mut((width - 1 - x) * channels);
             left[x * channels..][..channels].swap_with_slice(&mut right[..channels]);
@@ -441,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn mirrored_pictures_have_one_embedding() {
+    fn mirrored_images_have_one_embedding() {
         let encoder = small();
         let x = Tensor::uniform([40, 28, 24, 1], Key::new(1));
         let mut mirrored = x.clone();
@@ -453,22 +453,22 @@ mod tests {
     }
 
     #[test]
-    fn pictures_of_any_size_are_framed() {
+    fn images_of_any_size_are_framed() {
         let settings = EncoderSettings { sample: [6, 6, 1], ..EncoderSettings::residual([6, 6]) };
         // One column less on each side: the edges are repeated.
-        let picture = Tensor::from_fn([1, 6, 4, 3], |i| i[2] as f32 / 4.0);
-        let framed = settings.framed(&picture).unwrap();
+        let image = Tensor::from_fn([1, 6, 4, 3], |i| i[2] as f32 / 4.0);
+        let framed = settings.framed(&image).unwrap();
         let row: Vec<f32> = framed.data()[..6].to_vec();
         let expected = [0.0, 0.0, 0.25, 0.5, 0.75, 0.75];
         row.iter().zip(expected).for_each(|(got, expected)| assert!((got - expected).abs() < 1e-6, "{row:?}"));
         for size in [[1, 1], [3, 50], [50, 3]] {
-            let picture = Tensor::full([1, size[0], size[1], 3], 0.5);
-            let framed = settings.framed(&picture).unwrap();
+            let image = Tensor::full([1, size[0], size[1], 3], 0.5);
+            let framed = settings.framed(&image).unwrap();
             assert_eq!(framed.shape(), [1, 6, 6, 1]);
             assert!(framed.data().iter().all(|x| (x - 0.5).abs() < 1e-5));
         }
         let error = settings.framed(&Tensor::zeros([1, 6, 6, 1])).unwrap_err().to_string();
-        assert_eq!(error, "a picture of shape [1, 6, 6, 1], where [1, H, W, 3] is expected");
+        assert_eq!(error, "an image of shape [1, 6, 6, 1], where [1, H, W, 3] is expected");
     }
 
     #[test]
@@ -483,7 +483,7 @@ mod tests {
         let text = error(|s| s.architecture = Architecture::Residual { features: 1 << 40, width: 2, dropout: 0.0 });
         assert_eq!(text, "an encoder of 1099511627776 features and 2 channels: 1024 are the most");
         assert_eq!(error(|s| s.sample[2] = 2), "an encoder of 2 channels with statistics of 1");
-        assert_eq!(error(|s| s.sample[0] = 0), "an encoder of pictures of 0 x 24 pixels");
+        assert_eq!(error(|s| s.sample[0] = 0), "an encoder of images of 0 x 24 pixels");
         assert_eq!(error(|s| s.threshold = f32::NAN), "the threshold NaN is not a distance");
     }
 }

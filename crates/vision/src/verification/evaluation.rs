@@ -4,10 +4,10 @@ use crate::{Error, Result, Roc};
 use ocelli_tensor::Tensor;
 use serde::Serialize;
 
-/// How well the embeddings of some pictures tell the people apart whom they show.
+/// How well the embeddings of some images tell the people apart whom they show.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct VerificationScores {
-    /// Area under the receiver operating characteristic of all pairs of two pictures.
+    /// Area under the receiver operating characteristic of all pairs of two images.
     pub auc: f64,
     /// Equal error rate of all pairs.
     pub equal_error_rate: f64,
@@ -15,8 +15,8 @@ pub struct VerificationScores {
     pub tar_at_1_percent: f64,
     /// The share of the pairs of one person that are accepted where 0.1 % of the pairs of two are.
     pub tar_at_0_1_percent: f64,
-    /// The share of the pictures whose nearest enrolled picture is of their person, where one picture of each person is
-    /// enrolled: a mean over the choice of the picture.
+    /// The share of the images whose nearest enrolled image is of their person, where one image of each person is
+    /// enrolled: a mean over the choice of the image.
     pub one_shot: f64,
 }
 
@@ -43,14 +43,14 @@ pub fn distance_matrix(embeddings: &Tensor) -> Result<Tensor> {
     Ok(distances)
 }
 
-/// Measures embeddings `[N, D]` of pictures of people with these labels.
+/// Measures embeddings `[N, D]` of images of people with these labels.
 ///
-/// One-shot identification enrols picture `k` of every person and looks up all others, for each `k` that every person
+/// One-shot identification enrols image `k` of every person and looks up all others, for each `k` that every person
 /// has.
 ///
 /// # Errors
 /// [`Error::Invalid`] if labels and embeddings differ in number, there is only one person, or no person has two
-/// pictures.
+/// images.
 pub fn evaluate_embeddings(embeddings: &Tensor, labels: &[u32]) -> Result<(VerificationScores, Roc)> {
     let distances = distance_matrix(embeddings)?;
     let samples = labels.len();
@@ -100,7 +100,7 @@ pub struct CrossValidation {
 }
 
 /// Measures folds of pairs by the protocol of LFW (Huang et al. 2007): the threshold of each fold is the one that is best
-/// in the others together. A pair is its distance and whether both pictures show one person.
+/// in the others together. A pair is its distance and whether both images show one person.
 ///
 /// # Errors
 /// [`Error::Invalid`] if there are fewer than two folds, or the pairs of all folds but one are of one kind.
@@ -134,8 +134,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_shot_enrols_each_picture_in_turn() {
-        // Two people on a line: the third picture of the first is nearer to the second person.
+    fn one_shot_enrols_each_image_in_turn() {
+        // Two people on a line: the third image of the first is nearer to the second person.
         let x = Tensor::from_vec([6, 1], vec![0.0, 0.1, 0.9, 1.0, 1.1, 1.2]).unwrap();
         let (scores, roc) = evaluate_embeddings(&x, &[0, 0, 0, 1, 1, 1]).unwrap();
         // Enrolled (0.0, 1.0): 0.9 is wrong; (0.1, 1.1): 0.9 is wrong; (0.9, 1.2): 1.0 is wrong, and 1.1 is right.

@@ -2,7 +2,7 @@
 
 use crate::{Error, Result};
 
-/// The receiver operating characteristic of distances between pictures of one person and of two: what is accepted and
+/// The receiver operating characteristic of distances between images of one person and of two: what is accepted and
 /// refused at each threshold. A pair is accepted if its distance is at most the threshold.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Roc {
@@ -30,14 +30,14 @@ impl RocPoint {
 }
 
 impl Roc {
-    /// Measures pairs, each a distance and whether both pictures show one person.
+    /// Measures pairs, each a distance and whether both images show one person.
     ///
     /// # Errors
     /// [`Error::Invalid`] if a distance is not a number from 0 on, or pairs of one person or of two are missing.
     pub fn new(pairs: impl IntoIterator<Item = (f32, bool)>) -> Result<Roc> {
         let mut pairs: Vec<(f32, bool)> = pairs.into_iter().collect();
         if let Some((distance, _)) = pairs.iter().find(|(distance, _)| !(*distance >= 0.0 && distance.is_finite())) {
-            return Err(Error::Invalid(format!("a distance of {distance} between two pictures")));
+            return Err(Error::Invalid(format!("a distance of {distance} between two images")));
         }
         let same = pairs.iter().filter(|(_, same)| *same).count();
         let different = pairs.len() - same;
@@ -189,6 +189,6 @@ mod tests {
     fn what_cannot_be_measured_is_refused() {
         let error = |pairs: &[(f32, bool)]| Roc::new(pairs.iter().copied()).unwrap_err().to_string();
         assert_eq!(error(&[(0.1, true)]), "there are 1 pairs of one person and 0 of two; both are needed");
-        assert_eq!(error(&[(f32::NAN, true), (0.1, false)]), "a distance of NaN between two pictures");
+        assert_eq!(error(&[(f32::NAN, true), (0.1, false)]), "a distance of NaN between two images");
     }
 }

@@ -4,7 +4,7 @@ use super::eigen::symmetric_eigen;
 use crate::{Error, Result};
 use ocelli_tensor::{ShapeText, Tensor};
 
-/// Eigenfaces: the principal components of pictures (Turk and Pentland 1991).
+/// Eigenfaces: the principal components of images (Turk and Pentland 1991).
 ///
 /// ```
 /// use ocelli_tensor::Tensor;
@@ -22,7 +22,7 @@ pub struct Eigenfaces {
     components: Vec<Vec<f64>>,
 }
 
-/// Fisherfaces: the directions in which people differ most in relation to what one person's pictures differ, among principal
+/// Fisherfaces: the directions in which people differ most in relation to what one person's images differ, among principal
 /// components (Belhumeur et al. 1997).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fisherfaces {
@@ -35,7 +35,7 @@ pub struct Fisherfaces {
 fn sizes(x: &Tensor) -> Result<[usize; 2]> {
     match *x.shape() {
         [samples, ref rest @ ..] if samples > 0 && !rest.is_empty() => Ok([samples, x.len() / samples]),
-        ref other => Err(Error::Invalid(format!("pictures of shape {}, where [N, …] is expected", ShapeText(other)))),
+        ref other => Err(Error::Invalid(format!("images of shape {}, where [N, …] is expected", ShapeText(other)))),
     }
 }
 
@@ -60,16 +60,16 @@ fn tensor(rows: Vec<Vec<f64>>, features: usize) -> Result<Tensor> {
 }
 
 impl Eigenfaces {
-    /// Finds the components of pictures `[N, …]` in which they differ most.
+    /// Finds the components of images `[N, …]` in which they differ most.
     ///
-    /// Fewer pictures than pixels: the eigenvectors are those of the `[N, N]` matrix of products, mapped to pixels.
+    /// Fewer images than pixels: the eigenvectors are those of the `[N, N]` matrix of products, mapped to pixels.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if there are not more pictures than components.
+    /// [`Error::Invalid`] if there are not more images than components.
     pub fn fit(x: &Tensor, components: usize) -> Result<Eigenfaces> {
         let [samples, features] = sizes(x)?;
         if components == 0 || components >= samples {
-            return Err(Error::Invalid(format!("{components} components of {samples} pictures; fewer are possible")));
+            return Err(Error::Invalid(format!("{components} components of {samples} images; fewer are possible")));
         }
         let mut rows = rows(x, features);
         let mean = mean_of(&rows, features);
@@ -97,14 +97,14 @@ impl Eigenfaces {
     fn coordinates(&self, x: &Tensor) -> Result<Vec<Vec<f64>>> {
         let [_, features] = sizes(x)?;
         if features != self.mean.len() {
-            return Err(Error::Invalid(format!("pictures of {features} values; {} were expected", self.mean.len())));
+            return Err(Error::Invalid(format!("images of {features} values; {} were expected", self.mean.len())));
         }
         let mut rows = rows(x, features);
         rows.iter_mut().for_each(|row| row.iter_mut().zip(&self.mean).for_each(|(x, mean)| *x -= mean));
         Ok(rows.iter().map(|row| self.components.iter().map(|component| dot(row, component)).collect()).collect())
     }
 
-    /// Computes the coordinates `[N, components]` of pictures.
+    /// Computes the coordinates `[N, components]` of images.
     ///
     /// # Errors
     /// [`Error::Invalid`] if they have another number of values.
@@ -114,11 +114,11 @@ impl Eigenfaces {
 }
 
 impl Fisherfaces {
-    /// Finds the `directions` that tell people apart best, among `components` principal components of pictures `[N, …]`
+    /// Finds the `directions` that tell people apart best, among `components` principal components of images `[N, …]`
     /// with a label each.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if there are not more pictures than components and people together, or not more people than
+    /// [`Error::Invalid`] if there are not more images than components and people together, or not more people than
     /// directions.
     pub fn fit(x: &Tensor, labels: &[u32], components: usize, directions: usize) -> Result<Fisherfaces> {
         let [samples, _] = sizes(x)?;
@@ -126,11 +126,11 @@ impl Fisherfaces {
         people.sort_unstable();
         people.dedup();
         if labels.len() != samples {
-            return Err(Error::Invalid(format!("{samples} pictures but {} labels", labels.len())));
+            return Err(Error::Invalid(format!("{samples} images but {} labels", labels.len())));
         }
         if directions == 0 || directions >= people.len() || components + people.len() > samples {
             let count = people.len();
-            let reason = format!("{directions} directions among {components} components of {samples} pictures");
+            let reason = format!("{directions} directions among {components} components of {samples} images");
             return Err(Error::Invalid(format!("{reason} of {count} people are not to be had")));
         }
         let eigenfaces = Eigenfaces::fit(x, components)?;
@@ -173,7 +173,7 @@ impl Fisherfaces {
         Ok(Fisherfaces { eigenfaces, directions })
     }
 
-    /// Computes the coordinates `[N, directions]` of pictures.
+    /// Computes the coordinates `[N, directions]` of images.
     ///
     /// # Errors
     /// [`Error::Invalid`] if they have another number of values.
@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn directions_of_people_are_found_in_noise() {
-        // People differ in two small features, and every picture in two large ones.
+        // People differ in two small features, and every image in two large ones.
         let mut random = Key::new(2).stream();
         let (mut x, mut labels) = (Vec::new(), Vec::new());
         for person in 0..6u32 {
@@ -226,16 +226,16 @@ mod tests {
     }
 
     #[test]
-    fn what_pictures_cannot_give_is_refused() {
+    fn what_images_cannot_give_is_refused() {
         let x = Tensor::zeros([4, 2, 2, 1]);
         let error = Eigenfaces::fit(&x, 4).unwrap_err().to_string();
-        assert_eq!(error, "4 components of 4 pictures; fewer are possible");
+        assert_eq!(error, "4 components of 4 images; fewer are possible");
         let error = Fisherfaces::fit(&x, &[0, 0, 1, 1], 2, 2).unwrap_err().to_string();
-        assert_eq!(error, "2 directions among 2 components of 4 pictures of 2 people are not to be had");
+        assert_eq!(error, "2 directions among 2 components of 4 images of 2 people are not to be had");
         let faces = Eigenfaces::fit(&Tensor::uniform([4, 4], Key::new(1)), 2).unwrap();
         assert_eq!(
             faces.project(&Tensor::zeros([1, 5])).unwrap_err().to_string(),
-            "pictures of 5 values; 4 were expected"
+            "images of 5 values; 4 were expected"
         );
     }
 }
