@@ -86,13 +86,13 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
     let purpose = format!("a batch of {n}");
     let numbers = sample.iter().try_fold(n as u64, |numbers, &size| numbers.checked_mul(size as u64));
     check_memory(&purpose, numbers.and_then(|numbers| numbers.checked_mul(size_of::<f32>() as u64)))?;
-    let pictures = Tensor::uniform([n, sample[0], sample[1], sample[2]], Key::new(arguments.common.seed));
+    let images = Tensor::uniform([n, sample[0], sample[1], sample[2]], Key::new(arguments.common.seed));
     let base = status("RssAnon");
     let loader = network.loader();
     let mut cold = ColdStart::begin();
     let mut model = match &arguments.weights {
         Some(_) => Model::zeroed(network.layer, sample)?,
-        None => Model::of(network.layer, sample, arguments.common.seed)?,
+        None => Model::from_layer(network.layer, sample, arguments.common.seed)?,
     };
     cold.done("building");
     if let Some(file) = &arguments.weights {
@@ -102,7 +102,7 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
     let (times, peak) = match arguments.mode {
         What::Train => {
             let labels: Vec<u32> = (0..n as u32).map(|i| i % LEAST_CLASSES).collect();
-            let batch = Batch::new().with("input", pictures).with("labels", Tensor::from(labels));
+            let batch = Batch::new().with("input", images).with("labels", Tensor::from(labels));
             let mut objective = model.objective(|t| softmax_cross_entropy(&t.output(), &t.labels("labels")))?;
             let mut sgd = Sgd::new(LEARNING_RATE).momentum(0.9).weight_decay(1e-4);
             // The optimiser adds the momentum of each parameter; gradients are part of the plan.
@@ -124,7 +124,7 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
             let peak = inference.plan().peak_bytes() + model.parameters().bytes();
             cold.done("preparing weights");
             let mut session = inference.session();
-            let mut step = || Ok(session.predict(&pictures).map(|_| ())?);
+            let mut step = || Ok(session.predict(&images).map(|_| ())?);
             step()?;
             cold.done("the first step");
             (timed(arguments.steps, step)?, peak)
@@ -207,7 +207,7 @@ fn report(
     }
     // for people
     say(format!("{net}, {mode}, batch {n} at {size} px, {threads} threads, {} steps", times.len()))?;
-    say(format!("median {median:.2} ms, best {best:.2} ms: {images:.1} pictures/s, {gflops:.0} effective GFLOP/s"))?;
+    say(format!("median {median:.2} ms, best {best:.2} ms: {images:.1} images/s, {gflops:.0} effective GFLOP/s"))?;
     let megabytes = |bytes: usize| format!("{:.0} MB", bytes as f64 / 1e6);
     let and_measured = measured.map_or(String::new(), |bytes| format!(", {} measured", megabytes(bytes)));
     say(format!("memory: {} predicted{and_measured}", megabytes(memory.peak)))?;

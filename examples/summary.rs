@@ -56,7 +56,7 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
     let [height, width, channels] = network.sample;
     let size = |usual| arguments.size.unwrap_or(usual);
     let sample = [size(height), size(width), channels];
-    let graph = Graph::of(&network.layer, sample)?;
+    let graph = Graph::from_layer(&network.layer, sample)?;
     check_memory(&arguments.net, parameter_bytes(&graph))?;
     let (model, batch) = (Model::zeroed(network.layer, sample)?, arguments.batch.get());
     say(model.summary_for(batch)?)?;

@@ -158,7 +158,7 @@ fn rows_of_norm_one() {
 }
 
 #[test]
-fn pictures_of_another_size() {
+fn images_of_another_size() {
     for interpolation in [Interpolation::Nearest, Interpolation::Bilinear] {
         check("upsample", |x| x.upsample(2, interpolation).square(), &[2, 2, 3, 2]);
         check("resized", |x| x.resized([5, 2], interpolation).square(), &[2, 3, 4, 2]);
