@@ -173,11 +173,11 @@ fn arc_face_adds_a_margin_to_the_angle_of_the_label() {
 
 #[test]
 fn cosine_heads_divide_by_both_lengths() {
-    let mut model = Model::of(CosineHead { classes: 2 }, [2], 0).unwrap();
+    let mut model = Model::from_layer(CosineHead { classes: 2 }, [2], 0).unwrap();
     model.parameters_mut().set("weight", Tensor::from_vec([2, 2], vec![3.0, 4.0, 0.0, -7.0]).unwrap()).unwrap();
     let y = model.predict(&Tensor::from_vec([1, 2], vec![0.0, 5.0]).unwrap()).unwrap();
     assert!((y.data()[0] - 0.8).abs() < 1e-6 && (y.data()[1] + 1.0).abs() < 1e-6, "{y}");
-    let error = Model::of(CosineHead { classes: 0 }, [2], 0).unwrap_err().to_string();
+    let error = Model::from_layer(CosineHead { classes: 0 }, [2], 0).unwrap_err().to_string();
     assert_eq!(error, "(CosineHead): a head of 0 classes");
     let wrong = Model::build(|x| x * 1.0, [3], 0).unwrap();
     let error =

@@ -12,7 +12,7 @@ use ocelli_layers::{BatchNorm, Conv2d, Dense, Distribution, Init, Padding, Short
 /// ```
 /// use ocelli_graph::Model;
 /// use ocelli_models::FaceResNet;
-/// let model = Model::of(FaceResNet::default(), [112, 92, 1], 0)?;
+/// let model = Model::from_layer(FaceResNet::default(), [112, 92, 1], 0)?;
 /// assert_eq!(model.summary().rows.last().unwrap().output, "[N, 128]");
 /// # Ok::<(), ocelli_graph::Error>(())
 /// ```

@@ -16,7 +16,10 @@ pub enum Error {
     /// A network in one file could not be read or written.
     #[error(transparent)]
     Network(#[from] ocelli_models::NetworkError),
-    /// A gallery could not be read or written.
+    /// Images could not be read, or samples not be drawn.
+    #[error(transparent)]
+    Data(#[from] ocelli_data::Error),
+    /// A training failed, or a gallery could not be read or written.
     #[error(transparent)]
     Train(#[from] ocelli_train::Error),
     /// What was given cannot be used; the text says why.

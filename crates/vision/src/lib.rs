@@ -9,6 +9,7 @@ mod verification;
 
 pub use error::{Error, Result};
 pub use verification::{
-    Architecture, CrossValidation, Eigenfaces, EncoderSettings, FaceEncoder, Fisherfaces, Gallery, Identification,
-    Length, Roc, RocPoint, VerificationScores, Views, cross_validated, distance_matrix, evaluate_embeddings,
+    Architecture, CrossValidation, Eigenfaces, EncoderSettings, FaceAugmentation, FaceEncoder, FaceLoss, FaceSet,
+    FaceTraining, Fisherfaces, Gallery, Identification, Length, Roc, RocPoint, VerificationScores, Views,
+    cross_validated, distance_matrix, evaluate_embeddings,
 };

@@ -21,12 +21,16 @@
 mod eigen;
 mod encoder;
 mod evaluation;
+mod faces;
 mod gallery;
 mod roc;
 mod subspace;
+mod training;
 
 pub use encoder::{Architecture, EncoderSettings, FaceEncoder, Length, Views};
 pub use evaluation::{CrossValidation, VerificationScores, cross_validated, distance_matrix, evaluate_embeddings};
+pub use faces::{FaceAugmentation, FaceSet};
 pub use gallery::{Gallery, Identification};
 pub use roc::{Roc, RocPoint};
 pub use subspace::{Eigenfaces, Fisherfaces};
+pub use training::{FaceLoss, FaceTraining};

@@ -242,7 +242,7 @@ impl FaceEncoder {
     /// [`Error::Invalid`] if the settings make no sense, [`Error::Graph`] if the network cannot read such images.
     pub fn untrained(settings: EncoderSettings, seed: u64) -> Result<FaceEncoder> {
         settings.check()?;
-        let model = Model::of(settings.architecture, settings.sample, seed)?;
+        let model = Model::from_layer(settings.architecture, settings.sample, seed)?;
         Ok(FaceEncoder { model, settings })
     }
 
