@@ -9,7 +9,7 @@ use ocelli_models::{
 };
 use ocelli_tensor::{ShapeText, Tensor};
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::{borrow::Cow, path::Path};
 
 /// The network of a [`FaceEncoder`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -102,6 +102,9 @@ pub struct EncoderSettings {
 /// Number of images that are encoded at a time.
 const BATCH: usize = 32;
 
+/// Most pixels of a frame around an image: those of any face, and not of a line of pixels in a square.
+const MOST_PIXELS: usize = 1 << 24;
+
 impl EncoderSettings {
     /// Describes dlib's encoder as it was published: its preparation of pixels, and its threshold for aligned faces.
     pub fn dlib() -> EncoderSettings {
@@ -166,17 +169,26 @@ impl EncoderSettings {
     /// # Errors
     /// [`Error::Invalid`] if it is no such image.
     pub fn framed(&self, image: &Tensor) -> Result<Tensor> {
-        let [1, rows, columns, 3] = *image.shape() else {
+        let [1, mut rows, mut columns, 3] = *image.shape() else {
             let got = ShapeText(image.shape());
             return Err(Error::Invalid(format!("an image of shape {got}, where [1, H, W, 3] is expected")));
         };
         if rows == 0 || columns == 0 {
             return Err(Error::Invalid("an image without pixels".into()));
         }
+        // Interpolation reads the four pixels around a place: larger images are averaged first.
         let [height, width, channels] = self.sample;
+        let mut image = Cow::Borrowed(image);
+        while rows >= 2 * height && columns >= 2 * width {
+            image = Cow::Owned(halved(&image)?);
+            [rows, columns] = [rows / 2, columns / 2];
+        }
         // the smallest frame of the right proportions around the image
         let wide = (rows * width).div_ceil(height).max(columns);
         let high = (columns * height).div_ceil(width).max(rows);
+        if high.saturating_mul(wide) > MOST_PIXELS {
+            return Err(Error::Invalid(format!("an image of {rows} x {columns} pixels is too narrow to be framed")));
+        }
         let (left, top) = ((wide - columns) / 2, (high - rows) / 2);
         let mut framed = Tensor::try_zeros([1, high, wide, channels])?;
         for (y, row) in framed.data_mut().chunks_exact_mut(wide * channels).enumerate() {
@@ -191,17 +203,11 @@ impl EncoderSettings {
                 }
             }
         }
-        // Interpolation reads the four pixels around a place: larger images are averaged first.
-        while framed.shape()[1] >= 2 * height && framed.shape()[2] >= 2 * width {
-            framed = halved(&framed)?;
-        }
-        let [rows, columns] = [framed.shape()[1], framed.shape()[2]];
-        if [rows, columns] == [height, width] {
+        if [high, wide] == [height, width] {
             return Ok(framed);
         }
-        let geometry =
-            InterpolationGeometry::new(Interpolation::Bilinear, [1, rows, columns, channels], [height, width])
-                .map_err(|error| Error::Invalid(error.to_string()))?;
+        let geometry = InterpolationGeometry::new(Interpolation::Bilinear, [1, high, wide, channels], [height, width])
+            .map_err(|error| Error::Invalid(error.to_string()))?;
         let mut resized = Tensor::try_zeros([1, height, width, channels])?;
         interpolate_forward(&geometry, framed.data(), resized.data_mut());
         Ok(resized)
@@ -467,6 +473,8 @@ mod tests {
             assert_eq!(framed.shape(), [1, 6, 6, 1]);
             assert!(framed.data().iter().all(|x| (x - 0.5).abs() < 1e-5));
         }
+        let error = settings.framed(&Tensor::zeros([1, 1, 16_384, 3])).unwrap_err().to_string();
+        assert_eq!(error, "an image of 1 x 16384 pixels is too narrow to be framed");
         let error = settings.framed(&Tensor::zeros([1, 6, 6, 1])).unwrap_err().to_string();
         assert_eq!(error, "an image of shape [1, 6, 6, 1], where [1, H, W, 3] is expected");
     }

@@ -232,7 +232,7 @@ impl Gallery {
 
     fn check(&self, embedding: &[f32]) -> Result<()> {
         let features = self.content.features;
-        if embedding.len() != features {
+        if embedding.len() != features || features == 0 {
             let got = embedding.len();
             return Err(Error::Invalid(format!(
                 "an embedding of {got} features; those of the gallery have {features}"
@@ -413,6 +413,8 @@ mod tests {
         assert_eq!(error(gallery.enrol("a", &[1.0])), "an embedding of 1 features; those of the gallery have 2");
         assert_eq!(error(gallery.enrol("a", &[1.0, f32::NAN])), "an embedding that holds NaN");
         assert_eq!(error(gallery.enrol(" ", &[1.0, 2.0])), "nobody can be enrolled without a name");
+        let error = Gallery::new(1, 0, 0.5).identify(&[]).unwrap_err().to_string();
+        assert_eq!(error, "an embedding of 0 features; those of the gallery have 0");
         let error = gallery.identify_all(&Tensor::zeros([2, 3])).unwrap_err().to_string();
         assert_eq!(error, "the gallery has embeddings [M, 2], got [2, 3]");
     }
