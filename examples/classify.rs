@@ -59,12 +59,12 @@ enum Pixels {
 }
 
 impl Pixels {
-    fn preprocess(self, [height, width, channels]: [usize; 3]) -> Preprocess {
-        let preprocess = match self {
-            Pixels::Imagenet => Preprocess::imagenet([height, width]),
-            Pixels::Caffe => Preprocess::caffe([height, width]),
+    fn pipeline(self, [height, width, channels]: [usize; 3]) -> Pipeline {
+        let pipeline = match self {
+            Pixels::Imagenet => Pipeline::imagenet([height, width]),
+            Pixels::Caffe => Pipeline::caffe([height, width]),
         };
-        if channels == 1 { preprocess.grey() } else { preprocess }
+        if channels == 1 { pipeline.grey() } else { pipeline }
     }
 }
 
@@ -96,15 +96,15 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
         return Err(format!("{}: a network of something else than images", arguments.network.weights.display()).into());
     };
     // its answers
-    let preprocess = preprocess(arguments, sample)?;
+    let pipeline = pipeline(arguments, sample)?;
     let model = arguments.network.load(&description)?;
     for path in &arguments.images {
-        let scores = model.predict(&preprocess.load(path)?)?;
+        let scores = model.predict(&pipeline.load(path)?)?;
         say(format!("{}\n{}", path.display(), description.top_k(scores.data(), arguments.top)))?;
     }
     // one file of everything
     if let Some(path) = &arguments.save {
-        description = description.preprocessing(&preprocess)?;
+        description = description.preprocessing(&pipeline)?;
         save_network(&model, &description, path)?;
         say(format!("written to {}", path.display()))?;
     }
@@ -113,9 +113,9 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
 
 /// Returns how images for a network that reads `sample` are prepared: as requested, as described in the file of
 /// weights, or as published weights of the network expect.
-fn preprocess(arguments: &Arguments, sample: [usize; 3]) -> ocelli::Result<Preprocess> {
+fn pipeline(arguments: &Arguments, sample: [usize; 3]) -> ocelli::Result<Pipeline> {
     if let Some(pixels) = arguments.pixels {
-        return Ok(pixels.preprocess(sample));
+        return Ok(pixels.pipeline(sample));
     }
     let path = &arguments.network.weights;
     match WeightFile::open(path)?.metadata().get(PREPROCESSING) {
@@ -130,7 +130,7 @@ fn preprocess(arguments: &Arguments, sample: [usize; 3]) -> ocelli::Result<Prepr
                 return Err(format!("{} does not say how images are prepared; --pixels does", path.display()).into());
             };
             let [height, width, _] = sample;
-            Ok(by_name(net, None)?.preprocess([height, width]))
+            Ok(by_name(net, None)?.pipeline([height, width]))
         }
     }
 }

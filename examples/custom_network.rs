@@ -93,8 +93,9 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> ocelli::Result<()> {
     arguments.common.start()?;
     let seed = arguments.common.seed;
-    let train = Loader::new(synthetic::digits(8000, seed).scale(-0.5, 0.5)?, 50)?.shuffle(seed);
-    let test = Loader::new(synthetic::digits(2000, seed + 1).scale(-0.5, 0.5)?, 500)?;
+    let pipeline = Pipeline::new().grey().normalised_by(Statistics::for_range(1, -0.5, 0.5)?);
+    let train = Loader::new(synthetic::digits(8000, seed), pipeline.clone(), 50)?.shuffle(seed);
+    let test = Loader::new(synthetic::digits(2000, seed + 1), pipeline, 500)?;
 
     let mut model = Model::build(network, [28, 28, 1], seed)?;
     say(model.summary())?;

@@ -10,7 +10,7 @@ mod common;
 
 use clap::Parser;
 use common::{Common, exit_on_error, say};
-use ocelli::{data::Preprocess, models::load_network};
+use ocelli::{data::Pipeline, models::load_network};
 use std::{path::PathBuf, process::ExitCode};
 
 /// Classifies images: prints the class, and a bar for the probability of each.
@@ -33,9 +33,9 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> ocelli::Result<()> {
     arguments.common.start()?;
     let (model, description) = load_network(&arguments.weights)?;
-    let preprocess: Preprocess = description.preprocessing_as()?;
+    let pipeline: Pipeline = description.preprocessing_as()?;
     for path in &arguments.images {
-        let scores = model.predict(&preprocess.load(path)?)?;
+        let scores = model.predict(&pipeline.load(path)?)?;
         let answers = description.top_k(scores.data(), description.classes);
         let best = answers.guesses.first().map_or("?".into(), |best| answers.name(best.class));
         say(format!("{}: {best}\n{answers}", path.display()))?;

@@ -120,15 +120,14 @@ impl Arguments {
     }
 }
 
-/// The parts of the dataset, prepared for the network.
+/// The parts of the dataset.
 struct Datasets {
-    /// Images for training: standardised, moved by up to 4 pixels and mirrored at random.
+    /// Images for training.
     train: Arc<dyn Dataset>,
     /// Images for validation.
     watch: Arc<dyn Dataset>,
     /// Images for the test, used once, at the end.
     test: Arc<dyn Dataset>,
-    statistics: Statistics,
 }
 
 /// Reads JPEG images of CIFAR-10 that may lie beside a part of its records, a folder for each class.
@@ -147,13 +146,7 @@ type Parts = (Arc<dyn Dataset>, Option<Arc<dyn Dataset>>, Arc<dyn Dataset>);
 /// Reads CIFAR-10, or folders with a folder of images for each class.
 fn parts(data: Option<&Path>) -> ocelli::Result<Parts> {
     if let Some(folder) = data.filter(|folder| folder.join("train").is_dir()) {
-        let open = |part| ImageFolder::open(folder.join(part), Preprocess::plain([32, 32]));
-        let test = if folder.join("test").is_dir() { "test" } else { "val" };
-        let (train, test) = (open("train")?, open(test)?);
-        if train.class_names() != test.class_names() {
-            let [train, test] = [train, test].map(|part| part.class_names().join(", "));
-            return Err(format!("{}: classes differ: {train} in train, then {test}", folder.display()).into());
-        }
+        let (train, test) = ImageFolder::open_parts(folder)?;
         return Ok((Arc::new(train), None, Arc::new(test)));
     }
     let folder = find("cifar-10", data).map_err(|error| {
@@ -168,9 +161,9 @@ fn parts(data: Option<&Path>) -> ocelli::Result<Parts> {
     Ok((train, watch, Arc::new(test)))
 }
 
-/// Prepares the images in a folder. Those for validation are the JPEG images for the test, if there are any; else a
+/// Reads the images in a folder. Those for validation are the JPEG images for the test, if there are any; else a
 /// tenth of those for training, as in the paper.
-fn prepared(arguments: &Arguments) -> ocelli::Result<Datasets> {
+fn datasets(arguments: &Arguments) -> ocelli::Result<Datasets> {
     let key = Key::new(arguments.common.seed);
     let (train, watch, test) = parts(arguments.data.as_deref())?;
     // Samples are drawn, because archives have their classes one after the other.
@@ -183,21 +176,25 @@ fn prepared(arguments: &Arguments) -> ocelli::Result<Datasets> {
             (Arc::new(train), Arc::new(watch))
         }
     };
-    let statistics = Statistics::measure(&train)?;
-    let train = train
-        .standardise(&statistics)?
-        .augment(RandomCrop { margin: 4, background: 0.0 }, key.with("crop"))?
-        .augment(RandomMirror, key.with("mirror"))?;
-    let (watch, test) = (watch.standardise(&statistics)?, test.standardise(&statistics)?);
-    Ok(Datasets { train: Arc::new(train), watch: Arc::new(watch), test: Arc::new(test), statistics })
+    Ok(Datasets { train, watch, test })
+}
+
+/// Returns the pipeline of every image: standardised by the statistics of those for training.
+fn pipeline(train: &dyn Dataset) -> ocelli::Result<Pipeline> {
+    Ok(Pipeline::stretch([32, 32]).normalised_by(Statistics::measure(train)?))
+}
+
+/// Returns the pipeline of training: images are moved by up to 4 pixels, with the mean around them, and mirrored at random.
+fn augmented(pipeline: &Pipeline) -> Pipeline {
+    let mean = &pipeline.normalisation.mean;
+    let border = Border::Colour(std::array::from_fn(|channel| (255.0 * mean[channel]).round() as u8));
+    pipeline.clone().then(Transform::RandomCrop { margin: 4, border }).then(Transform::RandomMirror(Mirror::LeftRight))
 }
 
 /// Writes the network with all that `predict` and `classify` need.
-fn save(arguments: &Arguments, model: &Model, names: &[String], normalisation: Statistics) -> ocelli::Result<()> {
+fn save(arguments: &Arguments, model: &Model, names: &[String], pipeline: &Pipeline) -> ocelli::Result<()> {
     let (name, path) = (arguments.name(), arguments.out.join("weights.safetensors"));
-    // The same preparation as in `parts` and `prepared`.
-    let preprocess = Preprocess { normalisation, ..Preprocess::plain([32, 32]) };
-    let description = NetworkDescription::new(&name, names)?.preprocessing(&preprocess)?;
+    let description = NetworkDescription::new(&name, names)?.preprocessing(pipeline)?;
     Ok(save_network(model, &description, path)?)
 }
 
@@ -211,13 +208,14 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
     // Held until the end: more is written than the trainer does.
     let folder = RunFolder::open(&arguments.out)?;
     let out = folder.path();
-    let Datasets { train, watch, test, statistics } = prepared(arguments)?;
+    let Datasets { train, watch, test } = datasets(arguments)?;
     let (learnt, watched, tested) = (train.len(), watch.len(), test.len());
     say(format!("{learnt} images for training, {watched} for validation, {tested} for the test"))?;
     let names = test.class_names().to_vec();
     let network = arguments.network(names.len())?;
-    let train = Loader::new(train, arguments.batch)?.shuffle(seed);
-    let (watch, test) = (Loader::new(watch, 250)?, Loader::new(test, 250)?);
+    let pipeline = pipeline(&train)?;
+    let train = Loader::new(train, augmented(&pipeline), arguments.batch)?.shuffle(seed);
+    let (watch, test) = (Loader::new(watch, pipeline.clone(), 250)?, Loader::new(test, pipeline.clone(), 250)?);
 
     let mut model = Model::from_layer(network.layer, [32, 32, 3], seed)?;
     say(model.summary_for(arguments.batch)?)?;
@@ -235,7 +233,7 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
     let loss = |t: &Trace| softmax_cross_entropy(&t.output(), &t.labels("labels"));
     let report = trainer.run(&mut model, loss, &mut sgd, &train, if watched > 0 { Some(&watch) } else { None })?;
 
-    save(arguments, &model, &names, statistics)?;
+    save(arguments, &model, &names, &pipeline)?;
     if !report.history.is_empty() {
         curves::draw(&report, &out.join("curves.png"))?;
     }

@@ -52,9 +52,10 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
     let (started, seed) = (Instant::now(), arguments.common.seed);
     let out = RunFolder::open(&arguments.out)?;
     let folder = find("fashion-mnist", arguments.data.as_deref())?;
-    let load = |part| fashion_mnist::load(&folder, part)?.scale(-0.5, 0.5);
-    let train = Loader::new(load(Part::Train)?, 64)?.shuffle(seed);
-    let test = Loader::new(load(Part::Test)?, 250)?;
+    let load = |part| fashion_mnist::load(&folder, part);
+    let pipeline = Pipeline::new().grey().normalised_by(Statistics::for_range(1, -0.5, 0.5)?);
+    let train = Loader::new(load(Part::Train)?, pipeline.clone(), 64)?.shuffle(seed);
+    let test = Loader::new(load(Part::Test)?, pipeline, 250)?;
 
     let mut model = Model::build(network, [28, 28, 1], seed)?;
     say(model.summary_for(64)?)?;

@@ -13,7 +13,7 @@ mod training;
 use clap::{Parser, ValueEnum};
 use common::{Common, exit_on_error, say};
 use ocelli::{
-    data::{INK, Images, PAPER, Part, Resize, fashion_mnist, find, mnist, synthetic},
+    data::{Images, Part, fashion_mnist, find, mnist, synthetic},
     losses::maximum_a_posteriori,
     models::{NetworkDescription, PENALTY, save_network},
     plot::{self, Tile},
@@ -25,7 +25,6 @@ use std::{
     io::Cursor,
     path::{Path, PathBuf},
     process::ExitCode,
-    sync::Arc,
     time::Instant,
 };
 use training::say_accuracy;
@@ -82,12 +81,14 @@ enum Variant {
 }
 
 impl Which {
-    /// Returns the preparation of an image, as [`prepared`] does it: digits are converted to the convention of MNIST.
-    fn preprocess(self) -> Preprocess {
-        let digits = Preprocess::digits([32, 32]);
+    /// Returns the pipeline of the images of any file: digits are converted to the convention of MNIST, then all is as in
+    /// training.
+    fn pipeline(self) -> Pipeline {
         match self {
-            Which::FashionMnist => Preprocess { resize: Resize::Stretch([28, 28]), ..digits },
-            Which::Synthetic | Which::Mnist => digits,
+            Which::FashionMnist => {
+                Pipeline::mnist([32, 32]).with_transforms([Transform::Stretch([28, 28]), Transform::Pad([32, 32])])
+            }
+            Which::Synthetic | Which::Mnist => Pipeline::digits([32, 32]),
         }
     }
 }
@@ -161,11 +162,6 @@ fn images(arguments: &Arguments) -> ocelli::Result<(Images, Images)> {
     })
 }
 
-/// Prepares images for the network: 32 × 32 with paper around, from −0.1 to 1.175.
-fn prepared(images: impl Dataset + 'static) -> Result<Arc<dyn Dataset>, ocelli::data::Error> {
-    Ok(Arc::new(images.pad([32, 32], 0.0)?.scale(PAPER, INK)?))
-}
-
 fn run(arguments: &Arguments) -> ocelli::Result<()> {
     arguments.common.start()?;
     let started = Instant::now();
@@ -182,11 +178,12 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
     let put_aside = arguments.validation.min(count / 5);
     let (train, validation) = train.take(0..count)?.split(put_aside, Key::new(seed).with("validation"))?;
     let (learnt, watched, tested) = (train.len(), validation.len(), test.len());
-    say(format!("{learnt} images for training, {watched} for validation, {tested} for the test"))?;
-    let train = Loader::new(prepared(train)?, batch)?.shuffle(seed);
-    let validation = Loader::new(prepared(validation)?, 250)?;
+    say(format!("{learnt} images to learn from, {watched} to watch with, {tested} to test"))?;
+    let pipeline = Pipeline::mnist([32, 32]);
+    let train = Loader::new(train, pipeline.clone(), batch)?.shuffle(seed);
+    let validation = Loader::new(validation, pipeline.clone(), 250)?;
     let test_images = test.clone();
-    let test = Loader::new(prepared(test)?, 250)?;
+    let test = Loader::new(test, pipeline, 250)?;
 
     let mut model = variant.model(seed)?;
     say(model.summary_for(batch)?)?;
@@ -205,8 +202,7 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
     let loss = |t: &Trace| variant.loss(t);
     let report = trainer.run(&mut model, loss, &mut sgd, &train, if watched > 0 { Some(&validation) } else { None })?;
 
-    let description =
-        NetworkDescription::new(variant.name(), &names)?.preprocessing(&arguments.dataset.preprocess())?;
+    let description = NetworkDescription::new(variant.name(), &names)?.preprocessing(&arguments.dataset.pipeline())?;
     save_network(&model, &description, out.join("weights.safetensors"))?;
     if report.outcome == Outcome::Interrupted {
         return Ok(say(format!("stopped; go on with --resume --out {}", out.display()))?);

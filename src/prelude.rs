@@ -1,7 +1,6 @@
 //! The items that most programs need: `use ocelli::prelude::*`.
 
-#[cfg(feature = "images")]
-pub use ocelli_data::{Augmentation, Dataset, Loader, Preprocess, RandomCrop, RandomMirror, Statistics};
+pub use ocelli_data::{Border, Dataset, Image, Loader, Mirror, Pipeline, Statistics, Transform};
 pub use ocelli_graph::{
     Axis, Batch, Key, Layer, Mode, Model, Node, Objective, Precision, Recomputed, Shape, Shared, Step, Tensor, Trace,
     Wrt, func, ops::Interpolation,

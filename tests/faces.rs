@@ -3,7 +3,7 @@
 //! Weights and faces are not part of the repository; where they are absent, the tests say so and pass.
 
 use ocelli::{
-    data::{Channels, Frame, Identities, Resize, Statistics},
+    data::{Identities, image_files::decode_file},
     models::channels_last,
     prelude::*,
     vision::{
@@ -13,7 +13,7 @@ use ocelli::{
 };
 use std::{
     env,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, Stdio},
     thread,
     time::Duration,
@@ -30,15 +30,11 @@ fn dlib() -> Option<FaceEncoder> {
     Some(FaceEncoder::with_weights(EncoderSettings::dlib(), weights).unwrap())
 }
 
-fn original(path: &Path) -> Tensor {
-    let normalisation = Statistics::identity(3);
-    Preprocess { resize: Resize::Keep, frame: Frame::Whole, channels: Channels::Rgb, normalisation }.load(path).unwrap()
-}
-
 /// All faces, framed for an encoder.
 fn faces(settings: &EncoderSettings) -> Option<FaceSet> {
     let (identities, files) = Identities::from_folder(data("faces")?).unwrap();
-    let values = files.iter().flat_map(|file| settings.framed(&original(file)).unwrap().data().to_vec()).collect();
+    let values =
+        files.iter().flat_map(|file| settings.framed(&decode_file(file).unwrap()).unwrap().data().to_vec()).collect();
     let [height, width, channels] = settings.sample;
     let images = Tensor::from_vec([files.len(), height, width, channels], values).unwrap();
     Some(FaceSet::new(images, identities).unwrap())
@@ -57,7 +53,7 @@ fn dlibs_encoder_has_the_published_embeddings() {
     let error = reference::relative_error(got.data(), expected.data().iter().map(|x| f64::from(*x)));
     assert!(error < 1e-4, "{error}");
     // Its pixels from the file are those of the reference, to the rounding of bytes.
-    let picture = data("faces/s01/01.pgm").map(|path| encoder.settings().framed(&original(&path)).unwrap());
+    let picture = data("faces/s01/01.pgm").map(|path| encoder.settings().framed(&decode_file(path).unwrap()).unwrap());
     let pixels = channels_last(&file.read("pixels").unwrap());
     if let Some(framed) = picture {
         let differences = framed.data().iter().zip(pixels.data()).map(|(got, byte)| (255.0 * got - byte).abs());

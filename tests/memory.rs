@@ -14,8 +14,8 @@ fn loss(t: &Trace) -> Node {
 #[test]
 fn a_training_run_needs_what_peak_bytes_said() {
     const BATCH: usize = 640;
-    let images = synthetic::digits(2 * BATCH, 1).pad([32, 32], 0.0).unwrap();
-    let loader = Loader::new(images, BATCH).unwrap().shuffle(1).prefetch(0);
+    let images = synthetic::digits(2 * BATCH, 1);
+    let loader = Loader::new(images, Pipeline::mnist([32, 32]), BATCH).unwrap().shuffle(1).prefetch(0);
     let run = |batch: usize, loader: &Loader| {
         let mut model = Model::from_layer(LeNet5::modern(10), [32, 32, 1], 0).unwrap();
         let mut objective = model.objective(loss).unwrap();
@@ -27,8 +27,8 @@ fn a_training_run_needs_what_peak_bytes_said() {
         (promised + model.parameters().bytes() + sgd.state_bytes() + batch * 32 * 32 * size_of::<f32>(), scratch)
     };
     // A small run first: threads, code and most of their scratch memory are there then.
-    let small = synthetic::digits(64, 1).pad([32, 32], 0.0).unwrap();
-    let (_, kept) = run(32, &Loader::new(small, 32).unwrap().prefetch(0));
+    let small = synthetic::digits(64, 1);
+    let (_, kept) = run(32, &Loader::new(small, Pipeline::mnist([32, 32]), 32).unwrap().prefetch(0));
     let Some(before) = status("VmRSS") else {
         println!("skipped: the system does not say how much memory is in use");
         return;

@@ -3,7 +3,7 @@
 //! The files are not part of the repository; where they are absent, the tests say so and pass.
 
 use ocelli::{
-    data::{Channels, Frame, Images, Preprocess, Resize, Statistics, cifar10, image_files::load_archive},
+    data::{Images, Pipeline, Statistics, Transform, cifar10, image_files::load_archive},
     graph::Axis,
     kernels::pool::{CountPadding, PoolSettings},
     models::{by_name, channels_last, top_k},
@@ -35,8 +35,8 @@ fn relative_error(got: &Tensor, expected: &Tensor) -> f64 {
 
 /// How many images a CIFAR-10 network with the usual normalisation takes for what they are.
 fn right(model: &Model, images: Images) -> usize {
-    let statistics = Statistics::imagenet();
-    let loader = Loader::new(images.standardise(&statistics).unwrap(), 500).unwrap();
+    let pipeline = Pipeline::new().normalised_by(Statistics::imagenet());
+    let loader = Loader::new(images, pipeline, 500).unwrap();
     let right = |batch: Batch| {
         let answers = model.run(&batch, &["output"]).unwrap()[0].argmax_rows();
         answers.iter().zip(batch.labels("labels").unwrap().data()).filter(|(a, b)| **a == **b as usize).count()
@@ -88,16 +88,11 @@ fn squeezenet(network: SqueezeNet, fires: [usize; 8], weights: &PathBuf) -> Mode
 
 /// Chelsea is a cat: tabby, tiger cat or Egyptian cat; and espresso is espresso.
 fn names_cat_and_espresso(model: &Model) {
-    let preprocess = Preprocess {
-        resize: Resize::Stretch([227, 227]),
-        frame: Frame::Whole,
-        channels: Channels::Bgr,
-        normalisation: Statistics::caffe(),
-    };
+    let pipeline = Pipeline::caffe([227, 227]);
     let Some(names) = data("imagenet-samples/imagenet_classes.txt") else { return };
     let names: Vec<String> = fs::read_to_string(names).unwrap().lines().map(String::from).collect();
     for (image, classes) in [("cat_chelsea.jpg", &[281, 282, 285][..]), ("espresso.jpg", &[967])] {
-        let x = preprocess.load(data(&format!("imagenet-samples/{image}")).unwrap()).unwrap();
+        let x = pipeline.load(data(&format!("imagenet-samples/{image}")).unwrap()).unwrap();
         let scores = model.predict(&x).unwrap();
         let top = top_k(scores.data(), 5).named(&names);
         println!("{image}\n{top}");
@@ -230,13 +225,8 @@ fn decoders_rebuild_a_photograph() {
     let mut model = Model::build(network, [256, 256, 3], 0).unwrap();
     WeightLoader::new().rename("", "encoder").only("encoder").load(&mut model, encoder).unwrap();
     WeightLoader::new().except("encoder").load(&mut model, decoders).unwrap();
-    let preprocess = Preprocess {
-        resize: Resize::ShorterSide(256),
-        frame: Frame::CentreCrop([256, 256]),
-        channels: Channels::Rgb,
-        normalisation: Statistics::for_range(3, 0.0, 1.0).unwrap(),
-    };
-    let x = preprocess.load(data("style/content/tubingen.jpg").unwrap()).unwrap();
+    let pipeline = Pipeline::new().with_transforms([Transform::ShorterSide(256), Transform::CentreCrop([256, 256])]);
+    let x = pipeline.load(data("style/content/tubingen.jpg").unwrap()).unwrap();
     let images = model.run(&Batch::new().with("input", &x), &["dec1", "dec2", "dec3"]).unwrap();
     for ((level, image), least) in (1..).zip(&images).zip([27.0, 27.0, 27.0]) {
         let squares = image.data().iter().zip(x.data()).map(|(got, x)| f64::from(got.clamp(0.0, 1.0) - x).powi(2));

@@ -6,8 +6,8 @@ use ocelli::{data::synthetic, losses::maximum_a_posteriori, models::PENALTY, pre
 fn trained(threads: usize, old: bool) -> Vec<Tensor> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
     pool.install(|| {
-        let images = synthetic::digits(400, 1).pad([32, 32], 0.0).unwrap().scale(-0.1, 1.175).unwrap();
-        let loader = Loader::new(images, 64).unwrap().shuffle(3).prefetch(threads - 1);
+        let (images, pipeline) = (synthetic::digits(400, 1), Pipeline::mnist([32, 32]));
+        let loader = Loader::new(images, pipeline, 64).unwrap().shuffle(3).workers(threads).prefetch(threads - 1);
         let (mut model, loss): (Model, fn(&Trace) -> Node) = if old {
             let loss: fn(&Trace) -> Node = |t| maximum_a_posteriori(&t.output(), &t.labels("labels"), PENALTY);
             (Model::from_layer(LeNet5::of_1998(), [32, 32, 1], 7).unwrap(), loss)

@@ -18,8 +18,8 @@ mod train;
 use clap::{Args, Parser, Subcommand};
 use common::{Common, exit_on_error, say};
 use ocelli::{
-    data::{Channels, Frame, Resize, Statistics},
-    prelude::{Preprocess, Tensor},
+    data::image_files::decode_file,
+    prelude::Tensor,
     vision::{EncoderSettings, FaceEncoder, Gallery, Views, distance_matrix},
 };
 use std::{
@@ -101,13 +101,6 @@ impl Encoder {
     }
 }
 
-/// Reads an image at its size, `[1, H, W, 3]` of values from 0 to 1.
-fn load(path: &Path) -> ocelli::Result<Tensor> {
-    let normalisation = Statistics::identity(3);
-    let whole = Preprocess { resize: Resize::Keep, frame: Frame::Whole, channels: Channels::Rgb, normalisation };
-    Ok(whole.load(path)?)
-}
-
 fn main() -> ExitCode {
     exit_on_error(run(&Arguments::parse()))
 }
@@ -123,7 +116,7 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
 }
 
 fn verify(encoder: &FaceEncoder, a: &Path, b: &Path) -> ocelli::Result<()> {
-    let embeddings = [encoder.embed_image(&load(a)?)?, encoder.embed_image(&load(b)?)?].concat();
+    let embeddings = [encoder.embed_image(&decode_file(a)?)?, encoder.embed_image(&decode_file(b)?)?].concat();
     let distance = distance_matrix(&Tensor::from_vec([2, encoder.features()], embeddings)?)?.data()[1];
     let threshold = encoder.threshold();
     let answer = if distance <= threshold { "one person" } else { "two persons" };
@@ -137,7 +130,7 @@ fn enrol(encoder: &FaceEncoder, path: &Path, name: &str, images: &[PathBuf]) -> 
         false => Gallery::new(fingerprint, encoder.features(), encoder.threshold()),
     };
     for image in images {
-        gallery.enrol(name, &encoder.embed_image(&load(image)?)?)?;
+        gallery.enrol(name, &encoder.embed_image(&decode_file(image)?)?)?;
     }
     gallery.save(path)?;
     let (people, embeddings) = (gallery.people(), gallery.len());
@@ -146,7 +139,7 @@ fn enrol(encoder: &FaceEncoder, path: &Path, name: &str, images: &[PathBuf]) -> 
 
 fn identify(encoder: &FaceEncoder, path: &Path, image: &Path) -> ocelli::Result<()> {
     let gallery = Gallery::load(path, encoder.fingerprint())?;
-    let embedding = encoder.embed_image(&load(image)?)?;
+    let embedding = encoder.embed_image(&decode_file(image)?)?;
     let found = gallery.identify(&embedding)?;
     let person = found.person.unwrap_or("unknown");
     let nearest = found.nearest.unwrap_or("nobody is enrolled");

@@ -1,9 +1,9 @@
 //! `faces train`: training, measurement beside the baselines, report.
 
-use super::{drawings, load, say};
+use super::{drawings, say};
 use clap::{Args, ValueEnum};
 use ocelli::{
-    data::{Identities, synthetic_faces},
+    data::{Identities, Image, image_files::decode_file, synthetic_faces},
     losses::{ArcFace, ContrastiveLoss, Difference, Mining, TripletLoss},
     prelude::{AdamW, Key, Schedule, Tensor, Trainer},
     train::{RunFolder, StopFlag},
@@ -123,28 +123,28 @@ impl Arguments {
         }
     }
 
-    /// Reads or draws the images `[N, H, W, 3]` as they are, and whom they show.
-    fn originals(&self, seed: u64) -> ocelli::Result<(Vec<Tensor>, Identities)> {
+    /// Reads or draws the images as they are, and whom they show.
+    fn originals(&self, seed: u64) -> ocelli::Result<(Vec<Image>, Identities)> {
         let Some(folder) = &self.data else {
             let (people, each) = (30, 10);
             let (images, labels) = synthetic_faces::faces(people, each, seed)?;
             let [height, width] = synthetic_faces::SIZE;
-            let rgb = |grey: &[f32]| {
-                let values = grey.iter().flat_map(|value| [*value; 3]).collect();
-                Tensor::from_vec([1, height, width, 3], values)
+            let bytes = |grey: &[f32]| {
+                let pixels = grey.iter().map(|value| (255.0 * value).round() as u8).collect();
+                Image::new([height, width, 1], pixels)
             };
-            let images: Result<Vec<Tensor>, _> = images.data().chunks(height * width).map(rgb).collect();
+            let images: Result<Vec<Image>, _> = images.data().chunks(height * width).map(bytes).collect();
             let names = (1..=people).map(|person| format!("drawn {person}"));
             return Ok((images?, Identities::from_labels(names, &labels)?));
         };
         let (identities, files) = Identities::from_folder(folder)?;
-        let images: ocelli::Result<Vec<Tensor>> = files.iter().map(|file| load(file)).collect();
+        let images: Result<Vec<Image>, _> = files.iter().map(decode_file).collect();
         Ok((images?, identities))
     }
 }
 
 /// Frames images for an encoder, as one tensor.
-fn framed(settings: &EncoderSettings, originals: &[Tensor]) -> ocelli::Result<Tensor> {
+fn framed(settings: &EncoderSettings, originals: &[Image]) -> ocelli::Result<Tensor> {
     let mut values = Vec::new();
     for original in originals {
         values.extend_from_slice(settings.framed(original)?.data());
@@ -207,7 +207,7 @@ pub fn run(arguments: &Arguments, seed: u64) -> ocelli::Result<()> {
     if let Some(path) = &arguments.dlib {
         let encoder = FaceEncoder::with_weights(EncoderSettings::dlib(), path)?;
         let samples = tested.identities().samples();
-        let chosen: Vec<Tensor> = samples.iter().map(|&sample| originals[sample].clone()).collect();
+        let chosen: Vec<Image> = samples.iter().map(|&sample| originals[sample].clone()).collect();
         let images = framed(encoder.settings(), &chosen)?;
         measure("dlib", &encoder.embed(&images)?)?;
         measure("dlib, with the mirror image", &encoder.views(Views::WithMirrored).embed(&images)?)?;

@@ -88,7 +88,7 @@ test_readers!(
     jpeg,
     other_images,
     archive,
-    preprocess,
+    pipeline,
     safetensors,
     network,
     torch_zip,

@@ -1,7 +1,6 @@
 //! Two datasets as one.
 
-use crate::{Dataset, Error, Result, error::shortened};
-use ocelli_tensor::ShapeText;
+use crate::{Dataset, Error, Image, Result, Targets, error::shortened};
 
 /// The samples of one dataset followed by those of another; made by [`Dataset::chain`].
 #[derive(Clone, Debug)]
@@ -12,10 +11,9 @@ pub struct Chained<A, B> {
 
 impl<A: Dataset, B: Dataset> Chained<A, B> {
     pub(crate) fn new(first: A, second: B) -> Result<Chained<A, B>> {
-        let (one, other) = (first.shape(), second.shape());
+        let (one, other) = (first.targets(), second.targets());
         if one != other {
-            let text = format!("images of shape {} cannot follow those of {}", ShapeText(&other), ShapeText(&one));
-            return Err(Error::Setting(text));
+            return Err(Error::Setting(format!("targets differ: {one:?} and then {other:?}")));
         }
         let (one, other) = (first.class_names(), second.class_names());
         if one != other {
@@ -30,31 +28,57 @@ impl<A: Dataset, B: Dataset> Chained<A, B> {
     }
 }
 
+impl<A: Dataset, B: Dataset> Chained<A, B> {
+    /// Returns the dataset that has sample `index`, and its index there.
+    fn place(&self, index: usize) -> Result<(&dyn Dataset, usize)> {
+        match index.checked_sub(self.first.len()) {
+            None => Ok((&self.first, index)),
+            Some(later) if later < self.second.len() => Ok((&self.second, later)),
+            Some(_) => Err(Error::Index { index, len: self.len() }),
+        }
+    }
+}
+
 impl<A: Dataset, B: Dataset> Dataset for Chained<A, B> {
     fn len(&self) -> usize {
         self.first.len() + self.second.len()
-    }
-
-    fn shape(&self) -> [usize; 3] {
-        self.first.shape()
     }
 
     fn class_names(&self) -> &[String] {
         self.first.class_names()
     }
 
-    fn write(&self, index: usize, epoch: u64, out: &mut [f32]) -> Result<u32> {
-        match index.checked_sub(self.first.len()) {
-            None => self.first.write(index, epoch, out),
-            Some(later) if later < self.second.len() => self.second.write(later, epoch, out),
-            Some(_) => Err(Error::Index { index, len: self.len() }),
-        }
+    fn label(&self, index: usize) -> Result<u32> {
+        let (dataset, index) = self.place(index)?;
+        dataset.label(index)
+    }
+
+    fn read(&self, index: usize, image: &mut Image) -> Result<()> {
+        let (dataset, index) = self.place(index)?;
+        dataset.read(index, image)
+    }
+
+    fn size(&self) -> Option<[usize; 2]> {
+        self.first.size().filter(|size| self.second.size() == Some(*size))
+    }
+
+    fn targets(&self) -> Targets {
+        self.first.targets()
+    }
+
+    fn write_targets(&self, index: usize, out: &mut [f32]) -> Result<()> {
+        let (dataset, index) = self.place(index)?;
+        dataset.write_targets(index, out)
+    }
+
+    fn name(&self, index: usize) -> String {
+        self.place(index).map_or_else(|_| format!("sample {index}"), |(dataset, index)| dataset.name(index))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::{Dataset, Images};
+    use crate::{Dataset, Image, Images};
 
     fn images(width: usize, pixels: &[u8], classes: &[&str]) -> Images {
         let labels = vec![0; pixels.len() / width];
@@ -64,20 +88,19 @@ mod tests {
     #[test]
     fn the_second_follows_the_first() {
         let both = images(1, &[0, 51], &["only"]).chain(images(1, &[102, 153, 204], &["only"])).unwrap();
-        assert_eq!(both.len(), 5);
+        assert_eq!((both.len(), both.size()), (5, Some([1, 1])));
+        let mut image = Image::default();
         for index in 0..5 {
-            let mut out = [0.0];
-            both.write(index, 0, &mut out).unwrap();
-            assert_eq!(out[0], index as f32 / 5.0);
+            both.read(index, &mut image).unwrap();
+            assert_eq!(usize::from(image.pixels()[0]), 51 * index);
         }
-        assert_eq!(both.write(5, 0, &mut [0.0]).unwrap_err().to_string(), "sample 5 of a dataset of 5");
+        assert_eq!(both.read(5, &mut image).unwrap_err().to_string(), "sample 5 of a dataset of 5");
+        assert_eq!(images(1, &[0], &["only"]).chain(images(2, &[0, 0], &["only"])).unwrap().size(), None);
     }
 
     #[test]
     fn what_does_not_belong_together_is_refused() {
-        let text = |other| images(1, &[0], &["cat"]).chain(other).unwrap_err().to_string();
-        let wide = text(images(2, &[0, 0], &["cat"]));
-        assert_eq!(wide, "images of shape [1, 2, 1] cannot follow those of [1, 1, 1]");
-        assert_eq!(text(images(1, &[0], &["dog", "cat"])), "classes differ: cat and then dog, cat");
+        let text = images(1, &[0], &["cat"]).chain(images(1, &[0], &["dog", "cat"])).unwrap_err().to_string();
+        assert_eq!(text, "classes differ: cat and then dog, cat");
     }
 }

@@ -104,7 +104,6 @@ fn read_records(path: &Path, pixels: &mut Vec<u8>, labels: &mut Vec<u32>) -> Res
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Dataset;
 
     fn record(label: u8, first: u8) -> Vec<u8> {
         let planes = (0..3 * PLANE).map(|i| first.wrapping_add((i / PLANE * 50 + i % PLANE % 49) as u8));

@@ -1,40 +1,65 @@
-//! The interface between a dataset and a loader.
+//! The interface between images with labels and a loader.
 
-use crate::{Augmentation, Augmented, Chained, Error, Padded, Rescaled, Result, Split, Statistics, Subset};
-use ocelli_tensor::{Key, element_count};
+use crate::{Chained, Error, Image, Result, Split, Subset};
+use ocelli_tensor::Key;
 use std::{ops::Range, sync::Arc};
 
-/// A known number of labelled images of one size.
+/// A known number of images, of any size, with what a network is to answer for each.
 ///
-/// Its methods that take `self` prepare the samples, and chain as those of an iterator do; the order matters.
+/// A dataset hands out images as they were decoded. A [`Pipeline`](crate::Pipeline) prepares them, and a
+/// [`Loader`](crate::Loader) gathers them into batches. Its methods that take `self` chain as those of an iterator do.
 ///
 /// ```
-/// use ocelli_data::{Dataset, synthetic};
-/// let digits = synthetic::digits(100, 1).pad([32, 32], 0.0)?.scale(-0.1, 1.175)?;
-/// let mut sample = vec![0.0; 32 * 32];
-/// let label = digits.write(3, 0, &mut sample)?;
-/// assert!((label as usize) < digits.classes());
-/// assert_eq!(sample[0], -0.1);
+/// use ocelli_data::{Dataset, Image, synthetic};
+/// let digits = synthetic::digits(100, 1).take(50..100)?;
+/// let mut image = Image::default();
+/// digits.read(3, &mut image)?;
+/// assert_eq!(image.size(), [28, 28]);
+/// assert!((digits.label(3)? as usize) < digits.classes());
 /// # Ok::<(), ocelli_data::Error>(())
 /// ```
 pub trait Dataset: Send + Sync {
     /// Returns the number of samples.
     fn len(&self) -> usize;
 
-    /// Returns the shape `[H, W, C]` of every image.
-    fn shape(&self) -> [usize; 3];
-
-    /// Returns the names of the classes in the order of the labels.
+    /// Returns the names of the classes in the order of the labels; empty if there are no classes or they have no names.
     fn class_names(&self) -> &[String];
 
-    /// Writes the image of sample `index` to `out`, row by row with the channels of a pixel together, and returns its
-    /// label, which is below [`Dataset::classes`].
-    ///
-    /// The result depends on `index` and `epoch` alone; only augmentation uses the epoch.
+    /// Returns the label of sample `index`, which is below [`Dataset::classes`].
     ///
     /// # Errors
-    /// [`Error::Index`] and [`Error::Room`], or the reason why the sample cannot be read.
-    fn write(&self, index: usize, epoch: u64, out: &mut [f32]) -> Result<u32>;
+    /// [`Error::Index`] if there is no such sample; [`Error::Setting`] if the samples have no labels.
+    fn label(&self, index: usize) -> Result<u32>;
+
+    /// Decodes the image of sample `index` into `image`, whose memory is reused. The result depends on `index` alone.
+    ///
+    /// # Errors
+    /// [`Error::Index`], or the reason why the image cannot be read.
+    fn read(&self, index: usize, image: &mut Image) -> Result<()>;
+
+    /// Returns the rows and columns of every image; `None` if they differ or are not known before they are decoded.
+    fn size(&self) -> Option<[usize; 2]> {
+        None
+    }
+
+    /// Returns the kind of what a network is to answer; default [`Targets::Labels`].
+    fn targets(&self) -> Targets {
+        Targets::Labels
+    }
+
+    /// Writes the targets of sample `index` to `out`, one for each of [`Targets::Values`].
+    ///
+    /// # Errors
+    /// [`Error::Index`]; [`Error::Setting`] if the samples have labels or nothing.
+    fn write_targets(&self, index: usize, out: &mut [f32]) -> Result<()> {
+        let _ = (index, out);
+        Err(Error::Setting("the samples of this dataset have no targets".into()))
+    }
+
+    /// Returns a name of sample `index` for errors and lists, such as its file.
+    fn name(&self, index: usize) -> String {
+        format!("sample {index}")
+    }
 
     /// Returns true if there are no samples.
     fn is_empty(&self) -> bool {
@@ -46,77 +71,24 @@ pub trait Dataset: Send + Sync {
         self.class_names().len()
     }
 
-    /// Returns the number of values in an image; `usize::MAX` if no memory could hold them.
-    fn sample_len(&self) -> usize {
-        element_count(&self.shape()).unwrap_or(usize::MAX)
-    }
-
-    /// Places each image in the middle of a larger one of `size` = `[H, W]`, surrounded by `background`: LeNet-5 reads
-    /// digits of 28 × 28 pixels on 32 × 32. An odd remainder goes to the bottom and to the right.
+    /// Counts the samples of each class.
     ///
     /// # Errors
-    /// [`Error::Setting`] if `size` is smaller than the images, or too large to be addressed.
-    fn pad(self, size: [usize; 2], background: f32) -> Result<Padded<Self>>
-    where
-        Self: Sized,
-    {
-        Padded::new(self, size, background)
-    }
-
-    /// Maps the pixels so that 0 becomes `low` and 1 becomes `high`: `y = low + (high - low)·x`.
-    ///
-    /// LeNet-5 (LeCun et al. 1998) expects the background at -0.1 and the ink at 1.175, which makes the mean about 0
-    /// and the variance about 1.
-    ///
-    /// # Errors
-    /// [`Error::Setting`] if a bound is not finite.
-    fn scale(self, low: f32, high: f32) -> Result<Rescaled<Self>>
-    where
-        Self: Sized,
-    {
-        Rescaled::to_range(self, low, high)
-    }
-
-    /// Standardises the pixels by channel: `y = (x - mean) / deviation`. [`Statistics::measure`] measures both; use the
-    /// statistics of the training samples for every other part.
-    ///
-    /// # Errors
-    /// [`Error::Setting`] if there is not one mean and one positive, finite deviation for each channel.
-    fn standardise(self, statistics: &Statistics) -> Result<Rescaled<Self>>
-    where
-        Self: Sized,
-    {
-        Rescaled::standardised(self, statistics)
-    }
-
-    /// Changes the images at random, for training. The draw for a sample is a function of `key`, the epoch and the
-    /// index of the sample, so that it differs between epochs and is repeated whenever an epoch is read again. Give
-    /// each augmentation of a chain its own key.
-    ///
-    /// # Errors
-    /// [`Error::Setting`] if the augmentation does not suit the images.
-    ///
-    /// ```
-    /// use ocelli_data::{Dataset, RandomCrop, RandomMirror, synthetic};
-    /// use ocelli_tensor::{Key, element_count};
-    /// let key = Key::new(42);
-    /// let digits = synthetic::digits(100, 1)
-    ///     .augment(RandomCrop { margin: 4, background: 0.0 }, key.with("crop"))?
-    ///     .augment(RandomMirror, key.with("mirror"))?;
-    /// assert_eq!(digits.shape(), [28, 28, 1]);
-    /// # Ok::<(), ocelli_data::Error>(())
-    /// ```
-    fn augment<A: Augmentation>(self, augmentation: A, key: Key) -> Result<Augmented<Self, A>>
-    where
-        Self: Sized,
-    {
-        Augmented::new(self, augmentation, key)
+    /// The errors of [`Dataset::label`]; [`Error::Label`] if a label has no class.
+    fn class_counts(&self) -> Result<Vec<usize>> {
+        let mut counts = vec![0; self.classes()];
+        for index in 0..self.len() {
+            let label = self.label(index)?;
+            let classes = counts.len();
+            *counts.get_mut(label as usize).ok_or(Error::Label { index, label, classes })? += 1;
+        }
+        Ok(counts)
     }
 
     /// Appends the samples of another dataset.
     ///
     /// # Errors
-    /// [`Error::Setting`] if the shapes of the images or the classes differ.
+    /// [`Error::Setting`] if the classes or the kinds of targets differ.
     fn chain<D: Dataset>(self, other: D) -> Result<Chained<Self, D>>
     where
         Self: Sized,
@@ -143,7 +115,7 @@ pub trait Dataset: Send + Sync {
     ///
     /// ```
     /// use ocelli_data::{Dataset, synthetic};
-    /// use ocelli_tensor::{Key, element_count};
+    /// use ocelli_tensor::Key;
     /// let (training, validation) = synthetic::digits(100, 1).split(20, Key::new(5))?;
     /// assert_eq!((training.len(), validation.len()), (80, 20));
     /// # Ok::<(), ocelli_data::Error>(())
@@ -154,17 +126,48 @@ pub trait Dataset: Send + Sync {
     {
         Subset::split(Arc::new(self), validation, key)
     }
+
+    /// Splits as [`Dataset::split`] does, so that both parts have the classes in the same proportions, as nearly as whole
+    /// samples allow.
+    ///
+    /// # Errors
+    /// The errors of [`Dataset::split`] and [`Dataset::class_counts`].
+    ///
+    /// ```
+    /// use ocelli_data::{Dataset, Images};
+    /// use ocelli_tensor::Key;
+    /// let labels = vec![0, 0, 0, 0, 0, 0, 1, 1, 1];
+    /// let images = Images::new([1, 1, 1], vec![0; 9], labels, vec!["many".into(), "few".into()])?;
+    /// let (training, validation) = images.stratified_split(3, Key::new(5))?;
+    /// assert_eq!((training.class_counts()?, validation.class_counts()?), (vec![4, 2], vec![2, 1]));
+    /// # Ok::<(), ocelli_data::Error>(())
+    /// ```
+    fn stratified_split(self, validation: usize, key: Key) -> Result<Split<Self>>
+    where
+        Self: Sized,
+    {
+        Subset::stratified_split(Arc::new(self), validation, key)
+    }
 }
 
-/// Makes the two checks that every [`Dataset::write`] starts with.
-pub(crate) fn check(dataset: &(impl Dataset + ?Sized), index: usize, out: &[f32]) -> Result<()> {
-    if index >= dataset.len() {
-        return Err(Error::Index { index, len: dataset.len() });
+/// The kind of what a network is to answer for a sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Targets {
+    /// A class: a batch holds labels `[N]`.
+    Labels,
+    /// This many real numbers, such as coordinates or the probabilities of classes (soft labels): a batch holds them as
+    /// `[N, count]`.
+    Values(usize),
+    /// Nothing: a batch holds images only.
+    Nothing,
+}
+
+/// Makes the check that every access of a sample starts with.
+pub(crate) fn check(dataset: &(impl Dataset + ?Sized), index: usize) -> Result<()> {
+    match index < dataset.len() {
+        true => Ok(()),
+        false => Err(Error::Index { index, len: dataset.len() }),
     }
-    if out.len() != dataset.sample_len() {
-        return Err(Error::Room { expected: dataset.sample_len(), got: out.len() });
-    }
-    Ok(())
 }
 
 macro_rules! dataset_behind {
@@ -173,14 +176,26 @@ macro_rules! dataset_behind {
             fn len(&self) -> usize {
                 (**self).len()
             }
-            fn shape(&self) -> [usize; 3] {
-                (**self).shape()
-            }
             fn class_names(&self) -> &[String] {
                 (**self).class_names()
             }
-            fn write(&self, index: usize, epoch: u64, out: &mut [f32]) -> Result<u32> {
-                (**self).write(index, epoch, out)
+            fn label(&self, index: usize) -> Result<u32> {
+                (**self).label(index)
+            }
+            fn read(&self, index: usize, image: &mut Image) -> Result<()> {
+                (**self).read(index, image)
+            }
+            fn size(&self) -> Option<[usize; 2]> {
+                (**self).size()
+            }
+            fn targets(&self) -> Targets {
+                (**self).targets()
+            }
+            fn write_targets(&self, index: usize, out: &mut [f32]) -> Result<()> {
+                (**self).write_targets(index, out)
+            }
+            fn name(&self, index: usize) -> String {
+                (**self).name(index)
             }
         }
     };

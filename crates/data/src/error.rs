@@ -77,6 +77,19 @@ impl Error {
         Error::Format { file: file.display().to_string(), reason: shortened(&reason.into(), MAX_REASON) }
     }
 
+    /// Says what an error of settings is about, such as an image that does not suit them.
+    pub(crate) fn about(self, name: impl FnOnce() -> String) -> Error {
+        match self {
+            Error::Setting(reason) => Error::Format { file: name(), reason },
+            other => other,
+        }
+    }
+
+    /// Returns true if another sample of the dataset may be without this error.
+    pub(crate) fn is_of_sample(&self) -> bool {
+        matches!(self, Error::Format { .. } | Error::Io { .. })
+    }
+
     /// Makes the error for a read that the system refused.
     pub(crate) fn io(file: &std::path::Path, source: std::io::Error) -> Error {
         Error::Io { file: file.display().to_string(), source }

@@ -1,6 +1,6 @@
 //! A selection of the samples of a dataset.
 
-use crate::{Dataset, Error, Result};
+use crate::{Dataset, Error, Image, Result, Targets};
 use ocelli_tensor::Key;
 use std::{ops::Range, sync::Arc};
 
@@ -35,6 +35,10 @@ impl<D: Dataset> Subset<D> {
             Chosen::Indices(indices) => indices.get(index).copied(),
         }
     }
+
+    fn place(&self, index: usize) -> Result<usize> {
+        self.original(index).ok_or(Error::Index { index, len: self.len() })
+    }
 }
 
 impl<D: Dataset> Subset<Arc<D>> {
@@ -48,8 +52,40 @@ impl<D: Dataset> Subset<Arc<D>> {
         let mut training = indices.split_off(validation);
         indices.sort_unstable();
         training.sort_unstable();
+        Ok(Subset::parts(&inner, training, indices))
+    }
+
+    pub(crate) fn stratified_split(inner: Arc<D>, validation: usize, key: Key) -> Result<Split<D>> {
+        let (len, counts) = (inner.len(), inner.class_counts()?);
+        if validation > len {
+            return Err(Error::Setting(format!("{validation} samples for validation out of {len}")));
+        }
+        let mut classes: Vec<Vec<usize>> = counts.iter().map(|count| Vec::with_capacity(*count)).collect();
+        for index in 0..len {
+            classes[inner.label(index)? as usize].push(index);
+        }
+        // Each class gives its share rounded down; those with the largest rests, the first among equals, give one more.
+        let share = |count: usize| (count as u128 * validation as u128 / len.max(1) as u128) as usize;
+        let rest = |count: usize| count as u128 * validation as u128 % len.max(1) as u128;
+        let mut shares: Vec<usize> = counts.iter().map(|count| share(*count)).collect();
+        let mut order: Vec<usize> = (0..counts.len()).collect();
+        order.sort_by_key(|class| std::cmp::Reverse(rest(counts[*class])));
+        let missing = validation - shares.iter().sum::<usize>();
+        order.into_iter().take(missing).for_each(|class| shares[class] += 1);
+        let (mut training, mut held) = (Vec::with_capacity(len - validation), Vec::with_capacity(validation));
+        for (class, (mut indices, share)) in classes.into_iter().zip(shares).enumerate() {
+            key.with("stratified split").at(class as u64).stream().shuffle(&mut indices);
+            training.extend(indices.split_off(share));
+            held.append(&mut indices);
+        }
+        training.sort_unstable();
+        held.sort_unstable();
+        Ok(Subset::parts(&inner, training, held))
+    }
+
+    fn parts(inner: &Arc<D>, training: Vec<usize>, validation: Vec<usize>) -> Split<D> {
         let subset = |indices| Subset { inner: inner.clone(), chosen: Chosen::Indices(indices) };
-        Ok((subset(training), subset(indices)))
+        (subset(training), subset(validation))
     }
 }
 
@@ -61,17 +97,32 @@ impl<D: Dataset> Dataset for Subset<D> {
         }
     }
 
-    fn shape(&self) -> [usize; 3] {
-        self.inner.shape()
-    }
-
     fn class_names(&self) -> &[String] {
         self.inner.class_names()
     }
 
-    fn write(&self, index: usize, epoch: u64, out: &mut [f32]) -> Result<u32> {
-        let original = self.original(index).ok_or(Error::Index { index, len: self.len() })?;
-        self.inner.write(original, epoch, out)
+    fn label(&self, index: usize) -> Result<u32> {
+        self.inner.label(self.place(index)?)
+    }
+
+    fn read(&self, index: usize, image: &mut Image) -> Result<()> {
+        self.inner.read(self.place(index)?, image)
+    }
+
+    fn size(&self) -> Option<[usize; 2]> {
+        self.inner.size()
+    }
+
+    fn targets(&self) -> Targets {
+        self.inner.targets()
+    }
+
+    fn write_targets(&self, index: usize, out: &mut [f32]) -> Result<()> {
+        self.inner.write_targets(self.place(index)?, out)
+    }
+
+    fn name(&self, index: usize) -> String {
+        self.original(index).map_or_else(|| format!("sample {index}"), |original| self.inner.name(original))
     }
 }
 
@@ -87,14 +138,14 @@ mod tests {
     }
 
     fn labels(dataset: &impl Dataset) -> Vec<u32> {
-        (0..dataset.len()).map(|index| dataset.write(index, 0, &mut [0.0]).unwrap()).collect()
+        (0..dataset.len()).map(|index| dataset.label(index).unwrap()).collect()
     }
 
     #[test]
     fn a_range_is_itself() {
         let some = numbered(10).take(3..6).unwrap();
         assert_eq!(labels(&some), [3, 4, 5]);
-        assert_eq!(some.write(3, 0, &mut [0.0]).unwrap_err().to_string(), "sample 3 of a dataset of 3");
+        assert_eq!(some.read(3, &mut Image::default()).unwrap_err().to_string(), "sample 3 of a dataset of 3");
         assert_eq!(numbered(10).take(3..11).unwrap_err().to_string(), "samples 3..11 of a dataset of 10");
         #[expect(clippy::reversed_empty_ranges, reason = "the case under test")]
         let reversed = numbered(10).take(6..3).unwrap_err();
@@ -117,5 +168,23 @@ mod tests {
         assert_ne!(train, split(Key::new(2)).0);
         let text = numbered(5).split(6, Key::new(1)).unwrap_err().to_string();
         assert_eq!(text, "6 samples for validation out of 5");
+    }
+
+    #[test]
+    fn a_stratified_split_keeps_the_proportions() {
+        let labels: Vec<u32> = (0..100).map(|index| [0, 0, 0, 0, 0, 0, 1, 1, 1, 2][index % 10]).collect();
+        let names = ["a", "b", "c"].map(String::from).to_vec();
+        let images = Images::new([1, 1, 1], (0..100).collect(), labels, names).unwrap();
+        let (training, validation) = images.clone().stratified_split(25, Key::new(1)).unwrap();
+        assert_eq!(training.class_counts().unwrap(), [45, 22, 8]);
+        assert_eq!(validation.class_counts().unwrap(), [15, 8, 2]);
+        let drawn = |key| {
+            let (_, validation) = images.clone().stratified_split(25, key).unwrap();
+            (0..25).map(|index| validation.original(index).unwrap()).collect::<Vec<_>>()
+        };
+        assert_eq!(drawn(Key::new(1)), drawn(Key::new(1)));
+        assert_ne!(drawn(Key::new(1)), drawn(Key::new(2)));
+        let (all, none) = images.stratified_split(0, Key::new(1)).unwrap();
+        assert_eq!((all.len(), none.len()), (100, 0));
     }
 }

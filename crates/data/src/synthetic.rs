@@ -276,7 +276,6 @@ fn segment(from: Point, to: Point, radius: f32, strength: f32, ink: &mut [f32; S
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Dataset;
 
     #[test]
     fn digits_are_a_function_of_the_seed_on_any_number_of_threads() {

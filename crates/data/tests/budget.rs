@@ -2,7 +2,7 @@
 
 #![cfg(feature = "images")]
 
-use ocelli_data::{Frame, Preprocess, Resize, cifar10, idx, image_files::load_archive};
+use ocelli_data::{Pipeline, cifar10, idx, image_files::load_archive};
 use peak_alloc::PeakAlloc;
 use std::{fs, path::Path};
 
@@ -63,7 +63,7 @@ fn samples() -> Vec<Sample> {
 #[test]
 fn a_damaged_file_takes_little_more_memory_than_its_length() {
     let folder = tempfile::tempdir().unwrap();
-    let whole = Preprocess { resize: Resize::Keep, frame: Frame::Whole, ..Preprocess::plain([1, 1]) };
+    let whole = Pipeline::new();
     for Sample { name, bytes, pixels } in samples() {
         let path = folder.path().join(&name);
         for cut in [bytes.len(), bytes.len() - 1, bytes.len() / 2, bytes.len() / 3] {

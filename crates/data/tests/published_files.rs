@@ -43,7 +43,7 @@ fn fashion_mnist_is_read_whole() {
 #[cfg(feature = "images")]
 #[test]
 fn every_published_image_is_decoded() {
-    use ocelli_data::{Frame, Preprocess, Resize, cifar10, image_files::load_archive};
+    use ocelli_data::{Pipeline, cifar10, image_files::load_archive};
     let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
     for (name, count) in [("train_jpeg_20000.tar.gz", 20_000), ("test_jpeg_2000.tar.gz", 2000)] {
         let path = shared.join("cifar10-subset").join(name);
@@ -53,7 +53,7 @@ fn every_published_image_is_decoded() {
         }
         assert_eq!(load_archive(path, cifar10::CLASS_NAMES.map(String::from).into()).unwrap().len(), count);
     }
-    let whole = Preprocess { resize: Resize::Keep, frame: Frame::Whole, ..Preprocess::plain([1, 1]) };
+    let whole = Pipeline::new();
     let mut folders = vec![shared];
     while let Some(folder) = folders.pop() {
         let Ok(entries) = std::fs::read_dir(&folder) else { continue };

@@ -54,7 +54,7 @@ impl GoogLeNet {
     ///
     /// These weights expect pixels from −1 to 1, `(x − 0.5) / 0.5`, and not the statistics of ImageNet, which
     /// torchvision's `transform_input` undoes inside of its network: `by_name("googlenet")` returns a network whose
-    /// [`preprocess`](crate::Network::preprocess) does so, and whose [`loader`](crate::Network::loader) leaves out the
+    /// [`pipeline`](crate::Network::pipeline) does so, and whose [`loader`](crate::Network::loader) leaves out the
     /// auxiliary heads, which the file has.
     pub fn new(classes: usize) -> GoogLeNet {
         GoogLeNet { classes, form: Form::Torchvision, heads: Heads::Main }

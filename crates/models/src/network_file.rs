@@ -29,7 +29,7 @@ pub const MAX_CLASSES: usize = 1 << 24;
 /// The description of a network in its file: its name, the shape of its input and its classes.
 ///
 /// It is one entry of the file's metadata, as JSON. Another, `preprocessing`, describes how images are prepared: any
-/// `serde` type, as JSON too, such as `Preprocess` of `ocelli-data`.
+/// `serde` type, as JSON too, such as `Pipeline` of `ocelli-data`.
 ///
 /// A network that [`by_name`] knows is described by its name, and [`load_network`] needs nothing else. A custom network
 /// is described by [`own`](NetworkDescription::own), and [`load_own_network`] takes its function or layer.

@@ -1,7 +1,7 @@
 //! The registry of networks, for programs whose user chooses one by name.
 
 use crate::{AlexNet, AlexNetOf2012, Best, CifarResNet, GoogLeNet, LeNet5, ResNet, SqueezeNet, Vgg, WeightLoader};
-use ocelli_data::{Preprocess, Statistics};
+use ocelli_data::{Pipeline, Statistics};
 use ocelli_graph::{Layer, Node, func};
 use ocelli_layers::Shortcut;
 use std::sync::LazyLock;
@@ -12,7 +12,7 @@ pub struct Network {
     pub name: &'static str,
     /// Height, width and channels of the images that it was published for.
     pub sample: [usize; 3],
-    preprocess: fn([usize; 2]) -> Preprocess,
+    pipeline: fn([usize; 2]) -> Pipeline,
     /// The number of classes.
     pub classes: usize,
     /// The score that is the answer: the largest or the smallest.
@@ -50,12 +50,12 @@ impl Network {
     /// ```
     /// use ocelli_models::by_name;
     /// let [height, width, _] = by_name("resnet18", None)?.sample;
-    /// let preprocess = by_name("resnet18", None)?.preprocess([height, width]);
-    /// assert_eq!(preprocess, ocelli_data::Preprocess::imagenet([224, 224]));
+    /// let pipeline = by_name("resnet18", None)?.pipeline([height, width]);
+    /// assert_eq!(pipeline, ocelli_data::Pipeline::imagenet([224, 224]));
     /// # Ok::<(), ocelli_models::UnknownNetwork>(())
     /// ```
-    pub fn preprocess(&self, size: [usize; 2]) -> Preprocess {
-        (self.preprocess)(size)
+    pub fn pipeline(&self, size: [usize; 2]) -> Pipeline {
+        (self.pipeline)(size)
     }
 }
 
@@ -72,27 +72,24 @@ pub struct UnknownNetwork {
 struct Task {
     /// Height, width and channels of the images.
     sample: [usize; 3],
-    preprocess: fn([usize; 2]) -> Preprocess,
+    pipeline: fn([usize; 2]) -> Pipeline,
     classes: usize,
     best: Best,
     training_only: &'static [&'static str],
 }
 
 const DIGITS: Task =
-    Task { sample: [32, 32, 1], preprocess: Preprocess::digits, classes: 10, best: Best::Largest, training_only: &[] };
+    Task { sample: [32, 32, 1], pipeline: Pipeline::digits, classes: 10, best: Best::Largest, training_only: &[] };
 const DIGITS_OF_1998: Task = Task { best: Best::Smallest, ..DIGITS };
-const IMAGENET: Task = Task { sample: [224, 224, 3], preprocess: Preprocess::imagenet, classes: 1000, ..DIGITS };
+const IMAGENET: Task = Task { sample: [224, 224, 3], pipeline: Pipeline::imagenet, classes: 1000, ..DIGITS };
 /// Torchvision's weights came from TensorFlow, which maps pixels to [−1, 1]; its `transform_input` therefore undoes the
 /// statistics of ImageNet. Its files have the auxiliary heads, which it drops after loading them.
 const GOOGLENET: Task = Task {
-    preprocess: |size| Preprocess {
-        normalisation: Statistics { mean: vec![0.5; 3], deviation: vec![0.5; 3] },
-        ..Preprocess::imagenet(size)
-    },
+    pipeline: |size| Pipeline::imagenet(size).normalised_by(Statistics { mean: vec![0.5; 3], deviation: vec![0.5; 3] }),
     training_only: &["aux1", "aux2"],
     ..IMAGENET
 };
-const CIFAR: Task = Task { sample: [32, 32, 3], preprocess: Preprocess::cifar, classes: 10, ..IMAGENET };
+const CIFAR: Task = Task { sample: [32, 32, 3], pipeline: Pipeline::cifar, classes: 10, ..IMAGENET };
 
 /// A suffix of the name of a network, and the change of the network that it stands for.
 type Variant<N> = (&'static str, fn(N) -> N);
@@ -143,7 +140,7 @@ static NETWORKS: LazyLock<Registry> = LazyLock::new(|| {
     list.add(IMAGENET, "vgg16", Vgg::vgg16, VGG);
     list.add(IMAGENET, "vgg19", Vgg::vgg19, VGG);
     list.add(GOOGLENET, "googlenet", GoogLeNet::new, HEADS);
-    list.add(Task { preprocess: IMAGENET.preprocess, ..GOOGLENET }, "googlenet_2014", GoogLeNet::of_2014, HEADS);
+    list.add(Task { pipeline: IMAGENET.pipeline, ..GOOGLENET }, "googlenet_2014", GoogLeNet::of_2014, HEADS);
     list.add(IMAGENET, "squeezenet1_0", SqueezeNet::v1_0, &[]);
     list.add(IMAGENET, "squeezenet1_1", SqueezeNet::v1_1, &[]);
     list.add(IMAGENET, "resnet18", ResNet::resnet18, RESNET);
@@ -204,9 +201,9 @@ pub fn network_names() -> impl Iterator<Item = &'static str> {
 pub fn by_name(name: &str, classes: impl Into<Option<usize>>) -> Result<Network, UnknownNetwork> {
     let found = NETWORKS.networks.iter().find(|(known, ..)| known == name);
     let (name, task, make) = found.ok_or_else(|| UnknownNetwork { name: name.into() })?;
-    let Task { sample, preprocess, best, training_only, .. } = *task;
+    let Task { sample, pipeline, best, training_only, .. } = *task;
     let classes = classes.into().unwrap_or(task.classes);
-    Ok(Network { name, sample, preprocess, classes, best, training_only, layer: make(classes) })
+    Ok(Network { name, sample, pipeline, classes, best, training_only, layer: make(classes) })
 }
 
 /// Makes the network of 1998, whose codes are those of the ten digits.
@@ -239,9 +236,8 @@ mod tests {
             let network = by_name(name, classes).unwrap();
             assert_eq!(network.classes, classes);
             let [height, width, channels] = network.sample;
-            let preprocess = network.preprocess([height, width]);
-            assert_eq!(preprocess.channels.count(), channels, "{name}");
-            assert_eq!(preprocess.normalisation.mean.len(), channels, "{name}");
+            let pipeline = network.pipeline([height, width]);
+            assert_eq!(pipeline.shape(None).unwrap(), [height, width, channels], "{name}");
             let graph =
                 Graph::from_layer(network.layer, network.sample).unwrap_or_else(|error| panic!("{name}: {error}"));
             let output = graph.find("output").unwrap();
@@ -367,7 +363,7 @@ mod tests {
     #[test]
     fn googlenets_pixels_are_what_torchvision_makes_of_them() {
         let [ours, usual] =
-            ["googlenet", "resnet18"].map(|name| by_name(name, None).unwrap().preprocess([224, 224]).normalisation);
+            ["googlenet", "resnet18"].map(|name| by_name(name, None).unwrap().pipeline([224, 224]).normalisation);
         for channel in 0..3 {
             let (mean, deviation) = (usual.mean[channel], usual.deviation[channel]);
             for pixel in [0.0, 0.3, 1.0] {

@@ -1,7 +1,7 @@
 //! Sources of batches.
 
 use crate::{Error, Result};
-use ocelli_data::Loader;
+use ocelli_data::{Epoch, GeneratedBatches, Loader};
 use ocelli_tensor::Batch;
 
 /// A source of the batches of every epoch.
@@ -29,9 +29,27 @@ impl BatchSource for Loader {
     }
 
     fn epoch_from(&self, epoch: u64, first: usize) -> Box<dyn Iterator<Item = Result<Batch>> + '_> {
-        let batches = Loader::epoch_from(self, epoch, first);
-        Box::new(batches.map(|batch| batch.map_err(|error| Error::Data(error.to_string()))))
+        checked(Loader::epoch_from(self, epoch, first))
     }
+}
+
+impl BatchSource for GeneratedBatches {
+    fn batches(&self) -> usize {
+        GeneratedBatches::batches(self)
+    }
+
+    fn samples(&self) -> usize {
+        GeneratedBatches::samples(self)
+    }
+
+    fn epoch_from(&self, epoch: u64, first: usize) -> Box<dyn Iterator<Item = Result<Batch>> + '_> {
+        checked(GeneratedBatches::epoch_from(self, epoch, first))
+    }
+}
+
+/// Converts the errors of data.
+fn checked(batches: Epoch) -> Box<dyn Iterator<Item = Result<Batch>>> {
+    Box::new(batches.map(|batch| batch.map_err(|error| Error::Data(error.to_string()))))
 }
 
 /// Borrowed sources are sources, also of unsized types: a slice of batches goes to [`Trainer::run`](crate::Trainer::run) as

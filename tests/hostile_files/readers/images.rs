@@ -9,7 +9,7 @@ use crate::{
 use image::{DynamicImage, GrayImage, ImageFormat, Luma, Rgb, RgbImage};
 use ocelli::{
     data::{
-        Frame, Preprocess, Resize,
+        Pipeline,
         image_files::{ImageFolder, digit, load_grey, load_rgb},
     },
     tensor::Tensor,
@@ -22,9 +22,9 @@ fn prepare(folder: &Path) -> Read {
     fs::create_dir_all(&class).expect("a temporary folder");
     let folder = folder.to_path_buf();
     Box::new(move |file: &Path| {
-        let whole = Preprocess { resize: Resize::Keep, frame: Frame::Whole, ..Preprocess::plain([1, 1]) };
+        let whole = Pipeline::new();
         fs::copy(file, class.join("1.png")).expect("a temporary file");
-        let in_folder = ImageFolder::open(&folder, Preprocess::plain([6, 5])).map_err(|error| error.to_string());
+        let in_folder = ImageFolder::open(&folder).map_err(|error| error.to_string());
         all([
             tensor(load_rgb(file, [8, 8])),
             tensor(load_grey(file, [3, 9])),

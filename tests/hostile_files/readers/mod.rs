@@ -14,7 +14,7 @@ pub use arrays::NPY;
 pub use images::{JPEG, OTHER_IMAGES, PNG};
 pub use networks::{NETWORK, SAFETENSORS};
 pub use pickles::{TORCH_LEGACY, TORCH_ZIP};
-pub use settings::PREPROCESS;
+pub use settings::PIPELINE;
 pub use tables::{CIFAR10, IDX};
 pub use training::{CHECKPOINT, CONTAINER, RUN_LOG};
 
@@ -52,7 +52,7 @@ pub const READERS: [&Reader; 15] = [
     &JPEG,
     &OTHER_IMAGES,
     &ARCHIVE,
-    &PREPROCESS,
+    &PIPELINE,
     &SAFETENSORS,
     &NETWORK,
     &TORCH_ZIP,

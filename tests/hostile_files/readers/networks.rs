@@ -11,7 +11,7 @@ use ocelli::{
         CifarResNet, LeNet5, Metadata, NetworkDescription, WeightFile, WeightLoader, load_network, save_network,
         save_tensors, save_weights,
     },
-    prelude::{Model, Preprocess, Tensor},
+    prelude::{Model, Pipeline, Tensor},
 };
 use std::{cell::RefCell, collections::BTreeMap, fs, path::Path};
 
@@ -173,7 +173,7 @@ fn described(network: &str, sample: &str, classes: &str) -> Vec<u8> {
 /// Everything that is in the file of a network.
 fn network(file: &Path) -> Answer {
     let description = NetworkDescription::read(file).map_err(|error| error.to_string())?;
-    let settings = description.preprocessing_as::<Preprocess>().map_err(|error| error.to_string());
+    let settings = description.preprocessing_as::<Pipeline>().map_err(|error| error.to_string());
     let model = load_network(file).map_err(|error| error.to_string());
     let bytes = |model: Model| 4 * model.parameters().iter().map(|(_, value)| value.len()).sum::<usize>();
     all([settings.map(|_| 0), model.map(|(model, _)| bytes(model))])
@@ -182,10 +182,10 @@ fn network(file: &Path) -> Answer {
 pub const NETWORK: Reader = Reader {
     name: "network",
     seeds: || {
-        let preprocess = Preprocess::imagenet([32, 32]);
+        let pipeline = Pipeline::imagenet([32, 32]);
         let of = |name: &str, classes: &[&str]| {
             let description = NetworkDescription::new(name, classes.iter().copied()).expect("a published network");
-            description.preprocessing(&preprocess).expect("settings are JSON")
+            description.preprocessing(&pipeline).expect("settings are JSON")
         };
         vec![
             network_seed(of("lenet5", &["a", "b"]), LeNet5::modern(2)),

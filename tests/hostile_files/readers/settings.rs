@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{drawn::Seed, held};
 use image::{ImageFormat, Rgb, RgbImage};
-use ocelli::data::{Frame, Preprocess, Resize};
+use ocelli::data::{Pipeline, Transform};
 use std::{fs, path::Path};
 
 /// Settings from the file, for three images.
@@ -21,30 +21,31 @@ fn prepare(folder: &Path) -> Read {
     });
     Box::new(move |file: &Path| {
         let text = fs::read(file).expect("a temporary file");
-        let settings: Preprocess = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
+        let settings: Pipeline = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
         let answers: Vec<Answer> = images.iter().map(|image| tensor(settings.load(image))).collect();
         super::all::<3>(answers.try_into().expect("an answer for each image"))
     })
 }
 
-fn json(resize: &str, frame: &str) -> Vec<u8> {
+fn json(steps: &str) -> Vec<u8> {
     let normalisation = r#"{"mean":[0,0,0],"deviation":[1,1,1]}"#;
-    format!(r#"{{"resize":{resize},"frame":{frame},"channels":"rgb","normalisation":{normalisation}}}"#).into_bytes()
+    format!(r#"{{"transforms":[{steps}],"filter":"bilinear","channels":"rgb","normalisation":{normalisation}}}"#)
+        .into_bytes()
 }
 
-fn text(settings: &Preprocess) -> Seed {
+fn text(settings: &Pipeline) -> Seed {
     Seed::plain(serde_json::to_vec(settings).expect("settings are JSON"))
 }
 
-pub const PREPROCESS: Reader = Reader {
-    name: "preprocess",
+pub const PIPELINE: Reader = Reader {
+    name: "pipeline",
     seeds: || {
-        let plain = Preprocess::plain([8, 8]);
+        let steps = |steps: &[Transform]| text(&Pipeline::new().with_transforms(steps));
         vec![
-            text(&Preprocess::imagenet([8, 8])),
-            text(&plain),
-            text(&Preprocess { resize: Resize::Keep, frame: Frame::Pad([40, 32]), ..plain.clone() }),
-            text(&Preprocess { resize: Resize::Digit, frame: Frame::Pad([32, 32]), ..plain }),
+            text(&Pipeline::imagenet([8, 8])),
+            text(&Pipeline::stretch([8, 8])),
+            steps(&[Transform::Pad([40, 32])]),
+            steps(&[Transform::Digit, Transform::Pad([32, 32])]),
         ]
     },
     words: &[
@@ -65,22 +66,22 @@ pub const PREPROCESS: Reader = Reader {
         b"1",
     ],
     crafted: &[
-        ("one row stretched to one column", || json(r#"{"stretch":[16384,1]}"#, r#""whole""#)),
-        ("one column stretched to one row", || json(r#"{"stretch":[1,16384]}"#, r#""whole""#)),
-        ("one pixel more of the shorter side", || json(r#"{"shorter_side":2}"#, r#""whole""#)),
-        ("the shorter side beyond all limits", || json(r#"{"shorter_side":18446744073709551615}"#, r#""whole""#)),
-        ("stretched, and one pixel cut out", || json(r#"{"stretch":[8192,8192]}"#, r#"{"centre_crop":[1,1]}"#)),
+        ("one row stretched to one column", || json(r#"{"stretch":[16384,1]}"#)),
+        ("one column stretched to one row", || json(r#"{"stretch":[1,16384]}"#)),
+        ("one pixel more of the shorter side", || json(r#"{"shorter_side":2}"#)),
+        ("the shorter side beyond all limits", || json(r#"{"shorter_side":18446744073709551615}"#)),
+        ("stretched, and one pixel cut out", || json(r#"{"stretch":[8192,8192]},{"centre_crop":[1,1]}"#)),
         ("100,000 brackets", || vec![b'['; 100_000]),
-        ("100,000 braces", || br#"{"resize":"#.repeat(10_000)),
+        ("100,000 braces", || br#"{"transforms":[{"shorter_side":"#.repeat(10_000)),
         ("a million means", || {
             let text = format!(r#"{{"normalisation":{{"mean":[{}0]"#, "0,".repeat(1_000_000));
             text.into_bytes()
         }),
         ("a name of a megabyte", || format!(r#"{{"{}":1}}"#, "a".repeat(1 << 20)).into_bytes()),
-        ("a number of a megabyte", || json(&format!(r#"{{"shorter_side":{}}}"#, "9".repeat(1 << 20)), r#""whole""#)),
+        ("a number of a megabyte", || json(&format!(r#"{{"shorter_side":{}}}"#, "9".repeat(1 << 20)))),
     ],
     prepare,
     held: held::nothing_more,
-    // The images decoded, as three `f32` a pixel.
+    // The images decoded, and as three `f32` a pixel.
     own: 1 << 20,
 };

@@ -43,7 +43,7 @@ pub fn load_archive(path: impl AsRef<Path>, class_names: Vec<String>) -> Result<
             return Err(Error::format(&within, reason));
         }
         archive.charge((height * width * 3) as u64)?;
-        pixels.append(&mut image.into_rgb_bytes());
+        pixels.append(&mut image.into_rgb());
         labels.push(label);
     }
     archive.finish()?;

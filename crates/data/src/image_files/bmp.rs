@@ -2,9 +2,9 @@
 
 use super::{
     check_size,
-    decoded::{DecodedImage, Samples},
     fault::{Fault, Result},
 };
+use crate::Image;
 
 /// The first two bytes of every such file.
 pub(super) const SIGNATURE: [u8; 2] = *b"BM";
@@ -16,7 +16,7 @@ const INFO_HEADERS: [usize; 6] = [40, 52, 56, 64, 108, 124];
 const MASKS: [u32; 3] = [0x00FF_0000, 0x0000_FF00, 0x0000_00FF];
 
 /// Decodes the bytes of a file.
-pub(super) fn decode(bytes: &[u8], most_pixels: u64) -> Result<DecodedImage> {
+pub(super) fn decode(bytes: &[u8], most_pixels: u64) -> Result<Image> {
     let word = |at: usize| bytes.get(at..at + 4).and_then(|word| word.try_into().ok()).map(u32::from_le_bytes);
     let field = |at: usize| word(FILE_HEADER + at).ok_or(Fault::Early);
     let (offset, header) = (word(10).ok_or(Fault::Early)? as usize, field(0)? as usize);
@@ -56,7 +56,7 @@ pub(super) fn decode(bytes: &[u8], most_pixels: u64) -> Result<DecodedImage> {
             pixels.extend([red, green, blue]);
         }
     }
-    Ok(DecodedImage::new([rows, columns, 3], Samples::Bytes(pixels)))
+    Ok(Image::decoded([rows, columns, 3], pixels))
 }
 
 /// Returns the colours that follow the header; as many as `bits` can index, where the header gives no number.
@@ -85,7 +85,7 @@ mod tests {
     }
 
     fn rgb(bytes: &[u8]) -> Vec<u8> {
-        decode(bytes).unwrap().into_rgb_bytes()
+        decode(bytes).unwrap().into_rgb()
     }
 
     #[test]

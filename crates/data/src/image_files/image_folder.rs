@@ -1,7 +1,7 @@
 //! Reads images from a folder with one subfolder for each class.
 
-use crate::{Dataset, Error, Preprocess, Result, clutter::is_clutter, dataset::check};
-use ocelli_tensor::ShapeText;
+use super::decode_file;
+use crate::{Dataset, Error, Image, Result, clutter::is_clutter, dataset::check, error::shortened};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -9,9 +9,11 @@ use std::{
 
 /// File extensions of images, in either case.
 const ENDINGS: [&str; 7] = ["png", "jpg", "jpeg", "bmp", "pgm", "ppm", "pnm"];
+/// Maximum number of characters of the names that an error quotes.
+const MAX_QUOTED: usize = 200;
 
 /// A dataset of the image files below a folder, with one subfolder for each class, such as `cat/0001.jpg`; each image
-/// is decoded and prepared when it is read, so that there may be any number of any size.
+/// is decoded when it is read, so that there may be any number of any size.
 ///
 /// Classes, and the images of each class, are in the order of their names. Files that do not end with `.png`, `.jpg`,
 /// `.jpeg`, `.bmp`, `.pgm`, `.ppm` or `.pnm`, hidden files, and the files that operating systems leave beside images
@@ -20,27 +22,25 @@ const ENDINGS: [&str; 7] = ["png", "jpg", "jpeg", "bmp", "pgm", "ppm", "pnm"];
 /// Not run here, because there is no such folder:
 ///
 /// ```no_run
-/// use ocelli_data::{Dataset, Loader, Preprocess, image_files::ImageFolder};
-/// let images = ImageFolder::open("animals/train", Preprocess::imagenet([224, 224]))?;
+/// use ocelli_data::{Dataset, Loader, Pipeline, image_files::ImageFolder};
+/// let images = ImageFolder::open("animals/train")?;
 /// println!("{} images of {}", images.len(), images.class_names().join(", "));
-/// let loader = Loader::new(images, 32)?.shuffle(7);
+/// let loader = Loader::new(images, Pipeline::imagenet([224, 224]), 32)?.shuffle(7);
 /// # Ok::<(), ocelli_data::Error>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct ImageFolder {
     files: Vec<(PathBuf, u32)>,
     class_names: Vec<String>,
-    preprocess: Preprocess,
-    shape: [usize; 3],
 }
 
 impl ImageFolder {
-    /// Lists the images, and reads the first one: all others must have its size once they are prepared.
+    /// Lists the images of the classes.
     ///
     /// # Errors
     /// [`Error::Io`] if a folder cannot be read; [`Error::Format`] if it has no subfolders, or one of them has no
-    /// images; and the errors of [`Preprocess::load`] for the first image.
-    pub fn open(folder: impl AsRef<Path>, preprocess: Preprocess) -> Result<ImageFolder> {
+    /// images.
+    pub fn open(folder: impl AsRef<Path>) -> Result<ImageFolder> {
         let folder = folder.as_ref();
         let (mut files, mut class_names) = (Vec::new(), Vec::new());
         for (name, path) in entries(folder)?.into_iter().filter(|(_, path)| path.is_dir()) {
@@ -53,14 +53,25 @@ impl ImageFolder {
             files.extend(images.into_iter().map(|path| (path, label)));
             class_names.push(name);
         }
-        let Some((first, _)) = files.first() else {
+        if files.is_empty() {
             return Err(Error::format(folder, "no folders, of which each would hold the images of a class"));
-        };
-        let shape = match *preprocess.load(first)?.shape() {
-            [_, height, width, channels] => [height, width, channels],
-            ref other => return Err(Error::format(first, format!("no image: {}", ShapeText(other)))),
-        };
-        Ok(ImageFolder { files, class_names, preprocess, shape })
+        }
+        Ok(ImageFolder { files, class_names })
+    }
+
+    /// Lists the images for training, in the folder `train`, and those for validation, in `val` or else in `test`.
+    ///
+    /// # Errors
+    /// The errors of [`ImageFolder::open`]; [`Error::Format`] if the classes of the two differ.
+    pub fn open_parts(folder: impl AsRef<Path>) -> Result<(ImageFolder, ImageFolder)> {
+        let folder = folder.as_ref();
+        let held = if folder.join("val").is_dir() { "val" } else { "test" };
+        let (train, held) = (ImageFolder::open(folder.join("train"))?, ImageFolder::open(folder.join(held))?);
+        if train.class_names != held.class_names {
+            let [train, held] = [train, held].map(|part| shortened(&part.class_names.join(", "), MAX_QUOTED));
+            return Err(Error::format(folder, format!("classes differ: {train} for training, then {held}")));
+        }
+        Ok((train, held))
     }
 
     /// Returns the path of sample `index`, if there is such a sample.
@@ -94,31 +105,29 @@ impl Dataset for ImageFolder {
         self.files.len()
     }
 
-    fn shape(&self) -> [usize; 3] {
-        self.shape
-    }
-
     fn class_names(&self) -> &[String] {
         &self.class_names
     }
 
-    fn write(&self, index: usize, _epoch: u64, out: &mut [f32]) -> Result<u32> {
-        check(self, index, out)?;
-        let (path, label) = &self.files[index];
-        let image = self.preprocess.load(path)?;
-        if image.shape()[1..] != self.shape {
-            let (got, expected) = (ShapeText(&image.shape()[1..]), ShapeText(&self.shape));
-            return Err(Error::format(path, format!("prepared, its shape is {got}, that of the first one {expected}")));
-        }
-        out.copy_from_slice(image.data());
-        Ok(*label)
+    fn label(&self, index: usize) -> Result<u32> {
+        check(self, index)?;
+        Ok(self.files[index].1)
+    }
+
+    fn read(&self, index: usize, image: &mut Image) -> Result<()> {
+        check(self, index)?;
+        *image = decode_file(&self.files[index].0)?;
+        Ok(())
+    }
+
+    fn name(&self, index: usize) -> String {
+        self.file(index).map_or_else(|| format!("sample {index}"), |path| path.display().to_string())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Channels, Frame, Resize};
     use image::{ImageFormat, Rgb, RgbImage};
     use tempfile::TempDir;
 
@@ -135,9 +144,9 @@ mod tests {
         folder
     }
 
-    fn opened(folder: &TempDir, preprocess: Preprocess) -> std::result::Result<ImageFolder, String> {
+    fn opened(folder: &TempDir) -> std::result::Result<ImageFolder, String> {
         let text = |error: Error| error.to_string().replace(&format!("{}", folder.path().display()), "DIR");
-        ImageFolder::open(folder.path(), preprocess).map_err(text)
+        ImageFolder::open(folder.path()).map_err(text)
     }
 
     #[test]
@@ -153,45 +162,52 @@ mod tests {
         ]);
         fs::write(folder.path().join("readme.txt"), "no folder").unwrap();
         fs::write(folder.path().join("dog/labels.csv"), "no image").unwrap();
-        let images = opened(&folder, Preprocess::plain([2, 2])).unwrap();
-        assert_eq!((images.class_names(), images.shape()), (&["cat".to_string(), "dog".into()][..], [2, 2, 3]));
+        let images = opened(&folder).unwrap();
+        assert_eq!((images.class_names(), images.size()), (&["cat".to_string(), "dog".into()][..], None));
         let names = |index| images.file(index).map(|path| path.strip_prefix(folder.path()).unwrap().to_owned());
         let expected = ["cat/1.jpeg", "dog/a.JPG", "dog/b.png"].map(|name| Some(PathBuf::from(name)));
         assert_eq!((images.len(), [0, 1, 2].map(names)), (3, expected));
-        let mut out = [0.0; 12];
-        for (index, label, red) in [(0, 0, 1.0), (1, 1, 0.0), (2, 1, 0.2)] {
-            assert_eq!(images.write(index, 5, &mut out).unwrap(), label);
-            for pixel in out.chunks_exact(3) {
-                assert!((pixel[0] - red).abs() < 0.02 && pixel[1] < 0.02 && pixel[2] > 0.98, "{index}: {pixel:?}");
+        let mut image = Image::default();
+        for (index, label, red, height) in [(0, 0, 255u8, 4), (1, 1, 0, 9), (2, 1, 51, 4)] {
+            images.read(index, &mut image).unwrap();
+            assert_eq!((images.label(index).unwrap(), image.size()), (label, [height, 4]));
+            for pixel in image.pixels().as_chunks::<3>().0 {
+                assert!(pixel[0].abs_diff(red) < 4 && pixel[1] < 4 && pixel[2] > 251, "{index}: {pixel:?}");
             }
         }
-        assert_eq!(images.write(3, 0, &mut out).unwrap_err().to_string(), "sample 3 of a dataset of 3");
-        assert!(images.write(0, 0, &mut out[..5]).is_err());
+        assert!(images.name(2).ends_with("dog/b.png"));
+        assert_eq!(images.read(3, &mut image).unwrap_err().to_string(), "sample 3 of a dataset of 3");
+    }
+
+    #[test]
+    fn parts_have_the_same_classes() {
+        let whole =
+            folder(&[("train/a/1.png", 0, 4), ("train/b/1.png", 0, 4), ("test/a/2.png", 0, 4), ("val/b/2.png", 0, 4)]);
+        let parts = |folder: &TempDir| ImageFolder::open_parts(folder.path());
+        let text = parts(&whole).unwrap_err().to_string();
+        assert!(text.ends_with("classes differ: a, b for training, then b"), "{text}");
+        fs::create_dir(whole.path().join("val/a")).unwrap();
+        fs::copy(whole.path().join("test/a/2.png"), whole.path().join("val/a/3.png")).unwrap();
+        let (train, held) = parts(&whole).unwrap();
+        assert_eq!((train.class_counts().unwrap(), held.class_counts().unwrap()), (vec![1, 1], vec![1, 1]));
+        assert!(held.name(0).ends_with("val/a/3.png"));
     }
 
     #[test]
     fn what_does_not_fit_is_named() {
-        let plain = Preprocess::plain([4, 4]);
-        let whole = Preprocess { resize: Resize::Keep, frame: Frame::Whole, channels: Channels::Rgb, ..plain.clone() };
         let two = folder(&[("a/1.png", 0, 4), ("b/2.png", 0, 5)]);
-        let error = opened(&two, whole).unwrap().write(1, 0, &mut [0.0; 48]).unwrap_err().to_string();
-        assert!(
-            error.ends_with("b/2.png: prepared, its shape is [5, 4, 3], that of the first one [4, 4, 3]"),
-            "{error}"
-        );
         let empty = folder(&[]);
         let nothing = "DIR: no folders, of which each would hold the images of a class";
-        assert_eq!(opened(&empty, plain.clone()).unwrap_err(), nothing);
+        assert_eq!(opened(&empty).unwrap_err(), nothing);
         fs::create_dir(two.path().join("c")).unwrap();
-        let error = opened(&two, plain.clone()).unwrap_err();
-        assert_eq!(error, "DIR/c: no images in the folder of this class");
+        assert_eq!(opened(&two).unwrap_err(), "DIR/c: no images in the folder of this class");
         fs::write(empty.path().join("d.png"), "").unwrap();
-        assert_eq!(opened(&empty, plain.clone()).unwrap_err(), nothing);
+        assert_eq!(opened(&empty).unwrap_err(), nothing);
         fs::create_dir(empty.path().join("d")).unwrap();
         fs::write(empty.path().join("d/1.png"), "no image").unwrap();
-        let error = opened(&empty, plain.clone()).unwrap_err();
-        assert!(error.starts_with("DIR/d/1.png: "), "{error}");
-        let error = ImageFolder::open(empty.path().join("none"), plain).unwrap_err().to_string();
+        let error = opened(&empty).unwrap().read(0, &mut Image::default()).unwrap_err().to_string();
+        assert!(error.ends_with("d/1.png: not a PNG, JPEG, PNM or BMP image that can be read"), "{error}");
+        let error = ImageFolder::open(empty.path().join("none")).unwrap_err().to_string();
         assert!(error.contains("none: No such file"), "{error}");
     }
 }

@@ -14,10 +14,10 @@ mod transform;
 mod upsample;
 
 use super::{
-    decoded::{DecodedImage, Samples},
     exif,
     fault::{Fault, Result},
 };
+use crate::Image;
 use frame::JpegFrame;
 use segments::{Segments, Tables, marker};
 
@@ -28,7 +28,7 @@ pub(super) const SIGNATURE: [u8; 3] = [0xFF, marker::START_OF_IMAGE, 0xFF];
 const MAX_SCANS: usize = 100;
 
 /// Decodes the bytes of a file and turns the image upright.
-pub(super) fn decode(bytes: &[u8], most_pixels: u64) -> Result<DecodedImage> {
+pub(super) fn decode(bytes: &[u8], most_pixels: u64) -> Result<Image> {
     let mut segments = Segments::new(bytes, 2);
     let (mut tables, mut frame, mut scans) = (Tables::default(), None::<JpegFrame>, 0);
     let (mut orientation, mut hints) = (1, colour::Hints::default());
@@ -73,7 +73,7 @@ pub(super) fn decode(bytes: &[u8], most_pixels: u64) -> Result<DecodedImage> {
     frame.check_complete()?;
     let [height, width] = frame.size;
     let (samples, channels) = colour::convert(frame, hints)?;
-    Ok(DecodedImage::new([height, width, channels], Samples::Bytes(samples)).turned(orientation))
+    Ok(Image::decoded([height, width, channels], samples).turned(orientation))
 }
 
 #[cfg(test)]

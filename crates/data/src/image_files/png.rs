@@ -8,11 +8,10 @@ mod write;
 pub(super) use write::encode;
 
 use super::{
-    check_size,
-    decoded::DecodedImage,
-    exif,
+    check_size, exif,
     fault::{Fault, Result},
 };
+use crate::Image;
 use flate2::Crc;
 use miniz_oxide::inflate::{
     TINFLStatus as Status,
@@ -24,7 +23,7 @@ use rows::Pixels;
 pub(super) const SIGNATURE: [u8; 8] = *b"\x89PNG\r\n\x1A\n";
 
 /// Decodes the bytes of a file, turns the image upright and composes transparent pixels on white.
-pub(super) fn decode(bytes: &[u8], most_pixels: u64) -> Result<DecodedImage> {
+pub(super) fn decode(bytes: &[u8], most_pixels: u64) -> Result<Image> {
     let mut chunks = Chunks { rest: &bytes[SIGNATURE.len()..] };
     let header = chunks.next()?;
     if header.kind != *b"IHDR" {

@@ -2,9 +2,9 @@
 
 use super::{
     check_size,
-    decoded::{DecodedImage, Samples},
     fault::{Fault, Result},
 };
+use crate::Image;
 
 /// Returns true if bytes begin like such a file.
 pub(super) fn is_pnm(bytes: &[u8]) -> bool {
@@ -12,7 +12,7 @@ pub(super) fn is_pnm(bytes: &[u8]) -> bool {
 }
 
 /// Decodes the first image of a file.
-pub(super) fn decode(bytes: &[u8], most_pixels: u64) -> Result<DecodedImage> {
+pub(super) fn decode(bytes: &[u8], most_pixels: u64) -> Result<Image> {
     let kind = bytes[1];
     let channels = if matches!(kind, b'3' | b'6') { 3 } else { 1 };
     let mut text = Text { rest: &bytes[2..] };
@@ -35,24 +35,19 @@ pub(super) fn decode(bytes: &[u8], most_pixels: u64) -> Result<DecodedImage> {
     // One space, already checked, ends the header.
     let data = text.rest.get(1..1 + count * bytes_each).ok_or(Fault::Early)?;
     match bytes_each {
-        1 if white == 255 => Ok(DecodedImage::new(shape, Samples::Bytes(data.to_vec()))),
+        1 if white == 255 => Ok(Image::decoded(shape, data.to_vec())),
         1 => scaled(shape, white, data.iter().map(|byte| Ok(u32::from(*byte)))),
         _ => scaled(shape, white, data.as_chunks::<2>().0.iter().map(|word| Ok(u16::from_be_bytes(*word).into()))),
     }
 }
 
-/// Scales samples from the range 0 to `white` to the full range of bytes or words.
-fn scaled(shape: [usize; 3], white: u32, samples: impl Iterator<Item = Result<u32>>) -> Result<DecodedImage> {
-    let full = if white < 256 { 255 } else { 65_535 };
+/// Scales samples from the range 0 to `white` to the full range of bytes.
+fn scaled(shape: [usize; 3], white: u32, samples: impl Iterator<Item = Result<u32>>) -> Result<Image> {
     let samples = samples.map(|sample| match sample? {
-        sample if sample <= white => Ok((sample * full + white / 2) / white),
+        sample if sample <= white => Ok(((sample * 255 + white / 2) / white) as u8),
         sample => Err(Fault::damaged(format!("a value {sample} above the largest, {white}"))),
     });
-    let samples = match full {
-        255 => Samples::Bytes(samples.map(|sample| Ok(sample? as u8)).collect::<Result<_>>()?),
-        _ => Samples::Words(samples.map(|sample| Ok(sample? as u16)).collect::<Result<_>>()?),
-    };
-    Ok(DecodedImage::new(shape, samples))
+    Ok(Image::decoded(shape, samples.collect::<Result<_>>()?))
 }
 
 /// A reader of numbers between spaces and comments.
@@ -88,10 +83,10 @@ impl Text<'_> {
 
 #[cfg(test)]
 mod tests {
-    use crate::{Channels, image_files::decode};
+    use crate::image_files::decode;
 
     fn rgb(bytes: &[u8]) -> Vec<u8> {
-        decode(bytes).unwrap().into_rgb_bytes()
+        decode(bytes).unwrap().into_rgb()
     }
 
     #[test]
@@ -101,9 +96,7 @@ mod tests {
         assert_eq!(rgb(b"P2 2 1 15\n0 # black\n15"), [0, 0, 0, 255, 255, 255]);
         assert_eq!(rgb(b"P3\n1 1\n1000\n1000 0 500\n"), [255, 0, 128]);
         let words = decode(b"P5 2 1 65535\n\x00\x00\xFF\xFF").unwrap();
-        let mut row = [9.0; 2];
-        words.write_row(0, Channels::Grey, &mut row);
-        assert_eq!(row, [0.0, 1.0]);
+        assert_eq!(words.pixels(), [0, 255]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Writes tensors as image files.
 
-use super::{png, size_fault};
-use crate::{Error, Result};
+use super::png;
+use crate::{Error, Result, image::size_fault};
 use ocelli_tensor::{ShapeText, Tensor, write_atomically};
 use std::path::Path;
 
@@ -39,8 +39,7 @@ pub fn encode_png(image: &Tensor) -> Result<Vec<u8>> {
         let shape = ShapeText(image.shape());
         return Err(wrong(format!("an image of shape {shape} is neither [H, W, C] nor [1, H, W, C] with C = 1 or 3")));
     };
-    let size = [height, width].map(|side| u32::try_from(side).unwrap_or(u32::MAX));
-    if let Some(fault) = size_fault(size) {
+    if let Some(fault) = size_fault([height, width]) {
         return Err(wrong(format!("cannot save {fault}")));
     }
     if let Some(at) = image.data().iter().position(|value| !value.is_finite()) {
@@ -49,7 +48,7 @@ pub fn encode_png(image: &Tensor) -> Result<Vec<u8>> {
     }
     let bytes: Vec<u8> = image.data().iter().map(|value| (255.0 * value.clamp(0.0, 1.0)).round() as u8).collect();
     let failed = |source| Error::Io { file: "an image in memory".into(), source };
-    png::encode([size[0], size[1], channels as u32], &bytes).map_err(failed)
+    png::encode([height, width, channels].map(|side| side as u32), &bytes).map_err(failed)
 }
 
 #[cfg(test)]

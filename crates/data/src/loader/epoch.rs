@@ -1,147 +1,77 @@
-//! The batches of one epoch, prepared when requested or ahead on a thread.
+//! The batches of one epoch, prepared when requested or ahead on threads.
 
-use super::Loader;
-use crate::Result;
+use super::ahead::Ahead;
+use crate::{Error, Result};
 use ocelli_tensor::Batch;
 use std::{
+    any::Any,
     iter::FusedIterator,
     ops::Range,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-        mpsc::{Receiver, SyncSender, sync_channel},
-    },
-    thread::{Builder, JoinHandle},
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
 };
 
-/// Largest number of batches that wait, whatever is requested: their memory is reserved at once.
-const MAX_PREFETCH: usize = 1024;
-
-/// An iterator over the batches of one epoch; made by [`Loader::epoch`]. It ends after the first error. Dropping it
-/// stops its thread.
-pub struct Epoch {
-    left: usize,
-    source: Source,
+/// Makes the batches of an epoch, each from its number alone.
+pub(super) trait Maker: Send + Sync {
+    /// Makes a batch; `None` if `go_on`, which is asked now and then, returned false.
+    fn make(&self, number: usize, go_on: &dyn Fn() -> bool) -> Option<Result<Batch>>;
 }
 
-enum Source {
-    /// Makes each batch when it is requested.
-    Direct(Plan),
-    /// Receives batches from a thread.
-    Ahead(Ahead),
+/// An iterator over the batches of one epoch; made by [`Loader::epoch`](super::Loader::epoch) and
+/// [`GeneratedBatches::epoch`](super::GeneratedBatches::epoch). It ends after the first error. Dropping it stops its
+/// threads.
+pub struct Epoch {
+    maker: Arc<dyn Maker>,
+    /// The numbers of the batches that are still to come.
+    left: Range<usize>,
+    /// `None` if each batch is made when it is requested.
+    ahead: Option<Ahead>,
 }
 
 impl Epoch {
-    pub(super) fn start(loader: &Loader, epoch: u64, first_batch: usize) -> Epoch {
-        let batches = loader.batches();
-        let indices = loader.indices(epoch).into();
-        let plan = Plan { loader: loader.clone(), epoch, indices, next: first_batch, batches };
-        let left = batches.saturating_sub(first_batch);
-        let depth = loader.prefetch.min(left).min(MAX_PREFETCH);
-        let source = match depth {
-            0 => Source::Direct(plan),
-            depth => Ahead::start(plan, depth),
+    pub(super) fn start(maker: Arc<dyn Maker>, numbers: Range<usize>, prefetch: usize, workers: usize) -> Epoch {
+        let ahead = match prefetch.min(numbers.len()) {
+            0 => None,
+            // If the system refuses threads, the same batches are made when they are requested.
+            depth => Ahead::start(&maker, numbers.clone(), depth, workers.max(1)),
         };
-        Epoch { left, source }
+        Epoch { maker, left: numbers, ahead }
     }
+}
+
+/// Makes a batch; a panic becomes an error, so that it ends the epoch in the same way with and without threads.
+pub(super) fn make(maker: &dyn Maker, number: usize, go_on: &dyn Fn() -> bool) -> Option<Result<Batch>> {
+    catch_unwind(AssertUnwindSafe(|| maker.make(number, go_on))).unwrap_or_else(|panic| {
+        let message = panic_message(&*panic);
+        Some(Err(Error::Setting(format!("batch {number}: its function panicked: {message}"))))
+    })
+}
+
+/// Returns the message of a panic.
+pub(super) fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("(no message)").into()
 }
 
 impl Iterator for Epoch {
     type Item = Result<Batch>;
 
     fn next(&mut self) -> Option<Result<Batch>> {
-        if self.left == 0 {
-            return None;
+        let number = self.left.next()?;
+        let batch = match &self.ahead {
+            None => make(&*self.maker, number, &|| true),
+            Some(ahead) => ahead.take(number),
+        };
+        if !matches!(batch, Some(Ok(_))) {
+            self.left = 0..0;
+            self.ahead = None;
         }
-        let batch = match &mut self.source {
-            Source::Direct(plan) => plan.next_batch(|| true),
-            // The thread sends every batch or an error, and panics of datasets are errors: it lives until the end.
-            Source::Ahead(ahead) => ahead.batches.as_ref().and_then(|batches| batches.recv().ok()),
-        };
-        self.left = match batch {
-            Some(Ok(_)) => self.left - 1,
-            _ => 0,
-        };
         batch
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.left.min(1), Some(self.left))
+        (self.left.len().min(1), Some(self.left.len()))
     }
 }
 
 impl FusedIterator for Epoch {}
-
-/// The batches of an epoch that are still to be made.
-#[derive(Clone)]
-struct Plan {
-    loader: Loader,
-    epoch: u64,
-    indices: Arc<[usize]>,
-    next: usize,
-    batches: usize,
-}
-
-impl Plan {
-    /// Makes the next batch; `None` at the end or if `go_on` returns false.
-    fn next_batch(&mut self, go_on: impl Fn() -> bool) -> Option<Result<Batch>> {
-        if self.next >= self.batches {
-            return None;
-        }
-        let batch = self.loader.batch(self.epoch, &self.indices[self.range()], go_on);
-        self.next += 1;
-        batch.transpose()
-    }
-
-    /// Returns the range of the next batch within the indices. No overflow: `next < batches`, and every batch but the
-    /// last is full.
-    fn range(&self) -> Range<usize> {
-        let first = self.next * self.loader.batch_size;
-        first..first.saturating_add(self.loader.batch_size).min(self.indices.len())
-    }
-}
-
-/// A thread that makes batches, and the channel that receives them.
-struct Ahead {
-    /// `None` only while it is dropped.
-    batches: Option<Receiver<Result<Batch>>>,
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Ahead {
-    /// Starts the thread. If the system refuses a thread, the same batches are made when requested.
-    fn start(plan: Plan, depth: usize) -> Source {
-        let (sender, receiver) = sync_channel(depth);
-        let stop = Arc::new(AtomicBool::new(false));
-        let (ahead, seen) = (plan.clone(), stop.clone());
-        match Builder::new().name("ocelli-loader".into()).spawn(move || prepare(ahead, &seen, &sender)) {
-            Ok(thread) => Source::Ahead(Ahead { batches: Some(receiver), stop, thread: Some(thread) }),
-            Err(_) => Source::Direct(plan),
-        }
-    }
-}
-
-/// Sends every batch in order, until the end, an error or the stop flag.
-fn prepare(mut plan: Plan, stop: &AtomicBool, sender: &SyncSender<Result<Batch>>) {
-    while let Some(batch) = plan.next_batch(|| !stop.load(Ordering::Relaxed)) {
-        let last = batch.is_err();
-        // A refused send means that the receiver was dropped.
-        if sender.send(batch).is_err() || last {
-            return;
-        }
-    }
-}
-
-impl Drop for Ahead {
-    /// Waits for the thread, which ends after its current sample: it checks `stop` before the next one, and a full
-    /// channel without a receiver refuses instead of waiting.
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        self.batches = None;
-        if let Some(thread) = self.thread.take() {
-            // The thread panics only if dropping a dataset does; nobody is left to report it to.
-            let _ = thread.join();
-        }
-    }
-}

@@ -1,7 +1,7 @@
 //! Encoders of faces: a network, how images are prepared for it, and the threshold that was measured with it.
 
 use crate::{Error, Result};
-use ocelli_data::Statistics;
+use ocelli_data::{Image, Statistics};
 use ocelli_graph::{Layer, Model, Node};
 use ocelli_kernels::interpolate::{Interpolation, InterpolationGeometry, interpolate_forward};
 use ocelli_models::{
@@ -9,7 +9,7 @@ use ocelli_models::{
 };
 use ocelli_tensor::{ShapeText, Tensor};
 use serde::{Deserialize, Serialize};
-use std::{borrow::Cow, path::Path};
+use std::path::Path;
 
 /// The network of a [`FaceEncoder`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -162,25 +162,22 @@ impl EncoderSettings {
         Ok(())
     }
 
-    /// Prepares an image `[1, H, W, 3]` of values from 0 to 1 of any size: repeats its edges until it has the proportions
-    /// of what the network reads, resizes it, and takes the luminance if the network reads one channel. The result,
-    /// `[1, height, width, C]`, still has values from 0 to 1.
+    /// Prepares an image of any size: repeats its edges until it has the proportions of what the network reads, resizes
+    /// it, and takes the luminance if the network reads one channel. The result, `[1, height, width, C]`, has values
+    /// from 0 to 1.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if it is no such image.
-    pub fn framed(&self, image: &Tensor) -> Result<Tensor> {
-        let [1, mut rows, mut columns, 3] = *image.shape() else {
-            let got = ShapeText(image.shape());
-            return Err(Error::Invalid(format!("an image of shape {got}, where [1, H, W, 3] is expected")));
-        };
+    /// [`Error::Invalid`] if the image has no pixels or is hardly more than a line of them.
+    pub fn framed(&self, image: &Image) -> Result<Tensor> {
+        let [height, width, channels] = self.sample;
+        let [mut rows, mut columns] = image.size();
         if rows == 0 || columns == 0 {
             return Err(Error::Invalid("an image without pixels".into()));
         }
         // Interpolation reads the four pixels around a place: larger images are averaged first.
-        let [height, width, channels] = self.sample;
-        let mut image = Cow::Borrowed(image);
+        let mut pixels = with_channels(image, channels)?;
         while rows >= 2 * height && columns >= 2 * width {
-            image = Cow::Owned(halved(&image)?);
+            pixels = halved(&pixels)?;
             [rows, columns] = [rows / 2, columns / 2];
         }
         // the smallest frame of the right proportions around the image
@@ -194,13 +191,8 @@ impl EncoderSettings {
         for (y, row) in framed.data_mut().chunks_exact_mut(wide * channels).enumerate() {
             let from = y.saturating_sub(top).min(rows - 1) * columns;
             for (x, pixel) in row.chunks_exact_mut(channels).enumerate() {
-                let at = 3 * (from + x.saturating_sub(left).min(columns - 1));
-                let rgb = &image.data()[at..at + 3];
-                match pixel {
-                    // The weights of ITU-R BT.601, as for grey images elsewhere.
-                    [grey] => *grey = 0.299 * rgb[0] + 0.587 * rgb[1] + 0.114 * rgb[2],
-                    pixel => pixel.copy_from_slice(rgb),
-                }
+                let at = (from + x.saturating_sub(left).min(columns - 1)) * channels;
+                pixel.copy_from_slice(&pixels.data()[at..at + channels]);
             }
         }
         if [high, wide] == [height, width] {
@@ -365,11 +357,11 @@ impl FaceEncoder {
         Ok(Tensor::from_vec([images.shape()[0], features], embeddings)?)
     }
 
-    /// Encodes one image `[1, H, W, 3]` of any size.
+    /// Encodes one image of any size.
     ///
     /// # Errors
     /// Those of [`EncoderSettings::framed`] and [`FaceEncoder::embed`].
-    pub fn embed_image(&self, image: &Tensor) -> Result<Vec<f32>> {
+    pub fn embed_image(&self, image: &Image) -> Result<Vec<f32>> {
         Ok(self.embed(&self.settings.framed(image)?)?.data().to_vec())
     }
 
@@ -389,6 +381,24 @@ impl FaceEncoder {
         }
         hash
     }
+}
+
+/// Returns the values of an image from 0 to 1, `[1, H, W, C]`: its luminance, or red, green and blue.
+fn with_channels(image: &Image, channels: usize) -> Result<Tensor> {
+    let [rows, columns] = image.size();
+    let given = image.channels();
+    let mut values = Tensor::try_zeros([1, rows, columns, channels])?;
+    let pixels = image.pixels().chunks_exact(given.max(1));
+    for (values, pixel) in values.data_mut().chunks_exact_mut(channels.max(1)).zip(pixels) {
+        let of = |channel: usize| f32::from(pixel[channel.min(given - 1)]) / 255.0;
+        match values {
+            [grey] if given == 1 => *grey = of(0),
+            // The weights of ITU-R BT.601.
+            [grey] => *grey = 0.299 * of(0) + 0.587 * of(1) + 0.114 * of(2),
+            values => values.iter_mut().enumerate().for_each(|(channel, value)| *value = of(channel)),
+        }
+    }
+    Ok(values)
 }
 
 /// Averages every two by two pixels; an odd row or column at the end is left out.
@@ -462,21 +472,22 @@ mod tests {
     fn images_of_any_size_are_framed() {
         let settings = EncoderSettings { sample: [6, 6, 1], ..EncoderSettings::residual([6, 6]) };
         // One column less on each side: the edges are repeated.
-        let image = Tensor::from_fn([1, 6, 4, 3], |i| i[2] as f32 / 4.0);
-        let framed = settings.framed(&image).unwrap();
+        let pixels = (0..6 * 4 * 3).map(|at| (at / 3 % 4 * 51) as u8).collect();
+        let framed = settings.framed(&Image::new([6, 4, 3], pixels).unwrap()).unwrap();
         let row: Vec<f32> = framed.data()[..6].to_vec();
-        let expected = [0.0, 0.0, 0.25, 0.5, 0.75, 0.75];
+        let expected = [0.0, 0.0, 0.2, 0.4, 0.6, 0.6];
         row.iter().zip(expected).for_each(|(got, expected)| assert!((got - expected).abs() < 1e-6, "{row:?}"));
-        for size in [[1, 1], [3, 50], [50, 3]] {
-            let image = Tensor::full([1, size[0], size[1], 3], 0.5);
-            let framed = settings.framed(&image).unwrap();
-            assert_eq!(framed.shape(), [1, 6, 6, 1]);
-            assert!(framed.data().iter().all(|x| (x - 0.5).abs() < 1e-5));
+        for ([height, width], channels) in [([1, 1], 1), ([3, 50], 3), ([50, 3], 1), ([70, 60], 3)] {
+            let image = Image::new([height, width, channels], vec![51; height * width * channels]).unwrap();
+            for sample in [[6, 6, 1], [6, 6, 3]] {
+                let framed = EncoderSettings { sample, ..settings.clone() }.framed(&image).unwrap();
+                assert_eq!(framed.shape(), [1, 6, 6, sample[2]]);
+                assert!(framed.data().iter().all(|x| (x - 0.2).abs() < 1e-5));
+            }
         }
-        let error = settings.framed(&Tensor::zeros([1, 1, 16_384, 3])).unwrap_err().to_string();
+        let line = Image::new([1, 16_384, 1], vec![0; 16_384]).unwrap();
+        let error = settings.framed(&line).unwrap_err().to_string();
         assert_eq!(error, "an image of 1 x 16384 pixels is too narrow to be framed");
-        let error = settings.framed(&Tensor::zeros([1, 6, 6, 1])).unwrap_err().to_string();
-        assert_eq!(error, "an image of shape [1, 6, 6, 1], where [1, H, W, 3] is expected");
     }
 
     #[test]

@@ -21,7 +21,7 @@ fn file(size: [u32; 2], kind: [u8; 3], further: &[Vec<u8>], rows: &[u8]) -> Vec<
 }
 
 fn rgb(file: &[u8]) -> Vec<u8> {
-    decode(file).unwrap().into_rgb_bytes()
+    decode(file).unwrap().into_rgb()
 }
 
 fn text(file: &[u8]) -> String {
