@@ -93,9 +93,9 @@ fn baselines_on_real_faces_are_those_that_were_measured() {
     let pixels = Tensor::from_vec([100, 112 * 92], test.data().to_vec()).unwrap();
     assert_near("raw pixels", &measured(&pixels), [0.942, 14.2, 86.4]);
     let eigenfaces = Eigenfaces::fit(&train, 50).unwrap();
-    println!("eigenfaces: {:?}", measured(&eigenfaces.project(&test).unwrap()));
+    assert_near("eigenfaces", &measured(&eigenfaces.project(&test).unwrap()), [0.960, 12.4, 85.2]);
     let fisherfaces = Fisherfaces::fit(&train, &train_labels, 100, 19).unwrap();
-    println!("Fisherfaces: {:?}", measured(&fisherfaces.project(&test).unwrap()));
+    assert_near("Fisherfaces", &measured(&fisherfaces.project(&test).unwrap()), [0.976, 7.7, 91.3]);
 }
 
 /// The environment variable with the path of the gallery that a child process fills until it is killed.
