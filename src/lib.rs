@@ -91,6 +91,9 @@ mod recipes {
     struct Augmentation;
     #[doc = include_str!("../docs/recipes/own-dataset.md")]
     struct OwnDataset;
+    #[cfg(feature = "vision")]
+    #[doc = include_str!("../docs/recipes/faces.md")]
+    struct Faces;
     #[doc = include_str!("../docs/recipes/server.md")]
     struct Server;
     #[doc = include_str!("../docs/recipes/caffe-weights.md")]

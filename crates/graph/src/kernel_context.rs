@@ -117,6 +117,18 @@ impl<'a> KernelContext<'a> {
         std::array::from_fn(|_| outputs.next().expect("the operation declares as many results as its kernel writes"))
     }
 
+    /// The first `K` results and the workspace.
+    ///
+    /// # Panics
+    /// If the operation has fewer results.
+    pub fn outputs_and_workspace<const K: usize>(&mut self) -> ([&mut [f32]; K], &mut [f32]) {
+        let mut outputs = self.outputs.iter_mut().map(|output| &mut *output.data);
+        let outputs = std::array::from_fn(|_| {
+            outputs.next().expect("the operation declares as many results as its kernel writes")
+        });
+        (outputs, self.workspace)
+    }
+
     /// The form of the operand that the kernel requested [prepared](crate::Compiled::with_prepared), in place of the
     /// operand, whose own elements the plan may not have kept.
     pub fn prepared(&self) -> Option<&'a [f32]> {

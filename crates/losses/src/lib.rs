@@ -4,6 +4,9 @@
 //! `mse(a, b) + 0.1 * w.square().sum()`. The losses here have a dedicated operation where one kernel is faster or more
 //! accurate than a composition: softmax with cross-entropy never forms the logarithm of a small probability.
 //!
+//! Embeddings are trained by [`TripletLoss`] and [`ContrastiveLoss`], whose triplets and pairs are given or found within
+//! a batch, by [`ArcFace`] behind a [`CosineHead`], or by a [`VerificationHead`] with [`logistic_cross_entropy`].
+//!
 //! ```
 //! use ocelli_graph::{Batch, Model, Tensor};
 //! use ocelli_losses::softmax_cross_entropy;
@@ -18,20 +21,30 @@
 
 #![forbid(unsafe_code)]
 
+mod angular_margin;
+mod contrastive;
 mod cross_entropy;
 mod elementwise;
+mod in_batch;
 mod logistic;
 mod maximum_a_posteriori;
 mod regression;
 mod style;
 mod total_variation;
+mod triplet;
+mod verification_head;
 
+pub use angular_margin::{ArcFace, CosineHead};
+pub use contrastive::ContrastiveLoss;
 pub use cross_entropy::{CrossEntropy, soft_cross_entropy, softmax_cross_entropy};
+pub use in_batch::DistanceStatistics;
 pub use logistic::logistic_cross_entropy;
 pub use maximum_a_posteriori::maximum_a_posteriori;
 pub use regression::{huber, mse};
 pub use style::{ContentNormalisation, StyleNormalisation, content_cost, gram_cost, style_cost, style_gram};
 pub use total_variation::{Variation, total_variation};
+pub use triplet::{MinedTriplets, Mining, TripletLoss, warm_up};
+pub use verification_head::{Difference, VerificationHead};
 
 /// The operations of the losses, with their settings, for code that reads a graph.
 pub mod ops {

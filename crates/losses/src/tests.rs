@@ -167,3 +167,92 @@ fn operations_show_their_settings() {
     assert_eq!(settings(&|t| huber(&t.output(), &t.input("y", [3]), 0.5)), ["0.5"]);
     assert_eq!(settings(&|t| maximum_a_posteriori(&t.output(), &t.labels("y"), 2.0)), ["2"]);
 }
+
+#[test]
+fn arc_face_adds_a_margin_to_the_angle_of_the_label() {
+    let cosines =
+        Tensor::from_vec([3, 4], vec![0.9, -0.2, 0.1, 0.4, 0.3, -0.95, 0.2, 0.0, -0.5, 0.6, 0.7, -0.1]).unwrap();
+    let of = |labels: [u32; 3]| Value::from(Tensor::from(labels.to_vec()));
+    let loss = ArcFace { scale: 4.0, margin: 0.5 };
+    // The angle of the second sample's label is beyond π − m.
+    let got =
+        check("arc face", cosines.clone(), &[("labels", of([0, 1, 2]))], |t, x| loss.loss(x, &t.labels("labels")));
+    let mut expected = 0.0;
+    for (row, label) in cosines.data().chunks(4).zip([0usize, 1, 2]) {
+        let mut logits: Vec<f64> = row.iter().map(|c| 4.0 * f64::from(*c)).collect();
+        let cosine = f64::from(row[label]);
+        logits[label] = 4.0
+            * if cosine.acos() + 0.5 <= std::f64::consts::PI {
+                (cosine.acos() + 0.5).cos()
+            } else {
+                cosine - 0.5 * 0.5f64.sin()
+            };
+        expected += (logits.iter().map(|l| l.exp()).sum::<f64>().ln() - logits[label]) / 3.0;
+    }
+    assert!((f64::from(got) - expected).abs() < 1e-5, "{got} for {expected}");
+    // At the ends of the range nothing is NaN, and without a margin it is the softmax of scaled cosines.
+    let ends = Tensor::from_vec([2, 2], vec![1.0, -1.0, -1.0, 1.0]).unwrap();
+    let model = Model::build(|x| x * 1.0, [2], 0).unwrap();
+    for labels in [vec![0u32, 0], vec![1, 1]] {
+        let mut objective = model
+            .objective_of(Mode::Train, Wrt::Values(&["output"]), |t| loss.loss(&t.output(), &t.labels("labels")))
+            .unwrap();
+        let batch = Batch::new().with("input", &ends).with("labels", Tensor::from(labels));
+        let step = objective.evaluate(&model, &batch).unwrap();
+        assert!(step.loss().is_finite() && step.gradient("output").unwrap().iter().all(|g| g.is_finite()));
+    }
+    let plain = ArcFace { scale: 3.0, margin: 0.0 };
+    let a =
+        check("no margin", cosines.clone(), &[("labels", of([0, 1, 2]))], |t, x| plain.loss(x, &t.labels("labels")));
+    let b = check("softmax", cosines, &[("labels", of([0, 1, 2]))], |t, x| {
+        softmax_cross_entropy(&(x * 3.0), &t.labels("labels"))
+    });
+    assert!((a - b).abs() < 1e-6);
+}
+
+#[test]
+fn cosine_heads_divide_by_both_lengths() {
+    let mut model = Model::from_layer(CosineHead { classes: 2 }, [2], 0).unwrap();
+    model.parameters_mut().set("weight", Tensor::from_vec([2, 2], vec![3.0, 4.0, 0.0, -7.0]).unwrap()).unwrap();
+    let y = model.predict(&Tensor::from_vec([1, 2], vec![0.0, 5.0]).unwrap()).unwrap();
+    assert!((y.data()[0] - 0.8).abs() < 1e-6 && (y.data()[1] + 1.0).abs() < 1e-6, "{y}");
+    let error = Model::from_layer(CosineHead { classes: 0 }, [2], 0).unwrap_err().to_string();
+    assert_eq!(error, "(CosineHead): a head of 0 classes");
+    let wrong = Model::build(|x| x * 1.0, [3], 0).unwrap();
+    let error =
+        |loss: ArcFace| wrong.objective(|t| loss.loss(&t.output(), &t.labels("labels"))).unwrap_err().to_string();
+    assert_eq!(error(ArcFace { scale: 0.0, margin: 0.5 }), "(ArcFace): the scale 0 is not a positive number");
+    assert_eq!(error(ArcFace { scale: 64.0, margin: 2.0 }), "(ArcFace): the margin 2 is not between 0 and π/2");
+}
+
+/// The head on pairs that are one batch of both sides.
+#[test]
+fn verification_heads_compare_by_their_formulas() {
+    let (a, b) = ([0.5f32, 0.0, -0.25], [0.25f32, 0.0, 0.5]);
+    let x = Tensor::from_vec([2, 3], [a, b].concat()).unwrap();
+    for difference in [Difference::Absolute, Difference::ChiSquare] {
+        let compared = |x: f32, y: f32| match difference {
+            Difference::Absolute => (x - y).abs(),
+            Difference::ChiSquare if x == y => 0.0,
+            Difference::ChiSquare => (x - y).powi(2) / (x.abs() + y.abs()),
+        };
+        let mut model = Model::trace(0, |t| {
+            let pairs =
+                t.input("input", ocelli_graph::Shape::new([ocelli_graph::Dim::Batch(2), ocelli_graph::Dim::Fixed(3)]));
+            VerificationHead { difference }.apply("head", &pairs.split_batch(0, 2), &pairs.split_batch(1, 2))
+        })
+        .unwrap();
+        let weights = Tensor::from_vec([3, 1], vec![1.0, 2.0, -3.0]).unwrap();
+        model.parameters_mut().set("head.weight", weights).unwrap();
+        model.parameters_mut().set("head.bias", Tensor::from(vec![0.25])).unwrap();
+        let sum: f32 = a.iter().zip(&b).zip([1.0, 2.0, -3.0]).map(|((x, y), w)| w * compared(*x, *y)).sum();
+        let batch = Batch::new().with("input", &x).with("same", Tensor::from_vec([1, 1], vec![1.0]).unwrap());
+        let logit = model.run(&batch, &["output"]).unwrap()[0].data()[0];
+        assert!((logit - (sum + 0.25)).abs() < 1e-6);
+        // Where both features are the same, also both zero, nothing is NaN.
+        let loss = |t: &Trace| logistic_cross_entropy(&t.output(), &t.input("same", [1]));
+        let mut objective = model.objective_of(Mode::Train, Wrt::Values(&["input"]), loss).unwrap();
+        let step = objective.evaluate(&model, &batch).unwrap();
+        assert!(step.gradient("input").unwrap().iter().all(|g| g.is_finite()), "{difference:?}");
+    }
+}

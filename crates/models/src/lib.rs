@@ -23,14 +23,17 @@
 mod alexnet;
 mod densenet;
 mod digit_codes;
+mod dlib_face;
 mod efficientnet;
 mod efficientnet_lite;
+mod face_resnet;
 mod googlenet;
 #[cfg(test)]
 mod inference_plans;
 mod lenet;
 mod mobilenet;
 mod network_file;
+mod open_face;
 mod registry;
 mod resnet;
 mod resnet_cifar;
@@ -48,14 +51,17 @@ mod weights;
 pub use alexnet::{AlexNet, AlexNetOf2012};
 pub use densenet::DenseNet;
 pub use digit_codes::digit_codes;
+pub use dlib_face::DlibFaceEncoder;
 pub use efficientnet::EfficientNet;
 pub use efficientnet_lite::EfficientNetLite0;
+pub use face_resnet::FaceResNet;
 pub use googlenet::GoogLeNet;
 pub use lenet::{LeNet5, LeNet5Of1998, PENALTY};
 pub use mobilenet::MobileNet;
 pub use network_file::{
     MAX_CLASSES, NetworkDescription, NetworkError, PREPROCESSING, load_network, load_own_network, save_network,
 };
+pub use open_face::OpenFaceEncoder;
 pub use registry::{Network, UnknownNetwork, by_name, network_names};
 pub use resnet::ResNet;
 pub use resnet_cifar::CifarResNet;

@@ -10,12 +10,18 @@ pub enum Error {
     /// A network could not be described, planned or run.
     #[error(transparent)]
     Graph(#[from] ocelli_graph::Error),
-    /// A step of an optimiser failed.
-    #[error(transparent)]
-    Train(#[from] ocelli_train::Error),
     /// Weights could not be read.
     #[error(transparent)]
     Weights(#[from] ocelli_models::WeightsError),
+    /// A network in one file could not be read or written.
+    #[error(transparent)]
+    Network(#[from] ocelli_models::NetworkError),
+    /// Images could not be read, or samples not be drawn.
+    #[error(transparent)]
+    Data(#[from] ocelli_data::Error),
+    /// A training failed, or a gallery could not be read or written.
+    #[error(transparent)]
+    Train(#[from] ocelli_train::Error),
     /// What was given cannot be used; the text says why.
     #[error("{0}")]
     Invalid(String),

@@ -8,8 +8,14 @@ pub mod edges;
 mod error;
 mod resize;
 pub mod style;
+mod verification;
 mod vgg_features;
 
 pub use error::{Error, Result};
 pub use resize::resize;
+pub use verification::{
+    Architecture, CrossValidation, Eigenfaces, EncoderSettings, FaceAugmentation, FaceEncoder, FaceLoss, FaceSet,
+    FaceTraining, Fisherfaces, Gallery, Identification, Length, Roc, RocPoint, VerificationScores, Views,
+    cross_validated, distance_matrix, evaluate_embeddings,
+};
 pub use vgg_features::{Border, Pooling, Preparation, VggFeatures};
