@@ -130,7 +130,7 @@ fn gradients_of_the_variation_are_slopes() {
             let mut x = Tensor::uniform([2, height, width, 3], Key::new(3));
             let cost = |x: &Tensor| cost_of(x, x, move |x, _| total_variation(x, variation));
             let gradient = cost(&x).1;
-            for at in 0..x.len() {
+            for (at, derivative) in gradient.into_iter().enumerate() {
                 let middle = x.data()[at];
                 let mut moved = |by: f32| {
                     x.data_mut()[at] = middle + by;
@@ -138,8 +138,8 @@ fn gradients_of_the_variation_are_slopes() {
                 };
                 let slope = (moved(1e-3) - moved(-1e-3)) / 2e-3;
                 moved(0.0);
-                let error = (f64::from(gradient[at]) - slope).abs();
-                assert!(error < 0.02, "{variation:?} of {height} x {width}: {} against {slope}", gradient[at]);
+                let error = (f64::from(derivative) - slope).abs();
+                assert!(error < 0.02, "{variation:?} of {height} x {width}: {derivative} against {slope}");
             }
         }
     }
