@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod edges;
+mod eigen;
 mod error;
 mod resize;
 pub mod style;

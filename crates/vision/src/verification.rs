@@ -18,7 +18,6 @@
 //! # Ok::<(), ocelli_vision::Error>(())
 //! ```
 
-mod eigen;
 mod encoder;
 mod evaluation;
 mod faces;

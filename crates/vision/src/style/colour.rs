@@ -1,6 +1,6 @@
 //! Keeping the colours of the content (Gatys et al. 2016, "Preserving color in neural artistic style transfer").
 
-use super::eigen::{SymmetricEigen, product};
+use crate::eigen::{SymmetricEigen, product};
 use crate::resize::resize;
 use crate::{Error, Result};
 use ocelli_graph::Tensor;
@@ -36,7 +36,7 @@ pub fn match_colours(image: &Tensor, colours: &Tensor) -> Result<Tensor> {
     let (from, to) = (moments(image), moments(colours));
     // A = Σ_to^½ Σ_from^-½ (equation 5 there)
     let map =
-        product(&SymmetricEigen::of(&to.1, 3).power(0.5, 0.0), &SymmetricEigen::of(&from.1, 3).power(-0.5, 1e-5), 3);
+        product(&SymmetricEigen::new(&to.1, 3).power(0.5, 0.0), &SymmetricEigen::new(&from.1, 3).power(-0.5, 1e-5), 3);
     let mut result = image.clone();
     for pixel in result.data_mut().chunks_exact_mut(3) {
         let centred: [f64; 3] = std::array::from_fn(|c| f64::from(pixel[c]) - from.0[c]);

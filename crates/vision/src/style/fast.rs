@@ -1,6 +1,6 @@
 //! Style transfer without optimisation: the statistics of features are exchanged, and a decoder paints what has them.
 
-use super::eigen::{SymmetricEigen, product};
+use crate::eigen::{SymmetricEigen, product};
 use crate::{Error, Result, VggFeatures};
 use ocelli_graph::{Batch, Layer, Model, Node, Tensor, ops::Interpolation};
 use ocelli_layers::{Conv2d, Pad2d};
@@ -200,8 +200,8 @@ fn exchange_covariances(x: &mut Tensor, style: &Tensor) {
     };
     let (from, to) = (means(x), means(style));
     let channels = from.len();
-    let whiten = SymmetricEigen::of(&covariance(x, &from), channels).power(-0.5, SMALLEST_SHARE);
-    let colour = SymmetricEigen::of(&covariance(style, &to), channels).power(0.5, SMALLEST_SHARE);
+    let whiten = SymmetricEigen::new(&covariance(x, &from), channels).power(-0.5, SMALLEST_SHARE);
+    let colour = SymmetricEigen::new(&covariance(style, &to), channels).power(0.5, SMALLEST_SHARE);
     // Both are symmetric: (colour · whiten)ᵀ = whiten · colour, which pixels as rows are multiplied by.
     let map: Vec<f32> = product(&whiten, &colour, channels).into_iter().map(|value| value as f32).collect();
     let mut centred = x.clone();

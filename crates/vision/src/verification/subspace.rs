@@ -1,7 +1,6 @@
 //! Linear projections of pixels that were in use before networks: eigenfaces and Fisherfaces.
 
-use super::eigen::symmetric_eigen;
-use crate::{Error, Result};
+use crate::{Error, Result, eigen::SymmetricEigen};
 use ocelli_tensor::{ShapeText, Tensor};
 
 /// Eigenfaces: the principal components of images (Turk and Pentland 1991).
@@ -81,7 +80,7 @@ impl Eigenfaces {
                 products[j * samples + i] = products[i * samples + j];
             }
         }
-        let direction = |(_, weights): (f64, Vec<f64>)| {
+        let direction = |(_, weights): (f64, &[f64])| {
             let mut direction = vec![0.0; features];
             for (row, weight) in rows.iter().zip(weights) {
                 direction.iter_mut().zip(row).for_each(|(sum, x)| *sum += weight * x);
@@ -90,7 +89,8 @@ impl Eigenfaces {
             direction.iter_mut().for_each(|x| *x /= norm);
             direction
         };
-        let components = symmetric_eigen(&products, samples).into_iter().take(components).map(direction).collect();
+        let components =
+            SymmetricEigen::new(&products, samples).sorted().into_iter().take(components).map(direction).collect();
         Ok(Eigenfaces { mean, components })
     }
 
@@ -153,23 +153,25 @@ impl Fisherfaces {
             add(&mut between, &minus(&mean, &overall), of.len() as f64);
         }
         // Whitened within people, the best directions are the components between them.
-        let whitening: Vec<Vec<f64>> = symmetric_eigen(&within, components)
+        let whitening: Vec<Vec<f64>> = SymmetricEigen::new(&within, components)
+            .sorted()
             .into_iter()
-            .map(|(value, vector)| vector.into_iter().map(|x| x / value.max(1e-12).sqrt()).collect())
+            .map(|(value, vector)| vector.iter().map(|x| x / value.max(1e-12).sqrt()).collect())
             .collect();
         let image =
             |vector: &[f64]| -> Vec<f64> { between.chunks_exact(components).map(|row| dot(row, vector)).collect() };
         let images: Vec<Vec<f64>> = whitening.iter().map(|vector| image(vector)).collect();
         let whitened: Vec<f64> =
             whitening.iter().flat_map(|a| images.iter().map(|b| dot(a, b)).collect::<Vec<_>>()).collect();
-        let direction = |(_, weights): (f64, Vec<f64>)| {
+        let direction = |(_, weights): (f64, &[f64])| {
             let mut direction = vec![0.0; components];
             for (vector, weight) in whitening.iter().zip(weights) {
                 direction.iter_mut().zip(vector).for_each(|(sum, x)| *sum += weight * x);
             }
             direction
         };
-        let directions = symmetric_eigen(&whitened, components).into_iter().take(directions).map(direction).collect();
+        let directions =
+            SymmetricEigen::new(&whitened, components).sorted().into_iter().take(directions).map(direction).collect();
         Ok(Fisherfaces { eigenfaces, directions })
     }
 

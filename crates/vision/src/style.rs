@@ -2,7 +2,6 @@
 //! optimising its pixels.
 
 mod colour;
-mod eigen;
 mod fast;
 mod run;
 mod scale;
