@@ -63,7 +63,7 @@ pub(crate) fn is_in(folder: &Path) -> bool {
 /// Reads the records of one file.
 ///
 /// # Errors
-/// Those of [`load`] for the file.
+/// Fails as [`load`] does for that file.
 pub fn read(path: impl AsRef<Path>, labels: Labels) -> Result<Images> {
     let names = labels.names();
     let mut content = Unpacked::open(path.as_ref())?;

@@ -90,7 +90,7 @@ pub struct Loader {
     labels_name: String,
     /// The memory of preparing a sample, for each thread that does so at the same time.
     memory: Arc<Mutex<Vec<Memory>>>,
-    /// What was wrong with the samples that were skipped.
+    /// The reason for each sample that was skipped.
     skipped: Arc<Mutex<BTreeMap<usize, String>>>,
 }
 

@@ -27,7 +27,7 @@ pub enum Operation {
     Affine {
         /// The map.
         map: Affine,
-        /// What lies beyond the image.
+        /// The pixels beyond the image.
         border: Border,
     },
     /// Moves the corners of the image, top left, top right, bottom right and bottom left, by these pixels [x, y], in one
@@ -35,7 +35,7 @@ pub enum Operation {
     Perspective {
         /// The shift of each corner.
         corners: [[f32; 2]; 4],
-        /// What lies beyond the image.
+        /// The pixels beyond the image.
         border: Border,
     },
     /// Multiplies by a factor: 0 is black, 1 leaves the image as it is.

@@ -36,7 +36,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pipeline {
-    /// What happens to the image, in order, as long as it is bytes.
+    /// The transforms of the image while it is bytes, in order.
     #[serde(deserialize_with = "transform::few")]
     pub transforms: Vec<Transform>,
     /// The filter of all transforms that resize.

@@ -9,7 +9,7 @@ use ocelli_tensor::{Key, Stream, Tensor};
 /// Rows and columns of an image: those of the faces of ORL.
 pub const SIZE: [usize; 2] = [112, 92];
 
-/// What belongs to an identity. Lengths are in halves of the width of the image.
+/// The traits that an identity keeps in all images. Lengths are in halves of the width of the image.
 struct Face {
     width: f32,
     height: f32,
@@ -26,7 +26,7 @@ struct Face {
     ears: f32,
 }
 
-/// What belongs to an image.
+/// The pose, light and expression of one image.
 struct View {
     shift: [f32; 2],
     turn: f32,

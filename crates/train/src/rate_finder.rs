@@ -122,7 +122,7 @@ mod tests {
         curve
     }
 
-    /// Of w², whose slope is w for each of two: a rate of 2 and more makes it grow.
+    /// The cost is w², whose slope is w for each of two: a rate of 2 and more makes it grow.
     #[test]
     fn the_curve_falls_and_ends_where_it_explodes() {
         let curve = curve(RateFinder::new(1e-3, 100.0)).unwrap();

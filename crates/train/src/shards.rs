@@ -125,7 +125,7 @@ pub struct NumberPlace {
     pub range: Range<usize>,
 }
 
-/// What is called with every shard and its part of the batch.
+/// A function that is called with the step of every shard and its part of the batch.
 type Each<'e> = dyn FnMut(&Step<'_>, &Batch) -> Result<()> + 'e;
 
 /// An objective whose steps are taken in shards.
@@ -145,7 +145,7 @@ type Each<'e> = dyn FnMut(&Step<'_>, &Batch) -> Result<()> + 'e;
 pub struct ShardedObjective {
     objective: Objective,
     shards: BatchShards,
-    /// Those of gradients first.
+    /// The places of all values, those of gradients first.
     places: Vec<NumberPlace>,
     gradients: usize,
     steps: u64,

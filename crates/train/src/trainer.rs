@@ -62,9 +62,9 @@ pub struct Trainer {
     schedule: Schedule,
     accumulate: usize,
     early_stopping: Option<EarlyStopping>,
-    /// Those beside the loss.
+    /// The metrics beside the loss.
     metrics: Vec<Arc<dyn Metric>>,
-    /// Those of them that are nodes, to be traced beside the loss.
+    /// The metrics that are nodes, to be traced beside the loss.
     nodes: Vec<NodeMetric>,
     monitor: Monitor,
     restore_best: bool,

@@ -22,7 +22,7 @@ pub enum Error {
     /// A training failed, or a gallery could not be read or written.
     #[error(transparent)]
     Train(#[from] ocelli_train::Error),
-    /// What was given cannot be used; the text says why.
+    /// An argument cannot be used; the text says why.
     #[error("{0}")]
     Invalid(String),
 }

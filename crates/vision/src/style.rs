@@ -65,7 +65,7 @@ pub struct StyleTransfer {
     pub memory_limit: Option<usize>,
     /// The pooling of the network.
     pub pooling: Pooling,
-    /// What the first convolution sees beyond the edge; as in the published network if there is none.
+    /// The border that the first convolution sees around the image; `None` keeps that of the published network.
     pub first_border: Option<Border>,
 }
 

@@ -37,7 +37,7 @@ pub enum Transform {
     RandomCrop {
         /// Width of the margin in pixels.
         margin: usize,
-        /// What the margin shows.
+        /// The pixels of the margin.
         border: Border,
     },
     /// Crops a random part of the image and stretches it to a size (Szegedy et al. 2014, section 6); as torchvision's
@@ -75,14 +75,14 @@ pub enum Transform {
         scale: [f32; 2],
         /// Largest shear in degrees along x and along y, either way.
         shear: [f32; 2],
-        /// What lies beyond the image.
+        /// The pixels beyond the image.
         border: Border,
     },
     /// Moves the corners of the image inwards by drawn amounts; as torchvision's `RandomPerspective`.
     RandomPerspective {
         /// Largest shift as a share of half a side, 0 to 1.
         distortion: f32,
-        /// What lies beyond the image.
+        /// The pixels beyond the image.
         border: Border,
     },
     /// Changes brightness, contrast and saturation by factors from 1 − x to 1 + x and turns the hue by up to x, in an order
@@ -134,7 +134,7 @@ pub enum Transform {
         operations: usize,
         /// Their magnitude, 0 to 30.
         magnitude: usize,
-        /// What lies beyond the image.
+        /// The pixels beyond the image.
         border: Border,
     },
     /// Applies one of 14 operations with a magnitude that is drawn too (Müller and Hutter 2021: `TrivialAugmentWide`).
@@ -194,7 +194,7 @@ pub enum Mirror {
     TopBottom,
 }
 
-/// What lies beyond the border of an image.
+/// The pixels beyond the border of an image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Border {

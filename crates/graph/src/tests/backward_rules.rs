@@ -5,7 +5,7 @@ use crate::{
     BackwardRules, Constant, Mode, Model, Node, Shared, Wrt, func, ops::BatchNormOp, ops::BatchNormParameters,
 };
 
-/// What comes to the input by these rules, of the sum of the output.
+/// Returns the gradient of the sum of the output for the input, by these rules.
 fn gradient(model: &Model, rules: &BackwardRules, shape: &[usize]) -> Vec<f32> {
     let mut objective =
         model.objective_with(rules, Mode::Infer, Wrt::Values(&["input"]), |t| t.output().sum()).unwrap();

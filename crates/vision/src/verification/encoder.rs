@@ -81,7 +81,7 @@ pub enum Length {
     Free,
 }
 
-/// What a [`FaceEncoder`] is beside its weights.
+/// The settings of a [`FaceEncoder`]: everything that it has beside its weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EncoderSettings {
@@ -360,7 +360,7 @@ impl FaceEncoder {
     /// Encodes one image of any size.
     ///
     /// # Errors
-    /// Those of [`EncoderSettings::framed`] and [`FaceEncoder::embed`].
+    /// Fails as [`EncoderSettings::framed`] and [`FaceEncoder::embed`] do.
     pub fn embed_image(&self, image: &Image) -> Result<Vec<f32>> {
         Ok(self.embed(&self.settings.framed(image)?)?.data().to_vec())
     }

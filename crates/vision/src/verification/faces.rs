@@ -36,7 +36,7 @@ impl FaceSet {
     /// Returns the same images with a part of the identities.
     ///
     /// # Errors
-    /// Those of [`FaceSet::new`].
+    /// Fails as [`FaceSet::new`] does.
     pub fn with(&self, identities: Identities) -> Result<FaceSet> {
         FaceSet::new(self.images.clone(), identities)
     }

@@ -48,7 +48,7 @@ pub struct Gallery {
     positions: HashMap<String, u32>,
 }
 
-/// What is written to the file.
+/// The contents of the file of a gallery.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Content {
     kind: String,
@@ -272,7 +272,7 @@ impl Gallery {
     /// Reads a gallery, whichever encoder filled it.
     ///
     /// # Errors
-    /// Those of [`Gallery::load`], but the last.
+    /// Fails as [`Gallery::load`] does, except for the last of its reasons.
     pub fn load_any(path: impl AsRef<Path>) -> Result<Gallery> {
         let path = path.as_ref();
         let wrong = |reason: &str| Error::Invalid(format!("{}: {reason}", path.display()));

@@ -90,7 +90,7 @@ impl FaceTraining {
     /// between them. A collapse of the embeddings is warned of on standard error.
     ///
     /// # Errors
-    /// Those of [`IdentityBatches::new`] and of [`Trainer::run`]; [`Error::Invalid`] if the images have another size than the
+    /// Fails as [`IdentityBatches::new`] and [`Trainer::run`] do; [`Error::Invalid`] if the images have another size than the
     /// encoder reads.
     pub fn run(
         &self,

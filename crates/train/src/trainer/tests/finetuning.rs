@@ -19,7 +19,7 @@ fn pretrained() -> Model {
     Model::build(network, [4], 1).unwrap()
 }
 
-/// The same batches in every epoch.
+/// Batches that do not depend on the epoch.
 fn batches() -> Vec<Batch> {
     source(&StopFlag::new(), None).epoch_from(0, 0).map(Result::unwrap).collect()
 }
@@ -100,7 +100,7 @@ fn a_gradual_run_with_an_average_resumes_with_the_same_bits() {
     }
 }
 
-/// What validation measured last is what the model has.
+/// The model is left with the parameters that the last validation measured.
 #[test]
 fn averages_are_measured_kept_and_left_in_the_model() {
     let (mut model, data) = (pretrained(), batches());
