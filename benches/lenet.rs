@@ -9,15 +9,15 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 fn batch(n: usize) -> Batch {
     let labels: Vec<u32> = (0..n as u32).map(|i| i % 10).collect();
-    let pictures = Tensor::uniform([n, 32, 32, 1], Key::new(1));
-    Batch::new().with("input", pictures).with("labels", Tensor::from(labels))
+    let images = Tensor::uniform([n, 32, 32, 1], Key::new(1));
+    Batch::new().with("input", images).with("labels", Tensor::from(labels))
 }
 
 type Loss = fn(&Trace) -> Node;
 
 fn models() -> [(&'static str, Model, Loss); 2] {
-    let modern = Model::of(LeNet5::modern(10), [32, 32, 1], 0).expect("LeNet-5 can be built");
-    let of_1998 = Model::of(LeNet5::of_1998(), [32, 32, 1], 0).expect("LeNet-5 can be built");
+    let modern = Model::from_layer(LeNet5::modern(10), [32, 32, 1], 0).expect("LeNet-5 can be built");
+    let of_1998 = Model::from_layer(LeNet5::of_1998(), [32, 32, 1], 0).expect("LeNet-5 can be built");
     [
         ("modern", modern, |t| softmax_cross_entropy(&t.output(), &t.labels("labels"))),
         ("1998", of_1998, |t| maximum_a_posteriori(&t.output(), &t.labels("labels"), PENALTY)),

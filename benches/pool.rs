@@ -145,7 +145,7 @@ fn average(criterion: &mut Criterion) {
 /// Benches the adaptive pooling of VGG-16, which brings images of another size to 7 × 7.
 fn adaptive(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("adaptive_pool");
-    let g = AdaptiveGeometry::new([7, 7], [8, 10, 12, 512]).expect("7 x 7 windows fit any picture");
+    let g = AdaptiveGeometry::new([7, 7], [8, 10, 12, 512]).expect("7 x 7 windows fit any image");
     let mut tensors = Tensors::new(8 * 10 * 12 * 512, 8 * 7 * 7 * 512);
     let Parts { x, dx, y, .. } = tensors.parts();
     group.throughput(Throughput::Bytes(size_of_val(x) as u64));

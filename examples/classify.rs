@@ -93,9 +93,7 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
         description = description.sample([size, size, channels]);
     }
     let Ok(sample) = <[usize; 3]>::try_from(&description.sample[..]) else {
-        return Err(
-            format!("{}: a network of something else than pictures", arguments.network.weights.display()).into()
-        );
+        return Err(format!("{}: a network of something else than images", arguments.network.weights.display()).into());
     };
     // its answers
     let preprocess = preprocess(arguments, sample)?;
@@ -122,14 +120,14 @@ fn preprocess(arguments: &Arguments, sample: [usize; 3]) -> ocelli::Result<Prepr
     let path = &arguments.network.weights;
     match WeightFile::open(path)?.metadata().get(PREPROCESSING) {
         Some(_) if arguments.size.is_some() => {
-            let reason = "the file says how pictures are prepared; --size needs --pixels, which says it anew";
+            let reason = "the file says how images are prepared; --size needs --pixels, which says it anew";
             Err(format!("{}: {reason}", path.display()).into())
         }
         Some(text) => serde_json::from_str(text)
-            .map_err(|error| format!("{}: how pictures are prepared: {error}", path.display()).into()),
+            .map_err(|error| format!("{}: how images are prepared: {error}", path.display()).into()),
         None => {
             let Some(net) = &arguments.network.net else {
-                return Err(format!("{} does not say how pictures are prepared; --pixels does", path.display()).into());
+                return Err(format!("{} does not say how images are prepared; --pixels does", path.display()).into());
             };
             let [height, width, _] = sample;
             Ok(by_name(net, None)?.preprocess([height, width]))

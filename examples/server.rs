@@ -57,7 +57,7 @@ struct Arguments {
 
 /// An image, and the channel for its answer.
 struct Request {
-    picture: Tensor,
+    image: Tensor,
     answer: Sender<Answer>,
 }
 
@@ -72,7 +72,7 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
     arguments.common.start()?;
     let network = by_name(&arguments.net, None)?;
     let (loader, sample) = (network.loader(), network.sample);
-    let mut model = Model::of(network.layer, sample, arguments.common.seed)?;
+    let mut model = Model::from_layer(network.layer, sample, arguments.common.seed)?;
     if let Some(file) = &arguments.weights {
         loader.load(&mut model, file)?;
     }
@@ -127,11 +127,11 @@ fn serve(arguments: &Arguments, sizes: &[Inference], sample: [usize; 3]) -> Resu
 
 /// Runs one client, which requests one image after the other; returns its latencies.
 fn ask_all(queue: &Sender<Request>, requests: u32, sample: [usize; 3], key: Key) -> Result<Vec<Duration>, String> {
-    let picture = Tensor::uniform(sample, key);
+    let image = Tensor::uniform(sample, key);
     let ask = |_| {
         let (answer, answered) = channel();
         let start = Instant::now();
-        queue.send(Request { picture: picture.clone(), answer }).map_err(|_| "nobody answers any more")?;
+        queue.send(Request { image: image.clone(), answer }).map_err(|_| "nobody answers any more")?;
         answered.recv().map_err(|_| "a worker ended without an answer")??;
         Ok(start.elapsed())
     };
@@ -174,10 +174,10 @@ fn next_batch(requests: &Mutex<Receiver<Request>>, wait: Duration) -> Vec<Reques
 
 /// Runs a batch and sends each client its row.
 fn answer(inference: &Inference, [height, width, channels]: [usize; 3], batch: Vec<Request>) {
-    let mut pictures = Tensor::zeros([batch.len(), height, width, channels]);
-    let rows = pictures.data_mut().chunks_exact_mut(height * width * channels);
-    rows.zip(&batch).for_each(|(row, request)| row.copy_from_slice(request.picture.data()));
-    let scores = inference.predict(&pictures).map_err(|error| error.to_string());
+    let mut images = Tensor::zeros([batch.len(), height, width, channels]);
+    let rows = images.data_mut().chunks_exact_mut(height * width * channels);
+    rows.zip(&batch).for_each(|(row, request)| row.copy_from_slice(request.image.data()));
+    let scores = inference.predict(&images).map_err(|error| error.to_string());
     for (number, request) in batch.into_iter().enumerate() {
         let row = scores.as_ref().map(|scores| scores.rows(number..number + 1).into_vec()).map_err(String::clone);
         // A disconnected client needs no answer.
@@ -191,8 +191,8 @@ fn report(arguments: &Arguments, served: Served) -> ocelli::Result<()> {
     let count = latencies.len();
     let rate = count as f64 / elapsed.as_secs_f64();
     let (clients, threads) = (arguments.clients, rayon::current_num_threads());
-    say(format!("{}: {count} pictures from {clients} clients, {threads} threads", arguments.net))?;
-    say(format!("{rate:.1} pictures/s"))?;
+    say(format!("{}: {count} images from {clients} clients, {threads} threads", arguments.net))?;
+    say(format!("{rate:.1} images/s"))?;
     let at = |share: f64| 1e3 * latencies[((count - 1) as f64 * share) as usize].as_secs_f64();
     let [half, most, nearly_all, all] = [0.5, 0.9, 0.99, 1.0].map(at);
     say(format!("latency: median {half:.2} ms, 90 % {most:.2}, 99 % {nearly_all:.2}, longest {all:.2}"))?;

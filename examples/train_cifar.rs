@@ -121,7 +121,7 @@ impl Arguments {
 }
 
 /// The parts of the dataset, prepared for the network.
-struct Pictures {
+struct Datasets {
     /// Images for training: standardised, moved by up to 4 pixels and mirrored at random.
     train: Arc<dyn Dataset>,
     /// Images for validation.
@@ -157,7 +157,7 @@ fn parts(data: Option<&Path>) -> ocelli::Result<Parts> {
         return Ok((Arc::new(train), None, Arc::new(test)));
     }
     let folder = find("cifar-10", data).map_err(|error| {
-        format!("{error}; or name a folder with pictures of one's own as train/CLASS/*.png and test/CLASS/*.png")
+        format!("{error}; or name a folder with images of one's own as train/CLASS/*.png and test/CLASS/*.png")
     })?;
     let (train, test) = (cifar10::load(&folder, Part::Train)?, cifar10::load(&folder, Part::Test)?);
     let train: Arc<dyn Dataset> = match jpegs(&folder, Part::Train)? {
@@ -170,7 +170,7 @@ fn parts(data: Option<&Path>) -> ocelli::Result<Parts> {
 
 /// Prepares the images in a folder. Those for validation are the JPEG images for the test, if there are any; else a
 /// tenth of those for training, as in the paper.
-fn pictures(arguments: &Arguments) -> ocelli::Result<Pictures> {
+fn prepared(arguments: &Arguments) -> ocelli::Result<Datasets> {
     let key = Key::new(arguments.common.seed);
     let (train, watch, test) = parts(arguments.data.as_deref())?;
     // Samples are drawn, because archives have their classes one after the other.
@@ -189,13 +189,13 @@ fn pictures(arguments: &Arguments) -> ocelli::Result<Pictures> {
         .augment(RandomCrop { margin: 4, background: 0.0 }, key.with("crop"))?
         .augment(RandomMirror, key.with("mirror"))?;
     let (watch, test) = (watch.standardise(&statistics)?, test.standardise(&statistics)?);
-    Ok(Pictures { train: Arc::new(train), watch: Arc::new(watch), test: Arc::new(test), statistics })
+    Ok(Datasets { train: Arc::new(train), watch: Arc::new(watch), test: Arc::new(test), statistics })
 }
 
 /// Writes the network with all that `predict` and `classify` need.
 fn save(arguments: &Arguments, model: &Model, names: &[String], normalisation: Statistics) -> ocelli::Result<()> {
     let (name, path) = (arguments.name(), arguments.out.join("weights.safetensors"));
-    // The same preparation as in `parts` and `pictures`.
+    // The same preparation as in `parts` and `prepared`.
     let preprocess = Preprocess { normalisation, ..Preprocess::plain([32, 32]) };
     let description = NetworkDescription::new(&name, names)?.preprocessing(&preprocess)?;
     Ok(save_network(model, &description, path)?)
@@ -211,15 +211,15 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
     // Held until the end: more is written than the trainer does.
     let folder = RunFolder::open(&arguments.out)?;
     let out = folder.path();
-    let Pictures { train, watch, test, statistics } = pictures(arguments)?;
+    let Datasets { train, watch, test, statistics } = prepared(arguments)?;
     let (learnt, watched, tested) = (train.len(), watch.len(), test.len());
-    say(format!("{learnt} pictures to learn from, {watched} to watch with, {tested} to test"))?;
+    say(format!("{learnt} images for training, {watched} for validation, {tested} for the test"))?;
     let names = test.class_names().to_vec();
     let network = arguments.network(names.len())?;
     let train = Loader::new(train, arguments.batch)?.shuffle(seed);
     let (watch, test) = (Loader::new(watch, 250)?, Loader::new(test, 250)?);
 
-    let mut model = Model::of(network.layer, [32, 32, 3], seed)?;
+    let mut model = Model::from_layer(network.layer, [32, 32, 3], seed)?;
     say(model.summary_for(arguments.batch)?)?;
     let mut trainer = Trainer::new(arguments.epochs)
         .schedule(arguments.schedule(train.batches()))

@@ -95,8 +95,8 @@ impl Which {
 impl Variant {
     fn model(self, seed: u64) -> Result<Model, ocelli::graph::Error> {
         match self {
-            Variant::Modern => Model::of(LeNet5::modern(10), [32, 32, 1], seed),
-            Variant::Of1998 => Model::of(LeNet5::of_1998(), [32, 32, 1], seed),
+            Variant::Modern => Model::from_layer(LeNet5::modern(10), [32, 32, 1], seed),
+            Variant::Of1998 => Model::from_layer(LeNet5::of_1998(), [32, 32, 1], seed),
         }
     }
 
@@ -182,10 +182,10 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
     let put_aside = arguments.validation.min(count / 5);
     let (train, validation) = train.take(0..count)?.split(put_aside, Key::new(seed).with("validation"))?;
     let (learnt, watched, tested) = (train.len(), validation.len(), test.len());
-    say(format!("{learnt} pictures to learn from, {watched} to watch with, {tested} to test"))?;
+    say(format!("{learnt} images for training, {watched} for validation, {tested} for the test"))?;
     let train = Loader::new(prepared(train)?, batch)?.shuffle(seed);
     let validation = Loader::new(prepared(validation)?, 250)?;
-    let test_pictures = test.clone();
+    let test_images = test.clone();
     let test = Loader::new(prepared(test)?, 250)?;
 
     let mut model = variant.model(seed)?;
@@ -216,8 +216,8 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
     curves::draw(&report, &out.join("curves.png"))?;
     plot::confusion(evaluation.confusion.counts(), &names, out.join("confusion.png"))?;
     filters(&model, out)?;
-    mistakes(&evaluation, &test_pictures, &names, out)?;
-    sample(&test_pictures, out)?;
+    mistakes(&evaluation, &test_images, &names, out)?;
+    sample(&test_images, out)?;
     say(&evaluation.confusion)?;
     let written = "weights, checkpoint, log, curves, filters, confusion, mistakes, and a digit";
     say(format!("written to {}: {written}", out.display()))?;
@@ -243,7 +243,7 @@ fn mistakes(evaluation: &Evaluation, test: &Images, names: &[String], out: &Path
     let [height, width, _] = test.shape();
     let short = |class: u32| names.get(class as usize).map_or("?", |name| &name[..name.len().min(7)]);
     let tile = |(i, (&prediction, &label)): (usize, (&u32, &u32))| {
-        let pixels = test.picture(i)?.iter().map(|pixel| 1.0 - f32::from(*pixel) / 255.0).collect();
+        let pixels = test.image(i)?.iter().map(|pixel| 1.0 - f32::from(*pixel) / 255.0).collect();
         Some(Tile::new(height, width, pixels, format!("{} → {}", short(label), short(prediction))))
     };
     let tiles = wrong.take(40).filter_map(tile).collect::<plot::Result<Vec<_>>>()?;
@@ -253,9 +253,9 @@ fn mistakes(evaluation: &Evaluation, test: &Images, names: &[String], out: &Path
 /// Writes the first test image as a file, dark on light, as an example for `predict`.
 fn sample(test: &Images, out: &Path) -> ocelli::Result<()> {
     let [height, width, _] = test.shape();
-    let pixels = test.picture(0).ok_or("there is no test picture")?.iter().map(|pixel| 255 - pixel).collect();
-    let picture = image::GrayImage::from_raw(width as u32, height as u32, pixels).ok_or("a grey picture")?;
-    let large = image::imageops::resize(&picture, 224, 224, image::imageops::FilterType::Triangle);
+    let pixels = test.image(0).ok_or("there is no test image")?.iter().map(|pixel| 255 - pixel).collect();
+    let image = image::GrayImage::from_raw(width as u32, height as u32, pixels).ok_or("a grey image")?;
+    let large = image::imageops::resize(&image, 224, 224, image::imageops::FilterType::Triangle);
     let mut png = Cursor::new(Vec::new());
     large.write_to(&mut png, image::ImageFormat::Png).map_err(ocelli::Error::other)?;
     Ok(write_atomically(out.join("digit.png"), |file| file.write_all(png.get_ref()))?)

@@ -146,7 +146,7 @@ impl From<&str> for Error {
 /// use ocelli::prelude::*;
 ///
 /// fn main() -> ocelli::Result<()> {
-///     let model = Model::of(LeNet5::modern(10), [32, 32, 1], 42)?;
+///     let model = Model::from_layer(LeNet5::modern(10), [32, 32, 1], 42)?;
 ///     let y = model.predict(&Tensor::zeros([1, 32, 32, 1]))?;
 ///     assert_eq!(y.shape(), [1, 10]);
 ///     Ok(())

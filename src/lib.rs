@@ -90,4 +90,7 @@ mod recipes {
     struct Server;
     #[doc = include_str!("../docs/recipes/caffe-weights.md")]
     struct CaffeWeights;
+    #[cfg(feature = "onnx")]
+    #[doc = include_str!("../docs/recipes/onnx.md")]
+    struct Onnx;
 }

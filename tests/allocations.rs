@@ -20,7 +20,7 @@ fn loss(t: &Trace) -> Node {
 /// After the first step nothing is allocated: neither by the executor nor by the kernels, whose scratch memory a thread
 /// keeps.
 fn a_step_allocates_nothing() {
-    let mut model = Model::of(LeNet5::modern(10), [32, 32, 1], 0).unwrap();
+    let mut model = Model::from_layer(LeNet5::modern(10), [32, 32, 1], 0).unwrap();
     let mut objective = model.objective(loss).unwrap();
     let labels = Tensor::from_vec([2], vec![3_u32, 7]).unwrap();
     let batch = Batch::new().with("input", Tensor::uniform([2, 32, 32, 1], Key::new(1))).with("labels", labels);
@@ -38,7 +38,7 @@ fn a_step_allocates_nothing() {
 /// Two threads, each with a session of its own on the same weights: after the first runs nothing is allocated, and a session
 /// is as large as was promised.
 fn sessions_allocate_nothing_and_share_the_weights() {
-    let model = Model::of(CifarResNet::resnet20(10), [32, 32, 3], 0).unwrap();
+    let model = Model::from_layer(CifarResNet::resnet20(10), [32, 32, 3], 0).unwrap();
     let x = Tensor::uniform([2, 32, 32, 3], Key::new(1));
     let expected = model.predict(&x).unwrap();
     let inference = model.inference(2).unwrap();

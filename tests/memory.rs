@@ -14,10 +14,10 @@ fn loss(t: &Trace) -> Node {
 #[test]
 fn a_training_run_needs_what_peak_bytes_said() {
     const BATCH: usize = 640;
-    let pictures = synthetic::digits(2 * BATCH, 1).pad([32, 32], 0.0).unwrap();
-    let loader = Loader::new(pictures, BATCH).unwrap().shuffle(1).prefetch(0);
+    let images = synthetic::digits(2 * BATCH, 1).pad([32, 32], 0.0).unwrap();
+    let loader = Loader::new(images, BATCH).unwrap().shuffle(1).prefetch(0);
     let run = |batch: usize, loader: &Loader| {
-        let mut model = Model::of(LeNet5::modern(10), [32, 32, 1], 0).unwrap();
+        let mut model = Model::from_layer(LeNet5::modern(10), [32, 32, 1], 0).unwrap();
         let mut objective = model.objective(loss).unwrap();
         let plan = objective.plan(&model, batch).unwrap();
         let (promised, scratch) = (plan.arena_bytes(), plan.scratch_bytes());

@@ -12,14 +12,14 @@ fn training_steps_need_what_peak_bytes_said() {
     const BATCH: usize = 64;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
     let labels: Vec<u32> = (0..BATCH as u32).map(|i| i % 10).collect();
-    let pictures = Tensor::uniform([BATCH, 32, 32, 3], Key::new(1));
-    let batch = Batch::new().with("input", pictures).with("labels", Tensor::from(labels));
+    let images = Tensor::uniform([BATCH, 32, 32, 3], Key::new(1));
+    let batch = Batch::new().with("input", images).with("labels", Tensor::from(labels));
     let Some(before) = status("RssAnon") else {
         println!("skipped: the system does not say how much memory is in use");
         return;
     };
     let expected = pool.install(|| {
-        let mut model = Model::of(CifarResNet::resnet20(10), [32, 32, 3], 0).unwrap();
+        let mut model = Model::from_layer(CifarResNet::resnet20(10), [32, 32, 3], 0).unwrap();
         let mut objective = model.objective(|t| softmax_cross_entropy(&t.output(), &t.labels("labels"))).unwrap();
         let plan = objective.plan(&model, BATCH).unwrap();
         println!("{} bytes of {} are scratch memory", plan.scratch_bytes(), plan.peak_bytes());

@@ -73,9 +73,9 @@ fn inceptions_whose_branches_do_not_go_together() {
         "mixed (Inception): shapes differ on axis H (10 and 8), axis W (10 and 8): [N, 10, 10, 8] from mixed.branch1 (Conv2d) \
          and [N, 8, 8, 12] from mixed.branch3.1 (Conv2d)"
     );
-    let flat_beside_picture = |x: &Node| Node::concat(&[x, &x.global_avg_pool()], Axis::C);
+    let flat_beside_image = |x: &Node| Node::concat(&[x, &x.global_avg_pool()], Axis::C);
     assert_eq!(
-        mistake(flat_beside_picture, [8, 8, 3]),
+        mistake(flat_beside_image, [8, 8, 3]),
         "(Concat): shapes differ: [N, 8, 8, 3] from input \"input\" and [N, 3] from Mean"
     );
     assert_eq!(

@@ -37,7 +37,7 @@ const AT_A_KINK: [(&str, f64); 2] = [("alexnet", 1e-2), ("squeezenet1_1", 1e-3)]
 const STRICT: Tolerance = Tolerance { results: 5e-6, gradients: 3.0, last: 2e-5 };
 const FAST: Tolerance = Tolerance { results: 5e-5, gradients: 10.0, last: 1e-4 };
 
-/// Where number `at` of a parameter lies in PyTorch's layout. A dense layer's rows are those of the flattened picture, which
+/// Where number `at` of a parameter lies in PyTorch's layout. A dense layer's rows are those of the flattened image, which
 /// PyTorch flattens with the channels first.
 fn place(parameter: &Parameter, shape: &[usize], at: usize) -> usize {
     match *shape {
@@ -82,7 +82,7 @@ struct Case {
     name: String,
     model: Model,
     batch: Batch,
-    /// Where a number of a picture lies in PyTorch's layout.
+    /// Where a number of an image lies in PyTorch's layout.
     pixel: Box<dyn Fn(usize) -> usize + Sync>,
 }
 

@@ -23,7 +23,7 @@ fn loaded(name: &str, classes: usize, sample: [usize; 3], weights: &PathBuf) -> 
     model
 }
 
-/// A tensor of the reference, pictures with their channels last.
+/// A tensor of the reference, images with their channels last.
 fn reference(name: &str) -> Option<Tensor> {
     let mut file = WeightFile::open(data("weights/reference-activations.safetensors")?).unwrap();
     Some(channels_last(&file.read(name).unwrap()))
@@ -33,7 +33,7 @@ fn relative_error(got: &Tensor, expected: &Tensor) -> f64 {
     reference::relative_error(got.data(), expected.data().iter().copied().map(f64::from))
 }
 
-/// How many pictures a CIFAR-10 network with the usual normalisation takes for what they are.
+/// How many images a CIFAR-10 network with the usual normalisation takes for what they are.
 fn right(model: &Model, images: Images) -> usize {
     let statistics = Statistics::imagenet();
     let loader = Loader::new(images.standardise(&statistics).unwrap(), 500).unwrap();
@@ -44,7 +44,7 @@ fn right(model: &Model, images: Images) -> usize {
     loader.epoch(0).map(|batch| right(batch.unwrap())).sum()
 }
 
-/// 500 test pictures: what another implementation of these networks made of the same files.
+/// 500 test images: what another implementation of these networks made of the same files.
 #[test]
 fn cifar_resnets_of_option_a_classify_cifar_10() {
     let Some(records) = data("cifar10-subset/test_lossless_500.bin") else { return };
@@ -62,7 +62,7 @@ fn cifar_resnets_of_option_a_classify_cifar_10() {
     }
 }
 
-/// 2,000 others as JPEG files in an archive, which are a little harder than the pictures that the network learnt from.
+/// 2,000 others as JPEG files in an archive, which are a little harder than the images that the network learnt from.
 #[test]
 fn a_cifar_resnet_classifies_an_archive() {
     let Some(archive) = data("cifar10-subset/test_jpeg_2000.tar.gz") else { return };
@@ -96,14 +96,14 @@ fn names_cat_and_espresso(model: &Model) {
     };
     let Some(names) = data("imagenet-samples/imagenet_classes.txt") else { return };
     let names: Vec<String> = fs::read_to_string(names).unwrap().lines().map(String::from).collect();
-    for (picture, classes) in [("cat_chelsea.jpg", &[281, 282, 285][..]), ("espresso.jpg", &[967])] {
-        let x = preprocess.load(data(&format!("imagenet-samples/{picture}")).unwrap()).unwrap();
+    for (image, classes) in [("cat_chelsea.jpg", &[281, 282, 285][..]), ("espresso.jpg", &[967])] {
+        let x = preprocess.load(data(&format!("imagenet-samples/{image}")).unwrap()).unwrap();
         let scores = model.predict(&x).unwrap();
         let top = top_k(scores.data(), 5).named(&names);
-        println!("{picture}\n{top}");
+        println!("{image}\n{top}");
         let best = &top.guesses[..classes.len()];
-        assert!(best.iter().all(|guess| classes.contains(&guess.class)), "{picture}:\n{top}");
-        assert!(best.iter().map(|guess| guess.probability).sum::<f32>() > 0.9, "{picture}:\n{top}");
+        assert!(best.iter().all(|guess| classes.contains(&guess.class)), "{image}:\n{top}");
+        assert!(best.iter().map(|guess| guess.probability).sum::<f32>() > 0.9, "{image}:\n{top}");
     }
 }
 
@@ -160,7 +160,7 @@ fn a_part_of_vgg_11_has_the_activations_of_the_reference() {
     assert!(error < 1e-5, "relative error {error:.2e}");
 }
 
-/// A 3×3 convolution of a picture that is continued by its mirror image.
+/// A 3×3 convolution of an image that is continued by its mirror image.
 fn mirrored(x: &Node, name: &str, channels: usize) -> Node {
     x.apply(format!("{name}_pad"), Pad2d::reflect(1)).apply(name, Conv2d::new(channels, 3))
 }
@@ -196,7 +196,7 @@ fn doubled(x: &Node) -> Node {
     Node::concat(&[&wide, &wide], Axis::C).reshape([2 * h, 2 * w, c])
 }
 
-/// Pictures from activations (Li et al. 2017).
+/// Images from activations (Li et al. 2017).
 fn decoded(x: &Node, level: usize) -> Node {
     x.scope(format!("dec{level}"), |x| {
         let mut x = x.clone();
@@ -237,9 +237,9 @@ fn decoders_rebuild_a_photograph() {
         normalisation: Statistics::for_range(3, 0.0, 1.0).unwrap(),
     };
     let x = preprocess.load(data("style/content/tubingen.jpg").unwrap()).unwrap();
-    let pictures = model.run(&Batch::new().with("input", &x), &["dec1", "dec2", "dec3"]).unwrap();
-    for ((level, picture), least) in (1..).zip(&pictures).zip([27.0, 27.0, 27.0]) {
-        let squares = picture.data().iter().zip(x.data()).map(|(got, x)| f64::from(got.clamp(0.0, 1.0) - x).powi(2));
+    let images = model.run(&Batch::new().with("input", &x), &["dec1", "dec2", "dec3"]).unwrap();
+    for ((level, image), least) in (1..).zip(&images).zip([27.0, 27.0, 27.0]) {
+        let squares = image.data().iter().zip(x.data()).map(|(got, x)| f64::from(got.clamp(0.0, 1.0) - x).powi(2));
         let ratio = -10.0 * (squares.sum::<f64>() / x.len() as f64).log10();
         println!("level {level}: {ratio:.1} dB");
         assert!(ratio > least, "level {level}: {ratio:.1} dB");

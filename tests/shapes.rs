@@ -6,7 +6,7 @@ mod shapes;
 use shapes::Network;
 use shapes::layer::Operation;
 
-/// `(network, convolutions, millions of multiply-accumulates of a picture)`, fully connected layers included.
+/// `(network, convolutions, millions of multiply-accumulates of an image)`, fully connected layers included.
 const PUBLISHED: [(&str, usize, f64); 6] = [
     ("lenet5", 3, 0.4165),
     ("resnet20", 19, 40.55),

@@ -6,14 +6,14 @@ use ocelli::{data::synthetic, losses::maximum_a_posteriori, models::PENALTY, pre
 fn trained(threads: usize, old: bool) -> Vec<Tensor> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
     pool.install(|| {
-        let pictures = synthetic::digits(400, 1).pad([32, 32], 0.0).unwrap().scale(-0.1, 1.175).unwrap();
-        let loader = Loader::new(pictures, 64).unwrap().shuffle(3).prefetch(threads - 1);
+        let images = synthetic::digits(400, 1).pad([32, 32], 0.0).unwrap().scale(-0.1, 1.175).unwrap();
+        let loader = Loader::new(images, 64).unwrap().shuffle(3).prefetch(threads - 1);
         let (mut model, loss): (Model, fn(&Trace) -> Node) = if old {
             let loss: fn(&Trace) -> Node = |t| maximum_a_posteriori(&t.output(), &t.labels("labels"), PENALTY);
-            (Model::of(LeNet5::of_1998(), [32, 32, 1], 7).unwrap(), loss)
+            (Model::from_layer(LeNet5::of_1998(), [32, 32, 1], 7).unwrap(), loss)
         } else {
             let loss: fn(&Trace) -> Node = |t| softmax_cross_entropy(&t.output(), &t.labels("labels"));
-            (Model::of(LeNet5::modern(10), [32, 32, 1], 7).unwrap(), loss)
+            (Model::from_layer(LeNet5::modern(10), [32, 32, 1], 7).unwrap(), loss)
         };
         let mut sgd = Sgd::new(0.002).momentum(0.9);
         let trainer = Trainer::new(2).progress(Progress::Silent);

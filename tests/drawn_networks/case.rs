@@ -2,7 +2,7 @@
 
 use crate::{build::Convolutions, description::Network};
 use ocelli::{
-    graph::{Error, Graph, Source},
+    graph::{Error, Graph, ValueSource},
     prelude::*,
     tensor::{Key, Stream},
 };
@@ -43,7 +43,7 @@ pub enum Made {
 /// # Errors
 /// A sentence if what the library says is not one sentence.
 pub fn make(network: Network) -> Result<Made, String> {
-    let described = match Graph::of(network.layer(Convolutions::AsDescribed), &network.sample) {
+    let described = match Graph::from_layer(network.layer(Convolutions::AsDescribed), &network.sample) {
         Ok(graph) => graph,
         Err(error) => return expect_sentence(&error).map(|()| Made::Refused),
     };
@@ -70,7 +70,7 @@ pub fn make(network: Network) -> Result<Made, String> {
     }
     let build = |convolutions| {
         let mut model =
-            Model::of(network.layer(convolutions), &network.sample, network.number).map_err(described_once)?;
+            Model::from_layer(network.layer(convolutions), &network.sample, network.number).map_err(described_once)?;
         draw_parameters(&mut model);
         Ok::<_, String>(model)
     };
@@ -79,7 +79,7 @@ pub fn make(network: Network) -> Result<Made, String> {
     let defined = build(Convolutions::ByDefinition)?.with_precision(Precision::Strict);
     let batch = batch(&network, &fast);
     let values = &fast.graph().values;
-    let computed = fast.graph().names.iter().filter(|(_, id)| values[**id].source == Source::Call);
+    let computed = fast.graph().names.iter().filter(|(_, id)| values[**id].source == ValueSource::Call);
     let names = computed.map(|(name, _)| name.clone()).chain(["output".to_string()]).collect();
     Ok(Made::Case(Box::new(Case { network, fast, strict, defined, batch, names })))
 }

@@ -22,12 +22,12 @@ pub enum Part {
     Transposed(Transposed),
     Pool(Pool),
     AdaptivePool([usize; 2]),
-    /// Pictures with so many times as many pixels in each direction.
+    /// Images with so many times as many pixels in each direction.
     Upsampling {
         factor: usize,
         smooth: bool,
     },
-    /// Pictures of another size.
+    /// Images of another size.
     Resizing {
         size: [usize; 2],
         smooth: bool,

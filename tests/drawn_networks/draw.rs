@@ -101,7 +101,7 @@ impl Drawing {
     /// to say, when the finished network is checked.
     fn shape(&self) -> Option<Shape> {
         let traced = || {
-            let graph = Graph::of(Parts(&self.parts, Convolutions::AsDescribed), &self.sample).ok()?;
+            let graph = Graph::from_layer(Parts(&self.parts, Convolutions::AsDescribed), &self.sample).ok()?;
             Some(graph.values[graph.find("output")?].shape.clone())
         };
         catch_unwind(AssertUnwindSafe(traced)).ok().flatten()
@@ -128,7 +128,7 @@ impl Drawing {
     fn any_part(&mut self, depth: usize) {
         let Some(sizes) = self.sizes() else { return };
         let part = match self.below(14) {
-            0..6 if sizes.len() == 4 => self.picture_part(&sizes),
+            0..6 if sizes.len() == 4 => self.image_part(&sizes),
             0..4 if sizes.len() == 2 => self.row_part(),
             6 | 7 if depth > 0 => self.compound(&sizes, depth),
             8..11 => self.arithmetic(&sizes),
@@ -224,7 +224,7 @@ impl Drawing {
         Part::Convolution(convolution)
     }
 
-    fn picture_part(&mut self, sizes: &[usize]) -> Part {
+    fn image_part(&mut self, sizes: &[usize]) -> Part {
         match self.below(16) {
             12 => self.enlarged_or_reduced(sizes),
             13 => Part::Gram,
@@ -379,7 +379,7 @@ impl Drawing {
         }
     }
 
-    /// A part that changes the shape and knows nothing of pictures.
+    /// A part that changes the shape and knows nothing of images.
     fn shape_part(&mut self, sizes: &[usize]) -> Part {
         let axes = sizes.len();
         if let Some(Dim::Batch(2)) = self.shape().and_then(|shape| shape.dims().first().copied())

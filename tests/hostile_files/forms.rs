@@ -62,7 +62,7 @@ pub fn jpeg(parts: &[Vec<u8>]) -> Vec<u8> {
         match part.split_first() {
             None => {}
             Some((0, data)) => file.extend(data),
-            // The start and the end of the picture have no length.
+            // The start and the end of the image have no length.
             Some((marker @ (0xD8 | 0xD9), [])) => file.extend([0xFF, *marker]),
             Some((marker, content)) => {
                 file.extend([0xFF, *marker]);

@@ -42,8 +42,8 @@ pub fn in_zip(file: &[u8]) -> usize {
     starts.filter_map(content).map(|content| unpacked(DeflateDecoder::new(content))).sum()
 }
 
-/// Bytes of the pixels that a picture has.
-pub fn in_picture(file: &[u8]) -> usize {
+/// Bytes of the pixels that an image has.
+pub fn in_image(file: &[u8]) -> usize {
     match file {
         [0x89, ..] => in_png(file).unwrap_or(0),
         [b'B', b'M', ..] => in_bitmap(file).unwrap_or(0),
@@ -99,13 +99,13 @@ fn in_bitmap(file: &[u8]) -> Option<usize> {
     Some(3 * file.len() * 8 / bits.clamp(1, 32))
 }
 
-/// Bytes in a packed archive, and of the pixels of the pictures in it.
+/// Bytes in a packed archive, and of the pixels of the images in it.
 pub fn in_archive(file: &[u8]) -> usize {
     let mut content = Vec::new();
     // What came before a damage stays.
     let _ = MultiGzDecoder::new(file).take(MOST).read_to_end(&mut content);
     let blocks = content.chunks(512).enumerate();
-    let pictures = blocks.filter(|(_, block)| block.starts_with(b"\x89PNG") || block.starts_with(&[0xFF, 0xD8]));
-    let pixels: usize = pictures.map(|(number, _)| in_picture(&content[number * 512..])).sum();
+    let images = blocks.filter(|(_, block)| block.starts_with(b"\x89PNG") || block.starts_with(&[0xFF, 0xD8]));
+    let pixels: usize = images.map(|(number, _)| in_image(&content[number * 512..])).sum();
     content.len() + pixels
 }

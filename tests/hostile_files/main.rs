@@ -12,7 +12,7 @@
 //! - Memory: at no moment are more than 64 KiB + 8 × (length + data) bytes allocated, the result among them, by a reader on
 //!   one thread. *length* is that of the file. *data* is what the file really has: the larger of what the reader returned
 //!   and what the packed streams of the file unpack to before they end or are damaged ([`held`]); a size that is only
-//!   claimed is no data. Of a picture the data are its pixels, as far as they are there, in the form that they are decoded
+//!   claimed is no data. Of an image the data are its pixels, as far as they are there, in the form that they are decoded
 //!   to: a byte for each channel, two for each of 16 bits. What a reader takes in any case stands beside it
 //!   (`Reader::own`): a run of training, the description of a network.
 //! - Time: 5 seconds, and a second more for each MiB of the file and for each 32 MiB of data. A busy machine is no fault:
@@ -86,7 +86,7 @@ test_readers!(
     cifar10,
     png,
     jpeg,
-    other_pictures,
+    other_images,
     archive,
     preprocess,
     safetensors,

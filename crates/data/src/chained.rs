@@ -14,7 +14,7 @@ impl<A: Dataset, B: Dataset> Chained<A, B> {
     pub(crate) fn new(first: A, second: B) -> Result<Chained<A, B>> {
         let (one, other) = (first.shape(), second.shape());
         if one != other {
-            let text = format!("pictures of shape {} cannot follow those of {}", ShapeText(&other), ShapeText(&one));
+            let text = format!("images of shape {} cannot follow those of {}", ShapeText(&other), ShapeText(&one));
             return Err(Error::Setting(text));
         }
         let (one, other) = (first.class_names(), second.class_names());
@@ -77,7 +77,7 @@ mod tests {
     fn what_does_not_belong_together_is_refused() {
         let text = |other| images(1, &[0], &["cat"]).chain(other).unwrap_err().to_string();
         let wide = text(images(2, &[0, 0], &["cat"]));
-        assert_eq!(wide, "pictures of shape [1, 2, 1] cannot follow those of [1, 1, 1]");
+        assert_eq!(wide, "images of shape [1, 2, 1] cannot follow those of [1, 1, 1]");
         assert_eq!(text(images(1, &[0], &["dog", "cat"])), "classes differ: cat and then dog, cat");
     }
 }

@@ -37,8 +37,8 @@ pub fn load(folder: impl AsRef<Path>, part: Part) -> Result<Images> {
             Part::Train => "data_batch_1.bin",
             Part::Test => "test_batch.bin",
         };
-        let places = folder.display().to_string();
-        return Err(Error::NotFound { what: what.into(), places, remedy: SOURCE.into() });
+        let searched = folder.display().to_string();
+        return Err(Error::NotFound { what: what.into(), searched, remedy: SOURCE.into() });
     }
     read(&files)
 }
@@ -124,8 +124,8 @@ mod tests {
         assert_eq!((images.shape(), images.labels()), ([32, 32, 3], &[0, 7, 9, 1][..]));
         for (index, first) in [1, 2, 3, 4].into_iter().enumerate() {
             let planes = &record(0, first)[1..];
-            for (i, pixel) in images.picture(index).unwrap().iter().enumerate() {
-                assert_eq!(*pixel, planes[i % 3 * PLANE + i / 3], "picture {index}, byte {i}");
+            for (i, pixel) in images.image(index).unwrap().iter().enumerate() {
+                assert_eq!(*pixel, planes[i % 3 * PLANE + i / 3], "image {index}, byte {i}");
             }
         }
         assert_eq!(load(folder.path(), Part::Test).unwrap().labels(), [5]);

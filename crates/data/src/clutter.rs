@@ -15,7 +15,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn notes_of_systems_are_told_from_pictures() {
+    fn notes_of_systems_are_told_from_images() {
         for name in ["._1.png", ".DS_Store", "__MACOSX", "Thumbs.db", "thumbs.db", "desktop.ini", ".cache"] {
             assert!(is_clutter(name), "{name}");
         }

@@ -20,12 +20,12 @@ pub enum Error {
         source: std::io::Error,
     },
     /// The files of a dataset are in none of the places that were searched.
-    #[error("{what} not found in {places}; {remedy}")]
+    #[error("{what} not found in {searched}; {remedy}")]
     NotFound {
         /// The dataset or the file.
         what: String,
-        /// The places that were searched.
-        places: String,
+        /// The folders that were searched.
+        searched: String,
         /// A hint where to get it.
         remedy: String,
     },
@@ -38,7 +38,7 @@ pub enum Error {
         len: usize,
     },
     /// The output slice for a sample has the wrong length.
-    #[error("room for {got} numbers, but a sample has {expected}")]
+    #[error("room for {got} values, but a sample has {expected}")]
     Room {
         /// The number of values in a sample.
         expected: usize,

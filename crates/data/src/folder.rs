@@ -36,24 +36,24 @@ pub(crate) struct Published {
 }
 
 /// The rule by which [`find`] recognises the folder of a dataset.
-struct Place {
+struct KnownFolder {
     dataset: &'static str,
     folder: &'static str,
     source: &'static str,
     is_in: fn(&Path) -> bool,
 }
 
-impl Place {
-    const fn of(published: &Published) -> Place {
-        Place { dataset: published.name, folder: published.name, source: published.source, is_in: has_idx_files }
+impl KnownFolder {
+    const fn for_idx_files(published: &Published) -> KnownFolder {
+        KnownFolder { dataset: published.name, folder: published.name, source: published.source, is_in: has_idx_files }
     }
 }
 
 /// The rule for each dataset that [`find`] knows.
-const PLACES: [Place; 3] = [
-    Place::of(&crate::mnist::PUBLISHED),
-    Place::of(&crate::fashion_mnist::PUBLISHED),
-    Place {
+const KNOWN_FOLDERS: [KnownFolder; 3] = [
+    KnownFolder::for_idx_files(&crate::mnist::PUBLISHED),
+    KnownFolder::for_idx_files(&crate::fashion_mnist::PUBLISHED),
+    KnownFolder {
         dataset: "cifar-10",
         folder: "cifar-10-batches-bin",
         source: crate::cifar10::SOURCE,
@@ -89,21 +89,21 @@ pub fn find(dataset: &str, given: Option<&Path>) -> Result<PathBuf> {
 }
 
 fn find_within(dataset: &str, roots: impl Iterator<Item = PathBuf>) -> Result<PathBuf> {
-    let Some(place) = PLACES.iter().find(|place| place.dataset == dataset) else {
-        let known = PLACES.map(|place| place.dataset).join(", ");
+    let Some(place) = KNOWN_FOLDERS.iter().find(|place| place.dataset == dataset) else {
+        let known = KNOWN_FOLDERS.map(|place| place.dataset).join(", ");
         return Err(Error::Setting(format!("no dataset is called \"{dataset}\"; there are {known}")));
     };
-    let mut places = Vec::new();
+    let mut searched = Vec::new();
     for root in roots {
         for folder in [root.join(place.folder), root] {
             if (place.is_in)(&folder) {
                 return Ok(folder);
             }
-            places.push(folder.display().to_string());
+            searched.push(folder.display().to_string());
         }
     }
     let remedy = format!("{}, then name their folder or set {VARIABLE}", place.source);
-    Err(Error::NotFound { what: dataset.into(), places: places.join(", "), remedy })
+    Err(Error::NotFound { what: dataset.into(), searched: searched.join(", "), remedy })
 }
 
 /// The content of one of the four files.
@@ -133,7 +133,7 @@ pub(crate) fn load(published: &Published, folder: &Path, part: Part) -> Result<I
     let file = |kind| {
         existing(folder, part, kind).ok_or_else(|| Error::NotFound {
             what: names(part, kind)[0].clone(),
-            places: folder.display().to_string(),
+            searched: folder.display().to_string(),
             remedy: published.source.into(),
         })
     };

@@ -8,7 +8,7 @@ use std::path::Path;
 
 /// Grey images of one byte per pixel, as an idx file holds them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pictures {
+pub struct IdxImages {
     /// Number of images.
     pub count: usize,
     /// Height of each image in pixels.
@@ -25,11 +25,11 @@ pub struct Pictures {
 /// The errors of [`read_images`] and [`read_labels`]; [`Error::Format`] if the files do not belong together, or a label
 /// has no class.
 pub fn load(images: &Path, labels: &Path, class_names: Vec<String>) -> Result<Images> {
-    let pictures = read_images(images)?;
+    let images = read_images(images)?;
     let mut file = IdxFile::open(labels, Kind::Labels)?;
     let [count] = file.sizes()?;
-    if count as usize != pictures.count {
-        return Err(file.wrong(format!("{} images but {count} labels", pictures.count)));
+    if count as usize != images.count {
+        return Err(file.wrong(format!("{} images but {count} labels", images.count)));
     }
     // In memory a label has four bytes.
     file.content.charge(4 * u64::from(count))?;
@@ -38,7 +38,7 @@ pub fn load(images: &Path, labels: &Path, class_names: Vec<String>) -> Result<Im
         let reason = format!("label {label} at index {index}, but there are {} classes", class_names.len());
         return Err(Error::format(labels, reason));
     }
-    Images::new([pictures.height, pictures.width, 1], pictures.pixels, numbers, class_names)
+    Images::new([images.height, images.width, 1], images.pixels, numbers, class_names)
 }
 
 /// Reads a file of images (magic number `0x00000803`).
@@ -46,14 +46,14 @@ pub fn load(images: &Path, labels: &Path, class_names: Vec<String>) -> Result<Im
 /// # Errors
 /// [`Error::Format`] if the file is of another kind, ends early, goes on after its data, has a size of 0 or claims more than
 /// a file of its length may hold (see the crate's page); [`Error::Io`] if it cannot be read.
-pub fn read_images(path: &Path) -> Result<Pictures> {
+pub fn read_images(path: &Path) -> Result<IdxImages> {
     let mut file = IdxFile::open(path, Kind::Images)?;
     let [count, height, width] = file.sizes()?;
     if height == 0 || width == 0 {
         return Err(file.wrong(format!("images of {height} x {width} pixels")));
     }
     let pixels = file.data(count, u64::from(height) * u64::from(width))?;
-    Ok(Pictures { count: count as usize, height: height as usize, width: width as usize, pixels })
+    Ok(IdxImages { count: count as usize, height: height as usize, width: width as usize, pixels })
 }
 
 /// Reads a file of labels (magic number `0x00000801`).
@@ -177,8 +177,8 @@ fn recognise(magic: [u8; 4]) -> String {
             return format!("idx data of {kind} with {axes} axes");
         }
         [0x1F, 0x8B, ..] => "a gzip file inside a gzip file",
-        [0x89, b'P', b'N', b'G'] => "a PNG picture",
-        [0xFF, 0xD8, 0xFF, _] => "a JPEG picture",
+        [0x89, b'P', b'N', b'G'] => "a PNG image",
+        [0xFF, 0xD8, 0xFF, _] => "a JPEG image",
         [b'P', b'K', ..] => "a zip archive",
         [0x93, b'N', b'U', b'M'] => "a NumPy array",
         [b'<', ..] => "a web page",

@@ -14,12 +14,12 @@
 
 mod archive;
 mod bmp;
+mod decoded;
 mod digit;
 mod exif;
 mod fault;
 mod image_folder;
 mod jpeg;
-mod picture;
 mod png;
 mod pnm;
 mod prepare;
@@ -35,9 +35,9 @@ pub use image_folder::ImageFolder;
 pub use save::{encode_png, save_png};
 
 use crate::{Channels, Error, Result};
+use decoded::DecodedImage;
 use fault::Fault;
 use ocelli_tensor::Tensor;
-use picture::Picture;
 use resize::Values;
 use std::{fs::File, io::Read, ops::Range, path::Path};
 
@@ -51,7 +51,7 @@ const MAX_ENLARGED_PIXELS: usize = 1 << 24;
 /// Largest image file in bytes: text takes a dozen per pixel.
 const MAX_FILE_BYTES: u64 = 1 << 30;
 /// The name that errors give to an image without a file.
-const IN_MEMORY: &str = "a picture in memory";
+const IN_MEMORY: &str = "an image in memory";
 
 /// Reads an image as grey values `[1, H, W, 1]` from 0 (black) to 1 (white), resized to `size` = `[H, W]`.
 ///
@@ -98,16 +98,16 @@ pub fn read_rgb(bytes: &[u8], size: [usize; 2]) -> Result<Tensor> {
     stretched(read(bytes)?, Channels::Rgb, size)
 }
 
-fn stretched(picture: Picture, channels: Channels, size: [usize; 2]) -> Result<Tensor> {
-    let values = resized(&picture, channels, size, size.map(|side| 0..side))?;
+fn stretched(image: DecodedImage, channels: Channels, size: [usize; 2]) -> Result<Tensor> {
+    let values = resized(&image, channels, size, size.map(|side| 0..side))?;
     Ok(Tensor::from_vec([1, size[0], size[1], channels.count()], values.data)?)
 }
 
 /// Resizes an image and returns the values of the rows and columns `kept`.
-fn resized(picture: &Picture, channels: Channels, wanted: [usize; 2], kept: [Range<usize>; 2]) -> Result<Values> {
-    check_enlarged(picture.size(), wanted)?;
-    let write_row = |y: usize, out: &mut [f32]| picture.write_row(y, channels, out);
-    Ok(Values::resized_part(picture.size(), channels.count(), write_row, wanted, kept))
+fn resized(image: &DecodedImage, channels: Channels, wanted: [usize; 2], kept: [Range<usize>; 2]) -> Result<Values> {
+    check_enlarged(image.size(), wanted)?;
+    let write_row = |y: usize, out: &mut [f32]| image.write_row(y, channels, out);
+    Ok(Values::resized_part(image.size(), channels.count(), write_row, wanted, kept))
 }
 
 /// Checks a size that a caller requests.
@@ -126,7 +126,7 @@ fn check_enlarged(have: [usize; 2], wanted: [usize; 2]) -> Result<()> {
     }
     let [[height, width], [rows, columns]] = [have, wanted];
     let reason = format!("{rows} x {columns} pixels are too many to make of {height} x {width}");
-    Err(Error::Setting(format!("{reason}: the limit for smaller pictures is {MAX_ENLARGED_PIXELS}")))
+    Err(Error::Setting(format!("{reason}: the limit for smaller images is {MAX_ENLARGED_PIXELS}")))
 }
 
 /// Returns the reason why an image cannot have this size `[H, W]`, if there is one.
@@ -141,7 +141,7 @@ fn size_fault([height, width]: [u32; 2]) -> Option<String> {
 }
 
 /// Decodes a file, turns the image upright and composes transparent pixels on white.
-fn load(path: &Path) -> Result<Picture> {
+fn load(path: &Path) -> Result<DecodedImage> {
     let failed = |source| Error::io(path, source);
     let file = File::open(path).map_err(failed)?;
     let mut bytes = Vec::new();
@@ -154,7 +154,7 @@ fn load(path: &Path) -> Result<Picture> {
 }
 
 /// Decodes the bytes of an image in memory.
-fn read(bytes: &[u8]) -> Result<Picture> {
+fn read(bytes: &[u8]) -> Result<DecodedImage> {
     decode(bytes).map_err(|fault| fault.at(Path::new(IN_MEMORY)))
 }
 
@@ -172,12 +172,12 @@ fn check_size(size @ [height, width]: [u32; 2], most_pixels: u64) -> fault::Resu
 }
 
 /// Decodes the bytes of a file in any format.
-fn decode(bytes: &[u8]) -> fault::Result<Picture> {
+fn decode(bytes: &[u8]) -> fault::Result<DecodedImage> {
     decode_within(bytes, MAX_PIXELS)
 }
 
 /// Decodes the bytes of a file in any format, if the image has at most `most_pixels` pixels.
-fn decode_within(bytes: &[u8], most_pixels: u64) -> fault::Result<Picture> {
+fn decode_within(bytes: &[u8], most_pixels: u64) -> fault::Result<DecodedImage> {
     match bytes {
         [] => Err(Fault::Empty),
         _ if bytes.starts_with(&png::SIGNATURE) => png::decode(bytes, most_pixels),

@@ -15,11 +15,11 @@ impl<D: Dataset> Padded<D> {
     pub(crate) fn new(inner: D, size: [usize; 2], background: f32) -> Result<Padded<D>> {
         let [height, width, channels] = inner.shape();
         if size[0] < height || size[1] < width {
-            let text = format!("pictures of {height} x {width} pixels do not fit into {} x {}", size[0], size[1]);
+            let text = format!("images of {height} x {width} pixels do not fit into {} x {}", size[0], size[1]);
             return Err(Error::Setting(text));
         }
         if element_count(&[size[0], size[1], channels]).is_none() {
-            return Err(Error::Setting(format!("pictures of {} x {} pixels are too large", size[0], size[1])));
+            return Err(Error::Setting(format!("images of {} x {} pixels are too large", size[0], size[1])));
         }
         Ok(Padded { inner, size, background })
     }
@@ -66,7 +66,7 @@ mod tests {
     use crate::{Dataset, Images};
 
     #[test]
-    fn every_margin_is_background_and_the_middle_the_picture() {
+    fn every_margin_is_background_and_the_middle_the_image() {
         let pixels: Vec<u8> = (1..=12).map(|value| value * 20).collect();
         for channels in [1, 2] {
             let shape = [3, 4 / channels, channels];
@@ -92,7 +92,7 @@ mod tests {
     fn a_smaller_or_absurd_size_is_refused() {
         let images = Images::new([3, 4, 1], vec![0; 12], vec![0], vec!["only".into()]).unwrap();
         let text = |size| (&images).pad(size, 0.0).unwrap_err().to_string();
-        assert_eq!(text([3, 3]), "pictures of 3 x 4 pixels do not fit into 3 x 3");
-        assert_eq!(text([3, usize::MAX]), format!("pictures of 3 x {} pixels are too large", usize::MAX));
+        assert_eq!(text([3, 3]), "images of 3 x 4 pixels do not fit into 3 x 3");
+        assert_eq!(text([3, usize::MAX]), format!("images of 3 x {} pixels are too large", usize::MAX));
     }
 }

@@ -161,7 +161,7 @@ const DIGITS: [&[&[Stroke]]; 10] = [ZERO, ONE, TWO, THREE, FOUR, FIVE, SIX, SEVE
 /// ```
 /// let digits = ocelli_data::synthetic::digits(100, 42);
 /// assert_eq!(digits.labels().len(), 100);
-/// assert_eq!(digits.picture(7), ocelli_data::synthetic::digits(8, 42).picture(7));
+/// assert_eq!(digits.image(7), ocelli_data::synthetic::digits(8, 42).image(7));
 /// ```
 pub fn digits(count: usize, seed: u64) -> Images {
     let key = Key::new(seed).with("synthetic digits");
@@ -173,7 +173,7 @@ pub fn digits(count: usize, seed: u64) -> Images {
         draw(*label as usize, &mut stream, pixels);
     });
     let names = (0..10).map(|digit: u32| digit.to_string()).collect();
-    Images::new([SIZE, SIZE, 1], pixels, labels, names).expect("as many labels below ten as pictures were drawn")
+    Images::new([SIZE, SIZE, 1], pixels, labels, names).expect("as many labels below ten as images were drawn")
 }
 
 /// A random affine map of the unit box into the image.
@@ -291,14 +291,14 @@ mod tests {
     }
 
     #[test]
-    fn every_class_is_there_and_every_picture_has_ink() {
+    fn every_class_is_there_and_every_image_has_ink() {
         let images = digits(2000, 3);
         for digit in 0..10 {
             let count = images.labels().iter().filter(|label| **label == digit).count();
             assert!((150..250).contains(&count), "{count} of digit {digit}");
         }
-        for picture in images.pixels().chunks(SIZE * SIZE) {
-            let ink: u32 = picture.iter().map(|pixel| u32::from(*pixel)).sum();
+        for image in images.pixels().chunks(SIZE * SIZE) {
+            let ink: u32 = image.iter().map(|pixel| u32::from(*pixel)).sum();
             assert!((20 * 255..400 * 255).contains(&ink), "{ink}");
         }
     }
@@ -309,9 +309,9 @@ mod tests {
         const FEATURES: usize = SIZE * SIZE;
         let (train, test) = (digits(8000, 5), digits(1000, 6));
         let mut w = vec![0.0f32; FEATURES * 10];
-        let scores = |w: &[f32], picture: &[u8]| -> [f32; 10] {
+        let scores = |w: &[f32], image: &[u8]| -> [f32; 10] {
             let mut scores = [0.0; 10];
-            for (pixel, w) in picture.iter().zip(w.chunks_exact(10)) {
+            for (pixel, w) in image.iter().zip(w.chunks_exact(10)) {
                 let x = f32::from(*pixel) / 255.0;
                 scores.iter_mut().zip(w).for_each(|(score, w)| *score += x * w);
             }
@@ -319,22 +319,22 @@ mod tests {
         };
         for epoch in 0..6 {
             let rate = 0.05 / (1.0 + epoch as f32);
-            for (picture, label) in train.pixels().chunks(FEATURES).zip(train.labels()) {
-                let scores = scores(&w, picture);
+            for (image, label) in train.pixels().chunks(FEATURES).zip(train.labels()) {
+                let scores = scores(&w, image);
                 let top = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
                 let exponentials = scores.map(|score| (score - top).exp());
                 let sum: f32 = exponentials.iter().sum();
                 let gradient: [f32; 10] = std::array::from_fn(|class| {
                     exponentials[class] / sum - if class == *label as usize { 1.0 } else { 0.0 }
                 });
-                for (pixel, w) in picture.iter().zip(w.chunks_exact_mut(10)) {
+                for (pixel, w) in image.iter().zip(w.chunks_exact_mut(10)) {
                     let x = rate * f32::from(*pixel) / 255.0;
                     w.iter_mut().zip(gradient).for_each(|(w, g)| *w -= x * g);
                 }
             }
         }
-        let right = test.pixels().chunks(FEATURES).zip(test.labels()).filter(|(picture, label)| {
-            let scores = scores(&w, picture);
+        let right = test.pixels().chunks(FEATURES).zip(test.labels()).filter(|(image, label)| {
+            let scores = scores(&w, image);
             let best = (0..10).fold(0, |best, class| if scores[class] > scores[best] { class } else { best });
             best == **label as usize
         });

@@ -42,7 +42,7 @@ fn fashion_mnist_is_read_whole() {
 /// Strict decoding refuses no published image.
 #[cfg(feature = "images")]
 #[test]
-fn every_published_picture_is_decoded() {
+fn every_published_image_is_decoded() {
     use ocelli_data::{Frame, Preprocess, Resize, cifar10, image_files::load_archive};
     let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
     for (name, count) in [("train_jpeg_20000.tar.gz", 20_000), ("test_jpeg_2000.tar.gz", 2000)] {

@@ -100,10 +100,10 @@ pub fn check_gradients<O: Op + Clone>(op: &O, shapes: &[Shape]) -> Result<(), Gr
 /// [`GradientError`], as for [`check_gradients`].
 ///
 /// ```
-/// use ocelli_graph::{Shape, Tensor, Value, check_gradients_at, ops::Activation};
+/// use ocelli_graph::{Shape, Tensor, Value, check_gradients_at, ops::ActivationOp};
 /// use ocelli_kernels::elementwise::Unary;
 /// let x = Tensor::from_vec([2, 2], vec![0.5, 1.0, 2.0, 4.0]).unwrap();
-/// check_gradients_at(&Activation(Unary::Ln), &[(Shape::batch(&[2]), Value::F32(x))])?;
+/// check_gradients_at(&ActivationOp(Unary::Ln), &[(Shape::batch(&[2]), Value::F32(x))])?;
 /// # Ok::<(), ocelli_graph::GradientError>(())
 /// ```
 pub fn check_gradients_at<O: Op + Clone>(op: &O, operands: &[(Shape, Value)]) -> Result<(), GradientError> {

@@ -35,13 +35,13 @@ impl Request<'_> {
     }
 }
 
-type Kernel = dyn Fn(&mut KernelContext<'_>) -> Result<(), Fault> + Send + Sync;
-type Prepare = dyn Fn(&[f32], &mut [f32]) + Send + Sync;
+type KernelFunction = dyn Fn(&mut KernelContext<'_>) -> Result<(), Fault> + Send + Sync;
+type PrepareFunction = dyn Fn(&[f32], &mut [f32]) + Send + Sync;
 
 /// A call ready to run: its kernel, and the memory that it takes. Cheap to clone.
 #[derive(Clone)]
 pub struct Compiled {
-    kernel: Arc<Kernel>,
+    kernel: Arc<KernelFunction>,
     workspace: usize,
     scratch: Scratch,
     prepared: Option<PreparedOperand>,
@@ -61,7 +61,7 @@ pub struct PreparedOperand {
     /// Name of the form. Under one name, the same operand has the same form in a call for any batch size, so that plans
     /// for several batch sizes can share it.
     pub form: &'static str,
-    prepare: Arc<Prepare>,
+    prepare: Arc<PrepareFunction>,
 }
 
 impl PreparedOperand {

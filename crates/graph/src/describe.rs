@@ -11,11 +11,11 @@ impl Graph {
     ///
     /// ```
     /// use ocelli_graph::{Graph, func};
-    /// let graph = Graph::of(func(|x| x.relu().named("rectified")), [3])?;
+    /// let graph = Graph::from_layer(func(|x| x.relu().named("rectified")), [3])?;
     /// assert!(graph.find("rectified").is_some());
     /// # Ok::<(), ocelli_graph::Error>(())
     /// ```
-    pub fn of(layer: impl Layer, sample: impl AsRef<[usize]>) -> Result<Graph> {
+    pub fn from_layer(layer: impl Layer, sample: impl AsRef<[usize]>) -> Result<Graph> {
         described(|trace| layer.forward(&trace.input("input", sample.as_ref())))
     }
 }

@@ -3,7 +3,7 @@
 use crate::{
     Error, Parameters, Plan, PlanStep, ValueId,
     execute::{Feed, Given, run_one},
-    plan::Place,
+    plan::OperandLocation,
 };
 use ocelli_kernels::finite::first_non_finite;
 use rayon::prelude::*;
@@ -76,12 +76,12 @@ fn replay(plan: &Plan, memory: &mut [f32], feed: Feed<'_>) -> Result<Replay, Err
 /// Returns the largest magnitude among a step's operands and the sum that it adds to; NaN or infinity if one of them is
 /// not finite.
 fn largest_operand(step: &PlanStep, memory: &[f32], feed: Feed<'_>) -> f32 {
-    let of_operands = step.operands.iter().map(|operand| match &operand.place {
-        Place::Piece(piece) => &memory[step.pieces[*piece].clone()],
-        Place::FirstResult => &memory[step.pieces[0].clone()],
-        Place::Constant(number) | Place::Prepared(number) => feed.constants.get(*number),
-        Place::Parameter(number) => feed.parameters[*number].data(),
-        Place::Input(number) => match feed.inputs[*number] {
+    let of_operands = step.operands.iter().map(|operand| match &operand.location {
+        OperandLocation::Piece(piece) => &memory[step.pieces[*piece].clone()],
+        OperandLocation::FirstResult => &memory[step.pieces[0].clone()],
+        OperandLocation::Constant(number) | OperandLocation::Prepared(number) => feed.constants.get(*number),
+        OperandLocation::Parameter(number) => feed.parameters[*number].data(),
+        OperandLocation::Input(number) => match feed.inputs[*number] {
             Given::F32(tensor) => tensor.data(),
             Given::U32(_) => &[],
         },

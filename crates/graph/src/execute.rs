@@ -3,9 +3,9 @@
 
 use crate::{
     Accumulate, ElementKind, Error, Fault, Key, Parameters, Plan, PlanStep, Result, Scratch, Value,
-    kernel_context::{Data, Inputs, KernelContext, Operand, Output, Outputs},
+    kernel_context::{Data, KernelContext, KernelInputs, KernelOutputs, Operand, Output},
     memory,
-    plan::Place,
+    plan::OperandLocation,
 };
 use ocelli_tensor::{Arena, Tensor};
 use smallvec::SmallVec;
@@ -60,41 +60,41 @@ impl<'a> From<&'a Value> for Given<'a> {
 /// Constants of a plan: values that are computed once, from parameters only.
 #[derive(Debug, Default)]
 pub(crate) struct Constants {
-    /// Constants in the order of their numbers.
-    list: Vec<Shared>,
+    /// Constants in the order of their indices.
+    list: Vec<SharedConstant>,
 }
 
 /// A constant in memory that several plans may read.
 #[derive(Clone, Debug)]
-struct Shared {
+struct SharedConstant {
     recipe: Option<Arc<str>>,
     memory: Arc<Arena>,
-    place: Range<usize>,
+    range: Range<usize>,
 }
 
 impl Constants {
     /// Takes the constants that `others`, of the same parameters, already have, and computes the rest into new memory.
     pub(crate) fn new(plan: &Plan, parameters: &Parameters, key: Key, others: &[Arc<Constants>]) -> Result<Constants> {
-        let known: HashMap<&str, &Shared> = others
+        let known: HashMap<&str, &SharedConstant> = others
             .iter()
             .flat_map(|other| &other.list)
             .filter_map(|shared| Some((shared.recipe.as_deref()?, shared)))
             .collect();
-        let wanted = plan.ahead.constants();
-        let mut list: Vec<Option<Shared>> = wanted
+        let wanted = plan.constants.list();
+        let mut list: Vec<Option<SharedConstant>> = wanted
             .iter()
             .map(|constant| known.get(constant.recipe.as_deref()?).map(|&shared| shared.clone()))
             .collect();
         let missing: Vec<usize> = (0..list.len()).filter(|&number| list[number].is_none()).collect();
         if !missing.is_empty() {
-            let part = plan.ahead.some(&missing);
+            let part = plan.constants.some(&missing);
             let mut memory = memory::arena(part.len)?;
             let feed = Feed { parameters: parameters.values(), inputs: &[], constants: &Constants::default(), key };
             run(&part.steps, plan.scratch(), memory.as_mut_slice(), feed)?;
             let memory = Arc::new(memory);
-            for (&number, place) in missing.iter().zip(&part.places) {
+            for (&number, range) in missing.iter().zip(&part.ranges) {
                 let recipe = wanted[number].recipe.clone();
-                list[number] = Some(Shared { recipe, memory: memory.clone(), place: place.clone() });
+                list[number] = Some(SharedConstant { recipe, memory: memory.clone(), range: range.clone() });
             }
         }
         Ok(Constants { list: list.into_iter().flatten().collect() })
@@ -102,8 +102,8 @@ impl Constants {
 
     /// Elements of a constant.
     pub(crate) fn get(&self, number: usize) -> &[f32] {
-        let Shared { memory, place, .. } = &self.list[number];
-        &memory.as_slice()[place.clone()]
+        let SharedConstant { memory, range, .. } = &self.list[number];
+        &memory.as_slice()[range.clone()]
     }
 }
 
@@ -210,25 +210,25 @@ fn call<'a>(
     // split the pieces: results, workspace, prepared form, operands
     let mut pieces = pieces.into_iter();
     let results = step.output_shapes.len();
-    let outputs: Outputs<'a> =
+    let outputs: KernelOutputs<'a> =
         step.output_shapes.iter().zip(pieces.by_ref()).map(|(shape, data)| Output { shape, data }).collect();
     let workspace = if step.has_workspace { pieces.next() } else { None };
     let form = if step.prepares { pieces.next() } else { None };
     let skipped = results + usize::from(step.has_workspace) + usize::from(step.prepares);
     let reads: SmallVec<[&'a [f32]; INLINE_READS]> = pieces.map(|piece| &*piece).collect();
     // find the data of each operand
-    let inputs: Inputs<'a> = step
+    let inputs: KernelInputs<'a> = step
         .operands
         .iter()
         .map(|operand| Operand {
             shape: &operand.shape,
-            data: match &operand.place {
-                Place::Piece(piece) => Data::F32(reads[piece - skipped]),
-                Place::FirstResult => Data::InPlace,
-                Place::Constant(number) => Data::F32(feed.constants.get(*number)),
-                Place::Prepared(number) => Data::Prepared(feed.constants.get(*number)),
-                Place::Parameter(number) => Data::F32(feed.parameters[*number].data()),
-                Place::Input(number) => match feed.inputs[*number] {
+            data: match &operand.location {
+                OperandLocation::Piece(piece) => Data::F32(reads[piece - skipped]),
+                OperandLocation::FirstResult => Data::InPlace,
+                OperandLocation::Constant(number) => Data::F32(feed.constants.get(*number)),
+                OperandLocation::Prepared(number) => Data::Prepared(feed.constants.get(*number)),
+                OperandLocation::Parameter(number) => Data::F32(feed.parameters[*number].data()),
+                OperandLocation::Input(number) => match feed.inputs[*number] {
                     Given::F32(tensor) => Data::F32(tensor.data()),
                     Given::U32(tensor) => Data::U32(tensor.data()),
                 },

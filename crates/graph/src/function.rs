@@ -7,7 +7,7 @@ use crate::Node;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a function of a node",
     label = "not a function `|x| …`",
-    note = "a layer goes to `Model::of(layer, sample, seed)`"
+    note = "a layer goes to `Model::from_layer(layer, sample, seed)`"
 )]
 pub trait NetworkFunction: FnOnce(&Node) -> Node {}
 

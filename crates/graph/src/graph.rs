@@ -1,6 +1,6 @@
 //! The graph of a network, as data.
 
-use crate::{AxisRole, Dim, ElementKind, Initializer, Op, ParameterAxis, Reach, Shape, ops::Reshape};
+use crate::{AxisRole, Dim, ElementKind, Initializer, Op, ParameterAxis, Reach, Shape, ops::ReshapeOp};
 use std::{
     any::Any,
     collections::{BTreeMap, BTreeSet},
@@ -12,7 +12,7 @@ pub type ValueId = usize;
 
 /// Origin of a value.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Source {
+pub enum ValueSource {
     /// A tensor of the batch, by its name.
     Input(String),
     /// A parameter of the model, by its path.
@@ -29,7 +29,7 @@ pub struct ValueInfo {
     /// Element type of the value.
     pub kind: ElementKind,
     /// Origin of the value.
-    pub source: Source,
+    pub source: ValueSource,
     /// The origin in words, for messages: `input "input"`, `3.bn2 (BatchNorm)`.
     pub origin: String,
 }
@@ -104,7 +104,7 @@ impl Graph {
 
     /// Path of the state that a value is; `None` if it is no state.
     pub(crate) fn state_path(&self, id: ValueId) -> Option<String> {
-        let Source::Parameter(path) = &self.values[id].source else { return None };
+        let ValueSource::Parameter(path) = &self.values[id].source else { return None };
         self.parameters.get(path).filter(|spec| spec.role == ParameterRole::State).map(|_| path.clone())
     }
 
@@ -125,9 +125,9 @@ impl Graph {
         while let Some(call) = calls.find(|call| call.outputs.first() == Some(&id)) {
             let operands = self.shapes(&call.inputs);
             let op: &dyn Any = &*call.op;
-            if let [picture] = operands[..]
-                && let &[Dim::Batch(_), Dim::Fixed(height), Dim::Fixed(width), Dim::Fixed(channels)] = picture.dims()
-                && op.is::<Reshape>()
+            if let [image] = operands[..]
+                && let &[Dim::Batch(_), Dim::Fixed(height), Dim::Fixed(width), Dim::Fixed(channels)] = image.dims()
+                && op.is::<ReshapeOp>()
                 && height * width > 1
             {
                 return AxisRole::FlattenedInputs { height, width, channels };

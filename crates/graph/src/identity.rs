@@ -8,7 +8,7 @@ use std::{any::Any, fmt::Debug};
 /// One that holds a function cannot be compared, and declares that by an empty `impl`:
 ///
 /// ```
-/// use ocelli_graph::{Compiled, Fault, Op, OpIdentity, Request, Shape, ops::Clamp};
+/// use ocelli_graph::{Compiled, Fault, Op, OpIdentity, Request, Shape, ops::ClampOp};
 ///
 /// #[derive(Debug, Clone)]
 /// struct Apply(fn(f32) -> f32);
@@ -29,7 +29,7 @@ use std::{any::Any, fmt::Debug};
 /// }
 ///
 /// assert!(!Apply(f32::sqrt).is_same(&Apply(f32::sqrt)));
-/// assert!(Clamp { low: 0.0, high: 6.0 }.is_same(&Clamp { low: 0.0, high: 6.0 }));
+/// assert!(ClampOp { low: 0.0, high: 6.0 }.is_same(&ClampOp { low: 0.0, high: 6.0 }));
 /// ```
 pub trait OpIdentity: Any + Debug {
     /// Returns true if `other` gives the same results, to the bit, for the same operands: two such calls on the same

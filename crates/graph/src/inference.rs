@@ -1,11 +1,11 @@
 //! A model prepared for inference at one batch size.
 
 use crate::{
-    Batch, Error, Graph, Key, Model, Plan, Result, Source, Tensor, ValueId,
+    Batch, Error, Graph, Key, Model, Plan, Result, Tensor, ValueId, ValueSource,
     execute::{Constants, Feed, Given, execute},
     inputs::{bind, checked_size},
     lock::lock,
-    plan::{Location, Place},
+    plan::{Location, OperandLocation},
     results::{Elements, Results},
 };
 use ocelli_tensor::Arena;
@@ -52,10 +52,10 @@ use std::sync::{Arc, Mutex};
 ///
 /// Two inferences for different batch sizes need not have the same bits for one sample: see [`Model::predict`].
 #[derive(Clone, Debug)]
-pub struct Inference(Arc<Shared>);
+pub struct Inference(Arc<InferenceState>);
 
 #[derive(Debug)]
-struct Shared {
+struct InferenceState {
     graph: Graph,
     plan: Arc<Plan>,
     constants: Arc<Constants>,
@@ -69,7 +69,7 @@ struct Shared {
     idle: Mutex<Vec<Arena>>,
 }
 
-impl Shared {
+impl InferenceState {
     /// The results of the run that left this arena.
     fn results<'a>(&'a self, arena: &'a [f32]) -> Results<'a> {
         Results { plan: &self.plan, arena, constants: &self.constants, parameters: &self.parameters }
@@ -84,9 +84,9 @@ impl Inference {
         plan: Arc<Plan>,
         constants: Arc<Constants>,
     ) -> Inference {
-        let places = plan.steps.iter().flat_map(|step| step.operands.iter().map(|operand| &operand.place));
-        let read = places.filter_map(|place| match place {
-            Place::Parameter(number) => Some(*number),
+        let locations = plan.steps.iter().flat_map(|step| step.operands.iter().map(|operand| &operand.location));
+        let read = locations.filter_map(|location| match location {
+            OperandLocation::Parameter(number) => Some(*number),
             _ => None,
         });
         let wanted_themselves = plan.roots.values().filter_map(|slot| match slot.location {
@@ -98,10 +98,11 @@ impl Inference {
             parameters[number] = model.parameters().values()[number].clone();
         }
         // Only the inputs of the graph are read later.
-        let values = graph.values.iter().filter(|value| matches!(value.source, Source::Input(_))).cloned().collect();
+        let values =
+            graph.values.iter().filter(|value| matches!(value.source, ValueSource::Input(_))).cloned().collect();
         let input = graph.first_input().unwrap_or_default().to_string();
         let key = Key::new(model.seed());
-        Inference(Arc::new(Shared {
+        Inference(Arc::new(InferenceState {
             graph: Graph { values, ..Graph::default() },
             plan,
             constants,
@@ -140,7 +141,7 @@ impl Inference {
             let outputs = session.run(batch)?;
             let tensor = |(_, id): &(String, ValueId)| {
                 let tensor = outputs.results().tensor(*id, |number| outputs.input(number));
-                tensor.expect("what is asked for is a root of the plan")
+                tensor.expect("what was requested is a root of the plan")
             };
             Ok(self.0.wanted.iter().map(tensor).collect())
         })
@@ -153,7 +154,7 @@ impl Inference {
     pub fn with_session<T>(&self, f: impl FnOnce(&mut Session) -> T) -> T {
         let idle = lock(&self.0.idle).pop();
         let arena = idle.unwrap_or_else(|| Arena::new(self.0.plan.arena_len()));
-        let mut session = Session { shared: self.0.clone(), arena };
+        let mut session = Session { state: self.0.clone(), arena };
         let result = f(&mut session);
         let mut idle = lock(&self.0.idle);
         if idle.len() < rayon::current_num_threads() {
@@ -169,7 +170,7 @@ impl Inference {
 
     /// Makes a session for one caller. It may move to another thread.
     pub fn session(&self) -> Session {
-        Session { shared: self.0.clone(), arena: Arena::new(self.0.plan.arena_len()) }
+        Session { state: self.0.clone(), arena: Arena::new(self.0.plan.arena_len()) }
     }
 }
 
@@ -182,7 +183,7 @@ impl Inference {
 /// the cell, a second time. [`Inference::predict`] and [`Inference::with_session`] are made for that.
 #[derive(Debug)]
 pub struct Session {
-    shared: Arc<Shared>,
+    state: Arc<InferenceState>,
     arena: Arena,
 }
 
@@ -194,8 +195,8 @@ impl Session {
     /// data that an operation refuses.
     pub fn predict<'s>(&'s mut self, x: &'s Tensor) -> Result<&'s [f32]> {
         let given = Given::F32(x);
-        let shared = self.shared.clone();
-        let Shared { graph, plan, input, wanted, .. } = &*shared;
+        let state = self.state.clone();
+        let InferenceState { graph, plan, input, wanted, .. } = &*state;
         checked_size(graph, Some(plan.batch()), |name| (name == input).then_some(given))?;
         if let Some(other) = plan.inputs.iter().find(|name| *name != input) {
             return Err(Error::MissingInput { name: other.clone(), known: input.clone() });
@@ -210,18 +211,18 @@ impl Session {
     /// # Errors
     /// An input that is refused, as for [`Session::predict`], or missing.
     pub fn run<'s>(&'s mut self, batch: &'s Batch) -> Result<Outputs<'s>> {
-        checked_size(&self.shared.graph, Some(self.shared.plan.batch()), |name| batch.get(name).map(Given::from))?;
-        let shared = self.shared.clone();
-        self.run_on(&bind(&shared.plan, batch)?)?;
-        Ok(Outputs { shared: &self.shared, arena: self.arena.as_slice(), batch })
+        checked_size(&self.state.graph, Some(self.state.plan.batch()), |name| batch.get(name).map(Given::from))?;
+        let state = self.state.clone();
+        self.run_on(&bind(&state.plan, batch)?)?;
+        Ok(Outputs { state: &self.state, arena: self.arena.as_slice(), batch })
     }
 
     fn results(&self) -> Results<'_> {
-        self.shared.results(self.arena.as_slice())
+        self.state.results(self.arena.as_slice())
     }
 
     fn run_on(&mut self, inputs: &[Given<'_>]) -> Result<()> {
-        let Shared { plan, constants, parameters, key, .. } = &*self.shared;
+        let InferenceState { plan, constants, parameters, key, .. } = &*self.state;
         let feed = Feed { parameters, inputs, constants, key: *key };
         execute(plan, &mut self.arena, feed)
     }
@@ -230,7 +231,7 @@ impl Session {
 /// The values of one run, in the session's memory.
 #[derive(Clone, Copy, Debug)]
 pub struct Outputs<'s> {
-    shared: &'s Shared,
+    state: &'s InferenceState,
     arena: &'s [f32],
     batch: &'s Batch,
 }
@@ -239,22 +240,22 @@ impl<'s> Outputs<'s> {
     /// Elements of the requested value called `name`, in row-major order; `None` if it was not requested, and for
     /// labels.
     pub fn get(&self, name: &str) -> Option<&'s [f32]> {
-        let (_, id) = self.shared.wanted.iter().find(|(known, _)| known == name)?;
+        let (_, id) = self.state.wanted.iter().find(|(known, _)| known == name)?;
         self.results().read(*id, |number| self.input(number))?.f32()
     }
 
     fn results(&self) -> Results<'s> {
-        self.shared.results(self.arena)
+        self.state.results(self.arena)
     }
 
     /// The plan's input of that number.
     fn input(&self, number: usize) -> Option<Given<'s>> {
-        self.batch.get(&self.shared.plan.inputs[number]).map(Given::from)
+        self.batch.get(&self.state.plan.inputs[number]).map(Given::from)
     }
 
     /// Sizes of the requested value called `name`.
     pub fn shape(&self, name: &str) -> Option<&'s [usize]> {
-        let (_, id) = self.shared.wanted.iter().find(|(known, _)| known == name)?;
-        Some(&self.shared.plan.roots[id].shape)
+        let (_, id) = self.state.wanted.iter().find(|(known, _)| known == name)?;
+        Some(&self.state.plan.roots[id].shape)
     }
 }

@@ -1,6 +1,6 @@
 //! Checks of what a run is given, and the inputs of a plan.
 
-use crate::{Batch, Error, Graph, Plan, Result, Source, execute::Given};
+use crate::{Batch, Error, Graph, Plan, Result, ValueSource, execute::Given};
 use ocelli_tensor::ShapeText;
 use smallvec::SmallVec;
 
@@ -20,7 +20,7 @@ pub(crate) fn checked_size<'a>(
     get: impl Fn(&str) -> Option<Given<'a>>,
 ) -> Result<usize> {
     let inputs = graph.values.iter().filter_map(|value| match &value.source {
-        Source::Input(name) => get(name).map(|given| (name, value, given)),
+        ValueSource::Input(name) => get(name).map(|given| (name, value, given)),
         _ => None,
     });
     for (name, value, given) in inputs {

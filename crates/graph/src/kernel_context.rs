@@ -7,8 +7,8 @@ use smallvec::SmallVec;
 /// Largest number of operands, and of results, that needs no allocation.
 const INLINE: usize = 16;
 
-pub(crate) type Inputs<'a> = SmallVec<[Operand<'a>; INLINE]>;
-pub(crate) type Outputs<'a> = SmallVec<[Output<'a>; INLINE]>;
+pub(crate) type KernelInputs<'a> = SmallVec<[Operand<'a>; INLINE]>;
+pub(crate) type KernelOutputs<'a> = SmallVec<[Output<'a>; INLINE]>;
 
 /// Storage of an operand's elements.
 #[derive(Clone, Copy, Debug)]
@@ -38,8 +38,8 @@ pub(crate) struct Output<'a> {
 /// Operands borrow the arena, not this value, so that `let x = k.input(0); let y = k.output(0);` works.
 #[derive(Debug)]
 pub struct KernelContext<'a> {
-    pub(crate) inputs: Inputs<'a>,
-    pub(crate) outputs: Outputs<'a>,
+    pub(crate) inputs: KernelInputs<'a>,
+    pub(crate) outputs: KernelOutputs<'a>,
     pub(crate) workspace: &'a mut [f32],
     pub(crate) accumulate: Accumulate,
     pub(crate) key: Key,

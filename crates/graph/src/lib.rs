@@ -72,7 +72,7 @@ pub use compile::{Compiled, PreparedOperand, Request};
 pub use differentiate::Grads;
 pub use error::{BuildError, Error, Fault, Result};
 pub use function::{LayerFunction, NetworkFunction};
-pub use graph::{Call, Graph, ParameterRole, ParameterSpec, Source, ValueId, ValueInfo};
+pub use graph::{Call, Graph, ParameterRole, ParameterSpec, ValueId, ValueInfo, ValueSource};
 pub use identity::OpIdentity;
 pub use inference::{Inference, Outputs, Session};
 pub use initial::{Constant, Initializer, Values};

@@ -1,6 +1,6 @@
 //! Values of a graph by name and by kind.
 
-use crate::{Call, Error, Graph, Op, Result, Source, ValueId, ValueInfo, ops::Activation};
+use crate::{Call, Error, Graph, Op, Result, ValueId, ValueInfo, ValueSource, ops::ActivationOp};
 use ocelli_kernels::elementwise::Unary;
 use ocelli_tensor::ElementKind;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ impl Graph {
     /// Name of the first input.
     pub(crate) fn first_input(&self) -> Option<&str> {
         self.values.iter().find_map(|value| match &value.source {
-            Source::Input(name) => Some(name.as_str()),
+            ValueSource::Input(name) => Some(name.as_str()),
             _ => None,
         })
     }
@@ -32,8 +32,8 @@ impl Graph {
 
     /// Adds a call that copies a value, so that a step can show an input or a parameter, which no kernel writes.
     pub(crate) fn copy_of(&mut self, id: ValueId) -> ValueId {
-        let (copy, op) = (self.values.len(), Activation(Unary::Scale(1.0)));
-        self.values.push(ValueInfo { source: Source::Call, ..self.values[id].clone() });
+        let (copy, op) = (self.values.len(), ActivationOp(Unary::Scale(1.0)));
+        self.values.push(ValueInfo { source: ValueSource::Call, ..self.values[id].clone() });
         let (kind, path) = (op.kind(), String::new());
         self.calls.push(Call { op: Arc::new(op), inputs: vec![id], outputs: vec![copy], path, kind });
         copy

@@ -59,7 +59,7 @@ impl Clone for Model {
 
 impl Model {
     /// Builds a network of one input, called `input`, `[N] + sample`, and one result, called `output`. Every parameter
-    /// is drawn from `seed` and its own path. A network that is a layer goes to [`Model::of`]:
+    /// is drawn from `seed` and its own path. A network that is a layer goes to [`Model::from_layer`]:
     ///
     /// ```compile_fail,E0277
     /// use ocelli_graph::{Layer, Model, Node};
@@ -69,7 +69,7 @@ impl Model {
     ///         x.clone()
     ///     }
     /// }
-    /// Model::build(Identity, [3], 0); // a layer goes to `Model::of(layer, sample, seed)`
+    /// Model::build(Identity, [3], 0); // a layer goes to `Model::from_layer(layer, sample, seed)`
     /// ```
     ///
     /// # Errors
@@ -82,7 +82,7 @@ impl Model {
     ///
     /// # Errors
     /// The errors of [`Model::build`].
-    pub fn of(layer: impl Layer, sample: impl AsRef<[usize]>, seed: u64) -> Result<Model> {
+    pub fn from_layer(layer: impl Layer, sample: impl AsRef<[usize]>, seed: u64) -> Result<Model> {
         Model::build(|x| layer.forward(x), sample, seed)
     }
 
@@ -102,7 +102,7 @@ impl Model {
     /// # Errors
     /// The errors of [`Model::build`].
     pub fn zeroed(layer: impl Layer, sample: impl AsRef<[usize]>) -> Result<Model> {
-        let graph = Graph::of(layer, sample)?;
+        let graph = Graph::from_layer(layer, sample)?;
         let parameters = Parameters::zeros(&graph)?;
         Model::lowered(graph, parameters, 0)
     }
@@ -265,7 +265,7 @@ impl Model {
         let (arena_elements, parameters) = (arena.as_slice(), self.parameters.values());
         let results = Results { plan: &plan, arena: arena_elements, constants: &constants, parameters };
         let read = |&id: &ValueId| {
-            results.tensor(id, |number| inputs.get(number).copied()).expect("what is asked for is a root of the plan")
+            results.tensor(id, |number| inputs.get(number).copied()).expect("what was requested is a root of the plan")
         };
         let results = outcome.map(|()| ids.iter().map(read).collect());
         self.give_arena(arena);

@@ -81,9 +81,9 @@ impl Node {
     /// Applies an operation with one result to nodes, of which there is at least one.
     ///
     /// ```
-    /// use ocelli_graph::{Model, Node, ops::Activation};
+    /// use ocelli_graph::{Model, Node, ops::ActivationOp};
     /// use ocelli_kernels::elementwise::Unary;
-    /// let model = Model::build(|x| Node::call(Activation(Unary::Abs), &[x]), [3], 0)?;
+    /// let model = Model::build(|x| Node::call(ActivationOp(Unary::Abs), &[x]), [3], 0)?;
     /// # Ok::<(), ocelli_graph::Error>(())
     /// ```
     ///

@@ -82,7 +82,7 @@ impl Objective {
         let named = wanted.into_iter().zip(found);
         let mut gradients: Vec<(String, ValueId)> =
             named.filter_map(|((name, _), gradient)| gradient.map(|id| (name, id))).collect();
-        // Values are numbered as they are made: later numbers are produced later.
+        // Indices of values are given as they are made: higher indices are produced later.
         gradients.sort_by_key(|(_, id)| *id);
         if gradients.is_empty() && !ids.is_empty() {
             let reason =

@@ -15,9 +15,9 @@ mod prune;
 mod recompute;
 mod share;
 
-pub(crate) use constants::{Constants, constant_values, constants, recipes, separate_constants};
+pub(crate) use constants::{ConstantPart, constant_values, constants, recipes, separate_constants};
 
-use crate::{Graph, Mode, Result, Source, ValueId};
+use crate::{Graph, Mode, Result, ValueId, ValueSource};
 use std::collections::HashMap;
 
 /// A graph on its way from the trace to a plan, with what passes ask for and leave beside it.
@@ -62,7 +62,7 @@ impl<'a> Program<'a> {
     ///
     /// # Errors
     /// The error of the first pass that has one.
-    pub(crate) fn run(&mut self, passes: &[Pass]) -> Result<()> {
+    pub(crate) fn run(&mut self, passes: &[GraphPass]) -> Result<()> {
         for pass in passes {
             (pass.run)(self)?;
             debug_assert!(self.is_ordered(), "the pass {} leaves a call before one whose result it reads", pass.name);
@@ -73,7 +73,7 @@ impl<'a> Program<'a> {
     /// Returns true if every call reads inputs, parameters and results of calls before it only.
     fn is_ordered(&self) -> bool {
         let Graph { values, calls, .. } = &self.graph;
-        let mut is_there: Vec<bool> = values.iter().map(|value| !matches!(value.source, Source::Call)).collect();
+        let mut is_there: Vec<bool> = values.iter().map(|value| !matches!(value.source, ValueSource::Call)).collect();
         calls.iter().all(|call| {
             let reads_what_is_there = call.inputs.iter().all(|&id| is_there[id]);
             call.outputs.iter().for_each(|&id| is_there[id] = true);
@@ -83,7 +83,7 @@ impl<'a> Program<'a> {
 }
 
 /// A pass with the name that `docs/architecture.md` prints.
-pub(crate) struct Pass {
+pub(crate) struct GraphPass {
     pub(crate) name: &'static str,
     run: fn(&mut Program<'_>) -> Result<()>,
 }
@@ -91,14 +91,14 @@ pub(crate) struct Pass {
 /// The passes of one kind of plan.
 pub(crate) struct Passes {
     /// Passes that run once, when the objective or the model is made.
-    pub(crate) once: &'static [Pass],
+    pub(crate) once: &'static [GraphPass],
     /// Passes that run for each plan, whose roots are known then.
-    pub(crate) each_plan: &'static [Pass],
+    pub(crate) each_plan: &'static [GraphPass],
 }
 
 macro_rules! passes {
     ($($module:ident::$pass:ident),+ $(,)?) => {
-        &[$(Pass { name: stringify!($pass), run: $module::$pass }),+]
+        &[$(GraphPass { name: stringify!($pass), run: $module::$pass }),+]
     };
 }
 
@@ -138,7 +138,7 @@ mod tests {
 
     /// The two lists, as `docs/architecture.md` prints them.
     fn printed(passes: &Passes) -> String {
-        let names = |passes: &[Pass]| passes.iter().map(|pass| pass.name).collect::<Vec<_>>().join(" → ");
+        let names = |passes: &[GraphPass]| passes.iter().map(|pass| pass.name).collect::<Vec<_>>().join(" → ");
         format!("{} ; {}", names(passes.once), names(passes.each_plan))
     }
 

@@ -1,6 +1,6 @@
 //! The network as a table.
 
-use crate::{Call, Graph, Mode, Model, Reach, Result, Source, ValueId, Wrt, path::is_within};
+use crate::{Call, Graph, Mode, Model, Reach, Result, ValueId, ValueSource, Wrt, path::is_within};
 use std::{collections::HashMap, fmt};
 
 /// One operation of the network.
@@ -108,7 +108,7 @@ fn rows(model: &Model) -> Vec<SummaryRow> {
     // `None` means the whole input. Parameters see nothing of the input and are not in the map.
     let mut fields: HashMap<ValueId, Option<Field>> = HashMap::new();
     for (id, value) in graph.values.iter().enumerate() {
-        if matches!(value.source, Source::Input(_)) {
+        if matches!(value.source, ValueSource::Input(_)) {
             fields.insert(id, Some(Field::PIXEL));
         }
     }
@@ -117,7 +117,7 @@ fn rows(model: &Model) -> Vec<SummaryRow> {
     let mut parameters = 0;
     for call in &graph.calls {
         for &id in &call.inputs {
-            let Source::Parameter(path) = &graph.values[id].source else { continue };
+            let ValueSource::Parameter(path) = &graph.values[id].source else { continue };
             if !counted.contains(&path.as_str()) {
                 counted.push(path);
                 let trained = model.parameters().get(path).is_some_and(crate::Parameter::is_trained);

@@ -2,7 +2,7 @@
 
 use crate::{
     BuildError, Call, Dim, ElementKind, Fault, Graph, Initializer, Node, Op, ParameterRole, ParameterShape,
-    ParameterSpec, Shape, Source, ValueId, ValueInfo, contract,
+    ParameterSpec, Shape, ValueId, ValueInfo, ValueSource, contract,
 };
 use std::{cell::RefCell, collections::HashMap, panic::Location, rc::Rc, sync::Arc};
 
@@ -33,8 +33,8 @@ struct State {
     applied: HashMap<String, &'static Location<'static>>,
     /// Parameter paths of shared layers, by their identity.
     shared: HashMap<u64, String>,
-    /// Number of sizes that poisoned nodes were asked for.
-    asked: usize,
+    /// Number of sizes that poisoned nodes gave.
+    growing_sizes: usize,
 }
 
 /// A network while it is being described: makes inputs and parameters, and finds activations by name.
@@ -109,8 +109,8 @@ impl Trace {
     /// zero.
     pub(crate) fn growing_size(&self) -> usize {
         self.with(|state| {
-            state.asked += 1;
-            state.asked
+            state.growing_sizes += 1;
+            state.growing_sizes
         })
     }
 
@@ -170,7 +170,7 @@ impl Trace {
         })
     }
 
-    fn add_value(&self, shape: Shape, kind: ElementKind, source: Source, origin: String) -> ValueId {
+    fn add_value(&self, shape: Shape, kind: ElementKind, source: ValueSource, origin: String) -> ValueId {
         self.with(|state| {
             state.graph.values.push(ValueInfo { shape, kind, source, origin });
             state.graph.values.len() - 1
@@ -194,7 +194,7 @@ impl Trace {
         if let Some(existing) = self.read(|graph| graph.names.get(name).copied()) {
             let same = self.read(|graph| {
                 let value = &graph.values[existing];
-                value.source == Source::Input(name.into()) && value.shape == shape && value.kind == kind
+                value.source == ValueSource::Input(name.into()) && value.shape == shape && value.kind == kind
             });
             if same {
                 return self.node(existing);
@@ -204,7 +204,7 @@ impl Trace {
         if let Some(objection) = shape.objection() {
             return self.fail("input", format!("\"{name}\" of shape {shape} {objection}"));
         }
-        let id = self.add_value(shape, kind, Source::Input(name.into()), format!("input \"{name}\""));
+        let id = self.add_value(shape, kind, ValueSource::Input(name.into()), format!("input \"{name}\""));
         self.put_name(id, name.into())
     }
 
@@ -305,7 +305,7 @@ impl Trace {
             }
             Some(_) => self.fail("parameter", format!("{path} already exists")),
             None => {
-                let source = Source::Parameter(path.clone());
+                let source = ValueSource::Parameter(path.clone());
                 let value = self.add_value(shape, ElementKind::F32, source, format!("parameter {path}"));
                 let spec = ParameterSpec { value, initializer: init, role, axes: declared.axes() };
                 self.with(|state| state.graph.parameters.insert(path, spec));
@@ -385,7 +385,7 @@ impl Trace {
             None => (String::new(), op.kind()),
         });
         let origin = if path.is_empty() { kind.clone() } else { format!("{path} ({kind})") };
-        let add = |shape| self.add_value(shape, ElementKind::F32, Source::Call, origin.clone());
+        let add = |shape| self.add_value(shape, ElementKind::F32, ValueSource::Call, origin.clone());
         let outputs: Vec<ValueId> = results.into_iter().map(add).collect();
         let call = Call { op, inputs, outputs: outputs.clone(), path, kind };
         self.with(|state| state.graph.calls.push(call));

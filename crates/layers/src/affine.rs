@@ -20,7 +20,7 @@ impl Default for Affine {
 
 impl Affine {
     /// Makes scale and shift of the channels of `x`.
-    pub(crate) fn of(&self, x: &Node) -> (Node, Node) {
+    pub(crate) fn parameters_for(&self, x: &Node) -> (Node, Node) {
         let (trace, channels) = (x.trace(), x.shape().channels());
         if self.learnt {
             let axes = ([AxisRole::Features], [channels]);

@@ -62,7 +62,7 @@ normalisation_settings!(BatchNorm);
 impl Layer for BatchNorm {
     fn forward(&self, x: &Node) -> Node {
         let (trace, axes) = (x.trace(), ([AxisRole::Features], [x.shape().channels()]));
-        let (weight, bias) = self.affine.of(x);
+        let (weight, bias) = self.affine.parameters_for(x);
         let running_mean = trace.state("running_mean", axes, Init::Constant(0.0));
         let running_variance = trace.state("running_var", axes, Init::Constant(1.0));
         let parameters = BatchNormParameters {

@@ -19,7 +19,7 @@ use ocelli_graph::{Layer, Node};
 /// use ocelli_layers::{Bottleneck, Residual, Shortcut};
 /// // The first block of the second stage of ResNet-50.
 /// let block = Residual::new(Bottleneck::new(128, 512).stride(2)).stride(2).shortcut(Shortcut::Projection);
-/// let summary = Model::of(block, [56, 56, 256], 0)?.summary();
+/// let summary = Model::from_layer(block, [56, 56, 256], 0)?.summary();
 /// assert_eq!(summary.rows.last().unwrap().output, "[N, 28, 28, 512]");
 /// assert_eq!(summary.trained, 379_392);
 /// # Ok::<(), ocelli_graph::Error>(())

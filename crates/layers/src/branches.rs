@@ -12,7 +12,7 @@ use std::fmt;
 /// use ocelli_graph::Model;
 /// use ocelli_layers::{Branches, Conv2d, MaxPool2d};
 /// let layer = Branches::new().then(Conv2d::new(8, 1)).then(MaxPool2d::new(3).stride(1).padding(1));
-/// let model = Model::of(layer, [6, 6, 3], 0)?;
+/// let model = Model::from_layer(layer, [6, 6, 3], 0)?;
 /// assert_eq!(model.summary().rows.last().unwrap().output, "[N, 6, 6, 11]");
 /// # Ok::<(), ocelli_graph::Error>(())
 /// ```

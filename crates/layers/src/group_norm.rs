@@ -29,7 +29,7 @@ normalisation_settings!(GroupNorm);
 
 impl Layer for GroupNorm {
     fn forward(&self, x: &Node) -> Node {
-        let (weight, bias) = self.affine.of(x);
+        let (weight, bias) = self.affine.parameters_for(x);
         x.group_norm(GroupNormOp { groups: self.groups, epsilon: self.epsilon }, &weight, &bias)
     }
 }
@@ -65,7 +65,7 @@ normalisation_settings!(InstanceNorm);
 
 impl Layer for InstanceNorm {
     fn forward(&self, x: &Node) -> Node {
-        let (weight, bias) = self.affine.of(x);
+        let (weight, bias) = self.affine.parameters_for(x);
         x.group_norm(GroupNormOp { groups: x.shape().channels(), epsilon: self.epsilon }, &weight, &bias)
     }
 }

@@ -44,9 +44,9 @@ impl From<[usize; 2]> for Tower {
 /// use ocelli_layers::Inception;
 /// // The block 3a of GoogLeNet, and one as simple as can be.
 /// let block = Inception::new(64, [96, 128], [16, 32], 32);
-/// let model = Model::of(block, [28, 28, 192], 0)?;
+/// let model = Model::from_layer(block, [28, 28, 192], 0)?;
 /// assert_eq!(model.summary().rows.last().unwrap().output, "[N, 28, 28, 256]");
-/// let naive = Model::of(Inception::new(64, 128, 32, None), [28, 28, 192], 0)?;
+/// let naive = Model::from_layer(Inception::new(64, 128, 32, None), [28, 28, 192], 0)?;
 /// assert_eq!(naive.summary().rows.last().unwrap().output, "[N, 28, 28, 416]");
 /// # Ok::<(), ocelli_graph::Error>(())
 /// ```

@@ -34,7 +34,7 @@ normalisation_settings!(LayerNorm);
 
 impl Layer for LayerNorm {
     fn forward(&self, x: &Node) -> Node {
-        let (weight, bias) = self.affine.of(x);
+        let (weight, bias) = self.affine.parameters_for(x);
         x.layer_norm(self.epsilon, &weight, &bias)
     }
 }

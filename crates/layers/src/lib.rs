@@ -20,7 +20,7 @@
 //!     .then(MaxPool2d::new(2))
 //!     .then(Flatten)
 //!     .named("fc", Dense::new(10));
-//! let same = Model::of(same, [28, 28, 1], 0)?;
+//! let same = Model::from_layer(same, [28, 28, 1], 0)?;
 //! assert_eq!(model.parameters().value("conv.weight"), same.parameters().value("conv.weight"));
 //! # Ok::<(), ocelli_graph::Error>(())
 //! ```

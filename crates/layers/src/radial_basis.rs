@@ -29,7 +29,7 @@ impl Layer for RadialBasis {
         let features = x.shape().channels();
         if (Size::from(self.classes) * features).get() != Some(self.codes.len()) {
             let got = self.codes.len();
-            let reason = format!("{got} numbers are not {} codes of {features} features", self.classes);
+            let reason = format!("{got} values are not {} codes of {features} features", self.classes);
             return x.trace().fail("RadialBasis", reason);
         }
         let axes = ([AxisRole::Outputs, AxisRole::Inputs], [self.classes, features]);

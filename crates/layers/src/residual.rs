@@ -108,7 +108,7 @@ impl Layer for ShortcutLayer {
 ///     .then(Conv2d::new(32, 3).same().stride(2))
 ///     .then(Activation::Relu)
 ///     .then(Conv2d::new(32, 3).same());
-/// let model = Model::of(Residual::new(body).stride(2).shortcut(Shortcut::ZeroPad), [28, 28, 16], 0)?;
+/// let model = Model::from_layer(Residual::new(body).stride(2).shortcut(Shortcut::ZeroPad), [28, 28, 16], 0)?;
 /// assert_eq!(model.summary().rows.last().unwrap().output, "[N, 14, 14, 32]");
 /// # Ok::<(), ocelli_graph::Error>(())
 /// ```

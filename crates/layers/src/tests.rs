@@ -58,17 +58,17 @@ fn shapes() {
 }
 
 #[test]
-fn dense_layers_know_the_picture_that_their_features_were() {
+fn dense_layers_know_the_image_that_their_features_were() {
     let layout = |network: &dyn Fn(&Node) -> Node, sample: &[usize]| {
         let model = Model::build(|x| network(x).apply("fc", Dense::new(3)), sample, 0).unwrap();
         model.parameters().get("fc.weight").unwrap().axes[0].role
     };
-    let picture = AxisRole::FlattenedInputs { height: 2, width: 3, channels: 5 };
-    assert_eq!(layout(&|x| x.flatten(), &[2, 3, 5]), picture);
+    let image = AxisRole::FlattenedInputs { height: 2, width: 3, channels: 5 };
+    assert_eq!(layout(&|x| x.flatten(), &[2, 3, 5]), image);
     let between = |x: &Node| x.flatten().relu().apply("drop", Dropout(0.5)).scale(2.0);
-    assert_eq!(layout(&between, &[2, 3, 5]), picture, "elementwise functions leave features where they are");
+    assert_eq!(layout(&between, &[2, 3, 5]), image, "elementwise functions leave features where they are");
     let sum = |x: &Node| x.trace().parameter("scale", [30], Init::Constant(1.0)) * x.flatten() + x.flatten();
-    assert_eq!(layout(&sum, &[2, 3, 5]), picture, "so do sums and products");
+    assert_eq!(layout(&sum, &[2, 3, 5]), image, "so do sums and products");
     assert_eq!(layout(&|x| x.flatten(), &[1, 1, 5]), AxisRole::Inputs, "one pixel");
     assert_eq!(layout(&|x| x.global_avg_pool(), &[2, 3, 5]), AxisRole::Inputs);
     assert_eq!(layout(&|x| x.flatten().apply("1", Dense::new(4)), &[2, 3, 5]), AxisRole::Inputs);
@@ -94,7 +94,7 @@ fn course_arithmetic() {
 
 #[test]
 fn a_vertical_edge_is_found() {
-    let picture = Tensor::from_fn([1, 6, 6, 1], |i| if i[2] < 3 { 10.0 } else { 0.0 });
+    let image = Tensor::from_fn([1, 6, 6, 1], |i| if i[2] < 3 { 10.0 } else { 0.0 });
     let edge = ocelli_graph::Values([1.0, 0.0, -1.0].repeat(3));
     let model = |mode| {
         let edge = edge.clone();
@@ -102,9 +102,9 @@ fn a_vertical_edge_is_found() {
             .unwrap()
     };
     let row = [0.0, 30.0, 30.0, 0.0];
-    assert_eq!(model(ConvMode::CrossCorrelation).predict(&picture).unwrap().data(), row.repeat(4));
+    assert_eq!(model(ConvMode::CrossCorrelation).predict(&image).unwrap().data(), row.repeat(4));
     let flipped: Vec<f32> = row.iter().map(|v| -v).collect();
-    assert_eq!(model(ConvMode::Convolution).predict(&picture).unwrap().data(), flipped.repeat(4));
+    assert_eq!(model(ConvMode::Convolution).predict(&image).unwrap().data(), flipped.repeat(4));
 }
 
 #[test]
@@ -141,14 +141,14 @@ fn sub_sampling_sums_scales_and_shifts() {
 /// The course's example of what a bottleneck saves, as the summary counts it.
 #[test]
 fn a_bottleneck_saves_nine_tenths_of_the_multiplications() {
-    let macs = |layer: &dyn ocelli_graph::Layer| Model::of(layer, [28, 28, 192], 0).unwrap().summary().macs;
+    let macs = |layer: &dyn ocelli_graph::Layer| Model::from_layer(layer, [28, 28, 192], 0).unwrap().summary().macs;
     assert_eq!(macs(&Conv2d::new(32, 5).same()), 120_422_400);
     let bottleneck = Sequential::new().then(Conv2d::new(16, 1)).then(Activation::Relu).then(Conv2d::new(32, 5).same());
     assert_eq!(macs(&bottleneck), 2_408_448 + 10_035_200);
     assert_eq!(macs(&bottleneck), 12_443_648);
-    let summary = Model::of(Inception::new(64, 128, 32, None), [28, 28, 192], 0).unwrap().summary();
+    let summary = Model::from_layer(Inception::new(64, 128, 32, None), [28, 28, 192], 0).unwrap().summary();
     assert_eq!(summary.rows.iter().find(|row| row.path == "branch3.conv").unwrap().macs, 120_422_400);
-    let summary = Model::of(Inception::new(64, [96, 128], [16, 32], 32), [28, 28, 192], 0).unwrap().summary();
+    let summary = Model::from_layer(Inception::new(64, [96, 128], [16, 32], 32), [28, 28, 192], 0).unwrap().summary();
     let branch = summary.rows.iter().filter(|row| row.path.starts_with("branch3."));
     assert_eq!(branch.map(|row| row.macs).sum::<u64>(), 12_443_648);
 }
@@ -156,7 +156,7 @@ fn a_bottleneck_saves_nine_tenths_of_the_multiplications() {
 #[test]
 fn branches_are_side_by_side_in_their_order() {
     let times = |factor| ocelli_graph::func(move |x: &Node| x.scale(factor));
-    let model = Model::of(Branches::new().then(times(1.0)).then(times(10.0)), [1, 1, 2], 0).unwrap();
+    let model = Model::from_layer(Branches::new().then(times(1.0)).then(times(10.0)), [1, 1, 2], 0).unwrap();
     let x = Tensor::from_vec([1, 1, 1, 2], vec![1.0, 2.0]).unwrap();
     assert_eq!(model.predict(&x).unwrap().data(), [1.0, 2.0, 10.0, 20.0]);
 }
@@ -165,7 +165,7 @@ fn branches_are_side_by_side_in_their_order() {
 #[test]
 fn a_zero_padded_shortcut_takes_every_second_pixel() {
     let x = Tensor::from_fn([2, 3, 4, 2], |i| (1000 * i[0] + 100 * i[1] + 10 * i[2] + i[3] + 1) as f32);
-    let model = Model::of(Shortcut::ZeroPad.to(5, 2), [3, 4, 2], 0).unwrap();
+    let model = Model::from_layer(Shortcut::ZeroPad.to(5, 2), [3, 4, 2], 0).unwrap();
     let y = model.predict(&x).unwrap();
     let expected = Tensor::from_fn([2, 2, 2, 5], |i| match i[3] {
         1 | 2 => x.view()[[i[0], 2 * i[1], 2 * i[2], i[3] - 1].as_slice()],
@@ -190,7 +190,7 @@ fn a_residual_block_of_zeros_is_the_identity() {
     };
     let x = Tensor::uniform([2, 5, 4, 3], ocelli_graph::Key::new(1));
     for shortcut in [Shortcut::Identity, Shortcut::ZeroPad, Shortcut::Projection] {
-        let model = Model::of(Residual::new(body()).shortcut(shortcut), [5, 4, 3], 0).unwrap();
+        let model = Model::from_layer(Residual::new(body()).shortcut(shortcut), [5, 4, 3], 0).unwrap();
         let positive: Vec<f32> = x.data().iter().map(|v| v.max(0.0)).collect();
         assert_eq!(model.predict(&x).unwrap().data(), positive, "{shortcut:?}");
     }
@@ -200,7 +200,7 @@ fn a_residual_block_of_zeros_is_the_identity() {
 #[test]
 fn bottlenecks_have_the_work_and_the_parameters_of_their_settings() {
     let cost = |layer: Bottleneck| {
-        let summary = Model::of(layer, [8, 8, 16], 0).unwrap().summary();
+        let summary = Model::from_layer(layer, [8, 8, 16], 0).unwrap().summary();
         (summary.trained, summary.macs)
     };
     let (first, middle, last) = (16 * 4, 9 * 4 * 4, 4 * 16);
@@ -213,7 +213,7 @@ fn bottlenecks_have_the_work_and_the_parameters_of_their_settings() {
     assert_eq!(cost(usual.v1().groups(2).batch_norm(false)), (grouped + 4 + 4 + 16, (16 * grouped) as u64));
     let constant =
         usual.batch_norm(false).weight_init(|channels, kernel| Init::Constant((10 * channels + kernel) as f32));
-    let model = Model::of(constant, [8, 8, 16], 0).unwrap();
+    let model = Model::from_layer(constant, [8, 8, 16], 0).unwrap();
     let value = |path: &str| model.parameters().value(path).unwrap().data()[0];
     assert_eq!(["conv1.weight", "conv2.weight", "conv3.weight"].map(value), [41.0, 43.0, 161.0]);
 }
@@ -222,7 +222,7 @@ fn bottlenecks_have_the_work_and_the_parameters_of_their_settings() {
 fn a_projection_can_be_fixed() {
     let body = Conv2d::new(6, 3).same().stride(2).bias(false);
     let layer = Residual::new(body).stride(2).shortcut(Shortcut::Projection);
-    let mut model = Model::of(layer, [8, 8, 3], 0).unwrap();
+    let mut model = Model::from_layer(layer, [8, 8, 3], 0).unwrap();
     assert_eq!(model.parameters().trained_count(), 9 * 3 * 6 + 3 * 6 + 2 * 6);
     model.freeze("shortcut").unwrap();
     assert_eq!(model.parameters().trained_count(), 9 * 3 * 6);
@@ -291,137 +291,134 @@ fn algorithms_can_be_forced() {
 
 #[test]
 fn mistakes_have_their_sentences() {
-    let picture = &[8, 8, 64][..];
+    let image = &[8, 8, 64][..];
     let cases = [
         (
-            mistake(Conv2d::new(8, 9), picture),
+            mistake(Conv2d::new(8, 9), image),
             "layer (Conv2d): expected 9 or more pixels (the filter) on axis H, got 8 in [N, 8, 8, 64] from input \"input\"",
         ),
         (
-            mistake(Conv2d::new(8, 3).expect_channels(192), picture),
+            mistake(Conv2d::new(8, 3).expect_channels(192), image),
             "layer (Conv2d): expected 192 input channels on axis C, got 64 in [N, 8, 8, 64] from input \"input\"",
         ),
         (
-            mistake(Conv2d::new(9, 3).groups(3), picture),
+            mistake(Conv2d::new(9, 3).groups(3), image),
             "layer (Conv2d): expected a number of input channels on axis C that groups = 3 divides, got 64 in [N, 8, 8, 64] \
              from input \"input\"",
         ),
         (
-            mistake(Conv2d::new(9, 3).groups(4), picture),
+            mistake(Conv2d::new(9, 3).groups(4), image),
             "layer (Conv2d): groups = 4 does not divide the 9 output channels",
         ),
-        (mistake(Conv2d::new(9, 3).groups(0), picture), "layer (Conv2d): groups must be at least 1, got 0"),
-        (mistake(Conv2d::new(0, 3), picture), "layer (Conv2d): 0 filters of 3×3 pixels"),
-        (mistake(Conv2d::new(1, 3).stride(0), picture), "layer (Conv2d): stride_h must be at least 1, got 0"),
+        (mistake(Conv2d::new(9, 3).groups(0), image), "layer (Conv2d): groups must be at least 1, got 0"),
+        (mistake(Conv2d::new(0, 3), image), "layer (Conv2d): 0 filters of 3×3 pixels"),
+        (mistake(Conv2d::new(1, 3).stride(0), image), "layer (Conv2d): stride_h must be at least 1, got 0"),
         (mistake(Conv2d::new(3, 3), &[8]), "layer (Conv2d): expected [N, H, W, C], got [N, 8] from input \"input\""),
         (
-            mistake(Dense::new(3), picture),
+            mistake(Dense::new(3), image),
             "layer (Dense): expected [N, features] (flatten or pool first), got [N, 8, 8, 64] from input \"input\"",
         ),
         (mistake(Dense::new(0), &[8]), "layer (Dense): a layer of 0 units"),
         (
-            mistake(MaxPool2d::new(9), picture),
+            mistake(MaxPool2d::new(9), image),
             "layer (MaxPool2d): expected 9 or more pixels (the window) on axis H, got 8 in [N, 8, 8, 64] from input \
              \"input\"",
         ),
+        (mistake(BatchNorm::new().epsilon(0.0), image), "layer (BatchNorm): epsilon must be a positive number, got 0"),
+        (mistake(BatchNorm::new().momentum(1.5), image), "layer (BatchNorm): the momentum 1.5 is not in [0, 1]"),
+        (mistake(LocalResponseNorm::of_sum(0), image), "layer (LocalResponseNorm): a sum over 0 channels"),
         (
-            mistake(BatchNorm::new().epsilon(0.0), picture),
-            "layer (BatchNorm): epsilon must be a positive number, got 0",
-        ),
-        (mistake(BatchNorm::new().momentum(1.5), picture), "layer (BatchNorm): the momentum 1.5 is not in [0, 1]"),
-        (mistake(LocalResponseNorm::of_sum(0), picture), "layer (LocalResponseNorm): a sum over 0 channels"),
-        (
-            mistake(LocalResponseNorm::of_mean(5).k(0.0), picture),
+            mistake(LocalResponseNorm::of_mean(5).k(0.0), image),
             "layer (LocalResponseNorm): k must be a positive number, got 0",
         ),
         (
-            mistake(LocalResponseNorm::of_sum(5).alpha(-1.0), picture),
+            mistake(LocalResponseNorm::of_sum(5).alpha(-1.0), image),
             "layer (LocalResponseNorm): alpha must be a number that is not negative, got -1",
         ),
         (
-            mistake(LayerNorm::new().epsilon(f32::NAN), picture),
+            mistake(LayerNorm::new().epsilon(f32::NAN), image),
             "layer (LayerNorm): epsilon must be a positive number, got NaN",
         ),
         (
-            mistake(GroupNorm::new(5), picture),
+            mistake(GroupNorm::new(5), image),
             "layer (GroupNorm): expected a number of channels on axis C that groups = 5 divides, got 64 in [N, 8, 8, 64] \
              from input \"input\"",
         ),
-        (mistake(GroupNorm::new(0), picture), "layer (GroupNorm): groups must be at least 1, got 0"),
+        (mistake(GroupNorm::new(0), image), "layer (GroupNorm): groups must be at least 1, got 0"),
         (
             mistake(InstanceNorm::new(), &[8]),
-            "layer (InstanceNorm): expected two or more numbers a group, got one in [N, 8] from input \"input\"",
+            "layer (InstanceNorm): expected at least two values per group, got one in [N, 8] from input \"input\"",
         ),
         (
-            mistake(Pad2d::reflect(8), picture),
+            mistake(Pad2d::reflect(8), image),
             "layer (Pad2d): expected 9 or more pixels (to reflect them) on axis H, got 8 in [N, 8, 8, 64] from input \
              \"input\"",
         ),
         (mistake(Pad2d::replicate(1), &[8]), "layer (Pad2d): expected [N, H, W, C], got [N, 8] from input \"input\""),
         (
-            mistake(ConvTranspose2d::new(4, 3).output_padding(1), picture),
+            mistake(ConvTranspose2d::new(4, 3).output_padding(1), image),
             "layer (ConvTranspose2d): an output padding of 1 on axis H is not less than the stride",
         ),
         (
-            mistake(ConvTranspose2d::new(4, 3).padding(Padding::uniform(5)), picture),
+            mistake(ConvTranspose2d::new(4, 3).padding(Padding::uniform(5)), image),
             "layer (ConvTranspose2d): no pixel is left on axis H when 5 and 5 are taken off",
         ),
         (
-            mistake(ConvTranspose2d::new(4, 3).padding(Padding::Same), picture),
+            mistake(ConvTranspose2d::new(4, 3).padding(Padding::Same), image),
             "layer (ConvTranspose2d): the padding of a transposed convolution must be numbers of pixels, not Padding::Same",
         ),
         (
-            mistake(ConvTranspose2d::new(4, 3).stride(0), picture),
+            mistake(ConvTranspose2d::new(4, 3).stride(0), image),
             "layer (ConvTranspose2d): stride_h must be at least 1, got 0",
         ),
         (
-            mistake(ConvTranspose2d::new(5, 3).groups(4), picture),
+            mistake(ConvTranspose2d::new(5, 3).groups(4), image),
             "layer (ConvTranspose2d): groups = 4 does not divide the 5 output channels",
         ),
-        (mistake(ConvTranspose2d::new(0, 3), picture), "layer (ConvTranspose2d): 0 filters of 3×3 pixels"),
+        (mistake(ConvTranspose2d::new(0, 3), image), "layer (ConvTranspose2d): 0 filters of 3×3 pixels"),
         (
             mistake(ConvTranspose2d::new(4, 3), &[8]),
             "layer (ConvTranspose2d): expected [N, H, W, C], got [N, 8] from input \"input\"",
         ),
-        (mistake(Branches::new(), picture), "layer (Branches): there are no branches"),
+        (mistake(Branches::new(), image), "layer (Branches): there are no branches"),
         (
-            mistake(Branches::new().then(Conv2d::new(4, 1)).then(Conv2d::new(4, 3)), picture),
+            mistake(Branches::new().then(Conv2d::new(4, 1)).then(Conv2d::new(4, 3)), image),
             "layer (Branches): shapes differ on axis H (8 and 6), axis W (8 and 6): [N, 8, 8, 4] from layer.0 (Conv2d) and \
              [N, 6, 6, 4] from layer.1 (Conv2d)",
         ),
         (
-            mistake(Residual::new(Conv2d::new(4, 1)), picture),
+            mistake(Residual::new(Conv2d::new(4, 1)), image),
             "layer (Residual): shapes differ on axis C (4 and 64): [N, 8, 8, 4] from layer (Residual) and \
              [N, 8, 8, 64] from input \"input\"",
         ),
         (
-            mistake(Shortcut::ZeroPad.to(32, 2), picture),
+            mistake(Shortcut::ZeroPad.to(32, 2), image),
             "layer (Shortcut): expected at most 32 channels on axis C (zeros are added, none is taken away), got 64 in \
              [N, 8, 8, 64] from input \"input\"",
         ),
         (
-            mistake(Shortcut::ZeroPad.to(64, 0), picture),
+            mistake(Shortcut::ZeroPad.to(64, 0), image),
             "layer (Shortcut): the pooling stride is 0 x 0: both must be 1 or more",
         ),
         (
-            mistake(Bottleneck::new(6, 8).groups(4), picture),
+            mistake(Bottleneck::new(6, 8).groups(4), image),
             "layer.conv2 (Conv2d): expected a number of input channels on axis C that groups = 4 divides, got 6 in \
              [N, 8, 8, 6] from layer (Bottleneck)",
         ),
-        (mistake(Dropout(1.0), picture), "layer (Dropout): the probability 1 is not in [0, 1)"),
+        (mistake(Dropout(1.0), image), "layer (Dropout): the probability 1 is not in [0, 1)"),
         (
             mistake(RadialBasis::new(3, vec![0.0; 5]), &[2]),
-            "layer (RadialBasis): 5 numbers are not 3 codes of 2 features",
+            "layer (RadialBasis): 5 values are not 3 codes of 2 features",
         ),
         (
             mistake(Reshape(vec![7]), &[2, 4]),
-            "layer (Reshape): expected as many numbers as [N, 7] has, got 8 a sample in [N, 2, 4] from input \"input\"",
+            "layer (Reshape): expected as many elements as [N, 7] has, got 8 a sample in [N, 2, 4] from input \"input\"",
         ),
     ];
     for (got, expected) in cases {
         assert_eq!(got, expected);
     }
-    let unknown = mistake(Conv2d::new(1, 3).algorithm("fft"), picture);
+    let unknown = mistake(Conv2d::new(1, 3).algorithm("fft"), image);
     assert!(unknown.starts_with("layer (Conv2d): no algorithm is called \"fft\"; there are: "), "{unknown}");
     assert!(unknown.contains("im2col") && unknown.ends_with("naive"), "{unknown}");
     assert_eq!(

@@ -235,7 +235,7 @@ mod tests {
 
     /// Returns a network with its heads, the objective of its loss, and a batch.
     fn with_heads() -> (Model, Objective, Batch) {
-        let model = Model::of(GoogLeNet::new(CLASSES).auxiliary_heads(), [64, 64, 3], 7).unwrap();
+        let model = Model::from_layer(GoogLeNet::new(CLASSES).auxiliary_heads(), [64, 64, 3], 7).unwrap();
         let loss = |trace: &Trace| GoogLeNet::loss(trace, &trace.labels("labels"), 0.3);
         let objective = model.objective_of(Mode::TrainWithoutDropout, Wrt::Parameters, loss).unwrap();
         let x = Tensor::uniform([LABELS.len(), 64, 64, 3], Key::new(3));

@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn the_network_of_1998_has_60_000_trained_parameters_and_840_fixed() {
-        let model = Model::of(LeNet5::of_1998(), [32, 32, 1], 0).unwrap();
+        let model = Model::from_layer(LeNet5::of_1998(), [32, 32, 1], 0).unwrap();
         assert_eq!((model.parameters().trained_count(), model.parameters().fixed_count()), (60_000, 840));
         let count = |layer: &str| -> usize {
             let below = |path: &str| path.split('.').next() == Some(layer);
@@ -132,7 +132,7 @@ mod tests {
     /// A connection is a weight that is used or a bias that is added: the paper counts both.
     #[test]
     fn the_network_of_1998_has_340_908_connections() {
-        let summary = Model::of(LeNet5::of_1998(), [32, 32, 1], 0).unwrap().summary();
+        let summary = Model::from_layer(LeNet5::of_1998(), [32, 32, 1], 0).unwrap().summary();
         let macs = |path: &str| summary.rows.iter().filter(|row| row.path == path).map(|row| row.macs).sum::<u64>();
         assert_eq!(macs("c1") + 28 * 28 * 6, 122_304);
         assert_eq!(macs("c3") + 10 * 10 * 16, 151_600);
@@ -146,8 +146,9 @@ mod tests {
 
     #[test]
     fn the_modern_network_has_61_706_parameters() {
-        let count =
-            |channels| Model::of(LeNet5::modern(10), [32, 32, channels], 0).unwrap().parameters().trained_count();
+        let count = |channels| {
+            Model::from_layer(LeNet5::modern(10), [32, 32, channels], 0).unwrap().parameters().trained_count()
+        };
         assert_eq!((count(1), count(3)), (61_706, 62_006));
     }
 }

@@ -13,7 +13,7 @@
 //! ```
 //! use ocelli_graph::Model;
 //! use ocelli_models::LeNet5;
-//! let model = Model::of(LeNet5::modern(10), [32, 32, 1], 0)?;
+//! let model = Model::from_layer(LeNet5::modern(10), [32, 32, 1], 0)?;
 //! assert_eq!(model.parameters().trained_count(), 61_706);
 //! # Ok::<(), ocelli_graph::Error>(())
 //! ```

@@ -8,7 +8,7 @@ use crate::{
     top_k_by,
     weights::{shown, shown_reason},
 };
-use ocelli_graph::{Graph, Layer, Model, Source};
+use ocelli_graph::{Graph, Layer, Model, ValueSource};
 use ocelli_tensor::{ShapeText, element_count};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::path::Path;
@@ -37,7 +37,7 @@ pub const MAX_CLASSES: usize = 1 << 24;
 /// ```
 /// use ocelli_graph::{Model, Tensor};
 /// use ocelli_models::{NetworkDescription, by_name, load_network, save_network};
-/// let model = Model::of(by_name("lenet5", 3)?.layer, [32, 32, 1], 0)?;
+/// let model = Model::from_layer(by_name("lenet5", 3)?.layer, [32, 32, 1], 0)?;
 /// let shapes = ["circle", "square", "star"];
 /// let description = NetworkDescription::new("lenet5", shapes)?.preprocessing(&("mean", 0.5))?;
 /// let path = std::env::temp_dir().join(format!("ocelli-doc-network-{}.safetensors", std::process::id()));
@@ -89,7 +89,7 @@ pub enum NetworkError {
         reason: String,
     },
     /// The settings for preparing images are missing, or cannot be written or parsed.
-    #[error("how pictures are prepared {0}")]
+    #[error("how images are prepared {0}")]
     Preprocessing(String),
 }
 
@@ -212,9 +212,9 @@ impl NetworkDescription {
     fn graph(&self, network: &impl Layer) -> Result<Graph, String> {
         let sample = &self.sample;
         if element_count(sample).is_none_or(|numbers| numbers == 0 || numbers > MAX_SAMPLE) {
-            return Err(format!("no network reads pictures of {}", ShapeText(sample)));
+            return Err(format!("no network reads images of {}", ShapeText(sample)));
         }
-        Graph::of(network, sample).map_err(|error| error.to_string())
+        Graph::from_layer(network, sample).map_err(|error| error.to_string())
     }
 
     /// Checks that the classes and their names are possible.
@@ -236,7 +236,7 @@ impl NetworkDescription {
         let unknown = |error: UnknownNetwork| UnknownNetwork { name: shown(&error.name) }.to_string();
         let network = by_name(name, self.classes).map_err(unknown)?;
         if self.sample.len() != network.sample.len() {
-            return Err(format!("no network reads pictures of {}", ShapeText(&self.sample)));
+            return Err(format!("no network reads images of {}", ShapeText(&self.sample)));
         }
         let graph = self.graph(&network.layer)?;
         Ok((network, graph))
@@ -298,7 +298,7 @@ fn own_sample(model: &Model, description: &NetworkDescription) -> Result<Vec<usi
     let graph = model.graph();
     let shape = |name: &str| graph.find(name).map(|value| graph.values[value].shape.at(1));
     let mut inputs = graph.values.iter().filter_map(|value| match &value.source {
-        Source::Input(name) => Some((name, value.shape.at(1))),
+        ValueSource::Input(name) => Some((name, value.shape.at(1))),
         _ => None,
     });
     let sample = match (inputs.next(), inputs.next()) {
@@ -390,7 +390,9 @@ fn compare(graph: &Graph, file: &WeightFile) -> Result<(), String> {
         let Some(info) = file.info(path) else { return Err(format!("{path} of the network is missing")) };
         if element_count(&shape).is_none() || element_count(&shape) != element_count(&info.shape) {
             let (ours, theirs) = (ShapeText(&shape), ShapeText(&info.shape));
-            return Err(format!("{path} is {theirs}, which is not as many numbers as {ours} of the network described"));
+            return Err(format!(
+                "{path} is {theirs}, which is not as many elements as {ours} of the network described"
+            ));
         }
     }
     Ok(())

@@ -31,7 +31,7 @@ impl Network {
     /// use ocelli_graph::Model;
     /// use ocelli_models::{Metadata, by_name, save_weights};
     /// let path = std::env::temp_dir().join(format!("ocelli-doc-heads-{}.safetensors", std::process::id()));
-    /// let trained = Model::of(by_name("googlenet_aux", 3)?.layer, [64, 64, 3], 0)?;
+    /// let trained = Model::from_layer(by_name("googlenet_aux", 3)?.layer, [64, 64, 3], 0)?;
     /// save_weights(&trained, &path, &Metadata::new())?;
     ///
     /// let network = by_name("googlenet", 3)?;
@@ -197,7 +197,7 @@ pub fn network_names() -> impl Iterator<Item = &'static str> {
 /// use ocelli_graph::Model;
 /// use ocelli_models::by_name;
 /// let network = by_name("cifar_resnet20_b", None)?;
-/// let model = Model::of(network.layer, network.sample, 0)?;
+/// let model = Model::from_layer(network.layer, network.sample, 0)?;
 /// assert_eq!(model.parameters().trained_count(), 272_474);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -226,8 +226,8 @@ mod tests {
 
     /// Returns the number of trained parameters of a network, without memory for them.
     fn trained(network: Network) -> usize {
-        let graph =
-            Graph::of(network.layer, network.sample).unwrap_or_else(|error| panic!("{}: {error}", network.name));
+        let graph = Graph::from_layer(network.layer, network.sample)
+            .unwrap_or_else(|error| panic!("{}: {error}", network.name));
         let parameters = graph.parameters.values().filter(|spec| spec.role == ParameterRole::Trained);
         parameters.map(|spec| graph.values[spec.value].shape.len(1)).sum()
     }
@@ -242,7 +242,8 @@ mod tests {
             let preprocess = network.preprocess([height, width]);
             assert_eq!(preprocess.channels.count(), channels, "{name}");
             assert_eq!(preprocess.normalisation.mean.len(), channels, "{name}");
-            let graph = Graph::of(network.layer, network.sample).unwrap_or_else(|error| panic!("{name}: {error}"));
+            let graph =
+                Graph::from_layer(network.layer, network.sample).unwrap_or_else(|error| panic!("{name}: {error}"));
             let output = graph.find("output").unwrap();
             assert_eq!(graph.values[output].shape.to_string(), format!("[N, {classes}]"), "{name}");
         }
@@ -310,7 +311,7 @@ mod tests {
     fn variants_have_names() {
         let of = |name: &str| {
             let Network { layer, sample, .. } = by_name(name, None).unwrap();
-            let graph = Graph::of(layer, sample).unwrap();
+            let graph = Graph::from_layer(layer, sample).unwrap();
             let kinds: Vec<String> = graph.calls.iter().map(|call| call.kind.clone()).collect();
             move |kind: &str| kinds.iter().filter(|known| *known == kind).count()
         };
@@ -331,7 +332,7 @@ mod tests {
     #[test]
     fn torchvisions_file_of_googlenet_loads_without_its_heads() {
         let network = by_name("googlenet_aux", None).unwrap();
-        let whole = Graph::of(network.layer, network.sample).unwrap();
+        let whole = Graph::from_layer(network.layer, network.sample).unwrap();
         let mut names: Vec<&str> = whole.parameters.keys().map(String::as_str).collect();
         let counters: Vec<String> = names
             .iter()

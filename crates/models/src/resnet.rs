@@ -13,7 +13,7 @@ pub struct ResNet {
     classes: usize,
     /// Number of blocks in each stage.
     depths: [usize; 4],
-    block: Block,
+    block: BlockKind,
     shortcut: Option<Shortcut>,
     normalisation: Normalisation,
 }
@@ -29,7 +29,7 @@ enum Normalisation {
 
 /// The convolutions of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Block {
+enum BlockKind {
     /// Two 3×3 convolutions.
     Basic,
     /// 1×1, 3×3, and 1×1 to four times the channels.
@@ -51,22 +51,22 @@ enum Strided {
 }
 
 impl ResNet {
-    fn new(block: Block, depths: [usize; 4], classes: usize) -> ResNet {
+    fn new(block: BlockKind, depths: [usize; 4], classes: usize) -> ResNet {
         ResNet { classes, depths, block, shortcut: Some(Shortcut::Projection), normalisation: Normalisation::Batch }
     }
 
     fn bottleneck(depths: [usize; 4], classes: usize, [groups, group_width]: [usize; 2]) -> ResNet {
-        ResNet::new(Block::Bottleneck { groups, group_width, strided: Strided::Middle }, depths, classes)
+        ResNet::new(BlockKind::Bottleneck { groups, group_width, strided: Strided::Middle }, depths, classes)
     }
 
     /// Creates ResNet-18: 11,689,512 parameters with 1000 classes.
     pub fn resnet18(classes: usize) -> ResNet {
-        ResNet::new(Block::Basic, [2, 2, 2, 2], classes)
+        ResNet::new(BlockKind::Basic, [2, 2, 2, 2], classes)
     }
 
     /// Creates ResNet-34: 21,797,672 parameters with 1000 classes.
     pub fn resnet34(classes: usize) -> ResNet {
-        ResNet::new(Block::Basic, [3, 4, 6, 3], classes)
+        ResNet::new(BlockKind::Basic, [3, 4, 6, 3], classes)
     }
 
     /// Creates ResNet-50: 25,557,032 parameters with 1000 classes.
@@ -103,7 +103,7 @@ impl ResNet {
     /// Moves the stride of bottlenecks to their first 1×1 convolution, as published, from the 3×3. Parameters are the
     /// same, results are not. Networks without bottlenecks do not change.
     pub fn v1(mut self) -> ResNet {
-        if let Block::Bottleneck { strided, .. } = &mut self.block {
+        if let BlockKind::Bottleneck { strided, .. } = &mut self.block {
             *strided = Strided::First;
         }
         self
@@ -162,7 +162,7 @@ impl Normalisation {
 /// A block with its position in its stage.
 #[derive(Clone, Copy, Debug)]
 struct ResidualBlock {
-    block: Block,
+    block: BlockKind,
     shortcut: Option<Shortcut>,
     normalisation: Normalisation,
     /// Channels of a basic block, and of the stage's 1×1 convolutions in ResNet-50.
@@ -175,11 +175,11 @@ impl Layer for ResidualBlock {
         let (width, stride) = (self.width, self.stride);
         let convolve = |x: &Node, names, layer| self.normalisation.convolve(x, names, layer);
         let y = match self.block {
-            Block::Basic => {
+            BlockKind::Basic => {
                 let y = convolve(x, ["conv1", "bn1"], conv(width, 3).stride(stride)).relu();
                 convolve(&y, ["conv2", "bn2"], conv(width, 3))
             }
-            Block::Bottleneck { groups, group_width, strided } => {
+            BlockKind::Bottleneck { groups, group_width, strided } => {
                 let body = Bottleneck::new(width * group_width / 64 * groups, 4 * width)
                     .stride(stride)
                     .groups(groups)
@@ -202,8 +202,8 @@ impl Layer for ResidualBlock {
 
     fn kind(&self) -> String {
         match self.block {
-            Block::Basic => "BasicBlock".into(),
-            Block::Bottleneck { .. } => "Bottleneck".into(),
+            BlockKind::Basic => "BasicBlock".into(),
+            BlockKind::Bottleneck { .. } => "Bottleneck".into(),
         }
     }
 }

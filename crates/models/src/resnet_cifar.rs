@@ -13,7 +13,7 @@ use ocelli_layers::{BatchNorm, Conv2d, Dense, Distribution, Init, Shortcut};
 /// ```
 /// use ocelli_graph::Model;
 /// use ocelli_models::CifarResNet;
-/// let model = Model::of(CifarResNet::resnet20(10), [32, 32, 3], 0)?;
+/// let model = Model::from_layer(CifarResNet::resnet20(10), [32, 32, 3], 0)?;
 /// assert_eq!(model.parameters().trained_count(), 269_722);
 /// # Ok::<(), ocelli_graph::Error>(())
 /// ```

@@ -11,7 +11,7 @@ use call::Value;
 pub use file::Setting;
 use file::{Border, File};
 pub(crate) use functions::DOMAIN;
-use ocelli_graph::{Call, Dim, Model, Op, Source, ValueId, ops::Identity};
+use ocelli_graph::{Call, Dim, Model, Op, ValueId, ValueSource, ops::Identity};
 use ocelli_models::Metadata;
 use ocelli_tensor::write_atomically;
 use std::{
@@ -42,12 +42,12 @@ type Rule = Box<dyn Fn(&dyn Any, &mut CallWriter<'_>) -> Result<(), String> + Se
 /// An operation of one's own says how it is written, or is refused by name:
 ///
 /// ```
-/// use ocelli_graph::{Model, Node, ops::Map};
+/// use ocelli_graph::{Model, Node, ops::MapOp};
 /// use ocelli_onnx::Export;
 /// let model = Model::build(|x: &Node| x.map("Softsign", |x| x / (1.0 + x.abs()), |x| (1.0 + x.abs()).powi(-2)), [3], 0)?;
 /// let refused = Export::new().to_bytes(&model).unwrap_err().to_string();
 /// assert_eq!(refused, "Softsign: no rule writes this operation; `Export::operation` takes one");
-/// let export = Export::new().operation(|map: &Map, call| match map.name() {
+/// let export = Export::new().operation(|map: &MapOp, call| match map.name() {
 ///     "Softsign" => call.elementwise("Softsign", &[]),
 ///     name => Err(format!("the function {name} is not known")),
 /// });
@@ -130,16 +130,16 @@ impl Export {
         for (id, value) in graph.values.iter().enumerate().filter(|(id, _)| needed[*id]) {
             let dims = value.shape.dims();
             match &value.source {
-                Source::Input(name) => {
+                ValueSource::Input(name) => {
                     let layout = Layout::ordered(dims, &stored_order(dims.len()));
                     file.inputs.push(Border { name: name.clone(), sizes: sizes(&layout.factors) });
                     values[id] = Some(Value::Stored { name: name.clone(), layout });
                 }
-                Source::Parameter(path) => {
+                ValueSource::Parameter(path) => {
                     let tensor = model.parameters().value(path).cloned();
                     values[id] = tensor.map(|tensor| Value::Known { name: path.clone(), tensor });
                 }
-                Source::Call => {}
+                ValueSource::Call => {}
             }
         }
         // calls in their order

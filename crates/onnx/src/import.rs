@@ -66,7 +66,7 @@ pub struct Imported {
     pub inputs: Vec<String>,
     /// Results in the order of the file.
     pub outputs: Vec<Output>,
-    /// What the file says about itself: [`description`](Imported::description) reads the part that this library writes.
+    /// What the file says about itself, such as classes and preprocessing.
     pub metadata: BTreeMap<String, String>,
     /// The program that wrote the file.
     pub producer: String,

@@ -1,8 +1,9 @@
 //! What is written is read as the same network.
 
 use ocelli_graph::{Key, Model, Node, Precision, Tensor, func};
-use ocelli_models::{by_name, network_names};
+use ocelli_models::{Metadata, by_name, channels_first, network_names, save_tensors};
 use ocelli_onnx::{Export, Import};
+use std::{collections::BTreeMap, path::PathBuf};
 
 /// Networks whose weights are too many for a usual run of the tests; `OCELLI_ALL_NETWORKS=1` takes them in.
 fn is_large(name: &str) -> bool {
@@ -17,12 +18,13 @@ fn every_network_of_the_registry_gives_the_same_bits_again() {
     for name in network_names().filter(|name| all || !is_large(name)) {
         let network = by_name(name, None).unwrap();
         let sample = network.sample;
-        let model = Model::of(network.layer, sample, 1).unwrap().with_precision(Precision::Strict);
+        let model = Model::from_layer(network.layer, sample, 1).unwrap().with_precision(Precision::Strict);
         let bytes = Export::new().to_bytes(&model).unwrap_or_else(|error| panic!("{name}: {error}"));
         let imported = Import::new().read_bytes(&bytes, name).unwrap_or_else(|error| panic!("{name}: {error}"));
         let again = imported.model.with_precision(Precision::Strict);
         let x = Tensor::uniform([2, sample[0], sample[1], sample[2]], Key::new(7));
         let (y, z) = (model.predict(&x).unwrap(), again.predict(&x).unwrap());
+        keep(name, &bytes, &x, &y);
         assert!(y.data().iter().any(|value| *value != 0.0), "{name}");
         assert!(y == z, "{name}: {:?} and {:?}", &y.data()[..3], &z.data()[..3]);
         let names = |model: &Model| {
@@ -30,8 +32,17 @@ fn every_network_of_the_registry_gives_the_same_bits_again() {
             model.graph().names.keys().filter(is_known).cloned().collect::<Vec<_>>()
         };
         assert!(names(&again).contains(&"output".to_string()));
-        assert_eq!(names(&again).iter().filter(|known| names(&model).contains(known)).count() > 1, true, "{name}");
+        let kept = names(&again).iter().filter(|known| names(&model).contains(known)).count();
+        assert!(kept > 1, "{name}: layers keep their names");
     }
+}
+
+/// Keeps a network with one of its results for `tests/python/check_onnx.py`, where `OCELLI_ONNX_OUT` names a folder.
+fn keep(name: &str, bytes: &[u8], x: &Tensor, y: &Tensor) {
+    let Some(folder) = std::env::var_os("OCELLI_ONNX_OUT").map(PathBuf::from) else { return };
+    std::fs::write(folder.join(format!("{name}.onnx")), bytes).unwrap();
+    let tensors = BTreeMap::from([("x".to_string(), channels_first(x)), ("y".to_string(), channels_first(y))]);
+    save_tensors(&tensors, folder.join(format!("{name}.safetensors")), &Metadata::new()).unwrap();
 }
 
 /// Each operation for itself.
@@ -87,7 +98,7 @@ fn every_operation_gives_the_same_bits_again() {
         ("power", Box::new(|x| x.power(1.5))),
     ];
     for (name, network) in networks {
-        let model = Model::of(func(network), [4, 6, 4], 1).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let model = Model::from_layer(func(network), [4, 6, 4], 1).unwrap_or_else(|error| panic!("{name}: {error}"));
         let bytes = Export::new().to_bytes(&model).unwrap_or_else(|error| panic!("{name}: {error}"));
         let imported = Import::new().read_bytes(&bytes, name).unwrap_or_else(|error| panic!("{error}"));
         let x = Tensor::uniform([2, 4, 6, 4], Key::new(7));

@@ -57,10 +57,10 @@ pub(crate) fn text_width(text: &str, size: i32) -> i32 {
 ///
 /// # Errors
 /// [`Error::Tensor`] if the file cannot be written, [`Error::Invalid`] if the image is too large or cannot be drawn.
-pub(crate) fn picture(
+pub(crate) fn draw(
     path: &Path,
     (width, height): (u64, u64),
-    draw: impl FnOnce(&Area<'_>) -> Result<()>,
+    content: impl FnOnce(&Area<'_>) -> Result<()>,
 ) -> Result<()> {
     let (Ok(columns), Ok(rows)) = (u32::try_from(width), u32::try_from(height)) else {
         return Err(too_large(width, height));
@@ -73,7 +73,7 @@ pub(crate) fn picture(
     {
         let area = BitMapBackend::with_buffer(&mut pixels, (columns, rows)).into_drawing_area();
         area.fill(&WHITE).map_err(Error::drawing)?;
-        draw(&area)?;
+        content(&area)?;
         area.present().map_err(Error::drawing)?;
     }
     let mut png = Vec::new();
@@ -84,7 +84,7 @@ pub(crate) fn picture(
 }
 
 fn too_large(width: u64, height: u64) -> Error {
-    Error::Invalid(format!("a picture of {width} × {height} pixels is too large to be drawn"))
+    Error::Invalid(format!("an image of {width} × {height} pixels is too large to be drawn"))
 }
 
 /// Reads images that tests wrote.

@@ -2,7 +2,7 @@
 
 use crate::{
     Error, Result,
-    canvas::{Area, COLOURS, GRAY, font, picture},
+    canvas::{Area, COLOURS, GRAY, draw, font},
 };
 use plotters::{
     coord::{ranged1d::Ranged, types::RangedCoordf64},
@@ -227,7 +227,7 @@ pub fn charts(charts: &[Chart], path: impl AsRef<Path>) -> Result<()> {
     if let Some(Chart { title, .. }) = charts.iter().find(|chart| chart.series.is_empty()) {
         return Err(Error::Invalid(format!("there are no points to draw in the chart \"{title}\"")));
     }
-    picture(path.as_ref(), (600 * charts.len() as u64, 480), |area| {
+    draw(path.as_ref(), (600 * charts.len() as u64, 480), |area| {
         let parts = area.split_evenly((1, charts.len()));
         charts.iter().zip(&parts).try_for_each(|(chart, part)| chart.draw(part))
     })
@@ -287,6 +287,6 @@ mod tests {
         let empty = Chart::new("loss").series("training", [(1.0, f64::INFINITY)]);
         assert_eq!(error(&[empty]), "there are no points to draw in the chart \"loss\"");
         let many = vec![Chart::new("a").series("a", [(0.0, 0.0)]); 1000];
-        assert_eq!(error(&many), "a picture of 600000 × 480 pixels is too large to be drawn");
+        assert_eq!(error(&many), "an image of 600000 × 480 pixels is too large to be drawn");
     }
 }

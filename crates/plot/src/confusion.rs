@@ -2,7 +2,7 @@
 
 use crate::{
     Error, Result,
-    canvas::{CENTRE, COLOURS, GRAY, RIGHT, font, picture},
+    canvas::{CENTRE, COLOURS, GRAY, RIGHT, draw, font},
 };
 use plotters::{prelude::*, style::text_anchor::Pos};
 use std::path::Path;
@@ -39,7 +39,7 @@ pub fn confusion(counts: &[u64], names: &[String], path: impl AsRef<Path>) -> Re
     let side = cell as u64 * classes as u64;
     let size = (left as u64 + side + 100, top as u64 + side + 24);
 
-    picture(path.as_ref(), size, |area| {
+    draw(path.as_ref(), size, |area| {
         let text =
             |text: &str, at: (i32, i32), style: TextStyle<'_>| area.draw_text(text, &style, at).map_err(Error::drawing);
         let style = |size: i32| font(size).color(&BLACK);
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thousand_classes_are_a_picture_of_a_reasonable_size() {
+    fn a_thousand_classes_are_a_image_of_a_reasonable_size() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("large.png");
         let counts: Vec<u64> = (0..1_000_000).map(|i| u64::from(i / 1000 == i % 1000)).collect();

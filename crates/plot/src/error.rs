@@ -13,7 +13,7 @@ pub enum Error {
 
 impl Error {
     pub(crate) fn drawing(error: impl std::fmt::Display) -> Error {
-        Error::Invalid(format!("the picture cannot be drawn: {error}"))
+        Error::Invalid(format!("the image cannot be drawn: {error}"))
     }
 }
 

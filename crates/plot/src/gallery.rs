@@ -2,7 +2,7 @@
 
 use crate::{
     Error, Result,
-    canvas::{font, picture, text_width},
+    canvas::{draw, font, text_width},
 };
 use ocelli_tensor::{ShapeText, Tensor};
 use plotters::prelude::*;
@@ -82,7 +82,7 @@ pub fn gallery(title: &str, tiles: &[Tile], columns: usize, path: impl AsRef<Pat
     let rows = tiles.len().div_ceil(columns).max(1);
     let width = (cell_width * columns as u64 + 16).max(text_width(title, 18) as u64 + 32);
 
-    picture(path.as_ref(), (width, cell_height * rows as u64 + 48), |area| {
+    draw(path.as_ref(), (width, cell_height * rows as u64 + 48), |area| {
         area.draw_text(title, &font(18).color(&BLACK), (16, 12)).map_err(Error::drawing)?;
         for (i, tile) in tiles.iter().enumerate() {
             // the pixels

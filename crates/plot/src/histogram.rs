@@ -2,7 +2,7 @@
 
 use crate::{
     Error, Result,
-    canvas::{COLOURS, GRAY, font, picture},
+    canvas::{COLOURS, GRAY, draw, font},
 };
 use plotters::prelude::*;
 use std::path::Path;
@@ -31,7 +31,7 @@ pub fn histogram(title: &str, series: &[(&str, &[f32])], bins: usize, path: impl
     let shares: Vec<Vec<f64>> = series.iter().map(|(_, values)| shares(values, low, width, bins)).collect();
     let highest = shares.iter().flatten().copied().fold(0.0, f64::max);
 
-    picture(path.as_ref(), (600, 480), |area| {
+    draw(path.as_ref(), (600, 480), |area| {
         // axes
         let mut chart = ChartBuilder::on(area)
             .caption(title, font(24))

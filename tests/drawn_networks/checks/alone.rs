@@ -6,14 +6,14 @@ use crate::{
     noise::{Reference, Results, changed},
 };
 use ocelli::{
-    graph::{Source, ValueInfo},
+    graph::{ValueInfo, ValueSource},
     prelude::*,
 };
 
 pub fn check(case: &Case) -> Result<bool, String> {
     let n = case.network.batch;
     // The last axis of one number for each sample is the samples: a softmax of it is over the batch.
-    let is_row = |value: &ValueInfo| value.shape.rank() == 1 && value.source == Source::Call;
+    let is_row = |value: &ValueInfo| value.shape.rank() == 1 && value.source == ValueSource::Call;
     let mixes = case.network.mixes_samples() || case.network.sample.is_empty();
     if mixes || n < 2 || case.fast.graph().values.iter().any(is_row) {
         return Ok(false);

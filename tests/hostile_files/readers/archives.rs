@@ -1,6 +1,6 @@
-//! Archives of pictures in folders of classes.
+//! Archives of images in folders of classes.
 
-use super::{Reader, answer, pictures::blank};
+use super::{Reader, answer, images::blank};
 use crate::{
     drawn::Seed,
     forms::{gzip, plain, tar, tar_gz, tar_header},
@@ -10,8 +10,8 @@ use ocelli::data::image_files::load_archive;
 use std::path::Path;
 
 fn entries() -> Vec<Vec<u8>> {
-    let picture = || blank(3, 2, 8, 2);
-    vec![b"5train/".to_vec(), vec![], b"0train/a/1.png".to_vec(), picture(), b"0train/b/2.png".to_vec(), picture()]
+    let image = || blank(3, 2, 8, 2);
+    vec![b"5train/".to_vec(), vec![], b"0train/a/1.png".to_vec(), image(), b"0train/b/2.png".to_vec(), image()]
 }
 
 /// A record of an extended header: its length in digits, a key and a value.
@@ -48,7 +48,7 @@ pub const ARCHIVE: Reader = Reader {
     crafted: &[
         ("zeros, deflated a thousand times", || gzip(&[vec![0; 1 << 25]])),
         ("a file of zeros, deflated a thousand times", || packed(with_first(b'0', b"a/0.png", vec![0; 1 << 24]))),
-        ("a file beside the pictures, of zeros", || packed(with_first(b'0', b"a/.DS_Store", vec![0; 1 << 24]))),
+        ("a file beside the images, of zeros", || packed(with_first(b'0', b"a/.DS_Store", vec![0; 1 << 24]))),
         ("a GNU long name of 16 MiB", || packed(with_first(b'L', b"././@LongLink", vec![b'a'; 1 << 24]))),
         ("a GNU long link of 16 MiB", || packed(with_first(b'K', b"././@LongLink", vec![b'a'; 1 << 24]))),
         ("a PAX header of 16 MiB", || packed(with_first(b'x', b"PaxHeaders/1", record("path", &"a".repeat(1 << 24))))),
@@ -73,21 +73,21 @@ pub const ARCHIVE: Reader = Reader {
         }),
         ("100,000 empty files", || gzip(&[tar_header(b'0', b"train/a/.empty", 0).repeat(100_000), tar(&entries())])),
         ("100,000 folders", || gzip(&[tar_header(b'5', b"train/a", 0).repeat(100_000), tar(&entries())])),
-        ("10,000 pictures", || {
+        ("10,000 images", || {
             let entry =
                 [tar_header(b'0', b"train/a/1.png", blank(3, 2, 8, 2).len()).to_vec(), blank(3, 2, 8, 2)].concat();
             let length = entry.len().next_multiple_of(512);
             gzip(&[[entry.clone(), vec![0; length - entry.len()]].concat().repeat(10_000), vec![0; 1024]])
         }),
-        ("a picture of zeros, deflated a thousand times", || {
+        ("an image of zeros, deflated a thousand times", || {
             packed(vec![b"0train/a/1.png".to_vec(), blank(2048, 2048, 8, 0)])
         }),
-        ("a picture whose head claims all", || {
-            let mut picture = blank(2, 2, 8, 2);
-            picture[16..24].copy_from_slice(&[0, 0, 0x20, 0, 0, 0, 0x20, 0]);
-            let sum = crate::forms::crc32(&picture[12..29]);
-            picture[29..33].copy_from_slice(&sum.to_be_bytes());
-            packed(vec![b"0train/a/1.png".to_vec(), picture])
+        ("an image whose head claims all", || {
+            let mut image = blank(2, 2, 8, 2);
+            image[16..24].copy_from_slice(&[0, 0, 0x20, 0, 0, 0, 0x20, 0]);
+            let sum = crate::forms::crc32(&image[12..29]);
+            image[29..33].copy_from_slice(&sum.to_be_bytes());
+            packed(vec![b"0train/a/1.png".to_vec(), image])
         }),
     ],
     prepare: |_| {

@@ -2,18 +2,18 @@
 
 mod archives;
 mod arrays;
+mod images;
 mod networks;
 mod pickles;
-mod pictures;
 mod settings;
 mod tables;
 mod training;
 
 pub use archives::ARCHIVE;
 pub use arrays::NPY;
+pub use images::{JPEG, OTHER_IMAGES, PNG};
 pub use networks::{NETWORK, SAFETENSORS};
 pub use pickles::{TORCH_LEGACY, TORCH_ZIP};
-pub use pictures::{JPEG, OTHER_PICTURES, PNG};
 pub use settings::PREPROCESS;
 pub use tables::{CIFAR10, IDX};
 pub use training::{CHECKPOINT, CONTAINER, RUN_LOG};
@@ -50,7 +50,7 @@ pub const READERS: [&Reader; 15] = [
     &CIFAR10,
     &PNG,
     &JPEG,
-    &OTHER_PICTURES,
+    &OTHER_IMAGES,
     &ARCHIVE,
     &PREPROCESS,
     &SAFETENSORS,

@@ -154,7 +154,7 @@ fn network_form(parts: &[Vec<u8>]) -> Vec<u8> {
 }
 
 fn network_seed(description: NetworkDescription, layer: impl ocelli::prelude::Layer) -> Seed {
-    let model = Model::of(layer, description.sample.clone(), 0).expect("a published network");
+    let model = Model::from_layer(layer, description.sample.clone(), 0).expect("a published network");
     let written = parts(|path| save_network(&model, &description, path).expect("it is written"));
     let mut header: serde_json::Value = serde_json::from_slice(&written[0]).expect("a header in JSON");
     let fields = header.as_object_mut().expect("a header of fields");
@@ -212,8 +212,8 @@ pub const NETWORK: Reader = Reader {
     crafted: &[
         ("the most classes, without weights", || described("resnet18", "224,224,3", "16777216")),
         ("too many classes", || described("vgg16", "224,224,3", "18446744073709551615")),
-        ("the largest picture", || described("vgg16", "8192,8192,1", "1000")),
-        ("a picture of 2^128 pixels", || described("resnet18", "18446744073709551615,18446744073709551615,3", "10")),
+        ("the largest image", || described("vgg16", "8192,8192,1", "1000")),
+        ("an image of 2^128 pixels", || described("resnet18", "18446744073709551615,18446744073709551615,3", "10")),
         ("the deepest network", || described("resnet152", "224,224,3", "1000")),
         ("an unknown name of a megabyte", || described(&"a".repeat(1 << 20), "32,32,1", "10")),
         ("a million names of classes", || {

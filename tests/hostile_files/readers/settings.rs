@@ -1,29 +1,29 @@
-//! How pictures are prepared, in JSON.
+//! How images are prepared, in JSON.
 
 use super::{
     Answer, Read, Reader,
-    pictures::{blank, encoded, tensor},
+    images::{blank, encoded, tensor},
 };
 use crate::{drawn::Seed, held};
 use image::{ImageFormat, Rgb, RgbImage};
 use ocelli::data::{Frame, Preprocess, Resize};
 use std::{fs, path::Path};
 
-/// Settings from the file, for three pictures.
+/// Settings from the file, for three images.
 fn prepare(folder: &Path) -> Read {
     let stroke = RgbImage::from_fn(20, 30, |x, y| Rgb([if x == 9 && (5..25).contains(&y) { 0 } else { 255 }; 3]));
     let files = [blank(16_384, 1, 8, 2), blank(1, 16_384, 8, 2), encoded(stroke, ImageFormat::Png)];
     let mut names = ["row.png", "column.png", "stroke.png"].into_iter();
-    let pictures = files.map(|file| {
-        let path = folder.join(names.next().expect("a name for each picture"));
+    let images = files.map(|file| {
+        let path = folder.join(names.next().expect("a name for each image"));
         fs::write(&path, file).expect("a temporary file");
         path
     });
     Box::new(move |file: &Path| {
         let text = fs::read(file).expect("a temporary file");
         let settings: Preprocess = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
-        let answers: Vec<Answer> = pictures.iter().map(|picture| tensor(settings.load(picture))).collect();
-        super::all::<3>(answers.try_into().expect("an answer for each picture"))
+        let answers: Vec<Answer> = images.iter().map(|image| tensor(settings.load(image))).collect();
+        super::all::<3>(answers.try_into().expect("an answer for each image"))
     })
 }
 
@@ -81,6 +81,6 @@ pub const PREPROCESS: Reader = Reader {
     ],
     prepare,
     held: held::nothing_more,
-    // The pictures decoded, as three `f32` a pixel.
+    // The images decoded, as three `f32` a pixel.
     own: 1 << 20,
 };

@@ -56,7 +56,7 @@ pub const IDX: Reader = Reader {
         let classes = || (0..10).map(|class| class.to_string()).collect();
         Box::new(move |file: &Path| {
             all([
-                answer(idx::read_images(file), |pictures| pictures.pixels.len()),
+                answer(idx::read_images(file), |images| images.pixels.len()),
                 answer(idx::read_labels(file), |labels| labels.len()),
                 samples(idx::load(file, &labels, classes())),
                 samples(idx::load(&images, file, classes())),

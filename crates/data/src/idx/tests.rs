@@ -49,7 +49,7 @@ fn labels_error(bytes: &[u8]) -> String {
 #[test]
 fn raw_and_packed_files_are_told_apart_by_content() {
     let bytes = file_of(&[2, 1, 3], &[1, 2, 3, 4, 5, 6]);
-    let expected = Pictures { count: 2, height: 1, width: 3, pixels: vec![1, 2, 3, 4, 5, 6] };
+    let expected = IdxImages { count: 2, height: 1, width: 3, pixels: vec![1, 2, 3, 4, 5, 6] };
     assert_eq!(read_images(&OneFile::new(&bytes).path).unwrap(), expected);
     assert_eq!(read_images(&OneFile::new(&packed(&bytes)).path).unwrap(), expected);
     let (first, second) = bytes.split_at(9);
@@ -66,8 +66,8 @@ fn another_kind_of_file_is_recognised() {
         (packed(&packed(&file_of(&[1], &[0]))), "this is a gzip file inside a gzip file"),
         (vec![0, 0, 13, 2, 0], "idx data of f32 with 2 axes"),
         (vec![0, 0, 8, 4, 0], "idx data of u8 with 4 axes"),
-        (b"\x89PNG\r\n".to_vec(), "this is a PNG picture"),
-        (b"\xFF\xD8\xFF\xE0".to_vec(), "this is a JPEG picture"),
+        (b"\x89PNG\r\n".to_vec(), "this is a PNG image"),
+        (b"\xFF\xD8\xFF\xE0".to_vec(), "this is a JPEG image"),
         (b"PK\x03\x04".to_vec(), "this is a zip archive"),
         (b"\x93NUMPY".to_vec(), "this is a NumPy array"),
         (b"<!DOCTYPE html>".to_vec(), "this is a web page"),
@@ -185,7 +185,7 @@ fn pair(images: &[u8], labels: &[u8]) -> std::result::Result<Images, String> {
 }
 
 #[test]
-fn pictures_and_labels_must_belong_together() {
+fn images_and_labels_must_belong_together() {
     let images = file_of(&[3, 1, 2], &[0, 255, 1, 2, 3, 4]);
     let loaded = pair(&images, &file_of(&[3], &[9, 0, 4])).unwrap();
     assert_eq!((loaded.shape(), loaded.labels(), loaded.classes()), ([1, 2, 1], &[9, 0, 4][..], 10));

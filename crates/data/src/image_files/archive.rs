@@ -35,19 +35,19 @@ pub fn load_archive(path: impl AsRef<Path>, class_names: Vec<String>) -> Result<
         let label = label(&entry, &within, &class_names)?;
         let bytes = content(&mut archive, &within)?;
         // A file that packs well may itself hold pixels that pack well.
-        let picture = decode_within(&bytes, archive.left() / 3).map_err(|fault| fault.at(&within))?;
-        let [height, width] = picture.size();
+        let image = decode_within(&bytes, archive.left() / 3).map_err(|fault| fault.at(&within))?;
+        let [height, width] = image.size();
         let [rows, columns] = *size.get_or_insert([height, width]);
         if [rows, columns] != [height, width] {
-            let reason = format!("{height} x {width} pixels, but the pictures before it have {rows} x {columns}");
+            let reason = format!("{height} x {width} pixels, but the images before it have {rows} x {columns}");
             return Err(Error::format(&within, reason));
         }
         archive.charge((height * width * 3) as u64)?;
-        pixels.append(&mut picture.into_rgb_bytes());
+        pixels.append(&mut image.into_rgb_bytes());
         labels.push(label);
     }
     archive.finish()?;
-    let Some([height, width]) = size else { return Err(Error::format(path, "no pictures")) };
+    let Some([height, width]) = size else { return Err(Error::format(path, "no images")) };
     Images::new([height, width, 3], pixels, labels, class_names)
 }
 

@@ -2,8 +2,8 @@
 
 use super::{
     check_size,
+    decoded::{DecodedImage, Samples},
     fault::{Fault, Result},
-    picture::{Picture, Samples},
 };
 
 /// The first two bytes of every such file.
@@ -16,12 +16,12 @@ const INFO_HEADERS: [usize; 6] = [40, 52, 56, 64, 108, 124];
 const MASKS: [u32; 3] = [0x00FF_0000, 0x0000_FF00, 0x0000_00FF];
 
 /// Decodes the bytes of a file.
-pub(super) fn decode(bytes: &[u8], most_pixels: u64) -> Result<Picture> {
+pub(super) fn decode(bytes: &[u8], most_pixels: u64) -> Result<DecodedImage> {
     let word = |at: usize| bytes.get(at..at + 4).and_then(|word| word.try_into().ok()).map(u32::from_le_bytes);
     let field = |at: usize| word(FILE_HEADER + at).ok_or(Fault::Early);
     let (offset, header) = (word(10).ok_or(Fault::Early)? as usize, field(0)? as usize);
     if !INFO_HEADERS.contains(&header) {
-        return Err(Fault::Unsupported("BMP pictures with a header of another length"));
+        return Err(Fault::Unsupported("BMP images with a header of another length"));
     }
     // A negative height means that the first row is the top one.
     let (width, height) = (field(4)?, field(8)? as i32);
@@ -29,7 +29,7 @@ pub(super) fn decode(bytes: &[u8], most_pixels: u64) -> Result<Picture> {
     let (bits, compression) = ((field(12)? >> 16) as usize, field(16)?);
     let masked = compression == 3 && bits == 32 && [field(40)?, field(44)?, field(48)?] == MASKS;
     if !matches!(bits, 1 | 4 | 8 | 24 | 32) || (compression != 0 && !masked) {
-        return Err(Fault::Unsupported("BMP pictures that are compressed or of other colours"));
+        return Err(Fault::Unsupported("BMP images that are compressed or of other colours"));
     }
     let [rows, columns] = [height.unsigned_abs(), width].map(|side| side as usize);
     let row_len = (columns * bits).div_ceil(32) * 4;
@@ -56,7 +56,7 @@ pub(super) fn decode(bytes: &[u8], most_pixels: u64) -> Result<Picture> {
             pixels.extend([red, green, blue]);
         }
     }
-    Ok(Picture::new([rows, columns, 3], Samples::Bytes(pixels)))
+    Ok(DecodedImage::new([rows, columns, 3], Samples::Bytes(pixels)))
 }
 
 /// Returns the colours that follow the header; as many as `bits` can index, where the header gives no number.
@@ -108,13 +108,13 @@ mod tests {
             assert_eq!(decode(&whole[..len]).unwrap_err(), Fault::Early, "{len} bytes");
         }
         let text = |bytes: &[u8]| decode(bytes).unwrap_err().to_string();
-        assert_eq!(text(&file(24, 16_384, 4096, &[], &[0; 9])), "the picture ends too early");
+        assert_eq!(text(&file(24, 16_384, 4096, &[], &[0; 9])), "the image ends too early");
         assert!(text(&file(24, u32::MAX, i32::MIN, &[], &[])).starts_with("2147483648 x 4294967295 pixels: "));
-        assert_eq!(text(&file(8, 1, 1, &palette, &[2, 0, 0, 0])), "damaged picture (colour 2 of a palette of 2)");
+        assert_eq!(text(&file(8, 1, 1, &palette, &[2, 0, 0, 0])), "damaged image (colour 2 of a palette of 2)");
         let mut header = whole.clone();
         header[14] = 41;
-        assert_eq!(text(&header), "BMP pictures with a header of another length are not read");
+        assert_eq!(text(&header), "BMP images with a header of another length are not read");
         assert!(text(&file(16, 1, 1, &[], &[0; 4])).ends_with(" are not read"));
-        assert!(text(&file(1, 1, 1, &[[0; 4]; 3], &[0; 4])).starts_with("damaged picture (a palette of 3 colours"));
+        assert!(text(&file(1, 1, 1, &[[0; 4]; 3], &[0; 4])).starts_with("damaged image (a palette of 3 colours"));
     }
 }

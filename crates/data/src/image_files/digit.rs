@@ -1,6 +1,6 @@
 //! Converts any image of a digit to the convention of MNIST.
 
-use super::{checked, picture::Picture, resize::Values};
+use super::{checked, decoded::DecodedImage, resize::Values};
 use crate::{Channels, Error, Result};
 use std::path::Path;
 
@@ -22,16 +22,16 @@ const MIN_CONTRAST: f32 = 0.1;
 /// The errors of [`load_grey`](super::load_grey); [`Error::Format`] if there is no visible ink.
 pub fn digit(path: impl AsRef<Path>) -> Result<[u8; SIZE * SIZE]> {
     let path = path.as_ref();
-    from_picture(&super::load(path)?, path)
+    from_image(&super::load(path)?, path)
 }
 
 /// Converts the image of the file at `path`, which errors name.
-pub(super) fn from_picture(picture: &Picture, path: &Path) -> Result<[u8; SIZE * SIZE]> {
-    let write_row = |y: usize, out: &mut [f32]| picture.write_row(y, Channels::Grey, out);
-    arrange(picture.size(), write_row).ok_or_else(|| Error::format(path, BLANK))
+pub(super) fn from_image(image: &DecodedImage, path: &Path) -> Result<[u8; SIZE * SIZE]> {
+    let write_row = |y: usize, out: &mut [f32]| image.write_row(y, Channels::Grey, out);
+    arrange(image.size(), write_row).ok_or_else(|| Error::format(path, BLANK))
 }
 
-const BLANK: &str = "no digit to be seen: the picture has no contrast";
+const BLANK: &str = "no digit to be seen: the image has no contrast";
 
 /// Converts grey values `[H, W]` from 0 to 1, row by row in memory, as [`digit`] converts a file.
 ///
@@ -39,9 +39,9 @@ const BLANK: &str = "no digit to be seen: the picture has no contrast";
 /// [`Error::Setting`] if the values do not fill `size`, `size` is 0 or too large, or there is no visible ink.
 ///
 /// ```
-/// let mut picture = vec![1.0; 50 * 40];                    // white paper,
-/// (10..40).for_each(|row| picture[row * 40 + 20] = 0.0);   // and a stroke of black ink
-/// let digit = ocelli_data::image_files::digit_of([50, 40], &picture)?;
+/// let mut image = vec![1.0; 50 * 40];                    // white paper,
+/// (10..40).for_each(|row| image[row * 40 + 20] = 0.0);   // and a stroke of black ink
+/// let digit = ocelli_data::image_files::digit_of([50, 40], &image)?;
 /// assert_eq!((digit[0], digit[14 * 28 + 14] > 200), (0, true));
 /// # Ok::<(), ocelli_data::Error>(())
 /// ```
@@ -68,31 +68,31 @@ fn arrange(size: [usize; 2], write_row: impl Fn(usize, &mut [f32])) -> Option<[u
 }
 
 /// Maps each pixel from paper (0) to ink (1); values below a quarter count as paper. `None` if there is no ink.
-fn ink(mut picture: Values) -> Option<Values> {
-    let paper = border_median(&picture);
-    let (low, high) = picture.data.iter().fold((f32::MAX, f32::MIN), |(low, high), v| (low.min(*v), high.max(*v)));
+fn ink(mut image: Values) -> Option<Values> {
+    let paper = border_median(&image);
+    let (low, high) = image.data.iter().fold((f32::MAX, f32::MIN), |(low, high), v| (low.min(*v), high.max(*v)));
     // Pixels far from the value of the paper are ink.
     let strongest = if paper - low > high - paper { low - paper } else { high - paper };
     if strongest.abs() < MIN_CONTRAST {
         return None;
     }
-    picture.data.iter_mut().for_each(|value| {
+    image.data.iter_mut().for_each(|value| {
         let part = (*value - paper) / strongest;
         *value = ((part - 0.25) / 0.75).clamp(0.0, 1.0);
     });
-    Some(picture)
+    Some(image)
 }
 
 /// Iterates over the values with their rows and columns.
-fn places(picture: &Values) -> impl Iterator<Item = (usize, usize, f32)> {
-    let width = picture.size[1];
-    picture.data.iter().enumerate().map(move |(at, value)| (at / width, at % width, *value))
+fn pixels(image: &Values) -> impl Iterator<Item = (usize, usize, f32)> {
+    let width = image.size[1];
+    image.data.iter().enumerate().map(move |(at, value)| (at / width, at % width, *value))
 }
 
 /// Returns the median of the outermost pixels.
-fn border_median(picture: &Values) -> f32 {
-    let [bottom, right] = picture.size.map(|side| side - 1);
-    let mut border: Vec<f32> = places(picture)
+fn border_median(image: &Values) -> f32 {
+    let [bottom, right] = image.size.map(|side| side - 1);
+    let mut border: Vec<f32> = pixels(image)
         .filter(|(y, x, _)| *x == 0 || *y == 0 || *x == right || *y == bottom)
         .map(|(_, _, value)| value)
         .collect();
@@ -103,7 +103,7 @@ fn border_median(picture: &Values) -> f32 {
 /// Crops the box of the ink and resizes its longer side to 20 pixels.
 fn shrink(ink: &Values) -> Values {
     let (mut left, mut top, mut right, mut bottom) = (usize::MAX, usize::MAX, 0, 0);
-    for (y, x, value) in places(ink) {
+    for (y, x, value) in pixels(ink) {
         // The threshold is half of the darkest ink: a stroke has such pixels all along, specks and shadows rarely do.
         if value > 0.5 {
             (left, top) = (left.min(x), top.min(y));
@@ -123,7 +123,7 @@ fn shrink(ink: &Values) -> Values {
 /// Moves the centre of mass of the digit to the middle, as near as its box allows, and scales its strongest ink to 255.
 fn centre(digit: &Values) -> [u8; SIZE * SIZE] {
     let (mut mass, mut strongest, mut moment) = (0.0f32, 0.0f32, [0.0f32; 2]);
-    for (y, x, value) in places(digit) {
+    for (y, x, value) in pixels(digit) {
         mass += value;
         strongest = strongest.max(value);
         moment = [moment[0] + value * (y as f32 + 0.5), moment[1] + value * (x as f32 + 0.5)];
@@ -134,7 +134,7 @@ fn centre(digit: &Values) -> [u8; SIZE * SIZE] {
     };
     let [top, left] = [0, 1].map(offset);
     let mut out = [0; SIZE * SIZE];
-    for (y, x, value) in places(digit) {
+    for (y, x, value) in pixels(digit) {
         out[(top + y) * SIZE + left + x] = (255.0 * value / strongest).round() as u8;
     }
     out

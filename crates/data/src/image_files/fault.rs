@@ -8,13 +8,13 @@ use std::path::Path;
 pub(super) enum Fault {
     #[error("the file is empty")]
     Empty,
-    #[error("not a PNG, JPEG, PNM or BMP picture that can be read")]
+    #[error("not a PNG, JPEG, PNM or BMP image that can be read")]
     Unknown,
-    #[error("the picture ends too early")]
+    #[error("the image ends too early")]
     Early,
     #[error("{0}")]
     Size(String),
-    #[error("damaged picture ({0})")]
+    #[error("damaged image ({0})")]
     Damaged(String),
     #[error("{0} are not read")]
     Unsupported(&'static str),

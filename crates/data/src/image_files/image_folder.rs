@@ -21,9 +21,9 @@ const ENDINGS: [&str; 7] = ["png", "jpg", "jpeg", "bmp", "pgm", "ppm", "pnm"];
 ///
 /// ```no_run
 /// use ocelli_data::{Dataset, Loader, Preprocess, image_files::ImageFolder};
-/// let pictures = ImageFolder::open("animals/train", Preprocess::imagenet([224, 224]))?;
-/// println!("{} pictures of {}", pictures.len(), pictures.class_names().join(", "));
-/// let loader = Loader::new(pictures, 32)?.shuffle(7);
+/// let images = ImageFolder::open("animals/train", Preprocess::imagenet([224, 224]))?;
+/// println!("{} images of {}", images.len(), images.class_names().join(", "));
+/// let loader = Loader::new(images, 32)?.shuffle(7);
 /// # Ok::<(), ocelli_data::Error>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -44,21 +44,21 @@ impl ImageFolder {
         let folder = folder.as_ref();
         let (mut files, mut class_names) = (Vec::new(), Vec::new());
         for (name, path) in entries(folder)?.into_iter().filter(|(_, path)| path.is_dir()) {
-            let pictures: Vec<PathBuf> =
-                entries(&path)?.into_iter().map(|(_, path)| path).filter(|path| is_picture(path)).collect();
-            if pictures.is_empty() {
-                return Err(Error::format(&path, "no pictures in the folder of this class"));
+            let images: Vec<PathBuf> =
+                entries(&path)?.into_iter().map(|(_, path)| path).filter(|path| is_image(path)).collect();
+            if images.is_empty() {
+                return Err(Error::format(&path, "no images in the folder of this class"));
             }
             let label = class_names.len() as u32;
-            files.extend(pictures.into_iter().map(|path| (path, label)));
+            files.extend(images.into_iter().map(|path| (path, label)));
             class_names.push(name);
         }
         let Some((first, _)) = files.first() else {
-            return Err(Error::format(folder, "no folders, of which each would hold the pictures of a class"));
+            return Err(Error::format(folder, "no folders, of which each would hold the images of a class"));
         };
         let shape = match *preprocess.load(first)?.shape() {
             [_, height, width, channels] => [height, width, channels],
-            ref other => return Err(Error::format(first, format!("no picture: {}", ShapeText(other)))),
+            ref other => return Err(Error::format(first, format!("no image: {}", ShapeText(other)))),
         };
         Ok(ImageFolder { files, class_names, preprocess, shape })
     }
@@ -84,7 +84,7 @@ fn entries(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
     Ok(entries)
 }
 
-fn is_picture(path: &Path) -> bool {
+fn is_image(path: &Path) -> bool {
     let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
     path.is_file() && ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known))
 }
@@ -105,12 +105,12 @@ impl Dataset for ImageFolder {
     fn write(&self, index: usize, _epoch: u64, out: &mut [f32]) -> Result<u32> {
         check(self, index, out)?;
         let (path, label) = &self.files[index];
-        let picture = self.preprocess.load(path)?;
-        if picture.shape()[1..] != self.shape {
-            let (got, expected) = (ShapeText(&picture.shape()[1..]), ShapeText(&self.shape));
+        let image = self.preprocess.load(path)?;
+        if image.shape()[1..] != self.shape {
+            let (got, expected) = (ShapeText(&image.shape()[1..]), ShapeText(&self.shape));
             return Err(Error::format(path, format!("prepared, its shape is {got}, that of the first one {expected}")));
         }
-        out.copy_from_slice(picture.data());
+        out.copy_from_slice(image.data());
         Ok(*label)
     }
 }
@@ -123,14 +123,14 @@ mod tests {
     use tempfile::TempDir;
 
     /// Makes a folder with images of one colour under these names, `height` × 4 pixels each.
-    fn folder(pictures: &[(&str, u8, u32)]) -> TempDir {
+    fn folder(images: &[(&str, u8, u32)]) -> TempDir {
         let folder = tempfile::tempdir().unwrap();
-        for (name, colour, height) in pictures {
+        for (name, colour, height) in images {
             let path = folder.path().join(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
-            let picture = RgbImage::from_pixel(4, *height, Rgb([*colour, 0, 255]));
+            let image = RgbImage::from_pixel(4, *height, Rgb([*colour, 0, 255]));
             let format = if name.ends_with("png") { ImageFormat::Png } else { ImageFormat::Jpeg };
-            picture.save_with_format(path, format).unwrap();
+            image.save_with_format(path, format).unwrap();
         }
         folder
     }
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn classes_and_pictures_are_in_the_order_of_their_names() {
+    fn classes_and_images_are_in_the_order_of_their_names() {
         let folder = folder(&[
             ("dog/b.png", 51, 4),
             ("dog/a.JPG", 0, 9),
@@ -152,21 +152,21 @@ mod tests {
             (".cache/x.png", 9, 4),
         ]);
         fs::write(folder.path().join("readme.txt"), "no folder").unwrap();
-        fs::write(folder.path().join("dog/labels.csv"), "no picture").unwrap();
-        let pictures = opened(&folder, Preprocess::plain([2, 2])).unwrap();
-        assert_eq!((pictures.class_names(), pictures.shape()), (&["cat".to_string(), "dog".into()][..], [2, 2, 3]));
-        let names = |index| pictures.file(index).map(|path| path.strip_prefix(folder.path()).unwrap().to_owned());
+        fs::write(folder.path().join("dog/labels.csv"), "no image").unwrap();
+        let images = opened(&folder, Preprocess::plain([2, 2])).unwrap();
+        assert_eq!((images.class_names(), images.shape()), (&["cat".to_string(), "dog".into()][..], [2, 2, 3]));
+        let names = |index| images.file(index).map(|path| path.strip_prefix(folder.path()).unwrap().to_owned());
         let expected = ["cat/1.jpeg", "dog/a.JPG", "dog/b.png"].map(|name| Some(PathBuf::from(name)));
-        assert_eq!((pictures.len(), [0, 1, 2].map(names)), (3, expected));
+        assert_eq!((images.len(), [0, 1, 2].map(names)), (3, expected));
         let mut out = [0.0; 12];
         for (index, label, red) in [(0, 0, 1.0), (1, 1, 0.0), (2, 1, 0.2)] {
-            assert_eq!(pictures.write(index, 5, &mut out).unwrap(), label);
+            assert_eq!(images.write(index, 5, &mut out).unwrap(), label);
             for pixel in out.chunks_exact(3) {
                 assert!((pixel[0] - red).abs() < 0.02 && pixel[1] < 0.02 && pixel[2] > 0.98, "{index}: {pixel:?}");
             }
         }
-        assert_eq!(pictures.write(3, 0, &mut out).unwrap_err().to_string(), "sample 3 of a dataset of 3");
-        assert!(pictures.write(0, 0, &mut out[..5]).is_err());
+        assert_eq!(images.write(3, 0, &mut out).unwrap_err().to_string(), "sample 3 of a dataset of 3");
+        assert!(images.write(0, 0, &mut out[..5]).is_err());
     }
 
     #[test]
@@ -180,15 +180,15 @@ mod tests {
             "{error}"
         );
         let empty = folder(&[]);
-        let nothing = "DIR: no folders, of which each would hold the pictures of a class";
+        let nothing = "DIR: no folders, of which each would hold the images of a class";
         assert_eq!(opened(&empty, plain.clone()).unwrap_err(), nothing);
         fs::create_dir(two.path().join("c")).unwrap();
         let error = opened(&two, plain.clone()).unwrap_err();
-        assert_eq!(error, "DIR/c: no pictures in the folder of this class");
+        assert_eq!(error, "DIR/c: no images in the folder of this class");
         fs::write(empty.path().join("d.png"), "").unwrap();
         assert_eq!(opened(&empty, plain.clone()).unwrap_err(), nothing);
         fs::create_dir(empty.path().join("d")).unwrap();
-        fs::write(empty.path().join("d/1.png"), "no picture").unwrap();
+        fs::write(empty.path().join("d/1.png"), "no image").unwrap();
         let error = opened(&empty, plain.clone()).unwrap_err();
         assert!(error.starts_with("DIR/d/1.png: "), "{error}");
         let error = ImageFolder::open(empty.path().join("none"), plain).unwrap_err().to_string();

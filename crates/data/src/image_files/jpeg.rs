@@ -14,11 +14,11 @@ mod transform;
 mod upsample;
 
 use super::{
+    decoded::{DecodedImage, Samples},
     exif,
     fault::{Fault, Result},
-    picture::{Picture, Samples},
 };
-use frame::Frame;
+use frame::JpegFrame;
 use segments::{Segments, Tables, marker};
 
 /// The first three bytes of every JPEG file.
@@ -28,9 +28,9 @@ pub(super) const SIGNATURE: [u8; 3] = [0xFF, marker::START_OF_IMAGE, 0xFF];
 const MAX_SCANS: usize = 100;
 
 /// Decodes the bytes of a file and turns the image upright.
-pub(super) fn decode(bytes: &[u8], most_pixels: u64) -> Result<Picture> {
+pub(super) fn decode(bytes: &[u8], most_pixels: u64) -> Result<DecodedImage> {
     let mut segments = Segments::new(bytes, 2);
-    let (mut tables, mut frame, mut scans) = (Tables::default(), None::<Frame>, 0);
+    let (mut tables, mut frame, mut scans) = (Tables::default(), None::<JpegFrame>, 0);
     let (mut orientation, mut hints) = (1, colour::Hints::default());
     // read segment by segment to the end marker
     loop {
@@ -44,10 +44,10 @@ pub(super) fn decode(bytes: &[u8], most_pixels: u64) -> Result<Picture> {
             marker::HUFFMAN => tables.set_huffman(data)?,
             marker::RESTART_INTERVAL => tables.set_restart_interval(data)?,
             marker::SEQUENTIAL | marker::EXTENDED | marker::PROGRESSIVE if frame.is_none() => {
-                frame = Some(Frame::new(data, kind == marker::PROGRESSIVE, most_pixels)?);
+                frame = Some(JpegFrame::new(data, kind == marker::PROGRESSIVE, most_pixels)?);
             }
             marker::SEQUENTIAL..=marker::LAST_FRAME if frame.is_none() => {
-                return Err(Fault::Unsupported("JPEG pictures without loss or with arithmetic coding"));
+                return Err(Fault::Unsupported("JPEG images without loss or with arithmetic coding"));
             }
             marker::START_OF_SCAN => {
                 scans += 1;
@@ -73,7 +73,7 @@ pub(super) fn decode(bytes: &[u8], most_pixels: u64) -> Result<Picture> {
     frame.check_complete()?;
     let [height, width] = frame.size;
     let (samples, channels) = colour::convert(frame, hints)?;
-    Ok(Picture::new([height, width, channels], Samples::Bytes(samples)).turned(orientation))
+    Ok(DecodedImage::new([height, width, channels], Samples::Bytes(samples)).turned(orientation))
 }
 
 #[cfg(test)]

@@ -8,9 +8,10 @@ mod write;
 pub(super) use write::encode;
 
 use super::{
-    check_size, exif,
+    check_size,
+    decoded::DecodedImage,
+    exif,
     fault::{Fault, Result},
-    picture::Picture,
 };
 use flate2::Crc;
 use miniz_oxide::inflate::{
@@ -23,7 +24,7 @@ use rows::Pixels;
 pub(super) const SIGNATURE: [u8; 8] = *b"\x89PNG\r\n\x1A\n";
 
 /// Decodes the bytes of a file, turns the image upright and composes transparent pixels on white.
-pub(super) fn decode(bytes: &[u8], most_pixels: u64) -> Result<Picture> {
+pub(super) fn decode(bytes: &[u8], most_pixels: u64) -> Result<DecodedImage> {
     let mut chunks = Chunks { rest: &bytes[SIGNATURE.len()..] };
     let header = chunks.next()?;
     if header.kind != *b"IHDR" {

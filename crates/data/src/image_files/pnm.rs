@@ -2,8 +2,8 @@
 
 use super::{
     check_size,
+    decoded::{DecodedImage, Samples},
     fault::{Fault, Result},
-    picture::{Picture, Samples},
 };
 
 /// Returns true if bytes begin like such a file.
@@ -12,7 +12,7 @@ pub(super) fn is_pnm(bytes: &[u8]) -> bool {
 }
 
 /// Decodes the first image of a file.
-pub(super) fn decode(bytes: &[u8], most_pixels: u64) -> Result<Picture> {
+pub(super) fn decode(bytes: &[u8], most_pixels: u64) -> Result<DecodedImage> {
     let kind = bytes[1];
     let channels = if matches!(kind, b'3' | b'6') { 3 } else { 1 };
     let mut text = Text { rest: &bytes[2..] };
@@ -35,14 +35,14 @@ pub(super) fn decode(bytes: &[u8], most_pixels: u64) -> Result<Picture> {
     // One space, already checked, ends the header.
     let data = text.rest.get(1..1 + count * bytes_each).ok_or(Fault::Early)?;
     match bytes_each {
-        1 if white == 255 => Ok(Picture::new(shape, Samples::Bytes(data.to_vec()))),
+        1 if white == 255 => Ok(DecodedImage::new(shape, Samples::Bytes(data.to_vec()))),
         1 => scaled(shape, white, data.iter().map(|byte| Ok(u32::from(*byte)))),
         _ => scaled(shape, white, data.as_chunks::<2>().0.iter().map(|word| Ok(u16::from_be_bytes(*word).into()))),
     }
 }
 
 /// Scales samples from the range 0 to `white` to the full range of bytes or words.
-fn scaled(shape: [usize; 3], white: u32, samples: impl Iterator<Item = Result<u32>>) -> Result<Picture> {
+fn scaled(shape: [usize; 3], white: u32, samples: impl Iterator<Item = Result<u32>>) -> Result<DecodedImage> {
     let full = if white < 256 { 255 } else { 65_535 };
     let samples = samples.map(|sample| match sample? {
         sample if sample <= white => Ok((sample * full + white / 2) / white),
@@ -52,7 +52,7 @@ fn scaled(shape: [usize; 3], white: u32, samples: impl Iterator<Item = Result<u3
         255 => Samples::Bytes(samples.map(|sample| Ok(sample? as u8)).collect::<Result<_>>()?),
         _ => Samples::Words(samples.map(|sample| Ok(sample? as u16)).collect::<Result<_>>()?),
     };
-    Ok(Picture::new(shape, samples))
+    Ok(DecodedImage::new(shape, samples))
 }
 
 /// A reader of numbers between spaces and comments.
@@ -115,13 +115,13 @@ mod tests {
             }
         }
         let text = |bytes: &[u8]| decode(bytes).unwrap_err().to_string();
-        assert_eq!(text(b"P5 16384 4096 255\n"), "the picture ends too early");
-        assert_eq!(text(b"P2 16384 4096 255\n0 0 0"), "the picture ends too early");
+        assert_eq!(text(b"P5 16384 4096 255\n"), "the image ends too early");
+        assert_eq!(text(b"P2 16384 4096 255\n0 0 0"), "the image ends too early");
         assert!(text(b"P5 16385 1 255\n").starts_with("1 x 16385 pixels: the limits are"));
-        assert_eq!(text(b"P5 1 1 0\n "), "damaged picture (a largest value of 0)");
-        assert_eq!(text(b"P5 1 1 7\n\x08"), "damaged picture (a value 8 above the largest, 7)");
-        assert_eq!(text(b"P5 1 99999999999 7\n"), "damaged picture (a number that is too large)");
-        assert_eq!(text(b"P5 1 1 255x\0"), "damaged picture (something else in place of a number)");
-        assert_eq!(text(b"P5 x"), "damaged picture (something else in place of a number)");
+        assert_eq!(text(b"P5 1 1 0\n "), "damaged image (a largest value of 0)");
+        assert_eq!(text(b"P5 1 1 7\n\x08"), "damaged image (a value 8 above the largest, 7)");
+        assert_eq!(text(b"P5 1 99999999999 7\n"), "damaged image (a number that is too large)");
+        assert_eq!(text(b"P5 1 1 255x\0"), "damaged image (something else in place of a number)");
+        assert_eq!(text(b"P5 x"), "damaged image (something else in place of a number)");
     }
 }

@@ -1,8 +1,9 @@
 //! Prepares an image file for a network.
 
 use super::{
-    IN_MEMORY, check_enlarged, checked, digit,
-    picture::{Picture, Samples},
+    IN_MEMORY, check_enlarged, checked,
+    decoded::{DecodedImage, Samples},
+    digit,
     resize::Values,
     resized, size_fault,
 };
@@ -31,14 +32,14 @@ impl Preprocess {
         self.prepared(super::read(bytes)?, Path::new(IN_MEMORY))
     }
 
-    fn prepared(&self, picture: Picture, path: &Path) -> Result<Tensor> {
+    fn prepared(&self, image: DecodedImage, path: &Path) -> Result<Tensor> {
         let maps = self.normalisation.maps(self.channels.count())?;
-        let picture = match self.resize {
-            Resize::Digit => Picture::new([28, 28, 1], Samples::Bytes(digit::from_picture(&picture, path)?.to_vec())),
-            _ => picture,
+        let image = match self.resize {
+            Resize::Digit => DecodedImage::new([28, 28, 1], Samples::Bytes(digit::from_image(&image, path)?.to_vec())),
+            _ => image,
         };
-        let size = self.size_for(picture.size(), path)?;
-        let values = resized(&picture, self.channels, size, self.kept(size, path)?)?;
+        let size = self.size_for(image.size(), path)?;
+        let values = resized(&image, self.channels, size, self.kept(size, path)?)?;
         let mut tensor = self.padded(values, path)?;
         for pixel in tensor.data_mut().chunks_exact_mut(maps.len()) {
             pixel.iter_mut().zip(&maps).for_each(|(value, (factor, shift))| *value = factor * *value + shift);
@@ -123,10 +124,10 @@ mod tests {
     }
 
     /// Saves an image as the file `name` in a folder of its own.
-    fn saved(picture: impl Into<DynamicImage>) -> (tempfile::TempDir, std::path::PathBuf) {
+    fn saved(image: impl Into<DynamicImage>) -> (tempfile::TempDir, std::path::PathBuf) {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("picture");
-        picture.into().save_with_format(&path, ImageFormat::Png).unwrap();
+        let path = folder.path().join("image");
+        image.into().save_with_format(&path, ImageFormat::Png).unwrap();
         (folder, path)
     }
 
@@ -142,15 +143,15 @@ mod tests {
 
     #[test]
     fn resizing_is_pillows_bilinear() {
-        let picture = colours(37, 23);
-        let (_folder, path) = saved(picture.clone());
+        let image = colours(37, 23);
+        let (_folder, path) = saved(image.clone());
         for [height, width] in [[11, 17], [50, 37], [5, 60]] {
             let got = plain(Resize::Stretch([height, width]), Frame::Whole, Channels::Rgb).load(&path).unwrap();
             assert_eq!(got.shape(), [1, height, width, 3]);
             for (at, value) in got.data().iter().enumerate() {
                 let (c, x, y) = (at % 3, at / 3 % width, at / 3 / width);
                 let column = |x: u32| {
-                    let values: Vec<f64> = (0..23).map(|y| f64::from(picture.get_pixel(x, y).0[c]) / 255.0).collect();
+                    let values: Vec<f64> = (0..23).map(|y| f64::from(image.get_pixel(x, y).0[c]) / 255.0).collect();
                     bilinear(&values, height, y)
                 };
                 let expected = bilinear(&(0..37).map(column).collect::<Vec<_>>(), width, x);
@@ -196,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn grey_and_transparent_pictures_have_three_channels_where_they_are_wanted() {
+    fn grey_and_transparent_images_have_three_channels_where_they_are_wanted() {
         let usual = Preprocess::imagenet([8, 8]);
         let (_folder, grey) = saved(GrayImage::from_fn(20, 30, |x, y| Luma([(x * y) as u8])));
         let x = usual.load(&grey).unwrap();
@@ -232,11 +233,11 @@ mod tests {
         let of = |resize, frame| error(&plain(resize, frame, Channels::Rgb), &path);
         assert_eq!(
             of(Resize::Keep, Frame::CentreCrop([21, 30])),
-            "picture: 20 x 30 pixels are too few to cut 21 x 30 out of them"
+            "image: 20 x 30 pixels are too few to cut 21 x 30 out of them"
         );
         assert_eq!(
             of(Resize::Keep, Frame::Pad([19, 40])),
-            "picture: 20 x 30 pixels are too many to put into 19 x 40 of black"
+            "image: 20 x 30 pixels are too many to put into 19 x 40 of black"
         );
         assert_eq!(of(Resize::ShorterSide(0), Frame::Whole), "cannot resize to 0 x 1 pixels");
         assert!(of(Resize::ShorterSide(usize::MAX), Frame::Whole).starts_with("cannot resize to 4294967295 x 1"));
@@ -244,14 +245,14 @@ mod tests {
         let limits = "the limits are 16384 on a side and 67108864 in all";
         assert_eq!(
             of(Resize::ShorterSide(12_000), Frame::Whole),
-            format!("picture: 20 x 30 pixels cannot be resized to 12000 x 18000 pixels: {limits}")
+            format!("image: 20 x 30 pixels cannot be resized to 12000 x 18000 pixels: {limits}")
         );
         let grey = Preprocess { channels: Channels::Grey, ..Preprocess::imagenet([8, 8]) };
         assert_eq!(error(&grey, &path), "3 means and 3 deviations for 1 channels");
         let text = folder.path().join("text");
         std::fs::write(&text, "hello, this is text").unwrap();
         let usual = Preprocess::imagenet([8, 8]);
-        assert_eq!(error(&usual, &text), "text: not a PNG, JPEG, PNM or BMP picture that can be read");
+        assert_eq!(error(&usual, &text), "text: not a PNG, JPEG, PNM or BMP image that can be read");
         assert!(error(&usual, &folder.path().join("none")).starts_with("none: No such file"));
         assert!(Preprocess::imagenet([usize::MAX, 1]).load(&path).is_err());
     }

@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_thin_picture_stretched_the_other_way_needs_little_in_between() {
+    fn a_thin_image_stretched_the_other_way_needs_little_in_between() {
         let row = |_: usize, out: &mut [f32]| out.iter_mut().enumerate().for_each(|(x, value)| *value = x as f32);
         // 16384 × 1 to 1 × 16384: the memory in between is one value, not 16384².
         let values = Values::resized([1, 16_384], 1, row, [16_384, 1]);

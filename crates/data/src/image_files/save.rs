@@ -14,9 +14,9 @@ use std::path::Path;
 /// use ocelli_data::image_files::{load_rgb, save_png};
 /// use ocelli_tensor::Tensor;
 /// let path = std::env::temp_dir().join(format!("ocelli-doc-{}.png", std::process::id()));
-/// let picture = Tensor::full([1, 20, 30, 3], 0.4);
-/// save_png(&picture, &path)?;
-/// assert_eq!(load_rgb(&path, [20, 30])?, picture);
+/// let image = Tensor::full([1, 20, 30, 3], 0.4);
+/// save_png(&image, &path)?;
+/// assert_eq!(load_rgb(&path, [20, 30])?, image);
 /// # std::fs::remove_file(path).unwrap();
 /// # Ok::<(), ocelli_data::Error>(())
 /// ```
@@ -24,8 +24,8 @@ use std::path::Path;
 /// # Errors
 /// [`Error::Setting`] if the tensor has another shape, no pixels or more than an image may have, or a value that is not
 /// finite; [`Error::Tensor`] if the file cannot be written.
-pub fn save_png(picture: &Tensor, path: impl AsRef<Path>) -> Result<()> {
-    let bytes = encode_png(picture)?;
+pub fn save_png(image: &Tensor, path: impl AsRef<Path>) -> Result<()> {
+    let bytes = encode_png(image)?;
     Ok(write_atomically(path, |file| file.write_all(&bytes))?)
 }
 
@@ -33,22 +33,22 @@ pub fn save_png(picture: &Tensor, path: impl AsRef<Path>) -> Result<()> {
 ///
 /// # Errors
 /// The errors of [`save_png`], except those of the file.
-pub fn encode_png(picture: &Tensor) -> Result<Vec<u8>> {
+pub fn encode_png(image: &Tensor) -> Result<Vec<u8>> {
     let wrong = |text: String| Error::Setting(text);
-    let (&[height, width, channels @ (1 | 3)] | &[1, height, width, channels @ (1 | 3)]) = picture.shape() else {
-        let shape = ShapeText(picture.shape());
-        return Err(wrong(format!("a picture of shape {shape} is neither [H, W, C] nor [1, H, W, C] with C = 1 or 3")));
+    let (&[height, width, channels @ (1 | 3)] | &[1, height, width, channels @ (1 | 3)]) = image.shape() else {
+        let shape = ShapeText(image.shape());
+        return Err(wrong(format!("an image of shape {shape} is neither [H, W, C] nor [1, H, W, C] with C = 1 or 3")));
     };
     let size = [height, width].map(|side| u32::try_from(side).unwrap_or(u32::MAX));
     if let Some(fault) = size_fault(size) {
         return Err(wrong(format!("cannot save {fault}")));
     }
-    if let Some(at) = picture.data().iter().position(|value| !value.is_finite()) {
+    if let Some(at) = image.data().iter().position(|value| !value.is_finite()) {
         let [y, x] = [at / channels / width, at / channels % width];
-        return Err(wrong(format!("the value at row {y}, column {x} is {}", picture.data()[at])));
+        return Err(wrong(format!("the value at row {y}, column {x} is {}", image.data()[at])));
     }
-    let bytes: Vec<u8> = picture.data().iter().map(|value| (255.0 * value.clamp(0.0, 1.0)).round() as u8).collect();
-    let failed = |source| Error::Io { file: "a picture in memory".into(), source };
+    let bytes: Vec<u8> = image.data().iter().map(|value| (255.0 * value.clamp(0.0, 1.0)).round() as u8).collect();
+    let failed = |source| Error::Io { file: "an image in memory".into(), source };
     png::encode([size[0], size[1], channels as u32], &bytes).map_err(failed)
 }
 
@@ -60,29 +60,29 @@ mod tests {
     #[test]
     fn what_is_saved_is_read_again() {
         for channels in [1, 3] {
-            let picture =
+            let image =
                 Tensor::from_fn([7, 5, channels], |at| ((at[0] * 51 + at[1] * 7 + at[2] * 90) % 256) as f32 / 255.0);
-            let bytes = encode_png(&picture).unwrap();
+            let bytes = encode_png(&image).unwrap();
             let read = if channels == 1 { read_grey(&bytes, [7, 5]) } else { read_rgb(&bytes, [7, 5]) };
-            assert_eq!(read.unwrap().data(), picture.data());
+            assert_eq!(read.unwrap().data(), image.data());
         }
         let outside = Tensor::from_vec([1, 1, 3, 1], vec![-0.5, 0.5, 7.0]).unwrap();
         assert_eq!(read_grey(&encode_png(&outside).unwrap(), [1, 3]).unwrap().data(), [0.0, 128.0 / 255.0, 1.0]);
     }
 
     #[test]
-    fn what_is_no_picture_is_not_saved() {
-        let text = |picture: &Tensor| encode_png(picture).unwrap_err().to_string();
+    fn what_is_no_image_is_not_saved() {
+        let text = |image: &Tensor| encode_png(image).unwrap_err().to_string();
         for shape in [&[4, 4][..], &[2, 4, 4, 3], &[4, 4, 2], &[4, 4, 4], &[]] {
             assert!(text(&Tensor::zeros(shape)).ends_with("is neither [H, W, C] nor [1, H, W, C] with C = 1 or 3"));
         }
         assert_eq!(text(&Tensor::zeros([0, 4, 3])), "cannot save 0 x 4 pixels");
-        let mut picture = Tensor::zeros([2, 3, 3]);
-        picture[[1, 2, 0]] = f32::NAN;
-        assert_eq!(text(&picture), "the value at row 1, column 2 is NaN");
-        picture[[1, 2, 0]] = f32::INFINITY;
+        let mut image = Tensor::zeros([2, 3, 3]);
+        image[[1, 2, 0]] = f32::NAN;
+        assert_eq!(text(&image), "the value at row 1, column 2 is NaN");
+        image[[1, 2, 0]] = f32::INFINITY;
         let folder = tempfile::tempdir().unwrap();
-        assert!(save_png(&picture, folder.path().join("x.png")).is_err());
+        assert!(save_png(&image, folder.path().join("x.png")).is_err());
         assert!(!folder.path().join("x.png").exists());
         assert!(save_png(&Tensor::zeros([2, 3, 3]), folder.path()).is_err());
     }

@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 fn folder() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("picture");
+    let path = folder.path().join("image");
     (folder, path)
 }
 
@@ -17,11 +17,11 @@ fn text(folder: &TempDir, error: Error) -> String {
 #[test]
 fn a_png_is_read_exactly_at_its_own_size() {
     let (_folder, path) = folder();
-    let picture = RgbImage::from_fn(3, 2, |x, y| image::Rgb([x as u8 * 100, y as u8 * 255, 51]));
-    picture.save_with_format(&path, ImageFormat::Png).unwrap();
+    let image = RgbImage::from_fn(3, 2, |x, y| image::Rgb([x as u8 * 100, y as u8 * 255, 51]));
+    image.save_with_format(&path, ImageFormat::Png).unwrap();
     let rgb = load_rgb(&path, [2, 3]).unwrap();
     assert_eq!(rgb.shape(), [1, 2, 3, 3]);
-    for (value, byte) in rgb.data().iter().zip(picture.as_raw()) {
+    for (value, byte) in rgb.data().iter().zip(image.as_raw()) {
         assert!((value * 255.0 - f32::from(*byte)).abs() < 1e-3, "{value} for {byte}");
     }
     let grey = load_grey(&path, [1, 1]).unwrap();
@@ -53,19 +53,19 @@ fn a_jpeg_is_read() {
 }
 
 #[test]
-fn what_is_no_picture_is_an_error() {
+fn what_is_no_image_is_an_error() {
     let (folder, path) = folder();
     let error = |path: &Path| text(&folder, load_grey(path, [2, 2]).unwrap_err());
     assert!(error(&folder.path().join("none")).starts_with("none: No such file"));
     assert!(error(folder.path()).contains("directory"), "{}", error(folder.path()));
     // The content counts, not the name.
-    for name in ["picture", "picture.jpg", "picture.png"] {
+    for name in ["image", "image.jpg", "image.png"] {
         let path = folder.path().join(name);
         std::fs::write(&path, "").unwrap();
         assert_eq!(error(&path), format!("{name}: the file is empty"));
         for bytes in [&b"hello, this is text"[..], b"GIF89a0000", &[0xFF, 0xD8]] {
             std::fs::write(&path, bytes).unwrap();
-            assert_eq!(error(&path), format!("{name}: not a PNG, JPEG, PNM or BMP picture that can be read"));
+            assert_eq!(error(&path), format!("{name}: not a PNG, JPEG, PNM or BMP image that can be read"));
         }
     }
     GrayImage::from_fn(12, 12, |x, y| Luma([(x * y) as u8])).save_with_format(&path, ImageFormat::Png).unwrap();
@@ -73,10 +73,10 @@ fn what_is_no_picture_is_an_error() {
     for len in 8..whole.len() - 12 {
         std::fs::write(&path, &whole[..len]).unwrap();
         let text = error(&path);
-        assert!(text.starts_with("picture: "), "{len} bytes: {text}");
+        assert!(text.starts_with("image: "), "{len} bytes: {text}");
     }
     std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
-    assert_eq!(error(&path), "picture: the picture ends too early");
+    assert_eq!(error(&path), "image: the image ends too early");
     // Nothing that a damaged byte can say may panic.
     for at in 0..whole.len() {
         let mut damaged = whole.clone();
@@ -103,7 +103,7 @@ fn absurd_sizes_are_refused() {
     bytes[29..33].copy_from_slice(&checksum.sum().to_be_bytes());
     std::fs::write(&path, &bytes).unwrap();
     let error = text(&folder, load_grey(&path, [2, 2]).unwrap_err());
-    assert_eq!(error, format!("picture: 4096 x 65536 pixels: {limits}"));
+    assert_eq!(error, format!("image: 4096 x 65536 pixels: {limits}"));
 }
 
 /// Returns the centre of mass of an image.
@@ -139,7 +139,7 @@ fn dark_on_light_and_light_on_dark_give_the_same_digit() {
 
 #[test]
 fn any_grey_values_give_a_digit_or_an_error() {
-    let blank = "no digit to be seen: the picture has no contrast";
+    let blank = "no digit to be seen: the image has no contrast";
     assert_eq!(digit_of([30, 30], &[0.7; 900]).unwrap_err().to_string(), blank);
     assert_eq!(digit_of([1, 1], &[f32::NAN]).unwrap_err().to_string(), blank);
     assert_eq!(digit_of([2, 2], &[0.0; 5]).unwrap_err().to_string(), "5 grey values are not 2 x 2 pixels");
@@ -187,7 +187,7 @@ fn an_archive_has_a_folder_for_each_class() {
     let whole = archive(&[("train/dog/1.png", &a), ("train/cat/1.png", &b), ("train/dog/2.png", &c)]);
     let images = loaded(&whole).unwrap();
     assert_eq!((images.shape(), images.labels()), ([2, 3, 3], &[1, 0, 1][..]));
-    assert_eq!(images.picture(1).unwrap(), [4, 5, 6].repeat(6));
+    assert_eq!(images.image(1).unwrap(), [4, 5, 6].repeat(6));
     // A cut or a damaged archive is an error or, where only the end of the archive is lost, the same images.
     for at in 0..whole.len() {
         let mut damaged = whole.clone();
@@ -195,7 +195,7 @@ fn an_archive_has_a_folder_for_each_class() {
         for bytes in [&damaged[..], &whole[..at]] {
             match loaded(bytes) {
                 Ok(read) => assert!(read.len() <= 3, "byte {at}"),
-                Err(text) => assert!(text.starts_with("picture: ") || text.starts_with("picture/"), "{at}: {text}"),
+                Err(text) => assert!(text.starts_with("image: ") || text.starts_with("image/"), "{at}: {text}"),
             }
         }
     }
@@ -205,14 +205,14 @@ fn an_archive_has_a_folder_for_each_class() {
 fn what_does_not_belong_into_an_archive_is_named() {
     let good = png(2, 2, [0; 3]);
     let text = |name: &str, bytes: &[u8]| loaded(&archive(&[("a/cat/1.png", &good), (name, bytes)])).unwrap_err();
-    assert_eq!(text("a/cow/1.png", &good), "picture/a/cow/1.png: \"cow\" is none of the classes cat, dog");
-    assert_eq!(text("1.png", &good), "picture/1.png: not in a folder that names its class");
-    let other = "picture/a/dog/1.png: 3 x 2 pixels, but the pictures before it have 2 x 2";
+    assert_eq!(text("a/cow/1.png", &good), "image/a/cow/1.png: \"cow\" is none of the classes cat, dog");
+    assert_eq!(text("1.png", &good), "image/1.png: not in a folder that names its class");
+    let other = "image/a/dog/1.png: 3 x 2 pixels, but the images before it have 2 x 2";
     assert_eq!(text("a/dog/1.png", &png(2, 3, [0; 3])), other);
-    let reason = "picture/cat/readme: not a PNG, JPEG, PNM or BMP picture that can be read";
-    assert_eq!(text("cat/readme", b"no picture at all"), reason);
-    assert_eq!(loaded(&archive(&[])).unwrap_err(), "picture: no pictures");
-    assert!(loaded(b"no archive").unwrap_err().starts_with("picture: damaged archive ("));
+    let reason = "image/cat/readme: not a PNG, JPEG, PNM or BMP image that can be read";
+    assert_eq!(text("cat/readme", b"no image at all"), reason);
+    assert_eq!(loaded(&archive(&[])).unwrap_err(), "image: no images");
+    assert!(loaded(b"no archive").unwrap_err().starts_with("image: damaged archive ("));
 }
 
 #[test]
@@ -228,7 +228,7 @@ fn archives_packed_on_macos_are_read_without_its_notes() {
     let mut files = notes.map(|name| (name, &b"notes"[..])).to_vec();
     files.push(("./a/cat/1.png", &good));
     assert_eq!(loaded(&archive(&files)).unwrap().labels(), [0]);
-    assert_eq!(loaded(&archive(&files[..5])).unwrap_err(), "picture: no pictures");
+    assert_eq!(loaded(&archive(&files[..5])).unwrap_err(), "image: no images");
 }
 
 /// Makes an archive, not packed, of one header of `kind` with content before an image.
@@ -266,7 +266,7 @@ fn long_names_are_read_and_absurd_ones_refused() {
         let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
         std::io::Write::write_all(&mut packed, &with_extension(kind, &vec![b'a'; 1 << 20], "cat/1.png")).unwrap();
         let text = loaded(&packed.finish().unwrap()).unwrap_err();
-        assert_eq!(text, "picture: damaged archive (a name or a header of 1048576 bytes)");
+        assert_eq!(text, "image: damaged archive (a name or a header of 1048576 bytes)");
     }
     let unknown = format!("{}/1.png", "cow".repeat(1000));
     let text = loaded(&with_extension(b'L', unknown.as_bytes(), "x")).unwrap_err();
@@ -281,7 +281,7 @@ fn links_and_other_things_in_an_archive_are_named() {
     header.set_size(0);
     archive.append_link(&mut header, "cat/1.png", "2.png").unwrap();
     let text = loaded(&archive.into_inner().unwrap()).unwrap_err();
-    assert_eq!(text, "picture/cat/1.png: neither a file nor a folder");
+    assert_eq!(text, "image/cat/1.png: neither a file nor a folder");
 }
 
 #[test]
@@ -289,8 +289,8 @@ fn what_packs_too_well_is_refused_before_it_fills_the_memory() {
     // 30 MB of zeros that no image begins with, in 30 kB; and as something to read over.
     let zeros = vec![0; 30 << 20];
     for (name, text) in [
-        ("cat/1.png", "picture/cat/1.png: not a PNG, JPEG, PNM or BMP picture that can be read"),
-        ("cat/._1.png", "picture: more than "),
+        ("cat/1.png", "image/cat/1.png: not a PNG, JPEG, PNM or BMP image that can be read"),
+        ("cat/._1.png", "image: more than "),
     ] {
         let error = loaded(&archive(&[(name, &zeros)])).unwrap_err();
         assert!(error.starts_with(text), "{error}");
@@ -304,23 +304,23 @@ fn what_packs_too_well_is_refused_before_it_fills_the_memory() {
     assert!(error.ends_with("1000 x 1000 pixels, more than what is left for a file of its length"), "{error}");
     // One image whose file packs well too.
     let error = loaded(&archive(&[("cat/1.png", &png(4000, 3000, [255; 3]))])).unwrap_err();
-    assert!(error.starts_with("picture/cat/1.png: 3000 x 4000 pixels, more than "), "{error}");
+    assert!(error.starts_with("image/cat/1.png: 3000 x 4000 pixels, more than "), "{error}");
 }
 
 #[test]
-fn little_pictures_are_not_enlarged_without_bound() {
+fn little_images_are_not_enlarged_without_bound() {
     let thin = png(1, 16_384, [9; 3]);
     let text = |size| read_rgb(&thin, size).unwrap_err().to_string();
     assert_eq!(
         text([4096, 4097]),
-        "4096 x 4097 pixels are too many to make of 16384 x 1: the limit for smaller pictures is 16777216"
+        "4096 x 4097 pixels are too many to make of 16384 x 1: the limit for smaller images is 16777216"
     );
     assert_eq!(text([16_384, 4096])[..21], "16384 x 4096 pixels a"[..21]);
     assert!(read_grey(&thin, [1, 16_384]).unwrap().data().iter().all(|value| (value * 255.0 - 9.0).abs() < 1e-3));
 }
 
 #[test]
-fn pictures_in_memory_are_read_as_files_are() {
+fn images_in_memory_are_read_as_files_are() {
     let bytes = png(3, 2, [1, 2, 3]);
     let (_folder, path) = folder();
     std::fs::write(&path, &bytes).unwrap();
@@ -328,5 +328,5 @@ fn pictures_in_memory_are_read_as_files_are() {
     let usual = crate::Preprocess::imagenet([8, 8]);
     assert_eq!(usual.read(&bytes).unwrap(), usual.load(&path).unwrap());
     let text = read_grey(b"hello", [1, 1]).unwrap_err().to_string();
-    assert_eq!(text, "a picture in memory: not a PNG, JPEG, PNM or BMP picture that can be read");
+    assert_eq!(text, "an image in memory: not a PNG, JPEG, PNM or BMP image that can be read");
 }

@@ -54,10 +54,10 @@ fn batches_in_order_and_the_last_one() {
 
 #[test]
 fn tensors_have_their_names_and_shapes() {
-    let loader = Loader::new(Numbered::new(5), 2).unwrap().names("pictures", "digits");
+    let loader = Loader::new(Numbered::new(5), 2).unwrap().names("images", "digits");
     let batch = loader.epoch(9).nth(1).unwrap().unwrap();
-    assert_eq!(batch.tensor("pictures").unwrap().shape(), [2, 1, 2, 1]);
-    assert_eq!(batch.tensor("pictures").unwrap().data(), [2.0, 9.0, 3.0, 9.0]);
+    assert_eq!(batch.tensor("images").unwrap().shape(), [2, 1, 2, 1]);
+    assert_eq!(batch.tensor("images").unwrap().data(), [2.0, 9.0, 3.0, 9.0]);
     assert_eq!(batch.labels("digits").unwrap().data(), [2, 3]);
 }
 

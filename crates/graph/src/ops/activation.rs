@@ -8,12 +8,12 @@ use std::ops::RangeInclusive;
 /// Applies an elementwise function. Backward keeps its result, its operand or nothing, depending on the function: ReLU
 /// keeps its result, because the sign of the result is all that its gradient needs.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Activation(
+pub struct ActivationOp(
     /// The function.
     pub Unary,
 );
 
-/// The gradient of [`Activation`]. Operands: `dy`, then the result or operand that was kept, if any.
+/// The gradient of [`ActivationOp`]. Operands: `dy`, then the result or operand that was kept, if any.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct ActivationBackward(
@@ -22,12 +22,12 @@ pub struct ActivationBackward(
 );
 
 impl ActivationBackward {
-    pub(super) fn of(function: Unary) -> ActivationBackward {
+    pub(super) fn for_function(function: Unary) -> ActivationBackward {
         ActivationBackward(function)
     }
 }
 
-impl Op for Activation {
+impl Op for ActivationOp {
     fn operands(&self) -> RangeInclusive<usize> {
         1..=1
     }
@@ -93,7 +93,7 @@ macro_rules! activations {
             $(#[$doc])*
             #[track_caller]
             pub fn $name(&self $(, $argument: f32)?) -> Node {
-                Node::call(Activation($unary), &[self])
+                Node::call(ActivationOp($unary), &[self])
             }
         )* }
     };

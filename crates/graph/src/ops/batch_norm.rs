@@ -33,14 +33,14 @@ pub struct BatchNormOp {
     /// the variance of the batch is the unbiased one.
     pub momentum: f32,
     /// Source of the mean and variance.
-    pub statistics: Statistics,
+    pub statistics: NormStatistics,
     /// Operations applied to the normalised values in the same pass.
     pub followed_by: FollowedBy,
 }
 
 /// Source of the mean and variance that a batch is normalised by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Statistics {
+pub enum NormStatistics {
     /// The batch itself.
     Batch,
     /// Operands of the operation.
@@ -118,12 +118,12 @@ pub struct BatchNormParameters<'a> {
 impl BatchNormOp {
     /// Makes a normalisation that uses statistics of the batch in training.
     pub fn new(epsilon: f32, momentum: f32) -> BatchNormOp {
-        BatchNormOp { epsilon, momentum, statistics: Statistics::Batch, followed_by: FollowedBy::Nothing }
+        BatchNormOp { epsilon, momentum, statistics: NormStatistics::Batch, followed_by: FollowedBy::Nothing }
     }
 
     /// Makes it normalise by a mean and a variance that are operands, in the places of the running ones.
     pub(crate) fn with_statistics_given(self) -> BatchNormOp {
-        BatchNormOp { statistics: Statistics::Given, ..self }
+        BatchNormOp { statistics: NormStatistics::Given, ..self }
     }
 
     /// Makes it apply other operations to the normalised values.
@@ -180,14 +180,14 @@ impl Op for BatchNormOp {
             let (x, parameters) = (k.source(0), [k.input(1), k.input(2)]);
             let running = [k.input(3), k.input(4)];
             let residual = op.followed_by.adds().then(|| k.source(RESIDUAL));
-            if op.statistics == Statistics::Given {
+            if op.statistics == NormStatistics::Given {
                 op.apply(&op.norm(running[0], running[1], parameters), x, residual, k.output(0));
                 return Ok(());
             }
             let [y, mean, variance, new_mean, new_variance] = k.outputs();
             let rows = y.len() / mean.len().max(1);
             if rows < 2 {
-                let sentence = "statistics need two or more numbers a channel, and this batch is a single pixel";
+                let sentence = "statistics need at least two values per channel, and this batch is a single pixel";
                 return Err(Fault::Data(sentence.into()));
             }
             match x {
@@ -205,13 +205,13 @@ impl Op for BatchNormOp {
 
     /// In training the result does not depend on the running statistics.
     fn has_gradient(&self, input: usize) -> bool {
-        self.statistics == Statistics::Given || ![3, 4].contains(&input)
+        self.statistics == NormStatistics::Given || ![3, 4].contains(&input)
     }
 
     fn outputs(&self) -> usize {
         match self.statistics {
-            Statistics::Batch => 5,
-            Statistics::Given => 1,
+            NormStatistics::Batch => 5,
+            NormStatistics::Given => 1,
         }
     }
 
@@ -226,13 +226,13 @@ impl Op for BatchNormOp {
     fn backward(&self, g: &Grads<'_>) -> Vec<Option<Node>> {
         let (x, trace) = (g.x(0), g.x(0).trace());
         let (mean, variance) = match self.statistics {
-            Statistics::Batch => (g.y(1), g.y(2)),
-            Statistics::Given => (g.x(3), g.x(4)),
+            NormStatistics::Batch => (g.y(1), g.y(2)),
+            NormStatistics::Given => (g.x(3), g.x(4)),
         };
         let mut dy = g.dy().clone();
         let mut op = *self;
         // With statistics of the batch, the gradient of the input depends on the sums for the parameters' gradients.
-        let input_needs_sums = self.statistics == Statistics::Batch && g.wants(0);
+        let input_needs_sums = self.statistics == NormStatistics::Batch && g.wants(0);
         let needs_sums = input_needs_sums || (1..5).any(|operand| g.wants(operand));
         let mut of_parameters = Vec::new();
         if self.followed_by == FollowedBy::AddRelu {
@@ -241,7 +241,7 @@ impl Op for BatchNormOp {
                 of_parameters = trace.call(Arc::new(BatchNormAddBackwardParameters(op)), &operands);
                 dy = of_parameters.remove(0);
             } else {
-                dy = Node::call(ActivationBackward::of(Unary::Relu), &[&dy, g.y(0)]);
+                dy = Node::call(ActivationBackward::for_function(Unary::Relu), &[&dy, g.y(0)]);
             }
             op = op.followed_by(FollowedBy::Nothing);
         }
@@ -349,8 +349,8 @@ impl Op for BatchNormBackwardData {
             let norm = op.0.norm(k.input(4), k.input(5), [k.input(2), k.input(3)]);
             let (x, dy, accumulate) = (k.input(0), k.source(1), k.accumulate());
             let through = match op.0.statistics {
-                Statistics::Batch => Through::Batch { dgamma: k.input(6), dbeta: k.input(7) },
-                Statistics::Given => Through::Elements,
+                NormStatistics::Batch => Through::Batch { dgamma: k.input(6), dbeta: k.input(7) },
+                NormStatistics::Given => Through::Elements,
             };
             batch_norm_backward_data(&norm, x, dy, through, k.output(0), accumulate);
         })

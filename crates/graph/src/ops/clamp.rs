@@ -8,29 +8,29 @@ use std::ops::RangeInclusive;
 /// Computes `min(max(x, low), high)`. Backward keeps the operand; the gradient passes where it is within the bounds or
 /// on one of them, as in PyTorch.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Clamp {
+pub struct ClampOp {
     /// Lower bound; −∞ for none.
     pub low: f32,
     /// Upper bound; ∞ for none.
     pub high: f32,
 }
 
-/// The gradient of [`Clamp`]. Operands: `dy`, `x`.
+/// The gradient of [`ClampOp`]. Operands: `dy`, `x`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct ClampBackward(
     /// The bounds.
-    pub Clamp,
+    pub ClampOp,
 );
 
-impl Clamp {
+impl ClampOp {
     fn bounds(&self) -> Result<Bounds, Fault> {
-        let Clamp { low, high } = *self;
+        let ClampOp { low, high } = *self;
         Bounds::new(low, high).ok_or_else(|| Fault::Setting(format!("there is no number from {low} to {high}")))
     }
 }
 
-impl Op for Clamp {
+impl Op for ClampOp {
     fn operands(&self) -> RangeInclusive<usize> {
         1..=1
     }
@@ -87,6 +87,6 @@ impl Node {
     /// ```
     #[track_caller]
     pub fn clamp(&self, low: f32, high: f32) -> Node {
-        Node::call(Clamp { low, high }, &[self])
+        Node::call(ClampOp { low, high }, &[self])
     }
 }

@@ -13,12 +13,12 @@ use std::ops::RangeInclusive;
 ///
 /// No gradient passes: the result does not change where the operands change a little.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Comparison(
+pub struct ComparisonOp(
     /// The comparison.
     pub compare::Comparison,
 );
 
-impl Op for Comparison {
+impl Op for ComparisonOp {
     fn operands(&self) -> RangeInclusive<usize> {
         2..=2
     }
@@ -51,7 +51,7 @@ macro_rules! comparisons {
             $(#[$doc])*
             #[track_caller]
             pub fn $name(&self, other: impl NodeOrNumber) -> Node {
-                Node::call(Comparison(compare::Comparison::$comparison), &[self, &other.beside(self)])
+                Node::call(ComparisonOp(compare::Comparison::$comparison), &[self, &other.beside(self)])
             }
         )* }
     };

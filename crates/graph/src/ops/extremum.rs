@@ -14,7 +14,7 @@ use std::ops::RangeInclusive;
 /// Backward keeps both operands. The gradient goes to the operand that is the result, and half of it to each if they
 /// are equal, as in PyTorch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Extremum(
+pub struct ExtremumOp(
     /// Maximum or minimum.
     pub compare::Extremum,
 );
@@ -27,7 +27,7 @@ pub struct ExtremumShare(
     pub compare::Extremum,
 );
 
-impl Op for Extremum {
+impl Op for ExtremumOp {
     fn operands(&self) -> RangeInclusive<usize> {
         2..=2
     }
@@ -82,13 +82,13 @@ impl Node {
     /// ```
     #[track_caller]
     pub fn maximum(&self, other: impl NodeOrNumber) -> Node {
-        Node::call(Extremum(compare::Extremum::Maximum), &[self, &other.beside(self)])
+        Node::call(ExtremumOp(compare::Extremum::Maximum), &[self, &other.beside(self)])
     }
 
     /// Computes the smaller of this and another value or number, with broadcasting. Where they are equal, each gets
     /// half of the gradient.
     #[track_caller]
     pub fn minimum(&self, other: impl NodeOrNumber) -> Node {
-        Node::call(Extremum(compare::Extremum::Minimum), &[self, &other.beside(self)])
+        Node::call(ExtremumOp(compare::Extremum::Minimum), &[self, &other.beside(self)])
     }
 }

@@ -37,7 +37,7 @@ impl Op for Gram {
         expect_rank(x, 0, 4, "[N, H, W, C]")?;
         let [_, height, width, channels] = four(&x[0].at(1));
         if height == 0 || width == 0 || channels == 0 {
-            return Err(Fault::Setting(format!("a picture of {height} by {width} pixels with {channels} channels")));
+            return Err(Fault::Setting(format!("an image of {height} by {width} pixels with {channels} channels")));
         }
         if element_count(&[height, width, channels]).and(element_count(&[channels, channels])).is_none() {
             return Err(Fault::Setting(format!("products of {channels} channels are more than memory has addresses")));

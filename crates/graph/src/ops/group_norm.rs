@@ -65,7 +65,7 @@ impl Op for GroupNormOp {
         }
         let of_sample: Size = dims[1..].iter().map(|dim| dim.checked_at(1)).product();
         if of_sample.get().is_some_and(|count| count / groups < 2) {
-            let expected = "two or more numbers a group".into();
+            let expected = "at least two values per group".into();
             return Err(Fault::Operand { input: 0, expected, got: "one".into() });
         }
         let statistics = Shape::new([dims[0], Dim::Fixed(channels)]);

@@ -9,32 +9,32 @@ type Function = Arc<dyn Fn(f32) -> f32 + Send + Sync>;
 
 /// Applies an elementwise function with a given derivative. Backward keeps the operand.
 #[derive(Clone)]
-pub struct Map {
+pub struct MapOp {
     name: String,
     f: Function,
     df: Function,
 }
 
-/// The gradient of [`Map`]. Operands: `dy`, `x`.
+/// The gradient of [`MapOp`]. Operands: `dy`, `x`.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct MapBackward(
     /// The function with its derivative.
-    pub Map,
+    pub MapOp,
 );
 
-impl fmt::Debug for Map {
+impl fmt::Debug for MapOp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Map({})", self.name)
+        write!(f, "MapOp({})", self.name)
     }
 }
 
 /// Functions cannot be compared.
-impl OpIdentity for Map {}
+impl OpIdentity for MapOp {}
 
 impl OpIdentity for MapBackward {}
 
-impl Map {
+impl MapOp {
     /// Name of the function.
     pub fn name(&self) -> &str {
         &self.name
@@ -51,7 +51,7 @@ impl Map {
     }
 }
 
-impl Op for Map {
+impl Op for MapOp {
     fn operands(&self) -> RangeInclusive<usize> {
         1..=1
     }
@@ -115,6 +115,6 @@ impl Node {
         f: impl Fn(f32) -> f32 + Send + Sync + 'static,
         df: impl Fn(f32) -> f32 + Send + Sync + 'static,
     ) -> Node {
-        Node::call(Map { name: name.into(), f: Arc::new(f), df: Arc::new(df) }, &[self])
+        Node::call(MapOp { name: name.into(), f: Arc::new(f), df: Arc::new(df) }, &[self])
     }
 }

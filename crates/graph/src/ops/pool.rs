@@ -18,13 +18,13 @@ use std::{ops::RangeInclusive, sync::Arc};
 pub struct MaxPoolOp {
     /// The window.
     pub settings: PoolSettings,
-    /// Says if the positions of the maxima are a second result.
-    pub places: Places,
+    /// Says if the positions of the maxima are kept as a second result.
+    pub argmax: Argmax,
 }
 
 /// Says if the positions of maxima are returned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Places {
+pub enum Argmax {
     /// They are the second result, for backward.
     Kept,
     /// They are not computed: in inference.
@@ -124,23 +124,23 @@ impl Op for MaxPoolOp {
     }
 
     fn outputs(&self) -> usize {
-        if self.places == Places::Kept { 2 } else { 1 }
+        if self.argmax == Argmax::Kept { 2 } else { 1 }
     }
 
     fn lower(&self, mode: Mode) -> Option<Arc<dyn Op>> {
-        (mode == Mode::Infer && self.places == Places::Kept)
-            .then(|| Arc::new(MaxPoolOp { places: Places::Dropped, ..*self }) as Arc<dyn Op>)
+        (mode == Mode::Infer && self.argmax == Argmax::Kept)
+            .then(|| Arc::new(MaxPoolOp { argmax: Argmax::Dropped, ..*self }) as Arc<dyn Op>)
     }
 
     fn compile(&self, request: &Request<'_>) -> Result<Compiled, Fault> {
         let g = geometry(&self.settings, &request.operands[0])?;
-        Ok(match self.places {
-            Places::Kept => Compiled::new(move |k| {
+        Ok(match self.argmax {
+            Argmax::Kept => Compiled::new(move |k| {
                 let x = k.input(0);
-                let [y, places] = k.outputs();
-                max_forward(&g, x, y, Some(places));
+                let [y, argmax] = k.outputs();
+                max_forward(&g, x, y, Some(argmax));
             }),
-            Places::Dropped => Compiled::new(move |k| {
+            Argmax::Dropped => Compiled::new(move |k| {
                 let x = k.input(0);
                 max_forward(&g, x, k.output(0), None);
             }),
@@ -152,9 +152,9 @@ impl Op for MaxPoolOp {
     }
 
     fn backward(&self, g: &Grads<'_>) -> Vec<Option<Node>> {
-        if self.places == Places::Dropped {
+        if self.argmax == Argmax::Dropped {
             // A gradient in inference mode: the maxima are found again in the operand.
-            let again = MaxPoolOp { places: Places::Kept, ..*self };
+            let again = MaxPoolOp { argmax: Argmax::Kept, ..*self };
             let results = g.x(0).trace().call(Arc::new(again), &[g.x(0)]);
             let backward = MaxPoolBackward { settings: self.settings, input: g.x(0).shape() };
             return vec![Some(Node::call(backward, &[g.dy(), &results[1]]))];
@@ -172,8 +172,8 @@ impl Op for MaxPoolBackward {
     fn compile(&self, request: &Request<'_>) -> Result<Compiled, Fault> {
         let g = geometry(&self.settings, &request.results[0])?;
         Ok(Compiled::new(move |k| {
-            let (dy, places, accumulate) = (k.input(0), k.input(1), k.accumulate());
-            max_backward(&g, dy, places, k.output(0), accumulate);
+            let (dy, argmax, accumulate) = (k.input(0), k.input(1), k.accumulate());
+            max_backward(&g, dy, argmax, k.output(0), accumulate);
         }))
     }
 
@@ -278,7 +278,7 @@ impl Node {
     /// Computes the maximum of each window and channel.
     #[track_caller]
     pub fn max_pool(&self, settings: PoolSettings) -> Node {
-        let op = MaxPoolOp { settings, places: Places::Kept };
+        let op = MaxPoolOp { settings, argmax: Argmax::Kept };
         self.trace().call(Arc::new(op), &[self]).swap_remove(0)
     }
 

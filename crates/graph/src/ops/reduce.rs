@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 /// computed when the operation is compiled.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-pub struct Reduce {
+pub struct ReduceOp {
     /// Indices of the reduced axes, ascending.
     pub axes: Vec<usize>,
     /// Sum or mean.
@@ -25,17 +25,17 @@ pub enum ReduceKind {
     Mean,
 }
 
-/// The adjoint of [`Reduce`]: writes every element of the small shape to all the positions that were summed into it.
+/// The adjoint of [`ReduceOp`]: writes every element of the small shape to all the positions that were summed into it.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Spread {
     /// The reduction.
-    pub reduce: Reduce,
+    pub reduce: ReduceOp,
     /// The shape of its operand.
     pub shape: Shape,
 }
 
-impl Reduce {
+impl ReduceOp {
     fn geometry(&self, sizes: &[usize]) -> Result<Reduction, Fault> {
         let too_many = || Fault::Setting(format!("{} axes are more than the kernels handle", sizes.len()));
         Reduction::new(sizes, &self.axes).ok_or_else(too_many)
@@ -53,7 +53,7 @@ impl Reduce {
     }
 }
 
-impl Op for Reduce {
+impl Op for ReduceOp {
     fn operands(&self) -> RangeInclusive<usize> {
         1..=1
     }
@@ -134,7 +134,7 @@ impl Node {
         }
         numbers.sort_unstable();
         numbers.dedup();
-        Node::call(Reduce { axes: numbers, kind }, &[self])
+        Node::call(ReduceOp { axes: numbers, kind }, &[self])
     }
 
     fn all_axes(&self) -> Vec<Axis> {
@@ -188,6 +188,6 @@ impl Node {
         if sums.shape() == *shape {
             return sums;
         }
-        Node::call(super::Reshape { shape: shape.clone() }, &[&sums])
+        Node::call(super::ReshapeOp { shape: shape.clone() }, &[&sums])
     }
 }

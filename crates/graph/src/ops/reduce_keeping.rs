@@ -1,6 +1,6 @@
 //! Sums and means whose reduced axes are kept, with size 1.
 
-use super::Reshape;
+use super::ReshapeOp;
 use crate::{Axis, Dim, Node, Shape};
 
 impl Node {
@@ -32,6 +32,6 @@ impl Node {
         for axis in axes.iter().filter_map(|axis| axis.index(dims.len())).collect::<Vec<_>>() {
             dims[axis] = Dim::Fixed(1);
         }
-        Node::call(Reshape { shape: Shape::new(dims) }, &[&reduced])
+        Node::call(ReshapeOp { shape: Shape::new(dims) }, &[&reduced])
     }
 }

@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 
 /// Gives the same elements another shape.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Reshape {
+pub struct ReshapeOp {
     /// The shape of the result.
     pub shape: Shape,
 }
@@ -16,7 +16,7 @@ pub struct Reshape {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Identity;
 
-impl Op for Reshape {
+impl Op for ReshapeOp {
     fn operands(&self) -> RangeInclusive<usize> {
         1..=1
     }
@@ -25,7 +25,7 @@ impl Op for Reshape {
         // If both lengths are equal for two batch sizes, they are equal for all: both are linear in N, or would be
         // refused here.
         if [1, 2].iter().any(|&n| x[0].checked_len(n) != self.shape.checked_len(n)) {
-            let expected = format!("as many numbers as {} has", self.shape);
+            let expected = format!("as many elements as {} has", self.shape);
             return Err(Fault::Operand { input: 0, expected, got: format!("{} a sample", x[0].len(1)) });
         }
         Ok(vec![self.shape.clone()])
@@ -40,7 +40,7 @@ impl Op for Reshape {
     }
 
     fn backward(&self, g: &Grads<'_>) -> Vec<Option<Node>> {
-        vec![Some(Node::call(Reshape { shape: g.x(0).shape() }, &[g.dy()]))]
+        vec![Some(Node::call(ReshapeOp { shape: g.x(0).shape() }, &[g.dy()]))]
     }
 }
 
@@ -72,7 +72,7 @@ impl Node {
     pub fn reshape(&self, sample: impl AsRef<[usize]>) -> Node {
         let batch = self.shape().dims().first().copied().unwrap_or(Dim::Fixed(1));
         let sample = sample.as_ref().iter().map(|&size| Dim::Fixed(size));
-        Node::call(Reshape { shape: Shape::new(std::iter::once(batch).chain(sample).collect::<Vec<_>>()) }, &[self])
+        Node::call(ReshapeOp { shape: Shape::new(std::iter::once(batch).chain(sample).collect::<Vec<_>>()) }, &[self])
     }
 
     /// Flattens each sample to a row: `[N, H, W, C]` → `[N, H·W·C]`, in the order rows, columns, channels.

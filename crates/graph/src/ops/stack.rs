@@ -1,6 +1,6 @@
 //! Stacking of values of one shape along a new axis.
 
-use super::{Reshape, Slice};
+use super::{ReshapeOp, Slice};
 use crate::{Axis, Compiled, Dim, Fault, Grads, Node, Op, Request, Shape};
 use ocelli_kernels::{
     Accumulate,
@@ -65,7 +65,7 @@ impl Op for Stack {
     fn backward(&self, g: &Grads<'_>) -> Vec<Option<Node>> {
         let part = |i: usize| {
             let slice = Slice::new(self.axis, Dim::Fixed(i), Dim::Fixed(1));
-            Node::call(Reshape { shape: g.x(i).shape() }, &[&Node::call(slice, &[g.dy()])])
+            Node::call(ReshapeOp { shape: g.x(i).shape() }, &[&Node::call(slice, &[g.dy()])])
         };
         (0..g.operands()).map(|i| g.want(i, || part(i))).collect()
     }

@@ -1,14 +1,14 @@
-//! Constants: values computed from parameters only, once per change of these.
+//! ConstantPart: values computed from parameters only, once per change of these.
 
 use crate::{
-    Call, Compiled, ElementKind, Fault, Graph, Op, OpIdentity, PreparedOperand, Request, Shape, Source, ValueId,
-    ValueInfo, plan::CompiledCall,
+    Call, Compiled, ElementKind, Fault, Graph, Op, OpIdentity, PreparedOperand, Request, Shape, ValueId, ValueInfo,
+    ValueSource, plan::CompiledCall,
 };
 use std::{collections::HashMap, sync::Arc};
 
 /// The part of a graph that depends on parameters only.
 #[derive(Debug, Default)]
-pub(crate) struct Constants {
+pub(crate) struct ConstantPart {
     /// Calls of the part, operands before results.
     pub(crate) calls: Vec<CompiledCall>,
     /// Values of the part that the other part or the user reads.
@@ -40,7 +40,7 @@ pub(crate) fn recipes(calls: &[CompiledCall], known: usize) -> HashMap<ValueId, 
 
 /// True for each value that is a parameter or computed from parameters only.
 pub(crate) fn constant_values(graph: &Graph) -> Vec<bool> {
-    let is_parameter = |value: &ValueInfo| matches!(value.source, Source::Parameter(_));
+    let is_parameter = |value: &ValueInfo| matches!(value.source, ValueSource::Parameter(_));
     let mut constant: Vec<bool> = graph.values.iter().map(is_parameter).collect();
     for call in &graph.calls {
         // A call without operands fills a tensor of the batch's size: cheaper to repeat than to keep.
@@ -64,8 +64,8 @@ pub(crate) fn separate_constants(
     calls: Vec<CompiledCall>,
     constant: &[bool],
     roots: &[ValueId],
-) -> (Vec<CompiledCall>, Constants) {
-    let mut constants = Constants::default();
+) -> (Vec<CompiledCall>, ConstantPart) {
+    let mut constants = ConstantPart::default();
     let mut each_run = Vec::with_capacity(calls.len());
     for compiled_call in calls {
         let CompiledCall { call, compiled } = &compiled_call;
@@ -80,7 +80,7 @@ pub(crate) fn separate_constants(
             values.push(ValueInfo {
                 shape: Shape::from([prepared.len]),
                 kind: ElementKind::F32,
-                source: Source::Call,
+                source: ValueSource::Call,
                 origin: format!("weights of {}", call.path),
             });
             constants.prepared.insert(call.outputs[0], (prepared.operand, form));

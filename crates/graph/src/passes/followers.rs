@@ -2,7 +2,7 @@
 
 use crate::{
     Call, Graph, ValueId, ValueInfo,
-    ops::{Activation, Arithmetic},
+    ops::{ActivationOp, Arithmetic},
 };
 use ocelli_kernels::elementwise::Unary;
 use std::any::Any;
@@ -27,7 +27,7 @@ impl SoleReaders {
     }
 
     /// The only reader of a value.
-    pub(super) fn of(&self, id: ValueId) -> Option<usize> {
+    pub(super) fn sole_reader(&self, id: ValueId) -> Option<usize> {
         self.0[id]
     }
 }
@@ -35,7 +35,7 @@ impl SoleReaders {
 /// Returns true if a call is a ReLU.
 pub(super) fn is_relu(call: &Call) -> bool {
     let op: &dyn Any = &*call.op;
-    op.downcast_ref::<Activation>() == Some(&Activation(Unary::Relu))
+    op.downcast_ref::<ActivationOp>() == Some(&ActivationOp(Unary::Relu))
 }
 
 /// The value that a call adds to `y`, if it is an addition of two values of one shape.

@@ -11,7 +11,7 @@ use crate::{
 use std::{any::Any, collections::HashSet, sync::Arc};
 
 /// Calls that become one operation: a normalisation, perhaps the addition of a residual, perhaps a ReLU.
-struct Chain {
+struct NormChain {
     norm: usize,
     /// The addition, and the operand of it that is not the normalisation.
     add: Option<(usize, ValueId)>,
@@ -43,17 +43,17 @@ fn norm_of(call: &Call) -> Option<&BatchNormOp> {
     op.downcast_ref().filter(|op: &&BatchNormOp| op.is_alone())
 }
 
-fn chain_at(graph: &Graph, norm: usize, readers: &SoleReaders) -> Option<Chain> {
+fn chain_at(graph: &Graph, norm: usize, readers: &SoleReaders) -> Option<NormChain> {
     norm_of(&graph.calls[norm])?;
     let y = graph.calls[norm].outputs[0];
     let is_relu = |&at: &usize| is_relu(&graph.calls[at]);
-    let reader = readers.of(y)?;
+    let reader = readers.sole_reader(y)?;
     let chain = match addend(&graph.values, &graph.calls[reader], y) {
         Some(residual) => {
-            let relu = readers.of(graph.calls[reader].outputs[0]).filter(is_relu);
-            Chain { norm, add: Some((reader, residual)), relu }
+            let relu = readers.sole_reader(graph.calls[reader].outputs[0]).filter(is_relu);
+            NormChain { norm, add: Some((reader, residual)), relu }
         }
-        None => Chain { norm, add: None, relu: Some(reader).filter(is_relu) },
+        None => NormChain { norm, add: None, relu: Some(reader).filter(is_relu) },
     };
     let last = chain.last()?;
     // The statistics are now written later; their readers must still come after them.
@@ -62,14 +62,14 @@ fn chain_at(graph: &Graph, norm: usize, readers: &SoleReaders) -> Option<Chain> 
     (!graph.calls[norm..last].iter().any(waits)).then_some(chain)
 }
 
-impl Chain {
+impl NormChain {
     /// The last call of the chain, if there is one after the normalisation.
     fn last(&self) -> Option<usize> {
         self.relu.or(self.add.map(|(at, _)| at))
     }
 }
 
-fn fuse(graph: &mut Graph, chain: Chain) {
+fn fuse(graph: &mut Graph, chain: NormChain) {
     let Some(last) = chain.last() else { return };
     let norm = graph.calls[chain.norm].clone();
     let Some(&op) = norm_of(&norm) else { return };
@@ -89,9 +89,9 @@ fn fuse(graph: &mut Graph, chain: Chain) {
         ..norm.clone()
     };
     // calls that compute the values between, for pruning to drop
-    let mut spare = vec![recalled(&norm)];
+    let mut unfused = vec![recalled(&norm)];
     if let (Some((add, _)), Some(_)) = (chain.add, chain.relu) {
-        spare.push(graph.calls[add].clone());
+        unfused.push(graph.calls[add].clone());
     }
     // put the fused call in the place of the last one
     let gone: HashSet<usize> = chain.add.iter().map(|(at, _)| *at).chain([chain.norm]).collect();
@@ -99,7 +99,7 @@ fn fuse(graph: &mut Graph, chain: Chain) {
     for (at, call) in std::mem::take(&mut graph.calls).into_iter().enumerate() {
         if at == last {
             calls.push(fused.clone());
-            calls.append(&mut spare);
+            calls.append(&mut unfused);
         } else if !gone.contains(&at) {
             calls.push(call);
         }

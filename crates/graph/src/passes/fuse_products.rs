@@ -8,7 +8,7 @@ use super::{
     followers::{SoleReaders, addend, is_relu},
 };
 use crate::{
-    Call, ElementKind, Graph, Op, Result, Shape, Source, ValueId, ValueInfo,
+    Call, ElementKind, Graph, Op, Result, Shape, ValueId, ValueInfo, ValueSource,
     ops::{BatchNormOp, Conv2dOp, FoldedBias, FoldedFilter, Fused, FusedBatchNorm, LinearOp, Product},
 };
 use ocelli_kernels::Activation as Last;
@@ -44,7 +44,7 @@ struct Fusion<'g> {
 
 /// A call, and those after it that its kernel can compute.
 #[derive(Default)]
-struct Chain {
+struct ProductChain {
     /// Indices of its calls.
     calls: Vec<usize>,
     /// The normalisation among them, with its operands.
@@ -69,12 +69,12 @@ impl<'g> Fusion<'g> {
     }
 
     /// The call after a chain, if it was not replaced and reads nothing of the chain but its result, which nothing else needs.
-    fn next(&self, chain: &Chain) -> Option<(usize, &Call)> {
-        let at = self.readers.of(self.result(chain)).filter(|&at| self.is_original[at])?;
+    fn next(&self, chain: &ProductChain) -> Option<(usize, &Call)> {
+        let at = self.readers.sole_reader(self.result(chain)).filter(|&at| self.is_original[at])?;
         Some((at, self.calls[at].first()?))
     }
 
-    fn result(&self, chain: &Chain) -> ValueId {
+    fn result(&self, chain: &ProductChain) -> ValueId {
         self.calls[*chain.calls.last().expect("a chain begins with a call")][0].outputs[0]
     }
 
@@ -121,8 +121,8 @@ impl<'g> Fusion<'g> {
     }
 
     /// Collects the calls after the product `at` that its kernel can compute.
-    fn follow(&self, at: usize) -> Chain {
-        let mut chain = Chain { calls: vec![at], ..Chain::default() };
+    fn follow(&self, at: usize) -> ProductChain {
+        let mut chain = ProductChain { calls: vec![at], ..ProductChain::default() };
         let constant = |ids: &[ValueId]| ids[1..].iter().all(|&id| self.constant[id]);
         let (result, weights) = (self.result(&chain), &self.calls[at][0].inputs);
         if let Some((next, call)) = self.next(&chain)
@@ -153,7 +153,7 @@ impl<'g> Fusion<'g> {
     fn fuse_batch_norm(&mut self, at: usize) {
         let Some((call, norm)) = self.original::<BatchNormOp>(at) else { return };
         let (call, epsilon, outputs) = (call.clone(), norm.epsilon, norm.outputs());
-        let mut chain = Chain { calls: vec![at], ..Chain::default() };
+        let mut chain = ProductChain { calls: vec![at], ..ProductChain::default() };
         let Some((next, _)) = self.next(&chain).filter(|(_, call)| is_relu(call)) else { return };
         if outputs == 1 {
             chain.calls.push(next);
@@ -164,7 +164,7 @@ impl<'g> Fusion<'g> {
     }
 
     /// Puts `made` at the end of the chain.
-    fn replace(&mut self, chain: &Chain, made: Vec<Call>) {
+    fn replace(&mut self, chain: &ProductChain, made: Vec<Call>) {
         for &at in &chain.calls {
             self.is_original[at] = false;
             self.calls[at].clear();
@@ -178,7 +178,7 @@ impl<'g> Fusion<'g> {
         self.values.push(ValueInfo {
             shape: self.shape(inputs[0]).clone(),
             kind: ElementKind::F32,
-            source: Source::Call,
+            source: ValueSource::Call,
             origin: format!("{} ({})", call.path, op.kind()),
         });
         let (kind, path) = (op.kind(), call.path.clone());

@@ -1,6 +1,6 @@
 //! A plan as a graph for Graphviz.
 
-use super::{Place, Plan, PlanStep};
+use super::{OperandLocation, Plan, PlanStep};
 use crate::ValueId;
 use std::{collections::HashMap, fmt::Write as _};
 
@@ -26,13 +26,15 @@ impl Plan {
         for (number, step) in self.steps.iter().enumerate() {
             let _ = writeln!(dot, "    step_{number} [label={}];", quoted(&lines(step)));
             for operand in &step.operands {
-                let from = match &operand.place {
-                    Place::Input(input) => format!("input_{input}"),
-                    Place::Piece(_) | Place::FirstResult => match makers.get(&operand.value) {
+                let from = match &operand.location {
+                    OperandLocation::Input(input) => format!("input_{input}"),
+                    OperandLocation::Piece(_) | OperandLocation::FirstResult => match makers.get(&operand.value) {
                         Some(maker) => format!("step_{maker}"),
                         None => continue,
                     },
-                    Place::Parameter(_) | Place::Constant(_) | Place::Prepared(_) => continue,
+                    OperandLocation::Parameter(_) | OperandLocation::Constant(_) | OperandLocation::Prepared(_) => {
+                        continue;
+                    }
                 };
                 let label = quoted(&[format!("{:?}", operand.shape)]);
                 let _ = writeln!(dot, "    {from} -> step_{number} [label={label}];");

@@ -1,6 +1,6 @@
 //! A plan in words.
 
-use super::{Place, Plan, PlanStep};
+use super::{OperandLocation, Plan, PlanStep};
 use std::fmt::Write as _;
 
 impl Plan {
@@ -19,10 +19,10 @@ impl Plan {
         let (bytes, steps) = (self.peak_bytes(), self.steps.len());
         let mut text = format!("{} samples, {steps} steps, {bytes} bytes of memory\n", self.batch);
         table(&mut text, &self.steps);
-        if !self.ahead.all().steps.is_empty() {
+        if !self.constants.all().steps.is_empty() {
             let _ =
                 writeln!(text, "once for each version of the parameters, {} bytes of these:", self.constant_bytes());
-            table(&mut text, &self.ahead.all().steps);
+            table(&mut text, &self.constants.all().steps);
         }
         text
     }
@@ -54,7 +54,7 @@ impl PlanStep {
     /// Describes the algorithm of its kernel, in clauses.
     pub(super) fn notes(&self) -> Vec<String> {
         let mut notes: Vec<String> = self.compiled.note().map(str::to_string).into_iter().collect();
-        if self.operands.iter().any(|operand| matches!(operand.place, Place::Prepared(_))) {
+        if self.operands.iter().any(|operand| matches!(operand.location, OperandLocation::Prepared(_))) {
             notes.push("weights prepared once".into());
         }
         if self.prepares {

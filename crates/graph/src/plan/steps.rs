@@ -1,10 +1,10 @@
 //! Turns calls into steps: every operand gets its place.
 
 use super::{
-    CompiledCall, Location, Operand, Place, PlanStep, Slot,
+    CompiledCall, Location, OperandLocation, PlanStep, Slot, StepOperand,
     buffers::{Layout, Sequence},
 };
-use crate::{Source, ValueId};
+use crate::{ValueId, ValueSource};
 use std::{collections::HashMap, ops::Range};
 
 /// Builder of the steps of a sequence.
@@ -47,15 +47,15 @@ impl<'a> Steps<'a> {
     fn locate(&mut self, id: ValueId) -> Location {
         let storage = self.sequence.storage[id];
         match &self.sequence.values[storage].source {
-            Source::Parameter(path) => Location::Parameter(self.parameters[path]),
-            Source::Input(name) => {
+            ValueSource::Parameter(path) => Location::Parameter(self.parameters[path]),
+            ValueSource::Input(name) => {
                 let known = self.inputs.iter().position(|known| known == name);
                 Location::Input(known.unwrap_or_else(|| {
                     self.inputs.push(name.clone());
                     self.inputs.len() - 1
                 }))
             }
-            Source::Call => {
+            ValueSource::Call => {
                 let len = self.sequence.values[id].shape.len(self.sequence.batch);
                 match self.layout.range(storage, len) {
                     Some(range) => Location::Arena(range),
@@ -81,23 +81,23 @@ impl<'a> Steps<'a> {
         // places of the operands, with the pieces that only they add
         let mut operands = Vec::with_capacity(call.inputs.len());
         for (i, &id) in call.inputs.iter().enumerate() {
-            let place = match prepared.get(&call.outputs[0]) {
-                Some(&(operand, form)) if operand == i => Place::Prepared(self.constant(form)),
+            let location = match prepared.get(&call.outputs[0]) {
+                Some(&(operand, form)) if operand == i => OperandLocation::Prepared(self.constant(form)),
                 _ => match self.locate(id) {
-                    Location::Parameter(number) => Place::Parameter(number),
-                    Location::Input(number) => Place::Input(number),
-                    Location::Constant(number) => Place::Constant(number),
-                    Location::Arena(range) if range == pieces[0] => Place::FirstResult,
+                    Location::Parameter(number) => OperandLocation::Parameter(number),
+                    Location::Input(number) => OperandLocation::Input(number),
+                    Location::Constant(number) => OperandLocation::Constant(number),
+                    Location::Arena(range) if range == pieces[0] => OperandLocation::FirstResult,
                     Location::Arena(range) => {
                         let known = pieces.iter().position(|piece| *piece == range);
-                        Place::Piece(known.unwrap_or_else(|| {
+                        OperandLocation::Piece(known.unwrap_or_else(|| {
                             pieces.push(range);
                             pieces.len() - 1
                         }))
                     }
                 },
             };
-            operands.push(Operand { place, shape: self.shape(id), value: storage[id] });
+            operands.push(StepOperand { location, shape: self.shape(id), value: storage[id] });
         }
         PlanStep {
             op: call.op.clone(),

@@ -241,7 +241,7 @@ fn matrices_that_do_not_go_together_are_sentences() {
 
 #[test]
 fn operations_with_several_batch_sizes_and_in_place() {
-    // Whatever takes over the storage of what it reads gives the same numbers as when that is kept.
+    // Whatever takes over the storage of what it reads gives the same values as when that is kept.
     let network = |x: &Node| {
         let y = x.scale(2.0).maximum(0.3).clamp(-0.5, 0.8).named("clamped");
         (y.greater(0.5) + y.l2_normalised(1e-6)).named("sum")

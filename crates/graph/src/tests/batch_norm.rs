@@ -127,7 +127,7 @@ fn one_pixel_has_no_variance() {
     let error = objective.step(&mut model, &batch_of(&[1, 1, 1, 3])).unwrap_err().to_string();
     assert_eq!(
         error,
-        "bn (BatchNorm): statistics need two or more numbers a channel, and this batch is a single pixel"
+        "bn (BatchNorm): statistics need at least two values per channel, and this batch is a single pixel"
     );
     assert_eq!(value(&model, "bn.running_var"), [1.0; 3]);
     objective.step(&mut model, &batch_of(&[2, 1, 1, 3])).unwrap();

@@ -208,7 +208,9 @@ fn samples_stay_on_the_first_axis() {
     let filled = mistake(|x| x.trace().filled(0.0, twice.clone()), &[2]);
     assert_eq!(filled, format!("(Fill): the result of shape [N, 2, N] {sentence}"));
     let square = Shape::new([Dim::Batch(1), Dim::Batch(1)]);
-    assert!(mistake(|x| Node::call(crate::ops::Reshape { shape: square.clone() }, &[x]), &[1]).contains("(Reshape): "));
+    assert!(
+        mistake(|x| Node::call(crate::ops::ReshapeOp { shape: square.clone() }, &[x]), &[1]).contains("(Reshape): ")
+    );
     assert!(
         mistake(|x| x.squared_distance(x), &[3])
             .starts_with("(SquaredDistance): expected codes [codes, features] without")
@@ -233,7 +235,7 @@ fn samples_are_no_weights() {
     };
     assert_eq!(
         mistake(|x| bias(x, &[9]), &[4, 4, 3]),
-        "(Conv2d): expected 8 numbers of the bias on axis C, got 9 in [9] from parameter b"
+        "(Conv2d): expected 8 elements of the bias on axis C, got 9 in [9] from parameter b"
     );
     assert_eq!(
         mistake(|x| bias(x, &[8, 1]), &[4, 4, 3]),

@@ -159,8 +159,8 @@ fn objectives_are_checked_like_networks() {
     let error = |loss: fn(&crate::Trace) -> Node| model.objective(loss).unwrap_err().to_string();
     assert_eq!(error(|t| t.output()), "(objective): expected a scalar loss, got [N, 3]; a mean() or sum() is missing");
     assert_eq!(error(|t| t.tap("relu7").mean()), "(tap): nothing is called \"relu7\"; there are: input, output");
-    let unknown = model.objective_of(crate::Mode::Infer, Wrt::Values(&["picture"]), |t| t.output().mean());
-    assert!(matches!(unknown.unwrap_err(), Error::Unknown { name, .. } if name == "picture"));
+    let unknown = model.objective_of(crate::Mode::Infer, Wrt::Values(&["image"]), |t| t.output().mean());
+    assert!(matches!(unknown.unwrap_err(), Error::Unknown { name, .. } if name == "image"));
 }
 
 #[test]

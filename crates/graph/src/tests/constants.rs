@@ -25,13 +25,13 @@ fn constants(model: &Model, n: usize, wanted: &[&str]) -> (Arc<Plan>, Arc<Consta
     (plan, constants)
 }
 
-fn pictures(n: usize) -> Tensor {
+fn images(n: usize) -> Tensor {
     input(&[n, 12, 12, 16])
 }
 
 /// Where each constant lies, by its recipe.
 fn places((plan, constants): &(Arc<Plan>, Arc<Constants>)) -> Vec<(Arc<str>, *const f32)> {
-    let list = plan.ahead.constants().iter().enumerate();
+    let list = plan.constants.list().iter().enumerate();
     list.map(|(number, constant)| (constant.recipe.clone().unwrap(), constants.get(number).as_ptr())).collect()
 }
 
@@ -54,7 +54,7 @@ fn shared_constants_have_the_bits_of_ones_own() {
     let model = build(network, &SAMPLE);
     for wanted in [&["output"][..], &["features", "output"], &["b.conv", "output"], &["output"]] {
         for n in [1, 9, 2, 1, 33] {
-            let batch = crate::Batch::new().with("input", pictures(n));
+            let batch = crate::Batch::new().with("input", images(n));
             let alone = model.clone();
             assert_eq!(model.run(&batch, wanted).unwrap(), alone.run(&batch, wanted).unwrap(), "{wanted:?} for {n}");
         }
@@ -68,10 +68,10 @@ fn what_is_kept_is_bounded_and_goes_with_the_parameters() {
     let last: Vec<_> = (2..=12).map(|n| Arc::downgrade(&constants(&model, n, &["output"]).1)).collect();
     assert!(first.upgrade().is_none() && last[0].upgrade().is_none(), "all are kept");
     assert!(last[9].upgrade().is_some() && last[10].upgrade().is_some(), "none is kept");
-    let before = model.predict(&pictures(12)).unwrap();
+    let before = model.predict(&images(12)).unwrap();
     model.parameters_mut().value_mut("dense").unwrap().data_mut().fill(0.5);
     assert!(last.iter().all(|constants| constants.upgrade().is_none()), "some outlive their parameters");
-    assert_ne!(model.predict(&pictures(12)).unwrap(), before);
+    assert_ne!(model.predict(&images(12)).unwrap(), before);
 }
 
 /// Filters of several pieces, which threads fold side by side.
@@ -87,7 +87,7 @@ fn constants_have_the_same_bits_on_any_number_of_threads() {
     let one = on(1);
     assert!([2, 3, 8].into_iter().all(|threads| on(threads) == one));
     let filter = model.parameters().value("conv.weight").unwrap();
-    assert!(filter.len() > 2 << 17, "{} numbers are one piece", filter.len());
+    assert!(filter.len() > 2 << 17, "{} elements are one piece", filter.len());
 }
 
 /// That forms of one name are the same for any number of samples is what sharing relies on.

@@ -112,7 +112,7 @@ fn inputs_can_be_read_back() {
     assert_eq!((outputs.get("input"), outputs.shape("output")), (Some(x.data()), Some(&[4, 12][..])));
 }
 
-/// Pictures whose network runs on several threads.
+/// Images whose network runs on several threads.
 fn large(i: usize) -> Tensor {
     Tensor::uniform([2, 64, 64, 16], crate::Key::new(i as u64))
 }

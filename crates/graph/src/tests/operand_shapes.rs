@@ -3,10 +3,10 @@
 use crate::{
     Dim, Op, Shape, contract,
     ops::{
-        Activation, Arithmetic, BatchNormOp, Clamp, Comparison, ConnectionTable, Connections, Conv2dOp,
-        ConvTranspose2dOp, Extremum, Fill, FoldedBias, FoldedFilter, Fused, FusedBatchNorm, Gram, GroupNormOp,
+        ActivationOp, Arithmetic, BatchNormOp, ClampOp, ComparisonOp, ConnectionTable, Connections, Conv2dOp,
+        ConvTranspose2dOp, ExtremumOp, Fill, FoldedBias, FoldedFilter, Fused, FusedBatchNorm, Gram, GroupNormOp,
         Identity, Interpolate, Interpolation, L2NormalisedOp, LayerNormOp, LinearOp, LocalResponseNormOp, OneHot,
-        PadOp, Reshape, SoftmaxOp,
+        PadOp, ReshapeOp, SoftmaxOp,
     },
 };
 use ocelli_kernels::{
@@ -22,16 +22,16 @@ fn operations() -> Vec<Box<dyn Op>> {
     let activation = ocelli_kernels::Activation::Relu;
     let (bias, residual) = (Some(2), Some(3));
     vec![
-        Box::new(Activation(Unary::Tanh)),
+        Box::new(ActivationOp(Unary::Tanh)),
         Box::new(Arithmetic::Add),
         Box::new(Arithmetic::Div),
         Box::new(BatchNormOp::new(1e-5, 0.1)),
-        Box::new(Clamp { low: 0.0, high: 1.0 }),
-        Box::new(Comparison(compare::Comparison::Less)),
+        Box::new(ClampOp { low: 0.0, high: 1.0 }),
+        Box::new(ComparisonOp(compare::Comparison::Less)),
         Box::new(Connections(Arc::new(table))),
         Box::new(Conv2dOp::new(settings)),
         Box::new(ConvTranspose2dOp::new(settings, [0, 0])),
-        Box::new(Extremum(compare::Extremum::Maximum)),
+        Box::new(ExtremumOp(compare::Extremum::Maximum)),
         Box::new(Fill { value: 1.0, shape: [2].into() }),
         Box::new(FoldedBias { epsilon: 1e-5 }),
         Box::new(FoldedFilter { epsilon: 1e-5 }),
@@ -48,7 +48,7 @@ fn operations() -> Vec<Box<dyn Op>> {
         Box::new(LocalResponseNormOp(LocalResponse { size: 5, alpha: 1.0, beta: 0.75, k: 2.0 })),
         Box::new(OneHot { classes: 3 }),
         Box::new(PadOp(PadSettings { mode: PadMode::Reflect, top: 1, bottom: 1, left: 0, right: 2 })),
-        Box::new(Reshape { shape: Shape::batch(&[4]) }),
+        Box::new(ReshapeOp { shape: Shape::batch(&[4]) }),
         Box::new(SoftmaxOp::Plain),
     ]
 }

@@ -5,7 +5,8 @@ use crate::{
     Axis, Compiled, Constant, ElementKind, Fault, GradientError, Grads, Mode, Model, Node, Op, OpIdentity, Request,
     Shape, Tensor, Value, check_gradients, check_gradients_at,
     ops::{
-        Activation, Arithmetic, BatchNormOp, Conv2dOp, GroupNormOp, Identity, LayerNormOp, LinearOp, Reshape, SoftmaxOp,
+        ActivationOp, Arithmetic, BatchNormOp, Conv2dOp, GroupNormOp, Identity, LayerNormOp, LinearOp, ReshapeOp,
+        SoftmaxOp,
     },
 };
 use ocelli_kernels::{conv::Conv2dSettings, elementwise::Unary};
@@ -201,27 +202,27 @@ fn a_gradient_comes_to_differentiable_results_only() {
 #[test]
 fn right_gradients_pass_the_check() {
     let rows = || Shape::batch(&[5]);
-    let picture = || Shape::batch(&[3, 4, 2]);
+    let image = || Shape::batch(&[3, 4, 2]);
     let channels = || Shape::from([2]);
     check_gradients(&TRIPLE, &[rows()]).unwrap();
     for unary in [Unary::Relu, Unary::Tanh, Unary::Exp, Unary::Gelu, Unary::Square, Unary::Reciprocal] {
-        check_gradients(&Activation(unary), &[picture()]).unwrap();
+        check_gradients(&ActivationOp(unary), &[image()]).unwrap();
     }
     for op in [Arithmetic::Add, Arithmetic::Sub, Arithmetic::Mul, Arithmetic::Div] {
-        check_gradients(&op, &[picture(), channels()]).unwrap();
-        check_gradients(&op, &[Shape::batch(&[1, 1, 2]), picture()]).unwrap();
+        check_gradients(&op, &[image(), channels()]).unwrap();
+        check_gradients(&op, &[Shape::batch(&[1, 1, 2]), image()]).unwrap();
     }
     for op in [SoftmaxOp::Plain, SoftmaxOp::Log] {
         check_gradients(&op, &[rows()]).unwrap();
     }
     check_gradients(&LinearOp, &[rows(), Shape::from([5, 3]), Shape::from([3])]).unwrap();
     let conv = Conv2dOp::new(Conv2dSettings::default());
-    check_gradients(&conv, &[picture(), Shape::from([2, 2, 2, 3]), Shape::from([3])]).unwrap();
-    check_gradients(&LayerNormOp { epsilon: 1e-2 }, &[picture(), channels(), channels()]).unwrap();
-    check_gradients(&GroupNormOp { groups: 1, epsilon: 1e-2 }, &[picture(), channels(), channels()]).unwrap();
-    let norm = [picture(), channels(), channels(), channels(), channels()];
+    check_gradients(&conv, &[image(), Shape::from([2, 2, 2, 3]), Shape::from([3])]).unwrap();
+    check_gradients(&LayerNormOp { epsilon: 1e-2 }, &[image(), channels(), channels()]).unwrap();
+    check_gradients(&GroupNormOp { groups: 1, epsilon: 1e-2 }, &[image(), channels(), channels()]).unwrap();
+    let norm = [image(), channels(), channels(), channels(), channels()];
     check_gradients(&BatchNormOp::new(1e-2, 0.1), &norm).unwrap();
-    check_gradients(&Reshape { shape: Shape::batch(&[24]) }, &[picture()]).unwrap();
+    check_gradients(&ReshapeOp { shape: Shape::batch(&[24]) }, &[image()]).unwrap();
 }
 
 /// `y[n] = x[n, label[n]]`

@@ -1,4 +1,4 @@
-//! Activations that are computed again: the same numbers in less memory.
+//! Activations that are computed again: the same values in less memory.
 
 use super::{batch_of, build, conv};
 use crate::{

@@ -1,7 +1,7 @@
 //! Common subexpressions: fewer steps, the same numbers.
 
 use super::{batch_of, build};
-use crate::{Batch, Mode, Model, Node, OpIdentity, Plan, Tensor, Trace, Wrt, initial::tests::Ramp, ops::Activation};
+use crate::{Batch, Mode, Model, Node, OpIdentity, Plan, Tensor, Trace, Wrt, initial::tests::Ramp, ops::ActivationOp};
 use ocelli_kernels::{
     conv::{Conv2dSettings, Padding},
     elementwise::Unary,
@@ -64,7 +64,7 @@ fn operations_that_differ_by_the_sign_of_a_zero_are_not_the_same() {
     let x = Tensor::from_vec([1, 1], vec![1.0]).unwrap();
     let y = model.run(&Batch::new().with("input", x), &["negative"]).unwrap();
     assert_eq!(y[0].data(), [f32::NEG_INFINITY]);
-    let scaled = |factor| Activation(Unary::Scale(factor));
+    let scaled = |factor| ActivationOp(Unary::Scale(factor));
     assert!(scaled(0.5).is_same(&scaled(0.5)) && !scaled(0.0).is_same(&scaled(-0.0)));
 }
 

@@ -1,10 +1,10 @@
-//! Sizes near the end of the numbers, and axes without elements: one sentence each, wherever they come in.
+//! Sizes near the end of `usize`, and axes without elements: one sentence each, wherever they come in.
 
 use super::{build, mistake};
 use crate::{
     Axis, Batch, Compiled, Constant, Dim, Error, Fault, Graph, Key, Mode, Model, Node, Op, Request, Shape, Tensor, Wrt,
     check_gradients_at, func,
-    ops::{Conv2dOp, ConvTranspose2dOp, GroupNormOp, LinearOp, Reshape},
+    ops::{Conv2dOp, ConvTranspose2dOp, GroupNormOp, LinearOp, ReshapeOp},
 };
 use ocelli_kernels::{
     conv::Conv2dSettings,
@@ -48,7 +48,7 @@ fn sums_and_products_of_sizes_do_not_wrap() {
     assert!(mistake(|x| two(x).split_batch(usize::MAX, 2), &[3]).contains("entries from"));
     assert!(mistake(|x| two(x).split_batch(2, 2), &[3]).contains("entries from"));
     assert!(mistake(|x| two(x).split_batch(0, usize::MAX), &[3]).contains("equal parts"));
-    assert!(mistake(|x| x.reshape([usize::MAX, 2]), &[8]).contains("as many numbers as"));
+    assert!(mistake(|x| x.reshape([usize::MAX, 2]), &[8]).contains("as many elements as"));
     assert!(mistake(|x| x.adaptive_avg_pool(usize::MAX, usize::MAX), &[4, 4, 2]).starts_with("(AdaptiveAvgPool): "));
     let groups = |x: &Node| {
         let (w, b) = (x.trace().filled(1.0, [2].into()), x.trace().filled(0.0, [2].into()));
@@ -129,7 +129,7 @@ fn parameters_that_cannot_be_had_are_an_error() {
     let error = Model::build(network, [3], 0).unwrap_err();
     assert!(matches!(&error, Error::OutOfMemory { bytes, .. } if *bytes == 12 << 50), "{error}");
     assert!(Model::zeroed(func(network), [3]).is_err());
-    assert!(Graph::of(func(network), [3]).is_ok(), "a description takes no memory");
+    assert!(Graph::from_layer(func(network), [3]).is_ok(), "a description takes no memory");
     let many = |x: &Node| {
         let w = |i: usize| x.trace().parameter(&format!("w{i}"), [1 << 59], Constant(0.0)).sum();
         (0..16).fold(x.sum(), |sum, i| sum + w(i))
@@ -199,7 +199,7 @@ fn an_axis_of_length_0_is_refused_where_it_comes_in() {
         let sentence = mistake(network, &[4, 4, 2]);
         assert!(!sentence.is_empty() && !sentence.contains("overflow"), "{name}: {sentence}");
     }
-    assert!(mistake(|x| Node::call(Reshape { shape: Shape::batch(&[0]) }, &[x]), &[4]).contains("as many numbers"));
+    assert!(mistake(|x| Node::call(ReshapeOp { shape: Shape::batch(&[0]) }, &[x]), &[4]).contains("as many elements"));
     let w = mistake(|x| Node::call(LinearOp, &[x, &x.trace().parameter("w", [4, 0], Constant(0.0))]), &[4]);
     assert_eq!(w, "(parameter): w of shape [4, 0] has length 0 on axis C, and so no elements");
 }

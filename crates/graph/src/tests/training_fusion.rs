@@ -1,4 +1,4 @@
-//! Batch normalisation and what follows it as one operation: the same numbers, and nothing lost that somebody asks for.
+//! Batch normalisation and what follows it as one operation: the same values, and nothing lost that somebody asks for.
 
 use super::{batch_of, build, conv};
 use crate::{

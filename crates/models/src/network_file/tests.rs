@@ -13,7 +13,7 @@ fn file() -> (tempfile::TempDir, std::path::PathBuf) {
 
 fn model(description: &NetworkDescription, seed: u64) -> Model {
     let network = by_name(description.network.as_ref().unwrap(), description.classes).unwrap();
-    Model::of(network.layer, &description.sample, seed).unwrap()
+    Model::from_layer(network.layer, &description.sample, seed).unwrap()
 }
 
 #[test]
@@ -73,9 +73,9 @@ fn a_description_of_something_else_is_not_written() {
     assert!(!path.exists());
     assert!(NetworkDescription::unnamed("lenet", None).unwrap_err().to_string().starts_with("no network is called"));
     let error = lenet.preprocessing_as::<u32>().unwrap_err().to_string();
-    assert_eq!(error, "how pictures are prepared is not said in the file of the network");
+    assert_eq!(error, "how images are prepared is not said in the file of the network");
     let error = lenet.preprocessing(&"text").unwrap().preprocessing_as::<u32>().unwrap_err().to_string();
-    assert!(error.starts_with("how pictures are prepared cannot be understood: "), "{error}");
+    assert!(error.starts_with("how images are prepared cannot be understood: "), "{error}");
 }
 
 /// Returns the error for a small network under a description that is not its own.
@@ -97,14 +97,17 @@ fn what_a_file_claims_is_compared_with_what_it_holds() {
     assert!(described("lenet6", usual, "10").starts_with("file: no network is called \"lenet6\""));
     assert_eq!(described("vgg16", "[224,224,3]", "10"), "file: classifier.0.bias of the network is missing");
     let other = described("lenet5", usual, "16000000");
-    assert_eq!(other, "file: output.bias is [10], which is not as many numbers as [16000000] of the network described");
+    assert_eq!(
+        other,
+        "file: output.bias is [10], which is not as many elements as [16000000] of the network described"
+    );
     let huge = described("lenet5", "[8000,8000,1]", "10");
-    assert!(huge.starts_with("file: f6.weight is [84, 120], which is not as many numbers as ["), "{huge}");
+    assert!(huge.starts_with("file: f6.weight is [84, 120], which is not as many elements as ["), "{huge}");
     assert_eq!(described("lenet5", usual, "0"), "file: no network tells 0 classes apart");
     assert_eq!(described("lenet5", usual, "99999999999"), "file: no network tells 99999999999 classes apart");
     let most = usize::MAX;
     for sample in [format!("[{most},{most},{most}]"), "[0,32,1]".into(), format!("[{most},1,1]")] {
-        assert!(described("lenet5", &sample, "10").starts_with("file: no network reads pictures of ["), "{sample}");
+        assert!(described("lenet5", &sample, "10").starts_with("file: no network reads images of ["), "{sample}");
     }
     assert!(described("lenet5", "[8,8,1]", "10").starts_with("file: c3 (Conv2d): expected 5 or more pixels"));
     assert!(described("lenet5_1998", usual, "3").starts_with("file: (LeNet5Of1998): there are codes for 10 digits"));
@@ -115,7 +118,7 @@ fn what_a_file_claims_is_compared_with_what_it_holds() {
     }
     let unknown = r#"{"network":"lenet5","sample":[32,32,1],"classes":10,"colour":"red"}"#;
     assert!(refused(unknown).contains("unknown field `colour`"));
-    assert_eq!(described("lenet5", "[32,32]", "10"), "file: no network reads pictures of [32, 32]");
+    assert_eq!(described("lenet5", "[32,32]", "10"), "file: no network reads images of [32, 32]");
     let long = described(&"n".repeat(10_000), usual, "10");
     assert!(long.starts_with("file: no network is called \"nnn") && long.len() < 2_000, "{long}");
     let names = r#"{"network":"lenet5","sample":[32,32,1],"classes":10,"class_names":["a"]}"#;
@@ -161,7 +164,7 @@ fn another_network_than_ones_own_is_refused() {
     let loaded = |network: &dyn Layer| text(load_own_network(network, &path).unwrap_err());
     assert_eq!(
         loaded(&func(own(5))),
-        "network.safetensors: fc.bias is [3], which is not as many numbers as [5] of the network described"
+        "network.safetensors: fc.bias is [3], which is not as many elements as [5] of the network described"
     );
     let other = func(|x: &ocelli_graph::Node| own(3)(x).apply("last", Dense::new(3)));
     assert_eq!(loaded(&other), "network.safetensors: last.bias of the network is missing");
@@ -206,7 +209,7 @@ fn weights_that_are_not_finite_are_not_written() {
     let error = save_network(&diverged, &lenet, &path).unwrap_err().to_string();
     assert_eq!(
         error.replace(&format!("{}/", folder.path().display()), ""),
-        "network.safetensors: c3.bias has numbers that are NaN or infinite; f6.weight has numbers that are NaN or infinite; a \
+        "network.safetensors: c3.bias has values that are NaN or infinite; f6.weight has values that are NaN or infinite; a \
          network with such weights has no results"
     );
     assert!(save_weights(&diverged, &path, &Metadata::new()).is_err());

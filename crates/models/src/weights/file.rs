@@ -5,7 +5,7 @@ use super::{
     budget::{Budget, Exhausted},
     error::{Failure, shown},
     safetensors,
-    stored::{SharedSource, Source, Stored, is_readable},
+    stored::{FileSource, SharedSource, Stored, is_readable},
     torch,
 };
 use ocelli_tensor::Tensor;
@@ -83,7 +83,7 @@ impl Contents {
 /// use ocelli_graph::Model;
 /// use ocelli_models::{LeNet5, Metadata, WeightFile, save_weights};
 /// let path = std::env::temp_dir().join(format!("ocelli-doc-file-{}.safetensors", std::process::id()));
-/// save_weights(&Model::of(LeNet5::modern(10), [32, 32, 1], 0)?, &path, &Metadata::new())?;
+/// save_weights(&Model::from_layer(LeNet5::modern(10), [32, 32, 1], 0)?, &path, &Metadata::new())?;
 /// let mut file = WeightFile::open(&path)?;
 /// assert_eq!(file.info("c3.weight").unwrap().shape, [16, 6, 5, 5]);
 /// assert_eq!(file.read("c3.weight")?.len(), 2_400);
@@ -145,7 +145,12 @@ impl WeightFile {
         WeightFile::new(&name, Box::new(file), len, entry)
     }
 
-    fn new(name: &str, mut source: Box<dyn Source>, len: u64, entry: Option<&str>) -> Result<WeightFile, WeightsError> {
+    fn new(
+        name: &str,
+        mut source: Box<dyn FileSource>,
+        len: u64,
+        entry: Option<&str>,
+    ) -> Result<WeightFile, WeightsError> {
         let mut budget = Budget::for_file(len);
         let read = read(&mut *source, len, entry, &mut budget);
         let (format, contents) = read.map_err(|failure| failure.at(name))?;
@@ -225,7 +230,7 @@ impl WeightFile {
 }
 
 fn read(
-    source: &mut dyn Source,
+    source: &mut dyn FileSource,
     len: u64,
     entry: Option<&str>,
     budget: &mut Budget,

@@ -6,7 +6,7 @@ use ocelli_tensor::Size;
 
 /// Converts a tensor in the layout of a parameter, such as its gradient, to the layout of files, which is PyTorch's.
 pub fn in_file_layout(parameter: &Parameter, tensor: &Tensor) -> Tensor {
-    let layout = FileLayout::of(parameter, tensor.shape());
+    let layout = FileLayout::for_parameter(parameter, tensor.shape());
     let mut result = Tensor::zeros(layout.shape.clone());
     layout.to_file(tensor.data(), result.data_mut());
     result
@@ -70,7 +70,7 @@ pub(super) struct FileLayout {
 
 /// The position of an axis in a file, in this order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Place {
+enum FileAxis {
     Outputs,
     Inputs,
     Window,
@@ -78,34 +78,34 @@ enum Place {
 
 /// Returns the axes that files order, with their sizes, for one axis of a parameter: three for a flattened image,
 /// otherwise the axis itself; `None` if files leave the axis where it is.
-fn parts(role: AxisRole, size: usize) -> Option<Vec<(Place, usize)>> {
+fn parts(role: AxisRole, size: usize) -> Option<Vec<(FileAxis, usize)>> {
     Some(match role {
         AxisRole::FlattenedInputs { height, width, channels }
             if Size::product_of(&[height, width, channels]).get() == Some(size) =>
         {
-            vec![(Place::Window, height), (Place::Window, width), (Place::Inputs, channels)]
+            vec![(FileAxis::Window, height), (FileAxis::Window, width), (FileAxis::Inputs, channels)]
         }
-        AxisRole::Inputs | AxisRole::FlattenedInputs { .. } => vec![(Place::Inputs, size)],
-        AxisRole::Outputs | AxisRole::Connections { .. } => vec![(Place::Outputs, size)],
-        AxisRole::KernelHeight | AxisRole::KernelWidth => vec![(Place::Window, size)],
+        AxisRole::Inputs | AxisRole::FlattenedInputs { .. } => vec![(FileAxis::Inputs, size)],
+        AxisRole::Outputs | AxisRole::Connections { .. } => vec![(FileAxis::Outputs, size)],
+        AxisRole::KernelHeight | AxisRole::KernelWidth => vec![(FileAxis::Window, size)],
         AxisRole::Unnamed | AxisRole::Features => return None,
     })
 }
 
 impl FileLayout {
     /// Returns the layout of a parameter, or of a tensor like it, of this shape.
-    pub(super) fn of(parameter: &Parameter, shape: &[usize]) -> FileLayout {
+    pub(super) fn for_parameter(parameter: &Parameter, shape: &[usize]) -> FileLayout {
         let axes = parameter.axes.iter().zip(shape).map(|(axis, &size)| parts(axis.role, size));
         let axes: Option<Vec<_>> = axes.collect();
         let Some(axes) = axes.filter(|axes| axes.len() == shape.len()) else {
             return FileLayout { shape: shape.to_vec(), sizes: shape.to_vec(), axes: (0..shape.len()).collect() };
         };
-        let (places, sizes): (Vec<Place>, Vec<usize>) = axes.iter().flatten().copied().unzip();
+        let (positions, sizes): (Vec<FileAxis>, Vec<usize>) = axes.iter().flatten().copied().unzip();
         let mut order: Vec<usize> = (0..sizes.len()).collect();
-        order.sort_by_key(|&part| places[part]);
+        order.sort_by_key(|&part| positions[part]);
         // In the shape, the axes of an image are merged again.
         let mut whole: Vec<usize> = (0..shape.len()).collect();
-        whole.sort_by_key(|&axis| axes[axis].iter().map(|(place, _)| *place).min());
+        whole.sort_by_key(|&axis| axes[axis].iter().map(|(position, _)| *position).min());
         FileLayout { shape: whole.iter().map(|&axis| shape[axis]).collect(), sizes, axes: order }
     }
 
@@ -175,7 +175,7 @@ mod tests {
         let axes = axes.iter().map(|&(role, size)| ParameterAxis { role, size }).collect();
         // The name says nothing.
         let parameter = Parameter { path: "c.weight".into(), role: ParameterRole::Trained, axes, frozen: false };
-        FileLayout::of(&parameter, &shape)
+        FileLayout::for_parameter(&parameter, &shape)
     }
 
     fn filter([height, width, inputs, outputs]: [usize; 4]) -> [Axis; 4] {
@@ -186,7 +186,7 @@ mod tests {
         [(KernelHeight, height), (KernelWidth, width), (Connections { inputs: 6, outputs: 16 }, count)]
     }
 
-    fn behind_a_picture([height, width, channels]: [usize; 3], outputs: usize) -> [Axis; 2] {
+    fn behind_a_image([height, width, channels]: [usize; 3], outputs: usize) -> [Axis; 2] {
         [(FlattenedInputs { height, width, channels }, height * width * channels), (Outputs, outputs)]
     }
 
@@ -196,7 +196,7 @@ mod tests {
         assert_eq!(shape(&filter([5, 7, 3, 8])), [8, 3, 5, 7]);
         assert_eq!(shape(&connections([5, 7, 60])), [60, 5, 7]);
         assert_eq!(shape(&[(Inputs, 3), (Outputs, 8)]), [8, 3]);
-        assert_eq!(shape(&behind_a_picture([2, 3, 4], 8)), [8, 24]);
+        assert_eq!(shape(&behind_a_image([2, 3, 4], 8)), [8, 24]);
         assert_eq!(shape(&[(Features, 6)]), [6]);
         assert_eq!(shape(&[(Outputs, 10), (Inputs, 84)]), [10, 84], "codes");
         assert_eq!(shape(&[(Unnamed, 3), (Unnamed, 8)]), [3, 8]);
@@ -207,7 +207,7 @@ mod tests {
     fn numbers_go_there_and_back() {
         for layout in [
             layout(&filter([2, 3, 4, 5])),
-            layout(&behind_a_picture([2, 3, 4], 5)),
+            layout(&behind_a_image([2, 3, 4], 5)),
             layout(&connections([2, 3, 20])),
             layout(&[(Outputs, 120)]),
             layout(&[(Unnamed, 10), (Unnamed, 12)]),
@@ -227,7 +227,7 @@ mod tests {
             layout(&filter([3, 3, 2, 37])),
             layout(&filter([1, 1, 5, 33])),
             layout(&connections([3, 2, 20])),
-            layout(&behind_a_picture([2, 3, 4], 17)),
+            layout(&behind_a_image([2, 3, 4], 17)),
             layout(&[(Inputs, 1), (Outputs, 1)]),
             layout(&[(Outputs, 120)]),
         ] {
@@ -248,9 +248,9 @@ mod tests {
 
     /// The element for output `o` and row `h`, column `w`, channel `c` of the image is at `[o, (c, h, w)]` in the file.
     #[test]
-    fn columns_behind_a_picture_have_channels_first() {
+    fn columns_behind_a_image_have_channels_first() {
         let (height, width, channels, out) = (2, 3, 4, 5);
-        let layout = layout(&behind_a_picture([height, width, channels], out));
+        let layout = layout(&behind_a_image([height, width, channels], out));
         let model: Vec<f32> = (0..120).map(|i| i as f32).collect();
         let mut file = vec![0.0; 120];
         layout.to_file(&model, &mut file);

@@ -28,10 +28,10 @@ use std::{cmp::Reverse, collections::BTreeSet, path::Path};
 /// use ocelli_graph::Model;
 /// use ocelli_models::{LeNet5, Metadata, WeightLoader, save_weights};
 /// let path = std::env::temp_dir().join(format!("ocelli-doc-loader-{}.safetensors", std::process::id()));
-/// save_weights(&Model::of(LeNet5::modern(10), [32, 32, 1], 0)?, &path, &Metadata::new())?;
+/// save_weights(&Model::from_layer(LeNet5::modern(10), [32, 32, 1], 0)?, &path, &Metadata::new())?;
 ///
 /// // Another task: all but the last layer, which has as many outputs as there are classes.
-/// let mut model = Model::of(LeNet5::modern(3), [32, 32, 1], 1)?;
+/// let mut model = Model::from_layer(LeNet5::modern(3), [32, 32, 1], 1)?;
 /// let report = WeightLoader::new().except("output").load(&mut model, &path)?;
 /// assert_eq!(report.to_string(), "8 loaded, 2 left out");
 /// # std::fs::remove_file(path)?;
@@ -116,7 +116,7 @@ impl WeightLoader {
     /// [`WeightsError::NotFinite`], which is only known after the weights are loaded.
     pub fn load_from(&self, model: &mut Model, file: &mut WeightFile) -> Result<LoadReport, WeightsError> {
         let file = &*file;
-        let names = Names::of(file, model, &self.rules);
+        let names = Names::for_model(file, model, &self.rules);
         self.check_paths(model, &names, file.name())?;
         let (mut report, planned) = self.compare(model, file, &names);
         if !self.lenient && !report.is_complete() {
@@ -172,7 +172,7 @@ impl WeightLoader {
         // every parameter against its tensor in the file
         for (parameter, value) in model.parameters().iter() {
             let path = &parameter.path;
-            let layout = FileLayout::of(parameter, value.shape());
+            let layout = FileLayout::for_parameter(parameter, value.shape());
             if !self.selects(path) {
                 left_out.insert(path.clone());
                 continue;

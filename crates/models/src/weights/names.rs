@@ -34,7 +34,7 @@ pub(super) struct Names<'a> {
 }
 
 impl<'a> Names<'a> {
-    pub(super) fn of(file: &'a WeightFile, model: &Model, rules: &[(String, String)]) -> Names<'a> {
+    pub(super) fn for_model(file: &'a WeightFile, model: &Model, rules: &[(String, String)]) -> Names<'a> {
         let mut names: Vec<(&str, &str)> = file.tensors().map(|(name, _)| (name, name)).collect();
         let taken_off = take_wrappers_off(&mut names, model);
         // A rule that strips a wrapper already stripped counts as used.

@@ -90,7 +90,7 @@ impl LoadReport {
         let unexpected = self.unexpected.iter().map(|name| format!("{} is unexpected", shown(name)));
         let ambiguous = self.ambiguous.iter().map(|path| format!("several tensors are called {}", shown(path)));
         let not_finite =
-            self.not_finite.iter().map(|path| format!("{} has numbers that are NaN or infinite", shown(path)));
+            self.not_finite.iter().map(|path| format!("{} has values that are NaN or infinite", shown(path)));
         wrong.chain(unreadable).chain(missing).chain(unexpected).chain(ambiguous).chain(not_finite).collect()
     }
 
@@ -102,7 +102,7 @@ impl LoadReport {
             first(&self.missing, "missing", |path| shown(path)),
             first(&self.unexpected, "unexpected", |path| shown(path)),
             first(&self.ambiguous, "that several tensors are called", |path| shown(path)),
-            first(&self.not_finite, "with numbers that are NaN or infinite", |path| shown(path)),
+            first(&self.not_finite, "with values that are NaN or infinite", |path| shown(path)),
         ];
         kinds.into_iter().flatten().collect()
     }

@@ -7,7 +7,7 @@ use super::{
     budget::Budget,
     error::{Failure, shown},
     file::Contents,
-    stored::{Block, Source, Stored},
+    stored::{FileBlock, FileSource, Stored},
 };
 use header::Header;
 use ocelli_tensor::{ShapeText, Size};
@@ -24,13 +24,13 @@ pub(super) fn is_meant(start: &[u8]) -> bool {
     start.first_chunk().is_some_and(|length| u64::from_le_bytes(*length) <= MAX_HEADER) && start.get(8) == Some(&b'{')
 }
 
-pub(super) fn read(source: &mut dyn Source, file_len: u64, budget: &mut Budget) -> Result<Contents, Failure> {
+pub(super) fn read(source: &mut dyn FileSource, file_len: u64, budget: &mut Budget) -> Result<Contents, Failure> {
     // read and parse the header
     let mut length = [0; PREFIX as usize];
     source.seek(SeekFrom::Start(0))?;
     source.read_exact(&mut length)?;
     let length = u64::from_le_bytes(length);
-    let block = Block::new(PREFIX, length, file_len).map_err(failed)?;
+    let block = FileBlock::new(PREFIX, length, file_len).map_err(failed)?;
     budget.take_block(length)?;
     let mut bytes = vec![0; length as usize];
     block.reader(source, 0)?.read_exact(&mut bytes)?;
@@ -58,7 +58,7 @@ pub(super) fn read(source: &mut dyn Source, file_len: u64, budget: &mut Budget) 
             let (shape, dtype) = (ShapeText(&tensor.shape), tensor.dtype);
             return Err(wrong(format!("invalid shape: {shape} of {dtype} is not the size of {} bytes", last - first)));
         }
-        Block::new(data.saturating_add(first), last - first, file_len).map_err(wrong)?;
+        FileBlock::new(data.saturating_add(first), last - first, file_len).map_err(wrong)?;
         end = last;
     }
     if data + end != file_len {
@@ -71,8 +71,8 @@ pub(super) fn read(source: &mut dyn Source, file_len: u64, budget: &mut Budget) 
         return Err(failed(format!("two tensors are called {}", shown(&same[0].name))));
     }
     let mut contents = Contents::new(metadata, tensors.len(), budget)?;
-    for header::Tensor { name, dtype: kind, shape, data_offsets: [first, last] } in tensors.drain(..) {
-        let block = Block::new(data + first, last - first, file_len).map_err(failed)?;
+    for header::TensorEntry { name, dtype: kind, shape, data_offsets: [first, last] } in tensors.drain(..) {
+        let block = FileBlock::new(data + first, last - first, file_len).map_err(failed)?;
         contents.push(&name, Stored::whole(TensorInfo { shape, dtype: dtype(kind) }, block), budget)?;
     }
     budget.release(tensors);

@@ -24,10 +24,10 @@ const PIECE: usize = 64 << 10;
 /// ```
 /// use ocelli_graph::Model;
 /// use ocelli_models::{LeNet5, Metadata, load_weights, save_weights};
-/// let model = Model::of(LeNet5::modern(10), [32, 32, 1], 0)?;
+/// let model = Model::from_layer(LeNet5::modern(10), [32, 32, 1], 0)?;
 /// let path = std::env::temp_dir().join(format!("ocelli-doc-{}.safetensors", std::process::id()));
 /// save_weights(&model, &path, &Metadata::new())?;
-/// let mut other = Model::of(LeNet5::modern(10), [32, 32, 1], 1)?;
+/// let mut other = Model::from_layer(LeNet5::modern(10), [32, 32, 1], 1)?;
 /// load_weights(&mut other, &path)?;
 /// assert_eq!(other.parameters().value("c1.weight"), model.parameters().value("c1.weight"));
 /// # std::fs::remove_file(path)?;
@@ -42,19 +42,22 @@ pub fn save_weights(model: &Model, path: impl AsRef<Path>, metadata: &Metadata) 
         let report = Box::new(LoadReport { not_finite, ..LoadReport::default() });
         return Err(WeightsError::NotFinite { path: path.display().to_string(), report });
     }
-    let layouts = model.parameters().iter().map(|(p, value)| (p.path.as_str(), FileLayout::of(p, value.shape()).shape));
+    let layouts = model
+        .parameters()
+        .iter()
+        .map(|(p, value)| (p.path.as_str(), FileLayout::for_parameter(p, value.shape()).shape));
     let header = header(layouts, metadata);
     Ok(write_atomically(path, |file| {
         file.write_all(&header)?;
         let mut in_file_order = Vec::new();
         for (parameter, value) in model.parameters().iter() {
-            let layout = FileLayout::of(parameter, value.shape());
+            let layout = FileLayout::for_parameter(parameter, value.shape());
             if layout.is_same() {
-                write_numbers(file, value.data())?;
+                write_values(file, value.data())?;
             } else {
                 in_file_order.resize(value.len(), 0.0);
                 layout.to_file(value.data(), &mut in_file_order);
-                write_numbers(file, &in_file_order)?;
+                write_values(file, &in_file_order)?;
             }
         }
         Ok(())
@@ -75,7 +78,7 @@ pub fn save_tensors(
     let header = header(tensors.iter().map(|(name, tensor)| (name.as_str(), tensor.shape().to_vec())), metadata);
     Ok(write_atomically(path, |file| {
         file.write_all(&header)?;
-        tensors.values().try_for_each(|tensor| write_numbers(file, tensor.data()))
+        tensors.values().try_for_each(|tensor| write_values(file, tensor.data()))
     })?)
 }
 
@@ -98,9 +101,9 @@ fn header<'a>(tensors: impl Iterator<Item = (&'a str, Vec<usize>)>, metadata: &M
     [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat()
 }
 
-fn write_numbers(file: &mut dyn Write, numbers: &[f32]) -> io::Result<()> {
-    let mut bytes = vec![0; numbers.len().min(PIECE) * size_of::<f32>()];
-    for piece in numbers.chunks(PIECE) {
+fn write_values(file: &mut dyn Write, values: &[f32]) -> io::Result<()> {
+    let mut bytes = vec![0; values.len().min(PIECE) * size_of::<f32>()];
+    for piece in values.chunks(PIECE) {
         let bytes = &mut bytes[..size_of_val(piece)];
         let words = bytes.as_chunks_mut::<4>().0;
         words.iter_mut().zip(piece).for_each(|(word, number)| *word = number.to_le_bytes());

@@ -14,21 +14,21 @@ use std::{
 };
 
 /// A source that a weight file is read from.
-pub(super) trait Source: Read + Seek + Send {}
+pub(super) trait FileSource: Read + Seek + Send {}
 
-impl<R: Read + Seek + Send> Source for R {}
+impl<R: Read + Seek + Send> FileSource for R {}
 
 /// A source that threads read in turns, a piece at a time. The system copies cached data faster than elements are
 /// converted and permuted, which threads do side by side.
-pub(super) struct SharedSource(Mutex<Box<dyn Source>>);
+pub(super) struct SharedSource(Mutex<Box<dyn FileSource>>);
 
 impl SharedSource {
-    pub(super) fn new(source: Box<dyn Source>) -> SharedSource {
+    pub(super) fn new(source: Box<dyn FileSource>) -> SharedSource {
         SharedSource(Mutex::new(source))
     }
 
     /// Locks the source. A panic in another thread leaves it valid: every read seeks first.
-    fn lock(&self) -> MutexGuard<'_, Box<dyn Source>> {
+    fn lock(&self) -> MutexGuard<'_, Box<dyn FileSource>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -44,7 +44,7 @@ const PACKED_PIECE: u64 = 16 << 10;
 
 /// A block of bytes in a file.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Block {
+pub(super) struct FileBlock {
     start: u64,
     /// Number of bytes of content.
     len: u64,
@@ -58,22 +58,22 @@ enum Packing {
     Deflated(u64),
 }
 
-impl Block {
+impl FileBlock {
     /// Makes a block of `len` bytes in a file of `file_len`.
-    pub(super) fn new(start: u64, len: u64, file_len: u64) -> Result<Block, String> {
+    pub(super) fn new(start: u64, len: u64, file_len: u64) -> Result<FileBlock, String> {
         match start.checked_add(len) {
-            Some(end) if end <= file_len => Ok(Block { start, len, packing: Packing::AsIs }),
+            Some(end) if end <= file_len => Ok(FileBlock { start, len, packing: Packing::AsIs }),
             _ => Err(format!("the file ends too early: {len} bytes at {start} are not within its {file_len}")),
         }
     }
 
     /// Makes a block of `packed` bytes in a file of `file_len` that inflate to `len`.
-    pub(super) fn deflated(start: u64, packed: u64, len: u64, file_len: u64) -> Result<Block, String> {
-        let block = Block::new(start, packed, file_len)?;
+    pub(super) fn deflated(start: u64, packed: u64, len: u64, file_len: u64) -> Result<FileBlock, String> {
+        let block = FileBlock::new(start, packed, file_len)?;
         if len > packed.saturating_mul(MAX_RATIO) {
             return Err(format!("{packed} bytes cannot be {len} deflated ones"));
         }
-        Ok(Block { len, packing: Packing::Deflated(packed), ..block })
+        Ok(FileBlock { len, packing: Packing::Deflated(packed), ..block })
     }
 
     pub(super) fn len(&self) -> u64 {
@@ -97,7 +97,7 @@ impl Block {
     }
 
     /// Returns a reader of the content from byte `first` on.
-    pub(super) fn reader<'a>(&self, source: &'a mut dyn Source, first: u64) -> io::Result<Box<dyn Read + 'a>> {
+    pub(super) fn reader<'a>(&self, source: &'a mut dyn FileSource, first: u64) -> io::Result<Box<dyn Read + 'a>> {
         let rest = self.len.saturating_sub(first);
         match self.packing {
             Packing::AsIs => {
@@ -130,7 +130,7 @@ pub(super) struct View {
 #[derive(Clone, Debug)]
 pub(super) struct Stored {
     pub(super) info: TensorInfo,
-    block: Block,
+    block: FileBlock,
     order: ByteOrder,
     /// Index of the first element.
     offset: usize,
@@ -142,7 +142,7 @@ impl Stored {
     /// Makes a tensor that is a view of the elements in `block`.
     pub(super) fn view(
         info: TensorInfo,
-        block: Block,
+        block: FileBlock,
         order: ByteOrder,
         view: View,
         budget: &mut Budget,
@@ -150,13 +150,13 @@ impl Stored {
         let View { storage_len, offset, strides } = view;
         let bytes = (storage_len as u64).checked_mul(info.dtype.bytes() as u64);
         if bytes.is_none_or(|bytes| bytes > block.len) {
-            return Err(format!("{storage_len} numbers of {} are not within {} bytes", info.dtype, block.len));
+            return Err(format!("{storage_len} values of {} are not within {} bytes", info.dtype, block.len));
         }
         if strides.len() != info.shape.len() {
             return Err(format!("{} strides for {} axes", strides.len(), info.shape.len()));
         }
         let goes_beyond =
-            || format!("a view of {} numbers goes beyond the {storage_len} of its storage", ShapeText(&info.shape));
+            || format!("a view of {} values goes beyond the {storage_len} of its storage", ShapeText(&info.shape));
         let count = element_count(&info.shape).ok_or_else(goes_beyond)?;
         let span = span(&info.shape, &strides).ok_or_else(goes_beyond)?;
         if count > 0 && (Size::from(offset) + span).get().is_none_or(|end| end > storage_len) {
@@ -189,7 +189,7 @@ impl Stored {
     }
 
     /// Makes a tensor that is a whole block in row-major order.
-    pub(super) fn whole(info: TensorInfo, block: Block) -> Stored {
+    pub(super) fn whole(info: TensorInfo, block: FileBlock) -> Stored {
         Stored { info, block, order: ByteOrder::Little, offset: 0, strides: None }
     }
 
@@ -200,10 +200,10 @@ impl Stored {
 
     /// Reads the elements, in row-major order of the shape.
     pub(super) fn read(&self, source: &SharedSource) -> io::Result<Tensor> {
-        let mut numbers = Tensor::zeros(self.info.shape.clone());
-        let values = numbers.data_mut();
-        self.read_pieces(source, PIECE, |first, piece| values[first..first + piece.len()].copy_from_slice(piece))?;
-        Ok(numbers)
+        let mut values = Tensor::zeros(self.info.shape.clone());
+        let data = values.data_mut();
+        self.read_pieces(source, PIECE, |first, piece| data[first..first + piece.len()].copy_from_slice(piece))?;
+        Ok(values)
     }
 
     /// Calls `take` with successive pieces of `len` elements, in row-major order of the shape, and with the number of
@@ -238,15 +238,15 @@ impl Stored {
         self.block.reader(&mut **source, (self.offset * size) as u64)?.read_exact(&mut stored)?;
         let count: usize = shape.iter().product();
         let mut words = vec![0; len.min(count) * size];
-        let mut numbers = vec![0.0; len.min(count)];
+        let mut values = vec![0.0; len.min(count)];
         let mut offsets = Offsets::new(shape, strides);
         for first in (0..count).step_by(len) {
             let count = len.min(count - first);
             for (word, offset) in words[..count * size].chunks_exact_mut(size).zip(&mut offsets) {
                 word.copy_from_slice(&stored[offset * size..][..size]);
             }
-            dtype.decode(&words[..count * size], self.order, &mut numbers[..count]);
-            take(first, &numbers[..count]);
+            dtype.decode(&words[..count * size], self.order, &mut values[..count]);
+            take(first, &values[..count]);
         }
         Ok(())
     }
@@ -260,18 +260,18 @@ impl Stored {
         mut take: impl FnMut(usize, &[f32]),
     ) -> io::Result<()> {
         let (size, dtype, order) = (self.info.dtype.bytes(), self.info.dtype, self.order);
-        let mut numbers = vec![0.0; len.min(count)];
-        let mut bytes = vec![0; if dtype.is_memory(order) { 0 } else { numbers.len() * size }];
+        let mut values = vec![0.0; len.min(count)];
+        let mut bytes = vec![0; if dtype.is_memory(order) { 0 } else { values.len() * size }];
         let mut piece = |first: usize, read: &mut dyn FnMut(&mut [u8]) -> io::Result<()>| {
-            let numbers = &mut numbers[..len.min(count - first)];
+            let values = &mut values[..len.min(count - first)];
             if dtype.is_memory(order) {
-                read(bytemuck::cast_slice_mut(numbers))?;
+                read(bytemuck::cast_slice_mut(values))?;
             } else {
-                let bytes = &mut bytes[..numbers.len() * size];
+                let bytes = &mut bytes[..values.len() * size];
                 read(bytes)?;
-                dtype.decode(bytes, order, numbers);
+                dtype.decode(bytes, order, values);
             }
-            take(first, numbers);
+            take(first, values);
             Ok(())
         };
         let mut starts = (0..count).step_by(len);
@@ -301,13 +301,13 @@ mod tests {
 
     #[test]
     fn blocks_are_within_their_file_and_within_reason() {
-        assert!(Block::new(4, 6, 10).is_ok() && Block::new(10, 0, 10).is_ok());
-        let error = Block::new(5, 6, 10).unwrap_err();
+        assert!(FileBlock::new(4, 6, 10).is_ok() && FileBlock::new(10, 0, 10).is_ok());
+        let error = FileBlock::new(5, 6, 10).unwrap_err();
         assert_eq!(error, "the file ends too early: 6 bytes at 5 are not within its 10");
-        assert!(Block::new(u64::MAX, 2, 10).is_err());
-        assert!(Block::deflated(0, 10, 10_320, 10).is_ok());
-        assert_eq!(Block::deflated(0, 10, 10_321, 10).unwrap_err(), "10 bytes cannot be 10321 deflated ones");
-        assert!(Block::deflated(0, 11, 20, 10).is_err());
+        assert!(FileBlock::new(u64::MAX, 2, 10).is_err());
+        assert!(FileBlock::deflated(0, 10, 10_320, 10).is_ok());
+        assert_eq!(FileBlock::deflated(0, 10, 10_321, 10).unwrap_err(), "10 bytes cannot be 10321 deflated ones");
+        assert!(FileBlock::deflated(0, 11, 20, 10).is_err());
     }
 
     #[test]
@@ -317,7 +317,7 @@ mod tests {
         flate2::read::DeflateEncoder::new(&content[..], flate2::Compression::fast()).read_to_end(&mut packed).unwrap();
         let len = packed.len() as u64;
         let mut source = io::Cursor::new([vec![0; 7], packed].concat());
-        let block = Block::deflated(7, len, content.len() as u64, len + 7).unwrap();
+        let block = FileBlock::deflated(7, len, content.len() as u64, len + 7).unwrap();
         for first in [0, 1, 20_000, content.len()] {
             let mut rest = Vec::new();
             block.reader(&mut source, first as u64).unwrap().read_to_end(&mut rest).unwrap();

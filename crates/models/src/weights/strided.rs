@@ -5,7 +5,7 @@ const TILE: usize = 16;
 
 /// An axis that elements are moved along.
 #[derive(Clone, Copy)]
-struct Axis {
+struct MovedAxis {
     size: usize,
     /// Stride of the source.
     from: usize,
@@ -103,7 +103,7 @@ pub(super) fn copy_strided(x: &[f32], sizes: &[usize], strides: &[usize], y: &mu
 /// Panics if `x` or `y` does not hold every index.
 pub(super) fn copy_between(sizes: &[usize], x: &[f32], from: &[usize], y: &mut [f32], to: &[usize]) {
     let fits = |strides, len| span(sizes, strides).is_some_and(|span| span <= len);
-    assert!(fits(from, x.len()) && fits(to, y.len()), "the strides stay within the numbers");
+    assert!(fits(from, x.len()) && fits(to, y.len()), "the strides stay within the elements");
     if sizes.contains(&0) {
         return;
     }
@@ -118,7 +118,7 @@ pub(super) fn copy_between(sizes: &[usize], x: &[f32], from: &[usize], y: &mut [
             let nearest_in_x = axes.remove(i);
             // Blocks of this axis are outermost, so that each line of y stays in the cache until it is full.
             for start in (0..nearest_in_x.size).step_by(TILE) {
-                let block = Axis { size: TILE.min(nearest_in_x.size - start), ..nearest_in_x };
+                let block = MovedAxis { size: TILE.min(nearest_in_x.size - start), ..nearest_in_x };
                 for_each_offset(&axes, |from, to| {
                     let (from, to) = (from + start * block.from, to + start * block.to);
                     copy_in_tiles(&x[from..], nearest_in_y, block, &mut y[to..]);
@@ -136,7 +136,7 @@ pub(super) fn copy_between(sizes: &[usize], x: &[f32], from: &[usize], y: &mut [
 
 /// Copies a tile between two axes of `x`: rows, which are near each other in `y`, and at most 16 columns, which are so
 /// in `x`.
-fn copy_in_tiles(x: &[f32], rows: Axis, columns: Axis, y: &mut [f32]) {
+fn copy_in_tiles(x: &[f32], rows: MovedAxis, columns: MovedAxis, y: &mut [f32]) {
     let mut tile = [[0.0; TILE]; TILE];
     for start in (0..rows.size).step_by(TILE) {
         let height = TILE.min(rows.size - start);
@@ -162,21 +162,21 @@ fn copy_in_tiles(x: &[f32], rows: Axis, columns: Axis, y: &mut [f32]) {
 }
 
 /// Returns the axes without those of size 1, merging neighbours that are contiguous on both sides.
-fn merged(sizes: &[usize], from: &[usize], to: &[usize]) -> Vec<Axis> {
-    let mut axes: Vec<Axis> = Vec::with_capacity(sizes.len());
+fn merged(sizes: &[usize], from: &[usize], to: &[usize]) -> Vec<MovedAxis> {
+    let mut axes: Vec<MovedAxis> = Vec::with_capacity(sizes.len());
     for ((&size, &from), &to) in sizes.iter().zip(from).zip(to).filter(|((size, _), _)| **size != 1) {
         match axes.last_mut() {
             Some(last) if last.from == from * size && last.to == to * size => {
-                *last = Axis { size: last.size * size, from, to };
+                *last = MovedAxis { size: last.size * size, from, to };
             }
-            _ => axes.push(Axis { size, from, to }),
+            _ => axes.push(MovedAxis { size, from, to }),
         }
     }
     axes
 }
 
 /// Calls `f` with the offsets on both sides of every index, the last axis fastest.
-fn for_each_offset(axes: &[Axis], mut f: impl FnMut(usize, usize)) {
+fn for_each_offset(axes: &[MovedAxis], mut f: impl FnMut(usize, usize)) {
     let mut index = vec![0; axes.len()];
     let (mut from, mut to) = (0, 0);
     loop {

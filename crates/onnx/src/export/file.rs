@@ -69,8 +69,12 @@ pub(crate) struct File {
 
 /// Writes a node as a message.
 pub(crate) fn write_node(node: &FileNode, message: &mut Message) {
-    node.inputs.iter().for_each(|name| drop(message.bytes(1, name)));
-    node.outputs.iter().for_each(|name| drop(message.bytes(2, name)));
+    node.inputs.iter().for_each(|name| {
+        message.bytes(1, name);
+    });
+    node.outputs.iter().for_each(|name| {
+        message.bytes(2, name);
+    });
     message.bytes(3, &node.name).bytes(4, &node.operator);
     for (name, setting) in &node.settings {
         message.message(5, |attribute| {
@@ -80,7 +84,9 @@ pub(crate) fn write_node(node: &FileNode, message: &mut Message) {
                 Setting::Int(number) => attribute.int(3, *number).int(20, 2),
                 Setting::Text(text) => attribute.bytes(4, text).int(20, 3),
                 Setting::Ints(list) => {
-                    list.iter().for_each(|&number| drop(attribute.int(8, number)));
+                    list.iter().for_each(|&number| {
+                        attribute.int(8, number);
+                    });
                     attribute.int(20, 7)
                 }
             };
@@ -98,8 +104,12 @@ impl Border {
                 tensor.int(1, 1).message(2, |shape| {
                     for size in &self.sizes {
                         shape.message(1, |dim| match size {
-                            Ok(size) => drop(dim.int(1, *size as i64)),
-                            Err(name) => drop(dim.bytes(2, name)),
+                            Ok(size) => {
+                                dim.int(1, *size as i64);
+                            }
+                            Err(name) => {
+                                dim.bytes(2, name);
+                            }
                         });
                     }
                 });
@@ -112,7 +122,9 @@ impl Initializer {
     /// The message up to its data, and the number of bytes of these.
     fn beginning(&self) -> (Message, usize) {
         let mut message = Message::default();
-        self.sizes.iter().for_each(|&size| drop(message.int(1, size as i64)));
+        self.sizes.iter().for_each(|&size| {
+            message.int(1, size as i64);
+        });
         let (kind, length) = match &self.numbers {
             Numbers::F32(list) => (1, 4 * list.len()),
             Numbers::I64(list) => (7, 8 * list.len()),
@@ -127,11 +139,17 @@ impl File {
     pub fn write(&self, to: &mut dyn io::Write) -> io::Result<()> {
         // parts of the graph beside the data
         let mut nodes = Message::default();
-        self.nodes.iter().for_each(|node| drop(nodes.message(1, |message| write_node(node, message))));
+        self.nodes.iter().for_each(|node| {
+            nodes.message(1, |message| write_node(node, message));
+        });
         nodes.bytes(2, "ocelli");
         let mut borders = Message::default();
-        self.inputs.iter().for_each(|border| drop(borders.message(11, |message| border.write(message))));
-        self.outputs.iter().for_each(|border| drop(borders.message(12, |message| border.write(message))));
+        self.inputs.iter().for_each(|border| {
+            borders.message(11, |message| border.write(message));
+        });
+        self.outputs.iter().for_each(|border| {
+            borders.message(12, |message| border.write(message));
+        });
         let mut tensors = Vec::new();
         let mut length = nodes.0.len() + borders.0.len();
         for initializer in &self.initializers {
@@ -148,15 +166,23 @@ impl File {
         // the model around it
         let mut head = Message::default();
         head.int(1, IR_VERSION).bytes(2, "ocelli").bytes(3, env!("CARGO_PKG_VERSION"));
-        head.message(8, |opset| drop(opset.bytes(1, "").int(2, OPSET)));
+        head.message(8, |opset| {
+            opset.bytes(1, "").int(2, OPSET);
+        });
         let used = |name: &str| self.nodes.iter().any(|node| node.domain == DOMAIN && node.operator == name);
         let functions: Vec<_> = FUNCTIONS.iter().filter(|function| used(function.name)).collect();
         if !functions.is_empty() {
-            head.message(8, |opset| drop(opset.bytes(1, DOMAIN).int(2, 1)));
+            head.message(8, |opset| {
+                opset.bytes(1, DOMAIN).int(2, 1);
+            });
         }
-        functions.iter().for_each(|function| drop(head.message(25, |message| function.write(message))));
+        functions.iter().for_each(|function| {
+            head.message(25, |message| function.write(message));
+        });
         for (key, value) in &self.metadata {
-            head.message(14, |entry| drop(entry.bytes(1, key).bytes(2, value)));
+            head.message(14, |entry| {
+                entry.bytes(1, key).bytes(2, value);
+            });
         }
         head.beginning(7, length);
         to.write_all(&head.0)?;

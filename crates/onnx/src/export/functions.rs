@@ -93,7 +93,9 @@ impl Function {
     /// Writes the function as a message.
     pub fn write(&self, message: &mut Message) {
         message.bytes(1, self.name);
-        self.inputs.iter().for_each(|name| drop(message.bytes(4, name)));
+        self.inputs.iter().for_each(|name| {
+            message.bytes(4, name);
+        });
         message.bytes(5, "y");
         for line in self.body {
             let (result, operator, inputs, settings) = match *line {
@@ -111,7 +113,9 @@ impl Function {
             };
             message.message(7, |message| write_node(&node, message));
         }
-        message.message(9, |opset| drop(opset.bytes(1, "").int(2, OPSET)));
+        message.message(9, |opset| {
+            opset.bytes(1, "").int(2, OPSET);
+        });
         message.bytes(10, DOMAIN);
     }
 }

@@ -10,10 +10,10 @@ use crate::layout::Layout;
 use ocelli_graph::{
     Dim, Tensor,
     ops::{
-        Activation, AdaptiveAvgPoolOp, Arithmetic, AvgPoolOp, BatchNormOp, Clamp, Concat, Connections, Conv2dOp,
-        ConvTranspose2dOp, DropoutOp, Erf, Extremum, Fill, FollowedBy, Gather, GroupNormOp, Identity, Interpolate,
+        ActivationOp, AdaptiveAvgPoolOp, Arithmetic, AvgPoolOp, BatchNormOp, ClampOp, Concat, Connections, Conv2dOp,
+        ConvTranspose2dOp, DropoutOp, Erf, ExtremumOp, Fill, FollowedBy, Gather, GroupNormOp, Identity, Interpolate,
         Interpolation, LayerNormOp, LinearOp, LocalResponseNormOp, MatMul, MaxPoolOp, Orientation, PadOp, Permute,
-        Power, Reduce, ReduceKind, Resample, Reshape, Sampling, Slice, SoftmaxOp, SquaredDistance,
+        Power, ReduceKind, ReduceOp, Resample, ReshapeOp, Sampling, Slice, SoftmaxOp, SquaredDistance,
     },
 };
 use ocelli_kernels::{
@@ -29,10 +29,10 @@ type Done = Result<(), String>;
 /// Adds the rules of all operations.
 pub(super) fn all(export: Export) -> Export {
     export
-        .operation(|op: &Activation, call| activation(op.0, call))
+        .operation(|op: &ActivationOp, call| activation(op.0, call))
         .operation(|op: &Arithmetic, call| binary(call, &format!("{op:?}")))
         .operation(|_: &Power, call| binary(call, "Pow"))
-        .operation(|op: &Extremum, call| binary(call, if op.0 == compare::Extremum::Maximum { "Max" } else { "Min" }))
+        .operation(|op: &ExtremumOp, call| binary(call, if op.0 == compare::Extremum::Maximum { "Max" } else { "Min" }))
         .operation(|_: &Erf, call| call.elementwise("Erf", &[]))
         .operation(clamp)
         .operation(|_: &Identity, call| same(call))
@@ -52,7 +52,7 @@ pub(super) fn all(export: Export) -> Export {
         .operation(reduce)
         .operation(softmax)
         .operation(squared_distance)
-        .operation(|op: &Reshape, call| reshape(op, call))
+        .operation(|op: &ReshapeOp, call| reshape(op, call))
         .operation(|op: &Permute, call| permute(op, call))
         .operation(concat)
         .operation(slice)
@@ -115,7 +115,7 @@ fn function_of(call: &mut CallWriter<'_>, function: &str) -> Done {
     Ok(())
 }
 
-fn clamp(op: &Clamp, call: &mut CallWriter<'_>) -> Done {
+fn clamp(op: &ClampOp, call: &mut CallWriter<'_>) -> Done {
     let (x, layout) = call.stored(0)?;
     let (low, high) = (call.number(op.low), call.number(op.high));
     let name = call.last_node("Clip", &[&x, &low, &high], &[]);
@@ -403,10 +403,8 @@ fn adaptive_average_pool(op: &AdaptiveAvgPoolOp, call: &mut CallWriter<'_>) -> D
         return same(call);
     }
     if [height, width].iter().any(|(each, from, to)| each * to != *from) {
-        let ([_, from_h, from_w, _], [to_h, to_w]) = ([0, sizes[1], sizes[2], 0], [op.out_h, op.out_w]);
-        return Err(format!(
-            "windows of different sizes, from {from_h}×{from_w} to {to_h}×{to_w} pixels, are not written"
-        ));
+        let (from, to) = (format!("{}×{}", sizes[1], sizes[2]), format!("{}×{}", op.out_h, op.out_w));
+        return Err(format!("windows of different sizes, from {from} to {to} pixels, are not written"));
     }
     let x = call.image()?;
     let kernel = ints([height.0, width.0]);
@@ -415,7 +413,7 @@ fn adaptive_average_pool(op: &AdaptiveAvgPoolOp, call: &mut CallWriter<'_>) -> D
     Ok(())
 }
 
-fn reduce(op: &Reduce, call: &mut CallWriter<'_>) -> Done {
+fn reduce(op: &ReduceOp, call: &mut CallWriter<'_>) -> Done {
     let (x, layout) = call.stored(0)?;
     let order = layout.order();
     let x = call.arranged_as(&x, &layout, &order);
@@ -453,7 +451,7 @@ fn squared_distance(_: &SquaredDistance, call: &mut CallWriter<'_>) -> Done {
     Ok(())
 }
 
-fn reshape(op: &Reshape, call: &mut CallWriter<'_>) -> Done {
+fn reshape(op: &ReshapeOp, call: &mut CallWriter<'_>) -> Done {
     let dims = op.shape.dims();
     let (name, layout) = match call.value(0)? {
         Value::Known { name, tensor } => {

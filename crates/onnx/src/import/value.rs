@@ -4,7 +4,7 @@ use crate::{
     constant::Array,
     layout::{Layout, usual_order},
 };
-use ocelli_graph::{Dim, Node, Shape, ops::Reshape};
+use ocelli_graph::{Dim, Node, Shape, ops::ReshapeOp};
 use std::rc::Rc;
 
 /// A value of the file's graph.
@@ -97,5 +97,5 @@ impl Symbol {
 /// Returns the node under another shape, or itself if it has that shape.
 pub(crate) fn shaped(node: &Node, dims: &[Dim]) -> Node {
     let shape = Shape::new(dims);
-    if node.shape() == shape { node.clone() } else { Node::call(Reshape { shape }, &[node]) }
+    if node.shape() == shape { node.clone() } else { Node::call(ReshapeOp { shape }, &[node]) }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     EpochRecord, Log, Outcome, Report, Trainer,
-    state::{self, Best, TrainingState},
+    state::{self, BestEpoch, TrainingState},
 };
 use crate::{
     AccumulatedGradients, BatchSource, Optimizer, Result, evaluate::evaluate_with, metric::MetricList,
@@ -135,7 +135,7 @@ impl Run<'_> {
         Ok(record)
     }
 
-    /// Refuses to go on with a model or an optimiser that an update left without finite numbers.
+    /// Refuses to go on with a model or an optimiser that an update left with values that are not finite.
     fn check(&self) -> Result<()> {
         state::check_finite(self.model, self.optimizer.state())
     }
@@ -169,7 +169,7 @@ impl Trainer {
             // With a folder always: a resumed run may ask for them.
             let kept = self.restore_best || self.folder.is_some();
             let parameters = if kept { state::snapshot(model) } else { Vec::new() };
-            state.best = Some(Best { epoch: record.epoch, score, parameters });
+            state.best = Some(BestEpoch { epoch: record.epoch, score, parameters });
         }
         state.stopped = self.early_stopping.is_some_and(|early| state.waited > early.patience);
     }

@@ -22,7 +22,7 @@ pub(super) struct Saved {
 
 /// The best epoch so far.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Best {
+pub(super) struct BestEpoch {
     pub(super) epoch: u64,
     pub(super) score: f64,
     pub(super) parameters: Vec<Saved>,
@@ -53,7 +53,7 @@ pub(super) struct TrainingState {
     /// The metrics over the batches of this epoch so far.
     pub(super) running: Measurement,
     pub(super) history: Vec<SavedEpoch>,
-    pub(super) best: Option<Best>,
+    pub(super) best: Option<BestEpoch>,
     /// The score of the last improvement.
     pub(super) improved: Option<f64>,
     /// Epochs since then.

@@ -1,7 +1,7 @@
 //! Converts the components of a JPEG file to red, green and blue, by the conventions of JFIF and Adobe and in the
 //! integer arithmetic of libjpeg.
 
-use super::{frame::Frame, upsample::Plane};
+use super::{frame::JpegFrame, upsample::Plane};
 use crate::image_files::fault::Result;
 
 /// The colour information in application segments.
@@ -35,7 +35,7 @@ enum Space {
 }
 
 impl Space {
-    fn of(names: &[u8], hints: Hints) -> Space {
+    fn from_components(names: &[u8], hints: Hints) -> Space {
         match (names, hints) {
             ([_], _) => Space::Grey,
             ([_, _, _], Hints { jfif: true, .. }) => Space::YCbCr,
@@ -55,9 +55,9 @@ impl Space {
 }
 
 /// Converts a whole frame; returns its pixels and the number of channels, 1 or 3.
-pub(super) fn convert(frame: Frame, hints: Hints) -> Result<(Vec<u8>, usize)> {
+pub(super) fn convert(frame: JpegFrame, hints: Hints) -> Result<(Vec<u8>, usize)> {
     let names: Vec<u8> = frame.components.iter().map(|component| component.name).collect();
-    let space = Space::of(&names, hints);
+    let space = Space::from_components(&names, hints);
     let [height, width] = frame.size;
     let planes: Vec<Plane> =
         frame.components.into_iter().map(|component| Plane::new(component, frame.largest)).collect::<Result<_>>()?;

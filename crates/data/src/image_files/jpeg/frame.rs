@@ -9,7 +9,7 @@ use crate::image_files::{
 pub(super) type Block = [i16; 64];
 
 /// The image while it is decoded.
-pub(super) struct Frame {
+pub(super) struct JpegFrame {
     /// Rows and columns.
     pub(super) size: [usize; 2],
     pub(super) progressive: bool,
@@ -39,14 +39,14 @@ pub(super) struct Component {
     pub(super) missing: [Option<u8>; 64],
 }
 
-impl Frame {
-    pub(super) fn new(data: &[u8], progressive: bool, most_pixels: u64) -> Result<Frame> {
+impl JpegFrame {
+    pub(super) fn new(data: &[u8], progressive: bool, most_pixels: u64) -> Result<JpegFrame> {
         let wrong = || Fault::damaged("a frame that has no such length");
         let (&[precision, h0, h1, w0, w1, count], rest) = data.split_first_chunk().ok_or_else(wrong)?;
         let size = [[h0, h1], [w0, w1]].map(u16::from_be_bytes);
         check_size(size.map(u32::from), most_pixels)?;
         if precision != 8 {
-            return Err(Fault::Unsupported("JPEG pictures of other than 8 bits"));
+            return Err(Fault::Unsupported("JPEG images of other than 8 bits"));
         }
         let (parts, []) = rest.as_chunks::<3>() else { return Err(wrong()) };
         if parts.len() != usize::from(count) || !matches!(count, 1 | 3 | 4) {
@@ -63,13 +63,18 @@ impl Frame {
         }
         let largest = [0, 1].map(|axis| factors.iter().map(|factors| factors[axis]).max().unwrap_or(1));
         if factors.iter().any(|factors| [0, 1].iter().any(|&axis| largest[axis] % factors[axis] != 0)) {
-            return Err(Fault::Unsupported("JPEG pictures with a fraction of a pixel for a sample"));
+            return Err(Fault::Unsupported("JPEG images with a fraction of a pixel for a sample"));
         }
         let components = parts
             .iter()
             .zip(factors)
             .map(|(part, factors)| Component::new(*part, factors, size.map(usize::from), largest));
-        Ok(Frame { size: size.map(usize::from), progressive, components: components.collect::<Result<_>>()?, largest })
+        Ok(JpegFrame {
+            size: size.map(usize::from),
+            progressive,
+            components: components.collect::<Result<_>>()?,
+            largest,
+        })
     }
 
     /// Returns the rows and columns of the units (MCUs) of a scan with all components; a unit has as many blocks of

@@ -1,7 +1,7 @@
 //! Decodes one scan (T.81, F.2 and G.2).
 
 use super::{
-    frame::{Block, Component, Frame},
+    frame::{Block, Component, JpegFrame},
     huffman::{Bits, Huffman},
     segments::{Tables, ZIGZAG},
 };
@@ -41,7 +41,7 @@ struct Coded<'a> {
 }
 
 /// Decodes the scan whose header is `data` and whose bits begin at `bytes[at]`; returns where they end.
-pub(super) fn decode(data: &[u8], bytes: &[u8], at: usize, frame: &mut Frame, tables: &Tables) -> Result<usize> {
+pub(super) fn decode(data: &[u8], bytes: &[u8], at: usize, frame: &mut JpegFrame, tables: &Tables) -> Result<usize> {
     let mut scan = Scan::new(data, frame, tables)?;
     let mut bits = Bits::new(bytes, at);
     let interleaved = scan.components.len() > 1;
@@ -89,7 +89,7 @@ impl Component {
 }
 
 impl<'a> Scan<'a> {
-    fn new(data: &[u8], frame: &mut Frame, tables: &'a Tables) -> Result<Scan<'a>> {
+    fn new(data: &[u8], frame: &mut JpegFrame, tables: &'a Tables) -> Result<Scan<'a>> {
         // split the header
         let wrong = || Fault::damaged("a scan that has no such length");
         let (&count, rest) = data.split_first().ok_or_else(wrong)?;

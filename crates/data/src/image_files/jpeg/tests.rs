@@ -3,9 +3,9 @@ use crate::{Channels, image_files::decode};
 use image::{DynamicImage, GrayImage, ImageFormat, Luma, Rgb, RgbImage};
 use std::io::Cursor;
 
-fn encoded(picture: impl Into<DynamicImage>) -> Vec<u8> {
+fn encoded(image: impl Into<DynamicImage>) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
-    picture.into().write_to(&mut bytes, ImageFormat::Jpeg).unwrap();
+    image.into().write_to(&mut bytes, ImageFormat::Jpeg).unwrap();
     bytes.into_inner()
 }
 
@@ -15,8 +15,8 @@ fn colours() -> Vec<u8> {
 
 /// Returns the size and the bytes of red, green and blue, or the text of the error.
 fn outcome(bytes: &[u8]) -> std::result::Result<([usize; 2], Vec<u8>), String> {
-    let picture = decode(bytes).map_err(|fault| fault.to_string())?;
-    Ok((picture.size(), picture.into_rgb_bytes()))
+    let image = decode(bytes).map_err(|fault| fault.to_string())?;
+    Ok((image.size(), image.into_rgb_bytes()))
 }
 
 /// Returns the position of the marker of this kind.
@@ -71,7 +71,7 @@ fn grey_is_read() {
 fn a_file_that_was_cut_off_is_refused() {
     let whole = colours();
     for len in 3..whole.len() {
-        assert_eq!(outcome(&whole[..len]).unwrap_err(), "the picture ends too early", "{len} bytes");
+        assert_eq!(outcome(&whole[..len]).unwrap_err(), "the image ends too early", "{len} bytes");
     }
     // What cameras put behind the end is not looked at.
     assert_eq!(outcome(&[&whole[..], b"more"].concat()).unwrap(), outcome(&whole).unwrap());
@@ -84,7 +84,7 @@ fn a_scan_that_was_cut_off_is_refused_though_the_end_marker_is_there() {
         let scan = marker_at(&whole, marker::START_OF_SCAN);
         for len in scan..whole.len() - 2 {
             let text = outcome(&[&whole[..len], &[0xFF, marker::END_OF_IMAGE]].concat()).unwrap_err();
-            assert!(text == "the picture ends too early" || text.starts_with("damaged picture ("), "{len}: {text}");
+            assert!(text == "the image ends too early" || text.starts_with("damaged image ("), "{len}: {text}");
         }
     }
 }
@@ -98,7 +98,7 @@ fn a_progressive_file_with_some_of_its_scans_is_refused() {
     assert!(scans.len() > 10, "{}", scans.len());
     for at in scans {
         let some = [&PROGRESSIVE[..at], &[0xFF, marker::END_OF_IMAGE]].concat();
-        assert_eq!(outcome(&some).unwrap_err(), "the picture ends too early");
+        assert_eq!(outcome(&some).unwrap_err(), "the image ends too early");
     }
 }
 
@@ -112,18 +112,18 @@ fn another_height_or_width_than_that_of_the_data_is_refused() {
                 let mut changed = whole.clone();
                 changed[at..at + 2].copy_from_slice(&other.to_be_bytes());
                 let text = outcome(&changed).unwrap_err();
-                assert!(text == "the picture ends too early" || text.starts_with("damaged picture ("), "{text}");
+                assert!(text == "the image ends too early" || text.starts_with("damaged image ("), "{text}");
             }
         }
         // Half of the rows leave data over.
         let mut halved = whole.clone();
         halved[frame + 5..frame + 7].copy_from_slice(&8u16.to_be_bytes());
-        assert_eq!(outcome(&halved).unwrap_err(), "damaged picture (its data go on after the last block)");
+        assert_eq!(outcome(&halved).unwrap_err(), "damaged image (its data go on after the last block)");
     }
 }
 
 #[test]
-fn the_end_of_a_thumbnail_is_not_that_of_the_picture() {
+fn the_end_of_a_thumbnail_is_not_that_of_the_image() {
     let whole = colours();
     let thumbnail = [&[0xFF, 0xE1, 0, 8, 0xFF, 0xDA, 0, 2, 0xFF, 0xD9][..], &whole[2..]].concat();
     let with_thumbnail = [&whole[..2], &thumbnail[..]].concat();
@@ -144,7 +144,7 @@ fn a_photograph_is_turned_upright() {
 }
 
 #[test]
-fn every_damage_is_one_sentence_or_a_picture() {
+fn every_damage_is_one_sentence_or_a_image() {
     for whole in [colours(), PROGRESSIVE.to_vec()] {
         let mut refused = 0;
         for at in 2..whole.len() {
@@ -169,7 +169,7 @@ fn data_that_cannot_be_decoded_are_refused() {
     // No code of Huffman's consists of ones alone.
     damaged[middle].chunks_exact_mut(2).for_each(|pair| pair.copy_from_slice(&[0xFF, 0]));
     let text = outcome(&damaged).unwrap_err();
-    assert!(text.starts_with("damaged picture ("), "{text}");
+    assert!(text.starts_with("damaged image ("), "{text}");
 }
 
 #[test]
@@ -180,9 +180,9 @@ fn what_is_not_read_is_said() {
         file[frame + offset] = value;
         outcome(&file).unwrap_err()
     };
-    assert_eq!(with(4, 12), "JPEG pictures of other than 8 bits are not read");
-    assert_eq!(with(1, 0xC9), "JPEG pictures without loss or with arithmetic coding are not read");
-    assert_eq!(with(14, 0x13), "JPEG pictures with a fraction of a pixel for a sample are not read");
+    assert_eq!(with(4, 12), "JPEG images of other than 8 bits are not read");
+    assert_eq!(with(1, 0xC9), "JPEG images without loss or with arithmetic coding are not read");
+    assert_eq!(with(14, 0x13), "JPEG images with a fraction of a pixel for a sample are not read");
     let limits = "the limits are 16384 on a side and 67108864 in all";
     assert_eq!(with(5, 255), format!("65291 x 19 pixels: {limits}"));
 }
@@ -192,5 +192,5 @@ fn thousands_of_scans_are_refused() {
     // Each would have to be looked at block by block.
     let scan = marker_at(PROGRESSIVE, marker::START_OF_SCAN);
     let empty = [0xFF, marker::START_OF_SCAN, 0, 8, 1, 1, 0, 1, 63, 0x10].repeat(1000);
-    assert!(outcome(&[&PROGRESSIVE[..scan], &empty].concat()).unwrap_err().starts_with("damaged picture ("));
+    assert!(outcome(&[&PROGRESSIVE[..scan], &empty].concat()).unwrap_err().starts_with("damaged image ("));
 }

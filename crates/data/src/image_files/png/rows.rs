@@ -1,8 +1,8 @@
 //! Converts the rows of a PNG file to pixels.
 
 use crate::image_files::{
+    decoded::{DecodedImage, Samples},
     fault::{Fault, Result},
-    picture::{Picture, Samples},
 };
 
 /// First row, first column, and the steps between rows and columns, of each pass of an interlaced image (8.2).
@@ -98,7 +98,7 @@ impl Pixels {
     }
 
     /// Decodes the rows of all passes.
-    pub(super) fn decode(&self, mut raw: Vec<u8>) -> Result<Picture> {
+    pub(super) fn decode(&self, mut raw: Vec<u8>) -> Result<DecodedImage> {
         if self.colour == Colour::Indexed && self.palette.is_empty() {
             return Err(Fault::damaged("no palette"));
         }
@@ -113,17 +113,17 @@ impl Pixels {
         let shape = [self.size[0], self.size[1], channels];
         if self.is_plain() {
             let rows = raw.chunks_exact(1 + self.row_len(self.size[1])).map(|row| &row[1..]);
-            return Ok(Picture::new(shape, Samples::Bytes(rows.collect::<Vec<_>>().concat())));
+            return Ok(DecodedImage::new(shape, Samples::Bytes(rows.collect::<Vec<_>>().concat())));
         }
         let length = shape.iter().product();
         if self.depth == 16 {
             let mut words = vec![0; length];
             self.write(&raw, channels, |at, value| words[at] = value)?;
-            return Ok(Picture::new(shape, Samples::Words(words)));
+            return Ok(DecodedImage::new(shape, Samples::Words(words)));
         }
         let mut bytes = vec![0; length];
         self.write(&raw, channels, |at, value| bytes[at] = value as u8)?;
-        Ok(Picture::new(shape, Samples::Bytes(bytes)))
+        Ok(DecodedImage::new(shape, Samples::Bytes(bytes)))
     }
 
     /// Returns true if the bytes of the rows are the samples of the image.

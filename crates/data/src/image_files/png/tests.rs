@@ -36,7 +36,7 @@ fn every_filter_is_taken_off() {
     let expected = [[10, 20, 30], [5, 10, 15], [6, 11, 16], [4, 8, 13], [5, 9, 14]];
     let grey: Vec<u8> = expected.as_flattened().iter().flat_map(|value| [*value; 3]).collect();
     assert_eq!(rgb(&file([5, 3], GREY, &[], rows.as_flattened())), grey);
-    assert_eq!(text(&file([1, 1], GREY, &[], &[5, 0])), "damaged picture (no filter has the number 5)");
+    assert_eq!(text(&file([1, 1], GREY, &[], &[5, 0])), "damaged image (no filter has the number 5)");
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn few_bits_palettes_transparency_and_words_are_read() {
 }
 
 #[test]
-fn an_interlaced_picture_is_put_together() {
+fn an_interlaced_image_is_put_together() {
     // 3 × 3: pixels of the passes 1, 4, 5, 6, 6, 7.
     let rows = [0, 1, 0, 3, 0, 7, 9, 0, 2, 0, 8, 0, 4, 5, 6];
     let expected = [1, 2, 3, 4, 5, 6, 7, 8, 9];
@@ -63,33 +63,33 @@ fn an_interlaced_picture_is_put_together() {
 #[test]
 fn a_palette_of_four_bytes_is_refused() {
     let found = include_bytes!("../../../tests/files/short_palette.png");
-    assert_eq!(text(found), "damaged picture (a palette of 4 bytes)");
+    assert_eq!(text(found), "damaged image (a palette of 4 bytes)");
     for (palette, reason) in [
         (&[][..], "a palette of 0 bytes"),
         (&[1, 2, 3], "colour 1 of a palette of 1"),
         (&[0; 769], "a palette of 769 bytes"),
     ] {
         let file = file([1, 1], [8, 3, 0], &[chunk(b"PLTE", palette)], &[0, 1]);
-        assert_eq!(text(&file), format!("damaged picture ({reason})"));
+        assert_eq!(text(&file), format!("damaged image ({reason})"));
     }
-    assert_eq!(text(&file([1, 1], [8, 3, 0], &[], &[0, 0])), "damaged picture (no palette)");
+    assert_eq!(text(&file([1, 1], [8, 3, 0], &[], &[0, 0])), "damaged image (no palette)");
     let twice = [chunk(b"PLTE", &[1, 2, 3]), chunk(b"tRNS", &[1, 2])];
-    assert_eq!(text(&file([1, 1], [8, 3, 0], &twice, &[0, 0])), "damaged picture (a transparency of 2 bytes)");
+    assert_eq!(text(&file([1, 1], [8, 3, 0], &twice, &[0, 0])), "damaged image (a transparency of 2 bytes)");
 }
 
 #[test]
 fn rows_that_are_missing_or_too_many_are_refused() {
     for rows in [&[][..], &[0], &[0, 1], &[0, 1, 0]] {
-        assert_eq!(text(&file([2, 1], GREY, &[], rows)), "the picture ends too early", "{rows:?}");
+        assert_eq!(text(&file([2, 1], GREY, &[], rows)), "the image ends too early", "{rows:?}");
     }
-    let more = "damaged picture (its data go on after the last row)";
+    let more = "damaged image (its data go on after the last row)";
     assert_eq!(text(&file([2, 1], GREY, &[], &[0; 5])), more);
     assert_eq!(text(&file([2, 1], GREY, &[], &[0; 100_000])), more);
     // A claim of 2²⁶ pixels in 69 bytes.
-    assert_eq!(text(&file([4096, 16_384], GREY, &[], &[])), "the picture ends too early");
+    assert_eq!(text(&file([4096, 16_384], GREY, &[], &[])), "the image ends too early");
     let whole = file([2, 1], GREY, &[], &[0; 4]);
     for len in 8..whole.len() {
-        assert_eq!(text(&whole[..len]), "the picture ends too early", "{len} bytes");
+        assert_eq!(text(&whole[..len]), "the image ends too early", "{len} bytes");
     }
 }
 
@@ -97,14 +97,14 @@ fn rows_that_are_missing_or_too_many_are_refused() {
 fn chunks_that_make_no_sense_are_named() {
     let further = |kind: &[u8; 4]| file([1, 1], GREY, &[chunk(kind, b"")], &[0, 7]);
     assert_eq!(rgb(&further(b"teST")), [7; 3]);
-    assert_eq!(text(&further(b"TeST")), "damaged picture (a chunk \"TeST\")");
-    assert_eq!(text(&further(b"IHDR")), "damaged picture (a chunk \"IHDR\")");
+    assert_eq!(text(&further(b"TeST")), "damaged image (a chunk \"TeST\")");
+    assert_eq!(text(&further(b"IHDR")), "damaged image (a chunk \"IHDR\")");
     let mut whole = file([1, 1], GREY, &[], &[0, 7]);
     whole[17] ^= 1;
-    assert_eq!(text(&whole), "damaged picture (the checksum of a chunk \"IHDR\" is wrong)");
-    assert_eq!(text(&file([1, 1], [3, 0, 0], &[], &[0, 7])), "damaged picture (no colours of kind 0 have 3 bits)");
+    assert_eq!(text(&whole), "damaged image (the checksum of a chunk \"IHDR\" is wrong)");
+    assert_eq!(text(&file([1, 1], [3, 0, 0], &[], &[0, 7])), "damaged image (no colours of kind 0 have 3 bits)");
     assert_eq!(
         text(&file([1, 1], [8, 0, 2], &[], &[0, 7])),
-        "damaged picture (unknown compression, filter or interlacing)"
+        "damaged image (unknown compression, filter or interlacing)"
     );
 }

@@ -3,14 +3,14 @@
 use super::{
     machine::{MAX_NAME, Machine, PickleError, Result, broken},
     names::{Known, Meaning},
-    value::{Object, StorageRef, TensorRef, Value, as_size},
+    value::{Object, PickleValue, StorageRef, TensorRef, as_size},
 };
 use crate::weights::error::shown;
 use std::io::Read;
 
 impl<R: Read> Machine<'_, R> {
     /// Evaluates a call of one of the known names.
-    pub(super) fn call(&mut self, callee: Value, tuple: Value) -> Result<()> {
+    pub(super) fn call(&mut self, callee: PickleValue, tuple: PickleValue) -> Result<()> {
         let arguments = self.as_tuple(tuple)?;
         match (meaning(callee), arguments) {
             (Some(Meaning::RebuildWithAttributes), &[function, _type, arguments, ..])
@@ -19,14 +19,14 @@ impl<R: Read> Machine<'_, R> {
                 self.call(function, arguments)
             }
             (Some(Meaning::Dict), [] | [_]) if is_factory(arguments) => self.make(Object::Dict(Vec::new())),
-            (Some(Meaning::Argument), &[argument @ Value::Object(_)]) => self.push(argument),
+            (Some(Meaning::Argument), &[argument @ PickleValue::Object(_)]) => self.push(argument),
             (Some(Meaning::Argument), []) => self.make(Object::Dict(Vec::new())),
             (Some(Meaning::RebuildParameter), &[tensor, ..]) => {
                 self.use_up(tuple);
                 self.push(tensor)
             }
-            (Some(Meaning::RebuildTensor), &[unreadable @ Value::Unreadable(_), ..]) => self.push(unreadable),
-            (Some(Meaning::RebuildTensor), &[Value::Object(storage), offset, shape, strides, ..]) => {
+            (Some(Meaning::RebuildTensor), &[unreadable @ PickleValue::Unreadable(_), ..]) => self.push(unreadable),
+            (Some(Meaning::RebuildTensor), &[PickleValue::Object(storage), offset, shape, strides, ..]) => {
                 if !matches!(self.objects[storage], Object::Storage(_)) {
                     return broken("its pickle has a tensor without a storage");
                 }
@@ -36,10 +36,10 @@ impl<R: Read> Machine<'_, R> {
                 self.make(Object::Tensor(Box::new(TensorRef { storage, offset, shape, strides })))
             }
             (Some(Meaning::Unreadable), _) => {
-                let Value::Global(global) = callee else { unreachable!("only a name has a meaning") };
-                self.push(Value::Unreadable(global))
+                let PickleValue::Global(global) = callee else { unreachable!("only a name has a meaning") };
+                self.push(PickleValue::Unreadable(global))
             }
-            _ if callee == Value::Plain => self.push(Value::Plain),
+            _ if callee == PickleValue::Plain => self.push(PickleValue::Plain),
             _ => broken("its pickle calls something with arguments that state dicts do not use"),
         }
     }
@@ -48,7 +48,7 @@ impl<R: Read> Machine<'_, R> {
     pub(super) fn attributes(&mut self) -> Result<()> {
         self.pop()?;
         match self.top()? {
-            Value::Object(_) | Value::Plain | Value::Unreadable(_) => Ok(()),
+            PickleValue::Object(_) | PickleValue::Plain | PickleValue::Unreadable(_) => Ok(()),
             _ => broken("its pickle sets attributes of what has none"),
         }
     }
@@ -65,18 +65,20 @@ impl<R: Read> Machine<'_, R> {
                 return broken("its pickle refers to something that is no storage");
             }
             (Some(Meaning::Storage(dtype)), _) => dtype,
-            (Some(Meaning::Unreadable), Value::Global(global)) => return self.push(Value::Unreadable(global)),
+            (Some(Meaning::Unreadable), PickleValue::Global(global)) => {
+                return self.push(PickleValue::Unreadable(global));
+            }
             _ => return broken("its pickle refers to something that is no storage"),
         };
         let first = match *view {
-            [] | [Value::None] => 0,
+            [] | [PickleValue::None] => 0,
             [view] => match *self.as_tuple(view)? {
                 [_key, first, _len] => as_size(first)?,
                 _ => return broken("its pickle has a view of a storage that is not known"),
             },
             _ => return broken("its pickle has a reference of too many parts"),
         };
-        let (Value::Object(key), true) = (key, self.as_text(key)?.len() <= MAX_NAME) else {
+        let (PickleValue::Object(key), true) = (key, self.as_text(key)?.len() <= MAX_NAME) else {
             return broken(format!("the key of a storage has more than {MAX_NAME} bytes"));
         };
         self.use_up(id);
@@ -86,16 +88,16 @@ impl<R: Read> Machine<'_, R> {
 }
 
 /// Returns the meaning of a name, if the value is one.
-fn meaning(value: Value) -> Option<Meaning> {
+fn meaning(value: PickleValue) -> Option<Meaning> {
     match value {
-        Value::Global(global) => Some(global.meaning()),
+        PickleValue::Global(global) => Some(global.meaning()),
         _ => None,
     }
 }
 
 /// Returns true for the arguments of an empty dict: none, or the factory for missing values of a `defaultdict`.
-fn is_factory(arguments: &[Value]) -> bool {
-    matches!(arguments, [] | [Value::None | Value::Plain | Value::Global(_)])
+fn is_factory(arguments: &[PickleValue]) -> bool {
+    matches!(arguments, [] | [PickleValue::None | PickleValue::Plain | PickleValue::Global(_)])
 }
 
 /// Looks up the name that a pickle refers to by its module.

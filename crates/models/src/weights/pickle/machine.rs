@@ -4,7 +4,7 @@ use super::{
     calls::find,
     chunks::Chunks,
     names::Known,
-    value::{Object, ObjectId, Pickle, Value},
+    value::{Object, ObjectId, Pickle, PickleValue},
 };
 use crate::weights::budget::{Budget, Exhausted};
 use std::{
@@ -85,16 +85,16 @@ pub(super) struct Machine<'a, R> {
     reader: io::Take<R>,
     pub(super) budget: &'a mut Budget,
     operations: usize,
-    stack: Vec<Value>,
+    stack: Vec<PickleValue>,
     /// Heights of the stack at which marks lie.
     marks: Vec<usize>,
     /// Values by number; [`UNSET`] where there is none.
-    memo: Chunks<Value>,
+    memo: Chunks<PickleValue>,
     pub(super) objects: Chunks<Object>,
 }
 
 /// The value of an empty entry of the memo: one that otherwise occurs only in lists.
-const UNSET: Value = Value::Skipped(0);
+const UNSET: PickleValue = PickleValue::Skipped(0);
 
 impl<R: Read> Machine<'_, R> {
     fn step(&mut self) -> Result<After> {
@@ -117,20 +117,20 @@ impl<R: Read> Machine<'_, R> {
                 self.push(value)?;
             }
 
-            b'N' => self.push(Value::None)?,
-            0x88 => self.push(Value::Bool(true))?,
-            0x89 => self.push(Value::Bool(false))?,
+            b'N' => self.push(PickleValue::None)?,
+            0x88 => self.push(PickleValue::Bool(true))?,
+            0x89 => self.push(PickleValue::Bool(false))?,
             b'K' => self.integer::<1>()?,
             b'M' => self.integer::<2>()?,
             b'J' => {
                 let number = i32::from_le_bytes(self.number()?);
-                self.push(Value::Int(number.into()))?;
+                self.push(PickleValue::Int(number.into()))?;
             }
             0x8a => self.long_integer::<1>()?,
             0x8b => self.long_integer::<4>()?,
             b'G' => {
                 let number = f64::from_be_bytes(self.number()?);
-                self.push(Value::Float(number))?;
+                self.push(PickleValue::Float(number))?;
             }
 
             // Text; the strings of Python 2 are read as text too.
@@ -166,11 +166,11 @@ impl<R: Read> Machine<'_, R> {
                 let height = self.height_without(2)?;
                 self.fill(height)?;
             }
-            0x8f => self.push(Value::Plain)?,
+            0x8f => self.push(PickleValue::Plain)?,
             0x91 => {
                 let mark = self.pop_mark()?;
                 self.stack.truncate(mark);
-                self.push(Value::Plain)?;
+                self.push(PickleValue::Plain)?;
             }
 
             b'q' => self.remember_at::<1>()?,
@@ -225,7 +225,7 @@ impl<R: Read> Machine<'_, R> {
         Ok(block)
     }
 
-    pub(super) fn push(&mut self, value: Value) -> Result<()> {
+    pub(super) fn push(&mut self, value: PickleValue) -> Result<()> {
         Ok(self.budget.push(&mut self.stack, value)?)
     }
 
@@ -233,7 +233,7 @@ impl<R: Read> Machine<'_, R> {
     pub(super) fn make(&mut self, object: Object) -> Result<()> {
         let id = self.objects.len();
         self.objects.push(object, self.budget)?;
-        self.push(Value::Object(id))
+        self.push(PickleValue::Object(id))
     }
 
     /// Returns the height of the stack without its last `count` values.
@@ -245,11 +245,11 @@ impl<R: Read> Machine<'_, R> {
         }
     }
 
-    pub(super) fn top(&self) -> Result<Value> {
+    pub(super) fn top(&self) -> Result<PickleValue> {
         Ok(self.stack[self.height_without(1)?])
     }
 
-    pub(super) fn pop(&mut self) -> Result<Value> {
+    pub(super) fn pop(&mut self) -> Result<PickleValue> {
         let value = self.top()?;
         self.stack.pop();
         Ok(value)
@@ -272,7 +272,7 @@ impl<R: Read> Machine<'_, R> {
 
     fn integer<const B: usize>(&mut self) -> Result<()> {
         let number = self.unsigned::<B>()?;
-        self.push(Value::Int(number as i64))
+        self.push(PickleValue::Int(number as i64))
     }
 
     fn long_integer<const B: usize>(&mut self) -> Result<()> {
@@ -284,7 +284,7 @@ impl<R: Read> Machine<'_, R> {
         let sign = if bytes.last().is_some_and(|byte| byte & 0x80 != 0) { -1 } else { 0 };
         let number = bytes.iter().rev().fold(sign, |number: i64, byte| number << 8 | i64::from(*byte));
         self.budget.release_block(len);
-        self.push(Value::Int(number))
+        self.push(PickleValue::Int(number))
     }
 
     fn text<const B: usize>(&mut self) -> Result<()> {
@@ -306,7 +306,7 @@ impl<R: Read> Machine<'_, R> {
         if io::copy(&mut (&mut self.reader).take(len), &mut io::sink())? != len {
             return broken("it ends inside its pickle");
         }
-        self.push(Value::Plain)
+        self.push(PickleValue::Plain)
     }
 
     /// Makes a tuple of the values from `height` on.
@@ -320,15 +320,15 @@ impl<R: Read> Machine<'_, R> {
         let (mark, id) = (self.pop_mark()?, self.objects.len());
         self.objects.push(empty, self.budget)?;
         self.fill_object(id, mark)?;
-        self.push(Value::Object(id))
+        self.push(PickleValue::Object(id))
     }
 
     /// Moves the values from `height` on into the value below them: a list, a dict, or something that is not needed.
     fn fill(&mut self, height: usize) -> Result<()> {
         let floor = self.marks.last().copied().unwrap_or(0);
         match height.checked_sub(1).filter(|place| *place >= floor).map(|place| self.stack[place]) {
-            Some(Value::Object(id)) => self.fill_object(id, height),
-            Some(Value::Plain) => {
+            Some(PickleValue::Object(id)) => self.fill_object(id, height),
+            Some(PickleValue::Plain) => {
                 self.stack.truncate(height);
                 Ok(())
             }
@@ -343,9 +343,9 @@ impl<R: Read> Machine<'_, R> {
             Object::List(list) => {
                 for item in stack.drain(height..) {
                     match (item, list.last_mut()) {
-                        (Value::Object(_) | Value::Unreadable(_), _) => budget.push(list, item)?,
-                        (_, Some(Value::Skipped(count))) => *count += 1,
-                        _ => budget.push(list, Value::Skipped(1))?,
+                        (PickleValue::Object(_) | PickleValue::Unreadable(_), _) => budget.push(list, item)?,
+                        (_, Some(PickleValue::Skipped(count))) => *count += 1,
+                        _ => budget.push(list, PickleValue::Skipped(1))?,
                     }
                 }
             }
@@ -411,14 +411,14 @@ impl<R: Read> Machine<'_, R> {
 
     fn push_known(&mut self, known: Known) -> Result<()> {
         self.push(match known {
-            Known::Global(global) => Value::Global(global),
-            Known::Plain => Value::Plain,
+            Known::Global(global) => PickleValue::Global(global),
+            Known::Plain => PickleValue::Plain,
         })
     }
 
-    pub(super) fn as_text(&self, value: Value) -> Result<&str> {
+    pub(super) fn as_text(&self, value: PickleValue) -> Result<&str> {
         match value {
-            Value::Object(id) => match &self.objects[id] {
+            PickleValue::Object(id) => match &self.objects[id] {
                 Object::Text(text) => Ok(text),
                 _ => broken("its pickle has something else where a text belongs"),
             },
@@ -426,9 +426,9 @@ impl<R: Read> Machine<'_, R> {
         }
     }
 
-    pub(super) fn as_tuple(&self, value: Value) -> Result<&[Value]> {
+    pub(super) fn as_tuple(&self, value: PickleValue) -> Result<&[PickleValue]> {
         match value {
-            Value::Object(id) => match &self.objects[id] {
+            PickleValue::Object(id) => match &self.objects[id] {
                 Object::Tuple(items) => Ok(items),
                 _ => broken("its pickle has something else where a tuple belongs"),
             },
@@ -438,8 +438,8 @@ impl<R: Read> Machine<'_, R> {
 
     /// Empties a tuple of arguments. Writers make one for each call and never refer to it again, but keep it in the
     /// memo.
-    pub(super) fn use_up(&mut self, arguments: Value) {
-        if let Value::Object(id) = arguments
+    pub(super) fn use_up(&mut self, arguments: PickleValue) {
+        if let PickleValue::Object(id) = arguments
             && let Object::Tuple(items) = &mut self.objects[id]
         {
             let items = mem::take(items);

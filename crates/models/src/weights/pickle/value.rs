@@ -11,7 +11,7 @@ pub(crate) const MAX_RANK: usize = 16;
 
 /// A value on the stack, in the memo or in an object.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Value {
+pub(crate) enum PickleValue {
     None,
     Bool(bool),
     Int(i64),
@@ -26,17 +26,17 @@ pub(crate) enum Value {
     Object(ObjectId),
 }
 
-/// A value with parts, or too large for a [`Value`]. Parts are referred to by index, so that each is held once.
+/// A value with parts, or too large for a [`PickleValue`]. Parts are referred to by index, so that each is held once.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Object {
     Text(Box<str>),
     /// An integer of more than 64 bits: two's complement, lowest byte first.
     LongInt(Box<[u8]>),
-    Tuple(Box<[Value]>),
-    /// A list of items; numbers are [`Value::Skipped`].
-    List(Vec<Value>),
+    Tuple(Box<[PickleValue]>),
+    /// A list of items; numbers are [`PickleValue::Skipped`].
+    List(Vec<PickleValue>),
     /// A dict of entries in the order in which they were set; the last one of equal keys counts.
-    Dict(Vec<(Value, Value)>),
+    Dict(Vec<(PickleValue, PickleValue)>),
     Storage(Box<StorageRef>),
     Tensor(Box<TensorRef>),
 }
@@ -60,27 +60,27 @@ pub(crate) struct TensorRef {
     /// Index of the first element.
     pub(crate) offset: usize,
     /// The sizes, a tuple.
-    pub(crate) shape: Value,
+    pub(crate) shape: PickleValue,
     /// The strides, a tuple.
-    pub(crate) strides: Value,
+    pub(crate) strides: PickleValue,
 }
 
 /// The result of a pickle and all objects that it built.
 #[derive(Debug)]
 pub(crate) struct Pickle {
-    pub(crate) root: Value,
+    pub(crate) root: PickleValue,
     pub(crate) objects: Chunks<Object>,
 }
 
 impl Pickle {
-    pub(crate) fn object(&self, value: Value) -> Option<&Object> {
+    pub(crate) fn object(&self, value: PickleValue) -> Option<&Object> {
         match value {
-            Value::Object(id) => self.objects.get(id),
+            PickleValue::Object(id) => self.objects.get(id),
             _ => None,
         }
     }
 
-    pub(crate) fn text(&self, value: Value) -> Option<&str> {
+    pub(crate) fn text(&self, value: PickleValue) -> Option<&str> {
         match self.object(value) {
             Some(Object::Text(text)) => Some(text),
             _ => None,
@@ -90,7 +90,7 @@ impl Pickle {
     /// Returns the storage that a tensor is a view of, and its key.
     pub(crate) fn storage(&self, tensor: &TensorRef) -> Result<(&str, &StorageRef), String> {
         match self.objects.get(tensor.storage) {
-            Some(Object::Storage(storage)) => match self.text(Value::Object(storage.key)) {
+            Some(Object::Storage(storage)) => match self.text(PickleValue::Object(storage.key)) {
                 Some(key) => Ok((key, storage)),
                 None => Err("the key of its storage is no text".into()),
             },
@@ -107,7 +107,7 @@ impl Pickle {
     }
 
     /// Returns the sizes or strides of a tensor.
-    pub(crate) fn sizes(&self, tuple: Value) -> Result<Vec<usize>, String> {
+    pub(crate) fn sizes(&self, tuple: PickleValue) -> Result<Vec<usize>, String> {
         let Some(Object::Tuple(items)) = self.object(tuple) else {
             return Err("its pickle has something else where a tuple belongs".into());
         };
@@ -119,9 +119,9 @@ impl Pickle {
 }
 
 /// Converts a value to a size, an offset or a stride.
-pub(super) fn as_size(value: Value) -> Result<usize, String> {
+pub(super) fn as_size(value: PickleValue) -> Result<usize, String> {
     match value {
-        Value::Int(number) => usize::try_from(number).map_err(|_| format!("its pickle has the size {number}")),
+        PickleValue::Int(number) => usize::try_from(number).map_err(|_| format!("its pickle has the size {number}")),
         _ => Err("its pickle has something else where a size belongs".into()),
     }
 }

@@ -14,13 +14,13 @@ const METADATA: &str = "__metadata__";
 /// The content of a header.
 #[derive(Debug)]
 pub(super) struct Header {
-    pub(super) tensors: Vec<Tensor>,
+    pub(super) tensors: Vec<TensorEntry>,
     pub(super) metadata: Metadata,
 }
 
 /// A tensor as the header describes it.
 #[derive(Debug)]
-pub(super) struct Tensor {
+pub(super) struct TensorEntry {
     pub(super) name: Box<str>,
     pub(super) dtype: Dtype,
     pub(super) shape: Vec<usize>,
@@ -63,15 +63,15 @@ impl<'de> Visitor<'de> for Entries<'_> {
 
     fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<(), M::Error> {
         let Entries { header, budget } = self;
-        while let Some(Text(name)) = map.next_key()? {
+        while let Some(HeaderText(name)) = map.next_key()? {
             if name == METADATA {
                 map.next_value_seed(Texts { metadata: &mut header.metadata, budget })?;
                 continue;
             }
-            let Described { dtype, shape: Shape(shape), data_offsets } = map.next_value()?;
+            let Described { dtype, shape: HeaderShape(shape), data_offsets } = map.next_value()?;
             let memory = budget.take_text(&name).and_then(|()| budget.take_block(size_of_val(&shape[..]) as u64));
             memory.map_err(M::Error::custom)?;
-            let tensor = Tensor { name: name.into(), dtype, shape, data_offsets };
+            let tensor = TensorEntry { name: name.into(), dtype, shape, data_offsets };
             budget.push(&mut header.tensors, tensor).map_err(M::Error::custom)?;
         }
         Ok(())
@@ -79,24 +79,24 @@ impl<'de> Visitor<'de> for Entries<'_> {
 }
 
 /// A text of the header, borrowed where it has no escapes.
-struct Text<'de>(Cow<'de, str>);
+struct HeaderText<'de>(Cow<'de, str>);
 
-impl<'de> Deserialize<'de> for Text<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Text<'de>, D::Error> {
+impl<'de> Deserialize<'de> for HeaderText<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<HeaderText<'de>, D::Error> {
         struct Borrow;
         impl<'de> Visitor<'de> for Borrow {
-            type Value = Text<'de>;
+            type Value = HeaderText<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a text")
             }
 
-            fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Borrowed(text)))
+            fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<HeaderText<'de>, E> {
+                Ok(HeaderText(Cow::Borrowed(text)))
             }
 
-            fn visit_str<E: Error>(self, text: &str) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Owned(text.into())))
+            fn visit_str<E: Error>(self, text: &str) -> Result<HeaderText<'de>, E> {
+                Ok(HeaderText(Cow::Owned(text.into())))
             }
         }
         deserializer.deserialize_str(Borrow)
@@ -107,31 +107,31 @@ impl<'de> Deserialize<'de> for Text<'de> {
 #[derive(Deserialize)]
 struct Described {
     dtype: Dtype,
-    shape: Shape,
+    shape: HeaderShape,
     data_offsets: [u64; 2],
 }
 
 /// The sizes of a few axes.
-struct Shape(Vec<usize>);
+struct HeaderShape(Vec<usize>);
 
-impl<'de> Deserialize<'de> for Shape {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Shape, D::Error> {
+impl<'de> Deserialize<'de> for HeaderShape {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<HeaderShape, D::Error> {
         struct Sizes;
         impl<'de> Visitor<'de> for Sizes {
-            type Value = Shape;
+            type Value = HeaderShape;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 write!(f, "the sizes of at most {MAX_RANK} axes")
             }
 
-            fn visit_seq<S: SeqAccess<'de>>(self, mut sequence: S) -> Result<Shape, S::Error> {
+            fn visit_seq<S: SeqAccess<'de>>(self, mut sequence: S) -> Result<HeaderShape, S::Error> {
                 let mut sizes = [0; MAX_RANK];
                 let mut rank = 0;
                 while let Some(size) = sequence.next_element()? {
                     *sizes.get_mut(rank).ok_or_else(|| S::Error::invalid_length(rank + 1, &self))? = size;
                     rank += 1;
                 }
-                Ok(Shape(sizes[..rank].to_vec()))
+                Ok(HeaderShape(sizes[..rank].to_vec()))
             }
         }
         deserializer.deserialize_seq(Sizes)
@@ -160,7 +160,7 @@ impl<'de> Visitor<'de> for Texts<'_> {
     }
 
     fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<(), M::Error> {
-        while let Some((Text(key), Text(value))) = map.next_entry()? {
+        while let Some((HeaderText(key), HeaderText(value))) = map.next_entry()? {
             self.budget.take_entry(&key, &value).map_err(M::Error::custom)?;
             self.metadata.insert(key.into(), value.into());
         }

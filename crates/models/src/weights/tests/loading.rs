@@ -232,7 +232,7 @@ fn numbers_that_are_not_finite_are_refused() {
         let error = WeightLoader::new().load_from(&mut model, &mut weights(place, number)).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "w.pth: a.weight has numbers that are NaN or infinite; b.bias has numbers that are NaN or infinite; a network \
+            "w.pth: a.weight has values that are NaN or infinite; b.bias has values that are NaN or infinite; a network \
              with such weights has no results"
         );
         let report = WeightLoader::new().lenient().load_from(&mut model, &mut weights(place, number)).unwrap();
@@ -252,7 +252,7 @@ fn two_tensors_for_one_parameter_are_refused() {
 /// A dense layer behind a flattened image, against the definition in PyTorch's order:
 /// `y[o] = Σ w[o, (c, h, w)]·x[c, h, w]`.
 #[test]
-fn dense_layers_behind_pictures_take_channels_first() {
+fn dense_layers_behind_images_take_channels_first() {
     let (height, width, channels, outputs) = (2, 3, 4, 5);
     let features = height * width * channels;
     let numbers: Vec<f32> = (0..outputs * features).map(|i| (i * 37 % 101) as f32 - 50.0).collect();

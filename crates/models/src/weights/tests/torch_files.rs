@@ -179,7 +179,7 @@ fn what_no_state_dict_needs_is_refused_by_name() {
 #[test]
 fn views_stay_within_their_storages() {
     let beyond = |tensor: Py| error(&one_tensor(floats(&[1.0, 2.0, 3.0]), tensor));
-    assert_eq!(beyond(view(0, 0, &[4], &[1])), "w.pth: x: a view of [4] numbers goes beyond the 3 of its storage");
+    assert_eq!(beyond(view(0, 0, &[4], &[1])), "w.pth: x: a view of [4] values goes beyond the 3 of its storage");
     for tensor in [
         view(0, 2, &[2], &[1]),
         view(0, i64::MAX, &[1], &[1]),
@@ -200,7 +200,7 @@ fn sizes_are_compared_with_the_file() {
     for len in [4, 1 << 40, i64::MAX] {
         let file = one_tensor(Storage { len, ..floats(&[1.0, 2.0, 3.0]) }, view(0, 0, &[len], &[1]));
         let zip = open(file.zip(Protocol::Two, CompressionMethod::Stored)).unwrap_err();
-        assert_eq!(zip, format!("w.pth: x: {len} numbers of f32 are not within 12 bytes"));
+        assert_eq!(zip, format!("w.pth: x: {len} values of f32 are not within 12 bytes"));
         let legacy = open(file.legacy(Protocol::Two)).unwrap_err();
         assert!(legacy.starts_with("w.pth: the file ends too early: "), "{legacy}");
     }

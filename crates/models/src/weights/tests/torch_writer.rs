@@ -99,7 +99,7 @@ impl TorchFile {
             archive.start_file(format!("{folder}/{name}"), options).unwrap();
             archive.write_all(bytes).unwrap();
         };
-        add("data.pkl", &Pickler::of(protocol, &self.storages).program(|pickler| pickler.value(&self.root)));
+        add("data.pkl", &Pickler::for_storages(protocol, &self.storages).program(|pickler| pickler.value(&self.root)));
         more.iter().for_each(|(name, bytes)| add(name, bytes));
         for (number, storage) in self.storages.iter().enumerate() {
             add(&format!("data/{number}"), &storage.bytes);
@@ -109,7 +109,7 @@ impl TorchFile {
     }
 
     pub(super) fn legacy(&self, protocol: Protocol) -> Vec<u8> {
-        let pickled = |write: &dyn Fn(&mut Pickler<'_>)| Pickler::of(protocol, &self.storages).program(write);
+        let pickled = |write: &dyn Fn(&mut Pickler<'_>)| Pickler::for_storages(protocol, &self.storages).program(write);
         let mut file = pickled(&|p| p.bytes.extend(b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"));
         file.extend(pickled(&|p| p.value(&Py::Int(1001))));
         file.extend(pickled(&|p| p.value(&dict([("protocol_version", Py::Int(1001))]))));
@@ -165,7 +165,7 @@ struct Pickler<'a> {
 }
 
 impl Pickler<'_> {
-    fn of(protocol: Protocol, storages: &[Storage]) -> Pickler<'_> {
+    fn for_storages(protocol: Protocol, storages: &[Storage]) -> Pickler<'_> {
         Pickler { protocol, storages, bytes: Vec::new(), memo: 0 }
     }
 

@@ -6,7 +6,7 @@
 use crate::weights::{
     budget::Budget,
     error::{Failure, shown},
-    stored::{Block, Source},
+    stored::{FileBlock, FileSource},
 };
 use std::io::{Read, SeekFrom};
 
@@ -38,20 +38,20 @@ pub(super) struct Entry {
 
 impl Entry {
     /// Returns the position of the content.
-    pub(super) fn block(&self, source: &mut dyn Source, file_len: u64) -> Result<Block, Failure> {
+    pub(super) fn block(&self, source: &mut dyn FileSource, file_len: u64) -> Result<FileBlock, Failure> {
         if self.encrypted {
             return Err(Failure::Broken("it is encrypted".into()));
         }
         let mut local = [0; LOCAL.1];
-        let block = Block::new(self.start, LOCAL.1 as u64, file_len).map_err(Failure::Broken)?;
+        let block = FileBlock::new(self.start, LOCAL.1 as u64, file_len).map_err(Failure::Broken)?;
         block.reader(source, 0)?.read_exact(&mut local)?;
         if !local.starts_with(&LOCAL.0) {
             return Err(Failure::Broken("it does not begin where the archive says".into()));
         }
         let start = self.start + LOCAL.1 as u64 + u64::from(two(&local, 26)) + u64::from(two(&local, 28));
         let block = match self.method {
-            0 => Block::new(start, self.packed, file_len),
-            8 => Block::deflated(start, self.packed, self.len, file_len),
+            0 => FileBlock::new(start, self.packed, file_len),
+            8 => FileBlock::deflated(start, self.packed, self.len, file_len),
             method => Err(format!("it is compressed by method {method}, known is deflate")),
         };
         block.map_err(Failure::Broken)
@@ -60,12 +60,12 @@ impl Entry {
 
 /// Reads every file with its name, in the order of the names.
 pub(super) fn read(
-    source: &mut dyn Source,
+    source: &mut dyn FileSource,
     file_len: u64,
     budget: &mut Budget,
 ) -> Result<Vec<(Box<str>, Entry)>, Failure> {
     let (start, len) = place(source, file_len)?;
-    let directory = Block::new(start, len, file_len).map_err(broken)?;
+    let directory = FileBlock::new(start, len, file_len).map_err(broken)?;
     budget.take_block(len)?;
     let mut bytes = vec![0; len as usize];
     directory.reader(source, 0)?.read_exact(&mut bytes)?;
@@ -90,7 +90,7 @@ fn broken(reason: impl AsRef<str>) -> Failure {
 }
 
 /// Returns the position of the directory, and its length in bytes.
-fn place(source: &mut dyn Source, file_len: u64) -> Result<(u64, u64), Failure> {
+fn place(source: &mut dyn FileSource, file_len: u64) -> Result<(u64, u64), Failure> {
     let tail_len = file_len.min(MAX_COMMENT + END.1 as u64);
     let mut tail = vec![0; tail_len as usize];
     source.seek(SeekFrom::Start(file_len - tail_len))?;
@@ -109,7 +109,7 @@ fn place(source: &mut dyn Source, file_len: u64) -> Result<(u64, u64), Failure> 
     let locator = at.checked_sub(LOCATOR.1).map(|at| &tail[at..]).filter(|locator| locator.starts_with(&LOCATOR.0));
     let locator = locator.ok_or_else(|| broken("it has no record of where its large directory is"))?;
     let mut record = [0; LARGE_END.1];
-    let block = Block::new(eight(locator, 8), LARGE_END.1 as u64, file_len).map_err(broken)?;
+    let block = FileBlock::new(eight(locator, 8), LARGE_END.1 as u64, file_len).map_err(broken)?;
     block.reader(source, 0)?.read_exact(&mut record)?;
     if !record.starts_with(&LARGE_END.0) {
         return Err(broken("its large directory is not where it says"));

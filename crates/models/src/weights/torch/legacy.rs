@@ -9,8 +9,8 @@ use crate::weights::{
     dtype::ByteOrder,
     error::{Failure, shown},
     file::Contents,
-    pickle::{Object, Pickle, Value, unpickle},
-    stored::{Block, Source, Stored, View},
+    pickle::{Object, Pickle, PickleValue, unpickle},
+    stored::{FileBlock, FileSource, Stored, View},
 };
 use std::io::{BufReader, Read, Seek, SeekFrom};
 
@@ -22,7 +22,7 @@ const VERSION: i64 = 1001;
 const BUFFER: u64 = 8 << 10;
 
 pub(crate) fn read_legacy(
-    source: &mut dyn Source,
+    source: &mut dyn FileSource,
     file_len: u64,
     entry: Option<&str>,
     budget: &mut Budget,
@@ -41,8 +41,8 @@ pub(crate) fn read_legacy(
         return Err(Failure::Broken("a pickle, but none that torch.save wrote".into()));
     }
     match next()?.root {
-        Value::Int(VERSION) => {}
-        Value::Int(version) => {
+        PickleValue::Int(VERSION) => {}
+        PickleValue::Int(version) => {
             return Err(Failure::Broken(format!("the version of its layout is {version}, known is {VERSION}")));
         }
         _ => return Err(Failure::Broken("the version of its layout is no number".into())),
@@ -73,12 +73,12 @@ pub(crate) fn read_legacy(
 
 /// Returns the position of each storage, in the order of their keys.
 fn blocks<'a>(
-    reader: &mut BufReader<&mut dyn Source>,
+    reader: &mut BufReader<&mut dyn FileSource>,
     file_len: u64,
     pickle: &'a Pickle,
     keys: &'a Pickle,
     budget: &mut Budget,
-) -> Result<Vec<(&'a str, Block)>, Failure> {
+) -> Result<Vec<(&'a str, FileBlock)>, Failure> {
     let broken = |reason: &str| Failure::Broken(reason.into());
     let kinds = kinds(pickle, budget)?;
     let Some(Object::List(keys_in_order)) = keys.object(keys.root) else {
@@ -93,7 +93,7 @@ fn blocks<'a>(
         reader.read_exact(&mut count)?;
         let start = reader.stream_position()?;
         let bytes = u64::from_le_bytes(count).saturating_mul(kinds[place].1.bytes() as u64);
-        let block = Block::new(start, bytes, file_len).map_err(Failure::Broken)?;
+        let block = FileBlock::new(start, bytes, file_len).map_err(Failure::Broken)?;
         reader.seek(SeekFrom::Start(start + bytes))?;
         budget.push(&mut blocks, (key, block))?;
     }
@@ -106,7 +106,7 @@ fn kinds<'a>(pickle: &'a Pickle, budget: &mut Budget) -> Result<Vec<(&'a str, DT
     let mut kinds = Vec::new();
     for object in pickle.objects.iter() {
         if let Object::Storage(storage) = object
-            && let Some(key) = pickle.text(Value::Object(storage.key))
+            && let Some(key) = pickle.text(PickleValue::Object(storage.key))
         {
             budget.push(&mut kinds, (key, storage.dtype))?;
         }

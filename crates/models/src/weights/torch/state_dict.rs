@@ -4,7 +4,7 @@ use crate::weights::{
     Metadata,
     budget::{Budget, Exhausted},
     error::Failure,
-    pickle::{Global, Object, Pickle, TensorRef, Value},
+    pickle::{Global, Object, Pickle, PickleValue, TensorRef},
 };
 use std::{borrow::Cow, cmp::Reverse};
 
@@ -30,28 +30,28 @@ pub(super) struct StateDict<'a> {
 /// The parts of a dict, a list or a tuple.
 #[derive(Clone, Copy)]
 enum Parts<'a> {
-    Dict(&'a [(Value, Value)]),
-    Sequence(&'a [Value]),
+    Dict(&'a [(PickleValue, PickleValue)]),
+    Sequence(&'a [PickleValue]),
 }
 
 /// The name of a part: a key of a dict, or an index in a list.
 #[derive(Clone, Copy)]
-enum Key<'a> {
+enum EntryKey<'a> {
     Text(&'a str),
-    Place(usize),
+    Index(usize),
 }
 
-impl<'a> Key<'a> {
+impl<'a> EntryKey<'a> {
     fn name(self) -> Cow<'a, str> {
         match self {
-            Key::Text(text) => text.into(),
-            Key::Place(place) => place.to_string().into(),
+            EntryKey::Text(text) => text.into(),
+            EntryKey::Index(index) => index.to_string().into(),
         }
     }
 }
 
 impl<'a> Parts<'a> {
-    fn of(object: &'a Object) -> Option<Parts<'a>> {
+    fn from_object(object: &'a Object) -> Option<Parts<'a>> {
         match object {
             Object::Dict(entries) => Some(Parts::Dict(entries)),
             Object::List(items) => Some(Parts::Sequence(items)),
@@ -61,15 +61,15 @@ impl<'a> Parts<'a> {
     }
 
     /// Iterates over the parts whose key is a text or an index.
-    fn iter<'p>(self, pickle: &'p Pickle) -> impl Iterator<Item = (Key<'p>, Value)> + use<'a, 'p> {
+    fn iter<'p>(self, pickle: &'p Pickle) -> impl Iterator<Item = (EntryKey<'p>, PickleValue)> + use<'a, 'p> {
         let (entries, items) = match self {
             Parts::Dict(entries) => (entries, &[][..]),
             Parts::Sequence(items) => (&[][..], items),
         };
-        let entries = entries.iter().filter_map(|&(key, value)| Some((Key::Text(pickle.text(key)?), value)));
+        let entries = entries.iter().filter_map(|&(key, value)| Some((EntryKey::Text(pickle.text(key)?), value)));
         let items = items.iter().scan(0, |place, &item| {
-            let key = Key::Place(*place);
-            *place += if let Value::Skipped(count) = item { count } else { 1 };
+            let key = EntryKey::Index(*place);
+            *place += if let PickleValue::Skipped(count) = item { count } else { 1 };
             Some((key, item))
         });
         entries.chain(items)
@@ -80,7 +80,7 @@ impl<'a> Parts<'a> {
 struct Reached<'a> {
     parts: Parts<'a>,
     /// Its parent by number, and its key there.
-    parent: Option<(usize, Key<'a>)>,
+    parent: Option<(usize, EntryKey<'a>)>,
     depth: usize,
 }
 
@@ -101,9 +101,9 @@ enum Entry<'a> {
     Unreadable(Global),
 }
 
-fn entry(pickle: &Pickle, value: Value) -> Option<Entry<'_>> {
+fn entry(pickle: &Pickle, value: PickleValue) -> Option<Entry<'_>> {
     match (value, pickle.object(value)) {
-        (Value::Unreadable(global), _) => Some(Entry::Unreadable(global)),
+        (PickleValue::Unreadable(global), _) => Some(Entry::Unreadable(global)),
         (_, Some(Object::Tensor(tensor))) => Some(Entry::Tensor(tensor)),
         _ => None,
     }
@@ -135,15 +135,20 @@ pub(super) fn find<'a>(
 fn reach<'a>(pickle: &'a Pickle, budget: &mut Budget) -> Result<Vec<Reached<'a>>, Exhausted> {
     let mut reached = Vec::new();
     let mut seen = flags(pickle, budget)?;
-    if let (Value::Object(root), Some(parts)) = (pickle.root, pickle.object(pickle.root).and_then(Parts::of)) {
+    if let (PickleValue::Object(root), Some(parts)) =
+        (pickle.root, pickle.object(pickle.root).and_then(Parts::from_object))
+    {
         seen[root] = true;
         budget.push(&mut reached, Reached { parts, parent: None, depth: 0 })?;
     }
     let mut next = 0;
     while let Some(&Reached { parts, depth, .. }) = reached.get(next) {
         let children = parts.iter(pickle).take_while(|_| depth < MAX_DEPTH);
-        for (key, value) in children.filter(|(key, _)| !matches!(key, Key::Text(text) if text.len() > MAX_KEY)) {
-            let (Value::Object(id), Some(child)) = (value, pickle.object(value).and_then(Parts::of)) else { continue };
+        for (key, value) in children.filter(|(key, _)| !matches!(key, EntryKey::Text(text) if text.len() > MAX_KEY)) {
+            let (PickleValue::Object(id), Some(child)) = (value, pickle.object(value).and_then(Parts::from_object))
+            else {
+                continue;
+            };
             let is_led_to = matches!((child, parts), (Parts::Dict(_), _) | (_, Parts::Sequence(_)));
             if is_led_to && !seen[id] {
                 seen[id] = true;
@@ -200,7 +205,7 @@ fn choose<'c>(reached: &[Reached<'_>], candidates: &'c [Candidate], wanted: Opti
     if let Some(wanted) = wanted {
         return candidates.iter().find(|candidate| candidate.path == wanted);
     }
-    let is_called = |candidate: &Candidate, names: &[&str]| matches!(reached[candidate.number].parent, Some((_, Key::Text(key))) if names.contains(&key));
+    let is_called = |candidate: &Candidate, names: &[&str]| matches!(reached[candidate.number].parent, Some((_, EntryKey::Text(key))) if names.contains(&key));
     let inner = match candidates {
         [root, inner @ ..] if root.number == 0 => {
             let is_clear = |inner: &Candidate| inner.tensors > root.arrays || is_called(inner, &USUAL[..UNMISTAKABLE]);
@@ -219,12 +224,16 @@ fn choose<'c>(reached: &[Reached<'_>], candidates: &'c [Candidate], wanted: Opti
 
 /// Returns the last value of each key. Keys that are one object are compared as such: a long one may be the key of many
 /// entries.
-fn last_values<'a>(pickle: &Pickle, parts: Parts<'a>, budget: &mut Budget) -> Result<Vec<(Value, Value)>, Exhausted> {
+fn last_values<'a>(
+    pickle: &Pickle,
+    parts: Parts<'a>,
+    budget: &mut Budget,
+) -> Result<Vec<(PickleValue, PickleValue)>, Exhausted> {
     let mut last = Vec::new();
     let Parts::Dict(entries) = parts else { return Ok(last) };
     let mut seen = flags(pickle, budget)?;
     for &(key, value) in entries.iter().rev() {
-        if let Value::Object(id) = key
+        if let PickleValue::Object(id) = key
             && !std::mem::replace(&mut seen[id], true)
         {
             budget.push(&mut last, (key, value))?;
@@ -263,10 +272,10 @@ fn tensors<'a>(
 }
 
 fn metadata(pickle: &Pickle, parts: Parts<'_>, budget: &mut Budget) -> Result<Metadata, Exhausted> {
-    let text = |value: Value| match value {
-        Value::Bool(value) => Some(value.to_string()),
-        Value::Int(value) => Some(value.to_string()),
-        Value::Float(value) => Some(value.to_string()),
+    let text = |value: PickleValue| match value {
+        PickleValue::Bool(value) => Some(value.to_string()),
+        PickleValue::Int(value) => Some(value.to_string()),
+        PickleValue::Float(value) => Some(value.to_string()),
         _ => pickle.text(value).filter(|text| text.len() <= MAX_TEXT).map(str::to_string),
     };
     let mut metadata = Metadata::new();

@@ -9,7 +9,7 @@ use crate::weights::{
     error::{Failure, shown},
     file::Contents,
     pickle::unpickle,
-    stored::{Block, Source, Stored, View},
+    stored::{FileBlock, FileSource, Stored, View},
 };
 use std::io::{BufReader, Read};
 
@@ -19,7 +19,7 @@ const PICKLE_WORK: u64 = 4;
 const BUFFER: u64 = 8 << 10;
 
 pub(crate) fn read_zip(
-    source: &mut dyn Source,
+    source: &mut dyn FileSource,
     file_len: u64,
     entry: Option<&str>,
     budget: &mut Budget,
@@ -94,13 +94,13 @@ impl<'a> Folder<'a> {
     }
 
     /// Returns the position of the content of a file, if there is one of this name.
-    fn block(&self, name: &str, source: &mut dyn Source, file_len: u64) -> Result<Option<Block>, Failure> {
+    fn block(&self, name: &str, source: &mut dyn FileSource, file_len: u64) -> Result<Option<FileBlock>, Failure> {
         let Some(entry) = self.file(name) else { return Ok(None) };
         entry.block(source, file_len).map(Some).map_err(|failure| failure.within(name))
     }
 }
 
-fn byte_order(source: &mut dyn Source, block: &Block, budget: &mut Budget) -> Result<ByteOrder, Failure> {
+fn byte_order(source: &mut dyn FileSource, block: &FileBlock, budget: &mut Budget) -> Result<ByteOrder, Failure> {
     budget.check(block.reader_memory())?;
     let mut text = Vec::new();
     block.reader(source, 0)?.take(16).read_to_end(&mut text)?;

@@ -14,4 +14,4 @@ mod value;
 
 pub(super) use machine::{PickleError, unpickle};
 pub(super) use names::Global;
-pub(super) use value::{MAX_RANK, Object, Pickle, TensorRef, Value};
+pub(super) use value::{MAX_RANK, Object, Pickle, PickleValue, TensorRef};

@@ -40,22 +40,22 @@ mod squared_distance;
 mod stack;
 mod upsample;
 
-pub use activation::{Activation, ActivationBackward};
+pub use activation::{ActivationBackward, ActivationOp};
 pub use arithmetic::Arithmetic;
 pub use batch_matmul::{BatchMatMul, SummedMatMul};
 pub use batch_norm::{
     BatchNormAddBackwardParameters, BatchNormBackwardData, BatchNormBackwardParameters, BatchNormOp,
-    BatchNormParameters, FollowedBy, Statistics,
+    BatchNormParameters, FollowedBy, NormStatistics,
 };
-pub use clamp::{Clamp, ClampBackward};
-pub use comparison::Comparison;
+pub use clamp::{ClampBackward, ClampOp};
+pub use comparison::ComparisonOp;
 pub use concat::Concat;
 pub use connections::{ConnectionError, ConnectionTable, Connections, ConnectionsBackward};
 pub use conv_transpose2d::ConvTranspose2dOp;
 pub use conv2d::{Conv2dBackwardData, Conv2dBackwardFilter, Conv2dOp};
 pub use dropout::DropoutOp;
 pub use erf::Erf;
-pub use extremum::{Extremum, ExtremumShare};
+pub use extremum::{ExtremumOp, ExtremumShare};
 pub use fill::Fill;
 pub use folded::{FoldedBias, FoldedFilter};
 pub use fused::{Fused, FusedBatchNorm, Product};
@@ -66,19 +66,19 @@ pub use l2_normalised::{L2NormalisedBackward, L2NormalisedOp};
 pub use layer_norm::{LayerNormBackwardData, LayerNormBackwardParameters, LayerNormOp};
 pub use linear::{LinearOp, MatMul, Orientation};
 pub use local_response_norm::{LocalResponseNormBackward, LocalResponseNormOp};
-pub use map::{Map, MapBackward};
+pub use map::{MapBackward, MapOp};
 pub use number::NodeOrNumber;
 pub use ocelli_kernels::interpolate::Interpolation;
 pub use one_hot::OneHot;
 pub use pad::{PadBackward, PadOp};
 pub use permute::Permute;
 pub use pool::{
-    AdaptiveAvgPoolBackward, AdaptiveAvgPoolOp, AvgPoolBackward, AvgPoolOp, MaxPoolBackward, MaxPoolOp, Places,
+    AdaptiveAvgPoolBackward, AdaptiveAvgPoolOp, Argmax, AvgPoolBackward, AvgPoolOp, MaxPoolBackward, MaxPoolOp,
 };
 pub use power::Power;
-pub use reduce::{Reduce, ReduceKind, Spread};
+pub use reduce::{ReduceKind, ReduceOp, Spread};
 pub use resample::{Resample, ResampleBackward, Sampling};
-pub use reshape::{Identity, Reshape};
+pub use reshape::{Identity, ReshapeOp};
 pub use slice::{Slice, SliceBackward};
 pub use softmax::{SoftmaxBackward, SoftmaxOp};
 pub use squared_distance::{SquaredDistance, SquaredDistanceBackward};
@@ -115,7 +115,9 @@ fn expect_bias(x: &[&Shape], input: usize, channels: usize) -> Result<(), Fault>
     match x.get(input).map(|bias| bias.dims()) {
         None => Ok(()),
         Some(&[Dim::Fixed(size)]) if size == channels => Ok(()),
-        Some(&[got]) => Err(Fault::Size { input, axis: Axis::C, expected: channels, what: "numbers of the bias", got }),
+        Some(&[got]) => {
+            Err(Fault::Size { input, axis: Axis::C, expected: channels, what: "elements of the bias", got })
+        }
         Some(_) => Err(Fault::Rank { input, expected: "a bias [channels]" }),
     }
 }

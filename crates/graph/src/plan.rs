@@ -1,8 +1,8 @@
 //! Plans: a graph for one batch size, laid out in memory, ready to run.
 
-mod ahead;
 mod buffers;
 mod compiled;
+mod constants;
 mod dot;
 mod explain;
 mod offsets;
@@ -13,9 +13,9 @@ use crate::{
     execute::is_threaded,
     passes::{Program, separate_constants},
 };
-pub(crate) use ahead::Ahead;
 use buffers::{Layout, Sequence, storages};
 pub(crate) use compiled::CompiledCall;
+pub(crate) use constants::ConstantPlan;
 use ocelli_tensor::Size;
 use std::{
     collections::HashMap,
@@ -30,7 +30,7 @@ use steps::Steps;
 /// Elements in a cache line. Every buffer of the arena starts on one.
 const LINE: usize = 16;
 
-/// Place of a value while a plan runs.
+/// Location of a value while a plan runs.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Location {
     /// A range of the arena, in elements.
@@ -43,9 +43,9 @@ pub(crate) enum Location {
     Input(usize),
 }
 
-/// Place of one operand of a step.
+/// Location of one operand of a step.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Place {
+pub(crate) enum OperandLocation {
     /// One of the step's disjoint pieces of the arena.
     Piece(usize),
     /// The storage of the step's first result.
@@ -66,8 +66,8 @@ pub(crate) struct Slot {
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct Operand {
-    pub(crate) place: Place,
+pub(crate) struct StepOperand {
+    pub(crate) location: OperandLocation,
     pub(crate) shape: Vec<usize>,
     /// The value that owns the storage: of a view, the viewed one.
     pub(crate) value: ValueId,
@@ -79,7 +79,7 @@ pub struct PlanStep {
     pub(crate) op: Arc<dyn Op>,
     pub(crate) compiled: Compiled,
     pub(crate) path: String,
-    pub(crate) operands: Vec<Operand>,
+    pub(crate) operands: Vec<StepOperand>,
     pub(crate) output_shapes: Vec<Vec<usize>>,
     /// The values of its results.
     pub(crate) outputs: Vec<ValueId>,
@@ -111,7 +111,7 @@ impl PlanStep {
 
     /// Returns true if its first result takes over the storage of an operand.
     pub fn is_in_place(&self) -> bool {
-        self.operands.iter().any(|operand| operand.place == Place::FirstResult)
+        self.operands.iter().any(|operand| operand.location == OperandLocation::FirstResult)
     }
 
     /// Returns true if its first result is added to the content of its destination.
@@ -128,7 +128,7 @@ impl PlanStep {
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// The part that computes the constants.
-    pub(crate) ahead: Ahead,
+    pub(crate) constants: ConstantPlan,
     pub(crate) steps: Vec<PlanStep>,
     /// Names of the inputs that are read, by index.
     pub(crate) inputs: Vec<String>,
@@ -185,7 +185,8 @@ impl Plan {
         let (calls, constants) = separate_constants(&mut graph.values, calls, &constant, &roots);
         let storage = storages(graph.values.len(), constants.calls.iter().chain(&calls));
         let too_large = || Error::TooLarge(batch);
-        let ahead = Ahead::new(&graph.values, &constants, &storage, known, planning).ok_or_else(too_large)?;
+        let constant_plan =
+            ConstantPlan::new(&graph.values, &constants, &storage, known, planning).ok_or_else(too_large)?;
         let each_run = Sequence {
             values: &graph.values,
             calls: &calls,
@@ -196,14 +197,17 @@ impl Plan {
             batch,
         };
         let layout = Layout::new(each_run).ok_or_else(too_large)?;
-        let all_bytes = (Size::from(ahead.all().len) + layout.len()) * size_of::<f32>();
+        let all_bytes = (Size::from(constant_plan.all().len) + layout.len()) * size_of::<f32>();
         let all_bytes = all_bytes.get().filter(|&bytes| isize::try_from(bytes).is_ok());
         all_bytes.ok_or_else(too_large)?;
-        let numbers = ahead.numbers();
-        let mut steps = Steps::new(each_run, &layout, &numbers, parameters);
+        let indices = constant_plan.indices();
+        let mut steps = Steps::new(each_run, &layout, &indices, parameters);
         let all = steps.all();
-        let scratch =
-            all.iter().chain(&ahead.all().steps).map(|step| step.compiled.scratch()).fold(Scratch::NONE, Scratch::or);
+        let scratch = all
+            .iter()
+            .chain(&constant_plan.all().steps)
+            .map(|step| step.compiled.scratch())
+            .fold(Scratch::NONE, Scratch::or);
         static LAST: AtomicU64 = AtomicU64::new(0);
         Ok(Plan {
             steps: all,
@@ -211,8 +215,8 @@ impl Plan {
             inputs: steps.inputs,
             batch,
             arena_len: layout.len(),
-            bound: ahead.all().bound + layout.bound(),
-            ahead,
+            bound: constant_plan.all().bound + layout.bound(),
+            constants: constant_plan,
             scratch,
             id: LAST.fetch_add(1, Ordering::Relaxed),
         })
@@ -253,7 +257,7 @@ impl Plan {
     /// The part of [`Plan::peak_bytes`] that holds constants, computed once from the parameters; concurrent runs of an
     /// [`Inference`](crate::Inference) share it.
     pub fn constant_bytes(&self) -> usize {
-        self.ahead.all().len * size_of::<f32>()
+        self.constants.all().len * size_of::<f32>()
     }
 
     /// Scratch memory that its kernels take on each thread.

@@ -4,7 +4,7 @@ use crate::Channels;
 
 /// An image as rows of pixels with one sample each, grey, or three, red, green and blue.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Picture {
+pub(super) struct DecodedImage {
     height: usize,
     width: usize,
     channels: usize,
@@ -30,11 +30,11 @@ impl Samples {
 /// Weights of red, green and blue in the luminance (ITU-R BT.709).
 const LUMINANCE: [f32; 3] = [0.2126, 0.7152, 0.0722];
 
-impl Picture {
+impl DecodedImage {
     /// Makes an image `[H, W, C]`. Decoders only make whole ones: `samples` fill it.
-    pub(super) fn new([height, width, channels]: [usize; 3], samples: Samples) -> Picture {
-        assert_eq!(samples.len(), height * width * channels, "a decoder makes a whole picture");
-        Picture { height, width, channels, samples }
+    pub(super) fn new([height, width, channels]: [usize; 3], samples: Samples) -> DecodedImage {
+        assert_eq!(samples.len(), height * width * channels, "a decoder makes a whole image");
+        DecodedImage { height, width, channels, samples }
     }
 
     /// Returns the rows and columns.
@@ -81,7 +81,7 @@ impl Picture {
     }
 
     /// Returns the image turned upright from its Exif `orientation`, 1 to 8.
-    pub(super) fn turned(self, orientation: u8) -> Picture {
+    pub(super) fn turned(self, orientation: u8) -> DecodedImage {
         if !(2..=8).contains(&orientation) {
             return self;
         }
@@ -90,7 +90,7 @@ impl Picture {
             Samples::Words(words) => Samples::Words(self.turned_samples(words, orientation)),
         };
         let [height, width] = self.turned_size(orientation);
-        Picture::new([height, width, self.channels], samples)
+        DecodedImage::new([height, width, self.channels], samples)
     }
 
     /// Returns the size of the turned image: the orientations from 5 on exchange rows and columns.
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn every_orientation_of_exif_is_turned_upright() {
-        let picture = Picture::new([2, 3, 1], Samples::Bytes(vec![1, 2, 3, 4, 5, 6]));
+        let image = DecodedImage::new([2, 3, 1], Samples::Bytes(vec![1, 2, 3, 4, 5, 6]));
         for (orientation, size, expected) in [
             (1, [2, 3], [1, 2, 3, 4, 5, 6]),
             (2, [2, 3], [3, 2, 1, 6, 5, 4]),
@@ -139,22 +139,22 @@ mod tests {
             (8, [3, 2], [3, 6, 2, 5, 1, 4]),
             (9, [2, 3], [1, 2, 3, 4, 5, 6]),
         ] {
-            let turned = picture.clone().turned(orientation);
+            let turned = image.clone().turned(orientation);
             assert_eq!((turned.size(), turned.samples), (size, Samples::Bytes(expected.into())), "{orientation}");
         }
     }
 
     #[test]
     fn channels_are_converted_row_by_row() {
-        let row = |picture: &Picture, channels: Channels| {
-            let mut out = vec![9.0; picture.width * channels.count()];
-            picture.write_row(0, channels, &mut out);
+        let row = |image: &DecodedImage, channels: Channels| {
+            let mut out = vec![9.0; image.width * channels.count()];
+            image.write_row(0, channels, &mut out);
             out
         };
-        let grey = Picture::new([1, 2, 1], Samples::Words(vec![0, 65535]));
+        let grey = DecodedImage::new([1, 2, 1], Samples::Words(vec![0, 65535]));
         assert_eq!(row(&grey, Channels::Rgb), [0.0, 0.0, 0.0, 1.0, 1.0, 1.0]);
         assert_eq!(grey.into_rgb_bytes(), [0, 0, 0, 255, 255, 255]);
-        let colour = Picture::new([1, 1, 3], Samples::Bytes(vec![255, 51, 0]));
+        let colour = DecodedImage::new([1, 1, 3], Samples::Bytes(vec![255, 51, 0]));
         assert_eq!(row(&colour, Channels::Bgr), [0.0, 0.2, 1.0]);
         assert!((row(&colour, Channels::Grey)[0] - (0.2126 + 0.2 * 0.7152)).abs() < 1e-6);
     }

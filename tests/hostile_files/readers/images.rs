@@ -1,4 +1,4 @@
-//! Pictures.
+//! Images.
 
 use super::{Answer, Crafted, Read, Reader, all, answer, tables::written};
 use crate::{
@@ -16,7 +16,7 @@ use ocelli::{
 };
 use std::{fmt::Display, fs, io::Cursor, path::Path};
 
-/// Every way in which a picture is read.
+/// Every way in which an image is read.
 fn prepare(folder: &Path) -> Read {
     let class = folder.join("class");
     fs::create_dir_all(&class).expect("a temporary folder");
@@ -30,7 +30,7 @@ fn prepare(folder: &Path) -> Read {
             tensor(load_grey(file, [3, 9])),
             answer(digit(file), |digit| digit.len()),
             tensor(whole.load(file)),
-            in_folder.and_then(|pictures| written(&pictures)),
+            in_folder.and_then(|images| written(&images)),
         ])
     })
 }
@@ -39,9 +39,9 @@ pub fn tensor(result: Result<Tensor, impl Display>) -> Answer {
     answer(result, |tensor| 4 * tensor.len())
 }
 
-pub fn encoded(picture: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
+pub fn encoded(image: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
-    picture.into().write_to(&mut bytes, format).expect("a picture can be encoded");
+    image.into().write_to(&mut bytes, format).expect("an image can be encoded");
     bytes.into_inner()
 }
 
@@ -55,7 +55,7 @@ pub fn chunk(kind: &[u8; 4], content: impl Into<Vec<u8>>) -> Vec<u8> {
     [kind.to_vec(), content.into()].concat()
 }
 
-/// A picture of 8 × 8 pixels with all that is said about it between its head and its data.
+/// An image of 8 × 8 pixels with all that is said about it between its head and its data.
 fn small_png(depth: u8, colour: u8, between: &[Vec<u8>]) -> Seed {
     let channels = [1, 0, 3, 1, 2, 0, 4][usize::from(colour)];
     let row = usize::from(depth) * channels;
@@ -74,7 +74,7 @@ pub const PNG: Reader = Reader {
     seeds: || {
         let palette = chunk(b"PLTE", (0..48).collect::<Vec<u8>>());
         let exif = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
-        // Each pass of an interlaced picture has its own rows; these are those of 8 × 8 grey pixels.
+        // Each pass of an interlaced image has its own rows; these are those of 8 × 8 grey pixels.
         let interlaced = vec![png_head(8, 8, 8, 0, 1), chunk(b"IDAT", vec![0; 79]), b"IEND".to_vec()];
         vec![
             small_png(8, 0, &[]),
@@ -139,11 +139,11 @@ pub const PNG: Reader = Reader {
         }),
     ],
     prepare,
-    held: held::in_picture,
+    held: held::in_image,
     own: 0,
 };
 
-/// A picture of zeros.
+/// An image of zeros.
 pub fn blank(width: u32, height: u32, depth: u8, colour: u8) -> Vec<u8> {
     let channels = [1, 0, 3, 1, 2, 0, 4][usize::from(colour)];
     let row = 1 + (width as usize * channels * usize::from(depth)).div_ceil(8);
@@ -151,7 +151,7 @@ pub fn blank(width: u32, height: u32, depth: u8, colour: u8) -> Vec<u8> {
     png(&[png_head(width, height, depth, colour, 0), data, b"IEND".to_vec()])
 }
 
-/// A small picture with 16 MiB of zeros beside it, deflated.
+/// A small image with 16 MiB of zeros beside it, deflated.
 fn bomb_beside(kind: &[u8; 4], start: &[u8]) -> Vec<u8> {
     let bomb = chunk(kind, [start, &zlib(&vec![0; 1 << 24])].concat());
     png(&[png_head(2, 2, 8, 2, 0), bomb, chunk(b"IDAT", vec![0; 14]), b"IEND".to_vec()])
@@ -196,7 +196,7 @@ const JPEG_CRAFTED: &[Crafted] = &[
     ("separate scans that claim 8192 x 8192 pixels", || resized(JPEGS[2], 8192, 8192)),
     ("a frame beyond all limits", || resized(JPEGS[1], u16::MAX, u16::MAX)),
     ("a frame without rows", || resized(JPEGS[0], 0, 8)),
-    ("1000 scans of a picture of 64 x 64", || repeated_scans(1000, 64)),
+    ("1000 scans of an image of 64 x 64", || repeated_scans(1000, 64)),
     ("1000 scans that claim 4096 x 4096 pixels", || repeated_scans(1000, 4096)),
     ("1000 frames", || {
         let frame = jpeg_parts(JPEGS[0]).into_iter().find(|part| part[0] == 0xC0).expect("a frame");
@@ -255,7 +255,7 @@ pub const JPEG: Reader = Reader {
     ],
     crafted: JPEG_CRAFTED,
     prepare,
-    held: held::in_picture,
+    held: held::in_image,
     own: 0,
 };
 
@@ -269,8 +269,8 @@ fn bmp(width: i32, height: i32, depth: u16, compression: u32, palette: &[u8], da
     vec![file, sizes, [&about[..], &[0; 8], &colours, &[0; 4]].concat(), palette.to_vec(), data.to_vec()]
 }
 
-pub const OTHER_PICTURES: Reader = Reader {
-    name: "other_pictures",
+pub const OTHER_IMAGES: Reader = Reader {
+    name: "other_images",
     seeds: || {
         let pixels = (0..60).collect::<Vec<u8>>();
         let portable = |head: &str, data: &[u8]| Seed::new(plain, [head.as_bytes(), data]);
@@ -320,6 +320,6 @@ pub const OTHER_PICTURES: Reader = Reader {
         }),
     ],
     prepare,
-    held: held::in_picture,
+    held: held::in_image,
     own: 0,
 };
