@@ -115,7 +115,7 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
     let (times, peak) = match arguments.mode {
         What::Train => {
             let labels: Vec<u32> = (0..n as u32).map(|i| i % LEAST_CLASSES).collect();
-            let batch = Batch::new().with("input", images).with("labels", Tensor::from(labels));
+            let batch = Batch::new().with(input, images).with("labels", Tensor::from(labels));
             let mut objective = model.objective(|t| softmax_cross_entropy(&t.output(), &t.labels("labels")))?;
             let mut sgd = Sgd::new(LEARNING_RATE).momentum(0.9).weight_decay(1e-4);
             // The optimiser adds the momentum of each parameter; gradients are part of the plan.
