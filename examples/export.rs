@@ -60,8 +60,8 @@ fn metadata(arguments: &Arguments, description: &NetworkDescription) -> ocelli::
     if let (Some(net), &[height, width, _]) = (&arguments.network.net, &description.sample[..])
         && !metadata.contains_key(PREPROCESSING)
     {
-        let preprocess = by_name(net, None)?.preprocess([height, width]);
-        metadata.insert(PREPROCESSING.into(), serde_json::to_string(&preprocess).map_err(ocelli::Error::other)?);
+        let pipeline = by_name(net, None)?.pipeline([height, width]);
+        metadata.insert(PREPROCESSING.into(), serde_json::to_string(&pipeline).map_err(ocelli::Error::other)?);
     }
     Ok(metadata)
 }

@@ -354,7 +354,7 @@ fn layer_norm(op: &LayerNormOp, call: &mut CallWriter<'_>) -> Done {
 
 fn local_response_norm(op: &LocalResponseNormOp, call: &mut CallWriter<'_>) -> Done {
     let norm = op.0;
-    if norm.size % 2 == 0 {
+    if norm.size.is_multiple_of(2) {
         return Err("a sum over an even number of channels is not written".into());
     }
     let order = channels_second(call.shape(0).rank());

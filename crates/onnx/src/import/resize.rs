@@ -102,7 +102,9 @@ pub(crate) fn resize(call: &mut Call<'_, '_>) -> Results {
     let columns = list.pop().ok_or("it has no axes")?;
     let one_row = Axis { from: 1, to: 1, scale: 1.0, region: [0.0, 1.0] };
     let rows = if image.is_sequence() { one_row } else { list.pop().ok_or("it has no rows")? };
-    if [&rows, &columns].iter().any(|axis| axis.to == 0 || axis.to > MOST_PIXELS || !(axis.scale > 0.0)) {
+    // a scale that is NaN is none
+    let possible = |axis: &Axis| (1..=MOST_PIXELS).contains(&axis.to) && axis.scale > 0.0;
+    if !(possible(&rows) && possible(&columns)) {
         return Err(format!("images of {} by {} pixels are not made", rows.to, columns.to));
     }
     let node = match interpolation(&rules, &[&rows, &columns]) {
