@@ -52,12 +52,14 @@ fn dlibs_encoder_has_the_published_embeddings() {
     assert!(largest < 1e-4, "{largest}");
     let error = reference::relative_error(got.data(), expected.data().iter().map(|x| f64::from(*x)));
     assert!(error < 1e-4, "{error}");
-    // Its pixels from the file are those of the reference, to the rounding of bytes.
+    // Its pixels from the file are those of the reference, which Pillow rounded to bytes after rows and again after
+    // columns: two roundings of up to half a level each.
     let picture = data("faces/s01/01.pgm").map(|path| encoder.settings().framed(&decode_file(path).unwrap()).unwrap());
     let pixels = channels_last(&file.read("pixels").unwrap());
     if let Some(framed) = picture {
         let differences = framed.data().iter().zip(pixels.data()).map(|(got, byte)| (255.0 * got - byte).abs());
-        assert!(differences.fold(0.0, f32::max) <= 0.51);
+        let largest = differences.fold(0.0, f32::max);
+        assert!(largest <= 1.01, "{largest}");
     }
 }
 

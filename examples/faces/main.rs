@@ -123,22 +123,22 @@ fn verify(encoder: &FaceEncoder, a: &Path, b: &Path) -> ocelli::Result<()> {
     Ok(say(format!("{answer}: distance {distance:.3}, threshold {threshold:.3}"))?)
 }
 
-fn enrol(encoder: &FaceEncoder, path: &Path, name: &str, images: &[PathBuf]) -> ocelli::Result<()> {
+fn enrol(encoder: &FaceEncoder, file: &Path, name: &str, images: &[PathBuf]) -> ocelli::Result<()> {
     let fingerprint = encoder.fingerprint();
-    let mut gallery = match path.exists() {
-        true => Gallery::load(path, fingerprint)?,
+    let mut gallery = match file.exists() {
+        true => Gallery::load(file, fingerprint)?,
         false => Gallery::new(fingerprint, encoder.features(), encoder.threshold()),
     };
     for image in images {
         gallery.enrol(name, &encoder.embed_image(&decode_file(image)?)?)?;
     }
-    gallery.save(path)?;
+    gallery.save(file)?;
     let (people, embeddings) = (gallery.people(), gallery.len());
-    Ok(say(format!("{}: {people} people, {embeddings} images", path.display()))?)
+    Ok(say(format!("{}: {people} people, {embeddings} images", file.display()))?)
 }
 
-fn identify(encoder: &FaceEncoder, path: &Path, image: &Path) -> ocelli::Result<()> {
-    let gallery = Gallery::load(path, encoder.fingerprint())?;
+fn identify(encoder: &FaceEncoder, file: &Path, image: &Path) -> ocelli::Result<()> {
+    let gallery = Gallery::load(file, encoder.fingerprint())?;
     let embedding = encoder.embed_image(&decode_file(image)?)?;
     let found = gallery.identify(&embedding)?;
     let person = found.person.unwrap_or("unknown");

@@ -232,7 +232,8 @@ pub fn run(arguments: &Arguments, seed: u64) -> ocelli::Result<()> {
     let (scores, roc) = evaluate_embeddings(&embeddings, &test_labels)?;
     let threshold = arguments.false_accepts.map_or(roc.equal_error_threshold(), |rate| roc.threshold_at(rate));
     encoder.set_threshold(threshold)?;
-    encoder.save(out.join("encoder.safetensors"))?;
+    let file = out.join("encoder.safetensors");
+    encoder.save(&file)?;
     say(line("this encoder", &scores))?;
     results.push(Row { method: "this encoder".into(), scores });
     let seconds = started.elapsed().as_secs_f64();
