@@ -152,8 +152,9 @@ pub fn gemm_bf16(a: Matrix<'_>, b: &Bf16Matrix<'_>, c: MatrixMut<'_>, epilogue: 
         let (first, last) = (b.panels.panel(first), b.panels.panel(panels.end - 1));
         let columns = first.column..last.column + last.columns;
         let task = task.columns(columns.clone());
-        // Outside of the kernel: the instruction set does not reach into a closure.
-        scratch::with(strip(b.set, b.panels.depth, columns.len()).packed_len(), |widened| {
+        // Outside of the kernel: the instruction set does not reach into a closure. The last strip takes as much as the
+        // others, so that it takes it from the same buffer.
+        scratch::with(strip(b.set, b.panels.depth, b.panels.columns).packed_len(), |widened| {
             dispatch_on(b.set, Strip { task, b, panels, columns: columns.len(), rows, widened });
         });
     });
