@@ -1,10 +1,15 @@
 //! Measures how fast a network trains or runs, and how much memory it takes.
 //!
-//! `cargo run --release --example bench_models -- --net resnet50 --mode train --batch 16`
+//! ```sh
+//! cargo run --release --example bench_models -- --net resnet50 --mode train --batch 16
+//! cargo run --release --example bench_models -- --onnx model.onnx
+//! ```
 
 mod common;
 #[path = "common/memory.rs"]
 mod memory;
+#[path = "common/onnx.rs"]
+mod onnx;
 #[path = "common/output.rs"]
 mod output;
 #[path = "common/precision.rs"]
@@ -15,10 +20,10 @@ use common::{Common, exit_on_error, say};
 use memory::{check_memory, counted};
 use ocelli::{
     models::{by_name, network_names},
-    onnx::{Import, Imported},
     prelude::*,
     tensor::{Key, write_atomically},
 };
+use onnx::{image_input, read_images};
 use output::check_writable;
 use precision::PrecisionArgument;
 use std::{
@@ -37,7 +42,7 @@ struct Arguments {
     #[arg(long, value_parser = PossibleValuesParser::new(network_names()), required_unless_present = "onnx")]
     net: Option<String>,
     /// An ONNX file with a network of images, instead of a name.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["net", "size", "weights"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["net", "weights"])]
     onnx: Option<PathBuf>,
     /// The kind of step to time.
     #[arg(long, value_enum, default_value_t = What::Infer)]
@@ -96,7 +101,7 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
             let size = |usual| arguments.size.unwrap_or(usual);
             ("input".to_string(), [size(height), size(width), channels])
         }
-        (None, Some(file)) => input_of(&Import::new().any_batch().read(file)?)?,
+        (None, Some(file)) => image_input(&read_images(file, arguments.size.map(|size| [size; 2]))?.model)?,
         (None, None) => return Err("--net or --onnx says which network".into()),
     };
     let purpose = format!("a batch of {n}");
@@ -109,7 +114,7 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
     let mut model = match (network, &arguments.onnx, &arguments.weights) {
         (Some(network), _, Some(_)) => Model::zeroed(network.layer, sample)?,
         (Some(network), _, None) => Model::from_layer(network.layer, sample, arguments.common.seed)?,
-        (None, Some(file), _) => Import::new().any_batch().read(file)?.model,
+        (None, Some(file), _) => read_images(file, Some([sample[0], sample[1]]))?.model,
         (None, None, _) => return Err("--net or --onnx says which network".into()),
     };
     model = model.with_precision(arguments.precision.precision());
@@ -153,17 +158,6 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
     let passes = if arguments.mode == What::Train { 3 } else { 1 };
     let operations = 2.0 * (macs as f64) * n as f64 * passes as f64;
     report(arguments, sample[0], &times, operations, Memory { peak, base }, &cold)
-}
-
-/// Returns the name of the only input of a network from a file, and the shape of an image there.
-fn input_of(imported: &Imported) -> ocelli::Result<(String, [usize; 3])> {
-    let graph = imported.model.graph();
-    let [name] = &imported.inputs[..] else { return Err("a network of one input is timed".into()) };
-    let shape = graph.find(name).map(|value| graph.values[value].shape.at(1)).unwrap_or_default();
-    match shape[..] {
-        [_, height, width, channels] => Ok((name.clone(), [height, width, channels])),
-        _ => Err("a network of images is timed".into()),
-    }
 }
 
 /// Returns the sorted times of steps, after one that is not counted.

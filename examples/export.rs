@@ -3,6 +3,7 @@
 //! ```sh
 //! cargo run --release --example export -- --net resnet18 --weights resnet18-f37072fd.pth --out resnet18.onnx
 //! cargo run --release --example export -- --weights runs/lenet/weights.safetensors --out lenet.onnx
+//! cargo run --release --example export -- --onnx model.onnx --out again.onnx
 //! ```
 //!
 //! The file says what the network is, its classes and how images are prepared for it, as a network in one file does.
@@ -10,6 +11,8 @@
 mod common;
 #[path = "common/network.rs"]
 mod network;
+#[path = "common/onnx.rs"]
+mod onnx;
 #[path = "common/output.rs"]
 mod output;
 
@@ -19,7 +22,6 @@ use network::NetworkArguments;
 use ocelli::{
     models::{Metadata, NetworkDescription, PREPROCESSING, by_name},
     onnx::Export,
-    prelude::WeightFile,
 };
 use output::check_writable;
 use std::{path::PathBuf, process::ExitCode};
@@ -54,7 +56,7 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
 
 /// Returns what the file says about the network: what the file of weights says, or what is published.
 fn metadata(arguments: &Arguments, description: &NetworkDescription) -> ocelli::Result<Metadata> {
-    let mut metadata = WeightFile::open(&arguments.network.weights)?.metadata().clone();
+    let mut metadata = arguments.network.metadata()?;
     let described = serde_json::to_string(description).map_err(ocelli::Error::other)?;
     metadata.entry("network".into()).or_insert(described);
     if let (Some(net), &[height, width, _]) = (&arguments.network.net, &description.sample[..])

@@ -22,6 +22,9 @@ use ocelli::{
 };
 use std::{num::NonZero, path::PathBuf, process::ExitCode};
 
+/// Height and width of images that neither an ONNX file nor the user says.
+const USUAL_SIZE: usize = 224;
+
 /// Prints the operations and the costs of a network.
 #[derive(Parser)]
 struct Arguments {
@@ -31,9 +34,10 @@ struct Arguments {
     #[arg(long, value_parser = PossibleValuesParser::new(network_names()), required_unless_present = "onnx")]
     net: Option<String>,
     /// An ONNX file with a network, instead of a name.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["net", "size", "classes"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["net", "classes"])]
     onnx: Option<PathBuf>,
-    /// Height and width of the images; default: those that the network was published for.
+    /// Height and width of the images; default: those that the network was published for, or 224 where an ONNX file leaves
+    /// them open.
     #[arg(long)]
     size: Option<usize>,
     /// Batch size for the estimate of memory.
@@ -59,7 +63,10 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
     arguments.common.start()?;
     let batch = arguments.batch.get();
     let model = match (&arguments.onnx, &arguments.net) {
-        (Some(file), _) => Import::new().any_batch().read(file)?.model,
+        (Some(file), _) => {
+            let size = arguments.size.unwrap_or(USUAL_SIZE);
+            Import::new().any_batch().image_size([size; 2]).read(file)?.model
+        }
         (None, Some(net)) => named(arguments, net)?,
         (None, None) => return Err("--net or --onnx says which network".into()),
     };

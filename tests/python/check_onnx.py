@@ -1,7 +1,8 @@
 """Checks ONNX files that this library wrote: `onnx.checker`, and ONNX Runtime's results against ours.
 
     pip install onnx onnxruntime safetensors numpy
-    OCELLI_ONNX_OUT=FOLDER OCELLI_ALL_NETWORKS=1 cargo test --workspace --test round_trip
+    OCELLI_ONNX_OUT=FOLDER cargo test --workspace --test round_trip
+    OCELLI_ONNX_OUT=FOLDER OCELLI_NETWORKS=vgg cargo test --workspace --test round_trip
     python tests/python/check_onnx.py FOLDER
 """
 

@@ -134,6 +134,14 @@ impl Array {
     }
 }
 
+/// Most axes of a value: more than any operator has.
+const MOST_AXES: usize = 32;
+
+/// Checks that a value has no more axes than are read.
+pub(crate) fn check_axes(count: usize) -> Result<(), String> {
+    if count > MOST_AXES { Err(format!("{count} axes, of at most {MOST_AXES} that are read")) } else { Ok(()) }
+}
+
 /// Row-major strides.
 pub(crate) fn strides(shape: &[usize]) -> Vec<usize> {
     (0..shape.len()).map(|axis| shape[axis + 1..].iter().product()).collect()
@@ -233,6 +241,7 @@ fn half(bits: u16) -> f32 {
 /// Reads a tensor whose data are in the file, or in a file beside it in `folder`.
 pub(crate) fn read_tensor(tensor: &TensorProto<'_>, folder: Option<&Path>) -> Result<Array, String> {
     let kind = Kind::of(tensor.data_type)?;
+    check_axes(tensor.dims.len())?;
     let size = |&size: &i64| usize::try_from(size).map_err(|_| format!("a size of {size}"));
     let shape: Vec<usize> = tensor.dims.iter().map(size).collect::<Result<_, _>>()?;
     let Some(count) = element_count(&shape) else {

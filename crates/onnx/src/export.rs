@@ -3,11 +3,15 @@
 mod call;
 mod file;
 mod functions;
+mod movements;
+mod normalisations;
 mod operations;
+mod products;
+mod windows;
 
 use crate::{Error, Result, layout::Layout};
 pub use call::CallWriter;
-use call::Value;
+use call::{Stored, Value};
 pub use file::Setting;
 use file::{Border, File};
 pub(crate) use functions::DOMAIN;
@@ -133,7 +137,7 @@ impl Export {
                 ValueSource::Input(name) => {
                     let layout = Layout::ordered(dims, &stored_order(dims.len()));
                     file.inputs.push(Border { name: name.clone(), sizes: sizes(&layout.factors) });
-                    values[id] = Some(Value::Stored { name: name.clone(), layout });
+                    values[id] = Some(Value::Stored(Stored::new(name, layout)));
                 }
                 ValueSource::Parameter(path) => {
                     let tensor = model.parameters().value(path).cloned();

@@ -3,6 +3,7 @@
 mod call;
 mod elementwise;
 mod folding;
+mod joining;
 mod movement;
 mod normalisation;
 mod padding;
@@ -16,11 +17,12 @@ mod value;
 
 use crate::{
     Constant, Error, Result,
-    constant::{Array, Data, read_tensor},
+    constant::{Array, Data, check_axes, read_tensor},
     layout::usual_order,
     proto::{DimProto, GraphProto, ModelProto, NodeProto, ValueInfo, shown},
 };
 use call::Call;
+use joining::joined;
 use ocelli_graph::{AxisRole, Dim, Model, Node};
 use reader::Reader;
 use std::{
@@ -53,6 +55,7 @@ const F32: i64 = 1;
 pub struct Import {
     sizes: HashMap<String, usize>,
     constants: HashMap<String, Constant>,
+    image_size: Option<[usize; 2]>,
     any_batch: bool,
 }
 
@@ -105,6 +108,13 @@ impl Import {
     #[must_use]
     pub fn size(mut self, name: impl Into<String>, size: usize) -> Import {
         self.sizes.insert(name.into(), size);
+        self
+    }
+
+    /// Gives images a height and a width, `[height, width]`, where the file leaves them open, whatever it calls them.
+    #[must_use]
+    pub fn image_size(mut self, size: [usize; 2]) -> Import {
+        self.image_size = Some(size);
         self
     }
 
@@ -208,7 +218,8 @@ impl Import {
         if reader.trace.has_failed() {
             return Err(Stop::Traced);
         }
-        for node in &graph.nodes {
+        let nodes = joined(graph);
+        for node in nodes.iter().flatten() {
             let read = read_node(node, reader);
             if reader.trace.has_failed() {
                 return Err(Stop::Traced);
@@ -236,6 +247,7 @@ impl Import {
             ));
         }
         let dims = input.dims.as_ref().ok_or_else(|| format!("the input \"{name}\" has no shape"))?;
+        check_axes(dims.len()).map_err(|reason| format!("the input \"{name}\" has {reason}"))?;
         let is_image = dims.len() == 4;
         let mut sizes = Vec::new();
         for (axis, dim) in dims.iter().enumerate() {
@@ -243,8 +255,8 @@ impl Import {
                 DimProto::Fixed(_) if axis == 0 && is_image && self.any_batch => Dim::Batch(1),
                 DimProto::Fixed(size) if size >= 0 => Dim::Fixed(usize::try_from(size).unwrap_or(usize::MAX)),
                 DimProto::Fixed(size) => return Err(format!("the input \"{name}\" has an axis of {size}")),
-                DimProto::Named(size) => match self.sizes.get(size) {
-                    Some(&size) => Dim::Fixed(size),
+                DimProto::Named(size) => match self.open_size(size, axis, is_image) {
+                    Some(size) => Dim::Fixed(size),
                     None if axis == 0 => Dim::Batch(1),
                     None => {
                         let size = shown(size);
@@ -261,6 +273,12 @@ impl Import {
         Ok(())
     }
 
+    /// The size that an axis was given which the file leaves open.
+    fn open_size(&self, name: &str, axis: usize, is_image: bool) -> Option<usize> {
+        let of_image = || self.image_size.filter(|_| is_image && axis >= 2).map(|size| size[axis - 2]);
+        self.sizes.get(name).copied().or_else(of_image)
+    }
+
     /// Checks that the graph has the inputs that were given values.
     fn check_constants(&self, graph: &GraphProto<'_>) -> Result<(), String> {
         let unknown = |name: &&String| !graph.inputs.iter().any(|input| input.name == **name);
@@ -269,6 +287,17 @@ impl Import {
             None => Ok(()),
         }
     }
+}
+
+/// Returns what a file says about itself, such as classes and preprocessing, without the network.
+///
+/// # Errors
+/// [`Error::Io`], [`Error::File`] for a file that is damaged or no ONNX.
+pub fn read_metadata(path: impl AsRef<Path>) -> Result<BTreeMap<String, String>> {
+    let path = path.as_ref();
+    let bytes = fs::read(path).map_err(|source| Error::Io { path: path.display().to_string(), source })?;
+    let file = ModelProto::read(&bytes).map_err(|reason| Error::File { path: path.display().to_string(), reason })?;
+    Ok(file.metadata)
 }
 
 /// Why the description of a network ends.

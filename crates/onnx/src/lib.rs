@@ -36,4 +36,4 @@ mod wire;
 pub use constant::{Constant, Elements, read_tensor_file};
 pub use error::{Error, Result};
 pub use export::{CallWriter, Export, Setting};
-pub use import::{Import, Imported, OPERATORS, Output, OutputKind};
+pub use import::{Import, Imported, OPERATORS, Output, OutputKind, read_metadata};

@@ -26,7 +26,7 @@ pub struct GraphProto<'a> {
 }
 
 /// An operator applied to named values.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct NodeProto<'a> {
     pub name: &'a str,
     pub operator: &'a str,

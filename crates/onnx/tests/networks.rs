@@ -1,9 +1,12 @@
 //! Whole networks that other programs wrote, where their files are there.
 
-use ocelli_graph::{Batch, Precision, Tensor};
-use ocelli_models::{WeightFile, channels_first, channels_last};
+use ocelli_graph::{Batch, Model, Precision, Tensor};
+use ocelli_models::{WeightFile, by_name, channels_first, channels_last};
 use ocelli_onnx::Import;
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 fn read(file: &mut WeightFile, name: &str) -> Tensor {
     file.read(name).expect("a tensor of the reference")
@@ -42,6 +45,15 @@ fn the_network_of_26_styles_paints_as_it_did() {
     }
 }
 
+/// How many steps of each kind inference has. Exporters fold normalisations into convolutions, as plans do.
+fn steps(model: &Model) -> BTreeMap<String, usize> {
+    let mut steps = BTreeMap::new();
+    for step in model.plan(1, &["output"]).unwrap().steps() {
+        *steps.entry(step.op().kind().replace(" + BatchNorm", "")).or_default() += 1;
+    }
+    steps
+}
+
 /// `OCELLI_ONNX` is a folder that `tests/python/torchvision_onnx.py` filled: networks by both of PyTorch's exporters, and
 /// what PyTorch computes.
 #[test]
@@ -72,6 +84,15 @@ fn torchvisions_networks_compute_what_pytorch_does() {
         eprintln!("{name}: {distance:.1e}, {} parameters", model.parameters().trained_count());
         if distance > 1e-5 || moved > 0 {
             failures.push(format!("{name}: {distance:e}, {moved} transpositions"));
+        }
+        if let Err(error) = model.with_classes(5, 0) {
+            failures.push(format!("{name}: {error}"));
+        }
+        let shape = x.shape();
+        let of_registry = Model::zeroed(by_name(network, None).unwrap().layer, &shape[1..]).unwrap();
+        let (own, known) = (steps(&model), steps(&of_registry));
+        if own.values().sum::<usize>() > known.values().sum() {
+            failures.push(format!("{name}: more steps than the network of the registry has: {own:?} and {known:?}"));
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));

@@ -5,7 +5,8 @@ use ocelli_models::{Metadata, by_name, channels_first, network_names, save_tenso
 use ocelli_onnx::{Export, Import};
 use std::{collections::BTreeMap, path::PathBuf};
 
-/// Networks whose weights are too many for a usual run of the tests; `OCELLI_ALL_NETWORKS=1` takes them in.
+/// Networks whose weights are too many for a usual run of the tests. `OCELLI_NETWORKS` is a part of the names of those that
+/// are tried, large or not.
 fn is_large(name: &str) -> bool {
     ["vgg", "wide", "resnet101", "resnet152", "alexnet", "resnext", "resnet50", "resnet34", "plain34"]
         .iter()
@@ -14,8 +15,9 @@ fn is_large(name: &str) -> bool {
 
 #[test]
 fn every_network_of_the_registry_gives_the_same_bits_again() {
-    let all = std::env::var_os("OCELLI_ALL_NETWORKS").is_some();
-    for name in network_names().filter(|name| all || !is_large(name)) {
+    let wanted = std::env::var("OCELLI_NETWORKS").ok();
+    let is_tried = |name: &&str| wanted.as_ref().map_or(!is_large(name), |part| name.contains(part));
+    for name in network_names().filter(is_tried) {
         let network = by_name(name, None).unwrap();
         let sample = network.sample;
         let model = Model::from_layer(network.layer, sample, 1).unwrap().with_precision(Precision::Strict);
@@ -27,6 +29,7 @@ fn every_network_of_the_registry_gives_the_same_bits_again() {
         keep(name, &bytes, &x, &y);
         assert!(y.data().iter().any(|value| *value != 0.0), "{name}");
         assert!(y == z, "{name}: {:?} and {:?}", &y.data()[..3], &z.data()[..3]);
+        assert_eq!(steps(&again), steps(&model), "{name}");
         let names = |model: &Model| {
             let is_known = |name: &&String| !name.is_empty();
             model.graph().names.keys().filter(is_known).cloned().collect::<Vec<_>>()
@@ -35,6 +38,11 @@ fn every_network_of_the_registry_gives_the_same_bits_again() {
         let kept = names(&again).iter().filter(|known| names(&model).contains(known)).count();
         assert!(kept > 1, "{name}: layers keep their names");
     }
+}
+
+/// The steps of inference: the same ones take the same time.
+fn steps(model: &Model) -> Vec<String> {
+    model.plan(1, &["output"]).unwrap().steps().iter().map(|step| step.op().kind()).collect()
 }
 
 /// Keeps a network with one of its results for `tests/python/check_onnx.py`, where `OCELLI_ONNX_OUT` names a folder.
@@ -95,7 +103,21 @@ fn every_operation_gives_the_same_bits_again() {
                 x.conv_transpose2d(ConvTranspose2dOp::new(settings, [1, 0]), &parameter(x, "w", &[3, 3, 2, 4]))
             }),
         ),
-        ("power", Box::new(|x| x.power(1.5))),
+        ("power", Box::new(|x| x.abs().power(1.5))),
+        ("gates", Box::new(|x| x.hard_swish().mish().hard_sigmoid(0.2, 0.5).stochastic_depth(0.3))),
+        ("masks", Box::new(|x| x.greater(0.5) * x + x.less_or_equal(x.mean_keeping(&[Axis::H])) + x.not_equal(0.25))),
+        ("uneven windows", Box::new(|x| x.adaptive_avg_pool(3, 4))),
+        ("even windows", Box::new(|x| x.adaptive_avg_pool(2, 3))),
+        ("products of channels", Box::new(|x| x.gram())),
+        ("rows of length one", Box::new(|x| x.global_avg_pool().l2_normalised(1e-12))),
+        ("stack", Box::new(|x| Node::stack(&[&x.mean_over(&[Axis::C]), &x.sum_over(&[Axis::C])], Axis::C).relu())),
+        (
+            "products of samples",
+            Box::new(|x| {
+                let (rows, others) = (x.reshape([24, 4]), x.relu().reshape([24, 4]));
+                rows.transposed_matmul(&others).matmul_transposed(&others)
+            }),
+        ),
     ];
     for (name, network) in networks {
         let model = Model::from_layer(func(network), [4, 6, 4], 1).unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -103,6 +125,7 @@ fn every_operation_gives_the_same_bits_again() {
         let imported = Import::new().read_bytes(&bytes, name).unwrap_or_else(|error| panic!("{error}"));
         let x = Tensor::uniform([2, 4, 6, 4], Key::new(7));
         let (y, z) = (model.predict(&x).unwrap(), imported.model.predict(&x).unwrap());
+        keep(&format!("operations of {name}"), &bytes, &x, &y);
         assert_eq!(y.shape(), z.shape(), "{name}");
         assert!(y == z, "{name}: {:?} and {:?}", &y.data()[..3], &z.data()[..3]);
     }

@@ -4,6 +4,7 @@ mod archives;
 mod arrays;
 mod images;
 mod networks;
+mod onnx;
 mod pickles;
 mod settings;
 mod tables;
@@ -13,6 +14,7 @@ pub use archives::ARCHIVE;
 pub use arrays::NPY;
 pub use images::{JPEG, OTHER_IMAGES, PNG};
 pub use networks::{NETWORK, SAFETENSORS};
+pub use onnx::ONNX;
 pub use pickles::{TORCH_LEGACY, TORCH_ZIP};
 pub use settings::PIPELINE;
 pub use tables::{CIFAR10, IDX};
@@ -45,7 +47,7 @@ pub struct Reader {
     pub own: usize,
 }
 
-pub const READERS: [&Reader; 15] = [
+pub const READERS: [&Reader; 16] = [
     &IDX,
     &CIFAR10,
     &PNG,
@@ -58,6 +60,7 @@ pub const READERS: [&Reader; 15] = [
     &TORCH_ZIP,
     &TORCH_LEGACY,
     &NPY,
+    &ONNX,
     &CONTAINER,
     &CHECKPOINT,
     &RUN_LOG,

@@ -12,12 +12,32 @@ use std::collections::HashSet;
 /// A value of the network, in the file.
 #[derive(Clone, Debug)]
 pub(crate) enum Value {
-    /// A tensor of the file: its factors lie there in their order, its axes are those of the network.
-    Stored { name: String, layout: Layout },
+    /// A tensor of the file.
+    Stored(Stored),
     /// A tensor that is known, in the layout of the network; it becomes an initialiser in the form that is wanted.
     Known { name: String, tensor: Tensor },
     /// One number, repeated.
     Filled { value: f32 },
+}
+
+/// A tensor of the file and the axes of the network that it holds.
+#[derive(Clone, Debug)]
+pub(crate) struct Stored {
+    name: String,
+    /// Sizes of its axes in the file, which factors of the layout may be parts of.
+    sizes: Vec<Dim>,
+    pub layout: Layout,
+}
+
+impl Stored {
+    pub fn new(name: impl Into<String>, layout: Layout) -> Stored {
+        Stored { name: name.into(), sizes: layout.factors.clone(), layout }
+    }
+
+    /// The same tensor under other axes.
+    pub fn with_layout(self, layout: Layout) -> Stored {
+        Stored { layout, ..self }
+    }
 }
 
 /// One call of an operation, for the rule that writes it.
@@ -178,7 +198,7 @@ impl<'a> CallWriter<'a> {
     /// A sentence if the operand is not in the file.
     pub fn arranged(&mut self, operand: usize, order: &[usize]) -> Result<String, String> {
         match self.value(operand)? {
-            Value::Stored { name, layout } => Ok(self.arranged_as(&name, &layout, order)),
+            Value::Stored(tensor) => Ok(self.arranged_as(&tensor, order)),
             Value::Known { name, tensor } => {
                 let (sizes, numbers) = permuted(&tensor, order);
                 Ok(self.numbers(&name, &sizes, numbers))
@@ -188,25 +208,22 @@ impl<'a> CallWriter<'a> {
     }
 
     /// Brings a tensor of the file into an order.
-    pub(crate) fn arranged_as(&mut self, name: &str, layout: &Layout, order: &[usize]) -> String {
+    pub(crate) fn arranged_as(&mut self, tensor: &Stored, order: &[usize]) -> String {
+        let Stored { name, sizes, layout } = tensor;
         let arrangement = layout.arrangement(order);
-        let mut name = name.to_string();
-        let mut lying = layout.factors.clone();
-        if let Some(axes) = &arrangement.permutation {
-            name = self.factored(&name, layout);
-            name = self.node(
-                "Transpose",
-                &[&name],
-                &[("perm", Setting::Ints(axes.iter().map(|&axis| axis as i64).collect()))],
-            );
-            lying = axes.iter().map(|&axis| layout.factors[axis]).collect();
-        }
-        if lying == arrangement.sizes { name } else { self.reshaped(&name, &arrangement.sizes) }
+        let Some(axes) = &arrangement.permutation else {
+            return self.in_sizes(name, sizes, &arrangement.sizes);
+        };
+        let name = self.in_sizes(name, sizes, &layout.factors);
+        let order = Setting::Ints(axes.iter().map(|&axis| axis as i64).collect());
+        let name = self.node("Transpose", &[&name], &[("perm", order)]);
+        let lying: Vec<Dim> = axes.iter().map(|&axis| layout.factors[axis]).collect();
+        self.in_sizes(&name, &lying, &arrangement.sizes)
     }
 
-    /// A tensor whose factors were split has them as axes only from here on.
-    fn factored(&mut self, name: &str, layout: &Layout) -> String {
-        self.reshaped(name, &layout.factors)
+    /// A tensor of some sizes as one of others.
+    fn in_sizes(&mut self, name: &str, from: &[Dim], to: &[Dim]) -> String {
+        if from == to { name.into() } else { self.reshaped(name, to) }
     }
 
     /// Gives a tensor of the file another shape; the number of samples stays open.
@@ -219,7 +236,7 @@ impl<'a> CallWriter<'a> {
     /// Says that the result is the tensor called `name`, whose axes are those of the network in this order.
     pub fn result(&mut self, name: &str, order: &[usize]) {
         let layout = Layout::ordered(self.result_shape().dims(), order);
-        self.result_of(Value::Stored { name: name.into(), layout });
+        self.result_of(Value::Stored(Stored::new(name, layout)));
     }
 
     pub(crate) fn result_of(&mut self, value: Value) {
@@ -231,22 +248,35 @@ impl<'a> CallWriter<'a> {
     /// # Errors
     /// A sentence if the operand is not in the file.
     pub fn elementwise(&mut self, operator: &str, settings: &[(&'static str, Setting)]) -> Result<(), String> {
-        let (name, layout) = self.stored(0)?;
-        let result = self.last_node(operator, &[&name], settings);
-        self.result_of(Value::Stored { name: result, layout });
+        self.each_element(|call, x| call.last_node(operator, &[x], settings))
+    }
+
+    /// Writes nodes that work on each element of the only operand for itself: `write` is given its name and returns that of
+    /// the result.
+    pub(crate) fn each_element(&mut self, write: impl FnOnce(&mut Self, &str) -> String) -> Result<(), String> {
+        let x = self.stored(0)?;
+        let name = write(self, &x.name);
+        self.result_of(Value::Stored(Stored { name, ..x }));
         Ok(())
     }
 
     /// The operand as it lies; a parameter lies as it does in the network.
-    pub(crate) fn stored(&mut self, operand: usize) -> Result<(String, Layout), String> {
+    pub(crate) fn stored(&mut self, operand: usize) -> Result<Stored, String> {
         match self.value(operand)? {
-            Value::Stored { name, layout } => Ok((name, layout)),
+            Value::Stored(tensor) => Ok(tensor),
             _ => {
                 let dims = self.shape(operand).dims();
                 let order = stored_order(dims.len());
-                Ok((self.arranged(operand, &order)?, Layout::ordered(dims, &order)))
+                Ok(Stored::new(self.arranged(operand, &order)?, Layout::ordered(dims, &order)))
             }
         }
+    }
+
+    /// The only operand with one axis for each of the network's, in the order in which they lie, and that order.
+    pub(crate) fn in_its_order(&mut self) -> Result<(String, Vec<usize>), String> {
+        let x = self.stored(0)?;
+        let order = x.layout.order();
+        Ok((self.arranged_as(&x, &order), order))
     }
 
     /// The only operand as an image of the file, `[N, C, H, W]`.

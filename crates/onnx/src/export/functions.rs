@@ -5,6 +5,10 @@
 
 use super::file::{FileNode, OPSET, Setting, write_node};
 use crate::wire::Message;
+use std::slice;
+
+/// The number of `f32` among the element types of `onnx.proto`.
+const F32: i64 = 1;
 
 /// The domain of the functions.
 pub(crate) const DOMAIN: &str = "ocelli";
@@ -16,15 +20,30 @@ pub(crate) struct Function {
     body: &'static [Line],
 }
 
-/// A constant, or an operator with operands and axes to reduce over.
+/// A constant, or an operator with its operands and perhaps a setting.
 enum Line {
     Number(&'static str, f32),
-    Axis(&'static str, i64),
+    Integers(&'static str, &'static [i64]),
     Node(&'static str, &'static str, &'static [&'static str]),
+    /// A node that makes numbers of truth values.
+    Numbers(&'static str, &'static str),
+    /// A node that swaps the last two of three axes.
+    Turned(&'static str, &'static str),
 }
-use Line::{Axis, Node, Number};
+use Line::{Integers, Node, Number, Numbers, Turned};
+
+/// A comparison, whose truth values become numbers.
+const fn comparison(name: &'static str, body: &'static [Line]) -> Function {
+    Function { name, inputs: &["a", "b"], body }
+}
 
 pub(crate) const FUNCTIONS: &[Function] = &[
+    Function {
+        name: "AdaptiveAveragePool",
+        inputs: &["x", "rows", "columns"],
+        body: &[Node("tall", "MatMul", &["rows", "x"]), Node("y", "MatMul", &["tall", "columns"])],
+    },
+    comparison("Equal", &[Node("mask", "Equal", &["a", "b"]), Numbers("y", "mask")]),
     Function {
         name: "Gelu",
         inputs: &["x"],
@@ -59,6 +78,46 @@ pub(crate) const FUNCTIONS: &[Function] = &[
         ],
     },
     Function {
+        name: "Gram",
+        inputs: &["x", "factor"],
+        body: &[
+            Integers("sizes", &[0, 0, -1]),
+            Node("pixels", "Reshape", &["x", "sizes"]),
+            Turned("turned", "pixels"),
+            Node("sums", "MatMul", &["pixels", "turned"]),
+            Node("y", "Mul", &["sums", "factor"]),
+        ],
+    },
+    comparison("Greater", &[Node("mask", "Greater", &["a", "b"]), Numbers("y", "mask")]),
+    comparison("GreaterOrEqual", &[Node("mask", "GreaterOrEqual", &["a", "b"]), Numbers("y", "mask")]),
+    Function {
+        name: "L2Normalised",
+        inputs: &["x", "epsilon"],
+        body: &[
+            Integers("last", &[-1]),
+            Node("square", "Mul", &["x", "x"]),
+            Node("sum", "ReduceSum", &["square", "last"]),
+            Node("norm", "Sqrt", &["sum"]),
+            Node("divisor", "Max", &["norm", "epsilon"]),
+            Node("y", "Div", &["x", "divisor"]),
+        ],
+    },
+    comparison("Less", &[Node("mask", "Less", &["a", "b"]), Numbers("y", "mask")]),
+    comparison("LessOrEqual", &[Node("mask", "LessOrEqual", &["a", "b"]), Numbers("y", "mask")]),
+    Function {
+        name: "Mish",
+        inputs: &["x"],
+        body: &[
+            Node("softplus", "Softplus", &["x"]),
+            Node("gate", "Tanh", &["softplus"]),
+            Node("y", "Mul", &["x", "gate"]),
+        ],
+    },
+    comparison(
+        "NotEqual",
+        &[Node("equal", "Equal", &["a", "b"]), Node("mask", "Not", &["equal"]), Numbers("y", "mask")],
+    ),
+    Function {
         name: "ScaledTanh",
         inputs: &["x"],
         body: &[
@@ -78,8 +137,8 @@ pub(crate) const FUNCTIONS: &[Function] = &[
         name: "SquaredDistance",
         inputs: &["x", "codes"],
         body: &[
-            Axis("middle", 1),
-            Axis("last", 2),
+            Integers("middle", &[1]),
+            Integers("last", &[2]),
             Node("rows", "Unsqueeze", &["x", "middle"]),
             Node("difference", "Sub", &["rows", "codes"]),
             Node("square", "Mul", &["difference", "difference"]),
@@ -100,8 +159,14 @@ impl Function {
         for line in self.body {
             let (result, operator, inputs, settings) = match *line {
                 Number(result, number) => (result, "Constant", &[][..], vec![("value_float", Setting::Float(number))]),
-                Axis(result, axis) => (result, "Constant", &[][..], vec![("value_ints", Setting::Ints(vec![axis]))]),
+                Integers(result, list) => {
+                    (result, "Constant", &[][..], vec![("value_ints", Setting::Ints(list.to_vec()))])
+                }
                 Node(result, operator, inputs) => (result, operator, inputs, Vec::new()),
+                Numbers(result, ref mask) => (result, "Cast", slice::from_ref(mask), vec![("to", Setting::Int(F32))]),
+                Turned(result, ref x) => {
+                    (result, "Transpose", slice::from_ref(x), vec![("perm", Setting::Ints(vec![0, 2, 1]))])
+                }
             };
             let node = FileNode {
                 name: result.into(),

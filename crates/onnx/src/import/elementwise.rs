@@ -11,6 +11,7 @@ use crate::{
 };
 use ocelli_graph::{Dim, Node, Shape};
 use ocelli_kernels::broadcast::compare;
+use ocelli_tensor::element_count;
 use std::rc::Rc;
 
 /// Applies a function of one operand.
@@ -27,7 +28,7 @@ macro_rules! unary_operators {
     )* };
 }
 unary_operators! {
-    gelu_tanh: gelu_tanh; scaled_tanh: scaled_tanh; silu: silu;
+    gelu_tanh: gelu_tanh; hard_swish: hard_swish; mish: mish; scaled_tanh: scaled_tanh; silu: silu;
     abs: abs; erf: erf; exp: exp; log: ln; reciprocal: reciprocal; relu: relu; sigmoid: sigmoid; sqrt: sqrt; tanh: tanh;
 }
 
@@ -64,11 +65,6 @@ pub(crate) fn hard_sigmoid(call: &mut Call<'_, '_>) -> Results {
     unary(call, |x| x.scale(alpha).shift(beta).clamp(0.0, 1.0))
 }
 
-/// Howard et al. 2019.
-pub(crate) fn hard_swish(call: &mut Call<'_, '_>) -> Results {
-    unary(call, |x| x * x.shift(3.0).clamp(0.0, 6.0).scale(1.0 / 6.0))
-}
-
 /// `ln(1 + eˣ)`, written so that nothing overflows.
 pub(crate) fn softplus(call: &mut Call<'_, '_>) -> Results {
     unary(call, |x| x.relu() + x.abs().scale(-1.0).exp().shift(1.0).ln())
@@ -87,7 +83,7 @@ pub(crate) fn dropout(call: &mut Call<'_, '_>) -> Results {
         // In inference everything is kept.
         let fixed: Option<Vec<usize>> = x.layout.dims().into_iter().map(Dim::fixed).collect();
         let shape = fixed.ok_or("its mask depends on the number of samples")?;
-        let count = shape.iter().product();
+        let count = element_count(&shape).ok_or("its mask is larger than memory")?;
         call.reader.charge(count)?;
         let mask = Array { shape, data: Data::Bool(vec![true; count]) };
         results.push(Value::Known(Known { array: Rc::new(mask), name: call.node.outputs[1].into(), learnt: false }));
@@ -282,6 +278,18 @@ pub(crate) fn pow(call: &mut Call<'_, '_>) -> Results {
     };
     let reversed = |base: f32, x: &Node| x.trace().filled(base, Shape::default()).power(x);
     binary(call, "Pow", with_number, reversed, |a, b| a.power(b))
+}
+
+macro_rules! comparisons {
+    ($($name:ident: $reversed:ident;)*) => { $(
+        pub(crate) fn $name(call: &mut Call<'_, '_>) -> Results {
+            binary(call, stringify!($name), |x, c| x.$name(c), |c, x| x.$reversed(c), |a, b| a.$name(b))
+        }
+    )* };
+}
+comparisons! {
+    equal: equal; greater: less; greater_or_equal: less_or_equal; less: greater; less_or_equal: greater_or_equal;
+    not_equal: not_equal;
 }
 
 /// Combines any number of operands, two at a time.

@@ -4,8 +4,9 @@ use super::{
     call::{Call, Results, one},
     value::Value,
 };
-use crate::constant::{Array, Data, Int};
+use crate::constant::{Array, Data, Int, check_axes};
 use ocelli_graph::Dim;
+use ocelli_tensor::element_count;
 
 /// Most elements of a constant that is one number repeated.
 const MOST_REPEATED: usize = 1 << 20;
@@ -30,8 +31,9 @@ pub(crate) fn constant(call: &mut Call<'_, '_>) -> Results {
 
 pub(crate) fn constant_of_shape(call: &mut Call<'_, '_>) -> Results {
     let shape = call.ints(0, "the sizes")?;
+    check_axes(shape.len())?;
     let shape: Option<Vec<usize>> = shape.into_iter().map(|size| usize::try_from(size).ok()).collect();
-    let count = shape.as_ref().and_then(|shape| shape.iter().try_fold(1usize, |count, &size| count.checked_mul(size)));
+    let count = shape.as_ref().and_then(|shape| element_count(shape));
     let (Some(shape), Some(count)) = (shape, count.filter(|&count| count <= MOST_REPEATED)) else {
         return Err(format!("more than {MOST_REPEATED} elements, or fewer than none"));
     };
@@ -103,8 +105,8 @@ pub(crate) fn integer(operator: &str, a: Int, b: Int) -> Option<Int> {
         ("Mul", Fixed(a), Fixed(b)) => Fixed(a.checked_mul(b)?),
         ("Mul", Batch(a), Fixed(b)) | ("Mul", Fixed(a), Batch(b)) => Batch(a.checked_mul(b)?),
         ("Div", Fixed(a), Fixed(b)) => Fixed(a.checked_div(b)?),
-        ("Div", Batch(a), Fixed(b)) if b != 0 && a % b == 0 => Batch(a.checked_div(b)?),
-        ("Div", Batch(a), Batch(b)) if b != 0 && a % b == 0 => Fixed(a.checked_div(b)?),
+        ("Div", Batch(a), Fixed(b)) if a.checked_rem(b) == Some(0) => Batch(a.checked_div(b)?),
+        ("Div", Batch(a), Batch(b)) if a.checked_rem(b) == Some(0) => Fixed(a.checked_div(b)?),
         ("Pow", Fixed(a), Fixed(b)) => Fixed(a.checked_pow(u32::try_from(b).ok()?)?),
         ("Max", Fixed(a), Fixed(b)) => Fixed(a.max(b)),
         ("Min", Fixed(a), Fixed(b)) => Fixed(a.min(b)),
@@ -124,7 +126,7 @@ pub(crate) fn arithmetic(operator: &str, a: &Array, b: &Array) -> Option<Array> 
             (1, size) | (size, _) => size,
         })
         .collect();
-    let count = shape.iter().try_fold(1usize, |count, &size| count.checked_mul(size))?;
+    let count = element_count(&shape)?;
     if count > MOST_REPEATED.max(a.data.len()).max(b.data.len()) {
         return None;
     }

@@ -5,11 +5,12 @@ use super::{
     value::{Known, Symbol, Value},
 };
 use crate::{
-    constant::{Array, Data, Int, positions, strides},
+    constant::{Array, Data, Int, check_axes, positions, strides},
     layout::times,
 };
 use ocelli_graph::{Axis, Dim, Node};
-use std::rc::Rc;
+use ocelli_tensor::element_count;
+use std::{ops::Range, rc::Rc};
 
 /// Returns the index of an axis that may be counted from the end.
 pub(crate) fn axis_of(axis: i64, rank: usize) -> Result<usize, String> {
@@ -66,19 +67,16 @@ pub(crate) fn transpose(call: &mut Call<'_, '_>) -> Results {
 
 /// Gives a value axes of other sizes.
 fn with_sizes(call: &mut Call<'_, '_>, x: Value, dims: &[Dim]) -> Results {
+    check_axes(dims.len())?;
     match x {
         Value::Symbol(x) => one(x.reshaped(dims)),
         Value::Known(known) => {
             let shape: Option<Vec<usize>> = dims.iter().map(|dim| dim.fixed()).collect();
-            let shape = shape.filter(|shape| product(shape) == Some(known.array.data.len()));
+            let shape = shape.filter(|shape| element_count(shape) == Some(known.array.data.len()));
             let shape = shape.ok_or("a constant of another number of elements")?;
             call.folded_of(known.array.reshaped(shape), known.learnt).map(|value| vec![value])
         }
     }
-}
-
-fn product(sizes: &[usize]) -> Option<usize> {
-    sizes.iter().try_fold(1usize, |product, &size| product.checked_mul(size))
 }
 
 fn dims_of(value: &Value) -> Vec<Dim> {
@@ -176,10 +174,15 @@ pub(crate) fn concat(call: &mut Call<'_, '_>) -> Results {
     let known: Option<Vec<Known>> = (0..call.inputs.len()).map(|input| call.known(input).cloned()).collect();
     if let Some(known) = known {
         let arrays: Vec<&Array> = known.iter().map(|known| &*known.array).collect();
+        let elements = known.iter().fold(0usize, |sum, known| sum.saturating_add(known.array.data.len()));
+        call.reader.afford(elements)?;
         let joined = concatenated(&arrays, axis).ok_or("constants of different shapes or kinds")?;
         return call.folded(joined);
     }
     let symbols = (0..call.inputs.len()).map(|input| call.symbol(input)).collect::<Result<Vec<_>, _>>()?;
+    if let [only] = &symbols[..] {
+        return one(only.clone());
+    }
     if symbols.iter().any(|symbol| symbol.rank() != rank) {
         return Err("its operands have different numbers of axes".into());
     }
@@ -199,7 +202,8 @@ fn concatenated(arrays: &[&Array], axis: usize) -> Option<Array> {
     if arrays.iter().any(|array| array.shape.len() != shape.len() || beside(array) != beside(first)) {
         return None;
     }
-    shape[axis] = arrays.iter().map(|array| array.shape[axis]).sum();
+    shape[axis] = arrays.iter().try_fold(0usize, |sum, array| sum.checked_add(array.shape[axis]))?;
+    element_count(&shape)?;
     let outer: usize = shape[..axis].iter().product();
     let rows = |array: &Array, row: usize| {
         let block = array.data.len().checked_div(outer).unwrap_or(0);
@@ -243,19 +247,55 @@ fn entries(array: &Array, axis: usize, indices: &[usize]) -> Array {
     Array { shape, data }
 }
 
+/// Entries of an axis that are as far from each other.
+#[derive(Clone, Copy, Debug)]
+struct Steps {
+    start: usize,
+    step: i64,
+    count: usize,
+}
+
+impl Steps {
+    /// The entries from `start` to `end` of an axis of `size`, as `Slice` says them.
+    fn new(start: i64, end: i64, step: i64, size: usize) -> Result<Steps, String> {
+        let size = i64::try_from(size).map_err(|_| "an axis beyond all memory")?;
+        let from_end = |index: i64| if index < 0 { index.saturating_add(size) } else { index };
+        if step == 0 {
+            return Err("a step of 0".into());
+        }
+        let (low, high) = if step > 0 { (0, size) } else { (-1, size - 1) };
+        let (start, end) = (from_end(start).clamp(low.max(0), high.max(0)), from_end(end).clamp(low, high));
+        let span = if step > 0 { end - start } else { start - end };
+        let count = (span.max(0) as u64).div_ceil(step.unsigned_abs());
+        Ok(Steps { start: start as usize, step, count: count as usize })
+    }
+
+    /// All of them; their number is charged.
+    fn indices(self, call: &mut Call<'_, '_>) -> Result<Vec<usize>, String> {
+        call.reader.charge(self.count)?;
+        let index = |place: usize| self.start.wrapping_add_signed((place as i64 * self.step) as isize);
+        Ok((0..self.count).map(index).collect())
+    }
+}
+
 /// Takes entries of one axis of a value.
 fn taken(call: &Call<'_, '_>, x: &Symbol, axis: usize, indices: &[usize]) -> Result<Symbol, String> {
-    if indices.is_empty() {
+    along(x, axis, |node, axis| call.layer(node, |x| x.gather(axis, indices)))
+}
+
+/// Takes successive entries of one axis of a value.
+fn part(call: &Call<'_, '_>, x: &Symbol, axis: usize, range: Range<usize>) -> Result<Symbol, String> {
+    if range.is_empty() {
         return Err(format!("nothing is left of axis {axis}"));
     }
+    along(x, axis, |node, axis| call.layer(node, |x| x.slice(axis, range.clone())))
+}
+
+/// Applies an operation along one axis of a value, in the order in which it lies.
+fn along(x: &Symbol, axis: usize, apply: impl Fn(&Node, Axis) -> Node) -> Result<Symbol, String> {
     let (node, order) = x.in_its_order();
     let place = order.iter().position(|&own| own == axis).ok_or("its axis is nowhere")?;
-    let is_range = indices.windows(2).all(|pair| pair[1] == pair[0] + 1);
-    let node = call.layer(&node, |x| match is_range {
-        true => x.slice(Axis::Index(place), indices[0]..indices[0] + indices.len()),
-        false => x.gather(Axis::Index(place), indices),
-    });
-    Ok(Symbol::ordered(node, &order))
+    Ok(Symbol::ordered(apply(&node, Axis::Index(place)), &order))
 }
 
 pub(crate) fn slice(call: &mut Call<'_, '_>) -> Results {
@@ -282,34 +322,24 @@ pub(crate) fn slice(call: &mut Call<'_, '_>) -> Results {
             Dim::Batch(_) if start == 0 && end >= i64::from(i32::MAX) && step == 1 => continue,
             Dim::Batch(_) => return Err("samples are cut off, whose number is not known".into()),
         };
-        let indices = stepped(start, end, step, size)?;
+        let steps = Steps::new(start, end, step, size)?;
         x = match x {
             Value::Known(known) => {
+                let indices = steps.indices(call)?;
                 let array = entries(&known.array, axis, &indices);
                 call.folded_of(array, known.learnt)?
             }
-            Value::Symbol(symbol) if indices.len() == size && step == 1 => Value::Symbol(symbol),
-            Value::Symbol(symbol) => Value::Symbol(taken(call, &symbol, axis, &indices)?),
+            Value::Symbol(symbol) if steps.count == size && step == 1 => Value::Symbol(symbol),
+            Value::Symbol(symbol) if step == 1 || steps.count == 0 => {
+                Value::Symbol(part(call, &symbol, axis, steps.start..steps.start + steps.count)?)
+            }
+            Value::Symbol(symbol) => {
+                let indices = steps.indices(call)?;
+                Value::Symbol(taken(call, &symbol, axis, &indices)?)
+            }
         };
     }
     Ok(vec![x])
-}
-
-/// The indices from `start` to `end` of an axis.
-fn stepped(start: i64, end: i64, step: i64, size: usize) -> Result<Vec<usize>, String> {
-    let size = i64::try_from(size).map_err(|_| "an axis beyond all memory")?;
-    let from_end = |index: i64| if index < 0 { index.saturating_add(size) } else { index };
-    if step == 0 {
-        return Err("a step of 0".into());
-    }
-    let (low, high) = if step > 0 { (0, size) } else { (-1, size - 1) };
-    let (mut at, end) = (from_end(start).clamp(low.max(0), high.max(0)), from_end(end).clamp(low, high));
-    let mut list = Vec::new();
-    while if step > 0 { at < end } else { at > end } {
-        list.push(at as usize);
-        at = at.saturating_add(step);
-    }
-    if list.len() > 1 << 24 { Err("more entries than are sliced".into()) } else { Ok(list) }
 }
 
 pub(crate) fn gather(call: &mut Call<'_, '_>) -> Results {
@@ -329,7 +359,11 @@ pub(crate) fn gather(call: &mut Call<'_, '_>) -> Results {
             let array = entries(&known.array, axis, &indices);
             Value::Known(Known { array: Rc::new(array), ..known })
         }
-        Value::Symbol(x) => Value::Symbol(taken(call, &x, axis, &indices)?),
+        Value::Symbol(_) if indices.is_empty() => return Err("nothing is chosen".into()),
+        Value::Symbol(x) => {
+            call.reader.charge(indices.len())?;
+            Value::Symbol(taken(call, &x, axis, &indices)?)
+        }
     };
     with_sizes(call, taken, &dims)
 }
@@ -359,16 +393,16 @@ pub(crate) fn split(call: &mut Call<'_, '_>) -> Results {
     }
     let mut start = 0;
     let mut results = Vec::new();
-    for (part, length) in lengths.into_iter().enumerate() {
-        let indices: Vec<usize> = (start..start + length).collect();
-        start += length;
+    for (number, length) in lengths.into_iter().enumerate() {
+        let range = start..start + length;
+        start = range.end;
         results.push(match &x {
             Value::Known(known) => {
                 call.reader.charge(known.array.data.len() / size.max(1) * length)?;
-                let array = Rc::new(entries(&known.array, axis, &indices));
-                Value::Known(Known { array, name: call.node.outputs[part].into(), learnt: known.learnt })
+                let array = Rc::new(entries(&known.array, axis, &range.collect::<Vec<_>>()));
+                Value::Known(Known { array, name: call.node.outputs[number].into(), learnt: known.learnt })
             }
-            Value::Symbol(symbol) => Value::Symbol(taken(call, symbol, axis, &indices)?),
+            Value::Symbol(symbol) => Value::Symbol(part(call, symbol, axis, range)?),
         });
     }
     Ok(results)

@@ -121,3 +121,11 @@ pub(crate) fn local_response_norm(call: &mut Call<'_, '_>) -> Results {
     let order = channels_last(&x)?;
     one(Symbol::ordered(call.layer(&x.arranged(&order), |x| x.local_response_norm(norm)), &order))
 }
+
+/// The function of this library for rows of length one.
+pub(crate) fn l2_normalised(call: &mut Call<'_, '_>) -> Results {
+    let epsilon = call.scalar(1).ok_or("its epsilon must be one number that is known when the file is read")?;
+    let x = call.symbol(0)?;
+    let order: Vec<usize> = (0..x.rank()).collect();
+    one(Symbol::ordered(call.layer(&x.arranged(&order), |x| x.l2_normalised(epsilon)), &order))
+}

@@ -1,7 +1,6 @@
 //! Pooling, and the padding of windows.
 
 use super::call::{Call, Image, Results, one};
-use ocelli_graph::Axis;
 use ocelli_kernels::pool::{CountPadding, PoolSettings, Rounding};
 
 /// Pixels before and after, for rows and for columns.
@@ -70,14 +69,19 @@ pub(crate) fn average_pool(call: &mut Call<'_, '_>) -> Results {
     one(image.symbol(call.layer(&image.node, |x| x.avg_pool(settings, count))))
 }
 
-pub(crate) fn global_average_pool(call: &mut Call<'_, '_>) -> Results {
-    let image = call.image(0)?;
-    one(image.symbol(call.layer(&image.node, |x| x.mean_keeping(&[Axis::H, Axis::W]))))
-}
-
 pub(crate) fn global_max_pool(call: &mut Call<'_, '_>) -> Results {
     let image = call.image(0)?;
     let [kernel_h, kernel_w] = image.size()?;
     let settings = PoolSettings { kernel_h, kernel_w, ..PoolSettings::square(1) };
     one(image.symbol(call.layer(&image.node, |x| x.max_pool(settings))))
+}
+
+/// The function of this library for windows of different sizes: its matrices say only how many there are.
+pub(crate) fn adaptive_average_pool(call: &mut Call<'_, '_>) -> Results {
+    let image = call.image(0)?;
+    let (rows, columns) = (call.array(1, "the means of rows")?, call.array(2, "the means of columns")?);
+    let (&[height, _], &[_, width]) = (&rows.shape[..], &columns.shape[..]) else {
+        return Err("its means are no matrices".into());
+    };
+    one(image.symbol(call.layer(&image.node, |x| x.adaptive_avg_pool(height, width))))
 }

@@ -86,16 +86,15 @@ pub(crate) fn conv_transpose(call: &mut Call<'_, '_>) -> Results {
             };
             let mut list = [[0; 2]; 2];
             for axis in 0..2 {
-                let span = (from[axis].saturating_sub(1)).saturating_mul(strides[axis])
-                    + kernel[axis].saturating_sub(1).saturating_mul(dilations[axis])
-                    + 1
-                    + extra[axis];
+                let steps = from[axis].saturating_sub(1).saturating_mul(strides[axis]);
+                let reach = kernel[axis].saturating_sub(1).saturating_mul(dilations[axis]);
+                let span = steps.saturating_add(reach).saturating_add(1).saturating_add(extra[axis]);
                 match span.checked_sub(out[axis]) {
                     Some(total) => {
                         let (less, more) = (total / 2, total - total / 2);
                         list[axis] = if auto == "SAME_UPPER" { [less, more] } else { [more, less] };
                     }
-                    None => extra[axis] += out[axis] - span,
+                    None => extra[axis] = extra[axis].saturating_add(out[axis] - span),
                 }
             }
             list
@@ -256,6 +255,12 @@ pub(crate) fn matmul(call: &mut Call<'_, '_>) -> Results {
         dims.remove(axis_of(if b_rank == 1 { -1 } else { -2 }, dims.len())?);
     }
     one(if dims.len() == rank { y } else { y.reshaped(&dims) })
+}
+
+/// The function of this library for products of channels.
+pub(crate) fn gram(call: &mut Call<'_, '_>) -> Results {
+    let image = call.image(0)?;
+    one(Symbol::ordered(call.layer(&image.node, Node::gram), &[0, 1, 2]))
 }
 
 /// The function of this library for units with fixed codes.

@@ -46,10 +46,19 @@ impl Reader {
         }
     }
 
+    /// Checks that constants may still take `elements`.
+    pub fn afford(&self, elements: usize) -> Result<(), String> {
+        if elements > self.budget {
+            Err("its constants grow beyond what a file may make of itself".into())
+        } else {
+            Ok(())
+        }
+    }
+
     /// Takes `elements` of what constants may take together.
     pub fn charge(&mut self, elements: usize) -> Result<(), String> {
-        self.budget =
-            self.budget.checked_sub(elements).ok_or("its constants grow beyond what a file may make of itself")?;
+        self.afford(elements)?;
+        self.budget -= elements;
         Ok(())
     }
 

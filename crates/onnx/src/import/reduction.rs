@@ -15,6 +15,23 @@ pub(crate) fn mean(call: &mut Call<'_, '_>) -> Results {
     reduced(call, 18, Node::mean_over)
 }
 
+/// The mean over all pixels, which keeps their axes.
+pub(crate) fn global_average_pool(call: &mut Call<'_, '_>) -> Results {
+    let x = call.symbol(0)?;
+    match x.rank() {
+        0..3 => Err(format!("images are expected, not {} axes", x.rank())),
+        rank => one(without(call, &x, &(2..rank).collect::<Vec<_>>(), Keeping::Axes, Node::mean_over)),
+    }
+}
+
+/// What becomes of axes that are reduced.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keeping {
+    /// They keep the size 1.
+    Axes,
+    Nothing,
+}
+
 fn reduced(call: &mut Call<'_, '_>, axes_since: i64, over: fn(&Node, &[Axis]) -> Node) -> Results {
     let x = call.symbol(0)?;
     let rank = x.rank();
@@ -23,7 +40,19 @@ fn reduced(call: &mut Call<'_, '_>, axes_since: i64, over: fn(&Node, &[Axis]) ->
         None if call.flag("noop_with_empty_axes")? => return one(x),
         None => (0..rank).collect(),
     };
-    let keeps = call.int("keepdims")?.unwrap_or(1) != 0;
+    let keeping = if call.int("keepdims")?.unwrap_or(1) != 0 { Keeping::Axes } else { Keeping::Nothing };
+    one(without(call, &x, &removed, keeping, over))
+}
+
+/// Reduces axes of a value.
+fn without(
+    call: &Call<'_, '_>,
+    x: &Symbol,
+    removed: &[usize],
+    keeping: Keeping,
+    over: fn(&Node, &[Axis]) -> Node,
+) -> Symbol {
+    let rank = x.rank();
     let (node, order) = x.in_its_order();
     let places = order.iter().enumerate().filter(|(_, axis)| removed.contains(axis));
     let places: Vec<Axis> = places.map(|(place, _)| Axis::Index(place)).collect();
@@ -32,12 +61,12 @@ fn reduced(call: &mut Call<'_, '_>, axes_since: i64, over: fn(&Node, &[Axis]) ->
     let left: Vec<usize> = (0..rank).filter(|axis| !removed.contains(axis)).collect();
     let lying: Vec<usize> = order.iter().filter_map(|axis| left.iter().position(|own| own == axis)).collect();
     let mut symbol = Symbol::ordered(node, &lying);
-    if keeps {
+    if keeping == Keeping::Axes {
         let mut axes = vec![Vec::new(); rank];
         left.iter().zip(&symbol.layout.axes).for_each(|(&axis, own)| axes[axis] = own.clone());
         symbol.layout.axes = axes;
     }
-    one(symbol)
+    symbol
 }
 
 pub(crate) fn softmax(call: &mut Call<'_, '_>) -> Results {

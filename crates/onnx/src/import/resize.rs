@@ -6,9 +6,8 @@ use super::{
 };
 use ocelli_graph::ops::{Interpolation, Sampling};
 
-/// Most pixels of an axis of a resized image, and most of the old pixels that one new one is made of.
+/// Most pixels of an axis of a resized image.
 const MOST_PIXELS: usize = 1 << 16;
-const MOST_TAPS: usize = 1 << 22;
 
 /// The settings of one axis.
 struct Axis {
@@ -103,13 +102,14 @@ pub(crate) fn resize(call: &mut Call<'_, '_>) -> Results {
     let one_row = Axis { from: 1, to: 1, scale: 1.0, region: [0.0, 1.0] };
     let rows = if image.is_sequence() { one_row } else { list.pop().ok_or("it has no rows")? };
     // a scale that is NaN is none
-    let possible = |axis: &Axis| (1..=MOST_PIXELS).contains(&axis.to) && axis.scale > 0.0;
+    let possible = |axis: &Axis| axis.from > 0 && (1..=MOST_PIXELS).contains(&axis.to) && axis.scale > 0.0;
     if !(possible(&rows) && possible(&columns)) {
         return Err(format!("images of {} by {} pixels are not made", rows.to, columns.to));
     }
     let node = match interpolation(&rules, &[&rows, &columns]) {
         Some(interpolation) => call.layer(&image.node, |x| x.resized([rows.to, columns.to], interpolation)),
         None => {
+            call.reader.charge(rules.work(&rows).saturating_add(rules.work(&columns)))?;
             let (rows, columns) = (rules.sampling(&rows)?, rules.sampling(&columns)?);
             call.layer(&image.node, |x| x.resampled(rows.clone(), columns.clone()))
         }
@@ -174,22 +174,36 @@ impl Rules {
         })
     }
 
+    /// A smaller image takes more pixels in, if it is to.
+    fn stretch(&self, axis: &Axis) -> f64 {
+        if self.antialias { axis.scale.min(1.0) } else { 1.0 }
+    }
+
+    /// The distance of the farthest old pixel that a new one is made of.
+    fn reach(&self, axis: &Axis) -> f64 {
+        let reach = match self.mode.as_str() {
+            "linear" => 1.0,
+            "cubic" => 2.0,
+            _ => 0.5,
+        };
+        reach / self.stretch(axis)
+    }
+
+    /// Number of old pixels that are looked at for the new ones.
+    fn work(&self, axis: &Axis) -> usize {
+        (axis.to as f64 * (2.0 * self.reach(axis)).ceil()) as usize
+    }
+
     /// Which old pixels each new one is a sum of.
     fn sampling(&self, axis: &Axis) -> Result<Sampling, String> {
         let mut taps = Vec::new();
-        let mut count = 0;
         for x in 0..axis.to {
             let at = self.coordinate(axis, x as f64)?;
             let outside = self.coordinates == "tf_crop_and_resize" && !(0.0..=(axis.from - 1) as f64).contains(&at);
             if outside && self.extrapolation != 0.0 {
                 return Err("what lies outside of the image is filled with 0 only".into());
             }
-            let list = if outside { vec![(0, 0.0)] } else { self.taps(axis, at)? };
-            count += list.len();
-            if count > MOST_TAPS {
-                return Err("a resizing of more pixels than are resized".into());
-            }
-            taps.push(list);
+            taps.push(if outside { vec![(0, 0.0)] } else { self.taps(axis, at)? });
         }
         Ok(Sampling { from: axis.from, taps })
     }
@@ -197,18 +211,16 @@ impl Rules {
     fn taps(&self, axis: &Axis, at: f64) -> Result<Vec<(usize, f32)>, String> {
         let last = axis.from as i64 - 1;
         let nearest = |pixel: f64| Ok(vec![((pixel as i64).clamp(0, last) as usize, 1.0)]);
-        // a smaller image takes more pixels in, if it is to
-        let stretch = if self.antialias { axis.scale.min(1.0) } else { 1.0 };
-        let (reach, weight): (f64, &dyn Fn(f64) -> f64) = match (self.mode.as_str(), self.nearest.as_str()) {
+        let (reach, stretch) = (self.reach(axis), self.stretch(axis));
+        let weight: &dyn Fn(f64) -> f64 = match (self.mode.as_str(), self.nearest.as_str()) {
             ("nearest", "floor") => return nearest(at.floor()),
             ("nearest", "ceil") => return nearest(at.ceil()),
             ("nearest", "round_prefer_floor") => return nearest((at - 0.5).ceil()),
             ("nearest", "round_prefer_ceil") => return nearest((at + 0.5).floor()),
-            ("linear", _) => (1.0, &|distance| (1.0 - distance.abs()).max(0.0)),
-            ("cubic", _) => (2.0, &|distance| self.cubic_weight(distance.abs())),
+            ("linear", _) => &|distance| (1.0 - distance.abs()).max(0.0),
+            ("cubic", _) => &|distance| self.cubic_weight(distance.abs()),
             (mode, rule) => return Err(format!("the mode \"{mode}\" by \"{rule}\" is not known")),
         };
-        let reach = reach / stretch;
         let (first, end) = ((at - reach).floor() as i64 + 1, (at + reach).ceil() as i64);
         let mut list: Vec<(usize, f64)> = Vec::new();
         for pixel in first..end.max(first + 1) {
@@ -221,9 +233,6 @@ impl Rules {
             match list.last_mut().filter(|(known, _)| *known == inside) {
                 Some((_, known)) => *known += share,
                 None => list.push((inside, share)),
-            }
-            if list.len() > MOST_TAPS {
-                return Err("a resizing of more pixels than are resized".into());
             }
         }
         let sum: f64 =
