@@ -52,7 +52,7 @@ impl NetworkArguments {
         describe: impl FnOnce(&str) -> Result<NetworkDescription, E>,
     ) -> ocelli::Result<NetworkDescription> {
         if let Some(file) = &self.onnx {
-            return described(file);
+            return self.described(file);
         }
         let own = NetworkDescription::read(self.file());
         match &self.net {
@@ -80,19 +80,20 @@ impl NetworkArguments {
         }
         Ok(model)
     }
-}
 
-/// Describes the network of an ONNX file: as `export` wrote it there, or by its input and its result.
-fn described(file: &Path) -> ocelli::Result<NetworkDescription> {
-    let imported = read_images(file, None)?;
-    let (_, sample) = image_input(&imported.model)?;
-    let graph = imported.model.graph();
-    let classes = graph.find("output").map_or(0, |output| graph.values[output].shape.channels());
-    let said = imported.metadata.get("network").and_then(|text| serde_json::from_str::<NetworkDescription>(text).ok());
-    let mut description = match said {
-        Some(said) if said.classes == classes => said,
-        _ => NetworkDescription::own([""; 0]),
-    };
-    description.classes = classes;
-    Ok(description.sample(sample))
+    /// Describes the network of an ONNX file: as `export` wrote it there, or by its input and its result.
+    fn described(&self, file: &Path) -> ocelli::Result<NetworkDescription> {
+        let said = self.metadata()?;
+        let said = said.get("network").and_then(|text| serde_json::from_str::<NetworkDescription>(text).ok());
+        let model = read_images(file, None)?.model;
+        let (_, sample) = image_input(&model)?;
+        let graph = model.graph();
+        let classes = graph.find("output").map_or(0, |output| graph.values[output].shape.channels());
+        let mut description = match said {
+            Some(said) if said.classes == classes => said,
+            _ => NetworkDescription::own([""; 0]),
+        };
+        description.classes = classes;
+        Ok(description.sample(sample))
+    }
 }
