@@ -97,7 +97,8 @@ test_readers!(
     onnx,
     container,
     checkpoint,
-    run_log
+    run_log,
+    gallery
 );
 
 /// The file that `OCELLI_CASE` names, alone.

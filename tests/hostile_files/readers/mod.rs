@@ -2,6 +2,7 @@
 
 mod archives;
 mod arrays;
+mod galleries;
 mod images;
 mod networks;
 mod onnx;
@@ -12,6 +13,7 @@ mod training;
 
 pub use archives::ARCHIVE;
 pub use arrays::NPY;
+pub use galleries::GALLERY;
 pub use images::{JPEG, OTHER_IMAGES, PNG};
 pub use networks::{NETWORK, SAFETENSORS};
 pub use onnx::ONNX;
@@ -64,6 +66,7 @@ pub const READERS: [&Reader; 16] = [
     &CONTAINER,
     &CHECKPOINT,
     &RUN_LOG,
+    &GALLERY,
 ];
 
 /// The reader called `name`.
