@@ -49,7 +49,7 @@ pub struct Reader {
     pub own: usize,
 }
 
-pub const READERS: [&Reader; 16] = [
+pub const READERS: [&Reader; 17] = [
     &IDX,
     &CIFAR10,
     &PNG,
