@@ -6,8 +6,8 @@ use crate::{
 };
 use std::{borrow::Cow, collections::HashMap};
 
-/// The nodes of a graph in their order, where a product with a gate of its own operand, `x · sigmoid(x)`, is one node: exporters have no
-/// operator for SiLU. `None` stands where a gate was that nothing else reads.
+/// The nodes of a graph in their order, where a product with a gate of its own operand, `x · sigmoid(x)`, is one node:
+/// exporters have no operator for SiLU. `None` stands where a gate was that nothing else reads.
 pub(crate) fn joined<'n, 'a>(graph: &'n GraphProto<'a>) -> Vec<Option<Cow<'n, NodeProto<'a>>>> {
     let nodes = &graph.nodes;
     let results = graph.outputs.iter().map(|output| output.name);

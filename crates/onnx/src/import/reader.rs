@@ -6,7 +6,7 @@ use crate::{
     layout::{Layout, usual_order},
     proto::{NodeProto, shown},
 };
-use ocelli_graph::{AxisRole, Constant as Filled, Dim, ParameterShape, Tensor, Trace};
+use ocelli_graph::{AxisRole, Constant as Filled, Dim, Initializer, Key, ParameterAxis, ParameterShape, Tensor, Trace};
 use std::{
     collections::{HashMap, HashSet},
     path::PathBuf,
@@ -96,10 +96,10 @@ impl Reader {
         layout: Layout,
     ) -> Result<Symbol, String> {
         let path = if known.name.is_empty() { "constant".to_string() } else { known.name.to_string() };
-        let (shape, init) = (parameter_shape(sizes, roles), Filled(0.0));
+        let shape = parameter_shape(sizes, roles);
         let node = match known.learnt {
-            true => self.trace.parameter(&path, shape, init),
-            false => self.trace.state(&path, shape, init),
+            true => self.trace.parameter(&path, shape, Drawn),
+            false => self.trace.state(&path, shape, Filled(0.0)),
         };
         let values = Tensor::from_vec(sizes, values).map_err(|error| error.to_string())?;
         self.parameters.push((path, values));
@@ -157,6 +157,24 @@ impl Reader {
         let lying: Vec<Dim> = order.iter().map(|&axis| dims[axis]).collect();
         self.taken.insert(name.to_string());
         Symbol::ordered(self.trace.input(name, ocelli_graph::Shape::new(lying)), &order)
+    }
+}
+
+/// The first values of a layer that replaces another ([`ocelli_graph::Model::with_classes`]): weights as PyTorch draws them,
+/// uniform within `±1 / √fan_in`, and zeros for everything else. A network that is read has the values of the file.
+#[derive(Clone, Copy, Debug)]
+struct Drawn;
+
+impl Initializer for Drawn {
+    fn fill(&self, axes: &[ParameterAxis], key: Key, values: &mut [f32]) {
+        let inputs = axes.iter().filter(|axis| axis.role != AxisRole::Outputs);
+        if axes.len() < 2 || inputs.clone().count() == axes.len() {
+            values.fill(0.0);
+            return;
+        }
+        let limit = inputs.map(|axis| axis.size as f32).product::<f32>().sqrt().recip();
+        let mut stream = key.stream();
+        values.iter_mut().for_each(|value| *value = stream.between(-limit, limit));
     }
 }
 
