@@ -15,7 +15,7 @@ pub use images::{JPEG, OTHER_IMAGES, PNG};
 pub use networks::{NETWORK, SAFETENSORS};
 pub use pickles::{TORCH_LEGACY, TORCH_ZIP};
 pub use settings::PIPELINE;
-pub use tables::{CIFAR10, IDX};
+pub use tables::{CIFAR10, CIFAR100, IDX, MANIFEST};
 pub use training::{CHECKPOINT, CONTAINER, RUN_LOG};
 
 use crate::drawn::Seed;
@@ -45,9 +45,11 @@ pub struct Reader {
     pub own: usize,
 }
 
-pub const READERS: [&Reader; 15] = [
+pub const READERS: [&Reader; 17] = [
     &IDX,
     &CIFAR10,
+    &CIFAR100,
+    &MANIFEST,
     &PNG,
     &JPEG,
     &OTHER_IMAGES,
