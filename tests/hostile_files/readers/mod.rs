@@ -2,6 +2,7 @@
 
 mod archives;
 mod arrays;
+mod galleries;
 mod images;
 mod networks;
 mod pickles;
@@ -11,6 +12,7 @@ mod training;
 
 pub use archives::ARCHIVE;
 pub use arrays::NPY;
+pub use galleries::GALLERY;
 pub use images::{JPEG, OTHER_IMAGES, PNG};
 pub use networks::{NETWORK, SAFETENSORS};
 pub use pickles::{TORCH_LEGACY, TORCH_ZIP};
@@ -45,7 +47,7 @@ pub struct Reader {
     pub own: usize,
 }
 
-pub const READERS: [&Reader; 17] = [
+pub const READERS: [&Reader; 18] = [
     &IDX,
     &CIFAR10,
     &CIFAR100,
@@ -63,6 +65,7 @@ pub const READERS: [&Reader; 17] = [
     &CONTAINER,
     &CHECKPOINT,
     &RUN_LOG,
+    &GALLERY,
 ];
 
 /// The reader called `name`.
