@@ -41,6 +41,9 @@ struct Arguments {
     /// Seconds for each measurement.
     #[arg(long, default_value_t = 2.0)]
     seconds: f32,
+    /// Leaves out files that cannot be decoded, and lists them; default: the first one ends the run.
+    #[arg(long)]
+    skip_broken: bool,
     /// A network whose training step runs beside the loader.
     #[arg(long)]
     net: Option<String>,
@@ -91,21 +94,37 @@ fn main() -> ExitCode {
 }
 
 /// Reads up to a thousand files.
-fn files(path: &PathBuf) -> ocelli::Result<Vec<Vec<u8>>> {
+fn files(path: &PathBuf) -> ocelli::Result<Vec<(PathBuf, Vec<u8>)>> {
     if path.is_file() {
-        return Ok(vec![fs::read(path)?]);
+        return Ok(vec![(path.clone(), fs::read(path)?)]);
     }
     let folder = ImageFolder::open(path)?;
-    let files = (0..folder.len().min(1000)).filter_map(|index| folder.file(index));
-    Ok(files.map(fs::read).collect::<Result<_, _>>()?)
+    let paths = (0..folder.len().min(1000)).filter_map(|index| folder.file(index));
+    Ok(paths.map(|path| Ok((path.to_path_buf(), fs::read(path)?))).collect::<std::io::Result<_>>()?)
 }
 
 fn run(arguments: &Arguments) -> ocelli::Result<()> {
     arguments.common.start()?;
     let limit = Duration::try_from_secs_f32(arguments.seconds).map_err(ocelli::Error::other)?;
     let (size, batch) = ([usize::from(arguments.size); 2], usize::from(arguments.batch));
+    let mut files = files(&arguments.data)?;
+    if arguments.skip_broken {
+        let mut broken = Vec::new();
+        files.retain(|(path, bytes)| match decode_bytes(bytes) {
+            Ok(_) => true,
+            Err(error) => {
+                broken.push(format!("left out: {}: {error}", path.display()));
+                false
+            }
+        });
+        broken.iter().try_for_each(say)?;
+    }
+    if files.is_empty() {
+        return Err("no image is left to measure with".into());
+    }
+    let files = files.into_iter().map(|(_, bytes)| bytes).collect();
     let classes = (0..1000).map(|class: u32| class.to_string()).collect();
-    let images = Arc::new(Encoded { files: files(&arguments.data)?, classes });
+    let images = Arc::new(Encoded { files, classes });
     let pipeline = Pipeline::imagenet(size)
         .with_transforms([Transform::random_resized_crop(size), Transform::RandomMirror(Mirror::LeftRight)]);
     let [height, width, channels] = pipeline.shape(None)?;

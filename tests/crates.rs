@@ -23,7 +23,7 @@ const ALLOWED: [(&str, &[&str]); 13] = [
             "ocelli-data",
         ],
     ),
-    ("ocelli-data", &["ocelli-tensor"]),
+    ("ocelli-data", &["ocelli-simd", "ocelli-tensor"]),
     ("ocelli-plot", &["ocelli-tensor"]),
     (
         "ocelli-train",

@@ -119,18 +119,19 @@ def main():
     parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()
     flowers, weights = arguments.data / "transfer/flowers", arguments.data / "weights"
+    trunk = lambda: torch.nn.Linear(256, 5)
     cases = [
-        ("ResNet-18 to layer3", "resnet18-imagenet-to-layer3-bnfolded", imagenet, resnet18_to_layer3, lambda: torch.nn.Linear(256, 5)),
-        ("SqueezeNet 1.1", "squeezenet1_1-imagenet", caffe, squeezenet, SqueezeNetHead),
+        ("ResNet-18 to layer3", "resnet18-imagenet-to-layer3-bnfolded", imagenet, resnet18_to_layer3, trunk, 3e-2),
+        ("SqueezeNet 1.1", "squeezenet1_1-imagenet", caffe, squeezenet, SqueezeNetHead, 1e-3),
     ]
-    for name, file, prepare, network, head in cases:
+    for name, file, prepare, network, head, rate in cases:
         started = time.time()
         w = load_file(weights / f"{file}.safetensors")
         parts = []
         for part in ("train", "val"):
             x, labels = images(flowers / part, arguments.size, prepare)
             parts.append((features(network, w, x), labels))
-        shown = [f"{100 * train(head, *parts, seed):.1f}" for seed in range(arguments.seeds)]
+        shown = [f"{100 * train(head, *parts, seed, rate=rate):.1f}" for seed in range(arguments.seeds)]
         print(f"{name}, {arguments.size} px: {', '.join(shown)} % ({time.time() - started:.0f} s)", flush=True)
 
 

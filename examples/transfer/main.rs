@@ -23,7 +23,7 @@ mod report;
 use clap::{Parser, ValueEnum, builder::PossibleValuesParser};
 use common::{Common, exit_on_error, say};
 use ocelli::{
-    data::image_files::ImageFolder,
+    data::{Broken, image_files::ImageFolder},
     models::{network_names, save_network},
     prelude::*,
     train::{Finetune, Outcome, RateFinder, RunFolder, StopFlag, Unfreezing},
@@ -63,7 +63,8 @@ struct Arguments {
     /// Batch size.
     #[arg(long, default_value_t = 32)]
     batch: usize,
-    /// Learning rate of the head; the rest has a tenth with --mode all. Default: 0.001 for the head alone, else 0.0005.
+    /// Learning rate of the head; the rest has a tenth with --mode all. Default: for the head alone 0.001, or 0.03 with
+    /// --cut, where features are small; else 0.0005.
     #[arg(long)]
     rate: Option<f32>,
     /// Draws the loss by learning rate into --out, and stops.
@@ -84,6 +85,9 @@ struct Arguments {
     /// Height and width of the images that the network sees; default: those that it was published for.
     #[arg(long)]
     size: Option<usize>,
+    /// Leaves out images that cannot be read, and lists them at the end; default: the first one ends the run.
+    #[arg(long)]
+    skip_broken: bool,
     /// Folder to write everything to.
     #[arg(long, default_value = "runs/transfer")]
     out: PathBuf,
@@ -123,7 +127,11 @@ impl Arguments {
     }
 
     fn rate(&self) -> f32 {
-        self.rate.unwrap_or(if self.mode == Mode::Head { 1e-3 } else { 5e-4 })
+        self.rate.unwrap_or(match (self.mode, &self.cut) {
+            (Mode::Head, Some(_)) => 3e-2,
+            (Mode::Head, None) => 1e-3,
+            _ => 5e-4,
+        })
     }
 
     /// Describes the network for these classes.
@@ -156,6 +164,11 @@ impl Arguments {
         let report = loader.except(&head).load_from(&mut model, &mut file)?;
         say(format!("{} of {} tensors from {}", report.loaded.len(), model.parameters().len(), path.display()))?;
         Ok(model)
+    }
+
+    /// What is done with images that cannot be read.
+    fn broken(&self) -> Broken {
+        if self.skip_broken { Broken::Skip } else { Broken::Fail }
     }
 
     /// Returns the loss, with weights for the classes if they are to be balanced.
@@ -205,8 +218,8 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
         Mode::Head => pipeline.clone(),
         Mode::Last | Mode::All => augmented(&pipeline, description.sample[0]),
     };
-    let source = Loader::new(train, augmented, arguments.batch)?.shuffle(seed).seed(seed);
-    let validation = Loader::new(val.clone(), pipeline, 50)?;
+    let source = Loader::new(train, augmented, arguments.batch)?.shuffle(seed).seed(seed).broken(arguments.broken());
+    let validation = Loader::new(val.clone(), pipeline, 50)?.broken(arguments.broken());
     let trainer = Trainer::new(arguments.epochs())
         .finetune(arguments.finetune())
         .schedule(Schedule::warm_up(1.0, Schedule::Cosine { last: 0.0 }))
@@ -239,8 +252,11 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
     answers.draw(&val, &names, out)?;
     let seconds = started.elapsed().as_secs_f64();
     answers.write_json(&format!("{arguments:?}"), &names, &trained, seconds, &out.join("report.json"))?;
+    for (name, reason) in source.broken_samples().into_iter().chain(validation.broken_samples()) {
+        say(format!("left out: {name}: {reason}"))?;
+    }
     let (right, share) = (answers.confusion.correct(), answers.confusion.accuracy().unwrap_or(0.0));
     say(&answers.confusion)?;
     say(format!("written to {}: network, curves, confusion, mistakes, report", out.display()))?;
-    Ok(say(format!("validation accuracy: {share:.4} ({right} of {watched}), {seconds:.1} s"))?)
+    Ok(say(format!("validation accuracy: {share:.4} ({right} of {}), {seconds:.1} s", answers.len()))?)
 }

@@ -18,8 +18,19 @@ const SIDE: usize = 128;
 /// The answers of a classifier to labelled images, in their order.
 pub struct Answers {
     pub confusion: ConfusionMatrix,
-    /// For each image: label, answer, and the probability of the label.
-    answers: Vec<(usize, usize, f32)>,
+    answers: Vec<Answer>,
+}
+
+/// The answer to one image.
+#[derive(Clone, Copy)]
+struct Answer {
+    /// Index of the image in its dataset.
+    index: usize,
+    label: usize,
+    /// The class that was answered.
+    class: usize,
+    /// Probability of the label.
+    probability: f32,
 }
 
 impl Answers {
@@ -34,35 +45,48 @@ impl Answers {
                 let ranked = top_k(row, classes);
                 let label = label as usize;
                 let own = ranked.guesses.iter().find(|guess| guess.class == label);
-                let answer = ranked.guesses[0].class;
-                confusion.add(label, answer);
-                answers.push((label, answer, own.map_or(0.0, |guess| guess.probability)));
+                let class = ranked.guesses[0].class;
+                confusion.add(label, class);
+                let probability = own.map_or(0.0, |guess| guess.probability);
+                answers.push(Answer { index: 0, label, class, probability });
             }
         }
+        // which images were left out is known at the end
+        let broken = images.broken_samples();
+        let read = (0..images.dataset().len()).filter(|index| {
+            let name = images.dataset().name(*index);
+            broken.iter().all(|(left_out, _)| *left_out != name)
+        });
+        answers.iter_mut().zip(read).for_each(|(answer, index)| answer.index = index);
         Ok(Answers { confusion, answers })
     }
 
-    /// The indices of mistakes, the surest first.
-    fn mistakes(&self) -> Vec<usize> {
-        let mut wrong: Vec<usize> =
-            (0..self.answers.len()).filter(|&i| self.answers[i].0 != self.answers[i].1).collect();
-        wrong.sort_by(|&a, &b| self.answers[a].2.total_cmp(&self.answers[b].2));
+    /// Returns the number of images that were classified.
+    pub fn len(&self) -> usize {
+        self.answers.len()
+    }
+
+    /// Returns the answers that are wrong, the surest first.
+    fn mistakes(&self) -> Vec<Answer> {
+        let mut wrong: Vec<Answer> =
+            self.answers.iter().copied().filter(|answer| answer.label != answer.class).collect();
+        wrong.sort_by(|a, b| a.probability.total_cmp(&b.probability));
         wrong
     }
 
     /// Draws the confusion matrix, and a sheet of the worst mistakes among the images that were classified.
     pub fn draw(&self, images: &dyn Dataset, names: &[String], out: &Path) -> ocelli::Result<()> {
         plot::confusion(self.confusion.counts(), names, out.join("confusion.png"))?;
-        let tile = |index: usize| -> ocelli::Result<Tile> {
+        let tile = |answer: &Answer| -> ocelli::Result<Tile> {
             let (mut image, mut pixels) = (Image::default(), vec![0.0; SIDE * SIDE * 3]);
-            images.read(index, &mut image)?;
+            images.read(answer.index, &mut image)?;
             Pipeline::stretch([SIDE, SIDE]).apply(&mut image, Key::new(0), &mut Scratch::default(), &mut pixels)?;
-            let (label, answer, probability) = self.answers[index];
-            let caption = format!("{} for {} {:.1} %", names[answer], names[label], 100.0 * probability);
+            let (class, label) = (&names[answer.class], &names[answer.label]);
+            let caption = format!("{class} for {label} {:.1} %", 100.0 * answer.probability);
             Ok(Tile::new(SIDE, SIDE, pixels, caption)?)
         };
         let mistakes = self.mistakes();
-        let tiles: Vec<Tile> = mistakes.iter().take(SHOWN).map(|&index| tile(index)).collect::<Result<_, _>>()?;
+        let tiles: Vec<Tile> = mistakes.iter().take(SHOWN).map(tile).collect::<Result<_, _>>()?;
         if tiles.is_empty() {
             return Ok(());
         }
@@ -88,7 +112,7 @@ impl Answers {
             "accuracy": self.confusion.accuracy(),
             "classes": (0..names.len()).map(of_class).collect::<Vec<_>>(),
             "confusion": self.confusion.counts(),
-            "mistakes": self.mistakes(),
+            "mistakes": self.mistakes().iter().map(|answer| answer.index).collect::<Vec<_>>(),
             "history": report.history,
             "seconds": seconds,
         });

@@ -84,6 +84,8 @@ macro_rules! test_readers {
 test_readers!(
     idx,
     cifar10,
+    cifar100,
+    manifest,
     png,
     jpeg,
     other_images,

@@ -4,6 +4,7 @@
 //! results are too, to the bit. Integers also give the same bits on every machine.
 
 use crate::Image;
+use ocelli_simd::{Isa, Kernel, dispatch};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
@@ -70,6 +71,7 @@ impl<'a> Part<'a> {
         Part { image, first: [rows.start, columns.start], size: [rows.len(), columns.len()] }
     }
 
+    #[inline(always)]
     fn row(&self, y: usize) -> &'a [u8] {
         let channels = self.image.channels();
         let start = (self.first[0] + y) * self.image.row() + self.first[1] * channels;
@@ -94,11 +96,31 @@ impl Resizer {
         let [rows, columns] = [kept[0].len(), kept[1].len()];
         let result = columns * channels;
         out.reshape_checked([rows, columns, channels]);
-        let Resizer { down, across, middle, sums } = self;
-        down.set(source.size[0], wanted[0], &kept[0], filter);
-        across.set(source.size[1], wanted[1], &kept[1], filter);
+        self.down.set(source.size[0], wanted[0], &kept[0], filter);
+        self.across.set(source.size[1], wanted[1], &kept[1], filter);
+        dispatch(Passes { resizer: self, source, wanted, result, out: out.pixels_mut() });
+    }
+}
+
+/// The two passes over a part of an image, in the vectors of the machine.
+struct Passes<'a> {
+    /// Its weights are set.
+    resizer: &'a mut Resizer,
+    source: Part<'a>,
+    wanted: [usize; 2],
+    /// Bytes in a row of the result.
+    result: usize,
+    out: &'a mut [u8],
+}
+
+impl Kernel for Passes<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, _isa: I) {
+        let Passes { resizer: Resizer { down, across, middle, sums }, source, wanted, result, out } = self;
+        let channels = source.image.channels();
         let needed = down.inputs();
-        let lines = out.pixels_mut().chunks_exact_mut(result);
         // What is kept does not matter here, so that a part has the bits of the whole.
         let most = (source.size[0] * source.size[1]).max(wanted[0] * wanted[1]);
         if source.size[0] * wanted[1] <= most {
@@ -106,11 +128,12 @@ impl Resizer {
             for (y, line) in needed.clone().zip(middle.chunks_exact_mut(result)) {
                 across.apply(source.row(y), channels, line);
             }
-            let row = |y: usize| &middle[(y - needed.start) * result..][..result];
-            lines.enumerate().for_each(|(y, line)| down.add_up(y, row, sums, line));
+            for (y, line) in out.chunks_exact_mut(result).enumerate() {
+                down.add_up(y, |y| &middle[(y - needed.start) * result..][..result], sums, line);
+            }
         } else {
             middle.resize(source.size[1] * channels, 0);
-            for (y, line) in lines.enumerate() {
+            for (y, line) in out.chunks_exact_mut(result).enumerate() {
                 down.add_up(y, |y| source.row(y), sums, middle);
                 across.apply(middle, channels, line);
             }
@@ -161,6 +184,7 @@ impl Axis {
     }
 
     /// Returns the first input of an output, and the weights from there on.
+    #[inline(always)]
     fn taps(&self, output: usize) -> (usize, &[i32]) {
         let (first, begin) = self.outputs[output];
         let end = self.outputs.get(output + 1).map_or(self.weights.len(), |(_, begin)| *begin);
@@ -168,6 +192,7 @@ impl Axis {
     }
 
     /// Writes one output of rows: their weighted sum.
+    #[inline(always)]
     fn add_up<'a>(&self, output: usize, row: impl Fn(usize) -> &'a [u8], sums: &mut Vec<i32>, out: &mut [u8]) {
         let (first, weights) = self.taps(output);
         if weights == [ONE] {
@@ -176,12 +201,17 @@ impl Axis {
         sums.clear();
         sums.resize(out.len(), HALF);
         for (y, weight) in (first..).zip(weights) {
-            sums.iter_mut().zip(row(y)).for_each(|(sum, value)| *sum += weight * i32::from(*value));
+            for (sum, value) in sums.iter_mut().zip(row(y)) {
+                *sum += weight * i32::from(*value);
+            }
         }
-        out.iter_mut().zip(&*sums).for_each(|(out, sum)| *out = rounded(*sum));
+        for (out, sum) in out.iter_mut().zip(&*sums) {
+            *out = rounded(*sum);
+        }
     }
 
     /// Resizes one row of pixels.
+    #[inline(always)]
     fn apply(&self, row: &[u8], channels: usize, out: &mut [u8]) {
         match channels {
             1 => self.apply_to::<1>(row, out),
@@ -189,20 +219,37 @@ impl Axis {
         }
     }
 
+    #[inline(always)]
     fn apply_to<const CHANNELS: usize>(&self, row: &[u8], out: &mut [u8]) {
-        let (row, _) = row.as_chunks::<CHANNELS>();
-        let (out, _) = out.as_chunks_mut::<CHANNELS>();
-        for (output, pixel) in out.iter_mut().enumerate() {
+        for output in 0..self.outputs.len() {
             let (first, weights) = self.taps(output);
-            let mut sums = [HALF; CHANNELS];
-            for (weight, values) in weights.iter().zip(&row[first..]) {
-                sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += weight * i32::from(*value));
+            let (from, to) = (&row[CHANNELS * first..], &mut out[CHANNELS * output..]);
+            // four bytes at once, of which the next pixel writes those behind the channels again
+            match to.first_chunk_mut() {
+                Some(four) if from.len() >= CHANNELS * weights.len() + 4 => {
+                    add_pixels::<CHANNELS, 4>(weights, from, four)
+                }
+                _ => add_pixels::<CHANNELS, CHANNELS>(weights, from, to.first_chunk_mut().expect("a row of pixels")),
             }
-            *pixel = sums.map(rounded);
         }
     }
 }
 
+/// Writes the weighted sum of pixels, and of the bytes behind them up to `LANES`.
+#[inline(always)]
+fn add_pixels<const CHANNELS: usize, const LANES: usize>(weights: &[i32], from: &[u8], out: &mut [u8; LANES]) {
+    let mut sums = [HALF; LANES];
+    for (weight, values) in weights.iter().zip(from.windows(LANES).step_by(CHANNELS)) {
+        for lane in 0..LANES {
+            sums[lane] += weight * i32::from(values[lane]);
+        }
+    }
+    for lane in 0..LANES {
+        out[lane] = rounded(sums[lane]);
+    }
+}
+
+#[inline(always)]
 fn rounded(sum: i32) -> u8 {
     (sum >> FRACTION).clamp(0, 255) as u8
 }

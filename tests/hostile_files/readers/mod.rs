@@ -19,7 +19,7 @@ pub use networks::{NETWORK, SAFETENSORS};
 pub use onnx::ONNX;
 pub use pickles::{TORCH_LEGACY, TORCH_ZIP};
 pub use settings::PIPELINE;
-pub use tables::{CIFAR10, IDX};
+pub use tables::{CIFAR10, CIFAR100, IDX, MANIFEST};
 pub use training::{CHECKPOINT, CONTAINER, RUN_LOG};
 
 use crate::drawn::Seed;
@@ -49,9 +49,11 @@ pub struct Reader {
     pub own: usize,
 }
 
-pub const READERS: [&Reader; 17] = [
+pub const READERS: [&Reader; 19] = [
     &IDX,
     &CIFAR10,
+    &CIFAR100,
+    &MANIFEST,
     &PNG,
     &JPEG,
     &OTHER_IMAGES,

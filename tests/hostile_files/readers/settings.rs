@@ -6,7 +6,10 @@ use super::{
 };
 use crate::{drawn::Seed, held};
 use image::{ImageFormat, Rgb, RgbImage};
-use ocelli::data::{Pipeline, Transform};
+use ocelli::{
+    data::{Border, Pipeline, Scratch, Transform, image_files::decode_file},
+    tensor::{Key, Tensor},
+};
 use std::{fs, path::Path};
 
 /// Settings from the file, for three images.
@@ -22,9 +25,20 @@ fn prepare(folder: &Path) -> Read {
     Box::new(move |file: &Path| {
         let text = fs::read(file).expect("a temporary file");
         let settings: Pipeline = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
-        let answers: Vec<Answer> = images.iter().map(|image| tensor(settings.load(image))).collect();
+        let answers: Vec<Answer> = images.iter().map(|image| tensor(prepared(&settings, image))).collect();
         super::all::<3>(answers.try_into().expect("an answer for each image"))
     })
+}
+
+/// What the settings make of an image: what is drawn is drawn once.
+fn prepared(settings: &Pipeline, path: &Path) -> ocelli::data::Result<Tensor> {
+    if !settings.is_random() {
+        return settings.load(path);
+    }
+    let mut image = decode_file(path)?;
+    let mut out = Tensor::try_zeros(settings.shape(Some(image.size()))?)?;
+    settings.apply(&mut image, Key::new(1), &mut Scratch::default(), out.data_mut())?;
+    Ok(out)
 }
 
 fn json(steps: &str) -> Vec<u8> {
@@ -46,6 +60,11 @@ pub const PIPELINE: Reader = Reader {
             text(&Pipeline::stretch([8, 8])),
             steps(&[Transform::Pad([40, 32])]),
             steps(&[Transform::Digit, Transform::Pad([32, 32])]),
+            steps(&[
+                Transform::random_resized_crop([9, 7]),
+                Transform::RandAugment { operations: 2, magnitude: 9, border: Border::Reflect },
+                Transform::Sometimes { probability: 0.5, transforms: vec![Transform::RandomGamma([0.5, 2.0])] },
+            ]),
         ]
     },
     words: &[
@@ -71,6 +90,7 @@ pub const PIPELINE: Reader = Reader {
         ("one pixel more of the shorter side", || json(r#"{"shorter_side":2}"#)),
         ("the shorter side beyond all limits", || json(r#"{"shorter_side":18446744073709551615}"#)),
         ("stretched, and one pixel cut out", || json(r#"{"stretch":[8192,8192]},{"centre_crop":[1,1]}"#)),
+        ("100,000 transforms", || json(&[r#""digit""#; 100_000].join(","))),
         ("100,000 brackets", || vec![b'['; 100_000]),
         ("100,000 braces", || br#"{"transforms":[{"shorter_side":"#.repeat(10_000)),
         ("a million means", || {

@@ -6,7 +6,10 @@ use crate::{
     forms::{gzip, plain},
     held,
 };
-use ocelli::data::{Dataset, Error, Image, Images, cifar10, idx};
+use ocelli::data::{
+    Dataset, Error, Image, Images, cifar10, cifar100, idx,
+    image_files::{Answer as Columns, Manifest},
+};
 use std::{fs, path::Path};
 
 /// The head of a gzip stream, beside the unpacker and its buffer, which take nearly 64 KiB.
@@ -86,6 +89,69 @@ pub const CIFAR10: Reader = Reader {
     prepare: |_| Box::new(|file: &Path| samples(cifar10::read(&[file]))),
     held: held::in_gzip,
     own: GZIP,
+};
+
+pub const CIFAR100: Reader = Reader {
+    name: "cifar100",
+    seeds: || {
+        let record = |coarse: u8, fine: u8| [&[coarse], &record(fine)[..]].concat();
+        let records = || vec![record(0, 99), record(19, 0)];
+        vec![Seed::new(plain, records()), Seed::new(gzip, records())]
+    },
+    words: &[&[0], &[19], &[20], &[99], &[100], &[0x1F, 0x8B, 8]],
+    crafted: &[
+        ("records of zeros, deflated a thousand times", || gzip(&[vec![0; 3074 << 14]])),
+        ("a record and a half", || vec![3; 3074 + 1500]),
+    ],
+    prepare: |_| {
+        Box::new(|file: &Path| {
+            all([cifar100::Labels::Fine, cifar100::Labels::Coarse].map(|labels| samples(cifar100::read(file, labels))))
+        })
+    },
+    held: held::in_gzip,
+    own: GZIP,
+};
+
+/// The bytes that a table is kept in.
+fn table(file: &Path, columns: Columns) -> Answer {
+    answer(Manifest::open(file, columns), |manifest| {
+        let paths: usize =
+            (0..manifest.len()).filter_map(|index| manifest.file(index)).map(|path| path.as_os_str().len()).sum();
+        paths + 16 * manifest.len()
+    })
+}
+
+pub const MANIFEST: Reader = Reader {
+    name: "manifest",
+    seeds: || {
+        vec![
+            Seed::plain(*b"image,kind,x,y\n1.png,cat,0.5,3\n2.png,dog,1,-4e-1\n"),
+            Seed::plain(*b"\xEF\xBB\xBFkind,image\r\n\"a \"\"b\"\", c\",\"1\n.png\"\r\n\r\nb,2.png\r\n"),
+        ]
+    },
+    words: &[b",", b"\"", b"\"\"", b"\n", b"\r\n", b"image", b"kind", b"NaN", b"1e99", b" ", b"../", b"\0"],
+    crafted: &[
+        ("a megabyte of commas", || [&b"image"[..], &vec![b','; 1 << 20]].concat()),
+        ("a row of a megabyte of commas", || [&b"image,kind\na"[..], &vec![b','; 1 << 20]].concat()),
+        ("a megabyte of line ends", || [&b"image\n"[..], &vec![b'\n'; 1 << 20]].concat()),
+        ("500,000 rows", || [&b"image\n"[..], &b"a\n".repeat(500_000)].concat()),
+        ("a quoted megabyte", || [&b"image\n\""[..], &vec![b'a'; 1 << 20]].concat()),
+        ("a megabyte of quotes", || [&b"image\n"[..], &vec![b'"'; 1 << 20]].concat()),
+        ("a million classes", || {
+            let rows: String = (0..200_000).map(|class| format!("a,{class}\n")).collect();
+            format!("image,kind\n{rows}").into_bytes()
+        }),
+    ],
+    prepare: |_| {
+        Box::new(|file: &Path| {
+            let kinds = Columns::Label { column: "kind".into(), classes: vec![] };
+            let places = Columns::Values(vec!["x".into(), "y".into()]);
+            all([table(file, Columns::Nothing), table(file, kinds), table(file, places)])
+        })
+    },
+    held: held::nothing_more,
+    // The names of as many classes as there may be, twice.
+    own: 16 << 20,
 };
 
 /// The bytes of the largest sample of a dataset, each read once.

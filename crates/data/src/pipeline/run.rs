@@ -9,7 +9,7 @@ use crate::{
     resize::{Part, Resizer},
 };
 use ocelli_tensor::{Key, Stream};
-use std::{mem::swap, ops::Range};
+use std::{array, mem::swap, ops::Range};
 
 /// The memory that a [`Pipeline`] works in, kept from image to image: one for each thread that prepares samples.
 #[derive(Clone, Debug, Default)]
@@ -128,28 +128,36 @@ impl Pipeline {
         if out.len() != expected {
             return Err(Error::Room { expected, got: out.len() });
         }
-        let maps = self.normalisation.maps(channels)?;
-        // A division, not a product with 1/255: 255 must give exactly 1.
-        let value = |channel: usize, byte: u8| {
-            let (factor, shift) = maps[channel];
-            factor * (f32::from(byte) / 255.0) + shift
+        // A byte has 256 values. A division, not a product with 1/255: 255 must give exactly 1.
+        let table = |(factor, shift): (f32, f32)| -> [f32; 256] {
+            array::from_fn(|byte| factor * (byte as f32 / 255.0) + shift)
         };
+        let tables = self.normalisation.maps(channels)?.map(table);
+        let value = |channel: usize, byte: u8| tables[channel][usize::from(byte)];
         let pixels = image.pixels();
+        let colours = pixels.as_chunks::<3>().0;
         match (self.channels, image.channels()) {
             (Channels::Grey, 1) => out.iter_mut().zip(pixels).for_each(|(out, grey)| *out = value(0, *grey)),
             (Channels::Grey, _) => {
-                let colours = pixels.as_chunks().0;
                 out.iter_mut().zip(colours).for_each(|(out, colour)| *out = value(0, luminance(*colour)));
             }
             (_, 1) => {
-                let pixel = |grey: &u8| [0, 1, 2].map(|channel| value(channel, *grey));
-                out.as_chunks_mut().0.iter_mut().zip(pixels).for_each(|(out, grey)| *out = pixel(grey));
+                let out = out.as_chunks_mut().0;
+                out.iter_mut()
+                    .zip(pixels)
+                    .for_each(|(out, grey)| *out = [value(0, *grey), value(1, *grey), value(2, *grey)]);
             }
-            (order, _) => {
-                let from = if order == Channels::Bgr { [2, 1, 0] } else { [0, 1, 2] };
-                let pixel = |colour: &[u8; 3]| [0, 1, 2].map(|channel| value(channel, colour[from[channel]]));
-                let colours = pixels.as_chunks().0;
-                out.as_chunks_mut().0.iter_mut().zip(colours).for_each(|(out, colour)| *out = pixel(colour));
+            (Channels::Rgb, _) => {
+                let out = out.as_chunks_mut().0;
+                out.iter_mut()
+                    .zip(colours)
+                    .for_each(|(out, [r, g, b])| *out = [value(0, *r), value(1, *g), value(2, *b)]);
+            }
+            (Channels::Bgr, _) => {
+                let out = out.as_chunks_mut().0;
+                out.iter_mut()
+                    .zip(colours)
+                    .for_each(|(out, [r, g, b])| *out = [value(0, *b), value(1, *g), value(2, *r)]);
             }
         }
         Ok(())

@@ -3,6 +3,7 @@
 
 use super::{frame::JpegFrame, upsample::Plane};
 use crate::image_files::fault::Result;
+use ocelli_simd::{Isa, Kernel, dispatch};
 
 /// The colour information in application segments.
 #[derive(Clone, Copy, Default)]
@@ -61,34 +62,54 @@ pub(super) fn convert(frame: JpegFrame, hints: Hints) -> Result<(Vec<u8>, usize)
     let [height, width] = frame.size;
     let planes: Vec<Plane> =
         frame.components.into_iter().map(|component| Plane::new(component, frame.largest)).collect::<Result<_>>()?;
-    let mut rows = vec![vec![0; width]; planes.len()];
     let channels = if space == Space::Grey { 1 } else { 3 };
-    let mut pixels = Vec::with_capacity(height * width * channels);
-    for y in 0..height {
-        rows.iter_mut().zip(&planes).for_each(|(row, plane)| plane.write_row(y, row));
-        match &rows[..] {
-            [grey] => pixels.extend(grey),
-            [a, b, c] => {
-                let colours = a.iter().zip(b).zip(c).map(|((a, b), c)| [*a, *b, *c]);
-                let begin = pixels.len();
-                pixels.resize(begin + 3 * width, 0);
-                let row = pixels[begin..].as_chunks_mut().0.iter_mut().zip(colours);
-                match space {
-                    Space::YCbCr => row.for_each(|(pixel, colour)| *pixel = rgb(colour)),
-                    _ => row.for_each(|(pixel, colour)| *pixel = colour),
+    let mut pixels = vec![0; height * width * channels];
+    dispatch(Conversion { planes: &planes, space, width, pixels: &mut pixels });
+    Ok((pixels, channels))
+}
+
+/// The conversion of all rows of an image, in the vectors of the machine.
+struct Conversion<'a> {
+    planes: &'a [Plane],
+    space: Space,
+    width: usize,
+    pixels: &'a mut [u8],
+}
+
+impl Kernel for Conversion<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, _isa: I) {
+        if let [grey] = self.planes {
+            let rows = self.pixels.chunks_exact_mut(self.width);
+            return rows.enumerate().for_each(|(y, row)| grey.write_row(y, row));
+        }
+        let mut rows = vec![vec![0; self.width]; self.planes.len()];
+        for (y, pixels) in self.pixels.chunks_exact_mut(3 * self.width).enumerate() {
+            rows.iter_mut().zip(self.planes).for_each(|(row, plane)| plane.write_row(y, row));
+            let pixels = pixels.as_chunks_mut().0;
+            let inks = rows[0].iter().zip(&rows[1]).zip(&rows[2]).map(|((a, b), c)| [*a, *b, *c]);
+            match (self.space, &rows[..]) {
+                (Space::YCbCr, _) => {
+                    for (pixel, colour) in pixels.iter_mut().zip(inks) {
+                        *pixel = rgb(colour);
+                    }
                 }
+                (Space::Cmyk, [_, _, _, blacks]) => {
+                    for ((pixel, inks), black) in pixels.iter_mut().zip(inks).zip(blacks) {
+                        *pixel = printed(inks, *black);
+                    }
+                }
+                (Space::Ycck, [_, _, _, blacks]) => {
+                    for ((pixel, inks), black) in pixels.iter_mut().zip(inks).zip(blacks) {
+                        *pixel = printed(rgb(inks).map(|value| 255 - value), *black);
+                    }
+                }
+                _ => pixels.iter_mut().zip(inks).for_each(|(pixel, colour)| *pixel = colour),
             }
-            [a, b, c, k] => {
-                let inks = a.iter().zip(b).zip(c).map(|((a, b), c)| [*a, *b, *c]).zip(k);
-                pixels.extend(inks.flat_map(|(inks, black)| {
-                    let inks = if space == Space::Ycck { rgb(inks).map(|value| 255 - value) } else { inks };
-                    inks.map(|ink| printed(ink, *black))
-                }));
-            }
-            _ => unreachable!("a frame has 1, 3 or 4 components"),
         }
     }
-    Ok((pixels, channels))
 }
 
 const fn fixed(value: f64) -> i32 {
@@ -96,17 +117,23 @@ const fn fixed(value: f64) -> i32 {
 }
 
 /// Converts luma and two chroma components to red, green and blue (JFIF 1.02).
+#[inline(always)]
 fn rgb([y, cb, cr]: [u8; 3]) -> [u8; 3] {
     const HALF: i32 = 1 << 15;
     let (y, cb, cr) = (i32::from(y), i32::from(cb) - 128, i32::from(cr) - 128);
     let red = y + ((const { fixed(1.402) } * cr + HALF) >> 16);
     let green = y + ((-const { fixed(0.34414) } * cb - const { fixed(0.71414) } * cr + HALF) >> 16);
     let blue = y + ((const { fixed(1.772) } * cb + HALF) >> 16);
-    [red, green, blue].map(|value| value.clamp(0, 255) as u8)
+    [byte(red), byte(green), byte(blue)]
 }
 
-/// Returns the brightness of an ink with black over it; both are 255 where there is none, as Adobe stores them.
-fn printed(ink: u8, black: u8) -> u8 {
-    let product = u32::from(ink) * u32::from(black);
-    ((product + 127) / 255) as u8
+#[inline(always)]
+fn byte(value: i32) -> u8 {
+    value.clamp(0, 255) as u8
+}
+
+/// Returns the brightness of inks with black over them; all are 255 where there is none, as Adobe stores them.
+#[inline(always)]
+fn printed(inks: [u8; 3], black: u8) -> [u8; 3] {
+    inks.map(|ink| ((u32::from(ink) * u32::from(black) + 127) / 255) as u8)
 }

@@ -10,7 +10,7 @@ const LOOKUP_BITS: u32 = 9;
 pub(super) struct Huffman {
     /// For each value of the next bits, the symbol and the length of the code that they begin with; length 0 if the
     /// code is longer.
-    lookup: Vec<(u8, u8)>,
+    lookup: Box<[(u8, u8); 1 << LOOKUP_BITS]>,
     /// For each length, its largest code plus one.
     ends: [u32; 17],
     /// For each length, the offset from a code to the index of its symbol.
@@ -21,7 +21,7 @@ pub(super) struct Huffman {
 impl Huffman {
     /// Makes the table with `counts[i]` codes of length `i + 1`, in the order of their `symbols`.
     pub(super) fn new(counts: &[u8; 16], symbols: &[u8]) -> Result<Huffman> {
-        let mut lookup = vec![(0, 0); 1 << LOOKUP_BITS];
+        let mut lookup = Box::new([(0, 0); 1 << LOOKUP_BITS]);
         let (mut ends, mut offsets) = ([0; 17], [0; 17]);
         let (mut code, mut place) = (0u32, 0);
         for (length, count) in (1..=16).zip(counts.map(u32::from)) {
@@ -60,7 +60,26 @@ impl<'a> Bits<'a> {
     }
 
     /// Fills the buffer to at least 32 bits, or with all bits up to the marker.
+    #[inline]
     fn fill(&mut self) {
+        // all bytes that there is room for at once, where none of the next is 0xFF
+        if let Some(next) = self.bytes.get(self.at..).and_then(|rest| rest.first_chunk())
+            && self.count <= 56
+        {
+            let word = u64::from_be_bytes(*next);
+            if !has_marker_byte(word) {
+                let length = (64 - self.count) / 8;
+                self.buffer |= word >> self.count;
+                self.count += 8 * length;
+                self.at += length as usize;
+                self.buffer &= u64::MAX << (64 - self.count);
+                return;
+            }
+        }
+        self.fill_bytewise();
+    }
+
+    fn fill_bytewise(&mut self) {
         while self.count <= 56 {
             let rest = self.bytes.get(self.at..).unwrap_or_default();
             let (byte, length) = match rest {
@@ -75,6 +94,7 @@ impl<'a> Bits<'a> {
         }
     }
 
+    #[inline(always)]
     fn consume(&mut self, count: u32) -> Result<()> {
         self.count = self.count.checked_sub(count).ok_or(Fault::Early)?;
         self.buffer <<= count;
@@ -82,6 +102,7 @@ impl<'a> Bits<'a> {
     }
 
     /// Decodes the next symbol.
+    #[inline(always)]
     pub(super) fn symbol(&mut self, table: &Huffman) -> Result<u8> {
         if self.count < 32 {
             self.fill();
@@ -91,6 +112,12 @@ impl<'a> Bits<'a> {
             self.consume(length.into())?;
             return Ok(symbol);
         }
+        self.long_symbol(table)
+    }
+
+    /// Decodes a symbol whose code is longer than the lookup.
+    #[cold]
+    fn long_symbol(&mut self, table: &Huffman) -> Result<u8> {
         for length in LOOKUP_BITS + 1..=16 {
             let code = (self.buffer >> (64 - length)) as u32;
             if code < table.ends[length as usize] {
@@ -105,6 +132,7 @@ impl<'a> Bits<'a> {
     }
 
     /// Reads the next `count` bits, at most 16, as an unsigned number.
+    #[inline(always)]
     pub(super) fn number(&mut self, count: u8) -> Result<u16> {
         if count == 0 {
             return Ok(0);
@@ -118,11 +146,13 @@ impl<'a> Bits<'a> {
     }
 
     /// Reads the next bit.
+    #[inline]
     pub(super) fn bit(&mut self) -> Result<bool> {
         Ok(self.number(1)? == 1)
     }
 
     /// Reads the next `count` bits, at most 15, as a signed number (figure F.12).
+    #[inline(always)]
     pub(super) fn signed(&mut self, count: u8) -> Result<i32> {
         let number = i32::from(self.number(count)?);
         let half = (1 << count) >> 1;
@@ -155,4 +185,12 @@ impl<'a> Bits<'a> {
         }
         Ok(())
     }
+}
+
+/// Returns true if one of the eight bytes is 0xFF.
+#[inline(always)]
+fn has_marker_byte(word: u64) -> bool {
+    // a byte of the inverse is zero: a one taken from it borrows, where it has no highest bit itself
+    let inverse = !word;
+    inverse.wrapping_sub(0x0101_0101_0101_0101) & word & 0x8080_8080_8080_8080 != 0
 }

@@ -50,22 +50,27 @@ pub(super) fn decode(data: &[u8], bytes: &[u8], at: usize, frame: &mut JpegFrame
         false => frame.components[scan.components[0].index].used,
     };
     let mut run = 0;
-    for unit in 0..rows * columns {
-        if tables.restart_interval > 0 && unit > 0 && unit % tables.restart_interval == 0 {
-            check_run(run)?;
-            bits.restart(unit / tables.restart_interval - 1)?;
-            scan.components.iter_mut().for_each(|coded| coded.predicted = 0);
-        }
-        let (y, x) = (unit / columns, unit % columns);
-        for coded in &mut scan.components {
+    for y in 0..rows {
+        for coded in &scan.components {
             let component = &mut frame.components[coded.index];
-            let [down, right] = if interleaved { component.factors } else { [1, 1] };
-            if x == 0 {
-                component.make_room((y + 1) * down);
+            component.make_room((y + 1) * if interleaved { component.factors[0] } else { 1 });
+        }
+        for x in 0..columns {
+            let unit = y * columns + x;
+            if tables.restart_interval > 0 && unit > 0 && unit % tables.restart_interval == 0 {
+                check_run(run)?;
+                bits.restart(unit / tables.restart_interval - 1)?;
+                scan.components.iter_mut().for_each(|coded| coded.predicted = 0);
             }
-            for (row, column) in (0..down).flat_map(|row| (0..right).map(move |column| (row, column))) {
-                let block = (y * down + row) * component.padded[1] + x * right + column;
-                coded.decode(&mut bits, &mut component.blocks[block], scan.part, &scan.band, &mut run)?;
+            for coded in &mut scan.components {
+                let component = &mut frame.components[coded.index];
+                let [down, right] = if interleaved { component.factors } else { [1, 1] };
+                for row in 0..down {
+                    let first = (y * down + row) * component.padded[1] + x * right;
+                    for block in &mut component.blocks[first..first + right] {
+                        coded.decode(&mut bits, block, scan.part, &scan.band, &mut run)?;
+                    }
+                }
             }
         }
     }
@@ -304,6 +309,7 @@ fn band_of_whole(bits: &mut Bits<'_>, block: &mut Block, table: &Huffman) -> Res
     Ok(())
 }
 
+#[inline(always)]
 fn coefficient(bits: &mut Bits<'_>, size: u8) -> Result<i16> {
     match size {
         ..=10 => Ok(bits.signed(size)? as i16),
@@ -312,6 +318,7 @@ fn coefficient(bits: &mut Bits<'_>, size: u8) -> Result<i16> {
 }
 
 /// Returns the place of coefficient `k` of a block, which must not be beyond `last`.
+#[inline(always)]
 fn place(block: &mut Block, k: usize, last: usize) -> Result<&mut i16> {
     match k <= last {
         true => Ok(&mut block[usize::from(ZIGZAG[k])]),

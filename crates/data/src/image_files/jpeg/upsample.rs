@@ -1,8 +1,9 @@
 //! Upsamples a component to one sample per pixel: interpolated where the component has half the resolution, as libjpeg
 //! does ("fancy upsampling"), and repeated elsewhere.
 
-use super::{frame::Component, transform};
+use super::{frame::Component, transform::InverseTransform};
 use crate::image_files::fault::{Fault, Result};
+use ocelli_simd::dispatch;
 
 /// The samples of a component.
 pub(super) struct Plane {
@@ -22,17 +23,12 @@ impl Plane {
         let [rows, columns] = component.used;
         let stride = 8 * columns;
         let mut samples = vec![0; 8 * rows * stride];
-        for (blocks, band) in component.blocks.chunks(component.padded[1]).zip(samples.chunks_exact_mut(8 * stride)) {
-            for (x, block) in blocks[..columns].iter().enumerate() {
-                let block = transform::samples(block, &quantisation)?;
-                for (from, to) in block.as_chunks::<8>().0.iter().zip(band.chunks_exact_mut(stride)) {
-                    to[8 * x..8 * x + 8].copy_from_slice(from);
-                }
-            }
-        }
+        let Component { blocks, padded, .. } = &component;
+        dispatch(InverseTransform { blocks, padded: padded[1], columns, quantisation, samples: &mut samples })?;
         Ok(Plane { size: component.samples, stride, samples, factors })
     }
 
+    #[inline(always)]
     fn row(&self, y: usize) -> &[u8] {
         let y = y.min(self.size[0] - 1);
         &self.samples[y * self.stride..y * self.stride + self.size[1]]
@@ -40,6 +36,7 @@ impl Plane {
 
     /// Writes the samples of pixel row `y`; `out` has room for `size[1] * factors[1]` of them, or fewer by those that
     /// are beyond the image.
+    #[inline(always)]
     pub(super) fn write_row(&self, y: usize, out: &mut [u8]) {
         let row = self.row(y / self.factors[0]);
         // The second nearest row.
@@ -69,6 +66,7 @@ impl Plane {
 /// Interpolates two pixels for each sample of `row`: three parts of the sample and one of the neighbour on their side,
 /// or of itself at both ends. The results have `shift` more bits, which are rounded off by adding one of `halves` to
 /// the left and one to the right pixel.
+#[inline(always)]
 fn between(row: &[u16], out: &mut [u8], shift: u32, halves: [u16; 2]) {
     let last = row.len() - 1;
     let pair = |[left, sample, right]: [u16; 3]| {
