@@ -4,7 +4,7 @@
 //! ```sh
 //! cargo run --release --example look
 //! cargo run --release --example look -- --model runs/lenet/weights.safetensors --images digits
-//! cargo run --release --example look -- --net squeezenet1_1 --weights squeezenet1_1.safetensors --classes imagenet_classes.txt --images photographs
+//! cargo run --release --example look -- --net squeezenet1_1 --weights squeezenet1_1.safetensors --pixels caffe --size 227 --classes imagenet_classes.txt --images photographs
 //! ```
 //!
 //! Without a network it draws its own digits and looks inside a LeNet-5 with random weights, so it runs anywhere. The file
@@ -16,7 +16,7 @@ mod images;
 #[path = "../common/output.rs"]
 mod output;
 
-use clap::{Parser, builder::PossibleValuesParser};
+use clap::{Parser, ValueEnum, builder::PossibleValuesParser};
 use common::{Common, exit_on_error, say};
 use ocelli::{
     data::synthetic,
@@ -49,6 +49,12 @@ struct Arguments {
     /// Weights in PyTorch's names: safetensors, or a file of torch.save.
     #[arg(long, requires = "net")]
     weights: Option<PathBuf>,
+    /// Preparation of images for `--weights`; default: as published weights of the network expect.
+    #[arg(long, value_enum, requires = "weights")]
+    pixels: Option<Pixels>,
+    /// Height and width of the images that the network sees; default: those that it was published for.
+    #[arg(long, requires = "weights", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    size: Option<u16>,
     /// File with the names of the classes, one on each line.
     #[arg(long)]
     classes: Option<PathBuf>,
@@ -71,6 +77,14 @@ struct Arguments {
     /// The HTML file.
     #[arg(long, default_value = "gallery.html")]
     out: PathBuf,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Pixels {
+    /// The middle of the image, standardised by the statistics of ImageNet.
+    Imagenet,
+    /// The whole image; blue, green, red from 0 to 255, minus their means.
+    Caffe,
 }
 
 fn main() -> ExitCode {
@@ -162,10 +176,17 @@ fn subject(arguments: &Arguments) -> ocelli::Result<Subject> {
         });
     };
     let network = by_name(net, names.as_ref().map(Vec::len))?;
-    let pipeline = network.pipeline([network.sample[0], network.sample[1]]);
+    let [height, width, channels] = network.sample;
+    let side = |usual| arguments.size.map_or(usual, usize::from);
+    let size = [side(height), side(width)];
+    let pipeline = match arguments.pixels {
+        Some(Pixels::Imagenet) => Pipeline::imagenet(size),
+        Some(Pixels::Caffe) => Pipeline::caffe(size),
+        None => network.pipeline(size),
+    };
     let file = WeightFile::open(weights)?;
     let loader = network.loader_for(&file);
-    let mut model = Model::zeroed(network.layer, network.sample)?;
+    let mut model = Model::zeroed(network.layer, [size[0], size[1], channels])?;
     loader.load(&mut model, weights)?;
     let note = format!("Weights: {}.", file_name(weights));
     let class_names = names.unwrap_or_default();

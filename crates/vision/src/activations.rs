@@ -8,7 +8,7 @@ use crate::{
 use ocelli_graph::{Batch, Model, Tensor};
 
 /// Draws the channels of a spatial activation for one image `[1, H, W, C]` beside each other, in rows of `columns`, as
-/// `[H', W', 3]`: from black for 0 and less to light yellow for the largest of all channels. At most `channels` are shown,
+/// `[H', W', 3]`: from black for 0 and less to light yellow for the largest of each channel. At most `channels` are shown,
 /// those with the largest means first.
 ///
 /// # Errors
@@ -31,10 +31,10 @@ pub fn activation_sheet(model: &Model, layer: &str, image: &Tensor, columns: usi
     let mut sheet = Tensor::try_zeros(size)?;
     for (number, (channel, _)) in order.iter().enumerate() {
         let (top, left) = (number / columns * (height + 1), number % columns * (width + 1));
-        for row in 0..height {
-            for column in 0..width {
-                sheet[[top + row, left + column]] = activation[[0, row, column, *channel]];
-            }
+        let values = activation.data().iter().skip(*channel).step_by(count);
+        let largest = values.clone().copied().fold(f32::MIN_POSITIVE, f32::max);
+        for (place, value) in values.enumerate() {
+            sheet[[top + place / width, left + place % width]] = value / largest;
         }
     }
     heat(&sheet, size)

@@ -5,7 +5,12 @@ mod maps;
 mod network;
 mod remembered;
 
-use crate::{Error, Result, page::Page, resize, spatial::image_input};
+use crate::{
+    Error, Result,
+    page::Page,
+    resize,
+    spatial::{find, image_input},
+};
 use ocelli_data::{Channels, Dataset, Loader, Pipeline, Ranking};
 use ocelli_graph::{Model, Tensor};
 use std::{ops::ControlFlow, sync::Arc};
@@ -74,7 +79,7 @@ impl<'m> Portrait<'m> {
     /// being done, and ends the work where it says so: the page then has the parts that are done.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a network that is no classifier of images or a set without images, [`Error::Data`] for images that
+    /// [`Error::Invalid`] for a network that is no classifier of images, a layer that it has not or a set without images, [`Error::Data`] for images that
     /// cannot be read, [`Error::Graph`] if the network cannot be run.
     pub fn page(&self, images: Arc<dyn Dataset>, mut progress: impl FnMut(&str) -> ControlFlow<()>) -> Result<Page> {
         let (input, sample) = image_input(self.model)?;
@@ -83,6 +88,9 @@ impl<'m> Portrait<'m> {
         }
         if self.pipeline.shape(images.size())? != sample {
             return Err(Error::Invalid("the images are prepared in another shape than the network reads".into()));
+        }
+        for layer in &self.layers {
+            find(self.model, layer)?;
         }
         let loader = Loader::new(images.clone(), self.pipeline.clone(), AT_ONCE)?.names(input, "labels");
         let mut page = Page::new(format!("Inside {}", self.name));

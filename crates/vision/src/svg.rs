@@ -8,9 +8,9 @@ pub(crate) const COLOURS: [&str; 10] =
     ["#1f77b4", "#d65c0e", "#2c8c3c", "#9448aa", "#aa2832", "#5a5a5a", "#b8860b", "#17818f", "#c2569b", "#7a8b2f"];
 
 const WIDTH: f64 = 420.0;
-const HEIGHT: f64 = 240.0;
+const HEIGHT: f64 = 256.0;
 /// Room for the labels left, right, above and below.
-const MARGINS: [f64; 4] = [48.0, 12.0, 26.0, 34.0];
+const MARGINS: [f64; 4] = [48.0, 12.0, 26.0, 50.0];
 
 /// The ends of two axes.
 #[derive(Clone, Copy)]
@@ -78,15 +78,16 @@ fn short(value: f64) -> String {
     }
 }
 
-/// Lists the names of the series in their colours.
+/// Lists the names of the series in their colours, below the drawing.
 fn legend(svg: &mut String, names: &[&str]) {
+    let (x, y) = (MARGINS[0], HEIGHT - 8.0);
+    write!(svg, "<text x=\"{x}\" y=\"{y}\">").expect("a string takes any text");
     for (number, name) in names.iter().enumerate() {
-        let y = MARGINS[2] + 14.0 + 14.0 * number as f64;
-        let (x, colour) = (WIDTH - MARGINS[1] - 6.0, COLOURS[number % COLOURS.len()]);
-        let name = escaped(name);
-        write!(svg, "<text x=\"{x}\" y=\"{y}\" text-anchor=\"end\" fill=\"{colour}\">{name}</text>")
-            .expect("a string takes any text");
+        let (colour, name) = (COLOURS[number % COLOURS.len()], escaped(name));
+        let gap = if number == 0 { 0 } else { 8 };
+        write!(svg, "<tspan dx=\"{gap}\" fill=\"{colour}\">{name}</tspan>").expect("a string takes any text");
     }
+    svg.push_str("</text>");
 }
 
 /// Draws series of points as lines, from 0 to 1 on the vertical axis.
@@ -167,7 +168,7 @@ mod tests {
 
     #[test]
     fn numbers_are_short() {
-        let texts = [0.0, 1.0, 0.25, -3.14159, 1234.5, 1e-7].map(short);
-        assert_eq!(texts, ["0", "1", "0.25", "-3.142", "1234", "1.0e-7"]);
+        let texts = [0.0, 1.0, 0.25, -2.3456, 1234.5, 1e-7].map(short);
+        assert_eq!(texts, ["0", "1", "0.25", "-2.346", "1234", "1.0e-7"]);
     }
 }

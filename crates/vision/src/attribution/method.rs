@@ -11,7 +11,7 @@ pub enum Method {
     Saliency,
     /// [`Attribution::smooth_grad`] with noise 0.15 and 24 samples.
     SmoothGrad,
-    /// [`Attribution::integrated_gradients`] from 0 in at most 128 steps.
+    /// [`Attribution::integrated_gradients`] from 0 in at most 64 steps.
     IntegratedGradients,
     /// The largest magnitude of [`Attribution::guided_backpropagation`].
     GuidedBackpropagation,
@@ -72,7 +72,7 @@ impl Attribution<'_> {
             Method::SmoothGrad => self.smooth_grad(image, class, 0.15, 24, Key::new(0).with("SmoothGrad")),
             Method::IntegratedGradients => {
                 let black = Tensor::zeros(image.shape());
-                Ok(self.integrated_gradients(image, class, &black, 128)?.map)
+                Ok(self.integrated_gradients(image, class, &black, 64)?.map)
             }
             Method::GuidedBackpropagation => largest_magnitude(&self.guided_backpropagation(image, class)?),
             Method::Cam => self.cam(image, class),

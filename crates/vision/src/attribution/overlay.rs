@@ -24,7 +24,8 @@ fn scaled(map: &Tensor, size: [usize; 2]) -> Result<Tensor> {
     let mut map = resize(&map.reshape([1, height, width, 1])?, size)?;
     let largest = map.data().iter().copied().filter(|value| value.is_finite()).fold(0f32, f32::max);
     let factor = if largest > 0.0 { 1.0 / largest } else { 0.0 };
-    map.data_mut().iter_mut().for_each(|value| *value = (*value * factor).max(0.0).min(1.0));
+    // A value that is not a number is 0 too.
+    map.data_mut().iter_mut().for_each(|value| *value = if *value > 0.0 { (*value * factor).min(1.0) } else { 0.0 });
     Ok(map)
 }
 

@@ -108,13 +108,13 @@ fn grad_cam_plus_plus_follows_its_formula() {
     let weights = model.parameters().value("fc.weight").unwrap().data();
     let activation =
         model.run(&ocelli_graph::Batch::new().with("input", &image), &["features"]).unwrap().swap_remove(0);
-    for class in 0..2 {
-        let g = weights[class] / 12.0;
+    for (class, weight) in weights.iter().enumerate() {
+        let g = weight / 12.0;
         let alpha = g * g / (2.0 * g * g + total(&activation) * g * g * g);
-        let weight = 12.0 * alpha * g.max(0.0);
+        let channel = 12.0 * alpha * g.max(0.0);
         let map = attribution.grad_cam_plus_plus(&image, class).unwrap();
         for (value, a) in map.data().iter().zip(activation.data()) {
-            assert!((value - (weight * a).max(0.0)).abs() < 1e-5, "{value} and {}", weight * a);
+            assert!((value - (channel * a).max(0.0)).abs() < 1e-5, "{value} and {}", channel * a);
         }
     }
 }

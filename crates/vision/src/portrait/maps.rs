@@ -81,6 +81,13 @@ impl Portrait<'_> {
             let areas = areas.map(|curve| format!("{:.3}", curve.area()));
             rows.push([name.clone()].into_iter().chain(areas).chain([verdict.to_string()]).collect());
         }
+        if measured.len() > 1 {
+            let mean = |column: usize| {
+                let areas = rows[1..].iter().filter_map(|row| row[column].parse::<f32>().ok());
+                format!("{:.3}", areas.sum::<f32>() / measured.len() as f32)
+            };
+            rows.push(vec!["mean".into(), mean(1), mean(2), mean(3), mean(4), String::new()]);
+        }
         page.table(&rows);
         let mean = |of: &dyn Fn(&Faithfulness) -> &crate::attribution::Curve| {
             let shares = of(first).shares.iter().enumerate();

@@ -61,13 +61,13 @@ impl Portrait<'_> {
         let sample = self.chosen(loader)[0];
         let image = self.prepared(loader, sample)?;
         page.part("Activations");
-        page.paragraph("The channels with the largest means for one image, from black for 0 and less to light yellow for the largest of the layer.");
+        page.paragraph("The channels with the largest means for one image, each from black for 0 and less to light yellow for its largest value.");
         page.pictures(120, &[Picture::new(self.shown(&image)?, "the image")])?;
         for layer in self.shown_layers() {
             let [height, width, channels] = layer.shape;
             page.section(&format!("{}: {height} × {width} × {channels}", layer.name));
             // As many as fill one row of a screen at about the size of the page.
-            let columns = (560 / (width + 1)).clamp(4, 16);
+            let columns = (360 / (width + 1)).clamp(4, 12);
             let rows = (240 / (height + 1)).clamp(1, 4);
             let sheet = activation_sheet(self.model, &layer.name, &image, columns, columns * rows)?;
             let enlarged = (720 / sheet.shape()[1]).clamp(1, 4) * sheet.shape()[1];

@@ -61,18 +61,22 @@ impl Portrait<'_> {
             "Above, an image that the layer cannot tell from the first one (Mahendran and Vedaldi 2015): what is missing, it forgot. Below, \
              the image with more of what the layer sees in it (Mordvintsev et al. 2015).",
         );
+        // the usual deviation of photographs, in the units that the network reads
+        let deviations = &self.pipeline.normalisation.deviation;
+        let deviation = 0.25 * deviations.len() as f32 / deviations.iter().sum::<f32>();
         let shown = at_most(&self.shown(&image)?, SIDE)?;
         let (mut kept, mut dreams) =
             (vec![Picture::new(shown.clone(), "the image")], vec![Picture::new(shown, "the image")]);
         for layer in &layers {
-            let settings = InversionSettings { steps: 40, ..InversionSettings::default() };
+            let settings = InversionSettings { steps: 80, deviation, ..InversionSettings::default() };
             // a layer that is 0 everywhere for this image keeps nothing
             if let Ok(found) = invert(self.model, &layer.name, &image, &settings, &stop) {
                 let distance = found.distances.last().copied().unwrap_or(1.0);
                 let caption = format!("{}, {:.1} % off", layer.name, 100.0 * distance);
                 kept.push(Picture::new(at_most(&self.shown(&found.image)?, SIDE)?, caption));
             }
-            let dreamt = dream(self.model, &layer.name, &image, &Dream { steps: 24, ..Dream::default() }, &stop)?;
+            let settings = Dream { steps: 24, rate: 0.02 * deviation, ..Dream::default() };
+            let dreamt = dream(self.model, &layer.name, &image, &settings, &stop)?;
             dreams.push(Picture::new(at_most(&self.shown(&dreamt)?, SIDE)?, layer.name.clone()));
             if progress(&format!("{}: kept and dreamt", layer.name)).is_break() {
                 break;

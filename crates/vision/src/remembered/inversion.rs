@@ -26,17 +26,19 @@ pub struct Inversion {
 pub struct InversionSettings {
     /// Number of steps of L-BFGS.
     pub steps: usize,
-    /// The weight of the mean squared difference of neighbouring pixels.
+    /// The weight of the mean squared difference of neighbouring pixels, in units of `deviation`.
     pub variation: f32,
-    /// The weight of the mean squared pixel.
+    /// The weight of the mean squared pixel, in units of `deviation`.
     pub energy: f32,
+    /// The usual deviation of the values that the network reads: 1 for standardised images.
+    pub deviation: f32,
     /// Seed of the noise to start from.
     pub seed: u64,
 }
 
 impl Default for InversionSettings {
     fn default() -> InversionSettings {
-        InversionSettings { steps: 100, variation: 1e-2, energy: 1e-4, seed: 0 }
+        InversionSettings { steps: 100, variation: 1e-3, energy: 1e-5, deviation: 1.0, seed: 0 }
     }
 }
 
@@ -73,19 +75,23 @@ pub fn invert(
     if square == 0.0 {
         return Err(Error::Invalid(format!("{layer} is 0 everywhere for this image: there is nothing to find")));
     }
+    if !(settings.deviation > 0.0 && settings.deviation.is_finite()) {
+        return Err(Error::Invalid("the deviation of what the network reads is a number above 0".into()));
+    }
+    let unit = 1.0 / settings.deviation.powi(2);
     let objective = model.objective_of(Mode::Infer, Wrt::Values(&[&input]), |t| {
         let x = t.tap(&input);
         let pixels = x.shape().len(1).max(1) as f32;
         let distance = ((t.tap(layer) - t.input(TARGET, shape)).square().sum() * (1.0 / square as f32))
             .named("inversion.distance");
-        let variation = total_variation(&x, Variation::Squared) * (settings.variation / pixels);
-        distance + variation + x.square().mean() * settings.energy
+        let variation = total_variation(&x, Variation::Squared) * (settings.variation * unit / pixels);
+        distance + variation + x.square().mean() * (settings.energy * unit)
     })?;
     let mut objective = objective.watching(&["inversion.distance"])?;
     let batch = Batch::new().with(TARGET, &target);
     let mut stream = Key::new(settings.seed).with("inversion").stream();
     let mut found = Tensor::try_zeros([1, height, width, channels])?;
-    found.data_mut().iter_mut().for_each(|value| *value = 0.1 * stream.normal());
+    found.data_mut().iter_mut().for_each(|value| *value = 0.1 * settings.deviation * stream.normal());
     let mut lbfgs = Lbfgs::new();
     let mut distances = Vec::new();
     let distance = |objective: &mut ocelli_graph::Objective, found: &Tensor| {

@@ -45,7 +45,7 @@ pub struct Maximisation {
     pub rate: f32,
     /// Largest number of pixels by which the image is shifted at random before a step.
     pub jitter: usize,
-    /// The weight of the mean squared difference of neighbouring pixels.
+    /// The weight of the mean squared difference of neighbouring pixels, which are from 0 to 1.
     pub variation: f32,
     /// What is changed.
     pub basis: Basis,
@@ -55,7 +55,7 @@ pub struct Maximisation {
 
 impl Default for Maximisation {
     fn default() -> Maximisation {
-        Maximisation { steps: 128, rate: 0.05, jitter: 4, variation: 0.05, basis: Basis::Frequencies, seed: 0 }
+        Maximisation { steps: 128, rate: 0.05, jitter: 4, variation: 1.0, basis: Basis::Frequencies, seed: 0 }
     }
 }
 
@@ -92,7 +92,9 @@ pub fn maximise(
     if mean.len() != sample[2] || deviation.len() != sample[2] {
         return Err(Error::Invalid("the pipeline has other channels than the network".into()));
     }
-    let mut objective = objective(model, &input, goal, settings.variation)?;
+    // the network reads pixels in other units
+    let unit = deviation.iter().sum::<f32>() / deviation.len() as f32;
+    let mut objective = objective(model, &input, goal, settings.variation * unit * unit)?;
     let frequencies = Frequencies::new(sample, pipeline.channels);
     let mut stream = Key::new(settings.seed).with("maximisation").stream();
     let mut parameters: Vec<f32> = (0..frequencies.len()).map(|_| 0.01 * stream.normal()).collect();

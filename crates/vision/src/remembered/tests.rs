@@ -62,7 +62,8 @@ fn a_found_image_excites_its_class_more_than_noise() {
 fn an_inverted_early_layer_gives_the_image_back() {
     let model = lenet();
     let image = Tensor::from_fn([1, 32, 32, 1], |at| if (at[1] / 8 + at[2] / 8) % 2 == 0 { 1.0 } else { -0.1 });
-    let settings = InversionSettings { steps: 60, variation: 1e-4, energy: 1e-6, seed: 1 };
+    let settings =
+        InversionSettings { steps: 60, variation: 1e-4, energy: 1e-6, seed: 1, ..InversionSettings::default() };
     let found = invert(&model, "c1", &image, &settings, &StopFlag::new()).unwrap();
     assert!(found.distances.last().unwrap() < &0.01, "{:?}", found.distances);
     let difference = |a: &Tensor, b: &Tensor| {
