@@ -3,7 +3,7 @@
 use crate::{Error, Result, spatial::find};
 use ocelli_graph::{
     Call, Dim, Graph, Model, Reach, Tensor, ValueId, ValueSource,
-    ops::{AvgPoolOp, Conv2dOp, MaxPoolOp, PadOp, Slice},
+    ops::{AvgPoolOp, Conv2dOp, Gather, MaxPoolOp, PadOp, Permute, Slice},
 };
 use ocelli_kernels::conv::Axis;
 use std::{any::Any, collections::HashMap, ops::Range};
@@ -134,7 +134,7 @@ fn fields(graph: &Graph, wanted: ValueId) -> Result<Option<Field>> {
         let together = others.iter().fold(*first, |a, b| a.zip(*b).and_then(|(a, b)| a.with(b)));
         let field = match call.op.reach(&shapes) {
             Reach::Everything => None,
-            Reach::Point if moves(call) => None,
+            Reach::Point if !keeps_places(graph, call) => None,
             Reach::Point => together,
             Reach::Window { size, stride } => match together {
                 None => None,
@@ -155,10 +155,21 @@ fn fields(graph: &Graph, wanted: ValueId) -> Result<Option<Field>> {
     Ok(fields.get(&wanted).copied().flatten())
 }
 
-/// Returns true if the result of an operation on single elements has them at other places: rows or columns of a slice.
-fn moves(call: &Call) -> bool {
+/// Returns true if the result of an operation on single elements has them at the same rows and columns.
+fn keeps_places(graph: &Graph, call: &Call) -> bool {
     let op: &dyn Any = &*call.op;
-    op.downcast_ref::<Slice>().is_some_and(|slice| [1, 2].contains(&slice.axis) && slice.start != Dim::Fixed(0))
+    if let Some(slice) = op.downcast_ref::<Slice>() {
+        return ![1, 2].contains(&slice.axis) || slice.start == Dim::Fixed(0);
+    }
+    if let Some(gather) = op.downcast_ref::<Gather>() {
+        return ![1, 2].contains(&gather.axis);
+    }
+    if let Some(permute) = op.downcast_ref::<Permute>() {
+        return permute.axes.get(1..3) == Some(&[1, 2]);
+    }
+    let place = |id: &ValueId| graph.values[*id].shape.dims().get(1..3).filter(|_| graph.values[*id].shape.rank() == 4);
+    let result = call.outputs.first().and_then(place);
+    result.is_some() && call.inputs.iter().any(|id| place(id) == result)
 }
 
 /// Returns the rows and columns of padding ahead of the first window; `None` if it is not known.

@@ -2,7 +2,7 @@
 
 use super::*;
 use ocelli_data::{Loader, Pipeline, synthetic};
-use ocelli_graph::{BackwardRules, Batch, Constant, Key, Model, Node, Precision, Tensor};
+use ocelli_graph::{Axis, BackwardRules, Batch, Constant, Key, Model, Node, Precision, Tensor};
 use ocelli_layers::{AvgPool2d, Branches, Conv2d, Dense, Distribution, Init, MaxPool2d, Pad2d, Padding};
 use ocelli_models::{CifarResNet, LeNet5, SqueezeNet};
 
@@ -118,6 +118,23 @@ fn unpadded(x: &Node, until: &str) -> Node {
         }
     }
     x
+}
+
+/// Rows and columns that change their places are somewhere in the whole image.
+#[test]
+fn what_moves_its_elements_sees_the_whole_image() {
+    let size = |network: fn(&Node) -> Node| {
+        let whole =
+            |x: &Node| network(&x.apply("a", ones(2, [3]).same())).named("b").flatten().apply("fc", Dense::new(2));
+        ReceptiveField::of_layer(&Model::build(whole, [8, 8, 1], 0).unwrap(), "b").unwrap().size
+    };
+    assert_eq!(size(|x| x.relu()), [3, 3]);
+    assert_eq!(size(|x| x.slice(Axis::H, 0..4)), [3, 3]);
+    assert_eq!(size(|x| x.slice(Axis::C, 1..2)), [3, 3]);
+    assert_eq!(size(|x| x.slice(Axis::H, 4..8)), [8, 8]);
+    assert_eq!(size(|x| Node::concat(&[x, x], Axis::W)), [8, 8]);
+    assert_eq!(size(|x| x.reshape([16, 4, 2])), [8, 8]);
+    assert_eq!(size(|x| x * x.global_avg_pool().reshape([1, 1, 2])), [8, 8]);
 }
 
 /// The top patch contains everything that its activation depends on.
