@@ -84,6 +84,9 @@ mod recipes {
     #[cfg(feature = "vision")]
     #[doc = include_str!("../docs/recipes/edges.md")]
     struct Edges;
+    #[cfg(feature = "vision")]
+    #[doc = include_str!("../docs/seeing-inside.md")]
+    struct SeeingInside;
     #[doc = include_str!("../docs/recipes/class-activation-maps.md")]
     struct ClassActivationMaps;
     #[doc = include_str!("../docs/recipes/regression.md")]

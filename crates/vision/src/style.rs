@@ -12,7 +12,7 @@ pub use colour::{match_colours, with_colours_of};
 pub use fast::{FastStyle, Statistic};
 pub use run::{ScaleMemory, StyleStep, Stylised};
 
-use crate::{Border, Error, Pooling, Result, VggFeatures};
+use crate::{ConvBorder, Error, Pooling, Result, VggFeatures};
 use ocelli_graph::Tensor;
 use ocelli_losses::{ContentNormalisation, StyleNormalisation, Variation};
 
@@ -66,7 +66,7 @@ pub struct StyleTransfer {
     /// The pooling of the network.
     pub pooling: Pooling,
     /// The border that the first convolution sees around the image; `None` keeps that of the published network.
-    pub first_border: Option<Border>,
+    pub first_border: Option<ConvBorder>,
 }
 
 /// A style image.
@@ -195,7 +195,7 @@ impl StyleTransfer {
             optimizer: PixelOptimizer::Adam { rate: 0.02, averaged: Some(0.99) },
             scales: StyleTransfer::coarse_to_fine(128, 512, [1000, 500]),
             pooling: Pooling::Max,
-            first_border: Some(Border::Edge),
+            first_border: Some(ConvBorder::Edge),
             ..StyleTransfer::gatys()
         }
     }

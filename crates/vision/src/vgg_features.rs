@@ -24,8 +24,8 @@ pub struct VggFeatures {
     /// Number of convolutions of each stage.
     stages: Vec<usize>,
     batch_norm: bool,
-    border: Border,
-    first_border: Border,
+    border: ConvBorder,
+    first_border: ConvBorder,
     partial_windows: bool,
     pooling: Pooling,
     /// Parameters by their paths in the network.
@@ -34,7 +34,7 @@ pub struct VggFeatures {
 
 /// The pixels beyond the edge of an image that a 3 × 3 convolution sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Border {
+pub enum ConvBorder {
     /// Zeros, as in VGG.
     Zeros,
     /// The mirror image, as in the networks of Li et al. 2017.
@@ -95,9 +95,9 @@ impl VggFeatures {
         let means = file.metadata().get("input").and_then(|text| caffe_means(text));
         let (border, partial_windows) = match (has_preparation, means) {
             // The normalised networks of Li et al.
-            (true, _) => (Border::Mirror, true),
-            (false, Some(_)) => (Border::Zeros, true),
-            (false, None) => (Border::Zeros, false),
+            (true, _) => (ConvBorder::Mirror, true),
+            (false, Some(_)) => (ConvBorder::Zeros, true),
+            (false, None) => (ConvBorder::Zeros, false),
         };
         let mut features = VggFeatures {
             stages: found.stages,
@@ -142,8 +142,8 @@ impl VggFeatures {
         let mut features = VggFeatures {
             stages: stages.iter().copied().take(WIDTHS.len()).collect(),
             batch_norm: false,
-            border: Border::Zeros,
-            first_border: Border::Zeros,
+            border: ConvBorder::Zeros,
+            first_border: ConvBorder::Zeros,
             partial_windows: false,
             pooling: Pooling::Max,
             weights: Vec::new(),
@@ -192,7 +192,7 @@ impl VggFeatures {
     }
 
     /// Sets what the first convolution sees beyond the edge of the image.
-    pub fn first_border(mut self, border: Border) -> VggFeatures {
+    pub fn first_border(mut self, border: ConvBorder) -> VggFeatures {
         self.first_border = border;
         self
     }
@@ -258,9 +258,9 @@ impl VggFeatures {
             let name = format!("conv{}_{number}", stage + 1);
             let conv = Conv2d::new(WIDTHS[stage], 3);
             x = match border {
-                Border::Zeros => x.apply(name, conv.same()),
-                Border::Mirror => x.apply(format!("pad{name}"), Pad2d::reflect(1)).apply(name, conv),
-                Border::Edge => x.apply(format!("pad{name}"), Pad2d::replicate(1)).apply(name, conv),
+                ConvBorder::Zeros => x.apply(name, conv.same()),
+                ConvBorder::Mirror => x.apply(format!("pad{name}"), Pad2d::reflect(1)).apply(name, conv),
+                ConvBorder::Edge => x.apply(format!("pad{name}"), Pad2d::replicate(1)).apply(name, conv),
             };
             if self.batch_norm {
                 x = x.apply(format!("norm{}_{number}", stage + 1), BatchNorm::new());

@@ -1,0 +1,209 @@
+//! Activation maximisation: the image that excites a channel or a class most.
+
+use super::{frequencies::Frequencies, rolled};
+use crate::{
+    Error, Result,
+    spatial::{find, image_input},
+};
+use ocelli_data::Pipeline;
+use ocelli_graph::{Axis, Batch, Key, Mode, Model, Objective, Tensor, Wrt};
+use ocelli_losses::{Variation, total_variation};
+use ocelli_train::StopFlag;
+
+/// What is to be excited.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Goal {
+    /// The score of a class.
+    Class(usize),
+    /// The mean of a channel of a spatial activation.
+    Channel {
+        /// The name of the activation.
+        layer: String,
+        /// The channel.
+        channel: usize,
+    },
+}
+
+/// What is changed to change the image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Basis {
+    /// Frequencies and decorrelated colours (Olah, Mordvintsev and Schubert 2017).
+    Frequencies,
+    /// The pixels, blurred after every so many steps (Yosinski et al. 2015); 0 for never.
+    Pixels {
+        /// Steps from one blur to the next.
+        blur_every: usize,
+    },
+}
+
+/// The settings of an activation maximisation.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Maximisation {
+    /// Number of steps of Adam.
+    pub steps: usize,
+    /// The learning rate.
+    pub rate: f32,
+    /// Largest number of pixels by which the image is shifted at random before a step.
+    pub jitter: usize,
+    /// The weight of the mean squared difference of neighbouring pixels, which are from 0 to 1.
+    pub variation: f32,
+    /// What is changed.
+    pub basis: Basis,
+    /// Seed of the first image and of the shifts.
+    pub seed: u64,
+}
+
+impl Default for Maximisation {
+    fn default() -> Maximisation {
+        Maximisation { steps: 128, rate: 0.05, jitter: 4, variation: 1.0, basis: Basis::Frequencies, seed: 0 }
+    }
+}
+
+/// Finds an image that excites a channel or a class of a network (Erhan et al. 2009; Simonyan, Vedaldi and Zisserman 2013, eq.
+/// 1), as `[H, W, C]` from 0 to 1, before it is normalised by the `pipeline` of the network. If `stop` is set, it returns the
+/// image so far.
+///
+/// ```
+/// use ocelli_data::Pipeline;
+/// use ocelli_graph::Model;
+/// use ocelli_models::LeNet5;
+/// use ocelli_train::StopFlag;
+/// use ocelli_vision::remembered::{Goal, Maximisation, maximise};
+/// let model = Model::from_layer(LeNet5::modern(10), [32, 32, 1], 42)?;
+/// let settings = Maximisation { steps: 8, ..Maximisation::default() };
+/// let image = maximise(&model, &Pipeline::mnist([32, 32]), &Goal::Class(3), &settings, &StopFlag::new())?;
+/// assert_eq!(image.shape(), [32, 32, 1]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// [`Error::Invalid`] for a class or channel that does not exist and a pipeline of other channels, [`Error::Graph`] if the network
+/// cannot be run or its activation is not finite.
+pub fn maximise(
+    model: &Model,
+    pipeline: &Pipeline,
+    goal: &Goal,
+    settings: &Maximisation,
+    stop: &StopFlag,
+) -> Result<Tensor> {
+    let (input, sample) = image_input(model)?;
+    let statistics = &pipeline.normalisation;
+    let (mean, deviation) = (&statistics.mean, &statistics.deviation);
+    if mean.len() != sample[2] || deviation.len() != sample[2] {
+        return Err(Error::Invalid("the pipeline has other channels than the network".into()));
+    }
+    // the network reads pixels in other units
+    let unit = deviation.iter().sum::<f32>() / deviation.len() as f32;
+    let mut objective = objective(model, &input, goal, settings.variation * unit * unit)?;
+    let frequencies = Frequencies::new(sample, pipeline.channels);
+    let mut stream = Key::new(settings.seed).with("maximisation").stream();
+    let mut parameters: Vec<f32> = (0..frequencies.len()).map(|_| 0.01 * stream.normal()).collect();
+    let mut adam = Adam::new(parameters.len());
+    let [height, width, channels] = sample;
+    // before the squashing function that keeps pixels between 0 and 1
+    let raw = |parameters: &[f32]| match settings.basis {
+        Basis::Frequencies => frequencies.image(parameters),
+        Basis::Pixels { .. } => Ok(Tensor::from_vec([1, height, width, channels], parameters.to_vec())?),
+    };
+    for step in 0..settings.steps {
+        if stop.is_set() {
+            break;
+        }
+        // the image, shifted, as the network reads it
+        let pixels = squashed(raw(&parameters)?);
+        let mut prepared = pixels.clone();
+        for (at, value) in prepared.data_mut().iter_mut().enumerate() {
+            *value = (*value - mean[at % channels]) / deviation[at % channels];
+        }
+        let shift = [height, width].map(|side| stream.below((2 * settings.jitter + 1).min(side)));
+        let batch = Batch::new().with(&input, rolled(&prepared, shift));
+        // the gradient, back through all of that
+        let result = objective.evaluate(model, &batch)?;
+        let gradient = result.gradient(&input).unwrap_or_default().to_vec();
+        let gradient = Tensor::from_vec([1, height, width, channels], gradient)?;
+        let mut gradient = rolled(&gradient, [height - shift[0], width - shift[1]]);
+        for (at, (value, p)) in gradient.data_mut().iter_mut().zip(pixels.data()).enumerate() {
+            *value *= p * (1.0 - p) / deviation[at % channels];
+        }
+        let gradient = match settings.basis {
+            Basis::Frequencies => frequencies.gradient(&gradient),
+            Basis::Pixels { .. } => gradient.into_vec(),
+        };
+        adam.step(&mut parameters, &gradient, settings.rate);
+        if let Basis::Pixels { blur_every: every @ 1.. } = settings.basis
+            && (step + 1) % every == 0
+        {
+            blur(&mut parameters, sample);
+        }
+    }
+    Ok(squashed(raw(&parameters)?).reshape(sample)?)
+}
+
+/// The negative activation, and the variation of the image.
+fn objective(model: &Model, input: &str, goal: &Goal, variation: f32) -> Result<Objective> {
+    let graph = model.graph();
+    let count = match goal {
+        Goal::Class(_) => graph.find("output").map_or(0, |id| graph.values[id].shape.channels()),
+        Goal::Channel { layer, .. } => find(model, layer)?.shape[2],
+    };
+    let (Goal::Class(wanted) | Goal::Channel { channel: wanted, .. }) = *goal;
+    if wanted >= count {
+        return Err(Error::Invalid(format!("there is no class or channel {wanted} among {count}")));
+    }
+    Ok(model.objective_of(Mode::Infer, Wrt::Values(&[input]), |t| {
+        let activation = match goal {
+            Goal::Class(_) => t.output(),
+            Goal::Channel { layer, .. } => t.tap(layer),
+        };
+        let image = t.tap(input);
+        let pixels = image.shape().len(1).max(1) as f32;
+        let activation = activation.slice(Axis::C, wanted..wanted + 1).mean();
+        total_variation(&image, Variation::Squared) * (variation / pixels) - activation
+    })?)
+}
+
+/// The logistic function, which keeps pixels between 0 and 1.
+fn squashed(mut image: Tensor) -> Tensor {
+    image.data_mut().iter_mut().for_each(|value| *value = 1.0 / (1.0 + (-*value).exp()));
+    image
+}
+
+/// Blurs an image by 1 2 1 along both axes.
+fn blur(image: &mut [f32], [height, width, channels]: [usize; 3]) {
+    for axis_step in [channels, width * channels] {
+        let before = image.to_vec();
+        for (at, value) in image.iter_mut().enumerate() {
+            let (row, column) = (at / (width * channels), at / channels % width);
+            let is_inside =
+                if axis_step == channels { column > 0 && column + 1 < width } else { row > 0 && row + 1 < height };
+            if is_inside {
+                *value = 0.5 * before[at] + 0.25 * (before[at - axis_step] + before[at + axis_step]);
+            }
+        }
+    }
+}
+
+/// Adam (Kingma and Ba 2014, algorithm 1) over a vector.
+struct Adam {
+    first: Vec<f32>,
+    second: Vec<f32>,
+    steps: i32,
+}
+
+impl Adam {
+    fn new(len: usize) -> Adam {
+        Adam { first: vec![0.0; len], second: vec![0.0; len], steps: 0 }
+    }
+
+    fn step(&mut self, parameters: &mut [f32], gradient: &[f32], rate: f32) {
+        const DECAY: [f32; 2] = [0.9, 0.999];
+        self.steps += 1;
+        let [first_share, second_share] = DECAY.map(|decay| 1.0 - decay.powi(self.steps));
+        let moments = self.first.iter_mut().zip(&mut self.second);
+        for ((p, g), (first, second)) in parameters.iter_mut().zip(gradient).zip(moments) {
+            *first = DECAY[0] * *first + (1.0 - DECAY[0]) * g;
+            *second = DECAY[1] * *second + (1.0 - DECAY[1]) * g * g;
+            *p -= rate * (*first / first_share) / ((*second / second_share).sqrt() + 1e-8);
+        }
+    }
+}
