@@ -13,7 +13,7 @@ use super::ahead::Ahead;
 use super::finish::{Destination, Rows};
 use super::matrix::Matrix;
 use super::panels::{Panels, pack_panel};
-use super::tile::{Product, RowsContiguous, Segment, even_tiles, most_rows, tile};
+use super::tile::{Product, Segment, Strides, even_tiles, most_rows, tile};
 use super::wanted_pieces;
 use crate::cache::odd_lines;
 use crate::parallel::each_piece;
@@ -173,11 +173,11 @@ impl Task<'_> {
                 }
                 let c = self.c[first * n + panel.column..].as_mut_ptr();
                 let to = Destination::plain(c, Rows::Apart(n), panel.columns, accumulate);
-                let product =
-                    Product { a: data[first..].as_ptr(), step, segments: &segments, b: b.as_ptr(), streams: None };
+                let (a, strides) = (data[first..].as_ptr(), Strides::rows_contiguous(step));
+                let product = Product { a, strides, segments: &segments, b: b.as_ptr(), streams: None };
                 // SAFETY: the first assertion covers columns `first..first + count` of all rows of the band, and `b` has as
                 // many; the second covers the rows of the result, which is borrowed for this task alone.
-                unsafe { tile::<I, RowsContiguous>(isa, count, panel.vectors, product, to) };
+                unsafe { tile(isa, count, panel.vectors, &product, &to) };
             }
         }
     }

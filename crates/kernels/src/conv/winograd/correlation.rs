@@ -16,7 +16,7 @@ use crate::conv::{Conv2dGeometry, Pass};
 use crate::gemm::finish::{Destination, Finish, Rows, store, store_vector};
 use crate::gemm::panels::lanes;
 use crate::gemm::stream::Stream;
-use crate::gemm::tile::{DepthContiguous, Product, Segment, VECTORS, even_tiles, most_rows, tile};
+use crate::gemm::tile::{Product, Segment, Strides, VECTORS, even_tiles, most_rows, tile};
 use crate::gemm::{FAR, PARALLEL_FLOPS};
 use crate::{Accumulate, Epilogue, Scratch, scratch};
 
@@ -275,7 +275,7 @@ impl Kernel for MultiplyPlanes<'_> {
             // Nearly always as long.
             let next = far.then(|| &u[step((index + 1) % steps).3..]).map(|next| &next[..next.len().min(b.len())]);
             // Multiply all tiles with the panel.
-            let segments = [Segment { offset: 0, depth }];
+            let (segments, strides) = ([Segment { offset: 0, depth }], Strides::depth_contiguous(width));
             let accumulate = if channel == 0 { Accumulate::Set } else { Accumulate::Add };
             let column = panel.column - first_column;
             assert!(column + panel.width <= products.channels, "products have room for the panels");
@@ -291,8 +291,8 @@ impl Kernel for MultiplyPlanes<'_> {
                     let to = plane * products.step() + first * products.channels + column;
                     let rows = Rows::Apart(products.channels);
                     let to = Destination::plain(m.as_mut_ptr().add(to), rows, panel.width, accumulate);
-                    let product = Product { a, step: width, segments: &segments, b: b.as_ptr(), streams };
-                    tile::<I, DepthContiguous>(isa, count, panel.vectors, product, to);
+                    let product = Product { a, strides, segments: &segments, b: b.as_ptr(), streams };
+                    tile(isa, count, panel.vectors, &product, &to);
                 }
             }
         }

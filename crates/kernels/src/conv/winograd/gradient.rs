@@ -21,7 +21,7 @@ use crate::conv::shared::Shared;
 use crate::gemm::PARALLEL_FLOPS;
 use crate::gemm::finish::{Destination, Rows, store_vector};
 use crate::gemm::panels::lanes;
-use crate::gemm::tile::{Product, RowsContiguous, Segment, VECTORS, even_tiles, most_rows, tile};
+use crate::gemm::tile::{Product, Segment, Strides, VECTORS, even_tiles, most_rows, tile};
 use crate::{Accumulate, Scratch, scratch};
 
 /// Most channels of a task on either side. The more there are, the less is each transform repeated by other tasks: with
@@ -286,6 +286,7 @@ impl Kernel for MultiplyTiles<'_> {
         assert!(sums.len() >= plan.sums_len() && rows <= plan.in_c && outputs.channels <= plan.out_c);
         assert!(inputs.tiles == outputs.tiles && rows <= inputs.channels && inputs.chunk == inputs.channels);
         let segments = [Segment { offset: 0, depth: inputs.tiles }];
+        let strides = Strides::rows_contiguous(inputs.channels);
         for plane in 0..plan.planes {
             for (column, width) in outputs.chunks() {
                 let vectors = width / I::LANES;
@@ -300,8 +301,8 @@ impl Kernel for MultiplyTiles<'_> {
                         let to = plane * plan.sums_step() + column * plan.in_c + first * width;
                         let rows = Rows::Apart(width);
                         let to = Destination::plain(sums.as_mut_ptr().add(to), rows, width, accumulate);
-                        let product = Product { a, step: inputs.channels, segments: &segments, b, streams: None };
-                        tile::<I, RowsContiguous>(isa, count, vectors, product, to);
+                        let product = Product { a, strides, segments: &segments, b, streams: None };
+                        tile(isa, count, vectors, &product, &to);
                     }
                 }
             }
