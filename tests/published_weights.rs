@@ -5,8 +5,7 @@
 use ocelli::{
     data::{Images, Pipeline, Statistics, Transform, cifar10, image_files::load_archive},
     graph::Axis,
-    kernels::pool::{CountPadding, PoolSettings},
-    models::{by_name, channels_last, top_k},
+    models::{OpenFaceEncoder, by_name, channels_last, top_k},
     prelude::*,
 };
 use std::{fs, path::PathBuf};
@@ -287,45 +286,12 @@ fn decoders_rebuild_a_photograph() {
     }
 }
 
-/// Convolution, normalisation and ReLU, in the names of OpenFace.
-fn unit(x: &Node, conv: &str, norm: &str, layer: Conv2d) -> Node {
-    x.apply(conv, layer).apply(norm, BatchNorm::new()).relu()
-}
-
-/// A block of OpenFace: two convolutions with a 3×3 filter, two with a 5×5 filter, what was pooled, and one of 1×1.
-fn openface_block(x: &Node, name: &str, widths: [[usize; 2]; 2], pooled: Node, zeros: [usize; 4]) -> Node {
-    let unit = |x: &Node, step: &str, number: &str, layer| {
-        unit(x, &format!("{name}_{step}_conv{number}"), &format!("{name}_{step}_bn{number}"), layer)
-    };
-    let large = |step: &str, [narrow, wide]: [usize; 2], kernel| {
-        let x = unit(x, step, "1", Conv2d::new(narrow, 1));
-        unit(&x, step, "2", Conv2d::new(wide, kernel).same())
-    };
-    let projection = if name.ends_with('a') { 32 } else { 64 };
-    let pooled = unit(&pooled, "pool", "", Conv2d::new(projection, 1));
-    let pooled = pooled.apply(format!("{name}_pool_pad"), Pad2d::zeros(zeros));
-    let small = unit(x, "1x1", "", Conv2d::new(64, 1));
-    Node::concat(&[&large("3x3", widths[0], 3), &large("5x5", widths[1], 5), &pooled, &small], Axis::C).named(name)
-}
-
-/// The trunk of OpenFace's nn4.small2.
-fn openface(x: &Node) -> Node {
-    let pool = |x: &Node, name: &str| x.apply(name, MaxPool2d::new(3).stride(2).padding(1));
-    let norm = LocalResponseNorm::of_mean(5);
-    let x = unit(x, "conv1", "bn1", Conv2d::new(64, 7).stride(2).padding(Padding::uniform(3)));
-    let x = unit(&pool(&x, "pool1").apply("lrn1", norm), "conv2", "bn2", Conv2d::new(64, 1));
-    let x = pool(&unit(&x, "conv3", "bn3", Conv2d::new(192, 3).same()).apply("lrn2", norm), "pool2");
-    let pooled = x.max_pool(PoolSettings::square(3).stride(2));
-    let x = openface_block(&x, "inception_3a", [[96, 128], [16, 32]], pooled, [3, 4, 3, 4]);
-    let pooled = (x.square().avg_pool(PoolSettings::square(3), CountPadding::Include) * 9.0).sqrt();
-    openface_block(&x, "inception_3b", [[96, 128], [32, 64]], pooled, [4; 4])
-}
-
 #[test]
 fn the_trunk_of_openface_has_the_activations_of_the_reference() {
     let Some(weights) = data("weights/openface-nn4_small2-to-inception_3b.safetensors") else { return };
     let Some(x) = reference("nn4.input") else { return };
-    let mut model = Model::build(openface, [96, 96, 3], 0).unwrap();
+    let trunk = Until::new(OpenFaceEncoder, "inception_3b");
+    let mut model = Model::zeroed(trunk, [96, 96, 3]).unwrap();
     load_weights(&mut model, weights).unwrap_or_else(|error| panic!("{error}"));
     let names = ["inception_3a", "inception_3b"];
     let got = model.run(&Batch::new().with("input", &x), &names).unwrap();

@@ -124,6 +124,7 @@ fn apply(part: &Part, convolutions: Convolutions, x: &Node) -> Node {
                 Shortcut::Identity => layers::Shortcut::Identity,
                 Shortcut::ZeroPad => layers::Shortcut::ZeroPad,
                 Shortcut::Projection => layers::Shortcut::Projection,
+                Shortcut::PooledProjection => layers::Shortcut::PooledProjection,
             };
             x.apply("residual", Residual::new(parts(body)).shortcut(shortcut).stride(*stride))
         }

@@ -277,6 +277,7 @@ pub enum Shortcut {
     Identity,
     ZeroPad,
     Projection,
+    PooledProjection,
 }
 
 /// What is minimised, of the output.

@@ -519,11 +519,12 @@ impl Drawing {
     }
 
     fn residual(&mut self, sizes: &[usize]) -> Part {
-        let shortcut = self.one_of(&[Shortcut::Identity, Shortcut::ZeroPad, Shortcut::Projection]);
+        let shortcut =
+            self.one_of(&[Shortcut::Identity, Shortcut::ZeroPad, Shortcut::Projection, Shortcut::PooledProjection]);
         let stride = if matches!(shortcut, Shortcut::Identity) { 1 } else { self.between(1, 2) };
         let channels = match shortcut {
             Shortcut::Identity => sizes[3],
-            Shortcut::ZeroPad | Shortcut::Projection => sizes[3].saturating_add(self.below(4)),
+            _ => sizes[3].saturating_add(self.below(4)),
         };
         let body = self.inside(|drawing| {
             let mut first = drawing.keeping_convolution(channels, [stride; 2]);

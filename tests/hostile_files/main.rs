@@ -96,7 +96,8 @@ test_readers!(
     npy,
     container,
     checkpoint,
-    run_log
+    run_log,
+    gallery
 );
 
 /// The file that `OCELLI_CASE` names, alone.

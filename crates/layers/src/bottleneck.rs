@@ -1,10 +1,10 @@
 //! The bottleneck of deep residual networks.
 
-use crate::{BatchNorm, Conv2d, Distribution, Init, Padding};
+use crate::{Conv2d, Distribution, Init, Normalisation, Padding};
 use ocelli_graph::{Layer, Node};
 
 /// The body of a residual block of three convolutions: 1×1 to few channels, 3×3 among these, 1×1 to many (He et al. 2015,
-/// fig. 5 on the right). A batch normalisation follows each, and a ReLU the first two; [`Residual`](crate::Residual) adds the
+/// fig. 5 on the right). A normalisation follows each, and a ReLU the first two; [`Residual`](crate::Residual) adds the
 /// shortcut and the last ReLU.
 ///
 /// # Shapes
@@ -31,7 +31,7 @@ pub struct Bottleneck {
     stride: usize,
     strided: Strided,
     groups: usize,
-    normalised: bool,
+    normalisation: Normalisation,
     weight_init: fn(usize, usize) -> Init,
 }
 
@@ -51,7 +51,7 @@ impl Bottleneck {
             stride: 1,
             strided: Strided::Middle,
             groups: 1,
-            normalised: true,
+            normalisation: Normalisation::Batch,
             weight_init: |_, _| Init::He(Distribution::Normal),
         }
     }
@@ -75,9 +75,9 @@ impl Bottleneck {
         self
     }
 
-    /// Sets whether normalisations follow the convolutions, which have biases otherwise.
-    pub fn batch_norm(mut self, normalised: bool) -> Bottleneck {
-        self.normalised = normalised;
+    /// Sets the normalisation after each convolution.
+    pub fn normalisation(mut self, normalisation: Normalisation) -> Bottleneck {
+        self.normalisation = normalisation;
         self
     }
 
@@ -89,12 +89,8 @@ impl Bottleneck {
     }
 
     fn conv(&self, channels: usize, kernel: usize) -> Conv2d {
-        let conv = Conv2d::new(channels, kernel).padding(Padding::uniform(kernel / 2));
-        conv.bias(!self.normalised).weight_init((self.weight_init)(channels, kernel))
-    }
-
-    fn normalise(&self, x: Node, name: &str) -> Node {
-        if self.normalised { x.apply(name, BatchNorm::new()) } else { x }
+        let init = (self.weight_init)(channels, kernel);
+        Conv2d::new(channels, kernel).padding(Padding::uniform(kernel / 2)).weight_init(init)
     }
 }
 
@@ -104,10 +100,11 @@ impl Layer for Bottleneck {
             Strided::First => [self.stride, 1],
             Strided::Middle => [1, self.stride],
         };
-        let y = self.normalise(x.apply("conv1", self.conv(self.inner, 1).stride(first)), "bn1").relu();
-        let conv2 = self.conv(self.inner, 3).stride(middle).groups(self.groups);
-        let y = self.normalise(y.apply("conv2", conv2), "bn2").relu();
-        self.normalise(y.apply("conv3", self.conv(self.channels, 1)), "bn3")
+        let convolve = |x: &Node, names, layer| self.normalisation.convolve(x, names, layer);
+        let y = convolve(x, ["conv1", "bn1"], self.conv(self.inner, 1).stride(first)).relu();
+        let middle = self.conv(self.inner, 3).stride(middle).groups(self.groups);
+        let y = convolve(&y, ["conv2", "bn2"], middle).relu();
+        convolve(&y, ["conv3", "bn3"], self.conv(self.channels, 1))
     }
 
     fn kind(&self) -> String {

@@ -29,6 +29,7 @@
 
 mod activation;
 mod affine;
+mod basic_block;
 mod batch_norm;
 mod bottleneck;
 mod branches;
@@ -44,16 +45,19 @@ mod initial;
 mod inverted_residual;
 mod layer_norm;
 mod local_response_norm;
+mod normalisation;
 mod pad2d;
 mod pair;
 mod pool;
 mod radial_basis;
 mod residual;
 mod sequential;
+mod shortcut;
 mod squeeze_excitation;
 mod sub_sampling;
 
 pub use activation::Activation;
+pub use basic_block::BasicBlock;
 pub use batch_norm::BatchNorm;
 pub use bottleneck::Bottleneck;
 pub use branches::Branches;
@@ -69,6 +73,7 @@ pub use initial::{Distribution, Init};
 pub use inverted_residual::{BlockNames, InvertedResidual};
 pub use layer_norm::LayerNorm;
 pub use local_response_norm::LocalResponseNorm;
+pub use normalisation::Normalisation;
 pub use ocelli_graph::ops::{ConnectionError, ConnectionTable};
 pub use ocelli_kernels::conv::{ConvMode, Padding};
 pub use ocelli_kernels::pool::CountPadding;
@@ -76,8 +81,9 @@ pub use pad2d::{Pad2d, Sides};
 pub use pair::Pair;
 pub use pool::{AdaptiveAvgPool2d, AvgPool2d, GlobalAvgPool, MaxPool2d};
 pub use radial_basis::RadialBasis;
-pub use residual::{Residual, Shortcut, ShortcutLayer};
+pub use residual::Residual;
 pub use sequential::Sequential;
+pub use shortcut::{Shortcut, ShortcutLayer};
 pub use squeeze_excitation::SqueezeExcitation;
 pub use sub_sampling::SubSampling;
 

@@ -1,105 +1,16 @@
 //! Residual connections.
 
-use crate::{BatchNorm, Conv2d, Distribution, Init};
-use ocelli_graph::{Axis, Dim, Layer, Node, Shape};
-use ocelli_kernels::pool::{CountPadding, PoolSettings};
+use crate::{Distribution, Init, Normalisation, Shortcut};
+use ocelli_graph::{Layer, Node};
 
-/// The branch that is added to the result of a residual block (He et al. 2015, section 3.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shortcut {
-    /// The input, which must have the shape of the result.
-    Identity,
-    /// Option A: every `stride`-th pixel of the input in both directions, with channels of zeros added, half of them
-    /// before and half after. No parameters.
-    ZeroPad,
-    /// Option B: a 1×1 convolution without bias and a batch normalisation, where the shapes differ; elsewhere the input.
-    /// Frozen (`Model::freeze`) it is a fixed projection.
-    Projection,
-}
-
-impl Shortcut {
-    /// Makes a layer of the shortcut, to `channels` channels and one pixel in every `stride`.
-    pub fn to(self, channels: usize, stride: usize) -> ShortcutLayer {
-        ShortcutLayer { shortcut: self, channels, stride, weight_init: Init::He(Distribution::Normal) }
-    }
-}
-
-/// A [`Shortcut`] to a given number of channels.
-///
-/// # Shapes
-/// `[N, H, W, C]` → `[N, ⌈H / stride⌉, ⌈W / stride⌉, channels]`. With stride 1 and `C = channels` it is the identity.
-///
-/// # Parameters
-/// A projection has `0.weight` `[1, 1, C, channels]` and the parameters of the normalisation below `1`.
-#[derive(Clone, Copy, Debug)]
-pub struct ShortcutLayer {
-    shortcut: Shortcut,
-    channels: usize,
-    stride: usize,
-    weight_init: Init,
-}
-
-impl ShortcutLayer {
-    /// Sets the initialiser of a projection's weights; the default is He normal.
-    pub fn weight_init(mut self, init: Init) -> ShortcutLayer {
-        self.weight_init = init;
-        self
-    }
-
-    /// Takes every `stride`-th pixel: windows of one pixel.
-    fn sampled(&self, x: &Node) -> Node {
-        if self.stride == 1 {
-            return x.clone();
-        }
-        x.avg_pool(PoolSettings::square(1).stride(self.stride), CountPadding::Include)
-    }
-
-    fn zero_padded(&self, x: &Node) -> Node {
-        let given = x.channels();
-        let Some(missing) = self.channels.checked_sub(given) else {
-            let expected =
-                format!("at most {} channels on axis C (zeros are added, none is taken away)", self.channels);
-            let reason = format!("expected {expected}, got {given} in {}", x.description());
-            return x.trace().fail("Shortcut", reason);
-        };
-        let x = self.sampled(x);
-        let zeros = |channels: usize| {
-            let mut dims = x.shape().dims().to_vec();
-            dims.pop();
-            dims.push(Dim::Fixed(channels));
-            x.trace().filled(0.0, Shape::new(dims))
-        };
-        let before = missing / 2;
-        let parts =
-            [(before > 0).then(|| zeros(before)), Some(x.clone()), (missing > 0).then(|| zeros(missing - before))];
-        Node::concat(&parts.iter().flatten().collect::<Vec<_>>(), Axis::C)
-    }
-}
-
-impl Layer for ShortcutLayer {
-    fn forward(&self, x: &Node) -> Node {
-        if self.shortcut == Shortcut::Identity || (self.stride == 1 && x.channels() == self.channels) {
-            return x.clone();
-        }
-        if self.shortcut == Shortcut::ZeroPad {
-            return self.zero_padded(x);
-        }
-        let conv = Conv2d::new(self.channels, 1).stride(self.stride).bias(false).weight_init(self.weight_init);
-        x.apply("0", conv).apply("1", BatchNorm::new())
-    }
-
-    fn kind(&self) -> String {
-        "Shortcut".into()
-    }
-}
-
-/// Residual block, `relu(f(x) + shortcut(x))` (He et al. 2015, eq. 1).
+/// Residual block, `relu(f(x) + shortcut(x))` (He et al. 2015, eq. 1); without a shortcut `relu(f(x))`, the plain block that
+/// the paper compares with.
 ///
 /// # Shapes
 /// The shapes of the body `f`, whose result must have the shape of the shortcut's.
 ///
 /// # Parameters
-/// The parameters of the body; a projection has its parameters below `shortcut`.
+/// The parameters of the body; a projection has its parameters below `shortcut`, or another name.
 ///
 /// ```
 /// use ocelli_graph::Model;
@@ -112,22 +23,32 @@ impl Layer for ShortcutLayer {
 /// assert_eq!(model.summary().rows.last().unwrap().output, "[N, 14, 14, 32]");
 /// # Ok::<(), ocelli_graph::Error>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Residual<L> {
     body: L,
-    shortcut: Shortcut,
+    shortcut: Option<Shortcut>,
     stride: usize,
+    name: &'static str,
+    normalisation: Normalisation,
+    weight_init: fn(usize, usize) -> Init,
 }
 
 impl<L: Layer> Residual<L> {
     /// Makes a block that adds the input to the result of the body.
     pub fn new(body: L) -> Residual<L> {
-        Residual { body, shortcut: Shortcut::Identity, stride: 1 }
+        Residual {
+            body,
+            shortcut: Some(Shortcut::Identity),
+            stride: 1,
+            name: "shortcut",
+            normalisation: Normalisation::Batch,
+            weight_init: |_, _| Init::He(Distribution::Normal),
+        }
     }
 
-    /// Sets the shortcut.
-    pub fn shortcut(mut self, shortcut: Shortcut) -> Residual<L> {
-        self.shortcut = shortcut;
+    /// Sets the shortcut; `None` leaves it out.
+    pub fn shortcut(mut self, shortcut: impl Into<Option<Shortcut>>) -> Residual<L> {
+        self.shortcut = shortcut.into();
         self
     }
 
@@ -136,13 +57,34 @@ impl<L: Layer> Residual<L> {
         self.stride = stride;
         self
     }
+
+    /// Sets the name below which a projection has its parameters, such as torchvision's `downsample`.
+    pub fn shortcut_name(mut self, name: &'static str) -> Residual<L> {
+        self.name = name;
+        self
+    }
+
+    /// Sets the normalisation after a projection.
+    pub fn normalisation(mut self, normalisation: Normalisation) -> Residual<L> {
+        self.normalisation = normalisation;
+        self
+    }
+
+    /// Sets the initialiser of a projection's weights, by its channels and the size of its filter, 1; the default is He
+    /// normal.
+    pub fn weight_init(mut self, init: fn(usize, usize) -> Init) -> Residual<L> {
+        self.weight_init = init;
+        self
+    }
 }
 
 impl<L: Layer> Layer for Residual<L> {
     fn forward(&self, x: &Node) -> Node {
         let y = self.body.forward(x);
-        let shortcut = x.apply("shortcut", self.shortcut.to(y.channels(), self.stride));
-        (y + shortcut).relu()
+        let Some(shortcut) = self.shortcut else { return y.relu() };
+        let channels = y.channels();
+        let layer = shortcut.to(channels, self.stride).normalisation(self.normalisation);
+        (y + x.apply(self.name, layer.weight_init((self.weight_init)(channels, 1)))).relu()
     }
 
     fn kind(&self) -> String {

@@ -46,7 +46,7 @@ fn shapes() {
     assert_eq!(output_of(branches, &[6, 5, 3]), "[N, 6, 5, 7]");
     assert_eq!(output_of(Inception::new(64, [96, 128], [16, 32], 32), &[28, 28, 192]), "[N, 28, 28, 256]");
     assert_eq!(output_of(Inception::new(64, 128, [16, 32], None), &[28, 28, 192]), "[N, 28, 28, 416]");
-    for shortcut in [Shortcut::ZeroPad, Shortcut::Projection] {
+    for shortcut in [Shortcut::ZeroPad, Shortcut::Projection, Shortcut::PooledProjection] {
         assert_eq!(output_of(shortcut.to(8, 2), &[7, 6, 3]), "[N, 4, 3, 8]");
     }
     assert_eq!(output_of(Residual::new(Conv2d::new(8, 3).same()), &[7, 6, 8]), "[N, 7, 6, 8]");
@@ -181,6 +181,28 @@ fn a_zero_padded_shortcut_takes_every_second_pixel() {
     assert_eq!(step.gradient("input").unwrap(), taken.data());
 }
 
+/// Its projection is of the mean of each window, also of the incomplete ones at the end.
+#[test]
+fn a_pooled_projection_sees_every_pixel() {
+    let x = Tensor::from_fn([1, 3, 2, 1], |i| (10 * i[1] + i[2]) as f32);
+    let layer =
+        Shortcut::PooledProjection.to(2, 2).normalisation(Normalisation::Folded).weight_init(Init::Constant(2.0));
+    let model = Model::from_layer(layer, [3, 2, 1], 0).unwrap();
+    assert!(model.parameters().value("1.weight").is_some() && model.parameters().value("1.bias").is_some());
+    assert_eq!(model.predict(&x).unwrap().data(), [11.0, 11.0, 41.0, 41.0]);
+}
+
+/// Without a shortcut a block is its body with a ReLU.
+#[test]
+fn a_plain_block_adds_nothing() {
+    let x = Tensor::uniform([2, 5, 4, 3], ocelli_graph::Key::new(1));
+    let plain = Model::from_layer(Residual::new(BasicBlock::new(3)).shortcut(None), [5, 4, 3], 0).unwrap();
+    let body = Sequential::new().then(BasicBlock::new(3)).then(Activation::Relu);
+    let body = Model::from_layer(body, [5, 4, 3], 0).unwrap();
+    assert_eq!(plain.summary().trained, body.summary().trained);
+    assert!(plain.predict(&x).unwrap().data().iter().all(|&y| y >= 0.0));
+}
+
 /// With weights of zero a block is the identity for what a ReLU lets through (the course's argument for residuals).
 #[test]
 fn a_residual_block_of_zeros_is_the_identity() {
@@ -189,7 +211,7 @@ fn a_residual_block_of_zeros_is_the_identity() {
         Sequential::new().then(conv()).then(Activation::Relu).then(conv())
     };
     let x = Tensor::uniform([2, 5, 4, 3], ocelli_graph::Key::new(1));
-    for shortcut in [Shortcut::Identity, Shortcut::ZeroPad, Shortcut::Projection] {
+    for shortcut in [Shortcut::Identity, Shortcut::ZeroPad, Shortcut::Projection, Shortcut::PooledProjection] {
         let model = Model::from_layer(Residual::new(body()).shortcut(shortcut), [5, 4, 3], 0).unwrap();
         let positive: Vec<f32> = x.data().iter().map(|v| v.max(0.0)).collect();
         assert_eq!(model.predict(&x).unwrap().data(), positive, "{shortcut:?}");
@@ -208,11 +230,15 @@ fn bottlenecks_have_the_work_and_the_parameters_of_their_settings() {
     let usual = Bottleneck::new(4, 16).stride(2);
     assert_eq!(cost(usual), (weights + 2 * (4 + 4 + 16), (64 * first + 16 * (middle + last)) as u64));
     assert_eq!(cost(usual.v1()), (weights + 2 * (4 + 4 + 16), (16 * weights) as u64));
-    assert_eq!(cost(usual.v1().batch_norm(false)), (weights + 4 + 4 + 16, (16 * weights) as u64));
+    assert_eq!(cost(usual.v1().normalisation(Normalisation::Folded)), (weights + 4 + 4 + 16, (16 * weights) as u64));
     let grouped = first + middle / 2 + last;
-    assert_eq!(cost(usual.v1().groups(2).batch_norm(false)), (grouped + 4 + 4 + 16, (16 * grouped) as u64));
-    let constant =
-        usual.batch_norm(false).weight_init(|channels, kernel| Init::Constant((10 * channels + kernel) as f32));
+    assert_eq!(
+        cost(usual.v1().groups(2).normalisation(Normalisation::Folded)),
+        (grouped + 4 + 4 + 16, (16 * grouped) as u64)
+    );
+    let constant = usual
+        .normalisation(Normalisation::Folded)
+        .weight_init(|channels, kernel| Init::Constant((10 * channels + kernel) as f32));
     let model = Model::from_layer(constant, [8, 8, 16], 0).unwrap();
     let value = |path: &str| model.parameters().value(path).unwrap().data()[0];
     assert_eq!(["conv1.weight", "conv2.weight", "conv3.weight"].map(value), [41.0, 43.0, 161.0]);

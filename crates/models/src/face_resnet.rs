@@ -1,7 +1,9 @@
 //! A small residual encoder of faces, to be trained from scratch on few images.
 
 use ocelli_graph::{Layer, Node};
-use ocelli_layers::{BatchNorm, Conv2d, Dense, Distribution, Init, Padding, Shortcut};
+use ocelli_layers::{
+    BasicBlock, BatchNorm, Conv2d, Dense, Distribution, Dropout, Init, Normalisation, Padding, Residual, Shortcut,
+};
 
 /// A residual encoder of four stages with one block each (after He et al. 2015), whose last pixels keep their places: they
 /// are flattened, as in Deng et al. 2019, because the parts of a face do too.
@@ -33,39 +35,22 @@ impl Default for FaceResNet {
     }
 }
 
-const HE: Init = Init::He(Distribution::Normal);
-
-fn conv(channels: usize, kernel: usize) -> Conv2d {
-    Conv2d::new(channels, kernel).padding(Padding::uniform(kernel / 2)).bias(false).weight_init(HE)
-}
-
-#[derive(Clone, Copy, Debug)]
-struct BasicBlock {
-    channels: usize,
-    stride: usize,
-}
-
-impl Layer for BasicBlock {
-    fn forward(&self, x: &Node) -> Node {
-        let y = x.apply("conv1", conv(self.channels, 3).stride(self.stride)).apply("bn1", BatchNorm::new()).relu();
-        let y = y.apply("conv2", conv(self.channels, 3)).apply("bn2", BatchNorm::new());
-        (y + x.apply("shortcut", Shortcut::Projection.to(self.channels, self.stride))).relu()
-    }
-}
-
 impl Layer for FaceResNet {
     fn forward(&self, x: &Node) -> Node {
         if self.features == 0 || self.width == 0 {
             let reason = format!("{} features and {} channels: both must be 1 or more", self.features, self.width);
             return x.trace().fail("FaceResNet", reason);
         }
-        let mut x = x.apply("conv1", conv(self.width, 5).stride(2)).apply("bn1", BatchNorm::new()).relu();
+        let he = Init::He(Distribution::Normal);
+        let first = Conv2d::new(self.width, 5).padding(Padding::uniform(2)).stride(2).weight_init(he);
+        let mut x = Normalisation::Batch.convolve(x, ["conv1", "bn1"], first).relu();
         for stage in 0..4 {
-            let channels = self.width.saturating_mul(1 << stage);
             let stride = if stage == 0 { 1 } else { 2 };
-            x = x.apply(format!("layer{}", stage + 1), BasicBlock { channels, stride });
+            let body = BasicBlock::new(self.width.saturating_mul(1 << stage)).stride(stride);
+            let block = Residual::new(body).stride(stride).shortcut(Shortcut::Projection);
+            x = x.apply(format!("layer{}", stage + 1), block);
         }
-        let x = x.flatten().apply("dropout", ocelli_layers::Dropout(self.dropout));
+        let x = x.flatten().apply("dropout", Dropout(self.dropout));
         x.apply("fc", Dense::new(self.features).bias(false)).apply("bn2", BatchNorm::new()).l2_normalised(1e-12)
     }
 }

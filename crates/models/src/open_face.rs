@@ -4,7 +4,8 @@ use ocelli_graph::{Axis, Layer, Node};
 use ocelli_kernels::pool::{CountPadding, PoolSettings};
 use ocelli_layers::{BatchNorm, Conv2d, Dense, LocalResponseNorm, MaxPool2d, Pad2d, Padding, Sides};
 
-/// The encoder nn4.small2, under the names of Keras-OpenFace.
+/// The encoder nn4.small2, under the names of Keras-OpenFace. The results of its blocks are called `inception_3a` to
+/// `inception_5b`.
 ///
 /// # Shapes
 /// `[N, H, W, C]` → `[N, 128]`, of unit length; published for `[96, 96, 3]` with values from 0 to 1.
@@ -40,27 +41,16 @@ enum Pool {
 }
 
 /// The blocks of `nn4.small2.def.lua`.
+#[rustfmt::skip]
 const BLOCKS: [Block; 7] = [
-    block("inception_3a", 1, [96, 128], Some([16, 32]), Pool::Max, Some(32), Some(64)),
-    block("inception_3b", 1, [96, 128], Some([32, 64]), Pool::Euclidean, Some(64), Some(64)),
-    block("inception_3c", 2, [128, 256], Some([32, 64]), Pool::Max, None, None),
-    block("inception_4a", 1, [96, 192], Some([32, 64]), Pool::Euclidean, Some(128), Some(256)),
-    block("inception_4e", 2, [160, 256], Some([64, 128]), Pool::Max, None, None),
-    block("inception_5a", 1, [96, 384], None, Pool::Euclidean, Some(96), Some(256)),
-    block("inception_5b", 1, [96, 384], None, Pool::Max, Some(96), Some(256)),
+    Block { name: "inception_3a", stride: 1, conv3: [96, 128], conv5: Some([16, 32]), pool: Pool::Max, projection: Some(32), conv1: Some(64) },
+    Block { name: "inception_3b", stride: 1, conv3: [96, 128], conv5: Some([32, 64]), pool: Pool::Euclidean, projection: Some(64), conv1: Some(64) },
+    Block { name: "inception_3c", stride: 2, conv3: [128, 256], conv5: Some([32, 64]), pool: Pool::Max, projection: None, conv1: None },
+    Block { name: "inception_4a", stride: 1, conv3: [96, 192], conv5: Some([32, 64]), pool: Pool::Euclidean, projection: Some(128), conv1: Some(256) },
+    Block { name: "inception_4e", stride: 2, conv3: [160, 256], conv5: Some([64, 128]), pool: Pool::Max, projection: None, conv1: None },
+    Block { name: "inception_5a", stride: 1, conv3: [96, 384], conv5: None, pool: Pool::Euclidean, projection: Some(96), conv1: Some(256) },
+    Block { name: "inception_5b", stride: 1, conv3: [96, 384], conv5: None, pool: Pool::Max, projection: Some(96), conv1: Some(256) },
 ];
-
-const fn block(
-    name: &'static str,
-    stride: usize,
-    conv3: [usize; 2],
-    conv5: Option<[usize; 2]>,
-    pool: Pool,
-    projection: Option<usize>,
-    conv1: Option<usize>,
-) -> Block {
-    Block { name, stride, conv3, conv5, pool, projection, conv1 }
-}
 
 /// Applies a convolution, its normalisation and ReLU; `number` is behind the names `conv` and `bn`.
 fn unit(x: &Node, prefix: &str, number: &str, channels: usize, kernel: usize, stride: usize) -> Node {
@@ -119,7 +109,7 @@ impl Layer for OpenFaceEncoder {
         let x = unit(&unit(&x, "", "2", 64, 1, 1), "", "3", 192, 3, 1);
         let mut x = x.apply("norm2", LocalResponseNorm::of_mean(5)).apply("pool2", pool());
         for block in BLOCKS {
-            x = block.apply(&x);
+            x = block.apply(&x).named(block.name);
         }
         x.global_avg_pool().apply("dense", Dense::new(128).pytorch_init()).l2_normalised(1e-10)
     }

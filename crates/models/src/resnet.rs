@@ -1,7 +1,9 @@
 //! ResNet (He, Zhang, Ren and Sun 2015) for large images, and its wide and grouped relatives.
 
 use ocelli_graph::{Layer, Node};
-use ocelli_layers::{BatchNorm, Bottleneck, Conv2d, Dense, Init, MaxPool2d, Padding, Shortcut};
+use ocelli_layers::{
+    BasicBlock, Bottleneck, Conv2d, Dense, Init, MaxPool2d, Normalisation, Padding, Residual, Shortcut,
+};
 
 /// A residual network for ImageNet, under torchvision's names. Shortcuts are 1×1 projections where shapes change (paper
 /// option B).
@@ -16,15 +18,6 @@ pub struct ResNet {
     block: BlockKind,
     shortcut: Option<Shortcut>,
     normalisation: Normalisation,
-}
-
-/// The normalisation after each convolution.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Normalisation {
-    /// A batch normalisation; the convolution has no bias.
-    Batch,
-    /// No normalisation: the convolution has a bias.
-    Folded,
 }
 
 /// The convolutions of a block.
@@ -127,6 +120,25 @@ impl ResNet {
         self.shortcut = Some(shortcut);
         self
     }
+
+    /// Makes the body of a block; `width` is the number of channels of a basic block and of the stage's 1×1 convolutions in
+    /// ResNet-50.
+    fn body(&self, width: usize, stride: usize) -> Box<dyn Layer> {
+        match self.block {
+            BlockKind::Basic => {
+                let body = BasicBlock::new(width).stride(stride).normalisation(self.normalisation);
+                Box::new(body.weight_init(he_of_outputs))
+            }
+            BlockKind::Bottleneck { groups, group_width, strided } => {
+                let body = Bottleneck::new(width * group_width / 64 * groups, 4 * width)
+                    .stride(stride)
+                    .groups(groups)
+                    .normalisation(self.normalisation)
+                    .weight_init(he_of_outputs);
+                Box::new(if strided == Strided::First { body.v1() } else { body })
+            }
+        }
+    }
 }
 
 /// Applies stages `layer1`, `layer2`, … with `depths` blocks `0`, `1`, … each; `block` makes a block from the index of
@@ -139,86 +151,23 @@ pub(crate) fn stages<B: Layer>(x: &Node, depths: &[usize], block: impl Fn(usize,
     })
 }
 
-/// Makes a convolution with PyTorch's He normal initialisation over the outputs.
-fn conv(channels: usize, kernel: usize) -> Conv2d {
-    let padding = Padding::uniform(kernel / 2);
-    Conv2d::new(channels, kernel).padding(padding).weight_init(he_of_outputs(channels, kernel))
-}
-
+/// PyTorch's He normal initialisation over the outputs.
 fn he_of_outputs(channels: usize, kernel: usize) -> Init {
     Init::Normal((2.0 / (channels * kernel * kernel).max(1) as f32).sqrt())
 }
 
-impl Normalisation {
-    /// Applies a convolution called `conv` and the normalisation called `norm`.
-    fn convolve(self, x: &Node, [conv, norm]: [&str; 2], layer: Conv2d) -> Node {
-        match self {
-            Normalisation::Batch => x.apply(conv, layer.bias(false)).apply(norm, BatchNorm::new()),
-            Normalisation::Folded => x.apply(conv, layer),
-        }
-    }
-}
-
-/// A block with its position in its stage.
-#[derive(Clone, Copy, Debug)]
-struct ResidualBlock {
-    block: BlockKind,
-    shortcut: Option<Shortcut>,
-    normalisation: Normalisation,
-    /// Channels of a basic block, and of the stage's 1×1 convolutions in ResNet-50.
-    width: usize,
-    stride: usize,
-}
-
-impl Layer for ResidualBlock {
-    fn forward(&self, x: &Node) -> Node {
-        let (width, stride) = (self.width, self.stride);
-        let convolve = |x: &Node, names, layer| self.normalisation.convolve(x, names, layer);
-        let y = match self.block {
-            BlockKind::Basic => {
-                let y = convolve(x, ["conv1", "bn1"], conv(width, 3).stride(stride)).relu();
-                convolve(&y, ["conv2", "bn2"], conv(width, 3))
-            }
-            BlockKind::Bottleneck { groups, group_width, strided } => {
-                let body = Bottleneck::new(width * group_width / 64 * groups, 4 * width)
-                    .stride(stride)
-                    .groups(groups)
-                    .batch_norm(self.normalisation == Normalisation::Batch)
-                    .weight_init(he_of_outputs);
-                let body = if strided == Strided::First { body.v1() } else { body };
-                body.forward(x)
-            }
-        };
-        let Some(shortcut) = self.shortcut else { return y.relu() };
-        let channels = y.channels();
-        let folded = self.normalisation == Normalisation::Folded && shortcut == Shortcut::Projection;
-        let shortcut = if folded && (stride, channels) != (1, x.channels()) {
-            x.scope("downsample", |x| x.apply("0", conv(channels, 1).stride(stride)))
-        } else {
-            x.apply("downsample", shortcut.to(channels, stride).weight_init(he_of_outputs(channels, 1)))
-        };
-        (y + shortcut).relu()
-    }
-
-    fn kind(&self) -> String {
-        match self.block {
-            BlockKind::Basic => "BasicBlock".into(),
-            BlockKind::Bottleneck { .. } => "Bottleneck".into(),
-        }
-    }
-}
-
 impl Layer for ResNet {
     fn forward(&self, x: &Node) -> Node {
-        let ResNet { block, shortcut, normalisation, .. } = *self;
-        let x = normalisation.convolve(x, ["conv1", "bn1"], conv(64, 7).stride(2)).relu();
+        let first = Conv2d::new(64, 7).stride(2).padding(Padding::uniform(3)).weight_init(he_of_outputs(64, 7));
+        let x = self.normalisation.convolve(x, ["conv1", "bn1"], first).relu();
         let x = x.apply("maxpool", MaxPool2d::new(3).stride(2).padding(1));
-        let x = stages(&x, &self.depths, |stage, stride| ResidualBlock {
-            block,
-            shortcut,
-            normalisation,
-            width: 64 << stage,
-            stride,
+        let x = stages(&x, &self.depths, |stage, stride| {
+            Residual::new(self.body(64 << stage, stride))
+                .stride(stride)
+                .shortcut(self.shortcut)
+                .shortcut_name("downsample")
+                .normalisation(self.normalisation)
+                .weight_init(he_of_outputs)
         });
         x.global_avg_pool().apply("fc", Dense::new(self.classes).pytorch_init())
     }

@@ -2,7 +2,7 @@
 
 use crate::resnet::stages;
 use ocelli_graph::{Layer, Node};
-use ocelli_layers::{BatchNorm, Conv2d, Dense, Distribution, Init, Shortcut};
+use ocelli_layers::{BasicBlock, Conv2d, Dense, Distribution, Init, Normalisation, Padding, Residual, Shortcut};
 
 /// A residual network of `6n + 2` layers with 16, 32 and 64 channels. Names are those of the usual PyTorch
 /// implementation (Idelbayev, `pytorch_resnet_cifar10`), whose published weights load without renaming.
@@ -68,35 +68,16 @@ impl CifarResNet {
     }
 }
 
-fn conv(channels: usize) -> Conv2d {
-    Conv2d::new(channels, 3).padding(ocelli_layers::Padding::uniform(1)).bias(false).weight_init(HE)
-}
-
 const HE: Init = Init::He(Distribution::Normal);
-
-#[derive(Clone, Copy, Debug)]
-struct BasicBlock {
-    channels: usize,
-    stride: usize,
-    shortcut: Option<Shortcut>,
-}
-
-impl Layer for BasicBlock {
-    fn forward(&self, x: &Node) -> Node {
-        let y = x.apply("conv1", conv(self.channels).stride(self.stride)).apply("bn1", BatchNorm::new()).relu();
-        let y = y.apply("conv2", conv(self.channels)).apply("bn2", BatchNorm::new());
-        match self.shortcut {
-            Some(shortcut) => (y + x.apply("shortcut", shortcut.to(self.channels, self.stride))).relu(),
-            None => y.relu(),
-        }
-    }
-}
 
 impl Layer for CifarResNet {
     fn forward(&self, x: &Node) -> Node {
-        let x = x.apply("conv1", conv(16)).apply("bn1", BatchNorm::new()).relu();
-        let shortcut = self.shortcut;
-        let x = stages(&x, &[self.depth; 3], |stage, stride| BasicBlock { channels: 16 << stage, stride, shortcut });
+        let first = Conv2d::new(16, 3).padding(Padding::uniform(1)).weight_init(HE);
+        let x = Normalisation::Batch.convolve(x, ["conv1", "bn1"], first).relu();
+        let x = stages(&x, &[self.depth; 3], |stage, stride| {
+            let body = BasicBlock::new(16 << stage).stride(stride);
+            Residual::new(body).stride(stride).shortcut(self.shortcut)
+        });
         x.global_avg_pool().apply("linear", Dense::new(self.classes).pytorch_init().weight_init(HE))
     }
 }

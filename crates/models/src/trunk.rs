@@ -6,7 +6,7 @@ use ocelli_layers::Dense;
 
 /// A published network up to one of its activations, the mean over all pixels of what it computes there, and a dense layer
 /// called `head`: a classifier on weights of which only the first layers are at hand, or on features that suit other
-/// pictures better than the last ones.
+/// images better than the last ones.
 ///
 /// Parameters have the names of the network. [`NetworkDescription::cut`](crate::NetworkDescription::cut) describes it in one
 /// file.

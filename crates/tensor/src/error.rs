@@ -6,7 +6,7 @@ use crate::ElementKind;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The number of elements does not match the shape.
-    #[error("{got} numbers do not fill the shape {shape}, which needs {expected}")]
+    #[error("{got} values do not fill the shape {shape}, which needs {expected}")]
     Length {
         /// The requested shape, as text.
         shape: String,
@@ -16,7 +16,7 @@ pub enum Error {
         got: usize,
     },
     /// The sizes of a shape multiply to more elements than a machine can address.
-    #[error("the shape {0} holds more numbers than can be addressed")]
+    #[error("the shape {0} holds more values than can be addressed")]
     TooLarge(String),
     /// A file does not have the expected format.
     #[error("{what}: {reason}")]

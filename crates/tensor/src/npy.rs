@@ -104,7 +104,7 @@ impl<T: Element> Tensor<T> {
         let header = std::str::from_utf8(&header).map_err(|_| wrong("its header is no text".into()))?;
         let shape = shape_of::<T>(header).map_err(wrong)?;
         let count = element_count(&shape)
-            .ok_or_else(|| wrong(format!("its {} axes hold more numbers than can be addressed", shape.len())))?;
+            .ok_or_else(|| wrong(format!("its {} axes hold more values than can be addressed", shape.len())))?;
         let mut data: Vec<T> = Vec::new();
         while data.len() < count {
             let start = data.len();
@@ -200,7 +200,7 @@ mod tests {
         let error = |shape: &str| Tensor::<f32>::read_npy(&file(shape)[..], "x.npy").unwrap_err().to_string();
         assert_eq!(error(&"1, ".repeat(1000)), "x.npy: its shape has more than 64 axes");
         assert!(error(&"9".repeat(10_000)).len() < 100);
-        assert_eq!(error("4294967296, 4294967296"), "x.npy: its 2 axes hold more numbers than can be addressed");
+        assert_eq!(error("4294967296, 4294967296"), "x.npy: its 2 axes hold more values than can be addressed");
         assert_eq!(error("1000000000"), "x.npy: the file ends inside its data");
     }
 

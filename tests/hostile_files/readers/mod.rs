@@ -2,6 +2,7 @@
 
 mod archives;
 mod arrays;
+mod galleries;
 mod images;
 mod networks;
 mod pickles;
@@ -11,6 +12,7 @@ mod training;
 
 pub use archives::ARCHIVE;
 pub use arrays::NPY;
+pub use galleries::GALLERY;
 pub use images::{JPEG, OTHER_IMAGES, PNG};
 pub use networks::{NETWORK, SAFETENSORS};
 pub use pickles::{TORCH_LEGACY, TORCH_ZIP};
@@ -45,7 +47,7 @@ pub struct Reader {
     pub own: usize,
 }
 
-pub const READERS: [&Reader; 15] = [
+pub const READERS: [&Reader; 16] = [
     &IDX,
     &CIFAR10,
     &PNG,
@@ -61,6 +63,7 @@ pub const READERS: [&Reader; 15] = [
     &CONTAINER,
     &CHECKPOINT,
     &RUN_LOG,
+    &GALLERY,
 ];
 
 /// The reader called `name`.

@@ -42,9 +42,9 @@ fn writing_to_a_slice_of_a_batch_leaves_the_batch() {
 #[test]
 fn shapes_that_do_not_fit_are_errors() {
     let wrong = Tensor::from_vec([2, 3], vec![0.0; 5]).unwrap_err();
-    assert_eq!(wrong.to_string(), "5 numbers do not fill the shape [2, 3], which needs 6");
+    assert_eq!(wrong.to_string(), "5 values do not fill the shape [2, 3], which needs 6");
     let huge = Tensor::try_zeros([usize::MAX, 3]).unwrap_err();
-    assert!(huge.to_string().contains("holds more numbers than can be addressed"), "{huge}");
+    assert!(huge.to_string().contains("holds more values than can be addressed"), "{huge}");
     assert!(Tensor::zeros([2, 3]).reshape([4]).is_err());
     assert_eq!(Tensor::zeros([2, 3]).reshape([3, 2]).unwrap().shape(), [3, 2]);
 }

@@ -90,7 +90,7 @@ mod tests {
     use super::*;
     use ocelli_graph::{Mode, Model, Tensor, Wrt};
 
-    /// A picture of four pixels: class 0 is right once, class 1 twice; class 2 is nowhere.
+    /// An image of four pixels: class 0 is right once, class 1 twice; class 2 is nowhere.
     #[test]
     fn classes_that_are_nowhere_do_not_count() {
         let model = Model::build(|x| x.scale(1.0), [2, 2, 3], 0).unwrap();

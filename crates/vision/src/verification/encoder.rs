@@ -1,13 +1,12 @@
 //! Encoders of faces: a network, how images are prepared for it, and the threshold that was measured with it.
 
 use crate::{Error, Result};
-use ocelli_data::{Image, Statistics};
+use ocelli_data::{Image, Pipeline, Scratch, Statistics};
 use ocelli_graph::{Layer, Model, Node};
-use ocelli_kernels::interpolate::{Interpolation, InterpolationGeometry, interpolate_forward};
 use ocelli_models::{
     DlibFaceEncoder, FaceResNet, NetworkDescription, OpenFaceEncoder, WeightLoader, load_own_network, save_network,
 };
-use ocelli_tensor::{ShapeText, Tensor};
+use ocelli_tensor::{Key, ShapeText, Tensor};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -102,8 +101,8 @@ pub struct EncoderSettings {
 /// Number of images that are encoded at a time.
 const BATCH: usize = 32;
 
-/// Most pixels of a frame around an image: those of any face, and not of a line of pixels in a square.
-const MOST_PIXELS: usize = 1 << 24;
+/// Most pixels of a frame around an image: those of any photograph, and not of a line of pixels in a square.
+const MOST_PIXELS: usize = 1 << 26;
 
 impl EncoderSettings {
     /// Describes dlib's encoder as it was published: its preparation of pixels, and its threshold for aligned faces.
@@ -163,46 +162,45 @@ impl EncoderSettings {
     }
 
     /// Prepares an image of any size: repeats its edges until it has the proportions of what the network reads, resizes
-    /// it, and takes the luminance if the network reads one channel. The result, `[1, height, width, C]`, has values
-    /// from 0 to 1.
+    /// it as a [`Pipeline`] does, and takes the luminance if the network reads one channel. The result,
+    /// `[1, height, width, C]`, has values from 0 to 1.
     ///
     /// # Errors
     /// [`Error::Invalid`] if the image has no pixels or is hardly more than a line of them.
     pub fn framed(&self, image: &Image) -> Result<Tensor> {
         let [height, width, channels] = self.sample;
-        let [mut rows, mut columns] = image.size();
+        let mut framed = self.frame(image)?;
+        let stretched = Pipeline::stretch([height, width]);
+        let pipeline = if channels == 1 { stretched.grey() } else { stretched };
+        let mut values = Tensor::try_zeros([1, height, width, channels])?;
+        pipeline.apply(&mut framed, Key::new(0), &mut Scratch::default(), values.data_mut())?;
+        Ok(values)
+    }
+
+    /// Repeats the edges of an image until it has the proportions of what the network reads.
+    fn frame(&self, image: &Image) -> Result<Image> {
+        let [height, width, _] = self.sample;
+        let ([rows, columns], channels) = (image.size(), image.channels());
         if rows == 0 || columns == 0 {
             return Err(Error::Invalid("an image without pixels".into()));
         }
-        // Interpolation reads the four pixels around a place: larger images are averaged first.
-        let mut pixels = with_channels(image, channels)?;
-        while rows >= 2 * height && columns >= 2 * width {
-            pixels = halved(&pixels)?;
-            [rows, columns] = [rows / 2, columns / 2];
-        }
-        // the smallest frame of the right proportions around the image
-        let wide = (rows * width).div_ceil(height).max(columns);
-        let high = (columns * height).div_ceil(width).max(rows);
+        let wide = rows.saturating_mul(width).div_ceil(height).max(columns);
+        let high = columns.saturating_mul(height).div_ceil(width).max(rows);
         if high.saturating_mul(wide) > MOST_PIXELS {
-            return Err(Error::Invalid(format!("an image of {rows} x {columns} pixels is too narrow to be framed")));
+            return Err(Error::Invalid(format!(
+                "an image of {rows} x {columns} pixels cannot be framed: {high} x {wide}"
+            )));
         }
         let (left, top) = ((wide - columns) / 2, (high - rows) / 2);
-        let mut framed = Tensor::try_zeros([1, high, wide, channels])?;
-        for (y, row) in framed.data_mut().chunks_exact_mut(wide * channels).enumerate() {
-            let from = y.saturating_sub(top).min(rows - 1) * columns;
-            for (x, pixel) in row.chunks_exact_mut(channels).enumerate() {
-                let at = (from + x.saturating_sub(left).min(columns - 1)) * channels;
-                pixel.copy_from_slice(&pixels.data()[at..at + channels]);
-            }
+        let mut pixels = Vec::with_capacity(high * wide * channels);
+        for y in 0..high {
+            let row = &image.pixels()[y.saturating_sub(top).min(rows - 1) * columns * channels..][..columns * channels];
+            let [first, last] = [&row[..channels], &row[(columns - 1) * channels..]];
+            (0..left).for_each(|_| pixels.extend_from_slice(first));
+            pixels.extend_from_slice(row);
+            (left + columns..wide).for_each(|_| pixels.extend_from_slice(last));
         }
-        if [high, wide] == [height, width] {
-            return Ok(framed);
-        }
-        let geometry = InterpolationGeometry::new(Interpolation::Bilinear, [1, high, wide, channels], [height, width])
-            .map_err(|error| Error::Invalid(error.to_string()))?;
-        let mut resized = Tensor::try_zeros([1, height, width, channels])?;
-        interpolate_forward(&geometry, framed.data(), resized.data_mut());
-        Ok(resized)
+        Ok(Image::new([high, wide, channels], pixels)?)
     }
 
     /// Normalises framed images `[N, height, width, C]` in place.
@@ -383,37 +381,6 @@ impl FaceEncoder {
     }
 }
 
-/// Returns the values of an image from 0 to 1, `[1, H, W, C]`: its luminance, or red, green and blue.
-fn with_channels(image: &Image, channels: usize) -> Result<Tensor> {
-    let [rows, columns] = image.size();
-    let given = image.channels();
-    let mut values = Tensor::try_zeros([1, rows, columns, channels])?;
-    let pixels = image.pixels().chunks_exact(given.max(1));
-    for (values, pixel) in values.data_mut().chunks_exact_mut(channels.max(1)).zip(pixels) {
-        let of = |channel: usize| f32::from(pixel[channel.min(given - 1)]) / 255.0;
-        match values {
-            [grey] if given == 1 => *grey = of(0),
-            // The weights of ITU-R BT.601.
-            [grey] => *grey = 0.299 * of(0) + 0.587 * of(1) + 0.114 * of(2),
-            values => values.iter_mut().enumerate().for_each(|(channel, value)| *value = of(channel)),
-        }
-    }
-    Ok(values)
-}
-
-/// Averages every two by two pixels; an odd row or column at the end is left out.
-fn halved(image: &Tensor) -> Result<Tensor> {
-    let [rows, columns, channels] = [image.shape()[1], image.shape()[2], image.shape()[3]];
-    let [height, width] = [rows / 2, columns / 2];
-    let at = |y: usize, x: usize, c: usize| image.data()[(y * columns + x) * channels + c];
-    let mut half = Tensor::try_zeros([1, height, width, channels])?;
-    for (index, value) in half.data_mut().iter_mut().enumerate() {
-        let (y, x, c) = (2 * (index / (width * channels)), 2 * (index / channels % width), index % channels);
-        *value = 0.25 * (at(y, x, c) + at(y, x + 1, c) + at(y + 1, x, c) + at(y + 1, x + 1, c));
-    }
-    Ok(half)
-}
-
 /// Mirrors each row of pixels left to right.
 fn mirror(images: &mut [f32], width: usize, channels: usize) {
     for row in images.chunks_exact_mut(width * channels) {
@@ -427,7 +394,6 @@ fn mirror(images: &mut [f32], width: usize, channels: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ocelli_tensor::Key;
 
     fn small() -> FaceEncoder {
         let mut settings = EncoderSettings::residual([28, 24]);
@@ -487,7 +453,7 @@ mod tests {
         }
         let line = Image::new([1, 16_384, 1], vec![0; 16_384]).unwrap();
         let error = settings.framed(&line).unwrap_err().to_string();
-        assert_eq!(error, "an image of 1 x 16384 pixels is too narrow to be framed");
+        assert_eq!(error, "an image of 1 x 16384 pixels cannot be framed: 16384 x 16384");
     }
 
     #[test]

@@ -103,6 +103,11 @@ impl Gallery {
         self.content.people.len()
     }
 
+    /// Returns the number of features of an embedding.
+    pub fn features(&self) -> usize {
+        self.content.features
+    }
+
     /// Returns true if nobody is enrolled.
     pub fn is_empty(&self) -> bool {
         self.content.people.is_empty()
@@ -288,12 +293,18 @@ impl Gallery {
         if content.embeddings.iter().any(|value| !value.is_finite()) {
             return Err(wrong("an embedding is not finite"));
         }
-        let half_norms = content.embeddings.chunks_exact(content.features).map(half_norm).collect();
-        let named = content.names.iter().cloned().enumerate().map(|(position, name)| (name, position as u32));
-        let positions: HashMap<String, u32> = named.collect();
-        if positions.len() != content.names.len() {
+        // Nothing is made of the names before they are known to be good: a table takes more memory than a list.
+        let mut sorted: Vec<&str> = content.names.iter().map(String::as_str).collect();
+        sorted.sort_unstable();
+        if sorted.first().is_some_and(|name| name.trim().is_empty()) {
+            return Err(wrong("somebody has no name"));
+        }
+        if sorted.windows(2).any(|pair| pair[0] == pair[1]) {
             return Err(wrong("two people have one name"));
         }
+        let half_norms = content.embeddings.chunks_exact(content.features).map(half_norm).collect();
+        let named = content.names.iter().cloned().zip(0..);
+        let positions: HashMap<String, u32> = named.collect();
         Ok(Gallery { content, half_norms, positions })
     }
 }
@@ -404,6 +415,7 @@ mod tests {
         assert_eq!(broken(|c| c.features = usize::MAX), unrelated);
         assert_eq!(broken(|c| c.embeddings[3] = f32::NAN), "an embedding is not finite");
         assert_eq!(broken(|c| c.names[1] = "p0".into()), "two people have one name");
+        assert_eq!(broken(|c| c.names[1] = " ".into()), "somebody has no name");
     }
 
     #[test]
