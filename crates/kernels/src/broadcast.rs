@@ -213,7 +213,7 @@ fn each_run(g: &Broadcast, [a, b]: [Source<'_>; 2], y: &mut [f32], f: &Run<'_>) 
 
 /// Elements up to which a short row of the second operand is repeated on the stack: a row of three would fill a fifth
 /// of a vector, and cost a call of its own.
-const REPEATED: usize = 1024;
+const REPEATED: usize = 512;
 
 /// Returns a row, repeated a few times if it is short, but not so often that it takes as long as the result of `length`.
 fn repeat<'a>(row: &'a [f32], length: usize, wide: &'a mut [f32; REPEATED]) -> &'a [f32] {
