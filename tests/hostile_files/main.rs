@@ -94,6 +94,7 @@ test_readers!(
     torch_zip,
     torch_legacy,
     npy,
+    onnx,
     container,
     checkpoint,
     run_log,
