@@ -145,7 +145,7 @@ operations! {
 enum Operand<'a> {
     /// An element for each.
     Elements(Source<'a>),
-    /// The same number for all.
+    /// One number for all.
     Number(f32),
 }
 

@@ -9,10 +9,10 @@ use std::ops::Range;
 
 use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
 
-use super::ahead::Ahead;
 use super::finish::{Destination, Rows};
 use super::matrix::Matrix;
 use super::panels::{Panels, pack_panel};
+use super::prefetch::BlockPrefetcher;
 use super::tile::{Product, Segment, Strides, even_tiles, most_rows, tile};
 use super::wanted_pieces;
 use crate::cache::odd_lines;
@@ -158,7 +158,7 @@ impl Task<'_> {
         let (m, n) = (self.a.column_count(), panels.columns);
         let segments = [Segment { offset: 0, depth: band.len() }];
         let next = band.end..self.a.row_count().min(band.end + self.band);
-        let mut ahead = [Ahead::of(&self.a.rows(next.clone())), Ahead::of(&self.b.rows(next))];
+        let mut ahead = [BlockPrefetcher::of(&self.a.rows(next.clone())), BlockPrefetcher::of(&self.b.rows(next))];
         let tiles = panels.count() * m.div_ceil(most_rows::<I>(2));
         let share = ahead.each_ref().map(|ahead| ahead.lines().div_ceil(tiles));
         let (data, step) = (&*self.left, odd_lines(m));

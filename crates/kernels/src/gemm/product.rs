@@ -4,10 +4,10 @@ use std::ops::Range;
 
 use ocelli_simd::{InstructionSet, Isa, Kernel, MOST_LANES, dispatch_on};
 
-use super::ahead::Ahead;
 use super::finish::{Finish, Rows};
 use super::matrix::{Block, Matrix, MatrixMut, assert_sizes};
 use super::panels::{Contiguous, PackPanels, Panel, Panels};
+use super::prefetch::BlockPrefetcher;
 use super::stream::Stream;
 use super::thin::gemm_thin;
 use super::tile::{Product, Segment, Strides, VECTORS, even_tiles, narrow_tile_rows, tile, tile_rows};
@@ -380,7 +380,7 @@ impl Piece<'_> {
         let segments = [Segment { offset: 0, depth }];
         let c = task.c.rows(self.rows.clone());
         // Cache lines of the next block to prefetch with each tile.
-        let mut ahead = Ahead::of(&self.next(&block));
+        let mut ahead = BlockPrefetcher::of(&self.next(&block));
         let tiles = self.panels.len() * rows.div_ceil(left.rows);
         let lines = ahead.lines().div_ceil(tiles);
         let far = right.packed.len() > FAR;
