@@ -1,10 +1,15 @@
 //! Measures how fast a network trains or runs, and how much memory it takes.
 //!
-//! `cargo run --release --example bench_models -- --net resnet50 --mode train --batch 16`
+//! ```sh
+//! cargo run --release --example bench_models -- --net resnet50 --mode train --batch 16
+//! cargo run --release --example bench_models -- --onnx model.onnx
+//! ```
 
 mod common;
 #[path = "common/memory.rs"]
 mod memory;
+#[path = "common/onnx.rs"]
+mod onnx;
 #[path = "common/output.rs"]
 mod output;
 #[path = "common/precision.rs"]
@@ -18,6 +23,7 @@ use ocelli::{
     prelude::*,
     tensor::{Key, write_atomically},
 };
+use onnx::{image_input, read_images};
 use output::check_writable;
 use precision::PrecisionArgument;
 use std::{
@@ -33,8 +39,11 @@ struct Arguments {
     #[command(flatten)]
     common: Common,
     /// The network.
-    #[arg(long, value_parser = PossibleValuesParser::new(network_names()))]
-    net: String,
+    #[arg(long, value_parser = PossibleValuesParser::new(network_names()), required_unless_present = "onnx")]
+    net: Option<String>,
+    /// An ONNX file with a network of images, instead of a name.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["net", "weights"])]
+    onnx: Option<PathBuf>,
     /// The kind of step to time.
     #[arg(long, value_enum, default_value_t = What::Infer)]
     mode: What,
@@ -84,31 +93,40 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
     if let Some(file) = &arguments.json {
         check_writable(file)?;
     }
-    let (network, n) = (by_name(&arguments.net, None)?, arguments.batch.get());
-    let [height, width, channels] = network.sample;
-    let size = |usual| arguments.size.unwrap_or(usual);
-    let sample = [size(height), size(width), channels];
+    let n = arguments.batch.get();
+    let network = arguments.net.as_deref().map(|net| by_name(net, None)).transpose()?;
+    let (input, sample) = match (&network, &arguments.onnx) {
+        (Some(network), _) => {
+            let [height, width, channels] = network.sample;
+            let size = |usual| arguments.size.unwrap_or(usual);
+            ("input".to_string(), [size(height), size(width), channels])
+        }
+        (None, Some(file)) => image_input(&read_images(file, arguments.size.map(|size| [size; 2]))?.model)?,
+        (None, None) => return Err("--net or --onnx says which network".into()),
+    };
     let purpose = format!("a batch of {n}");
     let numbers = sample.iter().try_fold(n as u64, |numbers, &size| numbers.checked_mul(size as u64));
     check_memory(&purpose, numbers.and_then(|numbers| numbers.checked_mul(size_of::<f32>() as u64)))?;
     let images = Tensor::uniform([n, sample[0], sample[1], sample[2]], Key::new(arguments.common.seed));
     let base = status("RssAnon");
-    let loader = network.loader();
+    let loader = network.as_ref().map(|network| network.loader());
     let mut cold = ColdStart::begin();
-    let mut model = match &arguments.weights {
-        Some(_) => Model::zeroed(network.layer, sample)?,
-        None => Model::from_layer(network.layer, sample, arguments.common.seed)?,
+    let mut model = match (network, &arguments.onnx, &arguments.weights) {
+        (Some(network), _, Some(_)) => Model::zeroed(network.layer, sample)?,
+        (Some(network), _, None) => Model::from_layer(network.layer, sample, arguments.common.seed)?,
+        (None, Some(file), _) => read_images(file, Some([sample[0], sample[1]]))?.model,
+        (None, None, _) => return Err("--net or --onnx says which network".into()),
     };
     model = model.with_precision(arguments.precision.precision());
     cold.done("building");
-    if let Some(file) = &arguments.weights {
+    if let (Some(file), Some(loader)) = (&arguments.weights, loader) {
         loader.load(&mut model, file)?;
         cold.done("loading");
     }
     let (times, peak) = match arguments.mode {
         What::Train => {
             let labels: Vec<u32> = (0..n as u32).map(|i| i % LEAST_CLASSES).collect();
-            let batch = Batch::new().with("input", images).with("labels", Tensor::from(labels));
+            let batch = Batch::new().with(input, images).with("labels", Tensor::from(labels));
             let mut objective = model.objective(|t| softmax_cross_entropy(&t.output(), &t.labels("labels")))?;
             let mut sgd = Sgd::new(LEARNING_RATE).momentum(0.9).weight_decay(1e-4);
             // The optimiser adds the momentum of each parameter; gradients are part of the plan.
@@ -196,7 +214,8 @@ fn report(
 ) -> ocelli::Result<()> {
     let milliseconds = |time: Duration| 1e3 * time.as_secs_f64();
     let (median, best) = (milliseconds(times[times.len() / 2]), milliseconds(times[0]));
-    let (net, n) = (&arguments.net, arguments.batch.get());
+    let of_file = || arguments.onnx.as_ref().map(|file| file.display().to_string());
+    let (net, n) = (arguments.net.clone().or_else(of_file).unwrap_or_default(), arguments.batch.get());
     let mode = if arguments.mode == What::Train { "train" } else { "infer" };
     let threads = rayon::current_num_threads();
     let images = 1e3 * n as f64 / median;

@@ -4,6 +4,7 @@
 //! cargo run --release --example classify -- --net resnet18 --weights resnet18-f37072fd.pth --classes imagenet_classes.txt cat.jpg
 //! cargo run --release --example classify -- --net squeezenet1_1 --weights squeezenet_v1.1.safetensors --pixels caffe --size 227 cat.jpg
 //! cargo run --release --example classify -- --weights runs/lenet/weights.safetensors runs/lenet/digit.png
+//! cargo run --release --example classify -- --onnx model.onnx --pixels imagenet --classes imagenet_classes.txt cat.jpg
 //! ```
 //!
 //! Weights alone need the name of their network, and a file with a name on each line to show class names instead of
@@ -12,6 +13,8 @@
 mod common;
 #[path = "common/network.rs"]
 mod network;
+#[path = "common/onnx.rs"]
+mod onnx;
 #[path = "common/precision.rs"]
 mod precision;
 
@@ -48,7 +51,7 @@ struct Arguments {
     #[arg(long, default_value_t = 5)]
     top: usize,
     /// Writes the network with its weights, the names of its classes and how images are prepared into one file.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "onnx")]
     save: Option<PathBuf>,
     /// Images as PNG, JPEG, PNM or BMP files.
     #[arg(required = true)]
@@ -98,7 +101,7 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
         description = description.sample([size, size, channels]);
     }
     let Ok(sample) = <[usize; 3]>::try_from(&description.sample[..]) else {
-        return Err(format!("{}: a network of something else than images", arguments.network.weights.display()).into());
+        return Err(format!("{}: a network of something else than images", arguments.network.file().display()).into());
     };
     // its answers
     let pipeline = pipeline(arguments, sample)?;
@@ -122,8 +125,8 @@ fn pipeline(arguments: &Arguments, sample: [usize; 3]) -> ocelli::Result<Pipelin
     if let Some(pixels) = arguments.pixels {
         return Ok(pixels.pipeline(sample));
     }
-    let path = &arguments.network.weights;
-    match WeightFile::open(path)?.metadata().get(PREPROCESSING) {
+    let path = arguments.network.file();
+    match arguments.network.metadata()?.get(PREPROCESSING) {
         Some(_) if arguments.size.is_some() => {
             let reason = "the file says how images are prepared; --size needs --pixels, which says it anew";
             Err(format!("{}: {reason}", path.display()).into())

@@ -4,6 +4,7 @@
 //! ```sh
 //! cargo run --release --example infer -- --net resnet18 --weights resnet18.pth --input x.safetensors --output y.safetensors \
 //!     --taps layer1,layer4.1 --grad
+//! cargo run --release --example infer -- --onnx model.onnx --input x.safetensors --output y.safetensors
 //! ```
 //!
 //! Everything in the files has PyTorch's layout: images and activations `[N, C, H, W]`, filters `[O, I, H, W]`,
@@ -14,6 +15,8 @@
 mod common;
 #[path = "common/network.rs"]
 mod network;
+#[path = "common/onnx.rs"]
+mod onnx;
 #[path = "common/precision.rs"]
 mod precision;
 
@@ -26,6 +29,7 @@ use ocelli::{
     },
     prelude::*,
 };
+use onnx::image_input;
 use precision::PrecisionArgument;
 use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
 
@@ -76,21 +80,22 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
     let classes = arguments.classes.map(|classes| classes as usize);
     let description = arguments.network.description(|net| NetworkDescription::unnamed(net, classes))?;
     if let Some(given) = classes.filter(|&given| given != description.classes) {
-        let (path, known) = (arguments.network.weights.display(), description.classes);
+        let (path, known) = (arguments.network.file().display(), description.classes);
         return Err(format!("{path}: --classes {given}, but the network tells {known} classes apart").into());
     }
     let model = arguments.network.load(&description.sample([height, width, channels]))?;
     let model = model.with_precision(arguments.precision.precision());
+    let (name, _) = image_input(&model)?;
 
     // outputs, and gradients on request
-    let mut batch = Batch::new().with("input", &input);
+    let mut batch = Batch::new().with(&name, &input);
     let wanted: Vec<&str> = ["output"].into_iter().chain(arguments.taps.iter().map(String::as_str)).collect();
     let values = model.run(&batch, &wanted)?;
     let mut results: BTreeMap<String, Tensor> =
         wanted.iter().zip(&values).map(|(name, value)| (name.to_string(), channels_first(value))).collect();
     if arguments.grad {
         batch = batch.with("labels", labels(&mut file, &arguments.labels)?);
-        results.extend(gradients(&model, &batch, input.shape())?);
+        results.extend(gradients(&model, &batch, &name, input.shape())?);
     }
     save_tensors(&results, &arguments.output, &Metadata::new())?;
     // print a line for each result
@@ -118,13 +123,13 @@ fn labels(file: &mut WeightFile, name: &str) -> ocelli::Result<Tensor<u32>> {
 }
 
 /// Computes the loss and its gradients.
-fn gradients(model: &Model, batch: &Batch, input: &[usize]) -> ocelli::Result<BTreeMap<String, Tensor>> {
+fn gradients(model: &Model, batch: &Batch, input: &str, shape: &[usize]) -> ocelli::Result<BTreeMap<String, Tensor>> {
     let loss = |t: &Trace| softmax_cross_entropy(&t.output(), &t.labels("labels"));
-    let mut objective = model.objective_of(Mode::TrainWithoutDropout, Wrt::ParametersAnd(&["input"]), loss)?;
+    let mut objective = model.objective_of(Mode::TrainWithoutDropout, Wrt::ParametersAnd(&[input]), loss)?;
     let step = objective.evaluate(model, batch)?;
     let mut results = BTreeMap::from([("loss".to_string(), Tensor::scalar(step.loss()))]);
-    if let Some(gradient) = step.gradient("input") {
-        results.insert("grad.input".into(), channels_first(&Tensor::from_vec(input, gradient.to_vec())?));
+    if let Some(gradient) = step.gradient(input) {
+        results.insert("grad.input".into(), channels_first(&Tensor::from_vec(shape, gradient.to_vec())?));
     }
     for (parameter, value) in model.parameters().iter() {
         if let Some(gradient) = step.gradient(&parameter.path) {

@@ -4,12 +4,14 @@
 //! cargo run --release --example style -- --content town.jpg --style starry_night.jpg --weights vgg19.safetensors --out out.png
 //! cargo run --release --example style -- --content town.jpg --style a.jpg --style b.jpg --preset modern --weights vgg19.safetensors --out out.png
 //! cargo run --release --example style -- --content town.jpg --style wave.jpg --weights vgg19_normalised.safetensors --decoders wct.safetensors --out out.png
+//! cargo run --release --example style -- --content town.jpg --onnx multistyle26.onnx --share 0,0,0.5,0.5 --out out.png
 //! ```
 //!
 //! `--weights` takes any cut of a VGG, as `features.N` or `convS_N`; layers beyond it are left out of the costs. Without
 //! weights the filters are random: the command then runs anywhere, and paints textures rather than styles. With
-//! `--decoders` the image is made in one pass through the network (Huang and Belongie 2017, Li et al. 2017). Ctrl-C keeps
-//! the best image so far.
+//! `--decoders` the image is made in one pass through the network (Huang and Belongie 2017, Li et al. 2017), and with
+//! `--onnx` by a network that was trained for its styles (Johnson et al. 2016, Dumoulin et al. 2017). Ctrl-C keeps the best
+//! image so far.
 
 mod common;
 
@@ -17,6 +19,7 @@ use clap::{Parser, ValueEnum};
 use common::{Common, exit_on_error, say};
 use ocelli::{
     data::image_files,
+    onnx::Import,
     plot::{Chart, Scale as Axis, charts},
     prelude::*,
     train::StopFlag,
@@ -40,9 +43,9 @@ struct Arguments {
     #[arg(long)]
     content: PathBuf,
     /// The painting; several are mixed.
-    #[arg(long, required = true)]
+    #[arg(long, required_unless_present = "onnx")]
     style: Vec<PathBuf>,
-    /// Shares of the paintings; default: equal.
+    /// Shares of the paintings, or of the styles that a network knows; default: equal.
     #[arg(long, value_delimiter = ',')]
     share: Vec<f32>,
     /// Masks of the paintings, in their order: white where the photograph takes the style.
@@ -57,6 +60,9 @@ struct Arguments {
     /// Decoders for the fast style transfer.
     #[arg(long, requires = "weights")]
     decoders: Option<PathBuf>,
+    /// An ONNX file with a network that paints in its own styles: its input is an image, and perhaps a share of each style.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["style", "weights", "mask"])]
+    onnx: Option<PathBuf>,
     /// The statistics that the fast style transfer exchanges.
     #[arg(long, value_enum, default_value_t = Fast::Adain)]
     statistic: Fast,
@@ -151,6 +157,9 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
     arguments.common.start()?;
     let whole = Pipeline::new();
     let content = whole.load(&arguments.content)?;
+    if let Some(file) = &arguments.onnx {
+        return paint_by_network(arguments, file, &content);
+    }
     let styles = styles(arguments, &whole)?;
     let features = features(arguments)?;
     if let Some(decoders) = &arguments.decoders {
@@ -280,19 +289,62 @@ fn paint_fast(
     styles: &[Style],
 ) -> ocelli::Result<()> {
     let fast = FastStyle::load(features, decoders)?;
-    let fitted = |image: &Tensor| {
-        let [height, width] = [image.shape()[1], image.shape()[2]];
-        let factor = f64::from(arguments.size) / height.max(width) as f64;
-        resize(image, [height, width].map(|side| ((side as f64 * factor).round() as usize).max(1)))
-    };
     let statistic = match arguments.statistic {
         Fast::Adain => Statistic::MeanAndDeviation,
         Fast::Wct => Statistic::Covariance,
     };
+    let fitted = |image: &Tensor| resize(image, size_of(image, arguments.size));
     let (content, style) = (fitted(content)?, fitted(&styles[0].image)?);
     let started = Instant::now();
     let image = fast.run(&content, &style, statistic, arguments.alpha.unwrap_or(1.0))?;
     let seconds = started.elapsed().as_secs_f64();
     image_files::save_png(&image, &arguments.out)?;
     Ok(say(format!("wrote {} in {seconds:.2} s", arguments.out.display()))?)
+}
+
+/// Height and width of an image whose longer side gets so many pixels.
+fn size_of(image: &Tensor, longer: u16) -> [usize; 2] {
+    let [height, width] = [image.shape()[1], image.shape()[2]];
+    let factor = f64::from(longer) / height.max(width) as f64;
+    [height, width].map(|side| ((side as f64 * factor).round() as usize).max(1))
+}
+
+/// Halvings of the image in networks that paint: its sides are multiples of `1 << HALVINGS`.
+const HALVINGS: u32 = 2;
+
+/// Paints in one pass through a network that was trained for its styles.
+fn paint_by_network(arguments: &Arguments, file: &Path, content: &Tensor) -> ocelli::Result<()> {
+    let size = size_of(content, arguments.size).map(|side| side.next_multiple_of(1 << HALVINGS));
+    let imported = Import::new().image_size(size).read(file)?;
+    let graph = imported.model.graph();
+    let mut batch = Batch::new();
+    for name in &imported.inputs {
+        let shape = graph.find(name).map(|value| graph.values[value].shape.at(1)).unwrap_or_default();
+        batch = match shape[..] {
+            [_, height, width, _] => batch.with(name, resize(content, [height, width])?),
+            _ => batch.with(name, shares(arguments, shape).map_err(|reason| format!("{}: {reason}", file.display()))?),
+        };
+    }
+    let started = Instant::now();
+    let image = imported.model.run(&batch, &["output"])?.swap_remove(0);
+    let seconds = started.elapsed().as_secs_f64();
+    image_files::save_png(&image, &arguments.out)?;
+    Ok(say(format!("wrote {} in {seconds:.2} s", arguments.out.display()))?)
+}
+
+/// The share of each style that a network knows; those that are not said are 0.
+fn shares(arguments: &Arguments, shape: Vec<usize>) -> Result<Tensor, String> {
+    let (known, given): (usize, f32) = (shape.iter().product(), arguments.share.iter().sum());
+    if arguments.share.len() > known {
+        return Err(format!("{} shares, but the network knows {known} styles", arguments.share.len()));
+    }
+    if !arguments.share.is_empty() && (arguments.share.iter().any(|share| *share < 0.0) || given <= 0.0) {
+        return Err("shares are not negative, and one of them is above 0".into());
+    }
+    let share = |style: usize| match arguments.share.get(style) {
+        Some(share) => share / given,
+        None if arguments.share.is_empty() => 1.0 / known as f32,
+        None => 0.0,
+    };
+    Tensor::from_vec(shape, (0..known).map(share).collect()).map_err(|error| error.to_string())
 }

@@ -3,6 +3,7 @@
 //! ```sh
 //! cargo run --release --example summary -- --net resnet18 --batch 16
 //! cargo run --release --example summary -- --net resnet18 --explain --dot resnet18.dot
+//! cargo run --release --example summary -- --onnx model.onnx
 //! ```
 
 mod common;
@@ -15,10 +16,14 @@ use memory::check_memory;
 use ocelli::{
     graph::Graph,
     models::{by_name, network_names},
+    onnx::Import,
     prelude::*,
     tensor::write_atomically,
 };
 use std::{num::NonZero, path::PathBuf, process::ExitCode};
+
+/// Height and width of images that neither an ONNX file nor the user says.
+const USUAL_SIZE: usize = 224;
 
 /// Prints the operations and the costs of a network.
 #[derive(Parser)]
@@ -26,9 +31,13 @@ struct Arguments {
     #[command(flatten)]
     common: Common,
     /// The network.
-    #[arg(long, value_parser = PossibleValuesParser::new(network_names()))]
-    net: String,
-    /// Height and width of the images; default: those that the network was published for.
+    #[arg(long, value_parser = PossibleValuesParser::new(network_names()), required_unless_present = "onnx")]
+    net: Option<String>,
+    /// An ONNX file with a network, instead of a name.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["net", "classes"])]
+    onnx: Option<PathBuf>,
+    /// Height and width of the images; default: those that the network was published for, or 224 where an ONNX file leaves
+    /// them open.
     #[arg(long)]
     size: Option<usize>,
     /// Batch size for the estimate of memory.
@@ -52,13 +61,15 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> ocelli::Result<()> {
     arguments.common.start()?;
-    let network = by_name(&arguments.net, arguments.classes)?;
-    let [height, width, channels] = network.sample;
-    let size = |usual| arguments.size.unwrap_or(usual);
-    let sample = [size(height), size(width), channels];
-    let graph = Graph::from_layer(&network.layer, sample)?;
-    check_memory(&arguments.net, parameter_bytes(&graph))?;
-    let (model, batch) = (Model::zeroed(network.layer, sample)?, arguments.batch.get());
+    let batch = arguments.batch.get();
+    let model = match (&arguments.onnx, &arguments.net) {
+        (Some(file), _) => {
+            let size = arguments.size.unwrap_or(USUAL_SIZE);
+            Import::new().any_batch().image_size([size; 2]).read(file)?.model
+        }
+        (None, Some(net)) => named(arguments, net)?,
+        (None, None) => return Err("--net or --onnx says which network".into()),
+    };
     say(model.summary_for(batch)?)?;
     if arguments.explain || arguments.dot.is_some() {
         let plan = model.plan(batch, &["output"])?;
@@ -71,6 +82,17 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Builds a network of the registry, if there is memory for it.
+fn named(arguments: &Arguments, net: &str) -> ocelli::Result<Model> {
+    let network = by_name(net, arguments.classes)?;
+    let [height, width, channels] = network.sample;
+    let size = |usual| arguments.size.unwrap_or(usual);
+    let sample = [size(height), size(width), channels];
+    let graph = Graph::from_layer(&network.layer, sample)?;
+    check_memory(net, parameter_bytes(&graph))?;
+    Ok(Model::zeroed(network.layer, sample)?)
 }
 
 /// Returns the bytes of all parameters, if they can be counted.

@@ -4,6 +4,8 @@ use ocelli_data as data;
 use ocelli_graph as graph;
 use ocelli_kernels as kernels;
 use ocelli_models as models;
+#[cfg(feature = "onnx")]
+use ocelli_onnx as onnx;
 #[cfg(feature = "plot")]
 use ocelli_plot as plot;
 use ocelli_tensor as tensor;
@@ -46,6 +48,10 @@ pub enum Error {
     #[cfg(feature = "vision")]
     #[error(transparent)]
     Vision(#[from] vision::Error),
+    /// An ONNX file could not be read or written.
+    #[cfg(feature = "onnx")]
+    #[error(transparent)]
+    Onnx(#[from] onnx::Error),
     /// Weights could not be read, written or put into a model.
     #[error(transparent)]
     Weights(#[from] models::WeightsError),

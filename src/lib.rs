@@ -26,7 +26,7 @@
 //! ```
 //!
 //! Each crate of the workspace is a module here and can be used alone: [`tensor`], [`kernels`], [`graph`], [`layers`],
-//! [`losses`], [`models`], [`data`], [`train`], `plot` and `vision` (with the features of these names), and [`simd`] at
+//! [`losses`], [`models`], [`data`], [`train`], `onnx`, `plot` and `vision` (with the features of these names), and [`simd`] at
 //! the bottom. The [`prelude`] has what most programs need, and [`Error`] is one error for all of them: `fn main() -> ocelli::Result<()>`.
 
 #![forbid(unsafe_code)]
@@ -43,6 +43,9 @@ pub use ocelli_layers as layers;
 pub use ocelli_losses as losses;
 #[doc(inline)]
 pub use ocelli_models as models;
+#[cfg(feature = "onnx")]
+#[doc(inline)]
+pub use ocelli_onnx as onnx;
 #[cfg(feature = "plot")]
 #[doc(inline)]
 pub use ocelli_plot as plot;
@@ -98,4 +101,7 @@ mod recipes {
     struct Server;
     #[doc = include_str!("../docs/recipes/caffe-weights.md")]
     struct CaffeWeights;
+    #[cfg(feature = "onnx")]
+    #[doc = include_str!("../docs/recipes/onnx.md")]
+    struct Onnx;
 }

@@ -4,7 +4,7 @@ use serde_json::Value;
 use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
 /// For each crate, what it may depend on: the table of `docs/architecture.md`.
-const ALLOWED: [(&str, &[&str]); 12] = [
+const ALLOWED: [(&str, &[&str]); 13] = [
     ("ocelli-simd", &[]),
     ("ocelli-tensor", &[]),
     ("ocelli-kernels", &["ocelli-simd", "ocelli-tensor"]),
@@ -53,6 +53,19 @@ const ALLOWED: [(&str, &[&str]); 12] = [
         ],
     ),
     (
+        "ocelli-onnx",
+        &[
+            "ocelli-simd",
+            "ocelli-tensor",
+            "ocelli-kernels",
+            "ocelli-graph",
+            "ocelli-layers",
+            "ocelli-losses",
+            "ocelli-models",
+            "ocelli-data",
+        ],
+    ),
+    (
         "ocelli",
         &[
             "ocelli-simd",
@@ -66,6 +79,7 @@ const ALLOWED: [(&str, &[&str]); 12] = [
             "ocelli-train",
             "ocelli-plot",
             "ocelli-vision",
+            "ocelli-onnx",
         ],
     ),
 ];

@@ -1,11 +1,13 @@
 //! Arguments of the examples that run networks with weights from files.
 
+use crate::onnx::{image_input, read_images};
 use clap::{Args, builder::PossibleValuesParser};
 use ocelli::{
-    models::{NetworkDescription, network_names},
+    models::{Metadata, NetworkDescription, network_names},
+    onnx::read_metadata,
     prelude::*,
 };
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The network and its weights.
 #[derive(Args, Clone, Debug)]
@@ -15,11 +17,14 @@ pub struct NetworkArguments {
     #[arg(long, value_parser = PossibleValuesParser::new(network_names()))]
     pub net: Option<String>,
     /// Weights in PyTorch's names: safetensors, or a file of torch.save.
-    #[arg(long)]
-    pub weights: PathBuf,
+    #[arg(long, required_unless_present = "onnx")]
+    weights: Option<PathBuf>,
     /// A beginning of names in the file and its replacement, such as conv1=features.0; may be repeated.
     #[arg(long, value_name = "FROM=TO", value_parser = rule)]
-    pub rename: Vec<(String, String)>,
+    rename: Vec<(String, String)>,
+    /// An ONNX file with a network and its weights, in place of both.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["net", "weights", "rename"])]
+    onnx: Option<PathBuf>,
 }
 
 fn rule(text: &str) -> Result<(String, String), String> {
@@ -28,12 +33,28 @@ fn rule(text: &str) -> Result<(String, String), String> {
 }
 
 impl NetworkArguments {
+    /// The file with the weights.
+    pub fn file(&self) -> &Path {
+        self.onnx.as_deref().or(self.weights.as_deref()).unwrap_or(Path::new(""))
+    }
+
+    /// Returns what the file says about itself.
+    pub fn metadata(&self) -> ocelli::Result<Metadata> {
+        match &self.onnx {
+            Some(file) => Ok(read_metadata(file)?),
+            None => Ok(WeightFile::open(self.file())?.metadata().clone()),
+        }
+    }
+
     /// Returns the description of the network: that of the file, or the one that `describe` makes of the given name.
     pub fn description<E: Into<ocelli::Error>>(
         &self,
         describe: impl FnOnce(&str) -> Result<NetworkDescription, E>,
     ) -> ocelli::Result<NetworkDescription> {
-        let own = NetworkDescription::read(&self.weights);
+        if let Some(file) = &self.onnx {
+            return self.described(file);
+        }
+        let own = NetworkDescription::read(self.file());
         match &self.net {
             None => Ok(own.map_err(|error| format!("{error} (--net would name one)"))?),
             // It also has the size of the images.
@@ -46,13 +67,33 @@ impl NetworkArguments {
 
     /// Loads the network with its weights, for images of the size in the description.
     pub fn load(&self, description: &NetworkDescription) -> ocelli::Result<Model> {
-        let network = description.layer().map_err(|error| format!("{}: {error}", self.weights.display()))?;
+        if let Some(file) = &self.onnx {
+            let size = description.sample.first_chunk().copied();
+            return Ok(read_images(file, size)?.model);
+        }
+        let network = description.layer().map_err(|error| format!("{}: {error}", self.file().display()))?;
         let loader = self.rename.iter().fold(network.loader(), |loader, (from, to)| loader.rename(from, to));
         let mut model = Model::zeroed(network.layer, &description.sample)?;
-        let report = loader.load(&mut model, &self.weights)?;
+        let report = loader.load(&mut model, self.file())?;
         for from in report.unused {
-            eprintln!("note: --rename {from}=…: no name in {} begins with it", self.weights.display());
+            eprintln!("note: --rename {from}=…: no name in {} begins with it", self.file().display());
         }
         Ok(model)
+    }
+
+    /// Describes the network of an ONNX file: as `export` wrote it there, or by its input and its result.
+    fn described(&self, file: &Path) -> ocelli::Result<NetworkDescription> {
+        let said = self.metadata()?;
+        let said = said.get("network").and_then(|text| serde_json::from_str::<NetworkDescription>(text).ok());
+        let model = read_images(file, None)?.model;
+        let (_, sample) = image_input(&model)?;
+        let graph = model.graph();
+        let classes = graph.find("output").map_or(0, |output| graph.values[output].shape.channels());
+        let mut description = match said {
+            Some(said) if said.classes == classes => said,
+            _ => NetworkDescription::own([""; 0]),
+        };
+        description.classes = classes;
+        Ok(description.sample(sample))
     }
 }

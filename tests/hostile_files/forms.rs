@@ -180,3 +180,64 @@ pub fn container(parts: &[Vec<u8>]) -> Vec<u8> {
     file.extend(content);
     file
 }
+
+/// An ONNX file: a part is the number of a field of its graph, and the field's bytes.
+pub fn onnx(parts: &[Vec<u8>]) -> Vec<u8> {
+    let field = |part: &Vec<u8>| match part.split_first() {
+        Some((number, bytes)) => protobuf::field(*number, bytes),
+        None => Vec::new(),
+    };
+    let graph: Vec<u8> = parts.iter().flat_map(field).collect();
+    [protobuf::varint(1, 8), protobuf::field(7, graph), protobuf::field(8, protobuf::varint(2, 17))].concat()
+}
+
+/// Messages of Protocol Buffers, as far as ONNX files need them.
+pub mod protobuf {
+    fn number(mut value: u64) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while value >= 0x80 {
+            bytes.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        bytes.push(value as u8);
+        bytes
+    }
+
+    /// A field of an integer.
+    pub fn varint(field: u8, value: u64) -> Vec<u8> {
+        [number(u64::from(field) << 3), number(value)].concat()
+    }
+
+    /// A field of bytes.
+    pub fn field(field: u8, bytes: impl AsRef<[u8]>) -> Vec<u8> {
+        let bytes = bytes.as_ref();
+        [&number(u64::from(field) << 3 | 2), &number(bytes.len() as u64), bytes].concat()
+    }
+
+    /// The fields of bytes of a valid message, with their numbers.
+    pub fn fields(mut message: &[u8]) -> Vec<(u8, Vec<u8>)> {
+        let mut fields = Vec::new();
+        while !message.is_empty() {
+            let (key, value) = (read(&mut message), read(&mut message));
+            if key & 7 == 2 {
+                let (bytes, rest) = message.split_at(value as usize);
+                fields.push(((key >> 3) as u8, bytes.to_vec()));
+                message = rest;
+            }
+        }
+        fields
+    }
+
+    fn read(message: &mut &[u8]) -> u64 {
+        let mut value = 0;
+        for place in 0.. {
+            let (byte, rest) = message.split_first().expect("a valid message");
+            *message = rest;
+            value |= u64::from(byte & 0x7F) << (7 * place);
+            if byte & 0x80 == 0 {
+                break;
+            }
+        }
+        value
+    }
+}

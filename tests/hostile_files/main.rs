@@ -96,6 +96,7 @@ test_readers!(
     torch_zip,
     torch_legacy,
     npy,
+    onnx,
     container,
     checkpoint,
     run_log,

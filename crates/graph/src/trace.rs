@@ -115,6 +115,12 @@ impl Trace {
         self.with(|state| state.error.is_some() || state.closed)
     }
 
+    /// Returns true if a mistake was found in the description. Nodes made from here on have no effect; whoever describes
+    /// a network from data can stop.
+    pub fn has_failed(&self) -> bool {
+        self.with(|state| state.error.is_some())
+    }
+
     pub(crate) fn poisoned(&self) -> Node {
         Node::new(self.clone(), None)
     }

@@ -5,6 +5,7 @@ mod arrays;
 mod galleries;
 mod images;
 mod networks;
+mod onnx;
 mod pickles;
 mod settings;
 mod tables;
@@ -15,6 +16,7 @@ pub use arrays::NPY;
 pub use galleries::GALLERY;
 pub use images::{JPEG, OTHER_IMAGES, PNG};
 pub use networks::{NETWORK, SAFETENSORS};
+pub use onnx::ONNX;
 pub use pickles::{TORCH_LEGACY, TORCH_ZIP};
 pub use settings::PIPELINE;
 pub use tables::{CIFAR10, CIFAR100, IDX, MANIFEST};
@@ -47,7 +49,7 @@ pub struct Reader {
     pub own: usize,
 }
 
-pub const READERS: [&Reader; 18] = [
+pub const READERS: [&Reader; 19] = [
     &IDX,
     &CIFAR10,
     &CIFAR100,
@@ -62,6 +64,7 @@ pub const READERS: [&Reader; 18] = [
     &TORCH_ZIP,
     &TORCH_LEGACY,
     &NPY,
+    &ONNX,
     &CONTAINER,
     &CHECKPOINT,
     &RUN_LOG,

@@ -1,7 +1,7 @@
 //! Every backward rule against central differences.
 
 use super::{batch_of, conv, input};
-use crate::ops::{BatchNormOp, BatchNormParameters, ConvTranspose2dOp, GroupNormOp, Interpolation};
+use crate::ops::{BatchNormOp, BatchNormParameters, ConvTranspose2dOp, GroupNormOp, Interpolation, Sampling};
 use crate::{Axis, Batch, Compiled, Constant, Dim, Fault, Mode, Model, Node, Op, Request, Shape, Tensor, Wrt};
 use ocelli_kernels::{
     conv::{Conv2dSettings, Padding},
@@ -170,6 +170,29 @@ fn images_of_another_size() {
             &[2, 2, 1, 3],
         );
     }
+}
+
+#[test]
+fn moved_and_chosen_values() {
+    check("permuted", |x| x.permuted(&[0, 2, 3, 1]).tanh(), &[2, 2, 3, 4]);
+    check("gather", |x| x.gather(Axis::C, &[2, 0, 2]).square(), &[2, 2, 3]);
+    let sampling = |from: usize, taps: &[(usize, f32)]| Sampling {
+        from,
+        taps: (0..3)
+            .map(|shift| taps.iter().map(|&(index, weight)| ((index + shift) % from, weight)).collect())
+            .collect(),
+    };
+    let (rows, columns) = (sampling(2, &[(0, 0.25), (1, 0.75)]), sampling(4, &[(1, 1.5), (3, -0.5), (0, 0.1)]));
+    check("resampled", |x| x.resampled(rows.clone(), columns.clone()).square(), &[2, 2, 4, 2]);
+}
+
+#[test]
+fn powers_and_the_error_function() {
+    check("erf", |x| x.erf(), &[3, 4]);
+    check("power", |x| x.square().shift(0.5).power(1.7), &[2, 3]);
+    check("power of two values", |x| x.square().shift(0.5).power(x.tanh()), &[2, 3]);
+    let exponents = |x: &Node| x.trace().parameter("p", [3], crate::initial::tests::Ramp);
+    check("power [C]", |x| x.square().shift(0.5).power(exponents(x)), &[2, 2, 3]);
 }
 
 #[test]

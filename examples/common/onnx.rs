@@ -1,0 +1,41 @@
+//! Networks of images from ONNX files.
+
+use ocelli::{
+    graph::{ValueInfo, ValueSource},
+    onnx::{Import, Imported},
+    prelude::Model,
+};
+use std::path::Path;
+
+/// Height and width of images where neither the file nor the user says them: those of most networks for ImageNet.
+const USUAL_SIZE: usize = 224;
+
+/// Reads a network of images, for any number of them; `size` is their height and width where the file leaves them open.
+pub fn read_images(file: &Path, size: Option<[usize; 2]>) -> ocelli::Result<Imported> {
+    let import = Import::new().any_batch().image_size(size.unwrap_or([USUAL_SIZE; 2]));
+    let imported = import.read(file)?;
+    let said = |reason: String| format!("{}: {reason}", file.display());
+    let (_, [height, width, _]) = image_input(&imported.model).map_err(said)?;
+    match size {
+        Some([rows, columns]) if [rows, columns] != [height, width] => {
+            Err(said(format!("it reads images of {height} by {width} pixels, not of {rows} by {columns}")).into())
+        }
+        _ => Ok(imported),
+    }
+}
+
+/// Returns the name of the only input of a network, and the shape of an image there: height, width and channels.
+pub fn image_input(model: &Model) -> Result<(String, [usize; 3]), String> {
+    let input = |value: &ValueInfo| match &value.source {
+        ValueSource::Input(name) => Some((name.clone(), value.shape.at(1))),
+        _ => None,
+    };
+    let mut inputs = model.graph().values.iter().filter_map(input);
+    match (inputs.next(), inputs.next()) {
+        (Some((name, sizes)), None) => match sizes[..] {
+            [_, height, width, channels] => Ok((name, [height, width, channels])),
+            _ => Err("a network of images is expected".into()),
+        },
+        _ => Err("a network of one input is expected".into()),
+    }
+}
