@@ -59,10 +59,8 @@ fn sizes(function: &str) -> Option<(usize, usize)> {
 }
 
 fn short_name(function: &str) -> String {
-    let left = if function.contains("DepthContiguous") { "rows apart" } else { "rows side by side" };
-    let streams = if function.contains("stream::Stream;") { ", streams" } else { "" };
     let (rows, vectors) = sizes(function).unwrap_or_default();
-    format!("{rows} × {vectors}, {left}{streams}")
+    format!("{rows} × {vectors}")
 }
 
 /// Returns the cycles of one run of a loop.

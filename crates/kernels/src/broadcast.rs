@@ -9,13 +9,11 @@ pub mod compare;
 mod tests;
 mod walk;
 
-use ocelli_simd::{
-    BinaryFunction, Destination, InstructionSet, Isa, Kernel, Store, Write, Writer, dispatch_on, slices,
-};
+use ocelli_simd::{BinaryFunction, InstructionSet, Isa, Stores, UnaryFunction, dispatch_on};
 
 use crate::elementwise::chunks::{CHUNK, in_pieces, rows_piece};
-use crate::elementwise::stores::stores_for;
-use crate::elementwise::{Source, map2};
+use crate::elementwise::stores::stores_beside;
+use crate::elementwise::{Map, Map2, Source};
 use crate::sizes::is_addressable;
 pub(crate) use walk::Walk;
 
@@ -142,181 +140,176 @@ operations! {
     Div: div;
 }
 
-/// Elements up to which a short row of the second operand is repeated on the stack: a row of three would fill a fifth
-/// of a vector, and cost a loop of its own.
-const REPEATED: usize = 256;
+/// Operand for a run of elements.
+#[derive(Clone, Copy)]
+enum Operand<'a> {
+    /// An element for each.
+    Elements(Source<'a>),
+    /// One number for all.
+    Number(f32),
+}
 
+/// A function of two operands, computed for a run of elements.
+type Run<'a> = dyn Fn([Operand<'_>; 2], &mut [f32], Stores) + Sync + 'a;
+
+/// Computes `y = f(a, b)`, broadcast.
 fn broadcast<F: BinaryFunction + Sync>(f: F, g: &Broadcast, a: Source<'_>, b: Source<'_>, y: &mut [f32]) {
-    if let Source::Slice(b) = b {
-        if [g.a_length, g.b_length] == [y.len(); 2] {
-            return map2(f, a, b, y);
-        }
-        if g.walk.repeats(1).is_some() {
-            let row = b.len();
-            if row > REPEATED / 4 {
-                return repeated(f, a, b, y);
-            }
-            let mut wide = [0.0; REPEATED];
-            let wide = &mut wide[..REPEATED / row * row];
-            wide.chunks_exact_mut(row).for_each(|wide| wide.copy_from_slice(b));
-            return repeated(f, a, wide, y);
-        }
-    }
     let set = InstructionSet::current();
+    each_run(g, [a, b], y, &|operands, y, stores| run(set, f, operands, y, stores));
+}
+
+/// Computes a run of elements.
+fn run<F: BinaryFunction>(set: InstructionSet, f: F, operands: [Operand<'_>; 2], y: &mut [f32], stores: Stores) {
+    let (number, x, number_first) = match operands {
+        [Operand::Elements(a), Operand::Elements(b)] => {
+            return dispatch_on(set, Map2 { f, operands: [a, b], y, stores });
+        }
+        [Operand::Number(a), Operand::Elements(b)] => (a, b, true),
+        [Operand::Elements(a), Operand::Number(b)] => (b, a, false),
+        [Operand::Number(a), Operand::Number(b)] => {
+            y.fill(b);
+            (a, Source::InPlace, true)
+        }
+    };
+    dispatch_on(set, Map { f: Bound { f, number, number_first }, x, y, stores });
+}
+
+/// A function of two values, one of which is a number.
+#[derive(Clone, Copy)]
+struct Bound<F> {
+    f: F,
+    number: f32,
+    number_first: bool,
+}
+
+impl<F: BinaryFunction> UnaryFunction for Bound<F> {
+    #[inline(always)]
+    fn apply<I: Isa>(self, isa: I, x: I::Vector) -> I::Vector {
+        let number = isa.splat(self.number);
+        if self.number_first { self.f.apply(isa, number, x) } else { self.f.apply(isa, x, number) }
+    }
+}
+
+/// Calls a function for runs of elements in which each operand is contiguous or a number. All that depends on the geometry
+/// is here, compiled once for all functions and instruction sets.
+fn each_run(g: &Broadcast, [a, b]: [Source<'_>; 2], y: &mut [f32], f: &Run<'_>) {
+    if y.is_empty() {
+        return;
+    }
+    if [g.a_length, g.b_length] == [y.len(); 2] {
+        let stores = stores_beside(&[a, b], y, CHUNK);
+        return in_pieces(y, CHUNK, |start, y| {
+            f([a, b].map(|operand| Operand::Elements(operand.part(start, y.len()))), y, stores);
+        });
+    }
+    if let (Source::Slice(b), Some(_)) = (b, g.walk.repeats(1)) {
+        let mut wide = [0.0; REPEATED];
+        return repeated(a, repeat(b, y.len(), &mut wide), y, f);
+    }
     let row = g.walk.row();
     let piece = if row < CHUNK { CHUNK / row.max(1) * row.max(1) } else { CHUNK };
-    in_pieces(y, piece, |start, y| {
-        dispatch_on(set, Rows { f, walk: &g.walk, a, b, start, y });
-    });
+    in_pieces(y, piece, |start, y| Rows { walk: &g.walk, operands: [a, b], start, y }.run(f));
+}
+
+/// Elements up to which a short row of the second operand is repeated on the stack: a row of three would fill a fifth
+/// of a vector, and cost a call of its own.
+const REPEATED: usize = 512;
+
+/// Returns a row, repeated a few times if it is short, but not so often that it takes as long as the result of `length`.
+fn repeat<'a>(row: &'a [f32], length: usize, wide: &'a mut [f32; REPEATED]) -> &'a [f32] {
+    let count = REPEATED.min(length / 4) / row.len();
+    if count < 2 {
+        return row;
+    }
+    wide[..row.len()].copy_from_slice(row);
+    let (mut filled, end) = (row.len(), count * row.len());
+    while filled < end {
+        let more = filled.min(end - filled);
+        wide.copy_within(..more, filled);
+        filled += more;
+    }
+    &wide[..end]
 }
 
 /// Computes `y = f(a, b b b …)`, as a bias is added.
-fn repeated<F: BinaryFunction + Sync>(f: F, a: Source<'_>, b: &[f32], y: &mut [f32]) {
-    let set = InstructionSet::current();
-    let piece = rows_piece(b.len(), b.len());
-    match a {
-        Source::Slice(a) => {
-            let stores = stores_for(y, b.len());
-            in_pieces(y, piece, |start, y| {
-                let work = Repeated { f, a: &a[start..][..y.len()], b };
-                dispatch_on(set, Write { work, stores, y: [y] });
-            });
+fn repeated(a: Source<'_>, b: &[f32], y: &mut [f32], f: &Run<'_>) {
+    let stores = stores_beside(&[a], y, b.len());
+    in_pieces(y, rows_piece(b.len(), b.len()), |start, y| {
+        for (index, y) in y.chunks_mut(b.len()).enumerate() {
+            let operands = [a.part(start + index * b.len(), y.len()), Source::Slice(&b[..y.len()])];
+            f(operands.map(Operand::Elements), y, stores);
         }
-        Source::InPlace => in_pieces(y, piece, |_, y| dispatch_on(set, RepeatedInPlace { f, b, y })),
-    }
+    });
 }
 
-struct Repeated<'a, F> {
-    f: F,
-    a: &'a [f32],
-    b: &'a [f32],
-}
-
-impl<F: BinaryFunction> Writer<1> for Repeated<'_, F> {
-    #[inline(always)]
-    fn run<I: Isa, S: Store>(self, isa: I, [mut y]: [Destination<'_, S>; 1]) {
-        for a in self.a.chunks(self.b.len()) {
-            let a_blocks = a.chunks_exact(I::LANES);
-            let tail = a_blocks.remainder();
-            for (a, b) in a_blocks.zip(self.b.chunks_exact(I::LANES)) {
-                y.put_vector(isa, self.f.apply(isa, isa.load(a), isa.load(b)));
-            }
-            let b_tail = &self.b[a.len() - tail.len()..];
-            y.put(isa, self.f.apply(isa, isa.load_partial(tail), isa.load_partial(b_tail)), tail.len());
-        }
-    }
-}
-
-struct RepeatedInPlace<'a, F> {
-    f: F,
-    b: &'a [f32],
-    y: &'a mut [f32],
-}
-
-impl<F: BinaryFunction> Kernel for RepeatedInPlace<'_, F> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<I: Isa>(self, isa: I) {
-        for y in self.y.chunks_mut(self.b.len()) {
-            slices::map2_in_place(isa, self.f, y, &self.b[..y.len()]);
-        }
-    }
-}
-
-/// Computes the elements of the output from `start` on, by rows.
-struct Rows<'a, F> {
-    f: F,
+/// The elements of the output from `start` on, by rows.
+struct Rows<'a> {
     walk: &'a Walk<2>,
-    a: Source<'a>,
-    b: Source<'a>,
+    operands: [Source<'a>; 2],
     start: usize,
     y: &'a mut [f32],
 }
 
-/// Elements of a row that are computed at once: an operand that is a scalar in a row is repeated to this length, so
-/// that there is one loop for rows and scalars. (With one for each combination, the kernels of this file were a tenth
-/// of the crate's code.)
+/// Elements of rows that are computed together, if rows are short: what is not contiguous is copied first.
 const BLOCK: usize = 256;
 
-/// One operand in a row.
-#[derive(Clone, Copy)]
-enum Operand<'a> {
-    Row(&'a [f32]),
-    /// A scalar, repeated to the length of a block.
-    Number(&'a [f32]),
-    InPlace,
-}
+/// Longest row that is short: to copy it takes less time than to call a function for it.
+const SHORT: usize = 96;
 
-impl<'a> Operand<'a> {
-    #[inline(always)]
-    fn new(source: Source<'a>, stride: usize, offset: usize, length: usize, block: &'a mut [f32; BLOCK]) -> Self {
-        match source {
-            Source::InPlace => Self::InPlace,
-            Source::Slice(x) if stride == 0 => {
-                let block = &mut block[..length.min(BLOCK)];
-                block.fill(x[offset]);
-                Self::Number(block)
-            }
-            Source::Slice(x) => Self::Row(&x[offset..][..length]),
-        }
+impl Rows<'_> {
+    fn run(self, f: &Run<'_>) {
+        if self.walk.row() <= SHORT { self.together(f) } else { self.one_by_one(f) }
     }
 
-    /// Returns the elements of a block; none for an operand in place.
-    #[inline(always)]
-    fn block(self, start: usize, length: usize) -> Option<&'a [f32]> {
-        match self {
-            Self::Row(x) => Some(&x[start..][..length]),
-            Self::Number(x) => Some(&x[..length]),
-            Self::InPlace => None,
-        }
-    }
-}
-
-impl<F: BinaryFunction> Kernel for Rows<'_, F> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<I: Isa>(self, isa: I) {
-        let Self { f, walk, a, b, start, y } = self;
-        let [a_stride, b_stride] = walk.row_strides();
+    /// Computes long rows: in each, an operand is a row of its own or a number.
+    fn one_by_one(self, f: &Run<'_>) {
+        let Self { walk, operands, start, y } = self;
+        let strides = walk.row_strides();
         let mut position = walk.at(start);
-        let [mut a_block, mut b_block] = [[0.0; BLOCK]; 2];
         let mut rest = y;
         while !rest.is_empty() {
-            let length = position.left().min(rest.len());
-            let (row, after) = rest.split_at_mut(length);
-            let [a_offset, b_offset] = position.offsets();
-            let a = Operand::new(a, a_stride, a_offset, length, &mut a_block);
-            let b = Operand::new(b, b_stride, b_offset, length, &mut b_block);
-            for (i, y) in row.chunks_mut(BLOCK).enumerate() {
-                let (start, length) = (i * BLOCK, y.len());
-                match (a.block(start, length), b.block(start, length)) {
-                    (Some(a), Some(b)) => slices::map2(isa, f, a, b, y),
-                    (Some(a), None) => slices::map2_in_place(isa, Swapped { f }, y, a),
-                    (None, Some(b)) => slices::map2_in_place(isa, f, y, b),
-                    (None, None) => {
-                        let mut copy = [0.0; BLOCK];
-                        copy[..length].copy_from_slice(y);
-                        slices::map2(isa, f, &copy[..length], &copy[..length], y);
-                    }
-                }
-            }
+            let (row, after) = rest.split_at_mut(position.left().min(rest.len()));
+            let offsets = position.offsets();
+            let operand = |k: usize| match operands[k] {
+                Source::Slice(x) if strides[k] == 0 => Operand::Number(x[offsets[k]]),
+                x => Operand::Elements(x.part(offsets[k], row.len())),
+            };
+            f([operand(0), operand(1)], row, Stores::Regular);
             position.next_row();
             rest = after;
         }
     }
-}
 
-/// Swaps the operands: `f(b, a)`.
-#[derive(Clone, Copy)]
-struct Swapped<F> {
-    f: F,
-}
-
-impl<F: BinaryFunction> BinaryFunction for Swapped<F> {
-    #[inline(always)]
-    fn apply<I: Isa>(self, isa: I, a: I::Vector, b: I::Vector) -> I::Vector {
-        self.f.apply(isa, b, a)
+    /// Computes short rows in blocks.
+    fn together(self, f: &Run<'_>) {
+        let Self { walk, operands, start, y } = self;
+        let strides = walk.row_strides();
+        let contiguous = [0, 1].map(|k| matches!(operands[k], Source::InPlace) || walk.is_contiguous(k));
+        let mut copies = [[0.0; BLOCK]; 2];
+        let mut position = walk.at(start);
+        for (index, y) in y.chunks_mut(BLOCK).enumerate() {
+            let first = start + index * BLOCK;
+            let mut filled = 0;
+            while filled < y.len() {
+                let length = position.left().min(y.len() - filled);
+                let offsets = position.offsets();
+                for (k, copy) in copies.iter_mut().enumerate() {
+                    let (Source::Slice(x), false) = (operands[k], contiguous[k]) else { continue };
+                    let copy = &mut copy[filled..filled + length];
+                    if strides[k] == 0 {
+                        copy.fill(x[offsets[k]])
+                    } else {
+                        copy.copy_from_slice(&x[offsets[k]..][..length])
+                    }
+                }
+                filled += length;
+                position.advance(length);
+            }
+            let operand = |k: usize| {
+                let copy = Source::Slice(&copies[k][..y.len()]);
+                Operand::Elements(if contiguous[k] { operands[k].part(first, y.len()) } else { copy })
+            };
+            f([operand(0), operand(1)], y, Stores::Regular);
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Copies of blocks at regular distances, from which concatenation and slicing are built.
 
-use ocelli_simd::{BinaryFunction, InstructionSet, Isa, Kernel, dispatch_on, slices};
+use ocelli_simd::{BinaryFunction, InstructionSet, Isa, Kernel, Source, Stores, dispatch_on, slices};
 use ocelli_tensor::Size;
 
 use crate::Accumulate;
@@ -87,7 +87,10 @@ impl Kernel for Block<'_> {
     fn run<I: Isa>(self, isa: I) {
         match self.accumulate {
             Accumulate::Set => self.y.copy_from_slice(self.x),
-            Accumulate::Add => slices::map2_in_place(isa, Add, self.y, self.x),
+            Accumulate::Add => {
+                let operands = [Source::InPlace, Source::Slice(self.x)];
+                slices::map2(isa, Add, operands, self.y, Stores::Regular);
+            }
         }
     }
 }

@@ -37,7 +37,7 @@ pub enum InterpolationError {
         to: usize,
     },
     /// A tensor would have more elements than memory has addresses.
-    #[error("a picture of {height} by {width} pixels overflows the address space")]
+    #[error("an image of {height} by {width} pixels overflows the address space")]
     Overflow {
         /// Rows of pixels.
         height: usize,
@@ -151,7 +151,7 @@ impl InterpolationGeometry {
     }
 
     fn assert_fit(&self, input: usize, output: usize) {
-        assert_eq!(input, self.batch * self.rows.from * self.input_row(), "the picture has the geometry's size");
+        assert_eq!(input, self.batch * self.rows.from * self.input_row(), "the image has the geometry's size");
         assert_eq!(output, self.batch * self.rows.to * self.output_row(), "so has the interpolated one");
     }
 
@@ -171,9 +171,9 @@ pub fn interpolate_forward(g: &InterpolationGeometry, x: &[f32], y: &mut [f32]) 
     }
     in_pieces(y, rows_piece(to, 4 * to), |start, y| {
         for (i, y) in y.chunks_exact_mut(to).enumerate() {
-            let (picture, place) = ((start / to + i) / g.rows.to, (start / to + i) % g.rows.to);
+            let (image, place) = ((start / to + i) / g.rows.to, (start / to + i) % g.rows.to);
             let Between { low, high, fraction } = g.rows.between(place);
-            let row = |row: usize| &x[(picture * g.rows.from + row) * from..][..from];
+            let row = |row: usize| &x[(image * g.rows.from + row) * from..][..from];
             match g.rows.interpolation {
                 Interpolation::Nearest => copy_row(g, row(low), y),
                 Interpolation::Bilinear => {
@@ -235,13 +235,13 @@ pub fn interpolate_backward(g: &InterpolationGeometry, dy: &[f32], dx: &mut [f32
     }
     in_pieces(dx, rows_piece(to, 4 * to.max(from)), |start, dx| {
         for (i, dx) in dx.chunks_exact_mut(to).enumerate() {
-            let (picture, row) = ((start / to + i) / g.rows.from, (start / to + i) % g.rows.from);
+            let (image, row) = ((start / to + i) / g.rows.from, (start / to + i) % g.rows.from);
             if accumulate == Accumulate::Set {
                 dx.fill(0.0);
             }
             for place in g.rows.readers(row) {
                 let weight = g.rows.between(place).weight(row);
-                let dy = &dy[(picture * g.rows.to + place) * from..][..from];
+                let dy = &dy[(image * g.rows.to + place) * from..][..from];
                 dispatch_on(set, RowBackward { g, dy, weight, dx });
             }
         }
@@ -365,18 +365,18 @@ mod tests {
     }
 
     #[test]
-    fn sizes_that_no_picture_has_are_refused() {
+    fn sizes_that_no_image_has_are_refused() {
         let error = |from, to| InterpolationGeometry::new(Interpolation::Nearest, from, to).unwrap_err().to_string();
         assert_eq!(error([1, 0, 2, 3], [4, 4]), "0 pixels on axis H cannot become 4");
         assert_eq!(error([1, 2, 2, 3], [4, 0]), "2 pixels on axis W cannot become 0");
         let most = usize::MAX;
-        let sentence = format!("a picture of {most} by 2 pixels overflows the address space");
+        let sentence = format!("an image of {most} by 2 pixels overflows the address space");
         assert_eq!(error([1, 1, 1, 1], [most, 2]), sentence);
         assert_eq!(error([1, 2, 2, 0], [most, 2]), sentence);
     }
 
     #[test]
-    fn large_pictures_have_the_same_bits_on_any_threads() {
+    fn large_images_have_the_same_bits_on_any_threads() {
         let g = InterpolationGeometry::new(Interpolation::Bilinear, [2, 40, 50, 9], [120, 100]).unwrap();
         let (x, dy) = (numbers(2 * 40 * 50 * 9, 1), numbers(2 * 120 * 100 * 9, 2));
         assert_same_bits_on_any_threads(dy.len(), |y| interpolate_forward(&g, &x, y));

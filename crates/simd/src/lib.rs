@@ -51,7 +51,7 @@ mod x86;
 pub use dispatch::{InstructionSet, Kernel, UnknownInstructionSet, dispatch, dispatch_on, unknown_cap};
 pub use isa::{Isa, MOST_LANES};
 pub use portable::Portable;
-pub use slices::{BinaryFunction, UnaryFunction};
+pub use slices::{BinaryFunction, Source, UnaryFunction};
 pub use stores::{AddTo, Destination, Effect, Store, Stores, Write, WriteOrAdd, Writer};
 #[cfg(target_arch = "x86_64")]
 pub use x86::{avx2::Avx2, avx512::Avx512};

@@ -53,6 +53,17 @@ fn bits_if(condition: bool) -> u32 {
     if condition { u32::MAX } else { 0 }
 }
 
+/// Keeps the compiler from vectorising a loop around arrays of lanes across its rounds: what comes out is twenty times as
+/// long, and no faster.
+#[inline(always)]
+fn keep_loop() {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: nothing is executed.
+    unsafe {
+        std::arch::asm!("", options(nomem, nostack, preserves_flags));
+    }
+}
+
 #[inline(always)]
 fn round(x: f32) -> f32 {
     // Adding 2²³ leaves no bits for a fraction; a call of the library's `roundeven` would not vectorise.
@@ -106,6 +117,7 @@ impl Isa for Portable {
 
     #[inline(always)]
     unsafe fn load_ptr(self, x: *const f32) -> Lanes {
+        keep_loop();
         // SAFETY: the caller: `LANES` elements can be read; the read asks for no alignment.
         Lanes(unsafe { x.cast::<[f32; LANES]>().read_unaligned() })
     }

@@ -5,7 +5,7 @@
 //! data; but their results must be read from memory again, and other threads see them in order only behind a fence.
 //! [`Write`] takes care of both: work that is a [`Writer`] puts vector after vector, and does not know where they go.
 
-use crate::{Isa, Kernel};
+use crate::{InstructionSet, Isa, Kernel};
 
 /// Kind of store instructions that a kernel writes with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -58,12 +58,12 @@ impl<W: Writer<N>, const N: usize> Kernel for Write<'_, W, N> {
 
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) {
-        match self.stores {
-            Stores::Regular => self.work.run(isa, self.y.map(|rest| Destination { rest, store: Regular })),
-            Stores::NonTemporal => {
-                let _fence = Fence(isa);
-                self.work.run(isa, self.y.map(|rest| Destination { rest, store: NonTemporal }));
-            }
+        // The portable set has no stores past the caches: the work would be compiled twice.
+        if const { matches!(I::SET, InstructionSet::Portable) } || self.stores == Stores::Regular {
+            self.work.run(isa, self.y.map(|rest| Destination { rest, store: Regular }));
+        } else {
+            let _fence = Fence(isa);
+            self.work.run(isa, self.y.map(|rest| Destination { rest, store: NonTemporal }));
         }
     }
 }
@@ -293,7 +293,7 @@ impl Store for Effect {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{InstructionSet, dispatch_on};
+    use crate::dispatch_on;
 
     /// Writes `x[i]` and `2 x[i]`.
     struct Doubles<'a>(&'a [f32]);

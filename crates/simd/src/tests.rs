@@ -1,7 +1,7 @@
 //! Every method, on every available instruction set, with every tail length.
 
-use crate::slices::{map, map_in_place, map2, map2_in_place};
-use crate::{BinaryFunction, InstructionSet, Isa, Kernel, UnaryFunction, dispatch_on};
+use crate::slices::{copy, map, map2};
+use crate::{BinaryFunction, InstructionSet, Isa, Kernel, Source, Stores, UnaryFunction, dispatch_on};
 
 /// Numbers that tell lanes, signs and roundings apart.
 fn numbers(count: usize, seed: usize) -> Vec<f32> {
@@ -14,7 +14,8 @@ fn numbers(count: usize, seed: usize) -> Vec<f32> {
         .collect()
 }
 
-/// Runs a vector function over slices of every length up to three vectors, all four ways, against one of numbers.
+/// Runs a vector function over slices of every length up to three vectors, in place and not, past the caches and through
+/// them, against one of numbers.
 fn check<F: BinaryFunction>(f: F, expected: impl Fn(f32, f32) -> f32) {
     struct All<F, E>(F, E);
     #[derive(Clone, Copy)]
@@ -34,17 +35,29 @@ fn check<F: BinaryFunction>(f: F, expected: impl Fn(f32, f32) -> f32) {
                 let (a, b) = (numbers(length, 1), numbers(length, 2));
                 let with_b: Vec<f32> = a.iter().zip(&b).map(|(&a, &b)| expected(a, b)).collect();
                 let with_five: Vec<f32> = a.iter().map(|&a| expected(a, 5.0)).collect();
-                let mut y = vec![f32::NAN; length];
-                map2(isa, f, &a, &b, &mut y);
-                assert_same(&y, &with_b, I::NAME);
-                y.copy_from_slice(&a);
-                map2_in_place(isa, f, &mut y, &b);
-                assert_same(&y, &with_b, I::NAME);
-                map(isa, WithFive(f), &a, &mut y);
-                assert_same(&y, &with_five, I::NAME);
-                y.copy_from_slice(&a);
-                map_in_place(isa, WithFive(f), &mut y);
-                assert_same(&y, &with_five, I::NAME);
+                let with_itself: Vec<f32> = a.iter().map(|&a| expected(a, a)).collect();
+                // Aligned to a vector, and not.
+                let mut room = vec![f32::NAN; length + 2 * I::LANES + 1];
+                let aligned = room.as_ptr().align_offset(I::LANES * size_of::<f32>());
+                for (start, stores) in [(0, Stores::Regular), (0, Stores::NonTemporal), (1, Stores::NonTemporal)] {
+                    let y = &mut room[aligned + start..][..length];
+                    map2(isa, f, [Source::Slice(&a), Source::Slice(&b)], y, stores);
+                    assert_same(y, &with_b, I::NAME);
+                    copy(isa, &a, y, stores);
+                    map2(isa, f, [Source::InPlace, Source::Slice(&b)], y, stores);
+                    assert_same(y, &with_b, I::NAME);
+                    copy(isa, &b, y, stores);
+                    map2(isa, f, [Source::Slice(&a), Source::InPlace], y, stores);
+                    assert_same(y, &with_b, I::NAME);
+                    copy(isa, &a, y, stores);
+                    map2(isa, f, [Source::InPlace; 2], y, stores);
+                    assert_same(y, &with_itself, I::NAME);
+                    map(isa, WithFive(f), Source::Slice(&a), y, stores);
+                    assert_same(y, &with_five, I::NAME);
+                    copy(isa, &a, y, stores);
+                    map(isa, WithFive(f), Source::InPlace, y, stores);
+                    assert_same(y, &with_five, I::NAME);
+                }
             }
         }
     }

@@ -207,7 +207,7 @@ fn shapes_that_an_operation_cannot_have_are_sentences() {
     for (sentence, network) in cases {
         assert_eq!(mistake(network, &[4, 4, 8]), sentence);
     }
-    let sentence = format!("(Interpolate): a picture of {most} by 3 pixels overflows the address space");
+    let sentence = format!("(Interpolate): an image of {most} by 3 pixels overflows the address space");
     assert_eq!(mistake(|x| x.resized([most, 3], Interpolation::Nearest), &[4, 4, 8]), sentence);
 }
 

@@ -1,8 +1,8 @@
 //! Maximum, minimum, and comparisons as 0 and 1, broadcast as arithmetic is.
 
-use ocelli_simd::{BinaryFunction, Isa};
+use ocelli_simd::{BinaryFunction, InstructionSet, Isa};
 
-use super::{Broadcast, broadcast};
+use super::{Broadcast, broadcast, each_run, run};
 use crate::elementwise::Source;
 
 /// The larger or the smaller of two values.
@@ -58,13 +58,19 @@ pub fn extremum_share(which: Extremum, g: &Broadcast, a: Source<'_>, b: Source<'
 pub fn compare(comparison: Comparison, g: &Broadcast, a: Source<'_>, b: Source<'_>, y: &mut [f32]) {
     g.assert_fits(a, b, y);
     match comparison {
-        Comparison::Greater => broadcast(Less::<true>, g, a, b, y),
-        Comparison::GreaterOrEqual => broadcast(LessOrEqual::<true>, g, a, b, y),
-        Comparison::Less => broadcast(Less::<false>, g, a, b, y),
-        Comparison::LessOrEqual => broadcast(LessOrEqual::<false>, g, a, b, y),
+        Comparison::Greater => swapped(Less, g, a, b, y),
+        Comparison::GreaterOrEqual => swapped(LessOrEqual, g, a, b, y),
+        Comparison::Less => broadcast(Less, g, a, b, y),
+        Comparison::LessOrEqual => broadcast(LessOrEqual, g, a, b, y),
         Comparison::Equal => broadcast(Equal, g, a, b, y),
         Comparison::NotEqual => broadcast(NotEqual, g, a, b, y),
     }
+}
+
+/// Computes `y = f(b, a)`, broadcast.
+fn swapped<F: BinaryFunction + Sync>(f: F, g: &Broadcast, a: Source<'_>, b: Source<'_>, y: &mut [f32]) {
+    let set = InstructionSet::current();
+    each_run(g, [a, b], y, &|[a, b], y, stores| run(set, f, [b, a], y, stores));
 }
 
 /// Returns 1 in the lanes of a mask, 0 elsewhere.
@@ -98,12 +104,10 @@ struct Smaller;
 struct ShareOfLarger;
 #[derive(Clone, Copy)]
 struct ShareOfSmaller;
-/// Compares `a < b`, or `b < a` if swapped.
 #[derive(Clone, Copy)]
-struct Less<const SWAPPED: bool>;
-/// Compares `a <= b`, or `b <= a` if swapped.
+struct Less;
 #[derive(Clone, Copy)]
-struct LessOrEqual<const SWAPPED: bool>;
+struct LessOrEqual;
 #[derive(Clone, Copy)]
 struct Equal;
 #[derive(Clone, Copy)]
@@ -115,10 +119,8 @@ functions! {
     Smaller: |isa, a, b| isa.select(isa.equal(a, a), isa.min(a, b), a);
     ShareOfLarger: |isa, a, b| share(isa, isa.less_than(b, a), a, b);
     ShareOfSmaller: |isa, a, b| share(isa, isa.less_than(a, b), a, b);
-    Less<false>: |isa, a, b| ones(isa, isa.less_than(a, b));
-    Less<true>: |isa, a, b| ones(isa, isa.less_than(b, a));
-    LessOrEqual<false>: |isa, a, b| ones(isa, isa.less_or_equal(a, b));
-    LessOrEqual<true>: |isa, a, b| ones(isa, isa.less_or_equal(b, a));
+    Less: |isa, a, b| ones(isa, isa.less_than(a, b));
+    LessOrEqual: |isa, a, b| ones(isa, isa.less_or_equal(a, b));
     Equal: |isa, a, b| ones(isa, isa.equal(a, b));
     NotEqual: |isa, a, b| ones(isa, isa.mask_not(isa.equal(a, b)));
 }

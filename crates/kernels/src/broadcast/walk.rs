@@ -65,6 +65,12 @@ impl<const K: usize> Walk<K> {
         (self.rank == 2 && contiguous).then_some(self.dims[0])
     }
 
+    /// Returns true if an operand lies as the dense tensor does.
+    pub(crate) fn is_contiguous(&self, operand: usize) -> bool {
+        let strides = &self.strides[operand][..self.rank];
+        (0..self.rank).all(|axis| strides[axis] == self.dims[axis + 1..self.rank].iter().product())
+    }
+
     /// Returns the position of the element at `start` of the dense tensor.
     #[inline]
     pub(crate) fn at(&self, start: usize) -> Position<'_, K> {
@@ -105,6 +111,15 @@ impl<const K: usize> Position<'_, K> {
             *offset += self.column * strides[self.walk.rank - 1];
         }
         offsets
+    }
+
+    /// Goes on by some elements of the row, at most those that are left.
+    #[inline]
+    pub(crate) fn advance(&mut self, count: usize) {
+        if count == self.left() {
+            return self.next_row();
+        }
+        self.column += count;
     }
 
     /// Goes to the beginning of the next row; after the last comes the first.

@@ -33,7 +33,7 @@ enum Weights {
 impl Pointwise {
     /// The algorithm as it is chosen.
     pub const NEW: Self = Self { weights: Weights::F32 };
-    /// The same with filters in bf16.
+    /// The algorithm with filters in bf16.
     const BF16: Self = Self { weights: Weights::Bf16 };
 }
 
@@ -41,9 +41,9 @@ impl Pointwise {
 fn patches_lie_in_input(g: &Conv2dGeometry) -> bool {
     let unpadded = (g.pad_top, g.pad_bottom, g.pad_left, g.pad_right) == (0, 0, 0, 0);
     let one_pixel = (g.kernel_h, g.kernel_w, g.stride_h, g.stride_w) == (1, 1, 1, 1);
-    let whole_picture = (g.kernel_h, g.kernel_w, g.dilation_h, g.dilation_w) == (g.in_h, g.in_w, 1, 1)
+    let whole_image = (g.kernel_h, g.kernel_w, g.dilation_h, g.dilation_w) == (g.in_h, g.in_w, 1, 1)
         && g.mode == ConvMode::CrossCorrelation;
-    g.groups == 1 && unpadded && (one_pixel || whole_picture)
+    g.groups == 1 && unpadded && (one_pixel || whole_image)
 }
 
 /// Share of the peak that the multiply-adds reach, beside stores. Fitted, like all of these, to the layers that

@@ -329,7 +329,7 @@ fn convolution_is_cross_correlation_with_the_flipped_filter() {
 }
 
 #[test]
-fn a_delta_filter_in_convolution_mode_shifts_the_picture() {
+fn a_delta_filter_in_convolution_mode_shifts_the_image() {
     let settings = Conv2dSettings { mode: ConvMode::Convolution, padding: Padding::Same, ..Default::default() };
     let g = geometry(settings, [1, 1, 4, 1], [1, 3, 1, 1]);
     for &algorithm in ALGORITHMS {

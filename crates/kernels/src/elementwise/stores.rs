@@ -1,6 +1,6 @@
 //! The choice of stores: which results go past the caches.
 
-use ocelli_simd::{MOST_LANES, Stores};
+use ocelli_simd::{MOST_LANES, Source, Stores};
 
 /// Elements (8 MiB) from which on a result is written past the caches.
 ///
@@ -19,6 +19,13 @@ pub(crate) fn stores_for(y: &[f32], row: usize) -> Stores {
     if y.len() >= NON_TEMPORAL && aligned { Stores::NonTemporal } else { Stores::Regular }
 }
 
+/// Chooses the stores of a result as [`stores_for`], where it is none of the operands: what is read is in the caches.
+#[inline]
+pub(crate) fn stores_beside(operands: &[Source<'_>], y: &[f32], row: usize) -> Stores {
+    let read = operands.iter().any(|operand| matches!(operand, Source::InPlace));
+    if read { Stores::Regular } else { stores_for(y, row) }
+}
+
 #[cfg(test)]
 mod tests {
     use ocelli_tensor::Arena;
@@ -27,7 +34,7 @@ mod tests {
     use crate::broadcast::{Binary, Broadcast, binary};
     use crate::dropout::dropout;
     use crate::elementwise::testing::{numbers, on_every_set};
-    use crate::elementwise::{Source, Unary, unary, unary_backward};
+    use crate::elementwise::{Unary, unary, unary_backward};
     use crate::softmax::{softmax, softmax_backward};
 
     #[test]

@@ -9,11 +9,11 @@ use std::ops::Range;
 
 use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
 
-use super::ahead::Ahead;
 use super::finish::{Destination, Rows};
 use super::matrix::Matrix;
 use super::panels::{Panels, pack_panel};
-use super::tile::{Product, RowsContiguous, Segment, even_tiles, most_rows, tile};
+use super::prefetch::BlockPrefetcher;
+use super::tile::{Product, Segment, Strides, even_tiles, most_rows, tile};
 use super::wanted_pieces;
 use crate::cache::odd_lines;
 use crate::parallel::each_piece;
@@ -158,7 +158,7 @@ impl Task<'_> {
         let (m, n) = (self.a.column_count(), panels.columns);
         let segments = [Segment { offset: 0, depth: band.len() }];
         let next = band.end..self.a.row_count().min(band.end + self.band);
-        let mut ahead = [Ahead::of(&self.a.rows(next.clone())), Ahead::of(&self.b.rows(next))];
+        let mut ahead = [BlockPrefetcher::of(&self.a.rows(next.clone())), BlockPrefetcher::of(&self.b.rows(next))];
         let tiles = panels.count() * m.div_ceil(most_rows::<I>(2));
         let share = ahead.each_ref().map(|ahead| ahead.lines().div_ceil(tiles));
         let (data, step) = (&*self.left, odd_lines(m));
@@ -173,11 +173,11 @@ impl Task<'_> {
                 }
                 let c = self.c[first * n + panel.column..].as_mut_ptr();
                 let to = Destination::plain(c, Rows::Apart(n), panel.columns, accumulate);
-                let product =
-                    Product { a: data[first..].as_ptr(), step, segments: &segments, b: b.as_ptr(), streams: None };
+                let (a, strides) = (data[first..].as_ptr(), Strides::rows_contiguous(step));
+                let product = Product { a, strides, segments: &segments, b: b.as_ptr(), streams: None };
                 // SAFETY: the first assertion covers columns `first..first + count` of all rows of the band, and `b` has as
                 // many; the second covers the rows of the result, which is borrowed for this task alone.
-                unsafe { tile::<I, RowsContiguous>(isa, count, panel.vectors, product, to) };
+                unsafe { tile(isa, count, panel.vectors, &product, &to) };
             }
         }
     }

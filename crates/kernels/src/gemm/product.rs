@@ -4,15 +4,13 @@ use std::ops::Range;
 
 use ocelli_simd::{InstructionSet, Isa, Kernel, MOST_LANES, dispatch_on};
 
-use super::ahead::Ahead;
 use super::finish::{Finish, Rows};
 use super::matrix::{Block, Matrix, MatrixMut, assert_sizes};
 use super::panels::{Contiguous, PackPanels, Panel, Panels};
+use super::prefetch::BlockPrefetcher;
 use super::stream::Stream;
 use super::thin::gemm_thin;
-use super::tile::{
-    DepthContiguous, Left, Product, RowsContiguous, Segment, VECTORS, even_tiles, narrow_tile_rows, tile, tile_rows,
-};
+use super::tile::{Product, Segment, Strides, VECTORS, even_tiles, narrow_tile_rows, tile, tile_rows};
 use super::{FAR, PARALLEL_FLOPS, PIECES, Threads};
 use crate::parallel::{each, each_piece};
 use crate::{Accumulate, Epilogue, cache, scratch};
@@ -316,11 +314,9 @@ impl Kernel for Piece<'_> {
 /// The left operand of a block, as tiles read it.
 struct LeftBlock<'a> {
     data: &'a [f32],
-    /// The step of [`Left`].
-    step: usize,
-    /// Distance from one row to the next.
+    strides: Strides,
+    /// Distance from one tile to the next: so much for each row of the tile, and so much more.
     row: usize,
-    /// Distance from one tile to the next, on top of its rows.
     tile: usize,
     /// Most rows of a tile on a full panel.
     rows: usize,
@@ -331,13 +327,26 @@ struct LeftBlock<'a> {
 impl<'a> LeftBlock<'a> {
     /// Creates a block of rows `step` apart.
     fn rows<I: Isa>(data: &'a [f32], step: usize) -> Self {
-        Self { data, step, row: step, tile: 0, rows: tile_rows::<I>(), narrow_rows: narrow_tile_rows::<I>() }
+        let (rows, narrow_rows) = (tile_rows::<I>(), narrow_tile_rows::<I>());
+        Self { data, strides: Strides::depth_contiguous(step), row: step, tile: 0, rows, narrow_rows }
     }
 
     /// Creates a block of tiles of `step` rows, copied one after the other.
     fn tiles(data: &'a [f32], step: usize, depth: usize) -> Self {
-        Self { data, step, row: 0, tile: step * depth, rows: step, narrow_rows: step }
+        let strides = Strides::rows_contiguous(step);
+        Self { data, strides, row: 0, tile: step * depth, rows: step, narrow_rows: step }
     }
+}
+
+/// Form in which tiles read a block of the left operand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// Where it lies, row by row.
+    Rows,
+    /// Copied, row by row.
+    CopiedRows,
+    /// Copied to tiles of so many rows.
+    CopiedTiles(usize),
 }
 
 impl Piece<'_> {
@@ -347,29 +356,22 @@ impl Piece<'_> {
         let (rows, depth) = (self.rows.len(), block.len());
         let a = self.task.a.rows(self.rows.clone()).columns(block.clone());
         let far = a.row_stride > FAR_ROWS && self.panels.len() >= COPIED_PANELS;
-        match a.contiguous() {
-            Contiguous::Rows if !far => {
-                self.multiply::<I, DepthContiguous>(isa, block, &LeftBlock::rows::<I>(a.data, a.row_stride));
-            }
-            Contiguous::Rows => scratch::with(rows * COPIED_STEP, |copy| {
-                for (row, copy) in copy.chunks_exact_mut(COPIED_STEP).enumerate() {
-                    copy[..depth].copy_from_slice(a.row(row, 0..depth));
-                }
-                self.multiply::<I, DepthContiguous>(isa, block, &LeftBlock::rows::<I>(copy, COPIED_STEP));
-            }),
+        let (form, len) = match a.contiguous() {
+            Contiguous::Rows if !far => (Form::Rows, 0),
+            Contiguous::Rows => (Form::CopiedRows, rows * COPIED_STEP),
             Contiguous::Columns | Contiguous::Neither => {
                 let step = rows.div_ceil(rows.div_ceil(tile_rows::<I>()));
-                scratch::with(rows.next_multiple_of(step) * depth, |copy| {
-                    isa.call(CopyAcross { a, step, copy });
-                    self.multiply::<I, RowsContiguous>(isa, block, &LeftBlock::tiles(copy, step, depth));
-                });
+                (Form::CopiedTiles(step), rows.next_multiple_of(step) * depth)
             }
-        }
+        };
+        // A kernel of its own: the instruction set does not reach into a closure.
+        let multiply = |copy: &mut [f32]| isa.call(MultiplyBlock { piece: self, block, a, form, copy });
+        if len == 0 { multiply(&mut []) } else { scratch::with(len, multiply) }
     }
 
     /// Multiplies a block of the left operand with its panels, and fetches the next block meanwhile.
     #[inline(always)]
-    fn multiply<I: Isa, L: Left>(&self, isa: I, block: Range<usize>, left: &LeftBlock<'_>) {
+    fn multiply<I: Isa>(&self, isa: I, block: Range<usize>, left: &LeftBlock<'_>) {
         let (task, right) = (self.task, self.right);
         let (rows, depth) = (self.rows.len(), block.len());
         // The first block starts from the destination, and the last one ends with the epilogue.
@@ -378,7 +380,7 @@ impl Piece<'_> {
         let segments = [Segment { offset: 0, depth }];
         let c = task.c.rows(self.rows.clone());
         // Cache lines of the next block to prefetch with each tile.
-        let mut ahead = Ahead::of(&self.next(&block));
+        let mut ahead = BlockPrefetcher::of(&self.next(&block));
         let tiles = self.panels.len() * rows.div_ceil(left.rows);
         let lines = ahead.lines().div_ceil(tiles);
         let far = right.packed.len() > FAR;
@@ -392,8 +394,11 @@ impl Piece<'_> {
                 ahead.prefetch(isa, lines);
                 // Operand of the tile.
                 let a = &left.data[first * left.row + index * left.tile..];
-                let (row_stride, column_stride) = L::strides(left.step);
-                assert!((count - 1) * row_stride + (depth - 1) * column_stride < a.len(), "a tile lies in its operand");
+                let strides = left.strides;
+                assert!(
+                    (count - 1) * strides.row + (depth - 1) * strides.depth < a.len(),
+                    "a tile lies in its operand"
+                );
                 // Destination of the tile.
                 let place = (self.rows.start + first) * c.row_stride + column;
                 // SAFETY: `c` lies in the matrix that is borrowed for the whole product and shared among tasks by disjoint
@@ -403,10 +408,10 @@ impl Piece<'_> {
                 let to = finish.at(start, place, column, apart, panel.columns, accumulate);
                 // Multiply and store.
                 let streams = next.map(|next| Stream::part(next, (first, count, rows), depth));
-                let product = Product { a: a.as_ptr(), step: left.step, segments: &segments, b: b.as_ptr(), streams };
+                let product = Product { a: a.as_ptr(), strides, segments: &segments, b: b.as_ptr(), streams };
                 // SAFETY: the assertion above covers the last element of the left operand; `b` holds `depth` rows of the
                 // panel; the destination is explained above, and bias and residual fit it (`Epilogue::assert_fits`).
-                unsafe { tile::<I, L>(isa, count, panel.vectors, product, to) };
+                unsafe { tile(isa, count, panel.vectors, &product, &to) };
             }
         }
     }
@@ -420,6 +425,41 @@ impl Piece<'_> {
         }
         let rows = self.rows.end..a.row_count().min(self.rows.end + self.rows.len());
         a.rows(rows).columns(self.depth.start..self.depth.end.min(self.depth.start + block.len()))
+    }
+}
+
+/// Multiplies a block of the depth, copied first if its form says so.
+struct MultiplyBlock<'a, 'p> {
+    piece: &'a Piece<'p>,
+    block: Range<usize>,
+    /// The block of the left operand.
+    a: Matrix<'a>,
+    form: Form,
+    /// Room for its copy.
+    copy: &'a mut [f32],
+}
+
+impl Kernel for MultiplyBlock<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        let Self { piece, block, a, form, copy } = self;
+        let depth = block.len();
+        let left = match form {
+            Form::Rows => LeftBlock::rows::<I>(a.data, a.row_stride),
+            Form::CopiedRows => {
+                for (row, copy) in copy.chunks_exact_mut(COPIED_STEP).enumerate() {
+                    copy[..depth].copy_from_slice(a.row(row, 0..depth));
+                }
+                LeftBlock::rows::<I>(copy, COPIED_STEP)
+            }
+            Form::CopiedTiles(step) => {
+                CopyAcross { a, step, copy: &mut *copy }.run(isa);
+                LeftBlock::tiles(copy, step, depth)
+            }
+        };
+        piece.multiply(isa, block, &left);
     }
 }
 

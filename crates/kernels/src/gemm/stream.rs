@@ -20,6 +20,9 @@ pub(crate) struct Stream {
 /// Streams of a tile.
 pub(crate) type Streams = [Stream; 2];
 
+/// In the place of streams where nothing is prefetched.
+pub(crate) const NO_STREAMS: Streams = [Stream { next: std::ptr::null(), step: 0 }; 2];
+
 impl Stream {
     #[inline(always)]
     fn of(numbers: &[f32], depth: usize) -> Self {
@@ -41,27 +44,11 @@ impl Stream {
     }
 }
 
-/// Prefetching in the loop of a tile.
-pub(crate) trait Fetch: Copy {
-    /// Prefetches the lines that are due in [`UNROLL`] steps.
-    fn fetch<I: Isa>(&mut self, isa: I);
-}
-
-/// A tile that prefetches nothing.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Nothing;
-
-impl Fetch for Nothing {
-    #[inline(always)]
-    fn fetch<I: Isa>(&mut self, _isa: I) {}
-}
-
-impl Fetch for Streams {
-    #[inline(always)]
-    fn fetch<I: Isa>(&mut self, isa: I) {
-        for stream in self {
-            isa.prefetch_second_level(stream.next);
-            stream.next = stream.next.wrapping_add(stream.step);
-        }
+/// Prefetches the lines that are due in [`UNROLL`] steps.
+#[inline(always)]
+pub(crate) fn fetch<I: Isa>(isa: I, streams: &mut Streams) {
+    for stream in streams {
+        isa.prefetch_second_level(stream.next);
+        stream.next = stream.next.wrapping_add(stream.step);
     }
 }

@@ -121,7 +121,7 @@ impl Kernel for Strip<'_, '_> {
             let panels = Panels::new(set, depth.len(), b.column_count());
             let packed = &mut packed[..panels.packed_len()];
             let indices = 0..panels.count();
-            PackPanels { panels, indices: indices.clone(), b, rows: depth.clone(), packed: &mut *packed }.run(isa);
+            isa.call(PackPanels { panels, indices: indices.clone(), b, rows: depth.clone(), packed: &mut *packed });
             let right = Right { panels: &panels, first: depth.start, packed };
             Piece { task: &task, right: &right, rows: 0..task.row_count(), panels: indices, depth }.run(isa);
         }

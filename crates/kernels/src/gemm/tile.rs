@@ -9,12 +9,10 @@
 //! registers of AVX2, 14 in the 32 of AVX-512. Per step of the depth, `2 R` multiply-adds then stand against `R + 2`
 //! loads, so that the two multiply-add ports, which each take one a cycle, are the limit.
 
-use std::marker::PhantomData;
-
-use ocelli_simd::{InstructionSet, Isa, Kernel, Stores};
+use ocelli_simd::{Isa, Kernel, Stores};
 
 use super::finish::{Destination, store};
-use super::stream::{Fetch, Nothing, Streams, UNROLL};
+use super::stream::{NO_STREAMS, Streams, UNROLL, fetch};
 
 /// Vectors in a row of a full panel.
 pub(crate) const VECTORS: usize = 2;
@@ -64,13 +62,28 @@ pub(crate) struct Segment {
     pub depth: usize,
 }
 
-/// Layout of the left operand.
-pub(crate) trait Left {
-    /// Returns the distance between rows and that between steps of the depth, where one is `step` and the other 1.
-    fn strides(step: usize) -> (usize, usize);
+/// Distances in the left operand, in elements. One of them is mostly 1, but one kernel serves all: its loop keeps both in
+/// registers, and code for a constant one was no faster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Strides {
+    /// Distance from one row to the next.
+    pub row: usize,
+    /// Distance from one step of the depth to the next.
+    pub depth: usize,
+}
 
-    /// Returns the distances of a tile's rows from its first.
-    fn rows<I: Isa>(isa: I, step: usize) -> RowDistances;
+impl Strides {
+    /// Creates the distances of rows that are `row` apart and whose depth is contiguous: a row-major matrix, pixels with
+    /// their channels.
+    pub fn depth_contiguous(row: usize) -> Self {
+        Self { row, depth: 1 }
+    }
+
+    /// Creates the distances of rows that are neighbours and whose steps of the depth are `depth` apart: a transposed
+    /// matrix, channels over pixels.
+    pub fn rows_contiguous(depth: usize) -> Self {
+        Self { row: 1, depth }
+    }
 }
 
 /// The distances of a tile's rows from its first, in bytes.
@@ -81,12 +94,12 @@ pub(crate) trait Left {
 pub(crate) struct RowDistances([usize; MOST_ROWS / 2]);
 
 impl RowDistances {
-    /// Computes the odd distances, from the distance of a row in bytes.
+    /// Computes the odd multiples of a distance in elements.
     #[inline(always)]
-    fn of(distance: impl Fn(usize) -> usize) -> Self {
+    fn of<I: Isa>(isa: I, distance: usize) -> Self {
         let mut odd = [0; MOST_ROWS / 2];
         for (i, bytes) in odd.iter_mut().enumerate() {
-            *bytes = distance(2 * i + 1);
+            *bytes = isa.opaque((2 * i + 1).wrapping_mul(distance).wrapping_mul(size_of::<f32>()));
         }
         Self(odd)
     }
@@ -101,53 +114,19 @@ impl RowDistances {
     }
 }
 
-/// The layout whose rows are `step` apart and whose depth is contiguous: a row-major matrix, pixels with their
-/// channels.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct DepthContiguous;
-
-/// The layout whose rows are neighbours and whose steps of the depth are `step` apart: a transposed matrix, channels
-/// over pixels.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct RowsContiguous;
-
-impl Left for DepthContiguous {
-    #[inline(always)]
-    fn strides(step: usize) -> (usize, usize) {
-        (step, 1)
-    }
-
-    #[inline(always)]
-    fn rows<I: Isa>(isa: I, step: usize) -> RowDistances {
-        RowDistances::of(|row| isa.opaque(row.wrapping_mul(step).wrapping_mul(size_of::<f32>())))
-    }
-}
-
-impl Left for RowsContiguous {
-    #[inline(always)]
-    fn strides(step: usize) -> (usize, usize) {
-        (1, step)
-    }
-
-    #[inline(always)]
-    fn rows<I: Isa>(_isa: I, _step: usize) -> RowDistances {
-        RowDistances::of(|row| row * size_of::<f32>())
-    }
-}
-
 /// Operands of a tile: addresses, whose bounds the caller of [`tile`] vouches for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Product<'a> {
     /// Address of the left operand's first element.
     pub a: *const f32,
-    /// Distance of its rows, or of its depth, by [`Left`].
-    pub step: usize,
+    /// Distances of its elements.
+    pub strides: Strides,
     /// Runs of the depth.
     pub segments: &'a [Segment],
     /// Address of a panel, `[depth, 1 or 2 vectors]`, of which only the depth of the segments is read.
     pub b: *const f32,
-    /// Streams that a tile on a full panel prefetches meanwhile; else none, also where all data are near: prefetching
-    /// takes 3 % of the time of a tile.
+    /// Streams that the tile prefetches meanwhile; none where all data are near: prefetching takes 3 % of the time of a
+    /// tile.
     pub streams: Option<Streams>,
 }
 
@@ -161,44 +140,31 @@ pub(crate) struct Product<'a> {
 ///   added to), `to.residual` can be read at the same offsets unless null, and `to.bias` at as many columns;
 /// - with [`Stores::NonTemporal`], each row's first element is aligned to a vector.
 #[inline(always)]
-pub(crate) unsafe fn tile<I: Isa, L: Left>(
-    isa: I,
-    rows: usize,
-    vectors: usize,
-    product: Product<'_>,
-    to: Destination<'_>,
-) {
+pub(crate) unsafe fn tile<I: Isa>(isa: I, rows: usize, vectors: usize, product: &Product<'_>, to: &Destination<'_>) {
     const { assert_tiles::<I>() };
     macro_rules! call {
         // A constant condition: no tile is compiled that is larger than the registers of the set.
-        ($vectors:literal, $most:ident, $fetch:expr, $($rows:literal)*) => {
+        ($vectors:literal, $most:ident, $($rows:literal)*) => {
             match rows {
-                $($rows if const { $rows <= $most::<I>() } => {
-                    isa.call(Tile::<L, _, $rows, $vectors> { product, to, fetch: $fetch, left: PhantomData })
-                })*
+                $($rows if const { $rows <= $most::<I>() } => isa.call(Tile::<$rows, $vectors> { product, to }),)*
                 _ => unreachable!("a tile of {rows} rows and {vectors} vectors"),
             }
         };
     }
-    match (vectors, product.streams) {
-        (1, _) => call!(1, narrow_tile_rows, Nothing, 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
-        // The portable set has no prefetches: its tiles would be compiled twice.
-        (_, Some(streams)) if const { !matches!(I::SET, InstructionSet::Portable) } => {
-            call!(2, tile_rows, streams, 1 2 3 4 5 6 7 8 9 10 11 12 13 14)
-        }
-        (_, _) => call!(2, tile_rows, Nothing, 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
+    match vectors {
+        1 => call!(1, narrow_tile_rows, 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
+        _ => call!(2, tile_rows, 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
     }
 }
 
-/// The kernel of [`tile`] with its size fixed; made there only, under the same conditions.
-struct Tile<'a, L, F, const ROWS: usize, const N: usize> {
-    product: Product<'a>,
-    to: Destination<'a>,
-    fetch: F,
-    left: PhantomData<L>,
+/// The kernel of [`tile`] with its size fixed; made there only, under the same conditions. It is compiled for each size and
+/// set, so everything else is chosen at run time.
+struct Tile<'a, const ROWS: usize, const N: usize> {
+    product: &'a Product<'a>,
+    to: &'a Destination<'a>,
 }
 
-impl<L: Left, F: Fetch, const ROWS: usize, const N: usize> Kernel for Tile<'_, L, F, ROWS, N> {
+impl<const ROWS: usize, const N: usize> Kernel for Tile<'_, ROWS, N> {
     type Output = ();
 
     #[inline(always)]
@@ -211,8 +177,8 @@ impl<L: Left, F: Fetch, const ROWS: usize, const N: usize> Kernel for Tile<'_, L
         }
         // SAFETY: made in `tile` only, whose caller vouches for all addresses.
         unsafe {
-            let sums = sums::<I, L, F, ROWS, N>(isa, &self.product, self.fetch);
-            store(isa, sums, &self.to);
+            let sums = sums::<I, ROWS, N>(isa, self.product);
+            store(isa, sums, self.to);
         }
     }
 }
@@ -222,35 +188,39 @@ impl<L: Left, F: Fetch, const ROWS: usize, const N: usize> Kernel for Tile<'_, L
 /// # Safety
 /// The product meets the conditions of [`tile`].
 #[inline(always)]
-unsafe fn sums<I: Isa, L: Left, F: Fetch, const ROWS: usize, const N: usize>(
-    isa: I,
-    product: &Product<'_>,
-    mut fetch: F,
-) -> [[I::Vector; N]; ROWS] {
+unsafe fn sums<I: Isa, const ROWS: usize, const N: usize>(isa: I, product: &Product<'_>) -> [[I::Vector; N]; ROWS] {
     let mut sums = [[isa.zero(); N]; ROWS];
-    const { assert!(UNROLL == 4) };
-    let (rows, (_, next)) = (L::rows(isa, product.step), L::strides(product.step));
+    let rows = RowDistances::of(isa, product.strides.row);
+    let mut next = product.strides.depth * size_of::<f32>();
     let mut b = product.b;
+    // Hidden in the loop, or the compiler would make one for each answer.
+    let fetches = usize::from(product.streams.is_some());
+    let mut streams = product.streams.unwrap_or(NO_STREAMS);
+    const { assert!(UNROLL == 4) };
     for segment in product.segments {
         // SAFETY: `tile`'s caller: offset, rows and depth of each segment can be read, and as much of the panel.
         unsafe {
             let mut a = product.a.add(segment.offset);
             // Written out: the compiler does not unroll a loop of so many instructions.
             macro_rules! steps {
-                ($($step:literal)*) => { $(
-                    multiply_add::<I, ROWS, N>(isa, &mut sums, a.add($step * next), &rows, b.add($step * N * I::LANES));
-                )* };
+                ($($step:literal)*) => {{
+                    $(
+                        multiply_add::<I, ROWS, N>(isa, &mut sums, a, &rows, b.add($step * N * I::LANES));
+                        // Hidden, or the compiler would keep the sum of each row and step in a register, or on the stack.
+                        next = isa.opaque(next);
+                        a = a.wrapping_byte_add(next);
+                    )*
+                    b = b.add([$($step),*].len() * N * I::LANES);
+                }};
             }
             for _ in 0..segment.depth / UNROLL {
-                fetch.fetch(isa);
+                if isa.opaque(fetches) > 0 {
+                    fetch(isa, &mut streams);
+                }
                 steps!(0 1 2 3);
-                a = a.add(UNROLL * next);
-                b = b.add(UNROLL * N * I::LANES);
             }
             for _ in 0..segment.depth % UNROLL {
-                multiply_add::<I, ROWS, N>(isa, &mut sums, a, &rows, b);
-                a = a.add(next);
-                b = b.add(N * I::LANES);
+                steps!(0);
             }
         }
     }

@@ -52,9 +52,9 @@ fn both_passes_are_adjoint() {
                 };
                 for (i, &y) in y.iter().enumerate() {
                     let (pixel, channel) = (i / c, i % c);
-                    let (picture, row, column) = (pixel / out_w / out_h, pixel / out_w % out_h, pixel % out_w);
+                    let (image, row, column) = (pixel / out_w / out_h, pixel / out_w % out_h, pixel % out_w);
                     let source = source(row, pads[0], h).zip(source(column, pads[2], w));
-                    let expected = source.map(|(row, column)| x[((picture * h + row) * w + column) * c + channel]);
+                    let expected = source.map(|(row, column)| x[((image * h + row) * w + column) * c + channel]);
                     assert_eq!(y, expected.unwrap_or(0.0), "{set} {mode:?} {i}");
                 }
                 assert_near(dot(&x, &dx) as f32, dot(&y, &dy), 1e-5 * dy.len() as f64, (set, mode, pads));
@@ -69,13 +69,13 @@ fn both_passes_are_adjoint() {
 }
 
 #[test]
-fn pictures_that_are_too_small_are_refused() {
+fn images_that_are_too_small_are_refused() {
     let error = |mode, pads, input| PadGeometry::new(&settings(mode, pads), input).unwrap_err().to_string();
     assert_eq!(error(PadMode::Reflect, [0, 0, 3, 0], [1, 9, 3, 1]), "3 pixels on axis W cannot be continued by 3");
     assert_eq!(error(PadMode::Replicate, [0, 1, 0, 0], [1, 0, 3, 1]), "0 pixels on axis H cannot be continued by 1");
     assert_eq!(
         error(PadMode::Replicate, [usize::MAX, 1, 0, 0], [1, 2, 3, 1]),
-        "the padded picture overflows the address space"
+        "the padded image overflows the address space"
     );
     let large = PadGeometry::new(&settings(PadMode::Replicate, [1 << 40, 0, 1 << 40, 0]), [1, 2, 3, 1]);
     assert_eq!(large, Err(PadError::Overflow));

@@ -6,7 +6,7 @@ use ocelli_simd::{Destination, Isa, Kernel, Store, Writer};
 
 use super::PoolGeometry;
 use super::axis::Axis;
-use super::pixels::{Ahead, Any, Channels, Extent, Fixed, Image, Pixel, Results, Uncovered, fill_rows};
+use super::pixels::{Any, Channels, Extent, Fixed, Image, Pixel, Results, Uncovered, WindowPrefetcher, fill_rows};
 use crate::Accumulate;
 use crate::elementwise::chunks::CHUNK;
 use crate::sizes::length;
@@ -125,7 +125,7 @@ impl Writer<1> for Forward<'_> {
                     pixel: image.place(rows.start, columns.start),
                     size: Any { rows: rows.len(), columns: columns.len() },
                     scale: g.factor([oy, ox]),
-                    ahead: Ahead::of(image, [rows.end - new, columns.start], new, step),
+                    ahead: WindowPrefetcher::of(image, [rows.end - new, columns.start], new, step),
                 };
                 // Average the window, and those beside it that look alike.
                 let count = if interior.contains(&ox) { interior.end - ox } else { 1 };
@@ -148,7 +148,7 @@ struct Window<'a, Z> {
     pixel: usize,
     size: Z,
     scale: f32,
-    ahead: Ahead<'a>,
+    ahead: WindowPrefetcher<'a>,
 }
 
 impl<'a> Window<'a, Any> {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use ocelli_simd::{Destination, Effect, InstructionSet, Isa, Kernel, Store, WriteOrAdd, Writer, dispatch_on};
 
 use super::PoolGeometry;
-use super::pixels::{Ahead, Any, Channels, Extent, Fixed, Image, Pixel, Results, Uncovered, fill_rows};
+use super::pixels::{Any, Channels, Extent, Fixed, Image, Pixel, Results, Uncovered, WindowPrefetcher, fill_rows};
 use crate::Accumulate;
 use crate::elementwise::chunks::{CHUNK, in_paired_pieces, rows_piece};
 use crate::elementwise::stores::stores_for;
@@ -72,7 +72,7 @@ where
                     size: Any { rows: rows.len(), columns: columns.len() },
                     first: top + horizontal.place_in_window(ox, columns.start),
                     width: g.kernel_w,
-                    ahead: Ahead::of(image, [rows.end - new, columns.start], new, g.stride_w),
+                    ahead: WindowPrefetcher::of(image, [rows.end - new, columns.start], new, g.stride_w),
                 };
                 // Take the maxima of the window, and of those beside it that look alike.
                 let count = if interior.contains(&ox) { interior.end - ox } else { 1 };
@@ -97,7 +97,7 @@ struct Window<'a, Z> {
     /// Position in the window of the first pixel, and the window's width, by which positions are counted.
     first: usize,
     width: usize,
-    ahead: Ahead<'a>,
+    ahead: WindowPrefetcher<'a>,
 }
 
 impl<'a> Window<'a, Any> {

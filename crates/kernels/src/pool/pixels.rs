@@ -214,7 +214,7 @@ impl<'a> Image<'a> {
 /// Elements to prefetch. In loops that go from row to row and from pixel to pixel within a few lines, the hardware
 /// prefetcher sees no streams.
 #[derive(Clone, Copy)]
-pub(super) struct Ahead<'a> {
+pub(super) struct WindowPrefetcher<'a> {
     source: &'a [f32],
     /// Offset of the first row, number of rows, and their distance.
     first: usize,
@@ -227,7 +227,7 @@ pub(super) struct Ahead<'a> {
     wrap: usize,
 }
 
-impl<'a> Ahead<'a> {
+impl<'a> WindowPrefetcher<'a> {
     /// Creates the prefetcher for pixels that read, in `rows` rows of the image from `[row, column]` on, `per_channel`
     /// elements for each channel that no pixel before them reads.
     #[inline(always)]

@@ -1,6 +1,6 @@
 //! The adjoint of a sum: every element gets the value that it contributed to.
 
-use ocelli_simd::{InstructionSet, Isa, Kernel, UnaryFunction, dispatch_on, slices};
+use ocelli_simd::{InstructionSet, Isa, Kernel, Source, Stores, UnaryFunction, dispatch_on, slices};
 
 use super::Reduction;
 use crate::Accumulate;
@@ -49,13 +49,16 @@ impl Kernel for Spread<'_> {
                 let value = self.scale * self.x[offset];
                 match self.accumulate {
                     Accumulate::Set => y.fill(value),
-                    Accumulate::Add => slices::map_in_place(isa, Plus { value }, y),
+                    Accumulate::Add => slices::map(isa, Plus { value }, Source::InPlace, y, Stores::Regular),
                 }
             } else {
-                let x = &self.x[offset..][..length];
+                let (x, scale) = (Source::Slice(&self.x[offset..][..length]), self.scale);
                 match self.accumulate {
-                    Accumulate::Set => slices::map(isa, Times { scale: self.scale }, x, y),
-                    Accumulate::Add => slices::map2_in_place(isa, PlusTimes { scale: self.scale }, y, x),
+                    Accumulate::Set => slices::map(isa, Times { scale }, x, y, Stores::Regular),
+                    Accumulate::Add => {
+                        let operands = [Source::InPlace, x];
+                        slices::map2(isa, PlusTimes { scale }, operands, y, Stores::Regular);
+                    }
                 }
             }
             position.next_row();

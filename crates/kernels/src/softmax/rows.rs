@@ -6,12 +6,12 @@
 use std::iter::StepBy;
 use std::ops::Range;
 
-use ocelli_simd::{Destination, InstructionSet, Isa, Kernel, Store, Write, Writer, dispatch_on};
+use ocelli_simd::{InstructionSet, Isa, Kernel, Stores, dispatch_on, slices};
 
 use crate::cache::AHEAD;
 use crate::elementwise::Source;
 use crate::elementwise::chunks::{in_pieces, rows_piece};
-use crate::elementwise::stores::{ALIGNED, stores_for};
+use crate::elementwise::stores::{ALIGNED, stores_beside};
 use crate::scratch;
 
 /// Elements of rows that are buffered together (8 KiB), if they are no longer than that.
@@ -101,15 +101,12 @@ pub(crate) fn each_row<F: RowFunction>(f: F, x: Source<'_>, y: &[f32], z: &mut [
     let set = InstructionSet::current();
     let group = group(columns);
     let piece = rows_piece(columns, columns).next_multiple_of(group.max(1));
-    let stores = stores_for(z, group);
+    let stores = stores_beside(&[x], z, group);
     in_pieces(z, piece, |start, z| {
         let y = y.get(start..).unwrap_or(&[]);
-        scratch::with(group + ALIGNED, |buffer| match x {
-            Source::Slice(x) => {
-                let work = Rows { f, x: &x[start..], y, buffer, columns };
-                dispatch_on(set, Write { work, stores, y: [z] });
-            }
-            Source::InPlace => dispatch_on(set, RowsInPlace { f, y, z, buffer, columns }),
+        scratch::with(group + ALIGNED, |buffer| {
+            let x = x.part(start, z.len());
+            dispatch_on(set, Rows { f, x, y, z, stores, buffer, columns });
         });
     });
 }
@@ -124,55 +121,37 @@ fn group(columns: usize) -> usize {
     }
 }
 
+/// Some rows. The function is compiled once for each set: rows that are overwritten, and results that go past the caches,
+/// take the same way.
 struct Rows<'a, F> {
     f: F,
-    x: &'a [f32],
-    y: &'a [f32],
-    buffer: &'a mut [f32],
-    columns: usize,
-}
-
-impl<F: RowFunction> Writer<1> for Rows<'_, F> {
-    #[inline(always)]
-    fn run<I: Isa, S: Store>(self, isa: I, [mut z]: [Destination<'_, S>; 1]) {
-        let Self { f, x, y, buffer, columns } = self;
-        let row = Row::new(isa, columns);
-        let mut start = 0;
-        while z.left() > 0 {
-            let numbers = z.left().min(buffer.len() - ALIGNED);
-            for place in (0..numbers).step_by(columns) {
-                let (x, y) = (&x[start + place..], y.get(start + place..).unwrap_or(&[]));
-                f.apply(isa, row, x, y, &mut buffer[place..]);
-            }
-            let mut vectors = buffer[..numbers].chunks_exact(I::LANES);
-            for vector in &mut vectors {
-                z.put_vector(isa, isa.load(vector));
-            }
-            let rest = vectors.remainder();
-            z.put(isa, isa.load_partial(rest), rest.len());
-            start += numbers;
-        }
-    }
-}
-
-struct RowsInPlace<'a, F> {
-    f: F,
+    x: Source<'a>,
     y: &'a [f32],
     z: &'a mut [f32],
+    stores: Stores,
     buffer: &'a mut [f32],
     columns: usize,
 }
 
-impl<F: RowFunction> Kernel for RowsInPlace<'_, F> {
+impl<F: RowFunction> Kernel for Rows<'_, F> {
     type Output = ();
 
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) {
-        let Self { f, y, z, buffer, columns } = self;
+        let Self { f, x, y, z, stores, buffer, columns } = self;
         let row = Row::new(isa, columns);
-        for (number, z) in z.chunks_exact_mut(columns).enumerate() {
-            f.apply(isa, row, z, y.get(number * columns..).unwrap_or(&[]), buffer);
-            z.copy_from_slice(&buffer[..columns]);
+        let group = buffer.len() - ALIGNED;
+        for start in (0..z.len()).step_by(group) {
+            let numbers = group.min(z.len() - start);
+            for place in (0..numbers).step_by(columns) {
+                let from = start + place;
+                let x = match x {
+                    Source::Slice(x) => &x[from..],
+                    Source::InPlace => &z[from..],
+                };
+                f.apply(isa, row, x, y.get(from..).unwrap_or(&[]), &mut buffer[place..]);
+            }
+            slices::copy(isa, &buffer[..numbers], &mut z[start..][..numbers], stores);
         }
     }
 }

@@ -80,7 +80,7 @@ impl Draw {
         self.one_of(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 15, 16, 17, 20, 24, 31, 32, 33, 40, 64, 65])
     }
 
-    fn picture(&mut self, channels: usize) -> [usize; 4] {
+    fn image(&mut self, channels: usize) -> [usize; 4] {
         [self.between(1..=3), self.between(1..=12), self.between(1..=12), channels]
     }
 
@@ -88,7 +88,7 @@ impl Draw {
         let groups = self.one_of(&[1, 1, 1, 2, 3]);
         let (inputs, outputs) = (self.channels(), self.channels());
         let settings = Conv2dSettings { groups, ..self.settings() };
-        let input = self.picture(groups * inputs);
+        let input = self.image(groups * inputs);
         let kernel = [self.between(1..=7), self.between(1..=7)];
         (settings, input, [kernel[0], kernel[1], inputs, groups * outputs])
     }
@@ -96,19 +96,19 @@ impl Draw {
     fn depthwise(&mut self) -> (Conv2dSettings, [usize; 4], [usize; 4]) {
         let channels = self.channels();
         let settings = Conv2dSettings { groups: channels, ..self.settings() };
-        (settings, self.picture(channels), [self.between(1..=5), self.between(1..=5), 1, channels])
+        (settings, self.image(channels), [self.between(1..=5), self.between(1..=5), 1, channels])
     }
 
     fn three_by_three(&mut self) -> (Conv2dSettings, [usize; 4], [usize; 4]) {
         let (inputs, outputs) = (self.channels(), self.channels());
         let steps = Conv2dSettings { stride_h: 1, stride_w: 1, dilation_h: 1, dilation_w: 1, ..self.settings() };
-        (steps, self.picture(inputs), [3, 3, inputs, outputs])
+        (steps, self.image(inputs), [3, 3, inputs, outputs])
     }
 
     /// One pixel, or the whole image.
     fn pointwise(&mut self) -> (Conv2dSettings, [usize; 4], [usize; 4]) {
         let (inputs, outputs) = (self.channels(), self.channels());
-        let input = self.picture(inputs);
+        let input = self.image(inputs);
         let kernel = if self.once_in(2) { [1, 1] } else { [input[1], input[2]] };
         (Conv2dSettings::default(), input, [kernel[0], kernel[1], inputs, outputs])
     }
@@ -118,6 +118,6 @@ impl Draw {
         let (few, many) = (self.between(1..=7), self.one_of(&[11, 12, 16, 20, 33, 40]));
         let [inputs, outputs] = if self.once_in(2) { [few, many] } else { [many, few] };
         let settings = Conv2dSettings { dilation_w: 1, ..self.settings() };
-        (settings, self.picture(inputs), [self.between(1..=5), self.between(1..=5), inputs, outputs])
+        (settings, self.image(inputs), [self.between(1..=5), self.between(1..=5), inputs, outputs])
     }
 }

@@ -14,7 +14,7 @@ pub struct Caches {
 }
 
 impl Caches {
-    /// What is assumed of a processor that reports nothing: small caches, which larger ones contain.
+    /// Sizes for a processor that reports nothing: small caches, which larger ones contain.
     pub const ASSUMED: Self = Self { first_level: 32 << 10, second_level: 512 << 10, last_level: 8 << 20 };
 
     /// Returns the caches of this machine, which are looked up once.
@@ -96,7 +96,7 @@ mod tests {
         assert_eq!((two.second_level, two.last_level), (2 << 20, 2 << 20));
     }
 
-    /// What a Zen 3 reports.
+    /// Sizes that a Zen 3 reports.
     #[test]
     #[cfg(target_arch = "x86_64")]
     fn registers_are_read_as_the_manuals_say() {

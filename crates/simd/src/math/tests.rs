@@ -1,6 +1,6 @@
 //! The vector functions against `f64`, over all magnitudes, on every instruction set.
 
-use crate::{InstructionSet, Isa, Kernel, UnaryFunction, dispatch_on, slices};
+use crate::{InstructionSet, Isa, Kernel, Source, Stores, UnaryFunction, dispatch_on, slices};
 
 /// Every 1009th bit pattern: all exponents, both signs, subnormal numbers, infinities and NaNs.
 fn arguments() -> Vec<f32> {
@@ -30,7 +30,7 @@ impl<F: UnaryFunction> Kernel for Values<'_, F> {
     type Output = ();
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) {
-        slices::map(isa, self.0, self.1, self.2);
+        slices::map(isa, self.0, Source::Slice(self.1), self.2, Stores::Regular);
     }
 }
 

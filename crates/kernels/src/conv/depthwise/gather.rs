@@ -93,7 +93,7 @@ impl Kernel for Band<'_> {
                         destination_step: columns.step * channels,
                         index: row * row_len,
                         shift: 0,
-                        ahead: Ahead {
+                        ahead: PixelPrefetcher {
                             first: pixel_at(image, first_new, columns.source(same.start, 0)).wrapping_add(AHEAD),
                             rows: rows.source_step.min(row_taps.len()),
                             row: source_size.1 * channels,
@@ -205,7 +205,7 @@ impl Default for Addresses {
 }
 
 /// Source elements to prefetch: of each row that the destinations above did not read, as many as a step reads.
-struct Ahead {
+struct PixelPrefetcher {
     first: *const f32,
     rows: usize,
     /// Distance of rows.
@@ -214,7 +214,7 @@ struct Ahead {
     columns: usize,
 }
 
-impl Ahead {
+impl PixelPrefetcher {
     /// Prefetches the part of `Q` destinations and some channels, `begin` elements behind the first. In these loops the
     /// hardware prefetcher sees no streams: they go from row to row and from pixel to pixel within a few lines.
     #[inline(always)]
@@ -252,7 +252,7 @@ struct Step<'a> {
     destination_step: usize,
     /// Index of the row's first element in the whole tensor.
     index: usize,
-    ahead: Ahead,
+    ahead: PixelPrefetcher,
 }
 
 /// `Q` destinations with their channels; made in [`Band`] only, with addresses that are inside its slices. Its kernel

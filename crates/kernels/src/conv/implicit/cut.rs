@@ -38,7 +38,7 @@ const BAND_PIXELS: usize = 192;
 
 /// Fewest outputs of an image that is a band of its own, whose outputs are then contiguous. It does not count where
 /// rows reach the border: rows of several images are then long enough to leave out the taps that see nothing else.
-const PICTURE: usize = 64;
+const IMAGE: usize = 64;
 
 /// Fewest panels of a task, for the same reason: they use the scratch that the task fills.
 const TASK_PANELS: usize = 4;
@@ -107,7 +107,7 @@ impl Bands {
         let height = even(rows.outputs, height);
         let images = (scratch / (lines(height) * width * pixel)).min(most_pixels / (width * height)).max(1);
         let whole = height == rows.outputs && width == columns.outputs;
-        let alone = height * width >= PICTURE && !rows.reaches_border();
+        let alone = height * width >= IMAGE && !rows.reaches_border();
         let images = if whole && !alone { even(problem.batch, images) } else { 1 };
         Self::of(problem, images.max(1), height, width)
     }

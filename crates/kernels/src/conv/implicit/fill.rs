@@ -1,50 +1,56 @@
 //! Copies of a band's inputs into its scratch.
 
-use ocelli_simd::Isa;
+use ocelli_simd::{Isa, Kernel};
 
 use super::band::{Band, Channels, Layout};
 use super::problem::{Axis, Problem};
 
 /// Fills the scratch of a band with some channels of a group.
-#[inline(always)]
-pub(super) fn fill<I: Isa>(
-    isa: I,
-    problem: &Problem,
-    band: &Band,
-    channels: &Channels,
-    layout: &Layout,
-    x: &[f32],
-    scratch: &mut [f32],
-) {
-    let (mut problem, mut band) = (*problem, band.clone());
-    if layout.gap > 0 {
-        // Columns that outputs share are copied as outputs of one tap.
-        let Axis { step, taps, .. } = problem.columns;
-        problem.columns = problem.columns.one_tap();
-        band.columns = band.columns.start * step..(band.columns.end - 1) * step + taps;
-    }
-    let apart = layout.image / band.columns.len();
-    let rows = &problem.rows;
-    let read_rows = (band.rows.len() - 1) * rows.step + rows.span();
-    for phase in 0..rows.step.min(rows.span()) {
-        // Rows of a remainder that no tap has are not read.
-        if !(0..rows.taps.min(rows.step)).any(|tap| tap * rows.dilation % rows.step == phase) {
-            continue;
+pub(super) struct Fill<'a> {
+    pub problem: &'a Problem,
+    pub band: &'a Band,
+    pub channels: &'a Channels,
+    pub layout: &'a Layout,
+    pub x: &'a [f32],
+    pub scratch: &'a mut [f32],
+}
+
+impl Kernel for Fill<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        let Self { problem, band, channels, layout, x, scratch } = self;
+        let (mut problem, mut band) = (*problem, band.clone());
+        if layout.gap > 0 {
+            // Columns that outputs share are copied as outputs of one tap.
+            let Axis { step, taps, .. } = problem.columns;
+            problem.columns = problem.columns.one_tap();
+            band.columns = band.columns.start * step..(band.columns.end - 1) * step + taps;
         }
-        for index in 0..layout.rows_of_phase {
-            let local = index * rows.step + phase;
-            if local >= read_rows {
-                break;
+        let apart = layout.image / band.columns.len();
+        let rows = &problem.rows;
+        let read_rows = (band.rows.len() - 1) * rows.step + rows.span();
+        for phase in 0..rows.step.min(rows.span()) {
+            // Rows of a remainder that no tap has are not read.
+            if !(0..rows.taps.min(rows.step)).any(|tap| tap * rows.dilation % rows.step == phase) {
+                continue;
             }
-            let row = rows.read_by(band.rows.start) + local as isize;
-            let lines = &mut scratch[(phase * layout.rows_of_phase + index) * layout.line..];
-            for (image, index) in band.images.clone().zip(0..) {
-                let line = &mut lines[index * layout.image..];
-                if (0..rows.inputs as isize).contains(&row) {
-                    let line_index = image * rows.inputs + row as usize;
-                    fill_line(isa, &problem, &band, channels, apart, &x[line_index * line_len(&problem)..], line);
-                } else {
-                    line[..layout.image].fill(0.0);
+            for index in 0..layout.rows_of_phase {
+                let local = index * rows.step + phase;
+                if local >= read_rows {
+                    break;
+                }
+                let row = rows.read_by(band.rows.start) + local as isize;
+                let lines = &mut scratch[(phase * layout.rows_of_phase + index) * layout.line..];
+                for (image, index) in band.images.clone().zip(0..) {
+                    let line = &mut lines[index * layout.image..];
+                    if (0..rows.inputs as isize).contains(&row) {
+                        let line_index = image * rows.inputs + row as usize;
+                        fill_line(isa, &problem, &band, channels, apart, &x[line_index * line_len(&problem)..], line);
+                    } else {
+                        line[..layout.image].fill(0.0);
+                    }
                 }
             }
         }

@@ -9,7 +9,7 @@ use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
 
 use super::band::{Band, Channels, Layout, Spacing};
 use super::cut::FilterTasks;
-use super::fill::fill;
+use super::fill::Fill;
 use super::problem::Problem;
 use crate::conv::algorithm::Pass;
 use crate::conv::geometry::Conv2dGeometry;
@@ -17,7 +17,7 @@ use crate::conv::partial::add_pieces;
 use crate::conv::shared::Shared;
 use crate::gemm::finish::{Destination, Rows};
 use crate::gemm::panels::{Panels, pack_row};
-use crate::gemm::tile::{Product, RowsContiguous, Segment, even_tiles, most_rows, tile};
+use crate::gemm::tile::{Product, Segment, Strides, even_tiles, most_rows, tile};
 use crate::parallel::each;
 use crate::{Accumulate, Scratch, scratch};
 
@@ -141,7 +141,8 @@ impl Kernel for Task<'_> {
             let panels = Panels::new(self.set, band.pixels(), problem.width);
             self.pack(isa, &band, &panels);
             let layout = Layout::new(problem, &band, self.channels.range.len(), Spacing::OddLines);
-            fill(isa, problem, &band, &self.channels, &layout, self.x, self.inputs);
+            let (band, channels) = (&band, &self.channels);
+            isa.call(Fill { problem, band, channels, layout: &layout, x: self.x, scratch: &mut *self.inputs });
             let accumulate = if index == first { self.accumulate } else { Accumulate::Add };
             self.multiply(isa, &layout, &panels, accumulate);
         }
@@ -174,7 +175,7 @@ impl Task<'_> {
         let (problem, channels) = (self.problem, &self.channels);
         // The panels are as deep as the band has outputs.
         let pixels = panels.depth;
-        let segments = [Segment { offset: 0, depth: pixels }];
+        let (segments, strides) = ([Segment { offset: 0, depth: pixels }], Strides::rows_contiguous(layout.pixel));
         // Rows that are neighbours in the scratch and in the filter.
         let whole = channels.range.len() == problem.depth && problem.columns.follows_filter();
         let run_len = if whole { layout.run } else { channels.range.len() };
@@ -196,11 +197,10 @@ impl Task<'_> {
                         let rows = Rows::Apart(problem.output_pixel());
                         let to = Destination::plain(to, rows, panel.columns, accumulate);
                         let a = a[run + first..].as_ptr();
-                        let product =
-                            Product { a, step: layout.pixel, segments: &segments, b: b.as_ptr(), streams: None };
+                        let product = Product { a, strides, segments: &segments, b: b.as_ptr(), streams: None };
                         // SAFETY: the first assertion covers all outputs of this row of taps, and `b` has as many rows; the
                         // second covers the rows of `dw`, which in the sums of this piece are this task's alone.
-                        unsafe { tile::<I, RowsContiguous>(isa, count, panel.vectors, product, to) };
+                        unsafe { tile(isa, count, panel.vectors, &product, &to) };
                     }
                 }
             }

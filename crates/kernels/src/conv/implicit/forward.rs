@@ -6,7 +6,7 @@ use ocelli_simd::{InstructionSet, Isa, Kernel, Stores, dispatch_on};
 
 use super::band::{Band, Layout, Spacing};
 use super::cut::{Blocks, Tasks};
-use super::fill::fill;
+use super::fill::Fill;
 use super::prepare::{group_len, packed_len, panels};
 use super::problem::{MOST_MERGED_COLUMNS, Problem};
 use crate::conv::algorithm::Pass;
@@ -17,7 +17,7 @@ use crate::gemm::dots::{DotProducts, dot_rows, dots};
 use crate::gemm::finish::{Destination, Finish, Rows};
 use crate::gemm::panels::{Panel, Panels};
 use crate::gemm::stream::{Stream, Streams};
-use crate::gemm::tile::{DepthContiguous, MOST_ROWS, Product, Segment, even_tiles, most_rows, tile};
+use crate::gemm::tile::{MOST_ROWS, Product, Segment, Strides, even_tiles, most_rows, tile};
 use crate::parallel::{each, each_piece};
 use crate::{Accumulate, Epilogue, scratch};
 
@@ -143,11 +143,12 @@ impl Kernel for Task<'_> {
         let mut depth = 0;
         for channels in blocks.channels(problem, self.group) {
             let layout = Layout::new(problem, &self.band, channels.range.len(), Spacing::of(problem));
-            fill(isa, problem, &self.band, &channels, &layout, self.x, self.scratch);
+            let (band, channels, layout) = (&self.band, &channels, &layout);
+            isa.call(Fill { problem, band, channels, layout, x: self.x, scratch: &mut *self.scratch });
             for tap_rows in blocks.tap_rows(problem) {
                 let block = depth..depth + tap_rows.len() * layout.run;
                 depth = block.end;
-                self.multiply(isa, &layout, tap_rows, block);
+                self.multiply(isa, layout, tap_rows, block);
             }
         }
         // For those that were stored past the caches.
@@ -320,8 +321,9 @@ impl<'a> Filters<'a> {
         unsafe {
             match self {
                 Self::Panel { packed, vectors, .. } => {
-                    let product = Product { a, step: row, segments, b: packed.as_ptr(), streams };
-                    tile::<I, DepthContiguous>(isa, rows, vectors, product, to);
+                    let strides = Strides::depth_contiguous(row);
+                    let product = Product { a, strides, segments, b: packed.as_ptr(), streams };
+                    tile(isa, rows, vectors, &product, &to);
                 }
                 Self::Columns { packed, apart } => {
                     dots(isa, rows, DotProducts { a, row, segments, b: packed.as_ptr(), column: apart }, to);

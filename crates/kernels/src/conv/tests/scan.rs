@@ -24,7 +24,7 @@ fn four_columns_of_dot_products_fit_eight_registers() {
 
 /// A stride that leaves the image, and a dilation between no taps, mean the same however long they are.
 #[test]
-fn steps_beyond_the_picture_have_no_length() {
+fn steps_beyond_the_image_have_no_length() {
     let end = usize::MAX;
     for padding in [Padding::Valid, Padding::Same, Padding::uniform(1)] {
         let far = Conv2dSettings { stride_h: end, stride_w: end - 1, padding, ..Conv2dSettings::default() };

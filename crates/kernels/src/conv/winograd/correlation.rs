@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::cut::{flops, part};
 use super::filters::Filters;
-use super::pictures::{Origin, Picture, Tiles};
+use super::images::{ImageShape, Origin, Tiles};
 use super::planes::{Planes, TransformTiles};
 use super::transform::{Linear, Minimal, Square, map_columns};
 use crate::conv::shared::Shared;
@@ -16,7 +16,7 @@ use crate::conv::{Conv2dGeometry, Pass};
 use crate::gemm::finish::{Destination, Finish, Rows, store, store_vector};
 use crate::gemm::panels::lanes;
 use crate::gemm::stream::Stream;
-use crate::gemm::tile::{DepthContiguous, Product, Segment, VECTORS, even_tiles, most_rows, tile};
+use crate::gemm::tile::{Product, Segment, Strides, VECTORS, even_tiles, most_rows, tile};
 use crate::gemm::{FAR, PARALLEL_FLOPS};
 use crate::{Accumulate, Epilogue, Scratch, scratch};
 
@@ -25,8 +25,8 @@ use crate::{Accumulate, Epilogue, Scratch, scratch};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Correlation {
     batch: usize,
-    input: Picture,
-    output: Picture,
+    input: ImageShape,
+    output: ImageShape,
     /// Zeros above and left of the input; negative if its first pixels are seen by no window.
     before: [isize; 2],
 }
@@ -34,8 +34,8 @@ pub(super) struct Correlation {
 impl Correlation {
     /// Creates the correlation of a pass.
     pub fn new(g: &Conv2dGeometry, pass: Pass) -> Self {
-        let x = Picture { height: g.in_h, width: g.in_w, channels: g.in_c };
-        let y = Picture { height: g.out_h, width: g.out_w, channels: g.out_c };
+        let x = ImageShape { height: g.in_h, width: g.in_w, channels: g.in_c };
+        let y = ImageShape { height: g.out_h, width: g.out_w, channels: g.out_c };
         let before = [g.pad_top as isize, g.pad_left as isize];
         if pass == Pass::BackwardData {
             Self { batch: g.batch, input: y, output: x, before: before.map(|before| 2 - before) }
@@ -116,8 +116,8 @@ pub(super) fn correlate<F: Minimal<M, T>, const M: usize, const T: usize>(
     epilogue: &Epilogue<'_>,
     y: &mut [f32],
 ) {
-    assert_eq!(x.len(), c.batch * c.input.len(), "the input is a batch of pictures");
-    assert_eq!(y.len(), c.batch * c.output.len(), "the output is a batch of pictures");
+    assert_eq!(x.len(), c.batch * c.input.len(), "the input is a batch of images");
+    assert_eq!(y.len(), c.batch * c.output.len(), "the output is a batch of images");
     assert_eq!(u.len(), filters.len(), "transformed filters have planes of whole panels");
     epilogue.assert_fits(y.len(), c.output.channels);
     if y.is_empty() {
@@ -190,7 +190,7 @@ impl<F: Minimal<M, T>, const M: usize, const T: usize> Task<'_, F, M, T> {
             dispatch_on(
                 set,
                 TransformTiles::<F::Input, T, T> {
-                    picture: c.input,
+                    shape: c.input,
                     data: x,
                     tiles: &plan.tiles,
                     range: self.tiles.clone(),
@@ -217,7 +217,7 @@ impl<F: Minimal<M, T>, const M: usize, const T: usize> Task<'_, F, M, T> {
                 dispatch_on(
                     set,
                     TransformOutputs::<F, M, T> {
-                        picture: c.output,
+                        shape: c.output,
                         tiles,
                         m,
                         products,
@@ -275,7 +275,7 @@ impl Kernel for MultiplyPlanes<'_> {
             // Nearly always as long.
             let next = far.then(|| &u[step((index + 1) % steps).3..]).map(|next| &next[..next.len().min(b.len())]);
             // Multiply all tiles with the panel.
-            let segments = [Segment { offset: 0, depth }];
+            let (segments, strides) = ([Segment { offset: 0, depth }], Strides::depth_contiguous(width));
             let accumulate = if channel == 0 { Accumulate::Set } else { Accumulate::Add };
             let column = panel.column - first_column;
             assert!(column + panel.width <= products.channels, "products have room for the panels");
@@ -291,8 +291,8 @@ impl Kernel for MultiplyPlanes<'_> {
                     let to = plane * products.step() + first * products.channels + column;
                     let rows = Rows::Apart(products.channels);
                     let to = Destination::plain(m.as_mut_ptr().add(to), rows, panel.width, accumulate);
-                    let product = Product { a, step: width, segments: &segments, b: b.as_ptr(), streams };
-                    tile::<I, DepthContiguous>(isa, count, panel.vectors, product, to);
+                    let product = Product { a, strides, segments: &segments, b: b.as_ptr(), streams };
+                    tile(isa, count, panel.vectors, &product, &to);
                 }
             }
         }
@@ -301,7 +301,7 @@ impl Kernel for MultiplyPlanes<'_> {
 
 /// Transforms products to outputs and stores them as the epilogue says.
 struct TransformOutputs<'a, F, const M: usize, const T: usize> {
-    picture: Picture,
+    shape: ImageShape,
     tiles: (&'a Tiles, Range<usize>),
     m: &'a [f32],
     products: Planes,
@@ -316,7 +316,7 @@ impl<F: Minimal<M, T>, const M: usize, const T: usize> Kernel for TransformOutpu
 
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) {
-        let Self { picture, m, products, columns, to, .. } = self;
+        let Self { shape, m, products, columns, to, .. } = self;
         let (tiles, range) = self.tiles;
         assert!(m.len() >= products.len(T * T) && products.tiles == range.len());
         assert!(columns.len() <= products.channels && products.channels.is_multiple_of(I::LANES));
@@ -324,8 +324,8 @@ impl<F: Minimal<M, T>, const M: usize, const T: usize> Kernel for TransformOutpu
             // Pixels of the tile inside the image.
             let Origin { image, row, column } = tiles.origin(tile);
             let (row, column) = (row as usize, column as usize);
-            let (height, width) = (M.min(picture.height - row), M.min(picture.width - column));
-            let first = picture.index(image, row, column);
+            let (height, width) = (M.min(shape.height - row), M.min(shape.width - column));
+            let first = shape.index(image, row, column);
             for channel in columns.clone().step_by(I::LANES) {
                 let lanes = I::LANES.min(columns.end - channel);
                 // Transform the columns.
@@ -340,11 +340,11 @@ impl<F: Minimal<M, T>, const M: usize, const T: usize> Kernel for TransformOutpu
                 // Transform the rows and store them.
                 for (i, row) in rows.into_iter().enumerate().take(height) {
                     let y = F::Output::apply(isa, row);
-                    let index = first + i * picture.width * picture.channels + channel;
+                    let index = first + i * shape.width * shape.channels + channel;
                     // SAFETY: the row's pixels and the channels lie in the image, and so `lanes` elements of each from
                     // `index` on in the output, of which `to` is all (`correlate` asserts its length and that of the
                     // residual and the bias); no other task has this tile and these channels.
-                    unsafe { store_row::<I, M>(isa, y, width, &to.at(index, channel, picture.channels, lanes)) };
+                    unsafe { store_row::<I, M>(isa, y, width, &to.at(index, channel, shape.channels, lanes)) };
                 }
             }
         }

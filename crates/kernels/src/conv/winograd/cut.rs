@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::pictures::Tiles;
+use super::images::Tiles;
 
 /// Returns part `index` of `parts` nearly equal ones of `0..whole`.
 pub(super) fn part(whole: usize, index: usize, parts: usize) -> Range<usize> {

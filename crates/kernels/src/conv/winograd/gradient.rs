@@ -12,7 +12,7 @@ use rayon::prelude::*;
 
 use super::cut::{flops, part};
 use super::filters::TAPS;
-use super::pictures::{Picture, Tiles};
+use super::images::{ImageShape, Tiles};
 use super::planes::{PAD, Planes, TransformTiles};
 use super::transform::{Linear, Minimal, Square, map_columns};
 use crate::conv::Conv2dGeometry;
@@ -21,7 +21,7 @@ use crate::conv::shared::Shared;
 use crate::gemm::PARALLEL_FLOPS;
 use crate::gemm::finish::{Destination, Rows, store_vector};
 use crate::gemm::panels::lanes;
-use crate::gemm::tile::{Product, RowsContiguous, Segment, VECTORS, even_tiles, most_rows, tile};
+use crate::gemm::tile::{Product, Segment, Strides, VECTORS, even_tiles, most_rows, tile};
 use crate::{Accumulate, Scratch, scratch};
 
 /// Most channels of a task on either side. The more there are, the less is each transform repeated by other tasks: with
@@ -49,8 +49,8 @@ const FINISHED_CHANNELS: usize = 16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Plan {
     set: InstructionSet,
-    x: Picture,
-    dy: Picture,
+    x: ImageShape,
+    dy: ImageShape,
     before: [isize; 2],
     mode: ConvMode,
     tiles: Tiles,
@@ -67,8 +67,8 @@ pub(super) struct Plan {
 impl Plan {
     /// Plans the work for the transform to `planes` planes from tiles of `side` outputs.
     pub fn new(set: InstructionSet, g: &Conv2dGeometry, side: usize) -> Self {
-        let x = Picture { height: g.in_h, width: g.in_w, channels: g.in_c };
-        let dy = Picture { height: g.out_h, width: g.out_w, channels: g.out_c };
+        let x = ImageShape { height: g.in_h, width: g.in_w, channels: g.in_c };
+        let dy = ImageShape { height: g.out_h, width: g.out_w, channels: g.out_c };
         let lanes = lanes(set);
         let channels = |whole: usize, unit: usize| whole.div_ceil(whole.div_ceil(CHANNELS)).next_multiple_of(unit);
         let (in_c, out_c) = (channels(g.in_c, lanes), channels(g.out_c, VECTORS * lanes));
@@ -224,7 +224,7 @@ impl<F: Minimal<M, T>, const M: usize, const T: usize> Task<'_, F, M, T> {
                 dispatch_on(
                     plan.set,
                     TransformTiles::<F::Input, T, T> {
-                        picture: plan.x,
+                        shape: plan.x,
                         data: x,
                         tiles: &plan.tiles,
                         range: range.clone(),
@@ -240,7 +240,7 @@ impl<F: Minimal<M, T>, const M: usize, const T: usize> Task<'_, F, M, T> {
                 dispatch_on(
                     plan.set,
                     TransformTiles::<F::OutputAdjoint, M, T> {
-                        picture: plan.dy,
+                        shape: plan.dy,
                         data: dy,
                         tiles: &plan.tiles,
                         range,
@@ -286,6 +286,7 @@ impl Kernel for MultiplyTiles<'_> {
         assert!(sums.len() >= plan.sums_len() && rows <= plan.in_c && outputs.channels <= plan.out_c);
         assert!(inputs.tiles == outputs.tiles && rows <= inputs.channels && inputs.chunk == inputs.channels);
         let segments = [Segment { offset: 0, depth: inputs.tiles }];
+        let strides = Strides::rows_contiguous(inputs.channels);
         for plane in 0..plan.planes {
             for (column, width) in outputs.chunks() {
                 let vectors = width / I::LANES;
@@ -300,8 +301,8 @@ impl Kernel for MultiplyTiles<'_> {
                         let to = plane * plan.sums_step() + column * plan.in_c + first * width;
                         let rows = Rows::Apart(width);
                         let to = Destination::plain(sums.as_mut_ptr().add(to), rows, width, accumulate);
-                        let product = Product { a, step: inputs.channels, segments: &segments, b, streams: None };
-                        tile::<I, RowsContiguous>(isa, count, vectors, product, to);
+                        let product = Product { a, strides, segments: &segments, b, streams: None };
+                        tile(isa, count, vectors, &product, &to);
                     }
                 }
             }

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use ocelli_simd::{Isa, Kernel};
 
-use super::pictures::{Origin, Picture, Tiles};
+use super::images::{ImageShape, Origin, Tiles};
 use super::transform::{Linear, map_square};
 use crate::cache::LINE;
 
@@ -47,7 +47,7 @@ impl Planes {
 /// Transforms some tiles by `L`, which maps windows of `FROM × FROM` pixels to `TO × TO` planes.
 pub(super) struct TransformTiles<'a, L, const FROM: usize, const TO: usize> {
     /// Sizes of the images.
-    pub picture: Picture,
+    pub shape: ImageShape,
     /// Pixels of the images.
     pub data: &'a [f32],
     /// Tiles of the outputs.
@@ -80,11 +80,11 @@ impl<L: Linear<FROM, TO>, const FROM: usize, const TO: usize> Kernel for Transfo
             // The window of this tile.
             let Origin { image, row, column } = self.tiles.origin(tile);
             let at = Origin { image, row: row - self.before[0], column: column - self.before[1] };
-            let window = self.picture.window::<I>(self.data, at, FROM, &self.channels, self.copy);
+            let window = self.shape.window::<I>(self.data, at, FROM, &self.channels, self.copy);
             // The part of the next window to prefetch.
             let next = self.tiles.origin(tile + 1);
             let next = Origin { row: next.row - self.before[0], column: next.column - self.before[1], ..next };
-            let ahead = self.picture.ahead::<FROM>(self.data, next, self.tiles.side, self.channels.start);
+            let ahead = self.shape.ahead::<FROM>(self.data, next, self.tiles.side, self.channels.start);
             // Transform vector by vector.
             for (first, width) in layout.chunks() {
                 for channel in (0..width).step_by(I::LANES) {

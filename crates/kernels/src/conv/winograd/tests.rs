@@ -76,7 +76,7 @@ fn input_gradients_of_512_channels_are_accurate() {
 }
 
 #[test]
-fn filter_gradients_of_large_pictures_are_accurate() {
+fn filter_gradients_of_large_images_are_accurate() {
     assert_accurate(Pass::BackwardFilter, [2, 112, 110, 8], [3, 3, 8, 8], [3e-6, 3e-6]);
 }
 

@@ -32,7 +32,7 @@ impl Kernel for Pack<'_> {
         for rows in blocks(panels.depth, DEPTH) {
             let len = indices.clone().map(|index| panels.panel(index).width * rows.len()).sum();
             let block = &mut block[..len];
-            PackPanels { panels, indices: indices.clone(), b, rows: rows.clone(), packed: &mut *block }.run(isa);
+            isa.call(PackPanels { panels, indices: indices.clone(), b, rows: rows.clone(), packed: &mut *block });
             let mut rest = &*block;
             for (index, words) in indices.clone().zip(words.chunks_exact_mut(panels.depth * I::LANES)) {
                 let width = panels.panel(index).width;

@@ -10,7 +10,7 @@ use crate::pool::{
     average_backward, average_forward, max_backward, max_forward,
 };
 
-fn picture(draw: &mut Draw) -> [usize; 4] {
+fn image(draw: &mut Draw) -> [usize; 4] {
     [draw.between(1..=3), draw.between(1..=12), draw.between(1..=12), draw.between(1..=70)]
 }
 
@@ -28,7 +28,7 @@ fn geometry(draw: &mut Draw) -> PoolGeometry {
             pad_right: draw.between(0..=kernel_w / 2),
             rounding: draw.one_of(&[Rounding::Floor, Rounding::Ceil]),
         };
-        if let Ok(g) = PoolGeometry::new(settings, picture(draw)) {
+        if let Ok(g) = PoolGeometry::new(settings, image(draw)) {
             return g;
         }
     }
@@ -64,7 +64,7 @@ fn poolings() {
 #[test]
 fn adaptive_poolings() {
     each_case(60, |draw| {
-        let (output, input) = ([draw.between(1..=9), draw.between(1..=9)], picture(draw));
+        let (output, input) = ([draw.between(1..=9), draw.between(1..=9)], image(draw));
         let g = AdaptiveGeometry::new(output, input).expect("there are pixels");
         let x = numbers(input.iter().product(), 1);
         let dy = numbers(g.batch * g.out_h * g.out_w * g.channels, 2);
@@ -81,7 +81,7 @@ fn adaptive_poolings() {
 fn paddings() {
     each_case(60, |draw| {
         let [top, bottom, left, right] = [0; 4].map(|_| draw.between(0..=3));
-        let (input, mode) = (picture(draw), draw.one_of(&[PadMode::Zero, PadMode::Replicate, PadMode::Reflect]));
+        let (input, mode) = (image(draw), draw.one_of(&[PadMode::Zero, PadMode::Replicate, PadMode::Reflect]));
         let Ok(g) = PadGeometry::new(&PadSettings { mode, top, bottom, left, right }, input) else { return };
         let x = numbers(input.iter().product(), 1);
         let dy = numbers(g.output_shape().iter().product(), 2);

@@ -53,7 +53,7 @@ pub enum PadError {
         padding: usize,
     },
     /// A tensor would have more elements than memory has addresses.
-    #[error("the padded picture overflows the address space")]
+    #[error("the padded image overflows the address space")]
     Overflow,
 }
 
@@ -139,7 +139,7 @@ impl PadGeometry {
     }
 
     fn assert_fit(&self, input: usize, output: usize) {
-        assert_eq!(input, self.batch * self.rows.size * self.input_row(), "the picture has the geometry's size");
+        assert_eq!(input, self.batch * self.rows.size * self.input_row(), "the image has the geometry's size");
         assert_eq!(output, self.batch * self.rows.padded * self.output_row(), "so has the padded one");
     }
 
@@ -187,8 +187,8 @@ pub fn pad_backward(g: &PadGeometry, dy: &[f32], dx: &mut [f32]) {
     let (to, from) = (g.input_row(), g.output_row());
     in_pieces(dx, rows_piece(to, to), |start, dx| {
         for (i, dx) in dx.chunks_exact_mut(to).enumerate() {
-            let (picture, row) = ((start / to + i) / g.rows.size, (start / to + i) % g.rows.size);
-            let of_row = |place: usize| &dy[(picture * g.rows.padded + place) * from..][..from];
+            let (image, row) = ((start / to + i) / g.rows.size, (start / to + i) % g.rows.size);
+            let of_row = |place: usize| &dy[(image * g.rows.padded + place) * from..][..from];
             dispatch_on(set, Row { g, dy: of_row(g.rows.before + row), accumulate: Accumulate::Set, dx });
             for place in g.rows.outside().filter(|&place| g.rows.source(place) == Some(row)) {
                 dispatch_on(set, Row { g, dy: of_row(place), accumulate: Accumulate::Add, dx });

@@ -105,7 +105,7 @@ impl<'a> GroupNorm<'a> {
     }
 
     /// Calls `f(number, y)` with each sample of a tensor.
-    fn each_picture(&self, y: &mut [f32], f: impl Fn(usize, &mut [f32]) + Sync) {
+    fn each_image(&self, y: &mut [f32], f: impl Fn(usize, &mut [f32]) + Sync) {
         let (set, sample) = (InstructionSet::current(), self.sample());
         in_pieces(y, length_of(&[self.samples(), sample]), |start, y| {
             set.scoped(|| {
@@ -137,7 +137,7 @@ pub fn group_norm_statistics(norm: &GroupNorm<'_>, x: &[f32], mean: &mut [f32], 
 pub fn group_norm_forward(norm: &GroupNorm<'_>, statistics: GroupStatistics<'_>, x: Source<'_>, y: &mut [f32]) {
     x.expect_length(y.len());
     norm.assert_fit(y.len(), [statistics.mean, statistics.variance]);
-    norm.each_picture(y, |number, y| {
+    norm.each_image(y, |number, y| {
         let x = match x {
             Source::Slice(x) => Source::Slice(&x[number * y.len()..][..y.len()]),
             Source::InPlace => Source::InPlace,
@@ -180,7 +180,7 @@ pub fn group_norm_backward_data(
     norm.assert_fit(dx.len(), [sums.products, sums.gradients]);
     let (channels, width) = (norm.channels(), norm.channels() / norm.groups);
     let share = 1.0 / (norm.pixels as f64 * width as f64);
-    norm.each_picture(dx, |number, dx| {
+    norm.each_image(dx, |number, dx| {
         scratch::with(2 * channels, |memory| {
             let (slope, constant) = memory.split_at_mut(channels);
             for group in (0..channels).step_by(width) {

@@ -1,7 +1,7 @@
 //! Products whose right operand is kept in bf16, the upper half of an `f32`: eight bits of precision and half of the
 //! bytes, with sums in `f32`.
 //!
-//! What a product of few rows costs is reading its right operand. For up to [`FEW_ROWS`] rows it is widened in registers
+//! A product of few rows takes as long as reading its right operand. For up to [`FEW_ROWS`] rows it is widened in registers
 //! (`few_rows`); for more, a strip of panels is widened into a thread's scratch memory and multiplied by the tiles of
 //! every product. Both add the same products in the same order, so that a row's bits do not depend on how many rows
 //! there are: they are those of [`gemm_packed`](super::gemm_packed) with numbers that were rounded to bf16.

@@ -8,7 +8,7 @@ use super::transform::Square;
 
 /// Sizes of the images `[N, H, W, C]`, without their number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Picture {
+pub(super) struct ImageShape {
     /// Number of rows.
     pub height: usize,
     /// Number of columns.
@@ -28,7 +28,7 @@ pub(super) struct Origin {
     pub column: isize,
 }
 
-impl Picture {
+impl ImageShape {
     /// Returns the number of elements of one image.
     pub fn len(&self) -> usize {
         self.height * self.width * self.channels
@@ -92,7 +92,7 @@ impl Picture {
     }
 }
 
-impl Picture {
+impl ImageShape {
     /// Returns the last `columns` columns of a window of `FROM × FROM` pixels, to be prefetched: those that the window
     /// to its left does not have. They may lie outside the image.
     #[inline(always)]
@@ -128,8 +128,8 @@ pub(super) struct Tiles {
 
 impl Tiles {
     /// Divides the outputs of `batch` images into tiles; the last row and column may reach outside.
-    pub fn new(batch: usize, picture: &Picture, side: usize) -> Self {
-        let (rows, columns) = (picture.height.div_ceil(side), picture.width.div_ceil(side));
+    pub fn new(batch: usize, shape: &ImageShape, side: usize) -> Self {
+        let (rows, columns) = (shape.height.div_ceil(side), shape.width.div_ceil(side));
         Self { side, rows, columns, count: batch * rows * columns }
     }
 

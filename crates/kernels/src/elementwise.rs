@@ -15,9 +15,8 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-use ocelli_simd::{
-    BinaryFunction, Destination, InstructionSet, Isa, Kernel, Store, UnaryFunction, Write, Writer, dispatch_on, slices,
-};
+pub use ocelli_simd::Source;
+use ocelli_simd::{BinaryFunction, InstructionSet, Isa, Kernel, Stores, UnaryFunction, dispatch_on, slices};
 
 use activations::*;
 use arithmetic::*;
@@ -25,26 +24,7 @@ use chunks::{CHUNK, in_pieces};
 pub use clamp::{Bounds, clamp, clamp_backward};
 use gates::*;
 pub use reference::{derivative, value};
-use stores::stores_for;
-
-/// Operand of an element-wise kernel.
-#[derive(Clone, Copy, Debug)]
-pub enum Source<'a> {
-    /// Another slice.
-    Slice(&'a [f32]),
-    /// The destination itself, which is overwritten.
-    InPlace,
-}
-
-impl Source<'_> {
-    /// Asserts the invariant that callers check shapes: a slice has `length` elements.
-    #[inline]
-    pub(crate) fn expect_length(self, length: usize) {
-        if let Source::Slice(x) = self {
-            assert_eq!(x.len(), length, "the source of an element-wise kernel has its destination's length");
-        }
-    }
-}
+use stores::stores_beside;
 
 /// A function of one value.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -164,105 +144,56 @@ pub fn unary_backward(op: Unary, kept: &[f32], dy: Source<'_>, dx: &mut [f32]) {
 }
 
 /// Computes `y = f(x)` over a piece of the work.
-struct Map<'a, F> {
-    f: F,
-    x: &'a [f32],
+pub(crate) struct Map<'a, F> {
+    pub f: F,
+    pub x: Source<'a>,
+    pub y: &'a mut [f32],
+    pub stores: Stores,
 }
 
-impl<F: UnaryFunction> Writer<1> for Map<'_, F> {
-    #[inline(always)]
-    fn run<I: Isa, S: Store>(self, isa: I, [mut y]: [Destination<'_, S>; 1]) {
-        let blocks = self.x.chunks_exact(I::LANES);
-        let tail = blocks.remainder();
-        for x in blocks {
-            y.put_vector(isa, self.f.apply(isa, isa.load(x)));
-        }
-        y.put(isa, self.f.apply(isa, isa.load_partial(tail)), tail.len());
-    }
-}
-
-/// Computes `y = f(y)` over a piece of the work.
-struct MapInPlace<'a, F> {
-    f: F,
-    y: &'a mut [f32],
-}
-
-impl<F: UnaryFunction> Kernel for MapInPlace<'_, F> {
+impl<F: UnaryFunction> Kernel for Map<'_, F> {
     type Output = ();
 
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) {
-        slices::map_in_place(isa, self.f, self.y);
+        slices::map(isa, self.f, self.x, self.y, self.stores);
     }
 }
 
 /// Computes `y = f(a, b)` over a piece of the work.
-struct Map2<'a, F> {
-    f: F,
-    a: &'a [f32],
-    b: &'a [f32],
+pub(crate) struct Map2<'a, F> {
+    pub f: F,
+    pub operands: [Source<'a>; 2],
+    pub y: &'a mut [f32],
+    pub stores: Stores,
 }
 
-impl<F: BinaryFunction> Writer<1> for Map2<'_, F> {
-    #[inline(always)]
-    fn run<I: Isa, S: Store>(self, isa: I, [mut y]: [Destination<'_, S>; 1]) {
-        assert_eq!(self.a.len(), self.b.len(), "both sources have one length");
-        let (a, b) = (self.a.chunks_exact(I::LANES), self.b.chunks_exact(I::LANES));
-        let (a_tail, b_tail) = (a.remainder(), b.remainder());
-        for (a, b) in a.zip(b) {
-            y.put_vector(isa, self.f.apply(isa, isa.load(a), isa.load(b)));
-        }
-        y.put(isa, self.f.apply(isa, isa.load_partial(a_tail), isa.load_partial(b_tail)), a_tail.len());
-    }
-}
-
-/// Computes `y = f(y, b)` over a piece of the work.
-struct Map2InPlace<'a, F> {
-    f: F,
-    b: &'a [f32],
-    y: &'a mut [f32],
-}
-
-impl<F: BinaryFunction> Kernel for Map2InPlace<'_, F> {
+impl<F: BinaryFunction> Kernel for Map2<'_, F> {
     type Output = ();
 
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) {
-        slices::map2_in_place(isa, self.f, self.y, self.b);
+        slices::map2(isa, self.f, self.operands, self.y, self.stores);
     }
 }
 
+/// Computes `y = f(x)`.
 fn map<F: UnaryFunction + Sync>(f: F, x: Source<'_>, y: &mut [f32]) {
     x.expect_length(y.len());
-    let set = InstructionSet::current();
-    match x {
-        Source::Slice(x) => {
-            let stores = stores_for(y, CHUNK);
-            in_pieces(y, CHUNK, |start, y| {
-                let work = Map { f, x: &x[start..][..y.len()] };
-                dispatch_on(set, Write { work, stores, y: [y] });
-            });
-        }
-        Source::InPlace => in_pieces(y, CHUNK, |_, y| dispatch_on(set, MapInPlace { f, y })),
-    }
+    let (set, stores) = (InstructionSet::current(), stores_beside(&[x], y, CHUNK));
+    in_pieces(y, CHUNK, |start, y| {
+        dispatch_on(set, Map { f, x: x.part(start, y.len()), y, stores });
+    });
 }
 
-/// Computes `y = f(a, b)`, or `y = f(y, b)`; a derivative is a function of the gradient and of the kept tensor, in this
-/// order.
-pub(crate) fn map2<F: BinaryFunction + Sync>(f: F, a: Source<'_>, b: &[f32], y: &mut [f32]) {
+/// Computes `y = f(a, b)`; a derivative is a function of the gradient and of the kept tensor, in this order.
+fn map2<F: BinaryFunction + Sync>(f: F, a: Source<'_>, b: &[f32], y: &mut [f32]) {
+    let set = InstructionSet::current();
     a.expect_length(y.len());
     assert_eq!(b.len(), y.len(), "the second source of an element-wise kernel has its destination's length");
-    let set = InstructionSet::current();
-    match a {
-        Source::Slice(a) => {
-            let stores = stores_for(y, CHUNK);
-            in_pieces(y, CHUNK, |start, y| {
-                let work = Map2 { f, a: &a[start..][..y.len()], b: &b[start..][..y.len()] };
-                dispatch_on(set, Write { work, stores, y: [y] });
-            });
-        }
-        Source::InPlace => in_pieces(y, CHUNK, |start, y| {
-            dispatch_on(set, Map2InPlace { f, b: &b[start..][..y.len()], y });
-        }),
-    }
+    let stores = stores_beside(&[a], y, CHUNK);
+    in_pieces(y, CHUNK, |start, y| {
+        let operands = [a, Source::Slice(b)].map(|operand| operand.part(start, y.len()));
+        dispatch_on(set, Map2 { f, operands, y, stores });
+    });
 }

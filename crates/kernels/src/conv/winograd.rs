@@ -15,7 +15,7 @@ mod correlation;
 mod cut;
 mod filters;
 mod gradient;
-mod pictures;
+mod images;
 mod planes;
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,7 @@
 #[cfg(test)]
 mod tests;
 
-use ocelli_simd::{Destination, InstructionSet, Isa, Store, Write, Writer, dispatch_on, math};
+use ocelli_simd::{Destination, Effect, InstructionSet, Isa, Store, WriteOrAdd, Writer, dispatch_on, math};
 
 use crate::elementwise::chunks::{in_pieces, rows_piece};
 use crate::elementwise::stores::{ALIGNED, stores_for};
@@ -38,12 +38,13 @@ pub fn local_response_forward(norm: &LocalResponse, x: &[f32], y: &mut [f32], ch
     }
     let pixels = Pixels::new(norm, y.len(), channels);
     let set = InstructionSet::current();
-    let stores = stores_for(y, channels);
+    let effect = Effect::Replace(stores_for(y, channels));
     in_pieces(y, pixels.piece(), |start, y| {
         let x = &x[start..][..y.len()];
         scratch::with(pixels.window.buffer(), |squares| {
             squares.fill(0.0);
-            dispatch_on(set, Write { work: Forward { pixels, x, squares }, stores, y: [y] });
+            let work = Forward { pixels, x, squares };
+            dispatch_on(set, WriteOrAdd { work, effect, y: [y] });
         });
     });
 }
@@ -57,7 +58,7 @@ pub fn local_response_backward(norm: &LocalResponse, x: &[f32], dy: &[f32], dx: 
     }
     let pixels = Pixels::new(norm, dx.len(), channels);
     let set = InstructionSet::current();
-    let stores = stores_for(dx, channels);
+    let effect = Effect::Replace(stores_for(dx, channels));
     let length = pixels.window.buffer();
     in_pieces(dx, pixels.piece(), |start, dx| {
         let (x, dy) = (&x[start..][..dx.len()], &dy[start..][..dx.len()]);
@@ -66,7 +67,7 @@ pub fn local_response_backward(norm: &LocalResponse, x: &[f32], dy: &[f32], dx: 
             let (squares, rest) = buffers.split_at_mut(length);
             let (terms, direct) = rest.split_at_mut(length);
             let work = Backward { pixels, x, dy, squares, terms, direct };
-            dispatch_on(set, Write { work, stores, y: [dx] });
+            dispatch_on(set, WriteOrAdd { work, effect, y: [dx] });
         });
     });
 }

@@ -9,7 +9,7 @@ use super::panels::Contiguous;
 use crate::cache::LINE;
 
 /// The cache lines of a matrix that are still to be fetched, in the order in which they lie.
-pub(super) struct Ahead {
+pub(super) struct BlockPrefetcher {
     /// Run of neighbours that is fetched now.
     run: *const f32,
     /// Number of its elements that are fetched.
@@ -22,7 +22,7 @@ pub(super) struct Ahead {
     runs: usize,
 }
 
-impl Ahead {
+impl BlockPrefetcher {
     /// Creates the prefetcher of a whole matrix; of nothing if it has no neighbouring elements.
     pub fn of(a: &Matrix<'_>) -> Self {
         let (runs, length, stride) = match a.contiguous() {

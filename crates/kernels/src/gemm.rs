@@ -19,7 +19,6 @@
 //! assert_eq!(c, [5.5, 11.0, 11.5, 25.0]);
 //! ```
 
-mod ahead;
 pub mod baseline;
 pub(crate) mod bf16;
 pub(crate) mod dots;
@@ -29,6 +28,7 @@ mod memory;
 mod naive;
 pub(crate) mod outer;
 pub(crate) mod panels;
+mod prefetch;
 mod product;
 pub(crate) mod stream;
 #[cfg(test)]
