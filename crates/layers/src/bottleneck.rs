@@ -35,10 +35,12 @@ pub struct Bottleneck {
     weight_init: fn(usize, usize) -> Init,
 }
 
-/// The convolution that has the stride.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Strided {
+/// The convolution of a [`Bottleneck`] that has the stride.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strided {
+    /// The first 1×1, as published ("v1"): less work, but three of four pixels are not seen.
     First,
+    /// The 3×3, as in torchvision ("v1.5").
     Middle,
 }
 
@@ -56,16 +58,15 @@ impl Bottleneck {
         }
     }
 
-    /// Sets the stride of the block, in input pixels per pixel of the result. It is on the 3×3 convolution, as in
-    /// torchvision ("v1.5").
+    /// Sets the stride of the block, in input pixels per pixel of the result.
     pub fn stride(mut self, stride: usize) -> Bottleneck {
         self.stride = stride;
         self
     }
 
-    /// Puts the stride on the first 1×1 convolution, as published: less work, but three of four pixels are not seen.
-    pub fn v1(mut self) -> Bottleneck {
-        self.strided = Strided::First;
+    /// Sets the convolution that has the stride; by default it is the 3×3.
+    pub fn strided(mut self, strided: Strided) -> Bottleneck {
+        self.strided = strided;
         self
     }
 

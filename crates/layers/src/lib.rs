@@ -59,7 +59,7 @@ mod sub_sampling;
 pub use activation::Activation;
 pub use basic_block::BasicBlock;
 pub use batch_norm::BatchNorm;
-pub use bottleneck::Bottleneck;
+pub use bottleneck::{Bottleneck, Strided};
 pub use branches::Branches;
 pub use conv_norm::ConvNorm;
 pub use conv_transpose2d::ConvTranspose2d;

@@ -51,7 +51,10 @@ fn shapes() {
     }
     assert_eq!(output_of(Residual::new(Conv2d::new(8, 3).same()), &[7, 6, 8]), "[N, 7, 6, 8]");
     assert_eq!(output_of(Bottleneck::new(4, 16).stride(2), &[7, 6, 3]), "[N, 4, 3, 16]");
-    assert_eq!(output_of(Bottleneck::new(4, 16).stride(2).v1().groups(2), &[7, 6, 3]), "[N, 4, 3, 16]");
+    assert_eq!(
+        output_of(Bottleneck::new(4, 16).stride(2).strided(Strided::First).groups(2), &[7, 6, 3]),
+        "[N, 4, 3, 16]"
+    );
     assert_eq!(output_of(Residual::new(Bottleneck::new(4, 16)), &[7, 6, 16]), "[N, 7, 6, 16]");
     assert_eq!(output_of(Reshape(vec![6, 2]), &[2, 3, 2]), "[N, 6, 2]");
     assert_eq!(output_of(RadialBasis::new(3, vec![1.0; 12]), &[4]), "[N, 3]");
@@ -229,11 +232,14 @@ fn bottlenecks_have_the_work_and_the_parameters_of_their_settings() {
     let weights = first + middle + last;
     let usual = Bottleneck::new(4, 16).stride(2);
     assert_eq!(cost(usual), (weights + 2 * (4 + 4 + 16), (64 * first + 16 * (middle + last)) as u64));
-    assert_eq!(cost(usual.v1()), (weights + 2 * (4 + 4 + 16), (16 * weights) as u64));
-    assert_eq!(cost(usual.v1().normalisation(Normalisation::Folded)), (weights + 4 + 4 + 16, (16 * weights) as u64));
+    assert_eq!(cost(usual.strided(Strided::First)), (weights + 2 * (4 + 4 + 16), (16 * weights) as u64));
+    assert_eq!(
+        cost(usual.strided(Strided::First).normalisation(Normalisation::Folded)),
+        (weights + 4 + 4 + 16, (16 * weights) as u64)
+    );
     let grouped = first + middle / 2 + last;
     assert_eq!(
-        cost(usual.v1().groups(2).normalisation(Normalisation::Folded)),
+        cost(usual.strided(Strided::First).groups(2).normalisation(Normalisation::Folded)),
         (grouped + 4 + 4 + 16, (16 * grouped) as u64)
     );
     let constant = usual

@@ -2,7 +2,7 @@
 
 use ocelli_graph::{Layer, Node};
 use ocelli_layers::{
-    BasicBlock, Bottleneck, Conv2d, Dense, Init, MaxPool2d, Normalisation, Padding, Residual, Shortcut,
+    BasicBlock, Bottleneck, Conv2d, Dense, Init, MaxPool2d, Normalisation, Padding, Residual, Shortcut, Strided,
 };
 
 /// A residual network for ImageNet, under torchvision's names. Shortcuts are 1×1 projections where shapes change (paper
@@ -32,15 +32,6 @@ enum BlockKind {
         group_width: usize,
         strided: Strided,
     },
-}
-
-/// The convolution of a bottleneck that has the stride.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Strided {
-    /// The first 1×1: as published, "v1".
-    First,
-    /// The 3×3: torchvision's "v1.5".
-    Middle,
 }
 
 impl ResNet {
@@ -132,10 +123,10 @@ impl ResNet {
             BlockKind::Bottleneck { groups, group_width, strided } => {
                 let body = Bottleneck::new(width * group_width / 64 * groups, 4 * width)
                     .stride(stride)
+                    .strided(strided)
                     .groups(groups)
-                    .normalisation(self.normalisation)
-                    .weight_init(he_of_outputs);
-                Box::new(if strided == Strided::First { body.v1() } else { body })
+                    .normalisation(self.normalisation);
+                Box::new(body.weight_init(he_of_outputs))
             }
         }
     }
