@@ -45,6 +45,8 @@ const F32: i64 = 1;
 
 /// Reads ONNX files: what the network is told beyond the file.
 ///
+/// Not run here, because there is no such file:
+///
 /// ```no_run
 /// use ocelli_onnx::Import;
 /// let imported = Import::new().size("height", 224).size("width", 224).read("model.onnx")?;

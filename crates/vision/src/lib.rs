@@ -10,6 +10,7 @@ mod diagram;
 pub mod edges;
 mod eigen;
 mod error;
+mod moments;
 pub mod page;
 mod portrait;
 pub mod remembered;

@@ -3,6 +3,7 @@
 use super::{frequencies::Frequencies, rolled};
 use crate::{
     Error, Result,
+    moments::Moments,
     spatial::{find, image_input},
 };
 use ocelli_data::Pipeline;
@@ -98,7 +99,7 @@ pub fn maximise(
     let frequencies = Frequencies::new(sample, pipeline.channels);
     let mut stream = Key::new(settings.seed).with("maximisation").stream();
     let mut parameters: Vec<f32> = (0..frequencies.len()).map(|_| 0.01 * stream.normal()).collect();
-    let mut adam = Adam::new(parameters.len());
+    let mut moments = Moments::new([parameters.len()], [0.9, 0.999]);
     let [height, width, channels] = sample;
     // before the squashing function that keeps pixels between 0 and 1
     let raw = |parameters: &[f32]| match settings.basis {
@@ -129,7 +130,7 @@ pub fn maximise(
             Basis::Frequencies => frequencies.gradient(&gradient),
             Basis::Pixels { .. } => gradient.into_vec(),
         };
-        adam.step(&mut parameters, &gradient, settings.rate);
+        moments.step(&mut parameters, &gradient, settings.rate);
         if let Basis::Pixels { blur_every: every @ 1.. } = settings.basis
             && (step + 1) % every == 0
         {
@@ -179,31 +180,6 @@ fn blur(image: &mut [f32], [height, width, channels]: [usize; 3]) {
             if is_inside {
                 *value = 0.5 * before[at] + 0.25 * (before[at - axis_step] + before[at + axis_step]);
             }
-        }
-    }
-}
-
-/// Adam (Kingma and Ba 2014, algorithm 1) over a vector.
-struct Adam {
-    first: Vec<f32>,
-    second: Vec<f32>,
-    steps: i32,
-}
-
-impl Adam {
-    fn new(len: usize) -> Adam {
-        Adam { first: vec![0.0; len], second: vec![0.0; len], steps: 0 }
-    }
-
-    fn step(&mut self, parameters: &mut [f32], gradient: &[f32], rate: f32) {
-        const DECAY: [f32; 2] = [0.9, 0.999];
-        self.steps += 1;
-        let [first_share, second_share] = DECAY.map(|decay| 1.0 - decay.powi(self.steps));
-        let moments = self.first.iter_mut().zip(&mut self.second);
-        for ((p, g), (first, second)) in parameters.iter_mut().zip(gradient).zip(moments) {
-            *first = DECAY[0] * *first + (1.0 - DECAY[0]) * g;
-            *second = DECAY[1] * *second + (1.0 - DECAY[1]) * g * g;
-            *p -= rate * (*first / first_share) / ((*second / second_share).sqrt() + 1e-8);
         }
     }
 }

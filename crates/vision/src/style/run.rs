@@ -6,9 +6,8 @@ use super::{
     scale::{AtScale, CONTENT, STYLE, VARIATION, size_for},
 };
 use crate::resize::resize;
-use crate::{Result, VggFeatures};
+use crate::{Result, VggFeatures, moments::Moments};
 use ocelli_graph::{Key, Step, Tensor};
-use ocelli_kernels::optimizer::{AdamStep, GradientTransform, WeightDecay, adam};
 use ocelli_train::{Lbfgs, LbfgsOutcome, StopFlag};
 
 /// The state after a step, for whoever watches.
@@ -124,7 +123,7 @@ impl StyleTransfer {
                 PixelOptimizer::Adam { rate, averaged } => {
                     let before = match moments.take() {
                         Some(moments) => Moments::resampled(moments, size)?,
-                        None => Moments::new(size),
+                        None => Moments::new([1, size[0], size[1], 3], BETAS),
                     };
                     let run = ScaleRun { at: &mut at, steps: scale.steps, stop, totals: &mut totals };
                     moments = Some(run.adam([Some(rate), averaged], before, &mut image, &mut report)?);
@@ -232,42 +231,8 @@ impl ScaleRun<'_> {
     }
 }
 
-/// The state of Adam, as images, so that it can be resampled.
-struct Moments {
-    mean: Tensor,
-    square: Tensor,
-    steps: i32,
-}
-
 /// Decays of the moments: the second is shorter than usual, because the cost has no noise.
 const BETAS: [f32; 2] = [0.9, 0.99];
-
-impl Moments {
-    fn new([height, width]: [usize; 2]) -> Moments {
-        let zeros = Tensor::zeros([1, height, width, 3]);
-        Moments { mean: zeros.clone(), square: zeros, steps: 0 }
-    }
-
-    fn resampled(self, size: [usize; 2]) -> Result<Moments> {
-        // Linear interpolation keeps squares from falling below 0.
-        Ok(Moments { mean: resize(&self.mean, size)?, square: resize(&self.square, size)?, ..self })
-    }
-
-    fn step(&mut self, x: &mut [f32], gradient: &[f32], rate: f32) {
-        self.steps = self.steps.saturating_add(1);
-        let step = AdamStep {
-            learning_rate: rate,
-            beta1: BETAS[0],
-            beta2: BETAS[1],
-            bias_correction1: 1.0 - BETAS[0].powi(self.steps),
-            bias_correction2: 1.0 - BETAS[1].powi(self.steps),
-            epsilon: 1e-8,
-            weight_decay: WeightDecay::None,
-            gradient: GradientTransform::default(),
-        };
-        adam(x, gradient, self.mean.data_mut(), self.square.data_mut(), &step);
-    }
-}
 
 /// An exponential average over the iterates, without the bias of its start.
 struct Average {
