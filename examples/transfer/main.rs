@@ -184,7 +184,7 @@ impl Arguments {
         Ok(model)
     }
 
-    /// What is done with images that cannot be read.
+    /// The treatment of images that cannot be read.
     fn broken(&self) -> Broken {
         if self.skip_broken { Broken::Skip } else { Broken::Fail }
     }

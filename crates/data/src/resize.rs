@@ -325,7 +325,7 @@ mod tests {
         Image::new(shape, (0..shape.iter().product()).map(|_| random.below(256) as u8).collect()).unwrap()
     }
 
-    /// What Pillow makes of a photograph; `tests/reference/make.py` wrote the files.
+    /// The expected images are Pillow's; `tests/reference/make.py` wrote the files.
     #[test]
     fn every_size_is_pillows_to_the_bit() {
         let source = include_bytes!("../tests/reference/source.ppm");

@@ -27,7 +27,7 @@ pub struct ClusterTrainer {
     resume: bool,
 }
 
-/// What was measured in an epoch, over all processes.
+/// The measurements of an epoch, over all processes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ClusterEpoch {
     /// The epoch, counted from 1.

@@ -1,4 +1,4 @@
-//! What of a pretrained network is trained, and when.
+//! The part of a pretrained network that is trained, epoch by epoch.
 
 use crate::{Error, Result};
 use ocelli_graph::Model;

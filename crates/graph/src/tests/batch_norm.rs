@@ -6,7 +6,7 @@ use crate::{
     ops::{BatchNormOp, BatchNormParameters},
 };
 
-/// What a layer does.
+/// A batch normalisation as a layer writes it.
 fn batch_norm(x: &Node) -> Node {
     let (trace, channels) = (x.trace(), [x.channels()]);
     let parameters = BatchNormParameters {

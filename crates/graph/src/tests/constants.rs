@@ -1,4 +1,4 @@
-//! What plans compute of parameters, and share.
+//! Constants: values that plans compute of parameters alone, and share.
 
 use super::{
     build,

@@ -301,7 +301,7 @@ fn only_constant_filters_are_folded() {
     assert_same(&model, &[6, 6, 4], "a filter of parameters");
 }
 
-/// What only parameters go into is computed once, tapped or not, and nothing is added to it.
+/// A value of parameters alone is computed once, tapped or not, and nothing is added to it.
 #[test]
 fn constants_stay_as_they_are() {
     let network = |x: &Node| {

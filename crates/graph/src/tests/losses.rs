@@ -1,4 +1,4 @@
-//! What a loss may bring with it, and what belongs in the network.
+//! Losses with inputs of their own, and parameters, which belong in the network.
 
 use super::{batch_of, build};
 use crate::{Batch, Constant, Mode, Model, Node, Tensor, Trace, Wrt, func};

@@ -17,7 +17,7 @@ fn batch(samples: usize, labels: &[u32]) -> Batch {
     Batch::new().with("input", x).with("labels", Tensor::from(labels.to_vec()))
 }
 
-/// What training with an accuracy and the two evaluations answer.
+/// Returns the errors of a training with an accuracy, and of both evaluations.
 fn error_of(batches: Vec<Batch>) -> [String; 3] {
     let trainer = Trainer::new(1).metric(Accuracy::new()).progress(Progress::Silent);
     let train = trainer.run(&mut scaled(), square, &mut Sgd::new(0.1), &batches, None).unwrap_err();
