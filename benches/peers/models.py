@@ -41,6 +41,9 @@ TABLE = [
     ("lenet5", "infer", 1),
     ("resnet20", "infer", 1),
     ("resnet20", "infer", 128),
+    ("mobilenet_v2", "train", 16),
+    ("mobilenet_v2", "infer", 1),
+    ("mobilenet_v2", "infer", 16),
 ]
 SAMPLES = {"lenet5": (1, 32), "resnet20": (3, 32)}
 # Measurements of a row, ours and all of theirs in turns; then ours and the best of theirs, because a shared machine changes
