@@ -10,6 +10,7 @@
 //!
 //! `--dlib dlib-face-encoder.safetensors` in place of `--model` takes dlib's published weights, and nothing is trained.
 
+mod baselines;
 #[path = "../common/mod.rs"]
 mod common;
 mod drawings;
