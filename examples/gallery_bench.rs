@@ -1,7 +1,7 @@
 //! Measures how fast a gallery finds the nearest of many people: one query at a time, and in batches.
 //!
 //! ```sh
-//! cargo run --release --example gallery_bench -- --people 100000 --batch 1000
+//! cargo run --release --features vision --example gallery_bench -- --people 100000 --batch 1000
 //! ```
 //!
 //! `benches/peers/gallery.py` measures faiss beside it.

@@ -2,7 +2,7 @@
 
     python benches/peers/gallery.py [--people 100000] [--features 128] [--batch 1000] [--threads 2] [--turns 3]
 
-Needs faiss-cpu and numpy, and `cargo build --release --example gallery_bench`.
+Needs faiss-cpu and numpy, and `cargo build --release --features vision --example gallery_bench`.
 """
 import argparse
 import re

@@ -54,7 +54,7 @@ pub struct Arguments {
     #[arg(long, default_value_t = 2)]
     composed: usize,
     /// Learning rate.
-    #[arg(long, default_value_t = 2e-3)]
+    #[arg(long, default_value_t = 4e-3)]
     rate: f32,
     /// Decay of the moving average of the weights, which is the encoder in the end.
     #[arg(long, default_value_t = 0.99)]
