@@ -139,7 +139,7 @@ fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
-/// What is looked into.
+/// The network that is looked into.
 struct Subject {
     name: String,
     model: Model,

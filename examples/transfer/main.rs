@@ -166,7 +166,7 @@ impl Arguments {
         Ok(model)
     }
 
-    /// What is done with images that cannot be read.
+    /// Returns the treatment of images that cannot be read.
     fn broken(&self) -> Broken {
         if self.skip_broken { Broken::Skip } else { Broken::Fail }
     }

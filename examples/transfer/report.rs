@@ -1,4 +1,4 @@
-//! What a run leaves behind: the answers to the validation images, drawn and written.
+//! The results of a run: the answers to the validation images, drawn and written.
 
 use ocelli::{
     data::Scratch,

@@ -1,4 +1,4 @@
-//! What is written is read as the same network.
+//! A network that is written is read as the same network.
 
 use ocelli_graph::{Key, Model, Node, Precision, Tensor, func};
 use ocelli_models::{Metadata, by_name, channels_first, network_names, save_tensors};

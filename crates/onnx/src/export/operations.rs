@@ -13,7 +13,7 @@ use ocelli_graph::ops::{
 };
 use ocelli_kernels::{broadcast::compare, elementwise::Unary};
 
-/// What a rule returns.
+/// The result of a rule; its error is the reason why an operation cannot be exported.
 pub(super) type Done = Result<(), String>;
 
 /// Adds the rules of all operations.

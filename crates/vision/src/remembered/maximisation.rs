@@ -11,7 +11,7 @@ use ocelli_graph::{Axis, Batch, Key, Mode, Model, Objective, Tensor, Wrt};
 use ocelli_losses::{Variation, total_variation};
 use ocelli_train::StopFlag;
 
-/// What is to be excited.
+/// The activation that an image is to excite.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Goal {
     /// The score of a class.
@@ -25,7 +25,7 @@ pub enum Goal {
     },
 }
 
-/// What is changed to change the image.
+/// The parametrisation of the image: the numbers that gradient ascent changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Basis {
     /// Frequencies and decorrelated colours (Olah, Mordvintsev and Schubert 2017).
@@ -48,7 +48,7 @@ pub struct Maximisation {
     pub jitter: usize,
     /// The weight of the mean squared difference of neighbouring pixels, which are from 0 to 1.
     pub variation: f32,
-    /// What is changed.
+    /// The parametrisation of the image.
     pub basis: Basis,
     /// Seed of the first image and of the shifts.
     pub seed: u64,
@@ -89,8 +89,8 @@ pub fn maximise(
 ) -> Result<Tensor> {
     let (input, sample) = image_input(model)?;
     let statistics = &pipeline.normalisation;
-    let (mean, deviation) = (&statistics.mean, &statistics.deviation);
-    if mean.len() != sample[2] || deviation.len() != sample[2] {
+    let deviation = &statistics.deviation;
+    if statistics.mean.len() != sample[2] || deviation.len() != sample[2] {
         return Err(Error::Invalid("the pipeline has other channels than the network".into()));
     }
     // the network reads pixels in other units
@@ -113,15 +113,12 @@ pub fn maximise(
         // the image, shifted, as the network reads it
         let pixels = squashed(raw(&parameters)?);
         let mut prepared = pixels.clone();
-        for (at, value) in prepared.data_mut().iter_mut().enumerate() {
-            *value = (*value - mean[at % channels]) / deviation[at % channels];
-        }
+        statistics.normalise(prepared.data_mut());
         let shift = [height, width].map(|side| stream.below((2 * settings.jitter + 1).min(side)));
         let batch = Batch::new().with(&input, rolled(&prepared, shift));
         // the gradient, back through all of that
         let result = objective.evaluate(model, &batch)?;
-        let gradient = result.gradient(&input).unwrap_or_default().to_vec();
-        let gradient = Tensor::from_vec([1, height, width, channels], gradient)?;
+        let gradient = result.gradient_tensor(&input)?;
         let mut gradient = rolled(&gradient, [height - shift[0], width - shift[1]]);
         for (at, (value, p)) in gradient.data_mut().iter_mut().zip(pixels.data()).enumerate() {
             *value *= p * (1.0 - p) / deviation[at % channels];

@@ -8,7 +8,7 @@ use super::{
 use crate::resize::resize;
 use crate::{Result, VggFeatures, moments::Moments};
 use ocelli_graph::{Key, Step, Tensor};
-use ocelli_train::{Lbfgs, LbfgsOutcome, StopFlag};
+use ocelli_train::{Lbfgs, StopFlag};
 
 /// The state after a step, for whoever watches.
 #[derive(Clone, Copy, Debug)]
@@ -21,7 +21,7 @@ pub struct StyleStep<'a> {
     pub steps: usize,
     /// α J_content + β J_style + γ variation.
     pub total: f64,
-    /// J_content at the last image that was evaluated.
+    /// J_content of the image; with Adam, of the image before the step, as the total is.
     pub content: f32,
     /// J_style there.
     pub style: f32,
@@ -177,16 +177,13 @@ impl ScaleRun<'_> {
         // the first trial changes a pixel by a hundredth on average
         let mut lbfgs = Lbfgs::new().history(history).first_step(0.01 * image.len() as f32);
         for number in 1..=self.steps {
-            let mut latest = [0.0; 3];
-            let step = lbfgs.step_input(model, objective, targets, ("input", image), |step| latest = costs(step))?;
+            let (step, costs) = lbfgs.step_input(model, objective, targets, ("input", image), costs)?;
             if self.totals.is_empty() {
                 self.totals.push(step.before);
             }
-            if step.outcome != LbfgsOutcome::Moved {
-                break;
-            }
+            let Some(costs) = costs else { break };
             self.totals.push(step.after);
-            report(number, step.after, latest, image);
+            report(number, step.after, costs, image);
             if self.stop.is_set() {
                 break;
             }

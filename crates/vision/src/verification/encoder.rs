@@ -205,13 +205,7 @@ impl EncoderSettings {
 
     /// Normalises framed images `[N, height, width, C]` in place.
     pub fn normalise(&self, images: &mut Tensor) {
-        let Statistics { mean, deviation } = &self.normalisation;
-        for pixel in images.data_mut().chunks_exact_mut(self.sample[2].max(1)) {
-            pixel
-                .iter_mut()
-                .zip(mean.iter().zip(deviation))
-                .for_each(|(x, (mean, deviation))| *x = (*x - mean) / deviation);
-        }
+        self.normalisation.normalise(images.data_mut());
     }
 }
 
