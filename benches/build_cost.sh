@@ -22,7 +22,7 @@ for part in "${@:-library first tests predict}"; do
         case $part in
         library) seconds "library without default features, release" cargo build --release --no-default-features --lib ;;
         first) seconds "first command of the README" cargo run --release --example train_lenet -- --out "$target/lenet" ;;
-        tests) seconds "cargo test --workspace" cargo test --workspace ;;
+        tests) seconds "second command of the README" cargo test --workspace --features onnx,vision ;;
         predict)
             cargo build --release --example predict >"$target/log" 2>&1 || { cat "$target/log"; exit 1; }
             strip -o "$target/predict" "$target/release/examples/predict"

@@ -3,6 +3,7 @@
 //!
 //! All of it takes most of an hour; `cargo bench --bench conv -- vgg16` takes minutes.
 
+mod measure;
 mod shapes;
 
 use criterion::{Criterion, Throughput};
@@ -46,7 +47,7 @@ fn bench(criterion: &mut Criterion, pass: Pass, group: &str) {
 }
 
 fn main() {
-    shapes::run(&[
+    measure::run(&[
         |criterion| bench(criterion, Pass::Forward, "conv2d_forward"),
         |criterion| bench(criterion, Pass::BackwardData, "conv2d_backward_data"),
         |criterion| bench(criterion, Pass::BackwardFilter, "conv2d_backward_filter"),

@@ -4,6 +4,7 @@
 //! 64 MB are beyond every cache: there a kernel is held against plain streams of the same count over the same tensors,
 //! `relu/64MB/avx2/streams`, which are run right after it. 256 KB lie in a cache, where threads and calls show.
 
+mod measure;
 mod shapes;
 mod streams;
 
@@ -221,5 +222,5 @@ fn optimizers(criterion: &mut Criterion) {
 }
 
 fn main() {
-    shapes::run(&[activations, arithmetic, sums, batch_normalisation, classification, optimizers]);
+    measure::run(&[activations, arithmetic, sums, batch_normalisation, classification, optimizers]);
 }

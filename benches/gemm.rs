@@ -2,6 +2,7 @@
 //! `gemm_forward/kernels.product.1024x1024x1024/b1024/avx2` a square, and `gemm_backward_data`, `gemm_backward_filter`
 //! have the transposed operands of the other passes. `gemm_baseline` is the first by `matrixmultiply`. Throughput in FLOP.
 
+mod measure;
 mod shapes;
 
 use criterion::{Criterion, Throughput};
@@ -52,7 +53,7 @@ fn baseline(criterion: &mut Criterion) {
 }
 
 fn main() {
-    shapes::run(&[
+    measure::run(&[
         |criterion| bench(criterion, Pass::Forward, "gemm_forward"),
         |criterion| bench(criterion, Pass::BackwardData, "gemm_backward_data"),
         |criterion| bench(criterion, Pass::BackwardFilter, "gemm_backward_filter"),

@@ -1,7 +1,7 @@
 //! LeNet-5 end to end, by instruction set and number of threads: `lenet_train/modern/b64/avx2/t2` is one step (forward,
 //! loss, backward, SGD with momentum), `lenet_infer` the forward pass. Throughput in images.
 
-mod shapes;
+mod measure;
 
 use criterion::{Criterion, Throughput};
 use ocelli::{losses::maximum_a_posteriori, models::PENALTY, prelude::*, simd::InstructionSet, tensor::Key};
@@ -73,5 +73,5 @@ fn infer(criterion: &mut Criterion) {
 }
 
 fn main() {
-    shapes::run(&[train, infer]);
+    measure::run(&[train, infer]);
 }

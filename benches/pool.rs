@@ -3,6 +3,7 @@
 //! Beside one image stands a batch of 64 MB, beyond every cache. There a kernel is held against plain streams that read
 //! and write as much, `max_pool_forward/vgg16.pool1/64MB/avx2/streams`, which are run right after it.
 
+mod measure;
 mod shapes;
 mod streams;
 
@@ -163,5 +164,5 @@ fn adaptive(criterion: &mut Criterion) {
 }
 
 fn main() {
-    shapes::run(&[max, average, adaptive]);
+    measure::run(&[max, average, adaptive]);
 }

@@ -2,7 +2,7 @@
 //!
 //! ```sh
 //! cargo run --release --example bench_models -- --net resnet50 --mode train --batch 16
-//! cargo run --release --example bench_models -- --onnx model.onnx
+//! cargo run --release --features onnx --example bench_models -- --onnx model.onnx
 //! ```
 
 mod common;
@@ -101,7 +101,7 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
             let size = |usual| arguments.size.unwrap_or(usual);
             ("input".to_string(), [size(height), size(width), channels])
         }
-        (None, Some(file)) => image_input(&read_images(file, arguments.size.map(|size| [size; 2]))?.model)?,
+        (None, Some(file)) => image_input(&read_images(file, arguments.size.map(|size| [size; 2]))?)?,
         (None, None) => return Err("--net or --onnx says which network".into()),
     };
     let purpose = format!("a batch of {n}");
@@ -114,7 +114,7 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
     let mut model = match (network, &arguments.onnx, &arguments.weights) {
         (Some(network), _, Some(_)) => Model::zeroed(network.layer, sample)?,
         (Some(network), _, None) => Model::from_layer(network.layer, sample, arguments.common.seed)?,
-        (None, Some(file), _) => read_images(file, Some([sample[0], sample[1]]))?.model,
+        (None, Some(file), _) => read_images(file, Some([sample[0], sample[1]]))?,
         (None, None, _) => return Err("--net or --onnx says which network".into()),
     };
     model = model.with_precision(arguments.precision.precision());

@@ -4,7 +4,7 @@
 //! cargo run --release --example classify -- --net resnet18 --weights resnet18-f37072fd.pth --classes imagenet_classes.txt cat.jpg
 //! cargo run --release --example classify -- --net squeezenet1_1 --weights squeezenet_v1.1.safetensors --pixels caffe --size 227 cat.jpg
 //! cargo run --release --example classify -- --weights runs/lenet/weights.safetensors runs/lenet/digit.png
-//! cargo run --release --example classify -- --onnx model.onnx --pixels imagenet --classes imagenet_classes.txt cat.jpg
+//! cargo run --release --features onnx --example classify -- --onnx model.onnx --pixels imagenet --classes imagenet_classes.txt cat.jpg
 //! ```
 //!
 //! Weights alone need the name of their network, and a file with a name on each line to show class names instead of

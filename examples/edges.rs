@@ -1,8 +1,8 @@
 //! Draws the edges of an image: every ready filter, a filter that is learned, and learned contours.
 //!
 //! ```sh
-//! cargo run --release --example edges -- photo.jpg --out edges
-//! cargo run --release --example edges -- photo.jpg --trunk hed-vgg16.safetensors --sides hed-sides.safetensors --out edges
+//! cargo run --release --features vision --example edges -- photo.jpg --out edges
+//! cargo run --release --features vision --example edges -- photo.jpg --trunk hed-vgg16.safetensors --sides hed-sides.safetensors --out edges
 //! ```
 //!
 //! Writes `sheet.png` with all of them, and `contours.png` in full size where there are weights (Xie and Tu 2015).

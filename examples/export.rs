@@ -1,9 +1,9 @@
 //! Writes a network with its weights as an ONNX file, which other programs run.
 //!
 //! ```sh
-//! cargo run --release --example export -- --net resnet18 --weights resnet18-f37072fd.pth --out resnet18.onnx
-//! cargo run --release --example export -- --weights runs/lenet/weights.safetensors --out lenet.onnx
-//! cargo run --release --example export -- --onnx model.onnx --out again.onnx
+//! cargo run --release --features onnx --example export -- --net resnet18 --weights resnet18-f37072fd.pth --out resnet18.onnx
+//! cargo run --release --features onnx --example export -- --weights runs/lenet/weights.safetensors --out lenet.onnx
+//! cargo run --release --features onnx --example export -- --onnx model.onnx --out again.onnx
 //! ```
 //!
 //! The file says what the network is, its classes and how images are prepared for it, as a network in one file does.

@@ -4,7 +4,7 @@
 //! ```sh
 //! cargo run --release --example infer -- --net resnet18 --weights resnet18.pth --input x.safetensors --output y.safetensors \
 //!     --taps layer1,layer4.1 --grad
-//! cargo run --release --example infer -- --onnx model.onnx --input x.safetensors --output y.safetensors
+//! cargo run --release --features onnx --example infer -- --onnx model.onnx --input x.safetensors --output y.safetensors
 //! ```
 //!
 //! Everything in the files has PyTorch's layout: images and activations `[N, C, H, W]`, filters `[O, I, H, W]`,

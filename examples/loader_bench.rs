@@ -11,8 +11,8 @@ use clap::Parser;
 use common::{Common, exit_on_error, say};
 use ocelli::{
     data::{
-        Epoch, Scratch,
-        image_files::{ImageFolder, decode_bytes},
+        Choice, Epoch, Scratch,
+        image_files::{ImageFolder, decode_bytes, decode_bytes_part},
     },
     prelude::*,
 };
@@ -70,6 +70,10 @@ impl Dataset for Encoded {
     }
     fn read(&self, index: usize, image: &mut Image) -> ocelli::data::Result<()> {
         *image = decode_bytes(&self.files[index % self.files.len()])?;
+        Ok(())
+    }
+    fn read_part(&self, index: usize, image: &mut Image, part: &mut Choice<'_>) -> ocelli::data::Result<()> {
+        *image = decode_bytes_part(&self.files[index % self.files.len()], part)?;
         Ok(())
     }
 }

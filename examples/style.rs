@@ -1,10 +1,10 @@
 //! Paints a photograph in the style of a painting (Gatys, Ecker and Bethge 2015).
 //!
 //! ```sh
-//! cargo run --release --example style -- --content town.jpg --style starry_night.jpg --weights vgg19.safetensors --out out.png
-//! cargo run --release --example style -- --content town.jpg --style a.jpg --style b.jpg --preset modern --weights vgg19.safetensors --out out.png
-//! cargo run --release --example style -- --content town.jpg --style wave.jpg --weights vgg19_normalised.safetensors --decoders wct.safetensors --out out.png
-//! cargo run --release --example style -- --content town.jpg --onnx multistyle26.onnx --share 0,0,0.5,0.5 --out out.png
+//! cargo run --release --features onnx,vision --example style -- --content town.jpg --style starry_night.jpg --weights vgg19.safetensors --out out.png
+//! cargo run --release --features onnx,vision --example style -- --content town.jpg --style a.jpg --style b.jpg --preset modern --weights vgg19.safetensors --out out.png
+//! cargo run --release --features onnx,vision --example style -- --content town.jpg --style wave.jpg --weights vgg19_normalised.safetensors --decoders wct.safetensors --out out.png
+//! cargo run --release --features onnx,vision --example style -- --content town.jpg --onnx multistyle26.onnx --share 0,0,0.5,0.5 --out out.png
 //! ```
 //!
 //! `--weights` takes any cut of a VGG, as `features.N` or `convS_N`; layers beyond it are left out of the costs. Without

@@ -3,12 +3,14 @@
 //! ```sh
 //! cargo run --release --example summary -- --net resnet18 --batch 16
 //! cargo run --release --example summary -- --net resnet18 --explain --dot resnet18.dot
-//! cargo run --release --example summary -- --onnx model.onnx
+//! cargo run --release --features onnx --example summary -- --onnx model.onnx
 //! ```
 
 mod common;
 #[path = "common/memory.rs"]
 mod memory;
+#[path = "common/onnx.rs"]
+mod onnx;
 
 use clap::{Parser, builder::PossibleValuesParser};
 use common::{Common, exit_on_error, say};
@@ -16,14 +18,10 @@ use memory::check_memory;
 use ocelli::{
     graph::Graph,
     models::{by_name, network_names},
-    onnx::Import,
     prelude::*,
     tensor::write_atomically,
 };
 use std::{num::NonZero, path::PathBuf, process::ExitCode};
-
-/// Height and width of images that neither an ONNX file nor the user says.
-const USUAL_SIZE: usize = 224;
 
 /// Prints the operations and the costs of a network.
 #[derive(Parser)]
@@ -63,10 +61,7 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
     arguments.common.start()?;
     let batch = arguments.batch.get();
     let model = match (&arguments.onnx, &arguments.net) {
-        (Some(file), _) => {
-            let size = arguments.size.unwrap_or(USUAL_SIZE);
-            Import::new().any_batch().image_size([size; 2]).read(file)?.model
-        }
+        (Some(file), _) => onnx::read(file, arguments.size.map(|size| [size; 2]))?,
         (None, Some(net)) => named(arguments, net)?,
         (None, None) => return Err("--net or --onnx says which network".into()),
     };

@@ -13,16 +13,15 @@ mod training;
 use clap::{Parser, ValueEnum};
 use common::{Common, exit_on_error, say};
 use ocelli::{
-    data::{Images, Part, fashion_mnist, find, mnist, synthetic},
+    data::{Images, Part, Scratch, fashion_mnist, find, image_files::save_png, mnist, synthetic},
     losses::maximum_a_posteriori,
     models::{NetworkDescription, PENALTY, save_network},
     plot::{self, Tile},
     prelude::*,
-    tensor::{Key, write_atomically},
+    tensor::Key,
     train::{Evaluation, Outcome, RunFolder, StopFlag},
 };
 use std::{
-    io::Cursor,
     path::{Path, PathBuf},
     process::ExitCode,
     time::Instant,
@@ -250,9 +249,9 @@ fn mistakes(evaluation: &Evaluation, test: &Images, names: &[String], out: &Path
 fn sample(test: &Images, out: &Path) -> ocelli::Result<()> {
     let [height, width, _] = test.shape();
     let pixels = test.image(0).ok_or("there is no test image")?.iter().map(|pixel| 255 - pixel).collect();
-    let image = image::GrayImage::from_raw(width as u32, height as u32, pixels).ok_or("a grey image")?;
-    let large = image::imageops::resize(&image, 224, 224, image::imageops::FilterType::Triangle);
-    let mut png = Cursor::new(Vec::new());
-    large.write_to(&mut png, image::ImageFormat::Png).map_err(ocelli::Error::other)?;
-    Ok(write_atomically(out.join("digit.png"), |file| file.write_all(png.get_ref()))?)
+    let mut image = Image::new([height, width, 1], pixels)?;
+    let mut large = Tensor::zeros([1, 224, 224, 1]);
+    let enlarged = Pipeline::stretch([224, 224]).grey();
+    enlarged.apply(&mut image, Key::new(0), &mut Scratch::default(), large.data_mut())?;
+    Ok(save_png(&large, out.join("digit.png"))?)
 }

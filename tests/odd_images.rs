@@ -1,6 +1,10 @@
 //! Odd images through what the examples edges, style and look call: a result or a clear error.
 
-use image::{DynamicImage, GrayImage, ImageBuffer, Luma, Rgb, RgbImage, Rgba, RgbaImage};
+#[path = "../crates/data/src/image_files/encoders.rs"]
+mod encoders;
+
+use ::png::BitDepth;
+use encoders::{encoded_png, png};
 use ocelli::{
     data::{self, Targets, image_files::decode_file},
     prelude::*,
@@ -47,23 +51,27 @@ impl Dataset for File {
 
 /// Writes the images, and returns their files.
 fn written(folder: &Path) -> Vec<PathBuf> {
-    let of = |x: u32, y: u32| ((x * 37 + y * 91) % 256) as u8;
+    let of = |x: usize, y: usize| ((x * 37 + y * 91) % 256) as u8;
+    // Both bytes of a sample are the same: 257 times the byte.
+    let deep = |size: [usize; 2], colour: &dyn Fn(usize, usize) -> Vec<u8>| {
+        let samples: Vec<u8> = (0..size[0] * size[1]).flat_map(|at| colour(at % size[1], at / size[1])).collect();
+        let channels = samples.len() / size[0] / size[1];
+        let doubled: Vec<u8> = samples.iter().flat_map(|byte| [*byte; 2]).collect();
+        encoded_png(size, channels, BitDepth::Sixteen, &doubled)
+    };
     let images = [
-        ("one.png", DynamicImage::from(RgbImage::from_pixel(1, 1, Rgb([200, 10, 30])))),
-        ("wide.png", RgbImage::from_fn(10_000, 10, |x, y| Rgb([of(x, y), of(y, x), 7])).into()),
-        ("deep.png", ImageBuffer::<Luma<u16>, _>::from_fn(40, 30, |x, y| Luma([of(x, y) as u16 * 257])).into()),
-        (
-            "deep_colour.png",
-            ImageBuffer::<Rgb<u16>, _>::from_fn(40, 30, |x, y| Rgb([of(x, y) as u16 * 257, 9, 65_535])).into(),
-        ),
-        ("grey.png", GrayImage::from_fn(33, 47, |x, y| Luma([of(x, y)])).into()),
-        ("alpha.png", RgbaImage::from_fn(40, 40, |x, y| Rgba([of(x, y), 0, 255, of(y, x)])).into()),
+        ("one.png", png([1, 1], |_, _| [200, 10, 30])),
+        ("wide.png", png([10, 10_000], |x, y| [of(x, y), of(y, x), 7])),
+        ("deep.png", deep([30, 40], &|x, y| vec![of(x, y)])),
+        ("deep_colour.png", deep([30, 40], &|x, y| vec![of(x, y), 9, 255])),
+        ("grey.png", png([47, 33], |x, y| [of(x, y)])),
+        ("alpha.png", png([40, 40], |x, y| [of(x, y), 0, 255, of(y, x)])),
     ];
     let mut files: Vec<PathBuf> = images
         .into_iter()
         .map(|(name, image)| {
             let path = folder.join(name);
-            image.save(&path).unwrap();
+            fs::write(&path, image).unwrap();
             path
         })
         .collect();

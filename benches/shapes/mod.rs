@@ -7,9 +7,6 @@ pub mod layer;
 mod networks;
 pub mod task;
 
-use std::time::Duration;
-
-use criterion::Criterion;
 use ocelli::kernels::pool::{PoolGeometry, PoolSettings, Rounding};
 
 use layer::Layer;
@@ -121,18 +118,4 @@ pub fn numbers(len: usize) -> Vec<f32> {
 /// Returns the batch to compute with: the given one, or 1 where `--test` only checks that the benches run.
 pub fn batch(batch: usize) -> usize {
     if std::env::args().any(|argument| argument == "--test") { 1 } else { batch }
-}
-
-/// Runs one bench file. Kernels take micro- to milliseconds: a second of samples each is steady to some per cent, and
-/// a whole family takes minutes.
-pub fn run(benches: &[fn(&mut Criterion)]) {
-    let mut criterion = Criterion::default()
-        .sample_size(20)
-        .warm_up_time(Duration::from_millis(300))
-        .measurement_time(Duration::from_secs(1))
-        .configure_from_args();
-    for bench in benches {
-        bench(&mut criterion);
-    }
-    criterion.final_summary();
 }

@@ -1,10 +1,9 @@
 //! Arguments of the examples that run networks with weights from files.
 
-use crate::onnx::{image_input, read_images};
+use crate::onnx::{image_input, read_images, read_metadata};
 use clap::{Args, builder::PossibleValuesParser};
 use ocelli::{
     models::{Metadata, NetworkDescription, network_names},
-    onnx::read_metadata,
     prelude::*,
 };
 use std::path::{Path, PathBuf};
@@ -41,7 +40,7 @@ impl NetworkArguments {
     /// Returns what the file says about itself.
     pub fn metadata(&self) -> ocelli::Result<Metadata> {
         match &self.onnx {
-            Some(file) => Ok(read_metadata(file)?),
+            Some(file) => read_metadata(file),
             None => Ok(WeightFile::open(self.file())?.metadata().clone()),
         }
     }
@@ -69,7 +68,7 @@ impl NetworkArguments {
     pub fn load(&self, description: &NetworkDescription) -> ocelli::Result<Model> {
         if let Some(file) = &self.onnx {
             let size = description.sample.first_chunk().copied();
-            return Ok(read_images(file, size)?.model);
+            return read_images(file, size);
         }
         let network = description.layer().map_err(|error| format!("{}: {error}", self.file().display()))?;
         let loader = self.rename.iter().fold(network.loader(), |loader, (from, to)| loader.rename(from, to));
@@ -85,7 +84,7 @@ impl NetworkArguments {
     fn described(&self, file: &Path) -> ocelli::Result<NetworkDescription> {
         let said = self.metadata()?;
         let said = said.get("network").and_then(|text| serde_json::from_str::<NetworkDescription>(text).ok());
-        let model = read_images(file, None)?.model;
+        let model = read_images(file, None)?;
         let (_, sample) = image_input(&model)?;
         let graph = model.graph();
         let classes = graph.find("output").map_or(0, |output| graph.values[output].shape.channels());

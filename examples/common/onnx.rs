@@ -1,8 +1,11 @@
-//! Networks of images from ONNX files.
+//! Networks of images from ONNX files; an error if the program was built without the feature `onnx`.
+
+// Each example has a use for some of them.
+#![allow(dead_code)]
 
 use ocelli::{
     graph::{ValueInfo, ValueSource},
-    onnx::{Import, Imported},
+    models::Metadata,
     prelude::Model,
 };
 use std::path::Path;
@@ -11,17 +14,45 @@ use std::path::Path;
 const USUAL_SIZE: usize = 224;
 
 /// Reads a network of images, for any number of them; `size` is their height and width where the file leaves them open.
-pub fn read_images(file: &Path, size: Option<[usize; 2]>) -> ocelli::Result<Imported> {
-    let import = Import::new().any_batch().image_size(size.unwrap_or([USUAL_SIZE; 2]));
-    let imported = import.read(file)?;
+pub fn read_images(file: &Path, size: Option<[usize; 2]>) -> ocelli::Result<Model> {
+    let model = read(file, size)?;
     let said = |reason: String| format!("{}: {reason}", file.display());
-    let (_, [height, width, _]) = image_input(&imported.model).map_err(said)?;
+    let (_, [height, width, _]) = image_input(&model).map_err(said)?;
     match size {
         Some([rows, columns]) if [rows, columns] != [height, width] => {
             Err(said(format!("it reads images of {height} by {width} pixels, not of {rows} by {columns}")).into())
         }
-        _ => Ok(imported),
+        _ => Ok(model),
     }
+}
+
+/// Reads a network, for any number of samples; `size` is the height and width of images where the file leaves them open.
+#[cfg(feature = "onnx")]
+pub fn read(file: &Path, size: Option<[usize; 2]>) -> ocelli::Result<Model> {
+    let import = ocelli::onnx::Import::new().any_batch().image_size(size.unwrap_or([USUAL_SIZE; 2]));
+    Ok(import.read(file)?.model)
+}
+
+/// Returns what a file says about itself.
+#[cfg(feature = "onnx")]
+pub fn read_metadata(file: &Path) -> ocelli::Result<Metadata> {
+    Ok(ocelli::onnx::read_metadata(file)?)
+}
+
+/// The error of a program that was built without ONNX.
+#[cfg(not(feature = "onnx"))]
+const WITHOUT: &str = "ONNX files need --features onnx: cargo run --release --features onnx --example …";
+
+/// Refuses the file.
+#[cfg(not(feature = "onnx"))]
+pub fn read(_: &Path, _: Option<[usize; 2]>) -> ocelli::Result<Model> {
+    Err(WITHOUT.into())
+}
+
+/// Refuses the file.
+#[cfg(not(feature = "onnx"))]
+pub fn read_metadata(_: &Path) -> ocelli::Result<Metadata> {
+    Err(WITHOUT.into())
 }
 
 /// Returns the name of the only input of a network, and the shape of an image there: height, width and channels.

@@ -1,11 +1,11 @@
 //! Faces: trains an encoder, compares two images, enrols people, and finds whom an image shows.
 //!
 //! ```sh
-//! cargo run --release --example faces -- train --out runs/faces                     # generated faces
-//! cargo run --release --example faces -- train --data faces --loss triplet --mining semi-hard --out runs/faces
-//! cargo run --release --example faces -- verify --model runs/faces/encoder.safetensors a.png b.png
-//! cargo run --release --example faces -- enrol --model ENCODER --gallery people.gallery ann ann1.png ann2.png
-//! cargo run --release --example faces -- identify --model ENCODER --gallery people.gallery someone.png
+//! cargo run --release --features vision --example faces -- train --out runs/faces                     # generated faces
+//! cargo run --release --features vision --example faces -- train --data faces --loss triplet --mining semi-hard --out runs/faces
+//! cargo run --release --features vision --example faces -- verify --model runs/faces/encoder.safetensors a.png b.png
+//! cargo run --release --features vision --example faces -- enrol --model ENCODER --gallery people.gallery ann ann1.png ann2.png
+//! cargo run --release --features vision --example faces -- identify --model ENCODER --gallery people.gallery someone.png
 //! ```
 //!
 //! `--dlib dlib-face-encoder.safetensors` in place of `--model` takes dlib's published weights, and nothing is trained.

@@ -2,9 +2,9 @@
 //! units, maps of where it looks and how good they are, its activations, weights and embeddings.
 //!
 //! ```sh
-//! cargo run --release --example look
-//! cargo run --release --example look -- --model runs/lenet/weights.safetensors --images digits
-//! cargo run --release --example look -- --net squeezenet1_1 --weights squeezenet1_1.safetensors --pixels caffe --size 227 --classes imagenet_classes.txt --images photographs
+//! cargo run --release --features vision --example look
+//! cargo run --release --features vision --example look -- --model runs/lenet/weights.safetensors --images digits
+//! cargo run --release --features vision --example look -- --net squeezenet1_1 --weights squeezenet1_1.safetensors --pixels caffe --size 227 --classes imagenet_classes.txt --images photographs
 //! ```
 //!
 //! Without a network it draws its own digits and looks inside a LeNet-5 with random weights, so it runs anywhere. The file

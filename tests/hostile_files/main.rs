@@ -24,7 +24,7 @@
 //! side by side:
 //!
 //! ```text
-//! OCELLI_CASES=5000000 cargo test --test hostile_files -- --nocapture
+//! OCELLI_CASES=5000000 cargo test --features onnx,vision --test hostile_files -- --nocapture
 //! ```
 //!
 //! A failure names reader and number, and keeps the file; `OCELLI_CASE="png 4711"` reads that file alone.
@@ -35,6 +35,8 @@ mod changes;
 mod clock;
 mod cost;
 mod drawn;
+#[path = "../../crates/data/src/image_files/encoders.rs"]
+mod encoders;
 mod forms;
 mod held;
 mod readers;

@@ -1,6 +1,6 @@
 //! Two datasets as one.
 
-use crate::{Dataset, Error, Image, Result, Targets, error::shortened};
+use crate::{Choice, Dataset, Error, Image, Result, Targets, error::shortened};
 
 /// The samples of one dataset followed by those of another; made by [`Dataset::chain`].
 #[derive(Clone, Debug)]
@@ -56,6 +56,11 @@ impl<A: Dataset, B: Dataset> Dataset for Chained<A, B> {
     fn read(&self, index: usize, image: &mut Image) -> Result<()> {
         let (dataset, index) = self.place(index)?;
         dataset.read(index, image)
+    }
+
+    fn read_part(&self, index: usize, image: &mut Image, part: &mut Choice<'_>) -> Result<()> {
+        let (dataset, index) = self.place(index)?;
+        dataset.read_part(index, image, part)
     }
 
     fn size(&self) -> Option<[usize; 2]> {

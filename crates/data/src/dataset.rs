@@ -37,6 +37,19 @@ pub trait Dataset: Send + Sync {
     /// [`Error::Index`], or the reason why the image cannot be read.
     fn read(&self, index: usize, image: &mut Image) -> Result<()>;
 
+    /// Decodes a part of the image of sample `index` into `image`. `part` is told the rows and columns of the whole image and
+    /// returns those that are wanted, of which there is at least one each. By default the whole image is decoded and cropped;
+    /// a dataset of files need not decode the rest.
+    ///
+    /// # Errors
+    /// The errors of [`Dataset::read`]; [`Error::Setting`] if the part is not within the image.
+    fn read_part(&self, index: usize, image: &mut Image, part: &mut Choice<'_>) -> Result<()> {
+        self.read(index, image)?;
+        let part = chosen(image.size(), part)?;
+        image.crop(part);
+        Ok(())
+    }
+
     /// Returns the rows and columns of every image; `None` if they differ or are not known before they are decoded.
     fn size(&self) -> Option<[usize; 2]> {
         None
@@ -171,6 +184,19 @@ pub enum Targets {
     Nothing,
 }
 
+/// Chooses the rows and columns of an image of a size `[H, W]` that are wanted.
+pub type Choice<'a> = dyn FnMut([usize; 2]) -> [Range<usize>; 2] + 'a;
+
+/// Returns the part of an image of this size that is chosen, if the image has it.
+pub(crate) fn chosen(size: [usize; 2], choice: &mut Choice<'_>) -> Result<[Range<usize>; 2]> {
+    let part = choice(size);
+    if [0, 1].iter().all(|&axis| part[axis].start < part[axis].end && part[axis].end <= size[axis]) {
+        return Ok(part);
+    }
+    let ([height, width], [rows, columns]) = (size, part);
+    Err(Error::Setting(format!("the rows {rows:?} and columns {columns:?} of an image of {height} x {width} pixels")))
+}
+
 /// Makes the check that every access of a sample starts with.
 pub(crate) fn check(dataset: &(impl Dataset + ?Sized), index: usize) -> Result<()> {
     match index < dataset.len() {
@@ -193,6 +219,9 @@ macro_rules! dataset_behind {
             }
             fn read(&self, index: usize, image: &mut Image) -> Result<()> {
                 (**self).read(index, image)
+            }
+            fn read_part(&self, index: usize, image: &mut Image, part: &mut Choice<'_>) -> Result<()> {
+                (**self).read_part(index, image, part)
             }
             fn size(&self) -> Option<[usize; 2]> {
                 (**self).size()

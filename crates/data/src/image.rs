@@ -2,6 +2,7 @@
 
 use crate::{Error, Result};
 use ocelli_tensor::{ShapeText, element_count};
+use std::ops::Range;
 
 /// Largest height or width of an image: beyond cameras and scanners in common use.
 pub(crate) const MAX_SIDE: u32 = 16_384;
@@ -87,6 +88,20 @@ impl Image {
         (self.size, self.channels) = ([height, width], channels);
         self.pixels.resize(height * width * channels, 0);
         &mut self.pixels
+    }
+
+    /// Crops the image in its own memory to rows and columns that it has.
+    pub(crate) fn crop(&mut self, [rows, columns]: [Range<usize>; 2]) {
+        let (channels, from) = (self.channels, self.row());
+        let to = columns.len() * channels;
+        if (rows.len(), to) == (self.size[0], from) {
+            return;
+        }
+        for (y, row) in rows.clone().enumerate() {
+            let begin = row * from + columns.start * channels;
+            self.pixels.copy_within(begin..begin + to, y * to);
+        }
+        self.reshape_checked([rows.len(), columns.len(), channels]);
     }
 
     /// Copies another image into the memory of this one.

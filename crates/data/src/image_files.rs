@@ -15,6 +15,8 @@
 mod archive;
 mod bmp;
 mod digit_file;
+#[cfg(test)]
+mod encoders;
 mod exif;
 mod fault;
 mod image_folder;
@@ -33,10 +35,11 @@ pub use digit_file::{digit, digit_of};
 pub use image_folder::ImageFolder;
 pub use manifest::{Answer, Manifest};
 pub use prepare::{load_grey, load_rgb, read_grey, read_rgb};
-pub use save::{encode_png, save_png};
+pub use save::{encode_image, encode_png, save_png};
 
 use crate::{
-    Error, Image, Result,
+    Choice, Error, Image, Result,
+    dataset::chosen,
     image::{MAX_PIXELS, size_fault},
 };
 use fault::Fault;
@@ -54,6 +57,20 @@ const IN_MEMORY: &str = "an image in memory";
 /// large.
 pub fn decode_file(path: impl AsRef<Path>) -> Result<Image> {
     let path = path.as_ref();
+    decode(&read_file(path)?).map_err(|fault| fault.at(path))
+}
+
+/// Decodes a part of an image file, as [`decode_file`] does, and [crops](crate::Dataset::read_part) to it. The colours of a JPEG
+/// file are computed only there; its data are read to the end all the same, so that a file that is cut off is refused.
+///
+/// # Errors
+/// The errors of [`decode_file`]; [`Error::Setting`] if the part is not within the image.
+pub fn decode_file_part(path: impl AsRef<Path>, part: &mut Choice<'_>) -> Result<Image> {
+    let path = path.as_ref();
+    decode_part(&read_file(path)?, part)?.map_err(|fault| fault.at(path))
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>> {
     let failed = |source| Error::io(path, source);
     let file = File::open(path).map_err(failed)?;
     let mut bytes = Vec::new();
@@ -62,7 +79,7 @@ pub fn decode_file(path: impl AsRef<Path>) -> Result<Image> {
     if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(Error::format(path, format!("more than {MAX_FILE_BYTES} bytes")));
     }
-    decode(&bytes).map_err(|fault| fault.at(path))
+    Ok(bytes)
 }
 
 /// Decodes the bytes of an image file, as [`decode_file`] does.
@@ -77,6 +94,20 @@ pub fn decode_file(path: impl AsRef<Path>) -> Result<Image> {
 /// ```
 pub fn decode_bytes(bytes: &[u8]) -> Result<Image> {
     decode(bytes).map_err(|fault| fault.at(Path::new(IN_MEMORY)))
+}
+
+/// Decodes a part of the bytes of an image file, as [`decode_file_part`] does.
+///
+/// # Errors
+/// The errors of [`decode_file_part`].
+///
+/// ```
+/// let image = ocelli_data::image_files::decode_bytes_part(b"P5 2 1 255 \x00\xFF", &mut |size| [0..size[0], 1..2])?;
+/// assert_eq!((image.size(), image.pixels()), ([1, 1], &[255][..]));
+/// # Ok::<(), ocelli_data::Error>(())
+/// ```
+pub fn decode_bytes_part(bytes: &[u8], part: &mut Choice<'_>) -> Result<Image> {
+    decode_part(bytes, part)?.map_err(|fault| fault.at(Path::new(IN_MEMORY)))
 }
 
 /// Checks that an image can have this size `[H, W]` and at most `most_pixels` pixels.
@@ -95,6 +126,26 @@ fn check_size([height, width]: [u32; 2], most_pixels: u64) -> fault::Result<()> 
 /// Decodes the bytes of a file in any format.
 fn decode(bytes: &[u8]) -> fault::Result<Image> {
     decode_within(bytes, MAX_PIXELS)
+}
+
+/// Decodes a part of the bytes of a file in any format. The outer error is one of the part.
+fn decode_part(bytes: &[u8], part: &mut Choice<'_>) -> Result<fault::Result<Image>> {
+    if bytes.starts_with(&jpeg::SIGNATURE) {
+        return match jpeg::read(bytes, MAX_PIXELS) {
+            Ok(coded) => {
+                let part = chosen(coded.size(), part)?;
+                Ok(coded.decode_part(part))
+            }
+            Err(fault) => Ok(Err(fault)),
+        };
+    }
+    Ok(match decode(bytes) {
+        Ok(mut image) => {
+            image.crop(chosen(image.size(), part)?);
+            Ok(image)
+        }
+        fault => fault,
+    })
 }
 
 /// Decodes the bytes of a file in any format, if the image has at most `most_pixels` pixels.

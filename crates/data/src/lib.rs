@@ -69,7 +69,7 @@ mod unpacked;
 use budget::Budget;
 pub use cached::Cached;
 pub use chained::Chained;
-pub use dataset::{Dataset, Targets};
+pub use dataset::{Choice, Dataset, Targets};
 pub use error::{Error, Result};
 pub use folder::{Part, find};
 pub use identities::{Identities, Identity, IdentityBatches, SamplePair, SampleTriplet};

@@ -355,12 +355,20 @@ impl Loader {
         let key = Key::new(self.seed).with("augmentation").at(epoch).at(index as u64);
         let prepare = || {
             let Memory { image, scratch } = memory;
-            self.dataset.read(index, image)?;
-            if let Some(change) = &self.change {
-                change(image, &mut key.with("change").stream())?;
-            }
             let named = |error: Error| error.about(|| self.dataset.name(index));
-            self.pipeline.apply(image, key, scratch, out).map_err(named)?;
+            if let Some(change) = &self.change {
+                self.dataset.read(index, image)?;
+                change(image, &mut key.with("change").stream())?;
+                self.pipeline.apply(image, key, scratch, out).map_err(named)?;
+            } else {
+                // Of what the first transform does not read, nothing need be decoded.
+                let mut whole = [0; 2];
+                self.dataset.read_part(index, image, &mut |size| {
+                    whole = size;
+                    self.pipeline.first_part(size, key)
+                })?;
+                self.pipeline.apply_to_part(whole, image, key, scratch, out).map_err(named)?;
+            }
             match self.dataset.targets() {
                 Targets::Labels => self.label(index).map(Some),
                 Targets::Values(_) => self.dataset.write_targets(index, targets).map(|()| None),

@@ -1,6 +1,6 @@
 //! A selection of the samples of a dataset.
 
-use crate::{Dataset, Error, Image, Result, Targets};
+use crate::{Choice, Dataset, Error, Image, Result, Targets};
 use ocelli_tensor::Key;
 use std::{ops::Range, sync::Arc};
 
@@ -107,6 +107,10 @@ impl<D: Dataset> Dataset for Subset<D> {
 
     fn read(&self, index: usize, image: &mut Image) -> Result<()> {
         self.inner.read(self.place(index)?, image)
+    }
+
+    fn read_part(&self, index: usize, image: &mut Image, part: &mut Choice<'_>) -> Result<()> {
+        self.inner.read_part(self.place(index)?, image, part)
     }
 
     fn size(&self) -> Option<[usize; 2]> {

@@ -2,9 +2,10 @@
 
 use crate::{Activation, BatchNorm, Conv2d, Init, Padding, Pair};
 use ocelli_graph::{Layer, Node};
+use std::fmt::Display;
 
 /// A convolution without bias, a batch normalisation and perhaps an activation: the unit that networks since MobileNet are made
-/// of. Padding keeps the size at stride 1.
+/// of. Padding keeps the size at stride 1: PyTorch's unless set otherwise, half of the filter on each side.
 ///
 /// # Shapes
 /// `[N, H, W, C]` → `[N, ⌈H / stride⌉, ⌈W / stride⌉, channels]` for filters of odd size.
@@ -25,6 +26,7 @@ pub struct ConvNorm {
     channels: usize,
     kernel: Pair,
     stride: Pair,
+    padding: Padding,
     groups: usize,
     norm: BatchNorm,
     activation: Option<Activation>,
@@ -33,10 +35,13 @@ pub struct ConvNorm {
 impl ConvNorm {
     /// Makes a layer of `channels` filters of `kernel` pixels, stride 1, without an activation.
     pub fn new(channels: usize, kernel: impl Into<Pair>) -> ConvNorm {
+        let kernel = kernel.into();
+        let Pair { h, w } = kernel;
         ConvNorm {
             channels,
-            kernel: kernel.into(),
+            kernel,
             stride: 1.into(),
+            padding: Padding::Explicit { top: h / 2, bottom: h / 2, left: w / 2, right: w / 2 },
             groups: 1,
             norm: BatchNorm::new(),
             activation: None,
@@ -46,6 +51,12 @@ impl ConvNorm {
     /// Sets the stride: pixels from one window to the next.
     pub fn stride(mut self, stride: impl Into<Pair>) -> ConvNorm {
         self.stride = stride.into();
+        self
+    }
+
+    /// Sets the padding, such as TensorFlow's [`Padding::Same`], which puts an odd pixel at the end.
+    pub fn padding(mut self, padding: Padding) -> ConvNorm {
+        self.padding = padding;
         self
     }
 
@@ -69,13 +80,13 @@ impl ConvNorm {
     }
 
     /// Applies the layer with the convolution called `conv` and the normalisation called `norm`.
-    pub(crate) fn apply_as(&self, x: &Node, conv: usize, norm: usize) -> Node {
+    pub fn apply_as(&self, x: &Node, conv: impl Display, norm: impl Display) -> Node {
         let Pair { h, w } = self.kernel;
         // PyTorch's He normal initialisation over the outputs: fan_out = kernel · channels / groups.
         let fan_out = h.saturating_mul(w).saturating_mul(self.channels) / self.groups.max(1);
         let layer = Conv2d::new(self.channels, self.kernel)
             .stride(self.stride)
-            .padding(Padding::Explicit { top: h / 2, bottom: h / 2, left: w / 2, right: w / 2 })
+            .padding(self.padding)
             .groups(self.groups)
             .bias(false)
             .weight_init(Init::Normal((2.0 / fan_out.max(1) as f32).sqrt()));

@@ -1,6 +1,6 @@
 //! The inverted residual of mobile networks.
 
-use crate::{Activation, BatchNorm, ConvNorm, SqueezeExcitation};
+use crate::{Activation, BatchNorm, ConvNorm, Padding, SqueezeExcitation};
 use ocelli_graph::{Layer, Node};
 
 /// A residual block that is wide inside and narrow at its ends: a 1×1 convolution to more channels, a depthwise convolution among
@@ -35,7 +35,7 @@ pub struct InvertedResidual {
     names: BlockNames,
 }
 
-/// The names of the steps of an [`InvertedResidual`], which differ between torchvision's networks.
+/// The names of the steps of an [`InvertedResidual`], which differ between published networks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BlockNames {
     /// Those of MobileNetV3 and EfficientNet: every step below `block.0`, `block.1`, ….
@@ -44,6 +44,9 @@ pub enum BlockNames {
     /// Those of MobileNetV2: below `conv.0`, `conv.1`; the last convolution and its normalisation are steps of their own,
     /// `conv.2` and `conv.3`.
     Conv,
+    /// Those of networks from TensorFlow: `_expand_conv` and `_bn0`, `_depthwise_conv` and `_bn1`, `_se`, `_project_conv` and
+    /// `_bn2`, beside each other; with TensorFlow's padding, [`Padding::Same`].
+    TensorFlow,
 }
 
 impl InvertedResidual {
@@ -105,33 +108,58 @@ impl InvertedResidual {
         self
     }
 
-    fn body(&self, x: &Node) -> Node {
-        let unit = |channels, kernel| ConvNorm::new(channels, kernel).norm(self.norm.clone());
+    fn unit(&self, channels: usize, kernel: usize) -> ConvNorm {
+        ConvNorm::new(channels, kernel).norm(self.norm.clone())
+    }
+
+    /// The first convolution, if the inside is wider than the input.
+    fn expansion(&self, x: &Node) -> Option<ConvNorm> {
+        (self.inner != x.channels()).then(|| self.unit(self.inner, 1).activation(self.activation))
+    }
+
+    fn depthwise(&self) -> ConvNorm {
+        self.unit(self.inner, self.kernel).groups(self.inner).stride(self.stride).activation(self.activation)
+    }
+
+    fn projection(&self) -> ConvNorm {
+        self.unit(self.channels, 1)
+    }
+
+    /// Applies the steps under their numbers.
+    fn numbered(&self, x: &Node) -> Node {
         let mut steps: Vec<Box<dyn Layer>> = Vec::new();
-        if self.inner != x.channels() {
-            steps.push(Box::new(unit(self.inner, 1).activation(self.activation)));
+        if let Some(expansion) = self.expansion(x) {
+            steps.push(Box::new(expansion));
         }
-        let depthwise = unit(self.inner, self.kernel).groups(self.inner).stride(self.stride);
-        steps.push(Box::new(depthwise.activation(self.activation)));
+        steps.push(Box::new(self.depthwise()));
         if let Some(squeeze) = self.squeeze {
             steps.push(Box::new(squeeze));
         }
         let y = steps.iter().enumerate().fold(x.clone(), |x, (step, layer)| x.apply(step, layer));
-        let (last, projection) = (steps.len(), unit(self.channels, 1));
+        let last = steps.len();
         match self.names {
-            BlockNames::Block => y.apply(last, projection),
-            BlockNames::Conv => projection.apply_as(&y, last, last + 1),
+            BlockNames::Conv => self.projection().apply_as(&y, last, last + 1),
+            BlockNames::Block | BlockNames::TensorFlow => y.apply(last, self.projection()),
         }
+    }
+
+    /// Applies the steps under TensorFlow's names.
+    fn named_by_tensorflow(&self, x: &Node) -> Node {
+        let y = self.expansion(x).map_or(x.clone(), |layer| layer.apply_as(x, "_expand_conv", "_bn0"));
+        let depthwise = self.depthwise().padding(Padding::Same);
+        let y = depthwise.apply_as(&y, "_depthwise_conv", "_bn1");
+        let y = self.squeeze.map_or(y.clone(), |squeeze| y.apply("_se", squeeze));
+        self.projection().apply_as(&y, "_project_conv", "_bn2")
     }
 }
 
 impl Layer for InvertedResidual {
     fn forward(&self, x: &Node) -> Node {
-        let name = match self.names {
-            BlockNames::Block => "block",
-            BlockNames::Conv => "conv",
+        let y = match self.names {
+            BlockNames::Block => x.scope("block", |x| self.numbered(x)),
+            BlockNames::Conv => x.scope("conv", |x| self.numbered(x)),
+            BlockNames::TensorFlow => self.named_by_tensorflow(x),
         };
-        let y = x.scope(name, |x| self.body(x));
         if self.stride != 1 || x.channels() != self.channels {
             return y;
         }

@@ -15,21 +15,22 @@ pub struct EfficientNet {
 }
 
 /// A stage of table 1.
-struct Stage {
-    kernel: usize,
+pub(crate) struct Stage {
+    pub(crate) kernel: usize,
     /// How many times wider a block is inside than its input.
-    wider: usize,
-    channels: usize,
-    blocks: usize,
+    pub(crate) wider: usize,
+    pub(crate) channels: usize,
+    pub(crate) blocks: usize,
     /// Stride of the first block.
-    stride: usize,
+    pub(crate) stride: usize,
 }
 
 const fn stage([kernel, stride]: [usize; 2], wider: usize, channels: usize, blocks: usize) -> Stage {
     Stage { kernel, wider, channels, blocks, stride }
 }
 
-const B0: [Stage; 7] = [
+/// The stages of EfficientNet-B0, which are those of Lite0 too.
+pub(crate) const B0: [Stage; 7] = [
     stage([3, 1], 1, 16, 1),
     stage([3, 2], 6, 24, 2),
     stage([5, 2], 6, 40, 2),

@@ -1,6 +1,7 @@
 //! The parts that all drawings share: memory that becomes a file, fonts and colours.
 
 use crate::{Error, Result};
+use ocelli_data::{Image, image_files::encode_image};
 use ocelli_tensor::write_atomically;
 use plotters::{
     prelude::*,
@@ -76,10 +77,8 @@ pub(crate) fn draw(
         content(&area)?;
         area.present().map_err(Error::drawing)?;
     }
-    let mut png = Vec::new();
-    let encoder = image::codecs::png::PngEncoder::new(&mut png);
-    image::ImageEncoder::write_image(encoder, &pixels, columns, rows, image::ExtendedColorType::Rgb8)
-        .map_err(Error::drawing)?;
+    let image = Image::new([rows, columns, 3].map(|side| side as usize), pixels).map_err(Error::drawing)?;
+    let png = encode_image(&image).map_err(Error::drawing)?;
     Ok(write_atomically(path, |file| file.write_all(&png))?)
 }
 
@@ -90,22 +89,45 @@ fn too_large(width: u64, height: u64) -> Error {
 /// Reads images that tests wrote.
 #[cfg(test)]
 pub(crate) mod written {
-    use image::RgbImage;
+    use ocelli_data::{Image, image_files::decode_bytes};
     use ocelli_tensor::write_atomically;
     use std::{fs, path::Path};
 
+    /// A drawing.
+    pub struct Drawing(Image);
+
+    impl Drawing {
+        /// Returns the width and the height.
+        pub fn dimensions(&self) -> (u32, u32) {
+            let [height, width] = self.0.size();
+            (width as u32, height as u32)
+        }
+
+        /// Returns the colour of a pixel.
+        pub fn pixel(&self, x: u32, y: u32) -> [u8; 3] {
+            self.0.pixels().as_chunks().0[(y * self.dimensions().0 + x) as usize]
+        }
+
+        /// Returns the columns and rows of the pixels of a colour.
+        pub fn places(&self, colour: [u8; 3]) -> Vec<(u32, u32)> {
+            let width = self.dimensions().0;
+            let pixels = (0..).zip(self.0.pixels().as_chunks().0);
+            pixels.filter(|(_, pixel)| **pixel == colour).map(|(at, _)| (at % width, at / width)).collect()
+        }
+    }
+
     /// Decodes a PNG file. With `OCELLI_PICTURES=FOLDER` it is copied there for inspection.
-    pub fn decode(path: &Path) -> RgbImage {
+    pub fn decode(path: &Path) -> Drawing {
         let bytes = fs::read(path).unwrap();
         if let Some(folder) = std::env::var_os("OCELLI_PICTURES") {
             let copy = Path::new(&folder).join(path.file_name().unwrap());
             write_atomically(copy, |file| file.write_all(&bytes)).unwrap();
         }
-        image::load_from_memory(&bytes).unwrap().to_rgb8()
+        Drawing(decode_bytes(&bytes).unwrap())
     }
 
     /// Counts the pixels of a colour.
-    pub fn count(image: &RgbImage, colour: plotters::style::RGBColor) -> usize {
-        image.pixels().filter(|pixel| pixel.0 == [colour.0, colour.1, colour.2]).count()
+    pub fn count(image: &Drawing, colour: plotters::style::RGBColor) -> usize {
+        image.places([colour.0, colour.1, colour.2]).len()
     }
 }

@@ -251,19 +251,19 @@ mod tests {
         charts(&[loss, roc], &path).unwrap();
         let image = decode(&path);
         assert_eq!(image.dimensions(), (1200, 480));
-        let half = |x: u32| image::imageops::crop_imm(&image, x, 0, 600, 480).to_image();
-        let [left, right] = [0, 600].map(half);
-        assert!(count(&left, COLOURS[0]) > 500 && count(&left, COLOURS[1]) > 500);
-        assert!(count(&right, COLOURS[0]) > 500 && count(&right, COLOURS[1]) == 0);
-        // The first and the last pixel of a curve, by column.
-        let ends = |image: &image::RgbImage| {
-            let of_curve =
-                |(_, _, pixel): &(u32, u32, &image::Rgb<u8>)| pixel.0 == [COLOURS[0].0, COLOURS[0].1, COLOURS[0].2];
-            let first = image.enumerate_pixels().filter(of_curve).min_by_key(|(x, _, _)| *x).unwrap();
-            let last = image.enumerate_pixels().filter(of_curve).max_by_key(|(x, _, _)| *x).unwrap();
-            (first.1, last.1)
+        // The columns and rows of a curve, in the left half or the right one.
+        let curve = |colour: RGBColor, right: bool| -> Vec<(u32, u32)> {
+            let places = image.places([colour.0, colour.1, colour.2]);
+            places.into_iter().filter(|(x, _)| (*x >= 600) == right).collect()
         };
-        let ((start, end), (origin, corner)) = (ends(&left), ends(&right));
+        assert!(curve(COLOURS[0], false).len() > 500 && curve(COLOURS[1], false).len() > 500);
+        assert!(curve(COLOURS[0], true).len() > 500 && curve(COLOURS[1], true).is_empty());
+        // The rows of the first and the last pixel, by column.
+        let ends = |right| {
+            let places = curve(COLOURS[0], right);
+            [places.iter().min_by_key(|(x, _)| *x), places.iter().max_by_key(|(x, _)| *x)].map(|place| place.unwrap().1)
+        };
+        let ([start, end], [origin, corner]) = (ends(false), ends(true));
         assert!(start < end && corner < origin, "{start} {end} {origin} {corner}");
     }
 

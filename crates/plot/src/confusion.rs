@@ -106,7 +106,7 @@ mod tests {
         let image = decode(&path);
         let (left, top) = (44 + 9 * 10, 44 + 7 * 10);
         assert_eq!(image.dimensions(), (left + 3 * 64 + 100, top + 3 * 64 + 24));
-        let cell = |label: u32, class: u32| image.get_pixel(left + 64 * class + 8, top + 64 * label + 8).0;
+        let cell = |label: u32, class: u32| image.pixel(left + 64 * class + 8, top + 64 * label + 8);
         for class in 0..3 {
             let [red, _, blue] = cell(class, class);
             assert!(blue > red, "{class}");

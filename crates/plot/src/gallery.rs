@@ -120,14 +120,14 @@ mod tests {
         gallery("misread", &[grey, Tile::from_tensor(&red, "red").unwrap()], 4, &path).unwrap();
         let image = decode(&path);
         // Three pixels of 32 columns and two of 32 rows, from (16, 44) on.
-        let at = |row: u32, column: u32| image.get_pixel(16 + 32 * column + 16, 44 + 32 * row + 16).0;
+        let at = |row: u32, column: u32| image.pixel(16 + 32 * column + 16, 44 + 32 * row + 16);
         let expected = [0, 51, 102, 153, 204, 255].map(|value| [value; 3]);
         for (i, expected) in expected.into_iter().enumerate() {
             let (row, column) = (i as u32 / 3, i as u32 % 3);
             assert_eq!(at(row, column), expected);
-            assert_eq!(image.get_pixel(16 + 32 * column, 44 + 32 * row).0, expected);
+            assert_eq!(image.pixel(16 + 32 * column, 44 + 32 * row), expected);
         }
-        assert!(image.pixels().filter(|pixel| pixel.0 == [255, 0, 0]).count() == 96 * 96);
+        assert!(image.places([255, 0, 0]).len() == 96 * 96);
         gallery("none", &[], 4, folder.path().join("none.png")).unwrap();
     }
 

@@ -104,7 +104,7 @@ mod tests {
         let image = decode(&path);
         assert_eq!(image.dimensions(), (600, 480));
         // Blue bars on the left, orange ones on the right, near the bottom of the plot.
-        let [left, right] = [110, 570].map(|x| image.get_pixel(x, 415).0);
+        let [left, right] = [110, 570].map(|x| image.pixel(x, 415));
         assert!(left[2] > left[0] && right[0] > right[2], "{left:?} {right:?}");
         histogram("equal", &[("a", &[2.0, 2.0, f32::NAN])], 5, folder.path().join("equal.png")).unwrap();
     }

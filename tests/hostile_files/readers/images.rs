@@ -3,10 +3,10 @@
 use super::{Answer, Crafted, Read, Reader, all, answer, tables::written};
 use crate::{
     drawn::Seed,
+    encoders,
     forms::{jpeg, jpeg_parts, plain, png, zlib},
     held,
 };
-use image::{DynamicImage, GrayImage, ImageFormat, Luma, Rgb, RgbImage};
 use ocelli::{
     data::{
         Pipeline,
@@ -14,7 +14,7 @@ use ocelli::{
     },
     tensor::Tensor,
 };
-use std::{fmt::Display, fs, io::Cursor, path::Path};
+use std::{fmt::Display, fs, path::Path};
 
 /// Every way in which an image is read.
 fn prepare(folder: &Path) -> Read {
@@ -37,12 +37,6 @@ fn prepare(folder: &Path) -> Read {
 
 pub fn tensor(result: Result<Tensor, impl Display>) -> Answer {
     answer(result, |tensor| 4 * tensor.len())
-}
-
-pub fn encoded(image: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
-    let mut bytes = Cursor::new(Vec::new());
-    image.into().write_to(&mut bytes, format).expect("an image can be encoded");
-    bytes.into_inner()
 }
 
 /// A head of PNG: `colour` as PNG numbers kinds of colour.
@@ -157,10 +151,6 @@ fn bomb_beside(kind: &[u8; 4], start: &[u8]) -> Vec<u8> {
     png(&[png_head(2, 2, 8, 2, 0), bomb, chunk(b"IDAT", vec![0; 14]), b"IEND".to_vec()])
 }
 
-fn colours() -> RgbImage {
-    RgbImage::from_fn(20, 18, |x, y| Rgb([(x * 11) as u8, (y * 13) as u8, (x * y) as u8]))
-}
-
 /// Baseline with 4:2:0 and restarts, progressive with 4:2:0, and a scan for each component.
 const JPEGS: [&[u8]; 3] = [
     include_bytes!("../seeds/baseline_420.jpg"),
@@ -228,8 +218,8 @@ const JPEG_CRAFTED: &[Crafted] = &[
 pub const JPEG: Reader = Reader {
     name: "jpeg",
     seeds: || {
-        let grey = encoded(GrayImage::from_fn(9, 17, |x, y| Luma([(x * y) as u8])), ImageFormat::Jpeg);
-        let colour = encoded(colours(), ImageFormat::Jpeg);
+        let grey = encoders::jpeg([17, 9], |x, y| [(x * y) as u8]);
+        let colour = encoders::jpeg([18, 20], |x, y| [(x * 11) as u8, (y * 13) as u8, (x * y) as u8]);
         let turned = b"\xE1Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
         let mut with_note = jpeg_parts(&colour);
         with_note.insert(1, turned.to_vec());

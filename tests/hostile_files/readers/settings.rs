@@ -2,10 +2,9 @@
 
 use super::{
     Answer, Read, Reader,
-    images::{blank, encoded, tensor},
+    images::{blank, tensor},
 };
-use crate::{drawn::Seed, held};
-use image::{ImageFormat, Rgb, RgbImage};
+use crate::{drawn::Seed, encoders, held};
 use ocelli::{
     data::{Border, Pipeline, Scratch, Transform, image_files::decode_file},
     tensor::{Key, Tensor},
@@ -14,8 +13,8 @@ use std::{fs, path::Path};
 
 /// Settings from the file, for three images.
 fn prepare(folder: &Path) -> Read {
-    let stroke = RgbImage::from_fn(20, 30, |x, y| Rgb([if x == 9 && (5..25).contains(&y) { 0 } else { 255 }; 3]));
-    let files = [blank(16_384, 1, 8, 2), blank(1, 16_384, 8, 2), encoded(stroke, ImageFormat::Png)];
+    let stroke = encoders::png([30, 20], |x, y| [if x == 9 && (5..25).contains(&y) { 0 } else { 255 }; 3]);
+    let files = [blank(16_384, 1, 8, 2), blank(1, 16_384, 8, 2), stroke];
     let mut names = ["row.png", "column.png", "stroke.png"].into_iter();
     let images = files.map(|file| {
         let path = folder.join(names.next().expect("a name for each image"));
@@ -90,6 +89,13 @@ pub const PIPELINE: Reader = Reader {
         ("one pixel more of the shorter side", || json(r#"{"shorter_side":2}"#)),
         ("the shorter side beyond all limits", || json(r#"{"shorter_side":18446744073709551615}"#)),
         ("stretched, and one pixel cut out", || json(r#"{"stretch":[8192,8192]},{"centre_crop":[1,1]}"#)),
+        ("an image enlarged again and again", || {
+            json(&[r#"{"stretch":[4096,4096]},{"stretch":[1,1]}"#; 100].join(","))
+        }),
+        ("an image enlarged beside itself", || {
+            json(r#"{"one_of":[{"stretch":[4096,4096]},{"stretch":[4095,4096]}]},{"stretch":[1,1]}"#)
+        }),
+        ("a megapixel again and again", || json(&[r#"{"stretch":[1024,1024]},{"stretch":[1,1]}"#; 100].join(","))),
         ("100,000 transforms", || json(&[r#""digit""#; 100_000].join(","))),
         ("100,000 brackets", || vec![b'['; 100_000]),
         ("100,000 braces", || br#"{"transforms":[{"shorter_side":"#.repeat(10_000)),
@@ -102,6 +108,6 @@ pub const PIPELINE: Reader = Reader {
     ],
     prepare,
     held: held::nothing_more,
-    // The images decoded, and as three `f32` a pixel.
-    own: 1 << 20,
+    // The images decoded, and as three `f32` a pixel; and a megapixel between two transforms, before and after one.
+    own: (1 << 20) + 2 * (3 << 20),
 };

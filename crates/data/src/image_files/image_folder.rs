@@ -1,7 +1,7 @@
 //! Reads images from a folder with one subfolder for each class.
 
-use super::decode_file;
-use crate::{Dataset, Error, Image, Result, clutter::is_clutter, dataset::check, error::shortened};
+use super::{decode_file, decode_file_part};
+use crate::{Choice, Dataset, Error, Image, Result, clutter::is_clutter, dataset::check, error::shortened};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -120,6 +120,12 @@ impl Dataset for ImageFolder {
         Ok(())
     }
 
+    fn read_part(&self, index: usize, image: &mut Image, part: &mut Choice<'_>) -> Result<()> {
+        check(self, index)?;
+        *image = decode_file_part(&self.files[index].0, part)?;
+        Ok(())
+    }
+
     fn name(&self, index: usize) -> String {
         self.file(index).map_or_else(|| format!("sample {index}"), |path| path.display().to_string())
     }
@@ -128,18 +134,17 @@ impl Dataset for ImageFolder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use image::{ImageFormat, Rgb, RgbImage};
+    use crate::image_files::encoders::{jpeg, png};
     use tempfile::TempDir;
 
     /// Makes a folder with images of one colour under these names, `height` × 4 pixels each.
-    fn folder(images: &[(&str, u8, u32)]) -> TempDir {
+    fn folder(images: &[(&str, u8, usize)]) -> TempDir {
         let folder = tempfile::tempdir().unwrap();
         for (name, colour, height) in images {
             let path = folder.path().join(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
-            let image = RgbImage::from_pixel(4, *height, Rgb([*colour, 0, 255]));
-            let format = if name.ends_with("png") { ImageFormat::Png } else { ImageFormat::Jpeg };
-            image.save_with_format(path, format).unwrap();
+            let (size, pixel) = ([*height, 4], |_, _| [*colour, 0, 255]);
+            fs::write(path, if name.ends_with("png") { png(size, pixel) } else { jpeg(size, pixel) }).unwrap();
         }
         folder
     }

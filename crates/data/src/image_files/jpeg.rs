@@ -20,6 +20,7 @@ use super::{
 use crate::Image;
 use frame::JpegFrame;
 use segments::{Segments, Tables, marker};
+use std::ops::Range;
 
 /// The first three bytes of every JPEG file.
 pub(super) const SIGNATURE: [u8; 3] = [0xFF, marker::START_OF_IMAGE, 0xFF];
@@ -29,6 +30,40 @@ const MAX_SCANS: usize = 100;
 
 /// Decodes the bytes of a file and turns the image upright.
 pub(super) fn decode(bytes: &[u8], most_pixels: u64) -> Result<Image> {
+    let coded = read(bytes, most_pixels)?;
+    let all = coded.size().map(|side| 0..side);
+    coded.decode_part(all)
+}
+
+/// A file whose coefficients were read.
+pub(super) struct CodedImage {
+    frame: JpegFrame,
+    orientation: u8,
+    hints: colour::Hints,
+}
+
+impl CodedImage {
+    /// Returns the rows and columns of the upright image.
+    pub(super) fn size(&self) -> [usize; 2] {
+        let [height, width] = self.frame.size;
+        // The orientations from 5 on exchange rows and columns.
+        if (5..=8).contains(&self.orientation) { [width, height] } else { [height, width] }
+    }
+
+    /// Computes the pixels of a part of the upright image.
+    pub(super) fn decode_part(mut self, part: [Range<usize>; 2]) -> Result<Image> {
+        let upright = !(2..=8).contains(&self.orientation);
+        let within = if upright { self.frame.cut_around(part.clone()) } else { part };
+        let [height, width] = self.frame.size;
+        let (samples, channels) = colour::convert(self.frame, self.hints)?;
+        let mut image = Image::decoded([height, width, channels], samples).turned(self.orientation);
+        image.crop(within);
+        Ok(image)
+    }
+}
+
+/// Reads the coefficients of a file to its end, and checks that all are there.
+pub(super) fn read(bytes: &[u8], most_pixels: u64) -> Result<CodedImage> {
     let mut segments = Segments::new(bytes, 2);
     let (mut tables, mut frame, mut scans) = (Tables::default(), None::<JpegFrame>, 0);
     let (mut orientation, mut hints) = (1, colour::Hints::default());
@@ -68,12 +103,10 @@ pub(super) fn decode(bytes: &[u8], most_pixels: u64) -> Result<Image> {
             other => return Err(Fault::damaged(format!("a segment 0x{other:02x} out of place"))),
         }
     }
-    // check that the image is complete, then convert it
+    // check that the image is complete
     let frame = frame.filter(|_| scans > 0).ok_or(Fault::Early)?;
     frame.check_complete()?;
-    let [height, width] = frame.size;
-    let (samples, channels) = colour::convert(frame, hints)?;
-    Ok(Image::decoded([height, width, channels], samples).turned(orientation))
+    Ok(CodedImage { frame, orientation, hints })
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Images listed in a CSV file.
 
-use super::decode_file;
-use crate::{Dataset, Error, Image, Result, Targets, dataset::check, error::shortened};
+use super::{decode_file, decode_file_part};
+use crate::{Choice, Dataset, Error, Image, Result, Targets, dataset::check, error::shortened};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
@@ -265,6 +265,12 @@ impl Dataset for Manifest {
     fn read(&self, index: usize, image: &mut Image) -> Result<()> {
         let path = self.file(index).ok_or(Error::Index { index, len: self.len() })?;
         *image = decode_file(path)?;
+        Ok(())
+    }
+
+    fn read_part(&self, index: usize, image: &mut Image, part: &mut Choice<'_>) -> Result<()> {
+        let path = self.file(index).ok_or(Error::Index { index, len: self.len() })?;
+        *image = decode_file_part(path, part)?;
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! Writes tensors as image files.
 
 use super::png;
-use crate::{Error, Result, image::size_fault};
+use crate::{Error, Image, Result, image::size_fault};
 use ocelli_tensor::{ShapeText, Tensor, write_atomically};
 use std::path::Path;
 
@@ -47,8 +47,20 @@ pub fn encode_png(image: &Tensor) -> Result<Vec<u8>> {
         return Err(wrong(format!("the value at row {y}, column {x} is {}", image.data()[at])));
     }
     let bytes: Vec<u8> = image.data().iter().map(|value| (255.0 * value.clamp(0.0, 1.0)).round() as u8).collect();
+    encode_image(&Image::new([height, width, channels], bytes)?)
+}
+
+/// Encodes an image as the bytes of a PNG file, exactly.
+///
+/// # Errors
+/// [`Error::Setting`] if the image has no pixels.
+pub fn encode_image(image: &Image) -> Result<Vec<u8>> {
+    let [height, width] = image.size();
+    if let Some(fault) = size_fault([height, width]) {
+        return Err(Error::Setting(format!("cannot save {fault}")));
+    }
     let failed = |source| Error::Io { file: "an image in memory".into(), source };
-    png::encode([height, width, channels].map(|side| side as u32), &bytes).map_err(failed)
+    png::encode([height, width, image.channels()].map(|side| side as u32), image.pixels()).map_err(failed)
 }
 
 #[cfg(test)]

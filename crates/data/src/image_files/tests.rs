@@ -1,6 +1,9 @@
 use super::*;
-use crate::{Dataset, synthetic};
-use image::{GrayImage, ImageFormat, Luma, RgbImage, Rgba, RgbaImage};
+use crate::{
+    Dataset, Loader, Mirror, Pipeline, Transform,
+    image_files::encoders::{jpeg, png},
+    synthetic,
+};
 use std::path::PathBuf;
 use tempfile::TempDir;
 
@@ -17,12 +20,12 @@ fn text(folder: &TempDir, error: Error) -> String {
 #[test]
 fn a_png_is_read_exactly_at_its_own_size() {
     let (_folder, path) = folder();
-    let image = RgbImage::from_fn(3, 2, |x, y| image::Rgb([x as u8 * 100, y as u8 * 255, 51]));
-    image.save_with_format(&path, ImageFormat::Png).unwrap();
+    let pixel = |x: usize, y: usize| [x as u8 * 100, y as u8 * 255, 51];
+    std::fs::write(&path, png([2, 3], pixel)).unwrap();
     let rgb = load_rgb(&path, [2, 3]).unwrap();
     assert_eq!(rgb.shape(), [1, 2, 3, 3]);
-    for (value, byte) in rgb.data().iter().zip(image.as_raw()) {
-        assert!((value * 255.0 - f32::from(*byte)).abs() < 1e-3, "{value} for {byte}");
+    for (value, byte) in rgb.data().iter().zip((0..6).flat_map(|at| pixel(at % 3, at / 3))) {
+        assert!((value * 255.0 - f32::from(byte)).abs() < 1e-3, "{value} for {byte}");
     }
     let grey = load_grey(&path, [1, 1]).unwrap();
     assert_eq!(grey.shape(), [1, 1, 1, 1]);
@@ -31,8 +34,8 @@ fn a_png_is_read_exactly_at_its_own_size() {
 #[test]
 fn resizing_averages() {
     let (_folder, path) = folder();
-    let checks = GrayImage::from_fn(64, 64, |x, y| Luma([if (x + y) % 2 == 0 { 255 } else { 0 }]));
-    checks.save_with_format(&path, ImageFormat::Png).unwrap();
+    let checks = png([64, 64], |x, y| [if (x + y) % 2 == 0 { 255 } else { 0 }]);
+    std::fs::write(&path, checks).unwrap();
     let grey = load_grey(&path, [8, 4]).unwrap();
     assert_eq!(grey.shape(), [1, 8, 4, 1]);
     assert!(grey.data().iter().all(|value| (value - 0.5).abs() < 0.02), "{:?}", grey.data());
@@ -41,14 +44,14 @@ fn resizing_averages() {
 #[test]
 fn transparent_parts_are_white_paper() {
     let (_folder, path) = folder();
-    RgbaImage::from_pixel(4, 4, Rgba([0, 0, 0, 0])).save_with_format(&path, ImageFormat::Png).unwrap();
+    std::fs::write(&path, png([4, 4], |_, _| [0; 4])).unwrap();
     assert!(load_rgb(&path, [4, 4]).unwrap().data().iter().all(|value| *value == 1.0));
 }
 
 #[test]
 fn a_jpeg_is_read() {
     let (_folder, path) = folder();
-    RgbImage::from_pixel(16, 16, image::Rgb([200, 200, 200])).save_with_format(&path, ImageFormat::Jpeg).unwrap();
+    std::fs::write(&path, jpeg([16, 16], |_, _| [200; 3])).unwrap();
     assert!(load_grey(&path, [2, 2]).unwrap().data().iter().all(|value| (value - 200.0 / 255.0).abs() < 0.02));
 }
 
@@ -68,8 +71,7 @@ fn what_is_no_image_is_an_error() {
             assert_eq!(error(&path), format!("{name}: not a PNG, JPEG, PNM or BMP image that can be read"));
         }
     }
-    GrayImage::from_fn(12, 12, |x, y| Luma([(x * y) as u8])).save_with_format(&path, ImageFormat::Png).unwrap();
-    let whole = std::fs::read(&path).unwrap();
+    let whole = png([12, 12], |x, y| [(x * y) as u8]);
     for len in 8..whole.len() - 12 {
         std::fs::write(&path, &whole[..len]).unwrap();
         let text = error(&path);
@@ -95,8 +97,7 @@ fn absurd_sizes_are_refused() {
     assert_eq!(setting([16_384, 16_384]), format!("cannot resize to 16384 x 16384 pixels: {limits}"));
     assert!(setting([usize::MAX, 1]).starts_with("cannot resize to 4294967295 x 1 pixels"));
     // A header that lies: width and height of the first chunk, with its checksum made right.
-    GrayImage::new(4, 4).save_with_format(&path, ImageFormat::Png).unwrap();
-    let mut bytes = std::fs::read(&path).unwrap();
+    let mut bytes = png([4, 4], |_, _| [0]);
     bytes[16..24].copy_from_slice(&[0, 1, 0, 0, 0, 0, 0x10, 0]);
     let mut checksum = flate2::Crc::new();
     checksum.update(&bytes[12..29]);
@@ -120,13 +121,12 @@ fn centre_of_mass(digit: &[u8; 784]) -> [f32; 2] {
 fn dark_on_light_and_light_on_dark_give_the_same_digit() {
     let (_folder, path) = folder();
     // A thick 7 off the middle of a wide sheet.
-    let ink = |x: u32, y: u32| {
+    let ink = |x: usize, y: usize| {
         ((20..28).contains(&y) && (30..80).contains(&x)) || ((20..100).contains(&y) && (70..80).contains(&x))
     };
     let mut digits = Vec::new();
     for (paper, pen) in [(230, 30), (30, 230), (200, 90), (0, 255)] {
-        let sheet = GrayImage::from_fn(300, 200, |x, y| Luma([if ink(x, y) { pen } else { paper }]));
-        sheet.save_with_format(&path, ImageFormat::Png).unwrap();
+        std::fs::write(&path, png([200, 300], |x, y| [if ink(x, y) { pen } else { paper }])).unwrap();
         digits.push(digit(&path).unwrap());
     }
     assert!(digits.iter().all(|other| *other == digits[0]));
@@ -168,10 +168,8 @@ fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {
     archive.into_inner().unwrap().finish().unwrap()
 }
 
-fn png(width: u32, height: u32, colour: [u8; 3]) -> Vec<u8> {
-    let mut bytes = std::io::Cursor::new(Vec::new());
-    RgbImage::from_pixel(width, height, image::Rgb(colour)).write_to(&mut bytes, ImageFormat::Png).unwrap();
-    bytes.into_inner()
+fn plain(width: usize, height: usize, colour: [u8; 3]) -> Vec<u8> {
+    png([height, width], |_, _| colour)
 }
 
 fn loaded(bytes: &[u8]) -> std::result::Result<crate::Images, String> {
@@ -182,7 +180,7 @@ fn loaded(bytes: &[u8]) -> std::result::Result<crate::Images, String> {
 
 #[test]
 fn an_archive_has_a_folder_for_each_class() {
-    let (a, b, c) = (png(3, 2, [1, 2, 3]), png(3, 2, [4, 5, 6]), png(3, 2, [7, 8, 9]));
+    let (a, b, c) = (plain(3, 2, [1, 2, 3]), plain(3, 2, [4, 5, 6]), plain(3, 2, [7, 8, 9]));
     let whole = archive(&[("train/dog/1.png", &a), ("train/cat/1.png", &b), ("train/dog/2.png", &c)]);
     let images = loaded(&whole).unwrap();
     assert_eq!((images.shape(), images.labels()), ([2, 3, 3], &[1, 0, 1][..]));
@@ -202,12 +200,12 @@ fn an_archive_has_a_folder_for_each_class() {
 
 #[test]
 fn what_does_not_belong_into_an_archive_is_named() {
-    let good = png(2, 2, [0; 3]);
+    let good = plain(2, 2, [0; 3]);
     let text = |name: &str, bytes: &[u8]| loaded(&archive(&[("a/cat/1.png", &good), (name, bytes)])).unwrap_err();
     assert_eq!(text("a/cow/1.png", &good), "image/a/cow/1.png: \"cow\" is none of the classes cat, dog");
     assert_eq!(text("1.png", &good), "image/1.png: not in a folder that names its class");
     let other = "image/a/dog/1.png: 3 x 2 pixels, but the images before it have 2 x 2";
-    assert_eq!(text("a/dog/1.png", &png(2, 3, [0; 3])), other);
+    assert_eq!(text("a/dog/1.png", &plain(2, 3, [0; 3])), other);
     let reason = "image/cat/readme: not a PNG, JPEG, PNM or BMP image that can be read";
     assert_eq!(text("cat/readme", b"no image at all"), reason);
     assert_eq!(loaded(&archive(&[])).unwrap_err(), "image: no images");
@@ -222,7 +220,7 @@ fn archives_packed_on_macos_are_read_without_its_notes() {
         let images = loaded(file).unwrap();
         assert!(!images.is_empty());
     }
-    let good = png(2, 2, [0; 3]);
+    let good = plain(2, 2, [0; 3]);
     let notes = ["a/cat/._1.png", "__MACOSX/cat/1.png", "a/.DS_Store", "a/dog/Thumbs.db", "a/.git/cat/1.png"];
     let mut files = notes.map(|name| (name, &b"notes"[..])).to_vec();
     files.push(("./a/cat/1.png", &good));
@@ -232,7 +230,7 @@ fn archives_packed_on_macos_are_read_without_its_notes() {
 
 /// Makes an archive, not packed, of one header of `kind` with content before an image.
 fn with_extension(kind: u8, content: &[u8], name: &str) -> Vec<u8> {
-    let good = png(2, 2, [0; 3]);
+    let good = plain(2, 2, [0; 3]);
     let mut archive = ::tar::Builder::new(Vec::new());
     let mut header = ::tar::Header::new_ustar();
     header.set_entry_type(::tar::EntryType::new(kind));
@@ -295,20 +293,20 @@ fn what_packs_too_well_is_refused_before_it_fills_the_memory() {
         assert!(error.starts_with(text), "{error}");
     }
     // Blank images: 3 MB of pixels each in 100 bytes of the archive.
-    let blank = png(1000, 1000, [255; 3]);
+    let blank = plain(1000, 1000, [255; 3]);
     let files: Vec<(String, &[u8])> = (0..30).map(|index| (format!("cat/{index}.png"), &blank[..])).collect();
     let files: Vec<(&str, &[u8])> = files.iter().map(|(name, bytes)| (name.as_str(), *bytes)).collect();
     assert_eq!(loaded(&archive(&files[..3])).unwrap().len(), 3);
     let error = loaded(&archive(&files)).unwrap_err();
     assert!(error.ends_with("1000 x 1000 pixels, more than what is left for a file of its length"), "{error}");
     // One image whose file packs well too.
-    let error = loaded(&archive(&[("cat/1.png", &png(4000, 3000, [255; 3]))])).unwrap_err();
+    let error = loaded(&archive(&[("cat/1.png", &plain(4000, 3000, [255; 3]))])).unwrap_err();
     assert!(error.starts_with("image/cat/1.png: 3000 x 4000 pixels, more than "), "{error}");
 }
 
 #[test]
 fn little_images_are_not_enlarged_without_bound() {
-    let thin = png(1, 16_384, [9; 3]);
+    let thin = plain(1, 16_384, [9; 3]);
     let text = |size| read_rgb(&thin, size).unwrap_err().to_string();
     assert_eq!(
         text([4096, 4097]),
@@ -320,7 +318,7 @@ fn little_images_are_not_enlarged_without_bound() {
 
 #[test]
 fn images_in_memory_are_read_as_files_are() {
-    let bytes = png(3, 2, [1, 2, 3]);
+    let bytes = plain(3, 2, [1, 2, 3]);
     let (_folder, path) = folder();
     std::fs::write(&path, &bytes).unwrap();
     assert_eq!(read_rgb(&bytes, [2, 3]).unwrap(), load_rgb(&path, [2, 3]).unwrap());
@@ -328,4 +326,59 @@ fn images_in_memory_are_read_as_files_are() {
     assert_eq!(usual.read(&bytes).unwrap(), usual.load(&path).unwrap());
     let text = read_grey(b"hello", [1, 1]).unwrap_err().to_string();
     assert_eq!(text, "an image in memory: not a PNG, JPEG, PNM or BMP image that can be read");
+}
+
+#[test]
+fn a_part_that_an_image_has_not_is_an_error() {
+    for bytes in [plain(3, 2, [1, 2, 3]), jpeg([2, 3], |_, _| [7])] {
+        let error = |part: [std::ops::Range<usize>; 2]| {
+            decode_bytes_part(&bytes, &mut |_| part.clone()).unwrap_err().to_string()
+        };
+        assert_eq!(error([0..2, 1..4]), "the rows 0..2 and columns 1..4 of an image of 2 x 3 pixels");
+        assert_eq!(error([1..1, 0..3]), "the rows 1..1 and columns 0..3 of an image of 2 x 3 pixels");
+    }
+}
+
+/// A folder whose images are decoded whole.
+struct Whole(ImageFolder);
+
+impl Dataset for Whole {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+    fn class_names(&self) -> &[String] {
+        self.0.class_names()
+    }
+    fn label(&self, index: usize) -> Result<u32> {
+        self.0.label(index)
+    }
+    fn read(&self, index: usize, image: &mut Image) -> Result<()> {
+        self.0.read(index, image)
+    }
+}
+
+#[test]
+fn samples_are_the_same_though_only_parts_are_decoded() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("class")).unwrap();
+    for (name, file) in [
+        ("a.jpg", jpeg([90, 130], |x, y| [(x * y) as u8, (3 * x) as u8, (5 * y) as u8])),
+        ("b.jpg", include_bytes!("../../tests/files/progressive_420.jpg").to_vec()),
+        ("c.png", png([40, 30], |x, y| [(x * y) as u8])),
+    ] {
+        std::fs::write(folder.path().join("class").join(name), file).unwrap();
+    }
+    let images = || ImageFolder::open(folder.path()).unwrap();
+    let crop = Transform::random_resized_crop([16, 12]);
+    let mirror = Transform::RandomMirror(Mirror::LeftRight);
+    for transforms in [vec![crop.clone(), mirror.clone()], vec![mirror, crop.clone()], vec![crop.clone(), crop]] {
+        let pipeline = Pipeline::imagenet([16, 12]).with_transforms(transforms);
+        let whole = Loader::new(Whole(images()), pipeline.clone(), 3).unwrap();
+        let parts = Loader::new(images(), pipeline, 3).unwrap();
+        for epoch in 0..20 {
+            let [whole, parts] =
+                [&whole, &parts].map(|loader| loader.epoch(epoch).map(Result::unwrap).collect::<Vec<_>>());
+            assert!(whole == parts, "{epoch}");
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Runs the transforms of a pipeline on an image.
 
-use super::{Border, Channels, Corner, Pipeline, Transform, draw};
+use super::{Border, Channels, Corner, Pipeline, Transform, draw, transform};
 use crate::{
     Error, Image, Result,
     digit::{BLANK, SIZE as DIGIT, centred_digit},
@@ -18,47 +18,100 @@ pub struct Scratch {
     resizer: Resizer,
     /// Pixels that the transforms may still make of an image.
     left: usize,
+    /// Most pixels that an image between two transforms may have.
+    most: usize,
+    /// The size of the whole image, if the part that the first transform reads was cut out already.
+    whole: Option<[usize; 2]>,
 }
 
 /// Most pixels that all transforms of a pipeline make, for each of the image: a pipeline may come from a file.
 const MAX_RATIO: usize = 16;
 /// Pixels that every image counts as: small ones may be enlarged.
 const MANY_PIXELS: usize = 1 << 22;
+/// Pixels that an image between two transforms may have, however small the image was and however small the result is.
+const BETWEEN_PIXELS: usize = 1 << 20;
+/// Pixels that an image between two transforms may have for each of the result.
+const BETWEEN_RATIO: usize = 4;
+
+impl Scratch {
+    /// Takes the pixels of an image that a transform makes from those that are left.
+    fn charge(&mut self, [height, width]: [usize; 2]) -> Result<()> {
+        let pixels = height * width;
+        if pixels > self.most {
+            let reason = "are too many between two transforms, for an image and a result that are much smaller";
+            return Err(Error::Setting(format!("{height} x {width} pixels {reason}")));
+        }
+        let Some(left) = self.left.checked_sub(pixels) else {
+            let text = format!("the transforms make more than {MAX_RATIO} times the pixels of the image");
+            return Err(Error::Setting(text));
+        };
+        self.left = left;
+        Ok(())
+    }
+}
 
 impl Pipeline {
     /// Applies the transforms to an image.
     pub(super) fn run_transforms(&self, image: &mut Image, key: Key, scratch: &mut Scratch) -> Result<()> {
-        let [height, width] = image.size();
-        scratch.left = MAX_RATIO * (height * width).max(MANY_PIXELS);
+        let pixels = |[height, width]: [usize; 2]| height * width;
+        let size = scratch.whole.unwrap_or(image.size());
+        let result = transform::size_after_all(&self.transforms, Some(size))?.map_or(0, pixels);
+        scratch.left = MAX_RATIO * pixels(size).max(MANY_PIXELS);
+        scratch.most = pixels(size).max(BETWEEN_RATIO * result).max(BETWEEN_PIXELS);
         self.run(&self.transforms, image, key, scratch)
+    }
+
+    /// Returns the rows and columns that the first transform reads of an image of this size, where it reads a part that a decoder
+    /// need not look beyond.
+    pub(crate) fn first_part(&self, size: [usize; 2], key: Key) -> [Range<usize>; 2] {
+        match self.transforms.first() {
+            Some(first @ Transform::RandomResizedCrop { area, ratio, .. }) if first.size_after(Some(size)).is_ok() => {
+                random_part(size, *area, *ratio, &mut key.at(0).stream())
+            }
+            _ => size.map(|side| 0..side),
+        }
+    }
+
+    /// Applies the pipeline to an image of `whole` rows and columns of which only the [first part](Pipeline::first_part) is there:
+    /// the result is the same.
+    pub(crate) fn apply_to_part(
+        &self,
+        whole: [usize; 2],
+        image: &mut Image,
+        key: Key,
+        scratch: &mut Scratch,
+        out: &mut [f32],
+    ) -> Result<()> {
+        let cuts = matches!(self.transforms.first(), Some(Transform::RandomResizedCrop { .. }));
+        scratch.whole = cuts.then_some(whole);
+        self.apply(image, key, scratch, out)
     }
 
     fn run(&self, transforms: &[Transform], image: &mut Image, key: Key, scratch: &mut Scratch) -> Result<()> {
         let mut at = 0;
         while let Some(transform) = transforms.get(at) {
             // The size is known, so that every fault is found before the transform.
-            let size = transform.size_after(Some(image.size()))?.unwrap_or(image.size());
-            let pixels = size[0] * size[1];
-            let Some(left) = scratch.left.checked_sub(pixels) else {
-                let text = format!("the transforms make more than {MAX_RATIO} times the pixels of the image");
-                return Err(Error::Setting(text));
-            };
-            scratch.left = left;
+            let whole = scratch.whole.take();
+            let before = whole.unwrap_or(image.size());
+            let size = transform.size_after(Some(before))?.unwrap_or(before);
             let key = key.at(at as u64);
             let mut random = key.stream();
             at += 1;
+            let mut kept = size.map(|side| 0..side);
+            if let (Transform::ShorterSide(_) | Transform::Stretch(_), Some(crop @ Transform::CentreCrop(wanted))) =
+                (transform, transforms.get(at))
+            {
+                // Of what is cropped behind it, nothing else is computed.
+                crop.size_after(Some(size))?;
+                kept = middle(size, *wanted);
+                at += 1;
+            }
+            scratch.charge(kept.each_ref().map(Range::len))?;
             match transform {
                 Transform::ShorterSide(_) | Transform::Stretch(_) => {
-                    // Of what is cropped behind it, nothing else is computed.
-                    let mut kept = size.map(|side| 0..side);
-                    if let Some(crop @ Transform::CentreCrop(wanted)) = transforms.get(at) {
-                        crop.size_after(Some(size))?;
-                        kept = middle(size, *wanted);
-                        at += 1;
-                    }
                     self.resize(image, image.size().map(|side| 0..side), size, kept, scratch);
                 }
-                Transform::CentreCrop(wanted) => crop(image, middle(image.size(), *wanted)),
+                Transform::CentreCrop(wanted) => image.crop(middle(image.size(), *wanted)),
                 Transform::CornerCrop { size: wanted, corner } => {
                     let [below, right] = [0, 1].map(|axis| image.size()[axis] - wanted[axis]);
                     let first = match corner {
@@ -67,7 +120,7 @@ impl Pipeline {
                         Corner::BottomLeft => [below, 0],
                         Corner::BottomRight => [below, right],
                     };
-                    crop(image, [0, 1].map(|axis| first[axis]..first[axis] + wanted[axis]));
+                    image.crop([0, 1].map(|axis| first[axis]..first[axis] + wanted[axis]));
                 }
                 Transform::Pad(wanted) => pad(image, *wanted, &mut scratch.workspace.next),
                 Transform::Digit => {
@@ -80,7 +133,10 @@ impl Pipeline {
                     moved(image, by, *border, &mut scratch.workspace.next);
                 }
                 Transform::RandomResizedCrop { size, area, ratio } => {
-                    let part = random_part(image.size(), *area, *ratio, &mut random);
+                    let part = match whole {
+                        Some(_) => image.size().map(|side| 0..side),
+                        None => random_part(image.size(), *area, *ratio, &mut random),
+                    };
                     self.resize(image, part, *size, size.map(|side| 0..side), scratch);
                 }
                 Transform::Sometimes { probability, transforms } => {
@@ -112,10 +168,8 @@ impl Pipeline {
     ) {
         if part.clone().map(|range| range.len()) == wanted {
             // Nothing is resized: what is kept is cropped.
-            return crop(
-                image,
-                [0, 1].map(|axis| part[axis].start + kept[axis].start..part[axis].start + kept[axis].end),
-            );
+            return image
+                .crop([0, 1].map(|axis| part[axis].start + kept[axis].start..part[axis].start + kept[axis].end));
         }
         scratch.resizer.resize(Part::new(image, part), wanted, kept, self.filter, &mut scratch.workspace.next);
         swap(image, &mut scratch.workspace.next);
@@ -170,20 +224,6 @@ fn middle(size: [usize; 2], wanted: [usize; 2]) -> [Range<usize>; 2] {
         let first = ((size[axis] - wanted[axis]) as f64 / 2.0).round_ties_even() as usize;
         first..first + wanted[axis]
     })
-}
-
-/// Crops an image in its own memory.
-fn crop(image: &mut Image, [rows, columns]: [Range<usize>; 2]) {
-    let (channels, from) = (image.channels(), image.row());
-    let to = columns.len() * channels;
-    if (rows.len(), to) == (image.size()[0], from) {
-        return;
-    }
-    for (y, row) in rows.clone().enumerate() {
-        let begin = row * from + columns.start * channels;
-        image.pixels_mut().copy_within(begin..begin + to, y * to);
-    }
-    image.reshape_checked([rows.len(), columns.len(), channels]);
 }
 
 /// Puts an image in the middle of black.

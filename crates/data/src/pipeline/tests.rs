@@ -95,7 +95,12 @@ fn what_cannot_be_is_said() {
     assert_eq!(crop([0.0, 1.0], [1.0, 1.0]), "shares of the area from 0 to 1");
     assert_eq!(crop([0.5, 1.0], [2.0, 1.0]), "ratios from 2 to 1");
     assert_eq!(crop([0.5, f32::NAN], [1.0, 1.0]), "shares of the area from 0.5 to NaN");
-    let long = [4096, 1, 4096, 1, 4096, 1, 4096, 1, 4096, 1].map(|side| Transform::Stretch([side; 2]));
+    let large = [4096, 1].map(|side| Transform::Stretch([side; 2]));
+    assert_eq!(
+        error(&large),
+        "4096 x 4096 pixels are too many between two transforms, for an image and a result that are much smaller"
+    );
+    let long = [1024, 1].repeat(65).into_iter().map(|side| Transform::Stretch([side; 2])).collect::<Vec<_>>();
     assert_eq!(error(&long), "the transforms make more than 16 times the pixels of the image");
     assert_eq!(error(&[Transform::OneOf(vec![])]), "one of no transforms");
     let sometimes = |probability| error(&[Transform::Sometimes { probability, transforms: vec![] }]);

@@ -18,20 +18,30 @@ pub struct DropoutOp {
     pub path: Key,
 }
 
+/// Checks the probability of a zero, and returns the shape of the result.
+pub(super) fn checked(probability: f32, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
+    if !(0.0..1.0).contains(&probability) {
+        return Err(Fault::Setting(format!("the probability {probability} is not in [0, 1)")));
+    }
+    same_shape(x)
+}
+
+/// Returns the identity where nothing is set to zero.
+pub(super) fn identity_unless_training(probability: f32, mode: Mode) -> Option<Arc<dyn Op>> {
+    (mode != Mode::Train || probability == 0.0).then(|| Arc::new(Identity) as Arc<dyn Op>)
+}
+
 impl Op for DropoutOp {
     fn operands(&self) -> RangeInclusive<usize> {
         1..=1
     }
 
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
-        if !(0.0..1.0).contains(&self.probability) {
-            return Err(Fault::Setting(format!("the probability {} is not in [0, 1)", self.probability)));
-        }
-        same_shape(x)
+        checked(self.probability, x)
     }
 
     fn lower(&self, mode: Mode) -> Option<Arc<dyn Op>> {
-        (mode != Mode::Train || self.probability == 0.0).then(|| Arc::new(Identity) as Arc<dyn Op>)
+        identity_unless_training(self.probability, mode)
     }
 
     fn compile(&self, _: &Request<'_>) -> Result<Compiled, Fault> {

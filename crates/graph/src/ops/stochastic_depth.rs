@@ -1,6 +1,6 @@
 //! Stochastic depth.
 
-use super::{Identity, same_shape};
+use super::dropout::{checked, identity_unless_training};
 use crate::{Compiled, Fault, Grads, Key, Mode, Node, Op, Request, Shape};
 use ocelli_kernels::elementwise::Source;
 use rayon::prelude::*;
@@ -27,14 +27,11 @@ impl Op for StochasticDepthOp {
     }
 
     fn infer(&self, x: &[&Shape]) -> Result<Vec<Shape>, Fault> {
-        if !(0.0..1.0).contains(&self.probability) {
-            return Err(Fault::Setting(format!("the probability {} is not in [0, 1)", self.probability)));
-        }
-        same_shape(x)
+        checked(self.probability, x)
     }
 
     fn lower(&self, mode: Mode) -> Option<Arc<dyn Op>> {
-        (mode != Mode::Train || self.probability == 0.0).then(|| Arc::new(Identity) as Arc<dyn Op>)
+        identity_unless_training(self.probability, mode)
     }
 
     fn compile(&self, _: &Request<'_>) -> Result<Compiled, Fault> {

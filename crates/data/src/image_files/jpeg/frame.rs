@@ -4,6 +4,7 @@ use crate::image_files::{
     check_size,
     fault::{Fault, Result},
 };
+use std::ops::Range;
 
 /// Coefficients of 8 × 8 samples, row by row.
 pub(super) type Block = [i16; 64];
@@ -83,6 +84,30 @@ impl JpegFrame {
         [0, 1].map(|axis| self.size[axis].div_ceil(8 * self.largest[axis]))
     }
 
+    /// Leaves out the units (MCUs) that have no influence on the pixels of a part; returns where the part lies in the rest.
+    ///
+    /// Upsampling reads the nearest sample on each side. At the border of what is left it would repeat the outermost sample, so one
+    /// more is kept on each side; and another, because rows of one or two samples are not interpolated at all.
+    pub(super) fn cut_around(&mut self, part: [Range<usize>; 2]) -> [Range<usize>; 2] {
+        if part == self.size.map(|side| 0..side) {
+            return part;
+        }
+        let units = [0, 1].map(|axis| {
+            let (side, margin) = (8 * self.largest[axis], 2 * self.largest[axis]);
+            let end = (part[axis].end + margin).min(self.size[axis]);
+            part[axis].start.saturating_sub(margin) / side..end.div_ceil(side)
+        });
+        let first = [0, 1].map(|axis| units[axis].start * 8 * self.largest[axis]);
+        for component in &mut self.components {
+            component
+                .keep([0, 1].map(|axis| {
+                    units[axis].start * component.factors[axis]..units[axis].end * component.factors[axis]
+                }));
+        }
+        self.size = [0, 1].map(|axis| (units[axis].end * 8 * self.largest[axis]).min(self.size[axis]) - first[axis]);
+        [0, 1].map(|axis| part[axis].start - first[axis]..part[axis].end - first[axis])
+    }
+
     /// Checks that every coefficient was coded to its last bit.
     pub(super) fn check_complete(&self) -> Result<()> {
         match self.components.iter().all(|component| component.missing == [Some(0); 64]) {
@@ -93,6 +118,21 @@ impl JpegFrame {
 }
 
 impl Component {
+    /// Keeps some rows and columns of blocks.
+    fn keep(&mut self, [rows, columns]: [Range<usize>; 2]) {
+        // Scans of a component alone have no blocks without samples.
+        let rows = rows.start..rows.end.min(self.blocks.len() / self.padded[1]);
+        for (y, row) in rows.clone().enumerate() {
+            let begin = row * self.padded[1] + columns.start;
+            self.blocks.copy_within(begin..begin + columns.len(), y * columns.len());
+        }
+        self.padded = [rows.len(), columns.len()];
+        self.blocks.truncate(rows.len() * columns.len());
+        let kept = [rows, columns];
+        self.samples = [0, 1].map(|axis| self.samples[axis].min(8 * kept[axis].end) - 8 * kept[axis].start);
+        self.used = self.samples.map(|side| side.div_ceil(8));
+    }
+
     fn new([name, _, slot]: [u8; 3], factors: [usize; 2], size: [usize; 2], largest: [usize; 2]) -> Result<Component> {
         if slot > 3 {
             return Err(Fault::damaged(format!("a quantisation table {slot}")));

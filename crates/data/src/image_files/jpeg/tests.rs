@@ -1,16 +1,8 @@
 use super::*;
-use crate::image_files::decode;
-use image::{DynamicImage, GrayImage, ImageFormat, Luma, Rgb, RgbImage};
-use std::io::Cursor;
-
-fn encoded(image: impl Into<DynamicImage>) -> Vec<u8> {
-    let mut bytes = Cursor::new(Vec::new());
-    image.into().write_to(&mut bytes, ImageFormat::Jpeg).unwrap();
-    bytes.into_inner()
-}
+use crate::image_files::{decode, encoders::jpeg};
 
 fn colours() -> Vec<u8> {
-    encoded(RgbImage::from_fn(37, 29, |x, y| Rgb([(x * 37 + y) as u8, (x * y) as u8, (y * 71) as u8])))
+    jpeg([29, 37], |x, y| [(x * 37 + y) as u8, (x * y) as u8, (y * 71) as u8])
 }
 
 /// Returns the size and the bytes of red, green and blue, or the text of the error.
@@ -61,7 +53,7 @@ fn a_scan_for_each_component_and_halved_chroma_is_read_right() {
 
 #[test]
 fn grey_is_read() {
-    let grey = decode(&encoded(GrayImage::from_pixel(5, 6, Luma([77])))).unwrap();
+    let grey = decode(&jpeg([6, 5], |_, _| [77])).unwrap();
     assert_eq!(grey.channels(), 1);
     assert!(grey.pixels().iter().all(|value| value.abs_diff(77) < 3), "{:?}", grey.pixels());
 }
@@ -192,4 +184,32 @@ fn thousands_of_scans_are_refused() {
     let scan = marker_at(PROGRESSIVE, marker::START_OF_SCAN);
     let empty = [0xFF, marker::START_OF_SCAN, 0, 8, 1, 1, 0, 1, 63, 0x10].repeat(1000);
     assert!(outcome(&[&PROGRESSIVE[..scan], &empty].concat()).unwrap_err().starts_with("damaged image ("));
+}
+
+/// Whatever is left out, the pixels of a part are those of the whole image.
+#[test]
+fn a_part_has_the_pixels_of_the_whole() {
+    let turned =
+        [&[0xFF, 0xE1, 0, 34][..], b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"].concat();
+    let rotated = [&PROGRESSIVE[..2], &turned, &PROGRESSIVE[2..]].concat();
+    let grey = jpeg([21, 40], |x, y| [(x * y) as u8]);
+    let separate: &[u8] = include_bytes!("../../../tests/files/separate_420.jpg");
+    let files = READ_BY_PILLOW.map(|(file, _)| file.to_vec());
+    let mut random = ocelli_tensor::Key::new(5).stream();
+    for (at, file) in files.into_iter().chain([rotated, grey, separate.to_vec(), colours()]).enumerate() {
+        let whole = decode(&file).unwrap();
+        for _ in 0..300 {
+            let part = whole.size().map(|side| {
+                let start = random.below(side);
+                start..start + 1 + random.below(side - start)
+            });
+            let read = crate::image_files::decode_bytes_part(&file, &mut |size| {
+                assert_eq!(size, whole.size());
+                part.clone()
+            });
+            let mut cropped = whole.clone();
+            cropped.crop(part.clone());
+            assert!(read.unwrap() == cropped, "file {at}, {part:?}");
+        }
+    }
 }
