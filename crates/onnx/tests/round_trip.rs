@@ -40,6 +40,17 @@ fn every_network_of_the_registry_gives_the_same_bits_again() {
     }
 }
 
+/// Labels are integers in the file; they are no input of a network that is read.
+#[test]
+fn labels_and_their_one_hot_rows_are_written() {
+    let model = Model::trace(0, |t| t.labels("labels").one_hot(3)).unwrap();
+    let bytes = Export::new().to_bytes(&model).unwrap();
+    let operator = b"OneHot";
+    assert!(bytes.windows(operator.len()).any(|text| text == operator));
+    let error = Import::new().read_bytes(&bytes, "labels.onnx").unwrap_err().to_string();
+    assert!(error.contains("OneHot"), "{error}");
+}
+
 /// The steps of inference: the same ones take the same time.
 fn steps(model: &Model) -> Vec<String> {
     model.plan(1, &["output"]).unwrap().steps().iter().map(|step| step.op().kind()).collect()
