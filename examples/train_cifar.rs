@@ -25,7 +25,7 @@ use clap::{Parser, ValueEnum};
 use common::{Common, exit_on_error, say};
 use ocelli::{
     data::{
-        Images, Part, cifar10, find,
+        Images, Mixing, Part, cifar10, find,
         image_files::{ImageFolder, load_archive},
     },
     models::{Network, NetworkDescription, save_network},
@@ -66,6 +66,9 @@ struct Arguments {
     /// Learning rate of the first half of the steps.
     #[arg(long, default_value_t = 0.1)]
     rate: f32,
+    /// The changes of images in training.
+    #[arg(long, value_enum, default_value_t = Augment::Paper)]
+    augment: Augment,
     /// Number of images to train on; default: all.
     #[arg(long)]
     samples: Option<usize>,
@@ -88,6 +91,43 @@ enum Kind {
     /// No shortcuts: the plain networks, which become worse with depth.
     #[value(name = "plain")]
     Plain,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Augment {
+    /// None.
+    None,
+    /// The paper's: images are moved by up to 4 pixels, with the mean around them, and mirrored at random.
+    Paper,
+    /// The paper's, and mixup with α = 0.2 (Zhang et al. 2018).
+    Mixup,
+    /// The paper's, and CutMix with α = 1 (Yun et al. 2019).
+    #[value(name = "cutmix")]
+    CutMix,
+    /// The paper's, and one operation of TrivialAugment (Müller and Hutter 2021).
+    Trivial,
+}
+
+impl Augment {
+    fn mixing(self) -> Option<Mixing> {
+        match self {
+            Augment::Mixup => Some(Mixing::Mixup { alpha: 0.2 }),
+            Augment::CutMix => Some(Mixing::CutMix { alpha: 1.0 }),
+            Augment::None | Augment::Paper | Augment::Trivial => None,
+        }
+    }
+
+    /// Returns the pipeline of training.
+    fn pipeline(self, pipeline: &Pipeline) -> Pipeline {
+        if self == Augment::None {
+            return pipeline.clone();
+        }
+        let mean = &pipeline.normalisation.mean;
+        let border = Border::Colour(std::array::from_fn(|channel| (255.0 * mean[channel]).round() as u8));
+        let moved = pipeline.clone().then(Transform::RandomCrop { margin: 4, border });
+        let mirrored = moved.then(Transform::RandomMirror(Mirror::LeftRight));
+        if self == Augment::Trivial { mirrored.then(Transform::TrivialAugmentWide(border)) } else { mirrored }
+    }
 }
 
 impl Arguments {
@@ -184,13 +224,6 @@ fn pipeline(train: &dyn Dataset) -> ocelli::Result<Pipeline> {
     Ok(Pipeline::stretch([32, 32]).normalised_by(Statistics::measure(train)?))
 }
 
-/// Returns the pipeline of training: images are moved by up to 4 pixels, with the mean around them, and mirrored at random.
-fn augmented(pipeline: &Pipeline) -> Pipeline {
-    let mean = &pipeline.normalisation.mean;
-    let border = Border::Colour(std::array::from_fn(|channel| (255.0 * mean[channel]).round() as u8));
-    pipeline.clone().then(Transform::RandomCrop { margin: 4, border }).then(Transform::RandomMirror(Mirror::LeftRight))
-}
-
 /// Writes the network with all that `predict` and `classify` need.
 fn save(arguments: &Arguments, model: &Model, names: &[String], pipeline: &Pipeline) -> ocelli::Result<()> {
     let (name, path) = (arguments.name(), arguments.out.join("weights.safetensors"));
@@ -214,8 +247,14 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
     let names = test.class_names().to_vec();
     let network = arguments.network(names.len())?;
     let pipeline = pipeline(&train)?;
-    let train = Loader::new(train, augmented(&pipeline), arguments.batch)?.shuffle(seed);
+    let train = Loader::new(train, arguments.augment.pipeline(&pipeline), arguments.batch)?.shuffle(seed);
     let (watch, test) = (Loader::new(watch, pipeline.clone(), 250)?, Loader::new(test, pipeline.clone(), 250)?);
+    // the labels of mixed images are shares of the classes, and so are the others then
+    let mixing = arguments.augment.mixing();
+    let (train, watch, test) = match mixing {
+        Some(mixing) => (train.mixing(mixing)?, watch.soft_labels()?, test.soft_labels()?),
+        None => (train, watch, test),
+    };
 
     let mut model = Model::from_layer(network.layer, [32, 32, 3], seed)?;
     say(model.summary_for(arguments.batch)?)?;
@@ -230,7 +269,10 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
         trainer = trainer.resume();
     }
     let mut sgd = Sgd::new(arguments.rate).momentum(0.9).weight_decay(1e-4);
-    let loss = |t: &Trace| softmax_cross_entropy(&t.output(), &t.labels("labels"));
+    let loss = |t: &Trace| match mixing {
+        Some(_) => soft_cross_entropy(&t.output(), &t.input("labels", [names.len()])),
+        None => softmax_cross_entropy(&t.output(), &t.labels("labels")),
+    };
     let report = trainer.run(&mut model, loss, &mut sgd, &train, if watched > 0 { Some(&watch) } else { None })?;
 
     save(arguments, &model, &names, &pipeline)?;

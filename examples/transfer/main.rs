@@ -72,11 +72,16 @@ struct Arguments {
     /// Number of epochs; default: 40 for the head alone, else 15.
     #[arg(long)]
     epochs: Option<u64>,
+    /// With --mode last and all: epochs in which the head of a pretrained network is trained alone at first, on features that are
+    /// computed once; 0 begins with a random head.
+    #[arg(long, default_value_t = 40)]
+    head_epochs: u64,
     /// Batch size.
     #[arg(long, default_value_t = 32)]
     batch: usize,
-    /// Learning rate of the head; the rest has a tenth with --mode all. Default: for the head alone 0.001, or 0.03 with
-    /// --cut, where features are small; else 0.0005.
+    /// Learning rate; with --mode all that of the head, and the rest has a tenth. Default: for the head alone 0.001, or 0.03
+    /// with --cut, where features are small; behind a trained head 0.0003 with --mode last and 0.001 with --mode all;
+    /// behind a random one 0.0005.
     #[arg(long)]
     rate: Option<f32>,
     /// Draws the loss by learning rate into --out, and stops.
@@ -114,7 +119,7 @@ enum Mode {
     Head,
     /// The new layer and some before it.
     Last,
-    /// Everything: the head for an epoch, then the rest at a tenth of its rate.
+    /// Everything, the rest at a tenth of the head's rate.
     All,
 }
 
@@ -124,7 +129,10 @@ impl Arguments {
             Mode::Head => Finetune::Head,
             Mode::Last if self.train.is_empty() => Finetune::Last(3),
             Mode::Last => Finetune::Layers(self.train.clone()),
-            Mode::All => Finetune::All(Unfreezing { stage_epochs: self.stage_epochs, ..Unfreezing::default() }),
+            Mode::All => {
+                let usual = Unfreezing { stage_epochs: self.stage_epochs, ..Unfreezing::default() };
+                Finetune::All(if self.begins_with_head() { Unfreezing { head_epochs: 0, ..usual } } else { usual })
+            }
         }
     }
 
@@ -132,11 +140,22 @@ impl Arguments {
         self.epochs.unwrap_or(if self.mode == Mode::Head { 40 } else { 15 })
     }
 
+    /// True if the head is trained alone before it is trained with other layers.
+    fn begins_with_head(&self) -> bool {
+        let is_pretrained = self.weights.is_some() || self.onnx.is_some();
+        self.mode != Mode::Head && is_pretrained && self.head_epochs > 0
+    }
+
+    fn head_rate(&self) -> f32 {
+        if self.cut.is_some() { 3e-2 } else { 1e-3 }
+    }
+
     fn rate(&self) -> f32 {
-        self.rate.unwrap_or(match (self.mode, &self.cut) {
-            (Mode::Head, Some(_)) => 3e-2,
-            (Mode::Head, None) => 1e-3,
-            _ => 5e-4,
+        self.rate.unwrap_or(match self.mode {
+            Mode::Head => self.head_rate(),
+            Mode::Last if self.begins_with_head() => 3e-4,
+            Mode::All if self.begins_with_head() => 1e-3,
+            Mode::Last | Mode::All => 5e-4,
         })
     }
 
@@ -189,18 +208,37 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
         Mode::Head => pipeline.clone(),
         Mode::Last | Mode::All => augmented(&pipeline, pretrained.size[0]),
     };
-    let source = Loader::new(train, augmented, arguments.batch)?.names(&input, "labels").shuffle(seed).seed(seed);
-    let source = source.broken(arguments.broken());
-    let validation = Loader::new(val.clone(), pipeline, 50)?.names(&input, "labels").broken(arguments.broken());
-    let trainer = Trainer::new(arguments.epochs())
-        .finetune(arguments.finetune())
-        .schedule(Schedule::warm_up(1.0, Schedule::Cosine { last: 0.0 }))
-        .metric(Accuracy::new())
-        .monitor(Monitor::highest("accuracy"))
-        .run_folder(&folder)
-        .tensorboard()
-        .stop_flag(StopFlag::on_ctrl_c()?);
-    let trainer = if arguments.resume { trainer.resume() } else { trainer };
+    let loader = |pipeline| -> ocelli::Result<Loader> {
+        let loader = Loader::new(train.clone(), pipeline, arguments.batch)?.names(&input, "labels");
+        Ok(loader.shuffle(seed).seed(seed).broken(arguments.broken()))
+    };
+    let source = loader(augmented)?;
+    let validation = Loader::new(val.clone(), pipeline.clone(), 50)?.names(&input, "labels");
+    let validation = validation.broken(arguments.broken());
+    let stop = StopFlag::on_ctrl_c()?;
+    let trainer = |epochs, finetune, folder: &RunFolder| {
+        let trainer = Trainer::new(epochs)
+            .finetune(finetune)
+            .schedule(Schedule::warm_up(1.0, Schedule::Cosine { last: 0.0 }))
+            .metric(Accuracy::new())
+            .monitor(Monitor::highest("accuracy"))
+            .run_folder(folder)
+            .tensorboard()
+            .stop_flag(stop.clone());
+        if arguments.resume { trainer.resume() } else { trainer }
+    };
+    let stopped = || say(format!("stopped; go on with --resume --out {}", out.display()));
+    if arguments.begins_with_head() && !arguments.find_rate {
+        say("first the head alone, so that its random weights do not spoil the layers that are trained with it")?;
+        let folder = RunFolder::open(out.join("head"))?;
+        let trainer = trainer(arguments.head_epochs, Finetune::Head, &folder);
+        let mut adam = Adam::new(arguments.head_rate());
+        let trained = trainer.run(&mut pretrained.model, loss, &mut adam, &loader(pipeline)?, Some(&validation))?;
+        if trained.outcome == Outcome::Interrupted {
+            return Ok(stopped()?);
+        }
+    }
+    let trainer = trainer(arguments.epochs(), arguments.finetune(), &folder);
     let trainer = match arguments.average {
         Some(decay) => trainer.average_parameters(decay),
         None => trainer,
@@ -214,7 +252,7 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
     }
     let trained = trainer.run(&mut pretrained.model, loss, &mut adam, &source, Some(&validation))?;
     if trained.outcome == Outcome::Interrupted {
-        return Ok(say(format!("stopped; go on with --resume --out {}", out.display()))?);
+        return Ok(stopped()?);
     }
 
     // everything that is written

@@ -52,6 +52,15 @@ pub enum Broken {
     Skip,
 }
 
+/// The form of labels in a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LabelForm {
+    /// The number of the class: `[N]`.
+    Numbers,
+    /// Shares of all classes: `[N, classes]`.
+    Shares,
+}
+
 /// A change of an image of one's own, before the pipeline.
 type Change = dyn Fn(&mut Image, &mut Stream) -> Result<()> + Send + Sync;
 
@@ -78,6 +87,7 @@ pub struct Loader {
     pipeline: Arc<Pipeline>,
     change: Option<Arc<Change>>,
     mixing: Option<Mixing>,
+    labels: LabelForm,
     shape: [usize; 3],
     batch_size: usize,
     order: Order,
@@ -116,6 +126,7 @@ impl Loader {
             pipeline: Arc::new(pipeline),
             change: None,
             mixing: None,
+            labels: LabelForm::Numbers,
             shape,
             batch_size,
             order: Order::Sequential,
@@ -197,7 +208,27 @@ impl Loader {
             Targets::Values(_) => {}
             _ => return Err(Error::Setting("samples without classes or values cannot be mixed".into())),
         }
-        Ok(Loader { mixing: Some(mixing), ..self })
+        Ok(Loader { mixing: Some(mixing), labels: LabelForm::Shares, ..self })
+    }
+
+    /// Makes labels shares of the classes `[N, classes]`, 1 for the label and 0 elsewhere: for the validation of a training whose
+    /// samples are [mixed](Loader::mixing), because both have one loss.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if the samples have no classes with names.
+    ///
+    /// ```
+    /// use ocelli_data::{Loader, Pipeline, synthetic};
+    /// let loader = Loader::new(synthetic::digits(10, 1), Pipeline::mnist([28, 28]), 5)?.soft_labels()?;
+    /// let batch = loader.epoch(0).next().unwrap()?;
+    /// assert_eq!(batch.tensor("labels")?.data().iter().sum::<f32>(), 5.0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn soft_labels(self) -> Result<Loader> {
+        match self.dataset.targets() {
+            Targets::Labels if self.dataset.classes() > 0 => Ok(Loader { labels: LabelForm::Shares, ..self }),
+            _ => Err(Error::Setting("samples without classes have no shares of them".into())),
+        }
     }
 
     /// Sets the number of finished batches that may wait, while each thread prepares one more; default 2. With 0 each batch
@@ -325,12 +356,14 @@ impl Loader {
             input = input.rows(0..kept);
             values = values.rows(0..kept);
         }
-        if let Some(mixing) = self.mixing {
+        if self.labels == LabelForm::Shares {
             if self.dataset.targets() == Targets::Labels {
                 values = one_hot(&labels, self.dataset.classes());
             }
-            let key = Key::new(self.seed).with("mixing").at(epoch).at(number as u64);
-            mixing.apply(&mut input, &mut values, key);
+            if let Some(mixing) = self.mixing {
+                let key = Key::new(self.seed).with("mixing").at(epoch).at(number as u64);
+                mixing.apply(&mut input, &mut values, key);
+            }
             return Ok(Some(Batch::new().with(&self.input_name, input).with(&self.labels_name, values)));
         }
         let batch = Batch::new().with(&self.input_name, input);

@@ -47,6 +47,9 @@ const ONE: i32 = 1 << FRACTION;
 /// One half in fixed point, which rounds.
 const HALF: i32 = 1 << (FRACTION - 1);
 
+/// Rows that are resized side by side.
+const ROWS: usize = 4;
+
 /// The memory of resizing, kept from image to image.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Resizer {
@@ -125,7 +128,14 @@ impl Kernel for Passes<'_> {
         let most = (source.size[0] * source.size[1]).max(wanted[0] * wanted[1]);
         if source.size[0] * wanted[1] <= most {
             middle.resize(needed.len() * result, 0);
-            for (y, line) in needed.clone().zip(middle.chunks_exact_mut(result)) {
+            // some rows at a time, for which the weights are read once
+            let mut lines = middle.chunks_exact_mut(ROWS * result);
+            let mut rows = needed.clone().step_by(ROWS);
+            for (lines, y) in lines.by_ref().zip(rows.by_ref()) {
+                across.apply_to_rows(std::array::from_fn(|row| source.row(y + row)), channels, lines);
+            }
+            let rest = lines.into_remainder();
+            for (y, line) in (needed.end - rest.len() / result..).zip(rest.chunks_exact_mut(result)) {
                 across.apply(source.row(y), channels, line);
             }
             for (y, line) in out.chunks_exact_mut(result).enumerate() {
@@ -216,6 +226,47 @@ impl Axis {
         match channels {
             1 => self.apply_to::<1>(row, out),
             _ => self.apply_to::<3>(row, out),
+        }
+    }
+
+    /// Resizes some rows of pixels; `out` has theirs one after the other.
+    #[inline(always)]
+    fn apply_to_rows(&self, rows: [&[u8]; ROWS], channels: usize, out: &mut [u8]) {
+        match channels {
+            1 => self.apply_to_rows_of::<1>(rows, out),
+            _ => self.apply_to_rows_of::<3>(rows, out),
+        }
+    }
+
+    #[inline(always)]
+    fn apply_to_rows_of<const CHANNELS: usize>(&self, rows: [&[u8]; ROWS], out: &mut [u8]) {
+        let length = out.len() / ROWS;
+        for output in 0..self.outputs.len() {
+            let (first, weights) = self.taps(output);
+            let (begin, at) = (CHANNELS * first, CHANNELS * output);
+            // four bytes at once, as in `apply_to`
+            if rows[0].len() - begin < CHANNELS * weights.len() + 4 || length - at < 4 {
+                for (row, out) in rows.iter().zip(out.chunks_exact_mut(length)) {
+                    let to = out[at..].first_chunk_mut().expect("a row of pixels");
+                    add_pixels::<CHANNELS, CHANNELS>(weights, &row[begin..], to);
+                }
+                continue;
+            }
+            let mut sums = [[HALF; 4]; ROWS];
+            let reach = begin..begin + CHANNELS * weights.len() + 4;
+            let from = rows.map(|row| &row[reach.clone()]);
+            for (tap, weight) in weights.iter().enumerate() {
+                for row in 0..ROWS {
+                    let values: [u8; 4] = *from[row][CHANNELS * tap..].first_chunk().expect("the row reaches further");
+                    for lane in 0..4 {
+                        sums[row][lane] += weight * i32::from(values[lane]);
+                    }
+                }
+            }
+            for (sums, out) in sums.iter().zip(out.chunks_exact_mut(length)) {
+                let to: &mut [u8; 4] = out[at..].first_chunk_mut().expect("a row of pixels");
+                *to = sums.map(rounded);
+            }
         }
     }
 

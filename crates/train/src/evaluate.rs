@@ -107,7 +107,7 @@ pub fn evaluate_classifier(
         if predictions.is_empty() {
             confusion = ConfusionMatrix::new(classes);
         }
-        for (row, &label) in scores.chunks_exact(classes).zip(labels) {
+        for (row, &label) in scores.chunks_exact(classes).zip(&*labels) {
             let class = ranking.best(row).unwrap_or(0);
             confusion.add(label as usize, class);
             predictions.push(class as u32);

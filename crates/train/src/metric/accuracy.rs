@@ -5,6 +5,7 @@ use crate::{Error, Result};
 use ocelli_data::Ranking;
 use ocelli_graph::{Batch, Step};
 use ocelli_tensor::ShapeText;
+use std::borrow::Cow;
 
 /// The share of samples whose label is among the classes with the best scores.
 ///
@@ -83,7 +84,7 @@ impl Metric for Accuracy {
 
     fn update(&self, sums: &mut Sums, step: &Step<'_>, batch: &Batch) -> Result<()> {
         let LabelledScores { scores, labels, classes } = labelled_scores(step, batch, &self.output, &self.labels)?;
-        let ranks = scores.chunks_exact(classes).zip(labels);
+        let ranks = scores.chunks_exact(classes).zip(&*labels);
         let ranks = ranks.filter_map(|(row, label)| self.ranking.rank(row, *label as usize));
         let right = ranks.filter(|rank| *rank < self.count).count();
         sums.add(0, right as f64);
@@ -103,13 +104,13 @@ impl Metric for Accuracy {
 /// Scores with as many labels as there are rows of `classes` scores.
 pub(crate) struct LabelledScores<'s> {
     pub(crate) scores: &'s [f32],
-    pub(crate) labels: &'s [u32],
+    pub(crate) labels: Cow<'s, [u32]>,
     /// At least 2.
     pub(crate) classes: usize,
 }
 
 /// Returns the scores and the labels of a batch, checked against each other: one label for each row of scores, below the
-/// number of classes.
+/// number of classes. The label of a sample whose labels are shares of the classes, `[N, classes]`, is the class with the largest.
 ///
 /// # Errors
 /// [`Error::Data`] for labels that do not fit the scores, [`Error::Setting`] for an output of one class.
@@ -120,6 +121,15 @@ pub(crate) fn labelled_scores<'s>(
     labels: &str,
 ) -> Result<LabelledScores<'s>> {
     let (samples, scores) = (step.batch(), step.activation(output).unwrap_or(&[]));
+    if let Ok(shares) = batch.tensor(labels) {
+        let classes = scores.len().checked_div(samples).unwrap_or(0);
+        if shares.shape() != [samples, classes] || classes < 2 {
+            let (shape, scores) = (ShapeText(shares.shape()), scores.len());
+            return Err(Error::Data(format!("shares of the shape {shape} for {samples} samples with {scores} scores")));
+        }
+        let best = |row: &[f32]| Ranking::Largest.best(row).unwrap_or(0) as u32;
+        return Ok(LabelledScores { scores, labels: shares.data().chunks_exact(classes).map(best).collect(), classes });
+    }
     let labels = batch.labels(labels)?;
     if labels.shape().first() != Some(&samples) || !scores.len().is_multiple_of(labels.len()) {
         let (shape, scores) = (ShapeText(labels.shape()), scores.len());
@@ -134,5 +144,30 @@ pub(crate) fn labelled_scores<'s>(
         let (label, sample) = (labels.data()[at], at / (labels.len() / samples));
         return Err(Error::Data(format!("label {label} of sample {sample} is not below the {classes} classes")));
     }
-    Ok(LabelledScores { scores, labels: labels.data(), classes })
+    Ok(LabelledScores { scores, labels: labels.data().into(), classes })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evaluate;
+    use ocelli_graph::{Model, Node, Tensor, Trace};
+
+    /// Whatever the form of the labels, the accuracy is the same; shares that do not fit are named.
+    #[test]
+    fn labels_may_be_shares_of_the_classes() {
+        let model = Model::build(|x: &Node| x.relu(), [3], 0).unwrap();
+        let scores = Tensor::from_vec([2, 3], vec![1.0, 5.0, 2.0, 0.0, 1.0, 4.0]).unwrap();
+        let batch = |shares: Tensor| vec![Batch::new().with("input", scores.clone()).with("labels", shares)];
+        let loss =
+            |classes: usize| move |t: &Trace| t.output().square().mean() + t.input("labels", [classes]).square().mean();
+        let shares = Tensor::from_vec([2, 3], vec![0.2, 0.7, 0.1, 0.6, 0.0, 0.4]).unwrap();
+        let measured = |shares: Tensor, classes| {
+            let values = evaluate(&model, loss(classes), &batch(shares), &[&Accuracy::new()])?;
+            Ok::<_, Error>(values.get("accuracy"))
+        };
+        assert_eq!(measured(shares, 3).unwrap(), Some(0.5));
+        let error = measured(Tensor::zeros([2, 4]), 4).unwrap_err().to_string();
+        assert!(error.ends_with("shares of the shape [2, 4] for 2 samples with 6 scores"), "{error}");
+    }
 }

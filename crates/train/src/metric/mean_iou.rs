@@ -59,7 +59,7 @@ impl Metric for MeanIou {
 
     fn update(&self, sums: &mut Sums, step: &Step<'_>, batch: &Batch) -> Result<()> {
         let LabelledScores { scores, labels, classes } = labelled_scores(step, batch, &self.output, &self.labels)?;
-        for (scores, &label) in scores.chunks_exact(classes).zip(labels) {
+        for (scores, &label) in scores.chunks_exact(classes).zip(&*labels) {
             let (label, predicted) = (label as usize, Ranking::Largest.best(scores));
             let [both, either] = places(label);
             sums.add(either, 1.0);

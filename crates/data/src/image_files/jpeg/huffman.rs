@@ -5,17 +5,52 @@ use crate::image_files::fault::{Fault, Result};
 
 /// Longest code in bits that one table lookup finds; longer ones are rare.
 const LOOKUP_BITS: u32 = 9;
+/// Longest code with its number in bits that one table lookup finds.
+const COEFFICIENT_BITS: u32 = 10;
 
 /// A table of Huffman codes.
 pub(super) struct Huffman {
     /// For each value of the next bits, the symbol and the length of the code that they begin with; length 0 if the
     /// code is longer.
     lookup: Box<[(u8, u8); 1 << LOOKUP_BITS]>,
+    /// For each value of the next bits, the coefficient whose code and number they begin with.
+    coefficients: Box<[ShortCoefficient; 1 << COEFFICIENT_BITS]>,
     /// For each length, its largest code plus one.
     ends: [u32; 17],
     /// For each length, the offset from a code to the index of its symbol.
     offsets: [i32; 17],
     symbols: Vec<u8>,
+}
+
+/// A coefficient that is not zero and has few bits.
+#[derive(Clone, Copy, Default)]
+pub(super) struct ShortCoefficient {
+    pub(super) value: i16,
+    /// Coefficients before it that are zero.
+    pub(super) zeros: u8,
+    /// Bits of its code and its number; 0 if there is no such coefficient.
+    length: u8,
+}
+
+impl ShortCoefficient {
+    /// Finds the coefficient that the bits `next` begin with.
+    fn of(next: usize, lookup: &[(u8, u8)]) -> Option<ShortCoefficient> {
+        let (symbol, code) = lookup[next >> (COEFFICIENT_BITS - LOOKUP_BITS)];
+        let size = symbol & 15;
+        let length = code + size;
+        if code == 0 || size == 0 || u32::from(length) > COEFFICIENT_BITS {
+            return None;
+        }
+        let number = (next >> (COEFFICIENT_BITS - u32::from(length))) as i32 & ((1 << size) - 1);
+        Some(ShortCoefficient { value: signed(number, size) as i16, zeros: symbol >> 4, length })
+    }
+}
+
+/// Returns the signed number that `count` bits stand for (figure F.12).
+#[inline(always)]
+fn signed(number: i32, count: u8) -> i32 {
+    let half = (1 << count) >> 1;
+    if number < half { number + 1 - (1 << count) } else { number }
 }
 
 impl Huffman {
@@ -40,7 +75,11 @@ impl Huffman {
             ends[length as usize] = code;
             code <<= 1;
         }
-        Ok(Huffman { lookup, ends, offsets, symbols: symbols.to_vec() })
+        let mut coefficients = Box::new([ShortCoefficient::default(); 1 << COEFFICIENT_BITS]);
+        for (next, short) in coefficients.iter_mut().enumerate() {
+            *short = ShortCoefficient::of(next, &lookup[..]).unwrap_or_default();
+        }
+        Ok(Huffman { lookup, coefficients, ends, offsets, symbols: symbols.to_vec() })
     }
 }
 
@@ -101,6 +140,20 @@ impl<'a> Bits<'a> {
         Ok(())
     }
 
+    /// Decodes the next coefficient if one lookup finds it.
+    #[inline(always)]
+    pub(super) fn short_coefficient(&mut self, table: &Huffman) -> Result<Option<ShortCoefficient>> {
+        if self.count < 32 {
+            self.fill();
+        }
+        let short = table.coefficients[(self.buffer >> (64 - COEFFICIENT_BITS)) as usize];
+        if short.length == 0 {
+            return Ok(None);
+        }
+        self.consume(short.length.into())?;
+        Ok(Some(short))
+    }
+
     /// Decodes the next symbol.
     #[inline(always)]
     pub(super) fn symbol(&mut self, table: &Huffman) -> Result<u8> {
@@ -151,12 +204,10 @@ impl<'a> Bits<'a> {
         Ok(self.number(1)? == 1)
     }
 
-    /// Reads the next `count` bits, at most 15, as a signed number (figure F.12).
+    /// Reads the next `count` bits, at most 15, as a signed number.
     #[inline(always)]
     pub(super) fn signed(&mut self, count: u8) -> Result<i32> {
-        let number = i32::from(self.number(count)?);
-        let half = (1 << count) >> 1;
-        Ok(if number < half { number + 1 - (1 << count) } else { number })
+        Ok(signed(self.number(count)?.into(), count))
     }
 
     /// Returns the position of the marker that ends the bits; only those that fill the last byte may be left.

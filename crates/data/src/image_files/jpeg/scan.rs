@@ -296,6 +296,13 @@ fn refine(
 fn band_of_whole(bits: &mut Bits<'_>, block: &mut Block, table: &Huffman) -> Result<()> {
     let mut k = 1;
     while k < 64 {
+        // most coefficients have few bits
+        if let Some(short) = bits.short_coefficient(table)? {
+            k += usize::from(short.zeros);
+            *place(block, k, 63)? = short.value;
+            k += 1;
+            continue;
+        }
         match halves(bits.symbol(table)?) {
             (15, 0) => k += 16,
             (_, 0) => break,
