@@ -51,7 +51,7 @@ impl NetworkArguments {
         describe: impl FnOnce(&str) -> Result<NetworkDescription, E>,
     ) -> ocelli::Result<NetworkDescription> {
         if let Some(file) = &self.onnx {
-            return onnx::describe(file, &read_images(file, None)?);
+            return onnx::describe(&read_images(file, None)?, &self.metadata()?);
         }
         let own = NetworkDescription::read(self.file());
         match &self.net {

@@ -67,10 +67,9 @@ pub fn write(_: &Model, _: Metadata, _: &Path) -> ocelli::Result<()> {
     Err(WITHOUT.into())
 }
 
-/// Describes the network of a file: as `export` wrote it there, or by its input and its result.
-pub fn describe(file: &Path, model: &Model) -> ocelli::Result<NetworkDescription> {
-    let said = read_metadata(file)?;
-    let said = said.get("network").and_then(|text| serde_json::from_str::<NetworkDescription>(text).ok());
+/// Describes a network by the metadata of its file, as `export` writes them, or by its input and its result.
+pub fn describe(model: &Model, metadata: &Metadata) -> ocelli::Result<NetworkDescription> {
+    let said = metadata.get("network").and_then(|text| serde_json::from_str::<NetworkDescription>(text).ok());
     let (_, sample) = image_input(model)?;
     let graph = model.graph();
     let classes = graph.find("output").map_or(0, |output| graph.values[output].shape.channels());

@@ -177,9 +177,10 @@ fn described(path: &Path) -> ocelli::Result<Subject> {
 /// A network from an ONNX file.
 fn imported(arguments: &Arguments, path: &Path) -> ocelli::Result<Subject> {
     let model = onnx::read_images(path, arguments.size.map(|size| [usize::from(size); 2]))?;
-    let description = onnx::describe(path, &model)?;
+    let metadata = onnx::read_metadata(path)?;
+    let description = onnx::describe(&model, &metadata)?;
     let (_, sample) = onnx::image_input(&model)?;
-    let pipeline = match (arguments.pixels, stored_pipeline(path, &onnx::read_metadata(path)?)?) {
+    let pipeline = match (arguments.pixels, stored_pipeline(path, &metadata)?) {
         (Some(pixels), _) => pixels.pipeline(sample),
         (None, Some(stored)) => stored,
         (None, None) => {
