@@ -10,6 +10,9 @@ use std::path::Path;
 /// Number of pairs of each kind in the sheet of the hardest.
 const PAIRS: usize = 6;
 
+/// Fewest rows of a tile of that sheet.
+const TILE: usize = 112;
+
 /// Rows and columns of the map, and of a thumbnail on it.
 const MAP: usize = 960;
 const THUMBNAIL: [usize; 2] = [56, 46];
@@ -68,17 +71,19 @@ pub fn draw(
     map(folder, faces, &samples, embeddings, labels)
 }
 
-/// Makes a tile of two images.
+/// Makes a tile of two images, of a height at which a face can be told.
 fn side_by_side(faces: &FaceSet, pair: [usize; 2], caption: &str) -> ocelli::Result<Tile> {
     let [height, width, channels] = faces.sample();
-    let row = width * channels;
-    let mut pixels = Vec::with_capacity(2 * height * row);
-    for y in 0..height {
+    let larger = TILE.div_ceil(height.max(1));
+    let mut pixels = Vec::with_capacity(2 * larger * larger * height * width * channels);
+    for y in 0..larger * height {
         for image in pair.map(|sample| faces.image(sample).unwrap_or(&[])) {
-            pixels.extend_from_slice(image.get(y * row..(y + 1) * row).unwrap_or(&[]));
+            let row = image.chunks_exact(width * channels).nth(y / larger).unwrap_or(&[]);
+            let columns = row.chunks_exact(channels).flat_map(|pixel| std::iter::repeat_n(pixel, larger));
+            columns.for_each(|pixel| pixels.extend_from_slice(pixel));
         }
     }
-    Ok(Tile::new(height, 2 * width, pixels, caption)?)
+    Ok(Tile::new(larger * height, larger * 2 * width, pixels, caption)?)
 }
 
 /// Draws the images at the places of their first two principal components, in a frame whose colour is the person's.

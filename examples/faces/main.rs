@@ -2,7 +2,8 @@
 //!
 //! ```sh
 //! cargo run --release --features vision --example faces -- train --out runs/faces                     # generated faces
-//! cargo run --release --features vision --example faces -- train --data faces --loss triplet --mining semi-hard --out runs/faces
+//! cargo run --release --features vision --example faces -- train --data faces --out runs/faces
+//! cargo run --release --features vision --example faces -- train --data faces --loss triplet --mining semi-hard
 //! cargo run --release --features vision --example faces -- verify --model runs/faces/encoder.safetensors a.png b.png
 //! cargo run --release --features vision --example faces -- enrol --model ENCODER --gallery people.gallery ann ann1.png ann2.png
 //! cargo run --release --features vision --example faces -- identify --model ENCODER --gallery people.gallery someone.png
@@ -10,6 +11,7 @@
 //!
 //! `--dlib dlib-face-encoder.safetensors` in place of `--model` takes dlib's published weights, and nothing is trained.
 
+mod baselines;
 #[path = "../common/mod.rs"]
 mod common;
 mod drawings;

@@ -29,8 +29,8 @@ pub use portrait::Portrait;
 pub use resize::resize;
 pub use spatial::{SpatialLayer, last_of_each_size, last_spatial_layer, spatial_layers};
 pub use verification::{
-    Architecture, CrossValidation, Eigenfaces, EncoderSettings, FaceAugmentation, FaceEncoder, FaceLoss, FaceSet,
-    FaceTraining, Fisherfaces, Gallery, Identification, Length, Roc, RocPoint, VerificationScores, Views,
+    Architecture, Contrast, CrossValidation, Eigenfaces, EncoderSettings, FaceAugmentation, FaceEncoder, FaceLoss,
+    FaceSet, FaceTraining, Fisherfaces, Gallery, Identification, Length, Roc, RocPoint, VerificationScores, Views,
     cross_validated, distance_matrix, evaluate_embeddings,
 };
 pub use vgg_features::{ConvBorder, Pooling, Preparation, VggFeatures};

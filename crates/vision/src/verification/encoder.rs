@@ -1,5 +1,6 @@
 //! Encoders of faces: a network, how images are prepared for it, and the threshold that was measured with it.
 
+use super::{more_people::mirror, preparation::Contrast};
 use crate::{Error, Result};
 use ocelli_data::{Image, Pipeline, Scratch, Statistics};
 use ocelli_graph::{Layer, Model, Node};
@@ -22,6 +23,8 @@ pub enum Architecture {
     Residual {
         /// Number of features of an embedding.
         features: usize,
+        /// Number of stages.
+        stages: usize,
         /// Channels of the first stage.
         width: usize,
         /// Probability of dropout, in training.
@@ -51,7 +54,9 @@ impl Layer for Architecture {
         match *self {
             Architecture::Dlib => DlibFaceEncoder.forward(x),
             Architecture::OpenFace => OpenFaceEncoder.forward(x),
-            Architecture::Residual { features, width, dropout } => FaceResNet { features, width, dropout }.forward(x),
+            Architecture::Residual { features, stages, width, dropout } => {
+                FaceResNet { features, stages, width, dropout }.forward(x)
+            }
         }
     }
 
@@ -88,8 +93,8 @@ pub struct EncoderSettings {
     pub architecture: Architecture,
     /// Height, width and channels (1 or 3) of what it reads.
     pub sample: [usize; 3],
-    /// Mean and deviation of each channel, of values from 0 to 1.
-    pub normalisation: Statistics,
+    /// What becomes of values from 0 to 1 before the network reads them.
+    pub contrast: Contrast,
     /// The views of an image whose embeddings are averaged.
     pub views: Views,
     /// The length of embeddings.
@@ -111,7 +116,7 @@ impl EncoderSettings {
         EncoderSettings {
             architecture: Architecture::Dlib,
             sample: [150, 150, 3],
-            normalisation: Statistics { mean: mean.into(), deviation: vec![1.0; 3] },
+            contrast: Contrast::Global(Statistics { mean: mean.into(), deviation: vec![1.0; 3] }),
             views: Views::One,
             length: Length::Free,
             threshold: 0.6,
@@ -123,7 +128,7 @@ impl EncoderSettings {
         EncoderSettings {
             architecture: Architecture::OpenFace,
             sample: [96, 96, 3],
-            normalisation: Statistics { mean: vec![0.0; 3], deviation: vec![1.0; 3] },
+            contrast: Contrast::Global(Statistics { mean: vec![0.0; 3], deviation: vec![1.0; 3] }),
             views: Views::One,
             length: Length::Unit,
             threshold: 0.99,
@@ -132,11 +137,13 @@ impl EncoderSettings {
 
     /// Describes a small residual encoder of grey faces of this height and width, to be trained.
     pub fn residual(size: [usize; 2]) -> EncoderSettings {
-        let FaceResNet { features, width, dropout } = FaceResNet::default();
+        let FaceResNet { features, stages, width, dropout } = FaceResNet::default();
+        // The last pixels should still be those of parts of the face.
+        let stages = if size[0].min(size[1]) < 64 { stages - 1 } else { stages };
         EncoderSettings {
-            architecture: Architecture::Residual { features, width, dropout },
+            architecture: Architecture::Residual { features, stages, width, dropout },
             sample: [size[0], size[1], 1],
-            normalisation: Statistics { mean: vec![0.5], deviation: vec![0.25] },
+            contrast: Contrast::Local { radius: (size[0] / 11).clamp(1, 64), softening: 0.05 },
             views: Views::WithMirrored,
             length: Length::Unit,
             threshold: 1.0,
@@ -146,12 +153,10 @@ impl EncoderSettings {
     fn check(&self) -> Result<()> {
         self.architecture.check()?;
         let [height, width, channels] = self.sample;
-        let Statistics { mean, deviation } = &self.normalisation;
-        let statistics = mean.len() == channels && deviation.len() == channels;
-        let usable = mean.iter().all(|x| x.is_finite()) && deviation.iter().all(|x| x.is_finite() && *x > 0.0);
-        if ![1, 3].contains(&channels) || !statistics || !usable {
-            return Err(Error::Invalid(format!("an encoder of {channels} channels with statistics of {}", mean.len())));
+        if ![1, 3].contains(&channels) {
+            return Err(Error::Invalid(format!("an encoder of images of {channels} channels")));
         }
+        self.contrast.check(channels)?;
         if height == 0 || width == 0 || height.max(width) > 4096 {
             return Err(Error::Invalid(format!("an encoder of images of {height} x {width} pixels")));
         }
@@ -203,9 +208,9 @@ impl EncoderSettings {
         Ok(Image::new([high, wide, channels], pixels)?)
     }
 
-    /// Normalises framed images `[N, height, width, C]` in place.
-    pub fn normalise(&self, images: &mut Tensor) {
-        self.normalisation.normalise(images.data_mut());
+    /// Gives framed images `[N, height, width, C]` the contrast that the network reads, in place.
+    pub fn prepare(&self, images: &mut Tensor) {
+        self.contrast.apply(images.data_mut(), self.sample);
     }
 }
 
@@ -331,7 +336,7 @@ impl FaceEncoder {
         let mut embeddings = Vec::with_capacity(images.shape()[0] * features);
         for block in images.data().chunks(BATCH * sample) {
             let mut x = Tensor::from_vec([block.len() / sample, height, width, channels], block.to_vec())?;
-            self.settings.normalise(&mut x);
+            self.settings.prepare(&mut x);
             let mut sum = self.model.predict(&x)?;
             if self.settings.views == Views::WithMirrored {
                 mirror(x.data_mut(), width, channels);
@@ -375,23 +380,13 @@ impl FaceEncoder {
     }
 }
 
-/// Mirrors each row of pixels left to right.
-fn mirror(images: &mut [f32], width: usize, channels: usize) {
-    for row in images.chunks_exact_mut(width * channels) {
-        for x in 0..width / 2 {
-            let (left, right) = row.split_at_mut((width - 1 - x) * channels);
-            left[x * channels..][..channels].swap_with_slice(&mut right[..channels]);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn small() -> FaceEncoder {
         let mut settings = EncoderSettings::residual([28, 24]);
-        settings.architecture = Architecture::Residual { features: 8, width: 2, dropout: 0.1 };
+        settings.architecture = Architecture::Residual { features: 8, stages: 3, width: 2, dropout: 0.1 };
         FaceEncoder::untrained(settings, 3).unwrap()
     }
 
@@ -457,9 +452,19 @@ mod tests {
             change(&mut settings);
             FaceEncoder::untrained(settings, 0).unwrap_err().to_string()
         };
-        let text = error(|s| s.architecture = Architecture::Residual { features: 1 << 40, width: 2, dropout: 0.0 });
+        let text =
+            error(|s| s.architecture = Architecture::Residual { features: 1 << 40, stages: 3, width: 2, dropout: 0.0 });
         assert_eq!(text, "an encoder of 1099511627776 features and 2 channels: 1024 are the most");
-        assert_eq!(error(|s| s.sample[2] = 2), "an encoder of 2 channels with statistics of 1");
+        assert_eq!(error(|s| s.sample[2] = 2), "an encoder of images of 2 channels");
+        let two = Statistics { mean: vec![0.0; 2], deviation: vec![1.0; 2] };
+        let mut settings = EncoderSettings { contrast: Contrast::Global(two), ..EncoderSettings::residual([28, 24]) };
+        let text = FaceEncoder::untrained(settings.clone(), 0).unwrap_err().to_string();
+        assert_eq!(text, "an encoder of 1 channels with statistics of 2");
+        for (radius, softening) in [(0, 0.1), (1 << 40, 0.1), (3, 0.0), (3, f32::NAN)] {
+            settings.contrast = Contrast::Local { radius, softening };
+            let text = FaceEncoder::untrained(settings.clone(), 0).unwrap_err().to_string();
+            assert_eq!(text, format!("a local contrast within {radius} pixels, softened by {softening}"));
+        }
         assert_eq!(error(|s| s.sample[0] = 0), "an encoder of images of 0 x 24 pixels");
         assert_eq!(error(|s| s.threshold = f32::NAN), "the threshold NaN is not a distance");
     }

@@ -45,7 +45,7 @@ pub enum FaceLoss {
 /// let (images, labels) = synthetic_faces::faces(4, 3, 1)?;
 /// let faces = FaceSet::new(images, Identities::from_labels(["a", "b", "c", "d"], &labels)?)?;
 /// let mut settings = EncoderSettings::residual([112, 92]);
-/// settings.architecture = Architecture::Residual { features: 16, width: 2, dropout: 0.1 };
+/// settings.architecture = Architecture::Residual { features: 16, stages: 4, width: 2, dropout: 0.1 };
 /// let mut encoder = FaceEncoder::untrained(settings, 7)?;
 ///
 /// let training = FaceTraining::new(FaceTraining::triplets(Mining::SemiHard), 2, 2);
@@ -126,6 +126,12 @@ impl FaceTraining {
             }
         })?;
         copy_parameters(encoder.model(), &mut model)?;
+        // Only the directions of the head's rows matter, and the same step turns a short row further. Encoder and head begin
+        // together; rows that turn slowly would hold it back.
+        if let FaceLoss::ArcFace(_) | FaceLoss::Softmax(_) = self.loss {
+            let rows = model.parameters_mut().value_mut("head.weight").map(Tensor::data_mut).unwrap_or_default();
+            rows.iter_mut().for_each(|x| *x *= 0.1);
+        }
         let mut trainer = STATISTICS.iter().fold(trainer, |trainer, name| trainer.metric(MeanValue::new(*name)));
         if let FaceLoss::Triplet { triplets, .. } = &self.loss {
             trainer = trainer.metric(Collapse::new(TripletLoss { margin: triplets.margin }));
@@ -189,7 +195,7 @@ struct FaceBatches<'a> {
 }
 
 impl FaceBatches<'_> {
-    /// Copies images, changes each of them and normalises them; `key` is that of the batch.
+    /// Copies images, changes each of them and prepares them; `key` is that of the batch.
     fn images(&self, indices: &[usize], key: Key) -> Result<Tensor> {
         let mut images = self.faces.gathered(indices)?;
         let sample = self.faces.sample();
@@ -197,7 +203,7 @@ impl FaceBatches<'_> {
         for (row, image) in images.data_mut().chunks_exact_mut(length).enumerate() {
             self.training.augmentation.apply(image, sample, &mut key.at(row as u64).stream());
         }
-        self.encoder.settings().normalise(&mut images);
+        self.encoder.settings().prepare(&mut images);
         Ok(images)
     }
 
@@ -289,7 +295,7 @@ mod tests {
 
     fn small() -> FaceEncoder {
         let mut settings = EncoderSettings::residual(synthetic_faces::SIZE);
-        settings.architecture = Architecture::Residual { features: 8, width: 2, dropout: 0.1 };
+        settings.architecture = Architecture::Residual { features: 8, stages: 4, width: 2, dropout: 0.1 };
         settings.views = Views::One;
         FaceEncoder::untrained(settings, 3).unwrap()
     }
