@@ -15,16 +15,19 @@ mod common;
 mod network;
 #[path = "common/onnx.rs"]
 mod onnx;
+#[path = "common/pixels.rs"]
+mod pixels;
 #[path = "common/precision.rs"]
 mod precision;
 
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use common::{Common, exit_on_error, say};
 use network::NetworkArguments;
 use ocelli::{
-    models::{NetworkDescription, PREPROCESSING, save_network},
+    models::{NetworkDescription, save_network},
     prelude::*,
 };
+use pixels::{Pixels, stored_pipeline};
 use precision::PrecisionArgument;
 use std::{fs, path::PathBuf, process::ExitCode};
 
@@ -56,24 +59,6 @@ struct Arguments {
     /// Images as PNG, JPEG, PNM or BMP files.
     #[arg(required = true)]
     images: Vec<PathBuf>,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Pixels {
-    /// The middle of the image, standardised by the statistics of ImageNet.
-    Imagenet,
-    /// The whole image; blue, green, red from 0 to 255, minus their means.
-    Caffe,
-}
-
-impl Pixels {
-    fn pipeline(self, [height, width, channels]: [usize; 3]) -> Pipeline {
-        let pipeline = match self {
-            Pixels::Imagenet => Pipeline::imagenet([height, width]),
-            Pixels::Caffe => Pipeline::caffe([height, width]),
-        };
-        if channels == 1 { pipeline.grey() } else { pipeline }
-    }
 }
 
 fn main() -> ExitCode {
@@ -126,13 +111,12 @@ fn pipeline(arguments: &Arguments, sample: [usize; 3]) -> ocelli::Result<Pipelin
         return Ok(pixels.pipeline(sample));
     }
     let path = arguments.network.file();
-    match arguments.network.metadata()?.get(PREPROCESSING) {
+    match stored_pipeline(path, &arguments.network.metadata()?)? {
         Some(_) if arguments.size.is_some() => {
             let reason = "the file says how images are prepared; --size needs --pixels, which says it anew";
             Err(format!("{}: {reason}", path.display()).into())
         }
-        Some(text) => serde_json::from_str(text)
-            .map_err(|error| format!("{}: how images are prepared: {error}", path.display()).into()),
+        Some(stored) => Ok(stored),
         None => {
             let Some(net) = &arguments.network.net else {
                 return Err(format!("{} does not say how images are prepared; --pixels does", path.display()).into());

@@ -207,6 +207,13 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
     let chart = Chart::new("total cost").x_label("step").scale(Axis::Logarithmic).series("total", points);
     let chart_file = beside(&arguments.out, "-curve.png");
     charts(&[chart], &chart_file)?;
+    if let [first, .., last] = stylised.totals[..] {
+        let fell = stylised.totals.windows(2).filter(|pair| pair[1] < pair[0]).count();
+        let (steps, factor) = (stylised.totals.len() - 1, first / last);
+        say(format!(
+            "total cost {first:.4e} to {last:.4e}: a factor of {factor:.1}; it fell at {fell} of {steps} steps"
+        ))?;
+    }
     let stopped = if stylised.stopped { ", stopped early" } else { "" };
     Ok(say(format!("wrote {} and {}{stopped}", arguments.out.display(), chart_file.display()))?)
 }

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What makes or overwrites a file.
+/// The calls that make or overwrite a file.
 const WRITERS: [&str; 8] = [
     "fs::write(",
     "File::create",

@@ -27,7 +27,7 @@ use names::Stream;
 /// Relative error in L2 that outputs and gradients may have.
 const TOLERANCE: f64 = 1e-5;
 
-/// What this version of the library has operations for.
+/// Returns true for a fixture that the library has operations for.
 fn is_covered(name: &str, op: &str) -> bool {
     let operations =
         ["conv2d", "pool", "act", "dense", "cross_entropy", "bce_logits", "batch_norm", "pad", "conv_transpose2d"];

@@ -9,7 +9,7 @@ fn loss(t: &Trace) -> Node {
     softmax_cross_entropy(&t.output(), &t.labels("labels"))
 }
 
-/// What the operating system counts for a LeNet-5 run is the plan's peak, beside the dataset (which is there before), the
+/// The operating system counts for a LeNet-5 run the plan's peak, beside the dataset (which is there before), the
 /// parameters with their momentum, and the batch.
 #[test]
 fn a_training_run_needs_what_peak_bytes_said() {

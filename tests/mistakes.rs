@@ -3,7 +3,7 @@
 
 use ocelli::{losses::CrossEntropy, prelude::*, tensor::Axis};
 
-/// What is said about a network that cannot be.
+/// Returns the message about a network that cannot be built.
 fn mistake(network: impl Fn(&Node) -> Node, sample: [usize; 3]) -> String {
     Model::build(network, sample, 0).map(|_| ()).unwrap_err().to_string()
 }

@@ -19,7 +19,7 @@ mod reference;
 
 use names::Stream;
 
-/// What a network may be off at a precision.
+/// The largest errors of a network at a precision.
 struct Tolerance {
     /// Relative error in L2 of logits, and relative error of the loss. Float32 of PyTorch itself is some 1e-6 off.
     results: f64,
@@ -182,7 +182,7 @@ impl Case {
 const LAST: [&str; 5] =
     ["fc.weight", "classifier.6.weight", "classifier.weight", "classifier.1.weight", "classifier.3.weight"];
 
-/// What the reference tells of a gradient.
+/// The measures of a gradient that the reference has.
 struct Measured {
     norm: f64,
     /// The inner product with a vector that is a function of the name.

@@ -257,7 +257,7 @@ fn decoded(x: &Node, level: usize) -> Node {
     })
 }
 
-/// What the decoders make of a photograph's activations is the photograph.
+/// The decoders turn a photograph's activations back into the photograph.
 #[test]
 fn decoders_rebuild_a_photograph() {
     let (encoder, decoders) = ("vgg19-normalised-to-relu3_1", "wct-decoders-relu1_1-2_1-3_1");

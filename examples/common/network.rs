@@ -1,6 +1,6 @@
 //! Arguments of the examples that run networks with weights from files.
 
-use crate::onnx::{image_input, read_images, read_metadata};
+use crate::onnx::{self, read_images, read_metadata};
 use clap::{Args, builder::PossibleValuesParser};
 use ocelli::{
     models::{Metadata, NetworkDescription, network_names},
@@ -51,7 +51,7 @@ impl NetworkArguments {
         describe: impl FnOnce(&str) -> Result<NetworkDescription, E>,
     ) -> ocelli::Result<NetworkDescription> {
         if let Some(file) = &self.onnx {
-            return self.described(file);
+            return onnx::describe(&read_images(file, None)?, &self.metadata()?);
         }
         let own = NetworkDescription::read(self.file());
         match &self.net {
@@ -78,21 +78,5 @@ impl NetworkArguments {
             eprintln!("note: --rename {from}=…: no name in {} begins with it", self.file().display());
         }
         Ok(model)
-    }
-
-    /// Describes the network of an ONNX file: as `export` wrote it there, or by its input and its result.
-    fn described(&self, file: &Path) -> ocelli::Result<NetworkDescription> {
-        let said = self.metadata()?;
-        let said = said.get("network").and_then(|text| serde_json::from_str::<NetworkDescription>(text).ok());
-        let model = read_images(file, None)?;
-        let (_, sample) = image_input(&model)?;
-        let graph = model.graph();
-        let classes = graph.find("output").map_or(0, |output| graph.values[output].shape.channels());
-        let mut description = match said {
-            Some(said) if said.classes == classes => said,
-            _ => NetworkDescription::own([""; 0]),
-        };
-        description.classes = classes;
-        Ok(description.sample(sample))
     }
 }

@@ -5,7 +5,7 @@
 
 use ocelli::{
     graph::{ValueInfo, ValueSource},
-    models::Metadata,
+    models::{Metadata, NetworkDescription},
     prelude::Model,
 };
 use std::path::Path;
@@ -39,6 +39,12 @@ pub fn read_metadata(file: &Path) -> ocelli::Result<Metadata> {
     Ok(ocelli::onnx::read_metadata(file)?)
 }
 
+/// Writes a network with what there is to say about it.
+#[cfg(feature = "onnx")]
+pub fn write(model: &Model, metadata: Metadata, file: &Path) -> ocelli::Result<()> {
+    Ok(ocelli::onnx::Export::new().metadata(metadata).write(model, file)?)
+}
+
 /// The error of a program that was built without ONNX.
 #[cfg(not(feature = "onnx"))]
 const WITHOUT: &str = "ONNX files need --features onnx: cargo run --release --features onnx --example …";
@@ -53,6 +59,26 @@ pub fn read(_: &Path, _: Option<[usize; 2]>) -> ocelli::Result<Model> {
 #[cfg(not(feature = "onnx"))]
 pub fn read_metadata(_: &Path) -> ocelli::Result<Metadata> {
     Err(WITHOUT.into())
+}
+
+/// Refuses to write the file.
+#[cfg(not(feature = "onnx"))]
+pub fn write(_: &Model, _: Metadata, _: &Path) -> ocelli::Result<()> {
+    Err(WITHOUT.into())
+}
+
+/// Describes a network by the metadata of its file, as `export` writes them, or by its input and its result.
+pub fn describe(model: &Model, metadata: &Metadata) -> ocelli::Result<NetworkDescription> {
+    let said = metadata.get("network").and_then(|text| serde_json::from_str::<NetworkDescription>(text).ok());
+    let (_, sample) = image_input(model)?;
+    let graph = model.graph();
+    let classes = graph.find("output").map_or(0, |output| graph.values[output].shape.channels());
+    let mut description = match said {
+        Some(said) if said.classes == classes => said,
+        _ => NetworkDescription::own([""; 0]),
+    };
+    description.classes = classes;
+    Ok(description.sample(sample))
 }
 
 /// Returns the name of the only input of a network, and the shape of an image there: height, width and channels.

@@ -4,6 +4,7 @@
 //! ```sh
 //! cargo run --release --features vision --example look
 //! cargo run --release --features vision --example look -- --model runs/lenet/weights.safetensors --images digits
+//! cargo run --release --features onnx,vision --example look -- --onnx model.onnx --pixels imagenet --images photographs
 //! cargo run --release --features vision --example look -- --net squeezenet1_1 --weights squeezenet1_1.safetensors --pixels caffe --size 227 --classes imagenet_classes.txt --images photographs
 //! ```
 //!
@@ -13,19 +14,18 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod images;
+#[path = "../common/onnx.rs"]
+mod onnx;
 #[path = "../common/output.rs"]
 mod output;
+#[path = "../common/pixels.rs"]
+mod pixels;
 
-use clap::{Parser, ValueEnum, builder::PossibleValuesParser};
+use clap::{ArgGroup, Parser, builder::PossibleValuesParser};
 use common::{Common, exit_on_error, say};
-use ocelli::{
-    data::synthetic,
-    models::{PREPROCESSING, network_names},
-    prelude::*,
-    train::StopFlag,
-    vision::Portrait,
-};
+use ocelli::{data::synthetic, models::network_names, prelude::*, train::StopFlag, vision::Portrait};
 use output::check_writable;
+use pixels::{Pixels, stored_pipeline};
 use std::{
     fs,
     ops::ControlFlow,
@@ -37,6 +37,7 @@ use std::{
 
 /// Looks inside a classifier of images.
 #[derive(Parser)]
+#[command(group = ArgGroup::new("source").args(["weights", "onnx"]))]
 struct Arguments {
     #[command(flatten)]
     common: Common,
@@ -49,11 +50,14 @@ struct Arguments {
     /// Weights in PyTorch's names: safetensors, or a file of torch.save.
     #[arg(long, requires = "net")]
     weights: Option<PathBuf>,
-    /// Preparation of images for `--weights`; default: as published weights of the network expect.
-    #[arg(long, value_enum, requires = "weights")]
+    /// An ONNX file with a network and its weights.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["model", "net", "weights"])]
+    onnx: Option<PathBuf>,
+    /// Preparation of images; default: as the file says, or as published weights of the network expect.
+    #[arg(long, value_enum, requires = "source")]
     pixels: Option<Pixels>,
     /// Height and width of the images that the network sees; default: those that it was published for.
-    #[arg(long, requires = "weights", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, requires = "source", value_parser = clap::value_parser!(u16).range(1..=1024))]
     size: Option<u16>,
     /// File with the names of the classes, one on each line.
     #[arg(long)]
@@ -77,14 +81,6 @@ struct Arguments {
     /// The HTML file.
     #[arg(long, default_value = "gallery.html")]
     out: PathBuf,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Pixels {
-    /// The middle of the image, standardised by the statistics of ImageNet.
-    Imagenet,
-    /// The whole image; blue, green, red from 0 to 255, minus their means.
-    Caffe,
 }
 
 fn main() -> ExitCode {
@@ -139,7 +135,7 @@ fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
-/// What is looked into.
+/// The network that is looked into.
 struct Subject {
     name: String,
     model: Model,
@@ -150,47 +146,86 @@ struct Subject {
 }
 
 fn subject(arguments: &Arguments) -> ocelli::Result<Subject> {
-    let names = arguments.classes.as_deref().map(class_names).transpose()?;
-    if let Some(path) = &arguments.model {
-        let (model, description) = load_network(path)?;
-        let network = description.layer()?;
-        let pipeline = match WeightFile::open(path)?.metadata().get(PREPROCESSING) {
-            Some(text) => serde_json::from_str(text)
-                .map_err(|error| format!("{}: how images are prepared: {error}", path.display()))?,
-            None => network.pipeline([description.sample[0], description.sample[1]]),
-        };
-        let note = format!("Weights: {}.", file_name(path));
-        let class_names = names.unwrap_or(description.class_names);
-        return Ok(Subject { name: network.name.into(), model, pipeline, ranking: network.ranking, class_names, note });
-    }
-    let (Some(net), Some(weights)) = (&arguments.net, &arguments.weights) else {
-        say("no network given: a LeNet-5 with random weights, which has learned nothing")?;
-        let network = by_name("lenet5", 10)?;
-        return Ok(Subject {
-            name: "LeNet-5 with random weights".into(),
-            model: Model::from_layer(network.layer, network.sample, arguments.common.seed)?,
-            pipeline: Pipeline::mnist([32, 32]),
-            ranking: network.ranking,
-            class_names: names.unwrap_or_default(),
-            note: "The weights are random: the network has learned nothing, and its answers mean nothing.".into(),
-        });
+    let mut subject = match arguments {
+        Arguments { model: Some(path), .. } => described(path)?,
+        Arguments { onnx: Some(path), .. } => imported(arguments, path)?,
+        Arguments { net: Some(net), weights: Some(weights), .. } => published(arguments, net, weights)?,
+        _ => untrained(arguments.common.seed)?,
     };
+    if let Some(path) = &arguments.classes {
+        subject.class_names = class_names(path)?;
+    }
+    Ok(subject)
+}
+
+/// A network in a file that describes it.
+fn described(path: &Path) -> ocelli::Result<Subject> {
+    let (model, description) = load_network(path)?;
+    let network = description.layer()?;
+    let usual = || network.pipeline([description.sample[0], description.sample[1]]);
+    let pipeline = stored_pipeline(path, WeightFile::open(path)?.metadata())?.unwrap_or_else(usual);
+    Ok(Subject {
+        name: network.name.into(),
+        model,
+        pipeline,
+        ranking: network.ranking,
+        class_names: description.class_names,
+        note: format!("Weights: {}.", file_name(path)),
+    })
+}
+
+/// A network from an ONNX file.
+fn imported(arguments: &Arguments, path: &Path) -> ocelli::Result<Subject> {
+    let model = onnx::read_images(path, arguments.size.map(|size| [usize::from(size); 2]))?;
+    let metadata = onnx::read_metadata(path)?;
+    let description = onnx::describe(&model, &metadata)?;
+    let (_, sample) = onnx::image_input(&model)?;
+    let pipeline = match (arguments.pixels, stored_pipeline(path, &metadata)?) {
+        (Some(pixels), _) => pixels.pipeline(sample),
+        (None, Some(stored)) => stored,
+        (None, None) => {
+            return Err(format!("{} does not say how images are prepared; --pixels does", path.display()).into());
+        }
+    };
+    let named = description.network.as_ref().and_then(|_| description.layer().ok());
+    Ok(Subject {
+        name: named.as_ref().map_or_else(|| file_name(path), |network| network.name.into()),
+        model,
+        pipeline,
+        ranking: named.map_or(Ranking::Largest, |network| network.ranking),
+        class_names: description.class_names,
+        note: format!("Weights: {}.", file_name(path)),
+    })
+}
+
+/// A network of the library with weights from a file.
+fn published(arguments: &Arguments, net: &str, weights: &Path) -> ocelli::Result<Subject> {
+    let names = arguments.classes.as_deref().map(class_names).transpose()?;
     let network = by_name(net, names.as_ref().map(Vec::len))?;
     let [height, width, channels] = network.sample;
     let side = |usual| arguments.size.map_or(usual, usize::from);
-    let size = [side(height), side(width)];
-    let pipeline = match arguments.pixels {
-        Some(Pixels::Imagenet) => Pipeline::imagenet(size),
-        Some(Pixels::Caffe) => Pipeline::caffe(size),
-        None => network.pipeline(size),
-    };
+    let sample = [side(height), side(width), channels];
+    let usual = || network.pipeline([sample[0], sample[1]]);
+    let pipeline = arguments.pixels.map_or_else(usual, |pixels| pixels.pipeline(sample));
     let file = WeightFile::open(weights)?;
-    let loader = network.loader_for(&file);
-    let mut model = Model::zeroed(network.layer, [size[0], size[1], channels])?;
+    let (loader, ranking) = (network.loader_for(&file), network.ranking);
+    let mut model = Model::zeroed(network.layer, sample)?;
     loader.load(&mut model, weights)?;
     let note = format!("Weights: {}.", file_name(weights));
-    let class_names = names.unwrap_or_default();
-    Ok(Subject { name: net.clone(), model, pipeline, ranking: network.ranking, class_names, note })
+    Ok(Subject { name: net.into(), model, pipeline, ranking, class_names: Vec::new(), note })
+}
+
+fn untrained(seed: u64) -> ocelli::Result<Subject> {
+    say("no network given: a LeNet-5 with random weights, which has learned nothing")?;
+    let network = by_name("lenet5", 10)?;
+    Ok(Subject {
+        name: "LeNet-5 with random weights".into(),
+        model: Model::from_layer(network.layer, network.sample, seed)?,
+        pipeline: Pipeline::mnist([32, 32]),
+        ranking: network.ranking,
+        class_names: Vec::new(),
+        note: "The weights are random: the network has learned nothing, and its answers mean nothing.".into(),
+    })
 }
 
 /// Reads class names, one on each line.

@@ -4,12 +4,14 @@
 //! cargo run --release --example transfer -- --data flowers --net squeezenet1_1 --weights squeezenet1_1.safetensors --pixels caffe --size 227
 //! cargo run --release --example transfer -- --data flowers --net resnet18 --weights resnet18-f37072fd.pth --mode last --train layer4.1
 //! cargo run --release --example transfer -- --data flowers --net resnet18_folded --cut layer3 --weights to_layer3.safetensors --mode all
+//! cargo run --release --features onnx --example transfer -- --data flowers --onnx model.onnx --pixels imagenet
 //! ```
 //!
 //! `--data` has a folder of images for each class: `train/rose/1.jpg` and `val/rose/2.jpg`. The network gets a new last
 //! layer, which is trained alone (`head`), with some of the layers before it (`last`), or with all of them (`all`). `--cut`
 //! takes the network up to one of its activations and puts a classifier there, for weights of which only the first
-//! layers are at hand. Without `--weights` the network begins at random, to compare with.
+//! layers are at hand. Without `--weights` the network begins at random, to compare with. A network from an ONNX file is
+//! treated in the same way, and becomes one again; one that ends in probabilities needs a `--cut` before them.
 //!
 //! Into `--out` go the network in one file, which `predict` and `classify` read; learning curves, the confusion matrix, a
 //! sheet of the worst mistakes, and `report.json`.
@@ -18,16 +20,23 @@
 mod common;
 #[path = "../common/curves.rs"]
 mod curves;
+#[path = "../common/onnx.rs"]
+mod onnx;
+#[path = "../common/pixels.rs"]
+mod pixels;
+mod pretrained;
 mod report;
 
 use clap::{Parser, ValueEnum, builder::PossibleValuesParser};
 use common::{Common, exit_on_error, say};
 use ocelli::{
     data::{Broken, image_files::ImageFolder},
-    models::{network_names, save_network},
+    models::network_names,
     prelude::*,
     train::{Finetune, Outcome, RateFinder, RunFolder, StopFlag, Unfreezing},
 };
+use pixels::Pixels;
+use pretrained::Pretrained;
 use std::{path::PathBuf, process::ExitCode, time::Instant};
 
 /// Trains a pretrained network for classes of one's own.
@@ -39,11 +48,14 @@ struct Arguments {
     #[arg(long)]
     data: PathBuf,
     /// The pretrained network.
-    #[arg(long, value_parser = PossibleValuesParser::new(network_names()))]
-    net: String,
+    #[arg(long, required_unless_present = "onnx", value_parser = PossibleValuesParser::new(network_names()))]
+    net: Option<String>,
     /// Its weights: safetensors, or a file of torch.save; default: random ones.
     #[arg(long)]
     weights: Option<PathBuf>,
+    /// An ONNX file with a pretrained network and its weights, in place of both.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["net", "weights"])]
+    onnx: Option<PathBuf>,
     /// The part of the network that is trained.
     #[arg(long, value_enum, default_value_t = Mode::Head)]
     mode: Mode,
@@ -84,7 +96,7 @@ struct Arguments {
     /// Decay of a moving average of the weights, such as 0.99.
     #[arg(long)]
     average: Option<f32>,
-    /// Preparation of images; default: as published weights of the network expect.
+    /// Preparation of images; default: as the ONNX file says, or as published weights of the network expect.
     #[arg(long, value_enum)]
     pixels: Option<Pixels>,
     /// Height and width of the images that the network sees; default: those that it was published for.
@@ -111,12 +123,6 @@ enum Mode {
     All,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Pixels {
-    /// Blue, green, red from 0 to 255, minus their means, of the whole image.
-    Caffe,
-}
-
 impl Arguments {
     fn finetune(&self) -> Finetune {
         match self.mode {
@@ -136,7 +142,8 @@ impl Arguments {
 
     /// True if the head is trained alone before it is trained with other layers.
     fn begins_with_head(&self) -> bool {
-        self.mode != Mode::Head && self.weights.is_some() && self.head_epochs > 0
+        let is_pretrained = self.weights.is_some() || self.onnx.is_some();
+        self.mode != Mode::Head && is_pretrained && self.head_epochs > 0
     }
 
     fn head_rate(&self) -> f32 {
@@ -152,39 +159,7 @@ impl Arguments {
         })
     }
 
-    /// Describes the network for these classes.
-    fn description(&self, classes: &[String]) -> ocelli::Result<NetworkDescription> {
-        let mut description = NetworkDescription::new(&self.net, classes)?;
-        if let Some(cut) = &self.cut {
-            description = description.cut(cut);
-        }
-        if let (Some(size), Some(channels)) = (self.size, description.sample.last().copied()) {
-            description = description.sample([size, size, channels]);
-        }
-        let size = [description.sample[0], description.sample[1]];
-        let pipeline = match self.pixels {
-            Some(Pixels::Caffe) => Pipeline::caffe(size),
-            None => by_name(&self.net, None)?.pipeline(size),
-        };
-        Ok(description.preprocessing(&pipeline)?)
-    }
-
-    /// Builds the network, with pretrained weights for all but its head.
-    fn model(&self, description: &NetworkDescription) -> ocelli::Result<Model> {
-        let network = description.layer()?;
-        let Some(path) = &self.weights else {
-            return Ok(Model::from_layer(network.layer, &description.sample, self.common.seed)?);
-        };
-        let mut file = WeightFile::open(path)?;
-        let loader = network.loader_for(&file);
-        let mut model = Model::from_layer(network.layer, &description.sample, self.common.seed)?;
-        let head = model.last_layer().unwrap_or_default();
-        let report = loader.except(&head).load_from(&mut model, &mut file)?;
-        say(format!("{} of {} tensors from {}", report.loaded.len(), model.parameters().len(), path.display()))?;
-        Ok(model)
-    }
-
-    /// The treatment of images that cannot be read.
+    /// Returns the treatment of images that cannot be read.
     fn broken(&self) -> Broken {
         if self.skip_broken { Broken::Skip } else { Broken::Fail }
     }
@@ -217,16 +192,13 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
     let folder = RunFolder::open(&arguments.out)?;
     let out = folder.path();
 
-    // images, prepared as the network expects
+    // the images and the network
     let (train, val) = ImageFolder::open_parts(&arguments.data)?;
     let names = train.class_names().to_vec();
-    let description = arguments.description(&names)?;
-    let pipeline: Pipeline = description.preprocessing_as()?;
     let (learnt, watched) = (train.len(), val.len());
     say(format!("{learnt} images for training, {watched} for validation, {} classes", names.len()))?;
-
-    // the network
-    let mut model = arguments.model(&description)?;
+    let mut pretrained = Pretrained::open(arguments, &names)?;
+    let (pipeline, input) = (pretrained.pipeline.clone(), pretrained.input.clone());
     let cross_entropy = arguments.loss(&train)?;
     let loss = |t: &Trace| cross_entropy.loss(&t.output(), &t.labels("labels"));
     let mut adam = Adam::new(arguments.rate());
@@ -234,13 +206,15 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
     // the head's features are computed once, of images that are the same in every epoch; otherwise images are augmented
     let augmented = match arguments.mode {
         Mode::Head => pipeline.clone(),
-        Mode::Last | Mode::All => augmented(&pipeline, description.sample[0]),
+        Mode::Last | Mode::All => augmented(&pipeline, pretrained.size[0]),
     };
     let loader = |pipeline| -> ocelli::Result<Loader> {
-        Ok(Loader::new(train.clone(), pipeline, arguments.batch)?.shuffle(seed).seed(seed).broken(arguments.broken()))
+        let loader = Loader::new(train.clone(), pipeline, arguments.batch)?.names(&input, "labels");
+        Ok(loader.shuffle(seed).seed(seed).broken(arguments.broken()))
     };
     let source = loader(augmented)?;
-    let validation = Loader::new(val.clone(), pipeline.clone(), 50)?.broken(arguments.broken());
+    let validation = Loader::new(val.clone(), pipeline.clone(), 50)?.names(&input, "labels");
+    let validation = validation.broken(arguments.broken());
     let stop = StopFlag::on_ctrl_c()?;
     let trainer = |epochs, finetune, folder: &RunFolder| {
         let trainer = Trainer::new(epochs)
@@ -259,7 +233,7 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
         let folder = RunFolder::open(out.join("head"))?;
         let trainer = trainer(arguments.head_epochs, Finetune::Head, &folder);
         let mut adam = Adam::new(arguments.head_rate());
-        let trained = trainer.run(&mut model, loss, &mut adam, &loader(pipeline)?, Some(&validation))?;
+        let trained = trainer.run(&mut pretrained.model, loss, &mut adam, &loader(pipeline)?, Some(&validation))?;
         if trained.outcome == Outcome::Interrupted {
             return Ok(stopped()?);
         }
@@ -270,21 +244,21 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
         None => trainer,
     };
     if arguments.find_rate {
-        arguments.finetune().apply(&mut model, u64::MAX)?;
-        let curve = RateFinder::new(1e-6, 1.0).run(&model, loss, &mut adam, &source)?;
+        arguments.finetune().apply(&mut pretrained.model, u64::MAX)?;
+        let curve = RateFinder::new(1e-6, 1.0).run(&pretrained.model, loss, &mut adam, &source)?;
         report::draw_rates(&curve, &out.join("rates.png"))?;
         let suggestion = curve.suggestion().map_or("none".into(), |rate| format!("{rate:.1e}"));
         return Ok(say(format!("suggested learning rate: {suggestion}; the curve is in {}", out.display()))?);
     }
-    let trained = trainer.run(&mut model, loss, &mut adam, &source, Some(&validation))?;
+    let trained = trainer.run(&mut pretrained.model, loss, &mut adam, &source, Some(&validation))?;
     if trained.outcome == Outcome::Interrupted {
         return Ok(stopped()?);
     }
 
     // everything that is written
-    save_network(&model, &description, out.join("network.safetensors"))?;
+    let file = pretrained.save(out)?;
     curves::draw(&trained, &out.join("curves.png"))?;
-    let answers = report::Answers::of(&model, &validation)?;
+    let answers = report::Answers::of(&pretrained.model, &validation)?;
     answers.draw(&val, &names, out)?;
     let seconds = started.elapsed().as_secs_f64();
     answers.write_json(&format!("{arguments:?}"), &names, &trained, seconds, &out.join("report.json"))?;
@@ -293,6 +267,6 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
     }
     let (right, share) = (answers.confusion.correct(), answers.confusion.accuracy().unwrap_or(0.0));
     say(&answers.confusion)?;
-    say(format!("written to {}: network, curves, confusion, mistakes, report", out.display()))?;
+    say(format!("written to {}: {file}, curves, confusion, mistakes, report", out.display()))?;
     Ok(say(format!("validation accuracy: {share:.4} ({right} of {}), {seconds:.1} s", answers.len()))?)
 }

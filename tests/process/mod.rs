@@ -1,4 +1,4 @@
-//! What the operating system counts for this process.
+//! The counts of the operating system for this process.
 
 /// A line of `/proc/self/status` in bytes, where there is such a file.
 pub fn status(key: &str) -> Option<usize> {

@@ -1,4 +1,4 @@
-//! What the tests against reference values share.
+//! Helpers of the tests against reference values.
 
 use std::path::{Path, PathBuf};
 

@@ -86,6 +86,34 @@ impl Statistics {
         Ok(Statistics { mean: vec![-low / range; channels], deviation: vec![1.0 / range; channels] })
     }
 
+    /// Normalises pixels of as many channels as there are statistics, channels last, in place: `(x − mean) / deviation`.
+    ///
+    /// ```
+    /// use ocelli_data::Statistics;
+    /// let statistics = Statistics { mean: vec![0.5, 0.0], deviation: vec![0.25, 2.0] };
+    /// let mut pixels = [1.0, 1.0, 0.5, 0.0];
+    /// statistics.normalise(&mut pixels);
+    /// assert_eq!(pixels, [2.0, 0.5, 0.0, 0.0]);
+    /// statistics.denormalise(&mut pixels);
+    /// assert_eq!(pixels, [1.0, 1.0, 0.5, 0.0]);
+    /// ```
+    pub fn normalise(&self, pixels: &mut [f32]) {
+        self.map(pixels, |x, mean, deviation| (x - mean) / deviation);
+    }
+
+    /// Turns what [`Statistics::normalise`] made back into pixels, in place: `mean + deviation · x`.
+    pub fn denormalise(&self, pixels: &mut [f32]) {
+        self.map(pixels, |x, mean, deviation| x * deviation + mean);
+    }
+
+    /// Replaces every value by a function of itself and of the mean and the deviation of its channel.
+    fn map(&self, pixels: &mut [f32], f: impl Fn(f32, f32, f32) -> f32) {
+        for pixel in pixels.chunks_exact_mut(self.mean.len().max(1)) {
+            let statistics = self.mean.iter().zip(&self.deviation);
+            pixel.iter_mut().zip(statistics).for_each(|(x, (mean, deviation))| *x = f(*x, *mean, *deviation));
+        }
+    }
+
     /// Returns `(factor, shift)` for each of `channels` channels, at most 3, so that `y = factor x + shift` is
     /// `(x − mean) / deviation`.
     pub(crate) fn maps(&self, channels: usize) -> Result<[(f32, f32); 3]> {

@@ -11,7 +11,7 @@ use crate::{
     recent::Recent,
     results::Results,
 };
-use ocelli_tensor::{Arena, Key};
+use ocelli_tensor::{Arena, Key, Tensor};
 use std::sync::Arc;
 
 /// Number of plans kept, for the most recently used batch sizes: a training has few, and each plan of a deep network
@@ -336,6 +336,16 @@ impl<'o> Step<'o> {
         self.results.read(id, |_| None)?.f32()
     }
 
+    fn tensor(&self, name: &str, among: &[(String, ValueId)]) -> Result<Tensor> {
+        let found = among.iter().find(|(known, _)| known == name);
+        let Some((id, data)) = found.and_then(|(_, id)| Some((*id, self.read(*id)?))) else {
+            let known: Vec<&str> = among.iter().take(40).map(|(known, _)| known.as_str()).collect();
+            return Err(Error::Unknown { name: name.into(), known: known.join(", ") });
+        };
+        let shape = self.objective.graph.values[id].shape.at(self.batch());
+        Ok(Tensor::from_vec(shape, data.to_vec()).expect("a result has the elements of its shape"))
+    }
+
     /// The loss.
     pub fn loss(&self) -> f32 {
         self.read(self.objective.loss).and_then(|loss| loss.first().copied()).unwrap_or(f32::NAN)
@@ -350,6 +360,24 @@ impl<'o> Step<'o> {
     pub fn gradient(&self, name: &str) -> Option<&'o [f32]> {
         let (_, id) = self.objective.gradients.iter().find(|(known, _)| known == name)?;
         self.read(*id)
+    }
+
+    /// Copies the gradient with respect to the value called `name` into a tensor of its shape, samples first: the
+    /// gradient of an image `[1, H, W, C]` is another.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] for a value that the objective has no gradient for.
+    ///
+    /// ```
+    /// use ocelli_graph::{Batch, Mode, Model, Tensor, Wrt};
+    /// let model = Model::build(|x| x.square(), [2, 2], 0)?;
+    /// let mut objective = model.objective_of(Mode::Infer, Wrt::Values(&["input"]), |t| t.output().sum())?;
+    /// let step = objective.evaluate(&model, &Batch::new().with("input", Tensor::full([1, 2, 2], 3.0)))?;
+    /// assert_eq!(step.gradient_tensor("input")?, Tensor::full([1, 2, 2], 6.0));
+    /// # Ok::<(), ocelli_graph::Error>(())
+    /// ```
+    pub fn gradient_tensor(&self, name: &str) -> Result<Tensor> {
+        self.tensor(name, &self.objective.gradients)
     }
 
     /// Names and gradients, in the order in which backward produces them.
@@ -368,6 +396,14 @@ impl<'o> Step<'o> {
     pub fn activation(&self, name: &str) -> Option<&'o [f32]> {
         let (_, id) = self.objective.watched.iter().find(|(known, _)| known == name)?;
         self.read(*id)
+    }
+
+    /// Copies a watched activation into a tensor of its shape, samples first.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] for a value that is not watched.
+    pub fn activation_tensor(&self, name: &str) -> Result<Tensor> {
+        self.tensor(name, &self.objective.watched)
     }
 }
 

@@ -114,6 +114,12 @@ pub trait Op: OpIdentity + Send + Sync {
         false
     }
 
+    /// Returns true if the only result is the only operand, element by element, for an operand of this shape: the call is left
+    /// out where its result is not asked for.
+    fn is_identity(&self, _x: &Shape) -> bool {
+        false
+    }
+
     /// Index of the operand whose storage the first result may take over when nothing reads it afterwards and both have
     /// as many elements. The kernel then finds [`Source::InPlace`](ocelli_kernels::elementwise::Source) there.
     fn in_place(&self) -> Option<usize> {

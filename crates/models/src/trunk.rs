@@ -28,6 +28,14 @@ impl TrunkClassifier {
     /// The path of the dense layer.
     pub const HEAD: &str = "head";
 
+    /// Classifies an activation: the mean over all pixels if it is `[N, H, W, C]`, and the dense layer. It is the head of a
+    /// network that is no published one, for [`Model::with_head`](ocelli_graph::Model::with_head).
+    pub fn head(activation: &Node, classes: usize) -> Node {
+        let is_spatial = activation.shape().rank() == 4;
+        let features = if is_spatial { activation.global_avg_pool() } else { activation.clone() };
+        features.apply(TrunkClassifier::HEAD, Dense::new(classes).pytorch_init())
+    }
+
     /// Creates the classifier on the activation called `cut` of the network called `network`.
     ///
     /// # Errors
@@ -40,9 +48,7 @@ impl TrunkClassifier {
 
 impl Layer for TrunkClassifier {
     fn forward(&self, x: &Node) -> Node {
-        let features = self.trunk.forward(x);
-        let features = if features.shape().rank() == 4 { features.global_avg_pool() } else { features };
-        features.apply(TrunkClassifier::HEAD, Dense::new(self.classes).pytorch_init())
+        TrunkClassifier::head(&self.trunk.forward(x), self.classes)
     }
 
     fn kind(&self) -> String {

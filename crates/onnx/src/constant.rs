@@ -164,7 +164,7 @@ pub(crate) fn positions(shape: &[usize], of: impl Fn(&[usize]) -> usize) -> Vec<
     list
 }
 
-/// What a tensor's bytes are: the data type numbers of `onnx.proto`.
+/// The type of a tensor's elements, by the numbers of `onnx.proto`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     F32,

@@ -23,7 +23,7 @@ pub enum Error {
     File {
         /// The file.
         path: String,
-        /// What is wrong, in a sentence.
+        /// The reason, in a sentence.
         reason: String,
     },
     /// The file has operators that are not read; all of them are listed.
@@ -41,7 +41,7 @@ pub enum Error {
         path: String,
         /// The operator and the name of the node.
         node: String,
-        /// What is wrong, in a sentence.
+        /// The reason, in a sentence.
         reason: String,
     },
     /// The network of the file cannot be built.
@@ -49,7 +49,7 @@ pub enum Error {
     Graph {
         /// The file.
         path: String,
-        /// What is wrong.
+        /// The error of the graph.
         source: graph::Error,
     },
     /// A network cannot be written.
@@ -57,7 +57,7 @@ pub enum Error {
     Export {
         /// The layer and the operation.
         layer: String,
-        /// What is wrong, in a sentence.
+        /// The reason, in a sentence.
         reason: String,
     },
 }

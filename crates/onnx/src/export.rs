@@ -136,7 +136,8 @@ impl Export {
             match &value.source {
                 ValueSource::Input(name) => {
                     let layout = Layout::ordered(dims, &stored_order(dims.len()));
-                    file.inputs.push(Border { name: name.clone(), sizes: sizes(&layout.factors) });
+                    let sizes = sizes(&layout.factors);
+                    file.inputs.push(Border { name: name.clone(), elements: value.kind, sizes });
                     values[id] = Some(Value::Stored(Stored::new(name, layout)));
                 }
                 ValueSource::Parameter(path) => {
@@ -193,7 +194,8 @@ impl Export {
             writer.node_called("output", "Identity", "", &[&name], &[]);
         }
         let lying: Vec<Dim> = order.iter().map(|&axis| dims[axis]).collect();
-        file.outputs.push(Border { name: "output".into(), sizes: sizes(&lying) });
+        let elements = graph.values[output].kind;
+        file.outputs.push(Border { name: "output".into(), elements, sizes: sizes(&lying) });
         Ok(())
     }
 }

@@ -71,7 +71,7 @@ pub struct Imported {
     pub inputs: Vec<String>,
     /// Results in the order of the file.
     pub outputs: Vec<Output>,
-    /// What the file says about itself, such as classes and preprocessing.
+    /// The file's metadata by key, such as classes and preprocessing.
     pub metadata: BTreeMap<String, String>,
     /// The program that wrote the file.
     pub producer: String,
@@ -84,7 +84,7 @@ pub struct Output {
     pub name: String,
     /// Its name in the file.
     pub name_in_file: String,
-    /// What its elements are in the file; in the model they are `f32`.
+    /// The type of its elements in the file; in the model they are `f32`.
     pub elements: OutputKind,
 }
 

@@ -17,7 +17,7 @@ pub(crate) struct Layout {
     pub axes: Vec<Vec<usize>>,
 }
 
-/// What brings the axes of a value into an order.
+/// A permutation and a reshape that bring the axes of a value into an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Arrangement {
     /// The order of the factors, if elements move.
@@ -91,7 +91,7 @@ impl Layout {
         order
     }
 
-    /// What brings the axes into this order, each as one axis of memory.
+    /// Returns the arrangement that brings the axes into this order, each as one axis of memory.
     pub fn arrangement(&self, order: &[usize]) -> Arrangement {
         let factors: Vec<usize> = order.iter().flat_map(|&axis| self.axes[axis].iter().copied()).collect();
         // factors of size 1 may lie anywhere

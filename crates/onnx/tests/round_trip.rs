@@ -1,4 +1,4 @@
-//! What is written is read as the same network.
+//! A network that is written is read as the same network.
 
 use ocelli_graph::{Key, Model, Node, Precision, Tensor, func};
 use ocelli_models::{Metadata, by_name, channels_first, network_names, save_tensors};
@@ -38,6 +38,17 @@ fn every_network_of_the_registry_gives_the_same_bits_again() {
         let kept = names(&again).iter().filter(|known| names(&model).contains(known)).count();
         assert!(kept > 1, "{name}: layers keep their names");
     }
+}
+
+/// Labels are integers in the file; they are no input of a network that is read.
+#[test]
+fn labels_and_their_one_hot_rows_are_written() {
+    let model = Model::trace(0, |t| t.labels("labels").one_hot(3)).unwrap();
+    let bytes = Export::new().to_bytes(&model).unwrap();
+    let operator = b"OneHot";
+    assert!(bytes.windows(operator.len()).any(|text| text == operator));
+    let error = Import::new().read_bytes(&bytes, "labels.onnx").unwrap_err().to_string();
+    assert!(error.contains("OneHot"), "{error}");
 }
 
 /// The steps of inference: the same ones take the same time.

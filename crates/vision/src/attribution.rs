@@ -143,14 +143,11 @@ impl<'m> Attribution<'m> {
         let batch = Batch::new().with(&self.input, images).with(CHOICE, &choice);
         let objective = self.objectives.get_mut(&key).expect("it was just made");
         let step = objective.evaluate(self.model, &batch)?;
-        let graph = self.model.graph();
-        let shape = graph.find(of).map(|id| graph.values[id].shape.at(samples)).unwrap_or_default();
-        let tensor = |data: Option<&[f32]>| Tensor::from_vec(shape.clone(), data.unwrap_or_default().to_vec());
         let output = step.activation("output").unwrap_or_default();
         Ok(ScoreGradient {
             scores: output.chunks_exact(classes).map(|scores| sign * scores[class]).collect(),
-            value: tensor(step.activation(of))?,
-            gradient: tensor(step.gradient(of))?,
+            value: step.activation_tensor(of)?,
+            gradient: step.gradient_tensor(of)?,
         })
     }
 }

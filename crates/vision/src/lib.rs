@@ -1,4 +1,4 @@
-//! What trained networks are for, and what they look at: faces, edges, visualisation and neural style transfer.
+//! Uses of trained networks, and views into them: faces, edges, visualisation and neural style transfer.
 //!
 //! Everything here is built from the public parts of the crates below, and shows how they are used.
 

@@ -49,6 +49,7 @@ h3{font-size:1rem;margin:1.2rem 0 .3rem}p{max-width:44rem;margin:.4rem 0 .8rem}\
 nav{columns:14rem;margin:1rem 0}nav a{display:block}a{color:#185a8a}\
 .row{display:flex;flex-wrap:wrap;gap:.5rem;margin:.2rem 0 .4rem}\
 .groups{display:flex;flex-wrap:wrap;gap:.2rem 2.4rem}.groups section{max-width:100%}\
+.groups .row{flex-wrap:nowrap}.groups figure{min-width:0}\
 figure{margin:0}figure img{display:block;image-rendering:pixelated;max-width:100%;height:auto;border-radius:2px}\
 figcaption{font-size:.75rem;line-height:1.25;color:#555;margin-top:.15rem;overflow-wrap:anywhere}\
 .draw{overflow-x:auto;background:#fff;border:1px solid #e4e4e0;border-radius:4px;padding:.5rem;margin:.4rem 0 1rem}\
@@ -103,7 +104,8 @@ impl Page {
         Ok(())
     }
 
-    /// Adds groups of images beside each other where the screen is wide enough: each has a heading and rows of images.
+    /// Adds groups of images beside each other where the screen is wide enough: each has a heading and rows of images. Rows
+    /// are not broken but shrink, so that what belongs together stays in one column.
     ///
     /// # Errors
     /// The errors of [`Page::pictures`].

@@ -142,13 +142,9 @@ impl<'m> Portrait<'m> {
         let &[.., height, width, channels] = prepared.shape() else {
             return Err(Error::Invalid("expected an image [H, W, C]".into()));
         };
-        let (mean, deviation) = (&self.pipeline.normalisation.mean, &self.pipeline.normalisation.deviation);
         let mut values = prepared.data().to_vec();
-        for (at, value) in values.iter_mut().enumerate() {
-            let channel = at % channels;
-            let (mean, deviation) = (mean.get(channel).unwrap_or(&0.0), deviation.get(channel).unwrap_or(&1.0));
-            *value = (*value * deviation + mean).clamp(0.0, 1.0);
-        }
+        self.pipeline.normalisation.denormalise(&mut values);
+        values.iter_mut().for_each(|value| *value = value.clamp(0.0, 1.0));
         self.in_colour_order(&Tensor::from_vec([height, width, channels], values)?)
     }
 

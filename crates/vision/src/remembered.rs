@@ -1,4 +1,4 @@
-//! What a network remembers: images made of nothing but its weights. Each is found by changing the pixels until the network
+//! Images made of nothing but a network's weights: they show what it remembers. Each is found by changing the pixels until the network
 //! sees what is wanted.
 
 mod dream;

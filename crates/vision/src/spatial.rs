@@ -1,7 +1,7 @@
 //! The activations of a network that are images.
 
 use crate::{Error, Result};
-use ocelli_graph::{Dim, Graph, Model, ValueId, ValueSource};
+use ocelli_graph::{Dim, Graph, Model, ValueId, ValueInfo, ValueSource};
 use std::collections::BTreeMap;
 
 /// A named activation `[N, H, W, C]` of more than one pixel that the output of a network is computed of.
@@ -29,22 +29,25 @@ pub struct SpatialLayer {
 /// ```
 pub fn spatial_layers(model: &Model) -> Vec<SpatialLayer> {
     let graph = model.graph();
-    let (from_input, to_output) = (computed_from_input(graph), needed_for_output(graph));
+    let is_between = between_input_and_output(graph);
     let mut names: BTreeMap<ValueId, &str> = BTreeMap::new();
     for (name, &id) in &graph.names {
         if names.get(&id).is_none_or(|known| name.len() < known.len()) {
             names.insert(id, name);
         }
     }
-    let on_the_way =
-        |&(&id, _): &(&ValueId, &&str)| graph.values[id].source == ValueSource::Call && from_input[id] && to_output[id];
-    let layer = |(&id, name): (&ValueId, &&str)| match *graph.values[id].shape.dims() {
+    let named = names.into_iter().filter(|(id, _)| is_between[*id]);
+    named.filter_map(|(id, name)| spatial_layer(graph, id, name)).collect()
+}
+
+/// Describes a value, unless it is no image of more than one pixel.
+fn spatial_layer(graph: &Graph, id: ValueId, name: &str) -> Option<SpatialLayer> {
+    match *graph.values[id].shape.dims() {
         [Dim::Batch(1), Dim::Fixed(height), Dim::Fixed(width), Dim::Fixed(channels)] if height * width > 1 => {
-            Some(SpatialLayer { name: name.to_string(), shape: [height, width, channels], id })
+            Some(SpatialLayer { name: name.into(), shape: [height, width, channels], id })
         }
         _ => None,
-    };
-    names.iter().filter(on_the_way).filter_map(layer).collect()
+    }
 }
 
 /// Returns the last of the spatial activations of each size, in order of execution: a few layers that stand for all.
@@ -67,11 +70,10 @@ pub fn last_spatial_layer(model: &Model) -> Result<SpatialLayer> {
 
 /// Finds a spatial activation by any of its names.
 pub(crate) fn find(model: &Model, name: &str) -> Result<SpatialLayer> {
-    let layers = spatial_layers(model);
-    let id = model.graph().find(name);
-    let found = layers.iter().find(|layer| Some(layer.id) == id).cloned();
-    found.map(|layer| SpatialLayer { name: name.into(), ..layer }).ok_or_else(|| {
-        let known: Vec<&str> = layers.iter().map(|layer| layer.name.as_str()).take(40).collect();
+    let graph = model.graph();
+    let id = graph.find(name).filter(|&id| between_input_and_output(graph)[id]);
+    id.and_then(|id| spatial_layer(graph, id, name)).ok_or_else(|| {
+        let known: Vec<String> = spatial_layers(model).into_iter().take(40).map(|layer| layer.name).collect();
         Error::Invalid(format!("\"{name}\" is no spatial activation; these are: {}", known.join(", ")))
     })
 }
@@ -92,23 +94,23 @@ pub(crate) fn image_input(model: &Model) -> Result<(String, [usize; 3])> {
     Err(Error::Invalid("expected a network with one input, of images [N, H, W, C]".into()))
 }
 
-fn computed_from_input(graph: &Graph) -> Vec<bool> {
-    let mut is: Vec<bool> = graph.values.iter().map(|value| matches!(value.source, ValueSource::Input(_))).collect();
+/// Marks the values that calls compute from an input and that the output is computed from.
+fn between_input_and_output(graph: &Graph) -> Vec<bool> {
+    let mut from_input: Vec<bool> =
+        graph.values.iter().map(|value| matches!(value.source, ValueSource::Input(_))).collect();
     for call in &graph.calls {
-        if call.inputs.iter().any(|&id| is[id]) {
-            call.outputs.iter().for_each(|&id| is[id] = true);
+        if call.inputs.iter().any(|&id| from_input[id]) {
+            call.outputs.iter().for_each(|&id| from_input[id] = true);
         }
     }
-    is
-}
-
-fn needed_for_output(graph: &Graph) -> Vec<bool> {
-    let mut is = vec![false; graph.values.len()];
-    graph.find("output").into_iter().for_each(|id| is[id] = true);
+    let mut to_output = vec![false; graph.values.len()];
+    graph.find("output").into_iter().for_each(|id| to_output[id] = true);
     for call in graph.calls.iter().rev() {
-        if call.outputs.iter().any(|&id| is[id]) {
-            call.inputs.iter().for_each(|&id| is[id] = true);
+        if call.outputs.iter().any(|&id| to_output[id]) {
+            call.inputs.iter().for_each(|&id| to_output[id] = true);
         }
     }
-    is
+    let is_between =
+        |(id, value): (ValueId, &ValueInfo)| value.source == ValueSource::Call && from_input[id] && to_output[id];
+    graph.values.iter().enumerate().map(is_between).collect()
 }

@@ -144,13 +144,14 @@ const FIRST_OF_EACH_STAGE: [&str; 5] = ["relu1_1", "relu2_1", "relu3_1", "relu4_
 
 impl StyleTransfer {
     /// The paper's: content in `relu4_2`, style in the first activation of each stage, each a fifth, average pooling,
-    /// L-BFGS from noise.
+    /// L-BFGS from noise. β is for images of about 384 pixels: the content cost is a sum over pixels, the style cost is not, so
+    /// that the same style takes half of β at half of the pixels.
     pub fn gatys() -> StyleTransfer {
         StyleTransfer {
             content_layers: vec![("relu4_2".into(), 1.0)],
             style_layers: layers(FIRST_OF_EACH_STAGE, [0.2; 5]),
             alpha: 1.0,
-            beta: 1e7,
+            beta: 1e8,
             gamma: 0.0,
             content_normalisation: ContentNormalisation::Gatys,
             style_normalisation: StyleNormalisation::Gatys,

@@ -1,4 +1,4 @@
-//! What activates a unit: receptive fields, the patches of images with the highest activations, their projections back to the
+//! The causes of a unit's activation: receptive fields, the patches of images with the highest activations, their projections back to the
 //! pixels, and the filters of the first layer (Zeiler and Fergus 2013).
 
 mod filters;

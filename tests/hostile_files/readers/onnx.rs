@@ -14,7 +14,7 @@ use std::path::Path;
 
 /// A node of the graph counts as so many bytes of data for each of its bytes in the file.
 const DATA_PER_BYTE: usize = 32;
-/// What constants of any file may take: a million elements, and what is computed with them.
+/// Bytes that constants of any file may take: a million elements, and all that is computed with them.
 const CONSTANTS: usize = 96 << 20;
 
 /// Numbers of the fields of a graph.

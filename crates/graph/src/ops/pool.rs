@@ -246,6 +246,11 @@ impl Op for AdaptiveAvgPoolOp {
         }))
     }
 
+    /// Windows of one pixel have themselves as their means.
+    fn is_identity(&self, x: &Shape) -> bool {
+        x.dims()[1..3] == [Dim::Fixed(self.out_h), Dim::Fixed(self.out_w)]
+    }
+
     fn reach(&self, _: &[&Shape]) -> Reach {
         Reach::Everything
     }
@@ -258,6 +263,10 @@ impl Op for AdaptiveAvgPoolOp {
 impl Op for AdaptiveAvgPoolBackward {
     fn infer(&self, _: &[&Shape]) -> Result<Vec<Shape>, Fault> {
         Ok(vec![self.input.clone()])
+    }
+
+    fn is_identity(&self, dy: &Shape) -> bool {
+        *dy == self.input
     }
 
     fn compile(&self, request: &Request<'_>) -> Result<Compiled, Fault> {

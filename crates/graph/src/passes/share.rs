@@ -1,11 +1,12 @@
 //! Common-subexpression elimination: equal calls are computed once.
 
 use super::Program;
-use crate::{Call, Result, ValueId, ops::Identity};
-use std::{any::Any, collections::HashMap};
+use crate::{Call, Result, ValueId};
+use std::collections::HashMap;
 
 /// Eliminates common subexpressions: keeps the first of the calls of the same operation on the same values, whose
-/// results replace those of the others; an identity, as dropout is in inference, is its operand. Roots stay: each is read from its own place.
+/// results replace those of the others; an identity, as dropout is in inference, and a
+/// pooling of windows of one pixel, is its operand. Roots stay: each is read from its own place.
 pub(super) fn share(program: &mut Program<'_>) -> Result<()> {
     let Program { graph, roots, .. } = program;
     let mut kept: Vec<Call> = Vec::with_capacity(graph.calls.len());
@@ -15,8 +16,8 @@ pub(super) fn share(program: &mut Program<'_>) -> Result<()> {
         for input in &mut call.inputs {
             *input = twins.get(input).copied().unwrap_or(*input);
         }
-        let op: &dyn Any = &*call.op;
-        if let (true, &[x], &[y]) = (op.is::<Identity>(), &call.inputs[..], &call.outputs[..])
+        if let (&[x], &[y]) = (&call.inputs[..], &call.outputs[..])
+            && call.op.is_identity(&graph.values[x].shape)
             && !roots.contains(&y)
         {
             twins.insert(y, x);

@@ -73,3 +73,21 @@ fn functions_have_no_identity() {
     let model = build(|x| x.map("Twice", |x| 2.0 * x, |_| 2.0) + x.map("Twice", |x| 3.0 * x, |_| 3.0), &[1]);
     assert_eq!(model.predict(&Tensor::from_vec([1, 1], vec![1.0]).unwrap()).unwrap().data(), [5.0]);
 }
+
+/// VGG at its published size pools 7 × 7 pixels to 7 × 7.
+#[test]
+fn a_pooling_of_single_pixels_is_left_out() {
+    let network = |out| move |x: &Node| (x * 2.0).adaptive_avg_pool(out, out).named("pooled").square();
+    let steps = |model: &Model, wanted: &[&str]| model.plan(2, wanted).unwrap().steps().len();
+    let [same, smaller] = [4, 2].map(|out| Model::build(network(out), [4, 4, 3], 0).unwrap());
+    assert_eq!(steps(&smaller, &["output"]), steps(&same, &["output"]) + 1);
+    let x = Tensor::uniform([2, 4, 4, 3], crate::Key::new(1));
+    let pooled = same.run(&Batch::new().with("input", &x), &["output", "pooled"]).unwrap();
+    assert!(pooled[0].data().iter().zip(x.data()).all(|(y, x)| *y == (2.0 * x) * (2.0 * x)));
+    assert!(pooled[1].data().iter().zip(x.data()).all(|(y, x)| *y == 2.0 * x));
+    let mut objective =
+        same.objective_of(crate::Mode::Infer, crate::Wrt::Values(&["input"]), |t| t.output().sum()).unwrap();
+    let gradient =
+        objective.evaluate(&same, &Batch::new().with("input", &x)).unwrap().gradient_tensor("input").unwrap();
+    assert!(gradient.data().iter().zip(x.data()).all(|(g, x)| *g == 8.0 * x));
+}

@@ -2,6 +2,7 @@
 
 use super::functions::{DOMAIN, FUNCTIONS};
 use crate::wire::Message;
+use ocelli_graph::ElementKind;
 use std::{collections::BTreeMap, io};
 
 /// Version of the operators that are written.
@@ -10,6 +11,10 @@ pub(crate) const OPSET: i64 = 17;
 const IR_VERSION: i64 = 8;
 /// A file may not be larger: Protocol Buffers count its bytes in 31 bits.
 const MOST_BYTES: usize = i32::MAX as usize;
+
+/// Element types in `onnx.proto`.
+const F32: i64 = 1;
+const I64: i64 = 7;
 
 /// A setting of a node.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,6 +59,8 @@ pub(crate) struct Initializer {
 #[derive(Clone, Debug)]
 pub(crate) struct Border {
     pub name: String,
+    /// Labels are 64-bit integers in the file, as its operators expect them.
+    pub elements: ElementKind,
     pub sizes: Vec<Result<usize, String>>,
 }
 
@@ -101,7 +108,11 @@ impl Border {
     fn write(&self, message: &mut Message) {
         message.bytes(1, &self.name).message(2, |kind| {
             kind.message(1, |tensor| {
-                tensor.int(1, 1).message(2, |shape| {
+                let elements = match self.elements {
+                    ElementKind::F32 => F32,
+                    ElementKind::U32 => I64,
+                };
+                tensor.int(1, elements).message(2, |shape| {
                     for size in &self.sizes {
                         shape.message(1, |dim| match size {
                             Ok(size) => {
@@ -126,8 +137,8 @@ impl Initializer {
             message.int(1, size as i64);
         });
         let (kind, length) = match &self.numbers {
-            Numbers::F32(list) => (1, 4 * list.len()),
-            Numbers::I64(list) => (7, 8 * list.len()),
+            Numbers::F32(list) => (F32, 4 * list.len()),
+            Numbers::I64(list) => (I64, 8 * list.len()),
         };
         message.int(2, kind).bytes(8, &self.name).beginning(9, length);
         (message, length)

@@ -9,11 +9,11 @@ use super::{
 use crate::layout::Layout;
 use ocelli_graph::ops::{
     ActivationOp, Arithmetic, ClampOp, ComparisonOp, DropoutOp, Erf, ExtremumOp, Fill, Gram, HardSwishOp, Identity,
-    LinearOp, Mish, Permute, Power, ReduceKind, ReduceOp, ReshapeOp, SoftmaxOp, StochasticDepthOp,
+    LinearOp, Mish, OneHot, Permute, Power, ReduceKind, ReduceOp, ReshapeOp, SoftmaxOp, StochasticDepthOp,
 };
 use ocelli_kernels::{broadcast::compare, elementwise::Unary};
 
-/// What a rule returns.
+/// The result of a rule; its error is the reason why an operation cannot be exported.
 pub(super) type Done = Result<(), String>;
 
 /// Adds the rules of all operations.
@@ -55,6 +55,7 @@ pub(super) fn all(export: Export) -> Export {
         .operation(movements::stack)
         .operation(movements::slice)
         .operation(movements::gather)
+        .operation(one_hot)
         .operation(windows::pad)
         .operation(windows::interpolate)
         .operation(windows::resample)
@@ -96,6 +97,16 @@ fn activation(function: Unary, call: &mut CallWriter<'_>) -> Done {
         Unary::Gelu => function_of(call, "Gelu"),
         Unary::GeluTanh => function_of(call, "GeluTanh"),
     }
+}
+
+/// Writes an encoding of labels. What is no label is a row of zeros in the file, and an error here.
+fn one_hot(op: &OneHot, call: &mut CallWriter<'_>) -> Done {
+    let labels = call.arranged(0, &[0])?;
+    let classes = call.integers(&[op.classes as i64]);
+    let off_and_on = call.numbers("values", &[2], vec![0.0, 1.0]);
+    let name = call.last_node("OneHot", &[&labels, &classes, &off_and_on], &[]);
+    call.result(&name, &[0, 1]);
+    Ok(())
 }
 
 fn with_number(call: &mut CallWriter<'_>, operator: &str, number: f32) -> Done {

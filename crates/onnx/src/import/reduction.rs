@@ -24,7 +24,7 @@ pub(crate) fn global_average_pool(call: &mut Call<'_, '_>) -> Results {
     }
 }
 
-/// What becomes of axes that are reduced.
+/// The fate of axes that are reduced.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Keeping {
     /// They keep the size 1.

@@ -18,7 +18,7 @@ struct Axis {
     region: [f64; 2],
 }
 
-/// What all axes have in common.
+/// The attributes that all axes have in common.
 struct Rules {
     coordinates: String,
     mode: String,

@@ -1,6 +1,6 @@
 //! L-BFGS over the parameters of a model and over an input.
 
-use super::{Lbfgs, LbfgsStep};
+use super::{Lbfgs, LbfgsOutcome, LbfgsStep};
 use crate::{Error, Result};
 use ocelli_graph::{Batch, Model, Objective, Step, Tensor};
 
@@ -42,7 +42,9 @@ impl Lbfgs {
     }
 
     /// Takes one step over the input called `name` of a batch, for which the objective was made with
-    /// [`Wrt::Values`](ocelli_graph::Wrt): an image to be optimised. `watch` sees the results of every evaluation.
+    /// [`Wrt::Values`](ocelli_graph::Wrt): an image to be optimised. `read` takes from every evaluation whatever is of
+    /// interest there, such as the parts of the cost; its answer for the input where the step ended is returned, `None`
+    /// if the step moved nowhere.
     ///
     /// ```
     /// use ocelli_graph::{Batch, Mode, Model, Tensor, Wrt};
@@ -52,7 +54,9 @@ impl Lbfgs {
     /// let mut x = Tensor::zeros([1, 2]);
     /// let mut lbfgs = Lbfgs::new();
     /// for _ in 0..5 {
-    ///     lbfgs.step_input(&model, &mut objective, &Batch::new(), ("input", &mut x), |_| ())?;
+    ///     let x = ("input", &mut x);
+    ///     let (step, loss) = lbfgs.step_input(&model, &mut objective, &Batch::new(), x, |evaluation| evaluation.loss())?;
+    ///     assert!(loss.is_none_or(|loss| f64::from(loss) == step.after));
     /// }
     /// assert!(x.data().iter().all(|x| (x - 3.0).abs() < 1e-3));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -61,16 +65,17 @@ impl Lbfgs {
     /// # Errors
     /// The errors of [`Objective::evaluate`]; [`Error::Setting`] if the objective has no gradient for the input. The
     /// input is unchanged then.
-    pub fn step_input(
+    pub fn step_input<T>(
         &mut self,
         model: &Model,
         objective: &mut Objective,
         others: &Batch,
         (name, value): (&str, &mut Tensor),
-        mut watch: impl FnMut(&Step<'_>),
-    ) -> Result<LbfgsStep> {
+        mut read: impl FnMut(&Step<'_>) -> T,
+    ) -> Result<(LbfgsStep, Option<T>)> {
         let mut x = value.data().to_vec();
         let (before, mut trial) = (x.clone(), value.clone());
+        let mut readings: Vec<(f64, T)> = Vec::new();
         let step = self.step(&mut x, |x, gradient| {
             trial.data_mut().copy_from_slice(x);
             let step = match objective.evaluate(model, &others.clone().with(name, &trial)) {
@@ -81,11 +86,14 @@ impl Lbfgs {
                 return Err(Error::Setting(format!("the objective has no gradient for \"{name}\"")));
             };
             gradient.copy_from_slice(found);
-            watch(&step);
-            Ok(f64::from(step.loss()))
+            let cost = f64::from(step.loss());
+            readings.push((cost, read(&step)));
+            Ok(cost)
         })?;
         value.data_mut().copy_from_slice(&x);
-        Ok(step)
+        let ended = |(cost, _): &(f64, T)| step.outcome == LbfgsOutcome::Moved && *cost == step.after;
+        let reading = readings.into_iter().rev().find(ended).map(|(_, reading)| reading);
+        Ok((step, reading))
     }
 }
 

@@ -139,7 +139,13 @@ fn parameters_and_inputs_are_vectors() {
     let (mut found, others) = (Tensor::zeros([8, 3]), Batch::new().with("target", &target));
     let mut lbfgs = Lbfgs::new();
     for _ in 0..25 {
-        lbfgs.step_input(&model, &mut objective, &others, ("input", &mut found), |_| ()).unwrap();
+        let (step, reading) = lbfgs
+            .step_input(&model, &mut objective, &others, ("input", &mut found), |evaluation| evaluation.loss())
+            .unwrap();
+        // of all evaluations of a line search, that of the input where it ended is returned
+        let here = others.clone().with("input", &found);
+        assert!(reading.is_none_or(|loss| f64::from(loss) == step.after));
+        assert_eq!(f64::from(objective.evaluate(&model, &here).unwrap().loss()), step.after);
     }
     close(found.data(), x.data(), 2e-3);
     let wrong = Lbfgs::new().step_input(&model, &mut objective, &others, ("target", &mut target), |_| ());

@@ -102,7 +102,7 @@ impl Attribution<'_> {
     }
 }
 
-/// What becomes of negative sums over the channels.
+/// The treatment of negative sums over the channels.
 #[derive(Clone, Copy, PartialEq)]
 enum Negative {
     Kept,

@@ -3,7 +3,7 @@
 use crate::{Error, Result};
 use ocelli_graph::{Key, Model, ParameterRole, Tensor, ValueSource};
 
-/// What is left of a map when a layer, and all behind it, have random weights.
+/// The rest of a map when a layer, and all behind it, have random weights.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RandomisedLayer {
     /// The path of the layer that was randomised last.

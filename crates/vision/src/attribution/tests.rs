@@ -135,7 +135,7 @@ fn the_means_of_noise_are_reproducible_and_guided_gradients_positive_paths() {
     assert!(guided != deconvnet && guided.shape() == [32, 32, 1]);
 }
 
-/// What a linear network loses where a window covers it is the sum of its terms there.
+/// A linear network loses the sum of its terms where a window covers the image.
 #[test]
 fn occlusion_of_a_linear_network_is_its_weights() {
     let network = |x: &Node| x.flatten().apply("fc", Dense::new(2).bias(false));

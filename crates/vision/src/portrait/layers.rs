@@ -4,7 +4,7 @@ use super::{Portrait, at_most};
 use crate::{
     Result,
     page::{Page, Picture},
-    spatial::{SpatialLayer, last_of_each_size, spatial_layers},
+    spatial::{SpatialLayer, find, last_of_each_size},
     units::{Projector, ReceptiveField, find_peaks},
 };
 use ocelli_data::Loader;
@@ -24,13 +24,7 @@ impl Portrait<'_> {
             let spare = layers.len().saturating_sub(MOST_LAYERS);
             return layers.into_iter().skip(spare).collect();
         }
-        let known = spatial_layers(self.model);
-        let id = |name: &String| self.model.graph().find(name);
-        let named = |name: &String| {
-            let layer = known.iter().find(|layer| Some(layer.id) == id(name))?;
-            Some(SpatialLayer { name: name.clone(), ..layer.clone() })
-        };
-        self.layers.iter().filter_map(named).collect()
+        self.layers.iter().filter_map(|name| find(self.model, name).ok()).collect()
     }
 
     pub(super) fn add_units(

@@ -39,7 +39,7 @@ impl Portrait<'_> {
             let answers: Vec<String> = best
                 .guesses
                 .iter()
-                .map(|guess| format!("{} {:.0} %", self.class_name(guess.class), 100.0 * guess.probability))
+                .map(|guess| format!("{} ({:.0} %)", self.class_name(guess.class), 100.0 * guess.probability))
                 .collect();
             let Some(guess) = best.guesses.first() else { continue };
             let (name, class) = (loader.dataset().name(sample), guess.class);

@@ -35,7 +35,7 @@ impl Default for Dream {
 /// # Errors
 /// [`Error::Invalid`] for a layer that is no spatial activation and no scales, [`Error::Graph`] for an image of another shape.
 pub fn dream(model: &Model, layer: &str, image: &Tensor, settings: &Dream, stop: &StopFlag) -> Result<Tensor> {
-    let (input, [height, width, channels]) = image_input(model)?;
+    let (input, [height, width, _]) = image_input(model)?;
     find(model, layer)?;
     if settings.scales == 0 {
         return Err(Error::Invalid("a dream has at least one scale".into()));
@@ -48,8 +48,7 @@ pub fn dream(model: &Model, layer: &str, image: &Tensor, settings: &Dream, stop:
         }
         let shift = [height, width].map(|side| stream.below((settings.jitter + 1).min(side)));
         let step = objective.evaluate(model, &Batch::new().with(&input, rolled(&image, shift)))?;
-        let gradient = step.gradient(&input).unwrap_or_default().to_vec();
-        let gradient = Tensor::from_vec([1, height, width, channels], gradient)?;
+        let gradient = step.gradient_tensor(&input)?;
         let gradient = rolled(&gradient, [height - shift[0], width - shift[1]]);
         for part in parts(&gradient, settings.scales)? {
             let square: f64 = part.data().iter().map(|value| f64::from(*value).powi(2)).sum();

@@ -4,12 +4,14 @@ use crate::{
     Error, Result,
     spatial::{find, image_input},
 };
-use ocelli_graph::{Batch, Key, Mode, Model, Tensor, Wrt};
+use ocelli_graph::{Batch, Key, Mode, Model, Step, Tensor, Wrt};
 use ocelli_losses::{Variation, total_variation};
 use ocelli_train::{Lbfgs, StopFlag};
 
 /// The name of the input that holds the activation to be met.
 const TARGET: &str = "inversion.target";
+/// The name of the distance from it.
+const DISTANCE: &str = "inversion.distance";
 
 /// An image that was found from an activation.
 #[derive(Clone, Debug)]
@@ -17,7 +19,7 @@ pub struct Inversion {
     /// The image `[1, H, W, C]`, in the units of the network's input.
     pub image: Tensor,
     /// The squared distance of its activation from the target, as a share of the target's own square, before the first step and
-    /// after each.
+    /// after each. There are fewer steps than were asked for if the last one found no better image.
     pub distances: Vec<f64>,
 }
 
@@ -82,31 +84,27 @@ pub fn invert(
     let objective = model.objective_of(Mode::Infer, Wrt::Values(&[&input]), |t| {
         let x = t.tap(&input);
         let pixels = x.shape().len(1).max(1) as f32;
-        let distance = ((t.tap(layer) - t.input(TARGET, shape)).square().sum() * (1.0 / square as f32))
-            .named("inversion.distance");
+        let distance = ((t.tap(layer) - t.input(TARGET, shape)).square().sum() * (1.0 / square as f32)).named(DISTANCE);
         let variation = total_variation(&x, Variation::Squared) * (settings.variation * unit / pixels);
         distance + variation + x.square().mean() * (settings.energy * unit)
     })?;
-    let mut objective = objective.watching(&["inversion.distance"])?;
+    let mut objective = objective.watching(&[DISTANCE])?;
     let batch = Batch::new().with(TARGET, &target);
     let mut stream = Key::new(settings.seed).with("inversion").stream();
     let mut found = Tensor::try_zeros([1, height, width, channels])?;
     found.data_mut().iter_mut().for_each(|value| *value = 0.1 * settings.deviation * stream.normal());
     let mut lbfgs = Lbfgs::new();
-    let mut distances = Vec::new();
-    let distance = |objective: &mut ocelli_graph::Objective, found: &Tensor| {
-        let step = objective.evaluate(model, &batch.clone().with(&input, found))?;
-        Ok::<f64, Error>(
-            step.activation("inversion.distance").and_then(|d| d.first().copied()).map_or(f64::NAN, f64::from),
-        )
+    let distance = |step: &Step<'_>| {
+        step.activation(DISTANCE).and_then(|distance| distance.first().copied()).map_or(f64::NAN, f64::from)
     };
-    distances.push(distance(&mut objective, &found)?);
+    let mut distances = vec![distance(&objective.evaluate(model, &batch.clone().with(&input, &found))?)];
     for _ in 0..settings.steps {
         if stop.is_set() {
             break;
         }
-        lbfgs.step_input(model, &mut objective, &batch, (input.as_str(), &mut found), |_| ())?;
-        distances.push(distance(&mut objective, &found)?);
+        let (_, reached) = lbfgs.step_input(model, &mut objective, &batch, (&input, &mut found), distance)?;
+        let Some(reached) = reached else { break };
+        distances.push(reached);
     }
     Ok(Inversion { image: found, distances })
 }

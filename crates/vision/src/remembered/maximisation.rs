@@ -7,11 +7,11 @@ use crate::{
     spatial::{find, image_input},
 };
 use ocelli_data::Pipeline;
-use ocelli_graph::{Axis, Batch, Key, Mode, Model, Objective, Tensor, Wrt};
+use ocelli_graph::{Axis, BackwardRules, Batch, Key, Mode, Model, Objective, Tensor, Wrt};
 use ocelli_losses::{Variation, total_variation};
 use ocelli_train::StopFlag;
 
-/// What is to be excited.
+/// The activation that an image is to excite.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Goal {
     /// The score of a class.
@@ -25,7 +25,7 @@ pub enum Goal {
     },
 }
 
-/// What is changed to change the image.
+/// The parametrisation of the image: the numbers that gradient ascent changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Basis {
     /// Frequencies and decorrelated colours (Olah, Mordvintsev and Schubert 2017).
@@ -48,7 +48,7 @@ pub struct Maximisation {
     pub jitter: usize,
     /// The weight of the mean squared difference of neighbouring pixels, which are from 0 to 1.
     pub variation: f32,
-    /// What is changed.
+    /// The parametrisation of the image.
     pub basis: Basis,
     /// Seed of the first image and of the shifts.
     pub seed: u64,
@@ -60,9 +60,12 @@ impl Default for Maximisation {
     }
 }
 
+/// The name of the activation that is to grow.
+const ACTIVATION: &str = "maximisation.activation";
+
 /// Finds an image that excites a channel or a class of a network (Erhan et al. 2009; Simonyan, Vedaldi and Zisserman 2013, eq.
-/// 1), as `[H, W, C]` from 0 to 1, before it is normalised by the `pipeline` of the network. If `stop` is set, it returns the
-/// image so far.
+/// 1), as `[H, W, C]` from 0 to 1, before it is normalised by the `pipeline` of the network. While the channel is silent, its
+/// ReLUs pass on every gradient, because their own gradient of 0 leads nowhere. If `stop` is set, it returns the image so far.
 ///
 /// ```
 /// use ocelli_data::Pipeline;
@@ -89,13 +92,15 @@ pub fn maximise(
 ) -> Result<Tensor> {
     let (input, sample) = image_input(model)?;
     let statistics = &pipeline.normalisation;
-    let (mean, deviation) = (&statistics.mean, &statistics.deviation);
-    if mean.len() != sample[2] || deviation.len() != sample[2] {
+    let deviation = &statistics.deviation;
+    if statistics.mean.len() != sample[2] || deviation.len() != sample[2] {
         return Err(Error::Invalid("the pipeline has other channels than the network".into()));
     }
     // the network reads pixels in other units
     let unit = deviation.iter().sum::<f32>() / deviation.len() as f32;
-    let mut objective = objective(model, &input, goal, settings.variation * unit * unit)?;
+    let objective = |rules: &BackwardRules| objective(model, rules, &input, goal, settings.variation * unit * unit);
+    let mut own = objective(&BackwardRules::new())?;
+    let mut passing: Option<Objective> = None;
     let frequencies = Frequencies::new(sample, pipeline.channels);
     let mut stream = Key::new(settings.seed).with("maximisation").stream();
     let mut parameters: Vec<f32> = (0..frequencies.len()).map(|_| 0.01 * stream.normal()).collect();
@@ -106,22 +111,26 @@ pub fn maximise(
         Basis::Frequencies => frequencies.image(parameters),
         Basis::Pixels { .. } => Ok(Tensor::from_vec([1, height, width, channels], parameters.to_vec())?),
     };
-    for step in 0..settings.steps {
+    for number in 1..=settings.steps {
         if stop.is_set() {
             break;
         }
         // the image, shifted, as the network reads it
         let pixels = squashed(raw(&parameters)?);
         let mut prepared = pixels.clone();
-        for (at, value) in prepared.data_mut().iter_mut().enumerate() {
-            *value = (*value - mean[at % channels]) / deviation[at % channels];
-        }
+        statistics.normalise(prepared.data_mut());
         let shift = [height, width].map(|side| stream.below((2 * settings.jitter + 1).min(side)));
         let batch = Batch::new().with(&input, rolled(&prepared, shift));
         // the gradient, back through all of that
-        let result = objective.evaluate(model, &batch)?;
-        let gradient = result.gradient(&input).unwrap_or_default().to_vec();
-        let gradient = Tensor::from_vec([1, height, width, channels], gradient)?;
+        let mut step = own.evaluate(model, &batch)?;
+        if step.activation(ACTIVATION) == Some(&[0.0]) {
+            let passing = match passing.take() {
+                Some(made) => passing.insert(made),
+                None => passing.insert(objective(&passing_on_everything())?),
+            };
+            step = passing.evaluate(model, &batch)?;
+        }
+        let gradient = step.gradient_tensor(&input)?;
         let mut gradient = rolled(&gradient, [height - shift[0], width - shift[1]]);
         for (at, (value, p)) in gradient.data_mut().iter_mut().zip(pixels.data()).enumerate() {
             *value *= p * (1.0 - p) / deviation[at % channels];
@@ -132,7 +141,7 @@ pub fn maximise(
         };
         moments.step(&mut parameters, &gradient, settings.rate);
         if let Basis::Pixels { blur_every: every @ 1.. } = settings.basis
-            && (step + 1) % every == 0
+            && number % every == 0
         {
             blur(&mut parameters, sample);
         }
@@ -140,8 +149,13 @@ pub fn maximise(
     Ok(squashed(raw(&parameters)?).reshape(sample)?)
 }
 
+/// ReLUs that pass on every gradient, whatever their arguments were.
+fn passing_on_everything() -> BackwardRules {
+    BackwardRules::new().with("Relu", |g| vec![g.want(0, || g.dy().clone())])
+}
+
 /// The negative activation, and the variation of the image.
-fn objective(model: &Model, input: &str, goal: &Goal, variation: f32) -> Result<Objective> {
+fn objective(model: &Model, rules: &BackwardRules, input: &str, goal: &Goal, variation: f32) -> Result<Objective> {
     let graph = model.graph();
     let count = match goal {
         Goal::Class(_) => graph.find("output").map_or(0, |id| graph.values[id].shape.channels()),
@@ -151,16 +165,17 @@ fn objective(model: &Model, input: &str, goal: &Goal, variation: f32) -> Result<
     if wanted >= count {
         return Err(Error::Invalid(format!("there is no class or channel {wanted} among {count}")));
     }
-    Ok(model.objective_of(Mode::Infer, Wrt::Values(&[input]), |t| {
+    let objective = model.objective_with(rules, Mode::Infer, Wrt::Values(&[input]), |t| {
         let activation = match goal {
             Goal::Class(_) => t.output(),
             Goal::Channel { layer, .. } => t.tap(layer),
         };
         let image = t.tap(input);
         let pixels = image.shape().len(1).max(1) as f32;
-        let activation = activation.slice(Axis::C, wanted..wanted + 1).mean();
+        let activation = activation.slice(Axis::C, wanted..wanted + 1).mean().named(ACTIVATION);
         total_variation(&image, Variation::Squared) * (variation / pixels) - activation
-    })?)
+    })?;
+    Ok(objective.watching(&[ACTIVATION])?)
 }
 
 /// The logistic function, which keeps pixels between 0 and 1.

@@ -2,7 +2,8 @@
 
 use super::{frequencies::Frequencies, *};
 use ocelli_data::{Channels, Pipeline};
-use ocelli_graph::{Batch, Key, Model, Tensor};
+use ocelli_graph::{Batch, Key, Model, Node, Tensor};
+use ocelli_layers::Conv2d;
 use ocelli_models::LeNet5;
 use ocelli_train::StopFlag;
 
@@ -94,4 +95,23 @@ fn rolling_back_restores_the_image() {
         assert_eq!(moved[[0, shift[0], shift[1], 1]], image[[0, 0, 0, 1]]);
         assert_eq!(rolled(&moved, [3 - shift[0], 5 - shift[1]]), image);
     }
+}
+
+/// The gradient of a ReLU that is closed everywhere is 0, and leads nowhere.
+#[test]
+fn a_silent_channel_is_woken() {
+    let closed = |x: &Node| (x.apply("conv", Conv2d::new(2, 3)) - 1.0).relu().named("closed").global_avg_pool();
+    let model = Model::build(closed, [12, 12, 1], 5).unwrap();
+    let mean = |image: &Tensor| {
+        let image = image.reshape([1, 12, 12, 1]).unwrap();
+        model.run(&Batch::new().with("input", image), &["closed"]).unwrap()[0].data().iter().sum::<f32>()
+    };
+    let find = |steps| {
+        let pipeline = Pipeline::stretch([12, 12]).grey();
+        let settings = Maximisation { steps, basis: Basis::Pixels { blur_every: 0 }, ..Maximisation::default() };
+        let goal = Goal::Channel { layer: "closed".into(), channel: 0 };
+        maximise(&model, &pipeline, &goal, &settings, &StopFlag::new()).unwrap()
+    };
+    assert_eq!(mean(&find(0)), 0.0);
+    assert!(mean(&find(200)) > 0.0);
 }

@@ -3,12 +3,12 @@
 use super::{
     Colour, PixelOptimizer, Start, Style, StyleTransfer,
     colour::{match_colours, with_colours_of},
-    scale::{AtScale, CONTENT, STYLE, VARIATION, size_for},
+    scale::{AtScale, CONTENT, CostAtScale, STYLE, VARIATION, size_for},
 };
 use crate::resize::resize;
 use crate::{Result, VggFeatures, moments::Moments};
 use ocelli_graph::{Key, Step, Tensor};
-use ocelli_train::{Lbfgs, LbfgsOutcome, StopFlag};
+use ocelli_train::{Lbfgs, StopFlag};
 
 /// The state after a step, for whoever watches.
 #[derive(Clone, Copy, Debug)]
@@ -21,7 +21,7 @@ pub struct StyleStep<'a> {
     pub steps: usize,
     /// α J_content + β J_style + γ variation.
     pub total: f64,
-    /// J_content at the last image that was evaluated.
+    /// J_content of the image; with Adam, of the image before the step, as the total is.
     pub content: f32,
     /// J_style there.
     pub style: f32,
@@ -66,16 +66,14 @@ impl StyleTransfer {
         let mut plans = Vec::new();
         for scale in &self.scales {
             let size = size_for(content, scale.side);
-            // targets do not change the plan, so tiny styles do
-            let blank: Vec<Style> = styles.iter().map(|style| Style { image: blank(32), ..style.clone() }).collect();
-            let mut at = self.at_scale(&features, &Tensor::zeros([1, size[0], size[1], 3]), &blank, 32)?;
+            let mut cost = self.planned(&features, size, styles)?;
             let elements = size[0] * size[1] * 3;
             let optimizer = match self.optimizer {
                 PixelOptimizer::Lbfgs { history } => Lbfgs::new().history(history).bytes(elements),
                 PixelOptimizer::Adam { .. } => 4 * elements * size_of::<f32>(),
             };
-            let network = at.objective.plan(&at.model, 1)?.peak_bytes();
-            plans.push(ScaleMemory { size, network, optimizer, recomputes: at.recomputes });
+            let network = cost.objective.plan(&cost.model, 1)?.peak_bytes();
+            plans.push(ScaleMemory { size, network, optimizer, recomputes: cost.recomputes });
         }
         Ok(plans)
     }
@@ -152,10 +150,6 @@ impl StyleTransfer {
     }
 }
 
-fn blank(side: usize) -> Tensor {
-    Tensor::full([1, side, side, 3], 0.5)
-}
-
 /// Reads the three costs of a step.
 fn costs(step: &Step<'_>) -> [f32; 3] {
     [CONTENT, STYLE, VARIATION].map(|name| step.activation(name).and_then(|cost| cost.first().copied()).unwrap_or(0.0))
@@ -173,20 +167,17 @@ type Report<'a> = dyn FnMut(usize, f64, [f32; 3], &Tensor) + 'a;
 
 impl ScaleRun<'_> {
     fn lbfgs(self, history: usize, image: &mut Tensor, report: &mut Report<'_>) -> Result<()> {
-        let AtScale { model, objective, targets, .. } = self.at;
+        let AtScale { cost: CostAtScale { model, objective, .. }, targets } = self.at;
         // the first trial changes a pixel by a hundredth on average
         let mut lbfgs = Lbfgs::new().history(history).first_step(0.01 * image.len() as f32);
         for number in 1..=self.steps {
-            let mut latest = [0.0; 3];
-            let step = lbfgs.step_input(model, objective, targets, ("input", image), |step| latest = costs(step))?;
+            let (step, costs) = lbfgs.step_input(model, objective, targets, ("input", image), costs)?;
             if self.totals.is_empty() {
                 self.totals.push(step.before);
             }
-            if step.outcome != LbfgsOutcome::Moved {
-                break;
-            }
+            let Some(costs) = costs else { break };
             self.totals.push(step.after);
-            report(number, step.after, latest, image);
+            report(number, step.after, costs, image);
             if self.stop.is_set() {
                 break;
             }
@@ -202,7 +193,7 @@ impl ScaleRun<'_> {
         image: &mut Tensor,
         report: &mut Report<'_>,
     ) -> Result<Moments> {
-        let AtScale { model, objective, targets, .. } = self.at;
+        let AtScale { cost: CostAtScale { model, objective, .. }, targets } = self.at;
         let mut average = averaged.map(|decay| Average::new(decay, image.len()));
         let mut best: Option<(f64, Tensor)> = None;
         for number in 1..=self.steps {

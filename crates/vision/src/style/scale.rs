@@ -11,13 +11,18 @@ pub(super) const CONTENT: &str = "content_cost";
 pub(super) const STYLE: &str = "style_cost";
 pub(super) const VARIATION: &str = "variation";
 
-/// A style transfer at one size: the network, the cost of an image, and what it is compared with.
-pub(super) struct AtScale {
+/// The network and the cost of an image of one size.
+pub(super) struct CostAtScale {
     pub(super) model: Model,
     pub(super) objective: Objective,
+    pub(super) recomputes: bool,
+}
+
+/// A style transfer at one size: the cost of an image, and what the image is compared with.
+pub(super) struct AtScale {
+    pub(super) cost: CostAtScale,
     /// Targets and masks, by name.
     pub(super) targets: Batch,
-    pub(super) recomputes: bool,
 }
 
 /// The pixels that take one style, or one mixture of styles.
@@ -109,6 +114,42 @@ impl StyleTransfer {
         content * self.alpha + style * self.beta + variation.named(VARIATION) * self.gamma
     }
 
+    /// Makes the objective for images `[H, W]` whose pixels take the styles of so many regions.
+    fn cost_at_scale(&self, features: &VggFeatures, size: [usize; 2], regions: &[Region]) -> Result<CostAtScale> {
+        let stages = self.stages(features)?;
+        let paths = [self.paths(features, &self.content_layers)?, self.paths(features, &self.style_layers)?];
+        let paths = [&paths[0][..], &paths[1][..]];
+        let mut model = features.model(stages, size, Node::clone)?;
+        let make = |model: &Model| -> Result<Objective> {
+            let cost = |trace: &Trace| self.cost(trace, paths, regions);
+            let objective = model.objective_of(Mode::Infer, Wrt::Values(&["input"]), cost)?;
+            Ok(objective.watching(&[CONTENT, STYLE, VARIATION])?)
+        };
+        let mut objective = make(&model)?;
+        let mut recomputes = false;
+        if let Some(limit) = self.memory_limit
+            && objective.plan(&model, 1)?.peak_bytes() > limit
+        {
+            for stage in 1..=stages {
+                model.recompute(&format!("stage{stage}"))?;
+            }
+            objective = make(&model)?;
+            recomputes = true;
+        }
+        Ok(CostAtScale { model, objective, recomputes })
+    }
+
+    /// Makes the objective as [`StyleTransfer::at_scale`] does, with targets left open: to plan, and to compute nothing.
+    pub(super) fn planned(&self, features: &VggFeatures, size: [usize; 2], styles: &[Style]) -> Result<CostAtScale> {
+        let layers = self.style_layers.len();
+        let region = |group: Vec<usize>| {
+            let factors = if styles[group[0]].mask.is_some() { vec![1.0; layers] } else { Vec::new() };
+            Region { share: 1.0, factors }
+        };
+        let regions: Vec<Region> = StyleTransfer::groups(styles).into_iter().map(region).collect();
+        self.cost_at_scale(features, size, &regions)
+    }
+
     /// Makes the objective for a content image of its final size; the style images are resized to `side`.
     pub(super) fn at_scale(
         &self,
@@ -120,7 +161,7 @@ impl StyleTransfer {
         let stages = self.stages(features)?;
         let size = [content.shape()[1], content.shape()[2]];
         let paths = [self.paths(features, &self.content_layers)?, self.paths(features, &self.style_layers)?];
-        let mut model = features.model(stages, size, Node::clone)?;
+        let model = features.model(stages, size, Node::clone)?;
         let mut targets = Batch::new();
 
         // the activations of the content
@@ -154,25 +195,7 @@ impl StyleTransfer {
             }
             regions.push(Region { share, factors });
         }
-
-        let paths = [&paths[0][..], &paths[1][..]];
-        let make = |model: &Model| -> Result<Objective> {
-            let cost = |trace: &Trace| self.cost(trace, paths, &regions);
-            let objective = model.objective_of(Mode::Infer, Wrt::Values(&["input"]), cost)?;
-            Ok(objective.watching(&[CONTENT, STYLE, VARIATION])?)
-        };
-        let mut objective = make(&model)?;
-        let mut recomputes = false;
-        if let Some(limit) = self.memory_limit
-            && objective.plan(&model, 1)?.peak_bytes() > limit
-        {
-            for stage in 1..=stages {
-                model.recompute(&format!("stage{stage}"))?;
-            }
-            objective = make(&model)?;
-            recomputes = true;
-        }
-        Ok(AtScale { model, objective, targets, recomputes })
+        Ok(AtScale { cost: self.cost_at_scale(features, size, &regions)?, targets })
     }
 
     fn mixed_grams<'s>(

@@ -52,12 +52,7 @@ impl Contrast {
     /// Changes images `[N, H, W, C]` in place, each of this shape.
     pub(super) fn apply(&self, images: &mut [f32], [height, width, channels]: [usize; 3]) {
         match self {
-            Contrast::Global(Statistics { mean, deviation }) => {
-                for pixel in images.chunks_exact_mut(channels.max(1)) {
-                    let statistics = mean.iter().zip(deviation);
-                    pixel.iter_mut().zip(statistics).for_each(|(x, (mean, deviation))| *x = (*x - mean) / deviation);
-                }
-            }
+            Contrast::Global(statistics) => statistics.normalise(images),
             Contrast::Local { radius, softening } => {
                 let shape = [height, width, channels];
                 for image in images.chunks_exact_mut((height * width * channels).max(1)) {
