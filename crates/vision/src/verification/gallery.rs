@@ -31,7 +31,8 @@ const FEW: usize = 3;
 /// The embeddings of people who were enrolled, one or more of each, and the search for the nearest.
 ///
 /// All embeddings come from one encoder, whose [fingerprint](crate::FaceEncoder::fingerprint) the gallery has. Search is
-/// exact: a matrix product of queries and embeddings, block by block, on all threads.
+/// exact: a matrix product of queries and embeddings, block by block, on all threads. (Of distances that differ by less than
+/// their rounding, a query alone may find the one and among others the other.)
 ///
 /// A gallery is saved as one container with a checksum, atomically: a process that is killed while it saves leaves the
 /// old file or the new one.
