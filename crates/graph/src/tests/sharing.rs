@@ -78,9 +78,12 @@ fn functions_have_no_identity() {
 #[test]
 fn a_pooling_of_single_pixels_is_left_out() {
     let network = |out| move |x: &Node| (x * 2.0).adaptive_avg_pool(out, out).named("pooled").square();
-    let steps = |model: &Model, wanted: &[&str]| model.plan(2, wanted).unwrap().steps().len();
+    let pools = |model: &Model, wanted: &[&str]| {
+        let plan = model.plan(2, wanted).unwrap();
+        plan.steps().iter().filter(|step| step.op().kind().contains("Pool")).count()
+    };
     let [same, smaller] = [4, 2].map(|out| Model::build(network(out), [4, 4, 3], 0).unwrap());
-    assert_eq!(steps(&smaller, &["output"]), steps(&same, &["output"]) + 1);
+    assert_eq!([pools(&smaller, &["output"]), pools(&same, &["output"]), pools(&same, &["pooled"])], [1, 0, 1]);
     let x = Tensor::uniform([2, 4, 4, 3], crate::Key::new(1));
     let pooled = same.run(&Batch::new().with("input", &x), &["output", "pooled"]).unwrap();
     assert!(pooled[0].data().iter().zip(x.data()).all(|(y, x)| *y == (2.0 * x) * (2.0 * x)));
