@@ -3,23 +3,36 @@
 use crate::{Error, Result};
 use ocelli_kernels::{
     Epilogue,
-    gemm::{Matrix, MatrixMut, gemm},
+    gemm::{Matrix, MatrixMut, PackedMatrix, gemm_packed, packed_len},
 };
 use ocelli_tensor::Tensor;
 use ocelli_train::{read_container, write_container};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::{collections::HashMap, path::Path};
 
 /// The kind of the container that a gallery is kept in.
 const KIND: &str = "gallery of embeddings";
 
-/// Most scores that a search holds at a time: 16 MiB.
-const SCORES: usize = 1 << 22;
+/// Embeddings that are searched at a time, a task of a thread: with 128 features a quarter of a megabyte, packed once and
+/// multiplied with all queries.
+const BLOCK: usize = 512;
+
+/// Queries that are multiplied at a time: with a block 120 KiB of scores, which the second-level cache holds until their
+/// largest is found.
+const QUERIES: usize = 60;
+
+/// Most queries of one pass over the gallery, of which each task holds the best scores.
+const MOST_QUERIES: usize = 4096;
+
+/// Queries up to which distances are computed by their definition: embeddings that are used so seldom are not worth packing.
+const FEW: usize = 3;
 
 /// The embeddings of people who were enrolled, one or more of each, and the search for the nearest.
 ///
 /// All embeddings come from one encoder, whose [fingerprint](crate::FaceEncoder::fingerprint) the gallery has. Search is
-/// exact: a matrix product of queries and embeddings.
+/// exact: a matrix product of queries and embeddings, block by block, on all threads. (Of distances that differ by less than
+/// their rounding, a query alone may find the one and among others the other.)
 ///
 /// A gallery is saved as one container with a checksum, atomically: a process that is killed while it saves leaves the
 /// old file or the new one.
@@ -203,26 +216,17 @@ impl Gallery {
     /// Finds the nearest embedding of each query. Both are checked already.
     fn answers(&self, queries: &[f32]) -> Vec<Identification<'_>> {
         let features = self.content.features.max(1);
-        let count = queries.len() / features;
-        let mut best = vec![(f32::NEG_INFINITY, 0usize); count];
-        // Blocks of the gallery, so that the scores stay in a bound of memory; blocks of queries for the same reason.
-        let width = self.len().min((SCORES / count.clamp(1, 1024)).max(1));
-        let mut scores = vec![0.0; width * count.min(1024)];
-        for (queries, best) in queries.chunks(1024 * features).zip(best.chunks_mut(1024)) {
-            let left = Matrix::new(queries, best.len(), features);
-            for start in (0..self.len()).step_by(width.max(1)) {
-                let columns = width.min(self.len() - start);
-                let rows = &self.content.embeddings[start * features..][..columns * features];
-                let scores = &mut scores[..columns * best.len()];
-                let right = Matrix::new(rows, columns, features).transposed();
-                let norms = &self.half_norms[start..][..columns];
-                gemm(left, right, MatrixMut::new(scores, best.len(), columns), &Epilogue::bias(Some(norms)));
-                for (best, scores) in best.iter_mut().zip(scores.chunks_exact(columns)) {
-                    take_larger(best, scores, start);
-                }
-            }
-        }
-        let answer = |(query, (_, index)): (&[f32], (f32, usize))| {
+        let search = |queries: &[f32]| {
+            let start = || Search::new(queries.len() / features);
+            let blocks = self.content.embeddings.par_chunks(BLOCK * features).zip(self.half_norms.par_chunks(BLOCK));
+            let parts = blocks.enumerate().fold(start, |mut search, (number, (embeddings, half_norms))| {
+                search.block(queries, number * BLOCK, embeddings, half_norms);
+                search
+            });
+            parts.map(|search| search.best).reduce(|| start().best, nearer).into_iter()
+        };
+        let best = queries.chunks(MOST_QUERIES * features).flat_map(search);
+        let answer = |(query, Score { index, .. }): (&[f32], Score)| {
             let Some(&person) = self.content.people.get(index) else {
                 return Identification { person: None, nearest: None, distance: f32::INFINITY };
             };
@@ -313,21 +317,83 @@ fn half_norm(embedding: &[f32]) -> f32 {
     -0.5 * embedding.iter().map(|x| x * x).sum::<f32>()
 }
 
-/// Replaces `best` by the first of the largest scores if that is larger.
-fn take_larger(best: &mut (f32, usize), scores: &[f32], start: usize) {
-    /// Scores whose maximum is taken at once; where it is not larger, nothing is looked for.
-    const BLOCK: usize = 256;
-    for (number, block) in scores.chunks(BLOCK).enumerate() {
-        let mut lanes = [f32::NEG_INFINITY; 16];
-        let groups = block.chunks_exact(16);
-        let rest = groups.remainder().iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        groups.for_each(|group| lanes.iter_mut().zip(group).for_each(|(lane, score)| *lane = lane.max(*score)));
-        let largest = lanes.iter().copied().fold(rest, f32::max);
-        if largest > best.0 {
-            let at = block.iter().position(|score| *score == largest).unwrap_or(0);
-            *best = (largest, start + number * BLOCK + at);
+/// How near an embedding is to a query: the larger, the nearer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Score {
+    value: f32,
+    index: usize,
+}
+
+impl Score {
+    const NONE: Score = Score { value: f32::NEG_INFINITY, index: usize::MAX };
+
+    /// Returns the larger score; of equals, that of the embedding which was enrolled first.
+    fn or(self, other: Score) -> Score {
+        let replaced = other.value > self.value || other.value == self.value && other.index < self.index;
+        if replaced { other } else { self }
+    }
+}
+
+/// Returns the better of two scores of each query.
+fn nearer(mut best: Vec<Score>, others: Vec<Score>) -> Vec<Score> {
+    best.iter_mut().zip(others).for_each(|(best, other)| *best = best.or(other));
+    best
+}
+
+/// A search of some blocks of a gallery, and the memory that it works in.
+#[derive(Default)]
+struct Search {
+    /// The best score of each query.
+    best: Vec<Score>,
+    packed: Vec<f32>,
+    scores: Vec<f32>,
+}
+
+impl Search {
+    fn new(queries: usize) -> Search {
+        Search { best: vec![Score::NONE; queries], ..Search::default() }
+    }
+
+    /// Searches a block of embeddings, of which the first is that of index `first`.
+    fn block(&mut self, queries: &[f32], first: usize, embeddings: &[f32], half_norms: &[f32]) {
+        let Search { best, packed, scores } = self;
+        let (rows, features) = (half_norms.len(), embeddings.len() / half_norms.len());
+        if best.len() <= FEW {
+            for (query, best) in queries.chunks_exact(features).zip(best) {
+                for (row, embedding) in embeddings.chunks_exact(features).enumerate() {
+                    *best = best.or(Score { value: -0.5 * squared_distance(query, embedding), index: first + row });
+                }
+            }
+            return;
+        }
+        packed.resize(packed_len(features, rows), 0.0);
+        let right = PackedMatrix::pack(Matrix::new(embeddings, rows, features).transposed(), packed);
+        scores.resize(QUERIES * rows, 0.0);
+        for (queries, best) in queries.chunks(QUERIES * features).zip(best.chunks_mut(QUERIES)) {
+            let scores = &mut scores[..best.len() * rows];
+            let left = Matrix::new(queries, best.len(), features);
+            gemm_packed(left, &right, MatrixMut::new(scores, best.len(), rows), &Epilogue::bias(Some(half_norms)));
+            for (best, scores) in best.iter_mut().zip(scores.chunks_exact(rows)) {
+                *best = largest(scores, first, *best);
+            }
         }
     }
+}
+
+/// Returns the first of the largest scores if that is larger than `best`.
+fn largest(scores: &[f32], first: usize, best: Score) -> Score {
+    let mut lanes = [f32::NEG_INFINITY; 32];
+    let groups = scores.chunks_exact(32);
+    let rest = groups.remainder().iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    groups.for_each(|group| {
+        lanes.iter_mut().zip(group).for_each(|(lane, score)| *lane = if *score > *lane { *score } else { *lane });
+    });
+    let value = lanes.iter().copied().fold(rest, f32::max);
+    if value < best.value {
+        return best;
+    }
+    let at = scores.iter().position(|score| *score == value).unwrap_or(0);
+    best.or(Score { value, index: first + at })
 }
 
 #[cfg(test)]
@@ -362,6 +428,28 @@ mod tests {
             }
             let alone = gallery.identify(&queries.data()[..features]).unwrap();
             assert_eq!(alone.nearest, answers[0].nearest);
+        }
+    }
+
+    /// However many queries there are, and whichever thread finds it: of equal embeddings the first is the nearest.
+    #[test]
+    fn of_equal_embeddings_the_first_is_found() {
+        let features = 8;
+        let mut gallery = Gallery::new(1, features, 0.5);
+        for person in 0..3 * BLOCK + 5 {
+            let row = Tensor::uniform([features], Key::new(5).at(person as u64 % 100));
+            gallery.enrol(&format!("p{person}"), row.data()).unwrap();
+        }
+        let embeddings = &gallery.content.embeddings;
+        for count in [1, FEW, FEW + 1, QUERIES + 1, MOST_QUERIES + 2] {
+            let queries: Vec<f32> =
+                (0..count).flat_map(|i| embeddings[(7 * i + 3) % 100 * features..][..features].to_vec()).collect();
+            let answers = gallery.identify_all(&Tensor::from_vec([count, features], queries).unwrap()).unwrap();
+            assert_eq!(answers.len(), count);
+            for (i, answer) in answers.iter().enumerate() {
+                let expected = format!("p{}", (7 * i + 3) % 100);
+                assert_eq!((answer.nearest, answer.distance), (Some(expected.as_str()), 0.0), "query {i} of {count}");
+            }
         }
     }
 
