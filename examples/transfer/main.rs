@@ -256,7 +256,7 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
     }
 
     // everything that is written
-    let file = pretrained.save(out)?;
+    let file = pretrained.write(out)?;
     curves::draw(&trained, &out.join("curves.png"))?;
     let answers = report::Answers::of(&pretrained.model, &validation)?;
     answers.draw(&val, &names, out)?;

@@ -98,7 +98,7 @@ impl Pretrained {
 
     /// Writes the network, its classes and how images are prepared into a folder as one file, an ONNX file if the network
     /// came from one. Returns the name of the file.
-    pub fn save(&self, folder: &Path) -> ocelli::Result<&'static str> {
+    pub fn write(&self, folder: &Path) -> ocelli::Result<&'static str> {
         if !self.is_imported {
             save_network(&self.model, &self.description, folder.join("network.safetensors"))?;
             return Ok("network.safetensors");
