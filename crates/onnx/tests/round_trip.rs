@@ -47,7 +47,8 @@ fn labels_and_their_one_hot_rows_are_written() {
     let bytes = Export::new().to_bytes(&model).unwrap();
     let operator = b"OneHot";
     assert!(bytes.windows(operator.len()).any(|text| text == operator));
-    assert!(Import::new().read_bytes(&bytes, "labels.onnx").is_err());
+    let error = Import::new().read_bytes(&bytes, "labels.onnx").unwrap_err().to_string();
+    assert_eq!(error, "labels.onnx: one operator is not read: OneHot (\"onehot\")");
 }
 
 /// The steps of inference: the same ones take the same time.
