@@ -71,9 +71,14 @@ impl NetworkArguments {
             return read_images(file, size);
         }
         let network = description.layer().map_err(|error| format!("{}: {error}", self.file().display()))?;
-        let loader = self.rename.iter().fold(network.loader(), |loader, (from, to)| loader.rename(from, to));
+        let mut file = WeightFile::open(self.file())?;
+        // the names of other sources that the registry knows, unless the user says which
+        let loader = match &self.rename[..] {
+            [] => network.loader_for(&file),
+            rules => rules.iter().fold(network.loader(), |loader, (from, to)| loader.rename(from, to)),
+        };
         let mut model = Model::zeroed(network.layer, &description.sample)?;
-        let report = loader.load(&mut model, self.file())?;
+        let report = loader.load_from(&mut model, &mut file)?;
         for from in report.unused {
             eprintln!("note: --rename {from}=…: no name in {} begins with it", self.file().display());
         }

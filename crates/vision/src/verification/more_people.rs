@@ -15,7 +15,7 @@ impl FaceSet {
     /// mirror image, so a set to train on has twice as many people then. [`FaceAugmentation::mirror`](super::FaceAugmentation::mirror) should be 0 for it.
     ///
     /// # Errors
-    /// [`Error::Tensor`](ocelli_data::Error::Tensor) if there is no room for them.
+    /// [`Error::Tensor`](crate::Error::Tensor) if there is no room for them.
     pub fn with_mirrored_people(&self) -> Result<FaceSet> {
         let [_, width, channels] = self.sample();
         let (mut images, mut labels) = self.labelled()?;
