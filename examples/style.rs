@@ -203,6 +203,9 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
         return Err(error.into());
     }
     image_files::save_png(&stylised.image, &arguments.out)?;
+    if curve.is_empty() {
+        return Ok(say(format!("wrote {}, after no step", arguments.out.display()))?);
+    }
     let points = curve.iter().enumerate().map(|(step, total)| (step as f64 + 1.0, *total));
     let chart = Chart::new("total cost").x_label("step").scale(Axis::Logarithmic).series("total", points);
     let chart_file = beside(&arguments.out, "-curve.png");
