@@ -1,4 +1,4 @@
-//! What an encoder has to beat: pixels, eigenfaces, Fisherfaces, and dlib's encoder as it was published.
+//! The baselines of an encoder: pixels, eigenfaces, Fisherfaces, and dlib's encoder as it was published.
 
 use super::train::{Row, framed};
 use ocelli::{

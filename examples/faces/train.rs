@@ -47,7 +47,7 @@ pub struct Arguments {
     /// Seed of the split; without it, the last people in the order of their names are held out.
     #[arg(long)]
     split: Option<u64>,
-    /// What the mirror image of a face is in training.
+    /// The identity of a face's mirror image in training.
     #[arg(long, value_enum, default_value_t = Mirrored::AnotherPerson)]
     mirrored: Mirrored,
     /// Number of people to compose for each person to train on, of that person's upper half and another's lower half.

@@ -8,6 +8,8 @@
 //! [`ClusterTrainer`] is the loop around it: parameters are broadcast at the start, process 0 writes checkpoints and speaks,
 //! and every process checks a hash of all parameters after each epoch. Every process reads the data itself.
 //!
+//! Not run here, because it needs processes that an MPI started:
+//!
 //! ```no_run
 //! use ocelli::{data::synthetic, prelude::*};
 //! use ocelli_mpi::{Cluster, ClusterTrainer};

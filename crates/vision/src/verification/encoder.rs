@@ -93,7 +93,7 @@ pub struct EncoderSettings {
     pub architecture: Architecture,
     /// Height, width and channels (1 or 3) of what it reads.
     pub sample: [usize; 3],
-    /// What becomes of values from 0 to 1 before the network reads them.
+    /// The change of values from 0 to 1 before the network reads them.
     pub contrast: Contrast,
     /// The views of an image whose embeddings are averaged.
     pub views: Views,

@@ -12,7 +12,8 @@ const BLENDED: f32 = 0.1;
 
 impl FaceSet {
     /// Returns the images of all identities and their mirror images, as those of other identities: no face is its own
-    /// mirror image, so a set to train on has twice as many people then. [`FaceAugmentation::mirror`](super::FaceAugmentation::mirror) should be 0 for it.
+    /// mirror image, so a set to train on has twice as many people then.
+    /// [`FaceAugmentation::mirror`](super::FaceAugmentation::mirror) should be 0 for it.
     ///
     /// # Errors
     /// [`Error::Tensor`](crate::Error::Tensor) if there is no room for them.

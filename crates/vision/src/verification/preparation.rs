@@ -17,7 +17,7 @@ pub enum Contrast {
     Local {
         /// Pixels of the square on each side of its middle.
         radius: usize,
-        /// What is added to each deviation, so that noise in flat parts stays small.
+        /// The number added to each deviation, so that noise in flat parts stays small.
         softening: f32,
     },
 }
