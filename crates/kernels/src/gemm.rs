@@ -39,6 +39,8 @@ pub(crate) mod tile;
 pub use bf16::{Bf16Matrix, bf16_len, gemm_bf16, gemm_bf16_scratch};
 pub use matrix::{Matrix, MatrixMut};
 pub(crate) use memory::gemm_on_scratch;
+#[cfg(test)]
+pub(crate) use memory::left_block_bytes;
 pub use memory::{Order, gemm_packed_scratch, gemm_scratch};
 pub use naive::naive;
 pub(crate) use product::gemm_on;

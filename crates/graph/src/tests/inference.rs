@@ -184,12 +184,12 @@ fn an_inference_gives_every_wanted_value() {
     assert_eq!(results[0].data(), [3.0, 1.0]);
 }
 
-/// A 1 × 1 convolution and a dense layer.
+/// A 1 × 1 convolution and a dense layer, whose columns are whole panels of any instruction set.
 fn network_of_products(x: &Node) -> Node {
     let ramp = || crate::initial::tests::Ramp;
-    let filter = x.trace().parameter("filter", [1, 1, 20, 70], ramp());
+    let filter = x.trace().parameter("filter", [1, 1, 20, 96], ramp());
     let x = x.conv2d(Conv2dSettings::default(), &filter, None).relu().flatten();
-    let (w, bias) = (x.trace().parameter("w", [630, 41], ramp()), x.trace().parameter("bias", [41], ramp()));
+    let (w, bias) = (x.trace().parameter("w", [864, 64], ramp()), x.trace().parameter("bias", [64], ramp()));
     Node::call(LinearOp, &[&x, &w, &bias]).relu()
 }
 

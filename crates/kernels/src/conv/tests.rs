@@ -10,6 +10,7 @@ use super::*;
 use ocelli_simd::InstructionSet;
 
 use crate::elementwise::testing::on_every_set;
+use crate::gemm::left_block_bytes;
 use crate::{Accumulate, Activation, Epilogue, scratch};
 
 /// Numbers in [-1, 1) that depend on `seed` alone.
@@ -441,7 +442,9 @@ fn scratch_memory_is_what_was_promised() {
                     let (taken, promised) = taken_and_promised(algorithm, pass);
                     let what = format!("{set}, {}, {pass:?} of {input:?} x {filter:?}", algorithm.name());
                     assert_eq!(promised.or(taken), promised, "{what}: {taken:?}");
-                    assert!(promised.bytes() <= taken.bytes() + (128 << 10), "{what}: {taken:?} of {promised:?}");
+                    // Of the copies of two slabs, the shorter one is small.
+                    let most = taken.bytes() + left_block_bytes() + (128 << 10);
+                    assert!(promised.bytes() <= most, "{what}: {taken:?} of {promised:?}");
                 }
             }
         }

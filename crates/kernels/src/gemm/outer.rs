@@ -2,8 +2,8 @@
 //!
 //! Every element of the operands serves few multiplications, so that copies count. Rows are taken in *bands* that stay
 //! in the second-level cache, and the next band is fetched while one is multiplied. The right operand is packed into
-//! panels; the left one, whose neighbours in a row are the rows of a tile, is only spread out, which takes half as
-//! long: the longer one is better on the left.
+//! panels; the left one, whose neighbours in a row are the rows of a tile, is read where it lies, or spread out where its
+//! rows share few sets of the caches: the longer one is better on the left.
 
 use std::ops::Range;
 
@@ -13,23 +13,31 @@ use super::finish::{Destination, Rows};
 use super::matrix::Matrix;
 use super::panels::{Panels, pack_panel};
 use super::prefetch::BlockPrefetcher;
+use super::stream::Streams;
 use super::tile::{Product, Segment, Strides, even_tiles, most_rows, tile};
 use super::wanted_pieces;
 use crate::cache::odd_lines;
 use crate::parallel::each_piece;
-use crate::{Accumulate, Scratch, scratch};
+use crate::{Accumulate, Scratch, cache, scratch};
 
 /// Most rows of a band: its panel of the right operand is then half of the first-level cache.
 const BAND: usize = 192;
 
-/// Elements of the left operand in a band (128 KiB): a quarter of the second-level cache, and the next band another.
-const BAND_NUMBERS: usize = 32 << 10;
-
-/// Most rows of the result that one task sums.
+/// Rows of the result for which the rows of the operands are cut into as many pieces as balance the load. It decides the
+/// bits of the sums, so it does not follow the caches.
 const RESULT_ROWS: usize = 256;
 
 /// Fewest rows of the result that one task sums, where there are as many: they use what the task packs.
-const LEAST_RESULT_ROWS: usize = 128;
+const LEAST_BLOCK: usize = 128;
+
+/// Tasks for each thread.
+const TASKS: usize = 2;
+
+/// Returns the most rows of the result that one task sums: the left operand of a band is then a quarter of the second-level
+/// cache, and the next band another.
+fn most_block() -> usize {
+    cache::second_level() / (4 * BAND)
+}
 
 /// Divisor of the operands' elements that bounds those of the sums of all pieces, if there is more than one piece.
 const SUMS_PART: usize = 2;
@@ -58,12 +66,14 @@ impl OuterProducts {
         let wanted = wanted_pieces(rows.saturating_mul(result).saturating_mul(2));
         let most = rows.saturating_mul(m.saturating_add(n)) / result.saturating_mul(SUMS_PART);
         let pieces = wanted.div_ceil(m.div_ceil(RESULT_ROWS)).min(most).max(1);
-        let blocks = wanted.div_ceil(pieces).min(m / LEAST_RESULT_ROWS).max(m.div_ceil(RESULT_ROWS));
-        let block = m.div_ceil(blocks);
+        // An even number of pieces divides among two and four threads.
+        let pieces = if pieces > 1 { pieces.next_multiple_of(2) } else { 1 };
         let piece = rows.div_ceil(pieces);
-        let most = (BAND_NUMBERS / block).min(BAND);
-        let band = piece.div_ceil(piece.div_ceil(most));
-        Self { rows, m, n, block, band, piece: piece.next_multiple_of(band) }
+        let band = piece.div_ceil(piece.div_ceil(BAND));
+        // The bits are the same however the rows of the result are divided, and few tasks pack less.
+        let tasks = wanted.min(TASKS * rayon::current_num_threads());
+        let blocks = tasks.div_ceil(pieces).min(m / LEAST_BLOCK).max(m.div_ceil(most_block()));
+        Self { rows, m, n, block: m.div_ceil(blocks), band, piece: piece.next_multiple_of(band) }
     }
 
     /// Returns the number of pieces into which the rows are cut.
@@ -71,10 +81,14 @@ impl OuterProducts {
         self.rows.div_ceil(self.piece)
     }
 
+    /// Returns the number of elements of a band of the left operand that are copied.
+    fn copied(&self) -> usize {
+        if cache::reads_across(self.band, self.m) { 0 } else { self.band * odd_lines(self.block.min(self.m)) }
+    }
+
     /// Returns the scratch memory that a task takes of its thread.
     pub fn scratch(&self) -> Scratch {
-        let left = self.band * odd_lines(self.block.min(self.m));
-        Scratch::of(left + Panels::new(InstructionSet::current(), self.band, self.n).packed_len())
+        Scratch::of(self.copied() + Panels::new(InstructionSet::current(), self.band, self.n).packed_len())
     }
 
     /// Writes the sums `[m, n]` of the pieces, one behind the other, to `c`; or adds them to `c`.
@@ -91,7 +105,7 @@ impl OuterProducts {
             let rows = piece * self.piece..rows.min((piece + 1) * self.piece);
             let columns = index * block..m.min((index + 1) * block);
             let a = a.rows(rows.clone()).columns(columns);
-            let (left, right) = (self.band * odd_lines(a.column_count()), Panels::new(set, self.band, n).packed_len());
+            let (left, right) = (self.copied(), Panels::new(set, self.band, n).packed_len());
             // Outside of the kernel: the instruction set does not reach into a closure.
             scratch::with(left + right, |scratch| {
                 let (left, right) = scratch.split_at_mut(left);
@@ -114,7 +128,7 @@ struct Task<'a> {
     a: Matrix<'a>,
     b: Matrix<'a>,
     band: usize,
-    /// Room for a band of the left operand.
+    /// Room for a band of the left operand; none if it is read where it lies.
     left: &'a mut [f32],
     /// Room for a band of the right operand, packed.
     right: &'a mut [f32],
@@ -158,23 +172,20 @@ impl Task<'_> {
         let (m, n) = (self.a.column_count(), panels.columns);
         let segments = [Segment { offset: 0, depth: band.len() }];
         let next = band.end..self.a.row_count().min(band.end + self.band);
-        let mut ahead = [BlockPrefetcher::of(&self.a.rows(next.clone())), BlockPrefetcher::of(&self.b.rows(next))];
-        let tiles = panels.count() * m.div_ceil(most_rows::<I>(2));
-        let share = ahead.each_ref().map(|ahead| ahead.lines().div_ceil(tiles));
-        let (data, step) = (&*self.left, odd_lines(m));
-        assert!((band.len() - 1) * step + m <= data.len(), "a band lies in its scratch");
+        let mut ahead = [BlockPrefetcher::of(&self.b.rows(next.clone())), BlockPrefetcher::of(&self.a.rows(next))];
+        let a = self.a.rows(band.clone());
+        let (data, step) = if self.left.is_empty() { (a.data, a.row_stride) } else { (&*self.left, odd_lines(m)) };
+        assert!((band.len() - 1) * step + m <= data.len(), "a band lies in its operand or in its scratch");
         assert_eq!(self.c.len(), m * n, "a task has its rows of the result");
         for panel in 0..panels.count() {
             let panel = panels.panel(panel);
             let b = &self.right[panel.start..][..band.len() * panel.width];
             for (first, count) in even_tiles(m, most_rows::<I>(panel.vectors)) {
-                for (ahead, share) in ahead.iter_mut().zip(share) {
-                    ahead.prefetch(isa, share);
-                }
+                let streams = Streams::and(None, ahead.iter_mut().find_map(|ahead| ahead.take(band.len())));
                 let c = self.c[first * n + panel.column..].as_mut_ptr();
                 let to = Destination::plain(c, Rows::Apart(n), panel.columns, accumulate);
                 let (a, strides) = (data[first..].as_ptr(), Strides::rows_contiguous(step));
-                let product = Product { a, strides, segments: &segments, b: b.as_ptr(), streams: None };
+                let product = Product { a, strides, segments: &segments, b: b.as_ptr(), streams };
                 // SAFETY: the first assertion covers columns `first..first + count` of all rows of the band, and `b` has as
                 // many; the second covers the rows of the result, which is borrowed for this task alone.
                 unsafe { tile(isa, count, panel.vectors, &product, &to) };

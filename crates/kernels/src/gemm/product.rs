@@ -2,13 +2,13 @@
 
 use std::ops::Range;
 
-use ocelli_simd::{InstructionSet, Isa, Kernel, MOST_LANES, dispatch_on};
+use ocelli_simd::{InstructionSet, Isa, Kernel, MOST_LANES, Stores, dispatch_on};
 
-use super::finish::{Finish, Rows};
+use super::finish::{Destination, Finish, Rows, stores_once};
 use super::matrix::{Block, Matrix, MatrixMut, assert_sizes};
 use super::panels::{Contiguous, PackPanels, Panel, Panels};
 use super::prefetch::BlockPrefetcher;
-use super::stream::Stream;
+use super::stream::Streams;
 use super::thin::gemm_thin;
 use super::tile::{Product, Segment, Strides, VECTORS, even_tiles, narrow_tile_rows, tile, tile_rows};
 use super::{FAR, PARALLEL_FLOPS, PIECES, Threads};
@@ -42,8 +42,14 @@ const MOST_WIDTH: usize = VECTORS * MOST_LANES;
 /// Fewest panels of a piece (if there are), so that a copied block of the left operand is used as often.
 const PIECE_PANELS: usize = 4;
 
+/// Rows of a piece, at least: a panel is then used for some tiles.
+const PIECE_ROWS: usize = 96;
+
 /// Fewest panels for which rows of the left operand are copied: for fewer the copy costs more than it saves.
 const COPIED_PANELS: usize = 8;
+
+/// Most panels for which a left operand whose columns are contiguous is read where it lies.
+const ACROSS_PANELS: usize = 8;
 
 /// Distance of copied rows of the left operand: a little more than a block's depth, so that they do not fall into the
 /// same sets of a cache.
@@ -268,11 +274,12 @@ impl<'a> Task<'a> {
         let width = right.panels.packed_len() / right.panels.depth;
         let flops = rows.saturating_mul(depth.len() + STORE).saturating_mul(width).saturating_mul(2);
         let piece = |rows, panels| Piece { task: self, right, rows, panels, depth: depth.clone() };
-        let row_blocks = rows.div_ceil(block_rows());
         if threads == Threads::One || flops < PARALLEL_FLOPS {
             return blocks(rows, block_rows()).for_each(|rows| dispatch_on(set, piece(rows, 0..panels)));
         }
-        // An even number of blocks divides among two and four threads.
+        // Rows are cut first: a piece copies its rows, if at all, for all of its panels. An even number of blocks divides among two
+        // and four threads.
+        let row_blocks = rows.div_ceil(block_rows()).max((rows / PIECE_ROWS).min(PIECES));
         let row_blocks = if row_blocks > 1 { row_blocks.next_multiple_of(2) } else { 1 };
         let most_rows = rows.div_ceil(row_blocks);
         let groups = PIECES.div_ceil(row_blocks).min(panels.div_ceil(PIECE_PANELS)).max(1);
@@ -308,6 +315,8 @@ impl Kernel for Piece<'_> {
         for block in blocks(self.depth.len(), DEPTH) {
             self.block(isa, self.depth.start + block.start..self.depth.start + block.end);
         }
+        // For results that were stored past the caches.
+        isa.fence();
     }
 }
 
@@ -331,6 +340,11 @@ impl<'a> LeftBlock<'a> {
         Self { data, strides: Strides::depth_contiguous(step), row: step, tile: 0, rows, narrow_rows }
     }
 
+    /// Creates a block of neighbouring rows whose steps of the depth are `step` apart.
+    fn columns<I: Isa>(data: &'a [f32], step: usize) -> Self {
+        Self { strides: Strides::rows_contiguous(step), row: 1, ..Self::rows::<I>(data, step) }
+    }
+
     /// Creates a block of tiles of `step` rows, copied one after the other.
     fn tiles(data: &'a [f32], step: usize, depth: usize) -> Self {
         let strides = Strides::rows_contiguous(step);
@@ -343,6 +357,8 @@ impl<'a> LeftBlock<'a> {
 enum Form {
     /// Where it lies, row by row.
     Rows,
+    /// Where it lies, whose columns are contiguous.
+    Columns,
     /// Copied, row by row.
     CopiedRows,
     /// Copied to tiles of so many rows.
@@ -359,6 +375,9 @@ impl Piece<'_> {
         let (form, len) = match a.contiguous() {
             Contiguous::Rows if !far => (Form::Rows, 0),
             Contiguous::Rows => (Form::CopiedRows, rows * COPIED_STEP),
+            Contiguous::Columns if self.panels.len() <= ACROSS_PANELS && cache::reads_across(depth, a.col_stride) => {
+                (Form::Columns, 0)
+            }
             Contiguous::Columns | Contiguous::Neither => {
                 let step = rows.div_ceil(rows.div_ceil(tile_rows::<I>()));
                 (Form::CopiedTiles(step), rows.next_multiple_of(step) * depth)
@@ -379,10 +398,10 @@ impl Piece<'_> {
         let finish = if block.end == task.a.column_count() { task.finish } else { Finish::NOTHING };
         let segments = [Segment { offset: 0, depth }];
         let c = task.c.rows(self.rows.clone());
-        // Cache lines of the next block to prefetch with each tile.
+        let once = accumulate == Accumulate::Set && block.end == task.a.column_count();
+        let stores =
+            if once { stores_once(task.c.first, task.c.rows * c.row_stride, c.row_stride) } else { Stores::Regular };
         let mut ahead = BlockPrefetcher::of(&self.next(&block));
-        let tiles = self.panels.len() * rows.div_ceil(left.rows);
-        let lines = ahead.lines().div_ceil(tiles);
         let far = right.packed.len() > FAR;
         for index in self.panels.clone() {
             // The panel, and the next one to prefetch.
@@ -391,7 +410,6 @@ impl Piece<'_> {
             let most = if panel.vectors == 1 { left.narrow_rows } else { left.rows };
             let column = task.column + panel.column;
             for (index, (first, count)) in even_tiles(rows, most).enumerate() {
-                ahead.prefetch(isa, lines);
                 // Operand of the tile.
                 let a = &left.data[first * left.row + index * left.tile..];
                 let strides = left.strides;
@@ -406,8 +424,10 @@ impl Piece<'_> {
                 let start = unsafe { c.first.add(first * c.row_stride + panel.column) };
                 let apart = Rows::Apart(c.row_stride);
                 let to = finish.at(start, place, column, apart, panel.columns, accumulate);
+                let to = Destination { stores, ..to };
                 // Multiply and store.
-                let streams = next.map(|next| Stream::part(next, (first, count, rows), depth));
+                let streams = next.map(|next| Streams::part::<I>(next, (first, count, rows), depth));
+                let streams = Streams::and(streams, ahead.take(depth));
                 let product = Product { a: a.as_ptr(), strides, segments: &segments, b: b.as_ptr(), streams };
                 // SAFETY: the assertion above covers the last element of the left operand; `b` holds `depth` rows of the
                 // panel; the destination is explained above, and bias and residual fit it (`Epilogue::assert_fits`).
@@ -448,6 +468,7 @@ impl Kernel for MultiplyBlock<'_, '_> {
         let depth = block.len();
         let left = match form {
             Form::Rows => LeftBlock::rows::<I>(a.data, a.row_stride),
+            Form::Columns => LeftBlock::columns::<I>(a.data, a.col_stride),
             Form::CopiedRows => {
                 for (row, copy) in copy.chunks_exact_mut(COPIED_STEP).enumerate() {
                     copy[..depth].copy_from_slice(a.row(row, 0..depth));

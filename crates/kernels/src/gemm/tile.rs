@@ -12,7 +12,7 @@
 use ocelli_simd::{Isa, Kernel, Stores};
 
 use super::finish::{Destination, store};
-use super::stream::{NO_STREAMS, Streams, UNROLL, fetch};
+use super::stream::{Streams, UNROLL, fetch};
 
 /// Vectors in a row of a full panel.
 pub(crate) const VECTORS: usize = 2;
@@ -169,33 +169,33 @@ impl<const ROWS: usize, const N: usize> Kernel for Tile<'_, ROWS, N> {
 
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) {
-        if self.to.stores == Stores::Regular {
-            // The destination comes nearer while the sums are made.
-            for i in 0..ROWS {
-                isa.prefetch(self.to.first.wrapping_add(self.to.rows.offset(i)));
-            }
-        }
         // SAFETY: made in `tile` only, whose caller vouches for all addresses.
         unsafe {
-            let sums = sums::<I, ROWS, N>(isa, self.product);
+            let sums = sums::<I, ROWS, N>(isa, self.product, self.to);
             store(isa, sums, self.to);
         }
     }
 }
 
-/// Computes the sums of a tile.
+/// Computes the sums of a tile. Its destination comes nearer meanwhile, row by row: all at once they would wait, see
+/// [`super::stream`].
 ///
 /// # Safety
 /// The product meets the conditions of [`tile`].
 #[inline(always)]
-unsafe fn sums<I: Isa, const ROWS: usize, const N: usize>(isa: I, product: &Product<'_>) -> [[I::Vector; N]; ROWS] {
+unsafe fn sums<I: Isa, const ROWS: usize, const N: usize>(
+    isa: I,
+    product: &Product<'_>,
+    to: &Destination<'_>,
+) -> [[I::Vector; N]; ROWS] {
     let mut sums = [[isa.zero(); N]; ROWS];
     let rows = RowDistances::of(isa, product.strides.row);
     let mut next = product.strides.depth * size_of::<f32>();
     let mut b = product.b;
     // Hidden in the loop, or the compiler would make one for each answer.
     let fetches = usize::from(product.streams.is_some());
-    let mut streams = product.streams.unwrap_or(NO_STREAMS);
+    let mut streams = product.streams.unwrap_or(Streams::still(product.b));
+    let mut row = if to.stores == Stores::Regular { 0 } else { ROWS };
     const { assert!(UNROLL == 4) };
     for segment in product.segments {
         // SAFETY: `tile`'s caller: offset, rows and depth of each segment can be read, and as much of the panel.
@@ -214,6 +214,12 @@ unsafe fn sums<I: Isa, const ROWS: usize, const N: usize>(isa: I, product: &Prod
                 }};
             }
             for _ in 0..segment.depth / UNROLL {
+                if isa.opaque(row) < ROWS {
+                    let first = to.first.wrapping_add(to.rows.offset(row));
+                    isa.prefetch(first);
+                    isa.prefetch(first.wrapping_add(N * I::LANES - 1));
+                    row += 1;
+                }
                 if isa.opaque(fetches) > 0 {
                     fetch(isa, &mut streams);
                 }

@@ -14,19 +14,12 @@ use crate::conv::geometry::Conv2dGeometry;
 use crate::conv::shared::Shared;
 use crate::gemm::FAR;
 use crate::gemm::dots::{DotProducts, dot_rows, dots};
-use crate::gemm::finish::{Destination, Finish, Rows};
+use crate::gemm::finish::{Destination, Finish, Rows, stores_once};
 use crate::gemm::panels::{Panel, Panels};
-use crate::gemm::stream::{Stream, Streams};
+use crate::gemm::stream::Streams;
 use crate::gemm::tile::{MOST_ROWS, Product, Segment, Strides, even_tiles, most_rows, tile};
 use crate::parallel::{each, each_piece};
 use crate::{Accumulate, Epilogue, scratch};
-
-/// Elements of a result that is stored past the caches (32 MiB): a last-level cache is not larger by much, and other
-/// data use it too.
-const NON_TEMPORAL: usize = 8 << 20;
-
-/// Elements of a cache line, to which such results and their pixels are aligned.
-const ALIGNED: usize = 16;
 
 /// Most problems whose tasks are handed out together: all of a stride up to 4.
 const PHASES: usize = 16;
@@ -162,8 +155,7 @@ impl Task<'_> {
     fn stores(&self, depth: &Range<usize>) -> Stores {
         let problem = self.problem;
         let once = *depth == (0..problem.terms()) && self.epilogue.accumulate == Accumulate::Set;
-        let aligned = problem.width.is_multiple_of(ALIGNED) && self.y.at(0).addr().is_multiple_of(4 * ALIGNED);
-        if once && aligned && self.y.len() >= NON_TEMPORAL { Stores::NonTemporal } else { Stores::Regular }
+        if once { stores_once(self.y.at(0), self.y.len(), problem.width) } else { Stores::Regular }
     }
 
     /// Adds the products of a block of the depth.
@@ -222,7 +214,7 @@ impl Task<'_> {
                     let to = finish.at(self.y.at(start), start, column, rows, panel.columns, accumulate);
                     let to = Destination { stores, ..to };
                     // Multiply and store.
-                    let streams = next.map(|next| Stream::part(next, (first, count, band_pixels), depth.len()));
+                    let streams = next.map(|next| Streams::part::<I>(next, (first, count, band_pixels), depth.len()));
                     let a = self.scratch[output(first)..].as_ptr();
                     // SAFETY: the assertion above covers the last element of the left operand; the filters go on for the depth
                     // of the segments; the outputs of this task are its own (bands, groups and panels are disjoint) and

@@ -15,7 +15,7 @@ use crate::conv::shared::Shared;
 use crate::conv::{Conv2dGeometry, Pass};
 use crate::gemm::finish::{Destination, Finish, Rows, store, store_vector};
 use crate::gemm::panels::lanes;
-use crate::gemm::stream::Stream;
+use crate::gemm::stream::Streams;
 use crate::gemm::tile::{Product, Segment, Strides, VECTORS, even_tiles, most_rows, tile};
 use crate::gemm::{FAR, PARALLEL_FLOPS};
 use crate::{Accumulate, Epilogue, Scratch, scratch};
@@ -282,7 +282,7 @@ impl Kernel for MultiplyPlanes<'_> {
             let most = most_rows::<I>(panel.vectors);
             for (first, count) in even_tiles(inputs.tiles, most) {
                 // Each tile of the result brings its share of the panel that follows.
-                let streams = next.map(|next| Stream::part(next, (first, count, inputs.tiles), depth));
+                let streams = next.map(|next| Streams::part::<I>(next, (first, count, inputs.tiles), depth));
                 // SAFETY: by the assertions, plane `plane` of the inputs holds `tiles` rows of this chunk's `width`
                 // channels from `channel · tiles` on, `b` as many rows, and plane `plane` of the
                 // products `tiles` rows with room for the panel's columns. The products are borrowed here alone.
