@@ -33,7 +33,7 @@ use ocelli::{
     data::{Broken, image_files::ImageFolder},
     models::network_names,
     prelude::*,
-    train::{Finetune, Outcome, RateFinder, RunFolder, StopFlag, Unfreezing},
+    train::{Finetune, Outcome, RateFinder, RunFolder, StopFlag, TrunkStatistics, Unfreezing},
 };
 use pixels::Pixels;
 use pretrained::Pretrained;
@@ -130,7 +130,9 @@ impl Arguments {
             Mode::Last if self.train.is_empty() => Finetune::Last(3),
             Mode::Last => Finetune::Layers(self.train.clone()),
             Mode::All => {
-                let usual = Unfreezing { stage_epochs: self.stage_epochs, ..Unfreezing::default() };
+                let statistics =
+                    if self.is_pretrained() { TrunkStatistics::Pretrained } else { TrunkStatistics::Batch };
+                let usual = Unfreezing { stage_epochs: self.stage_epochs, statistics, ..Unfreezing::default() };
                 Finetune::All(if self.begins_with_head() { Unfreezing { head_epochs: 0, ..usual } } else { usual })
             }
         }
@@ -140,10 +142,13 @@ impl Arguments {
         self.epochs.unwrap_or(if self.mode == Mode::Head { 40 } else { 15 })
     }
 
+    fn is_pretrained(&self) -> bool {
+        self.weights.is_some() || self.onnx.is_some()
+    }
+
     /// True if the head is trained alone before it is trained with other layers.
     fn begins_with_head(&self) -> bool {
-        let is_pretrained = self.weights.is_some() || self.onnx.is_some();
-        self.mode != Mode::Head && is_pretrained && self.head_epochs > 0
+        self.mode != Mode::Head && self.is_pretrained() && self.head_epochs > 0
     }
 
     fn head_rate(&self) -> f32 {

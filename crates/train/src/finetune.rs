@@ -1,14 +1,15 @@
 //! The part of a pretrained network that is trained, epoch by epoch.
 
 use crate::{Error, Result};
-use ocelli_graph::Model;
+use ocelli_graph::{Model, ParameterRole};
 use serde::{Deserialize, Serialize};
 
 /// The part of a pretrained network that a [`Trainer`](crate::Trainer) trains; everything else is frozen.
 ///
 /// The *head* is the network's [last layer with weights](Model::last_layer), which was replaced for the new classes
 /// ([`Model::with_classes`], [`Model::with_head`]). A normalisation in a frozen part keeps its running statistics, and
-/// nothing is differentiated or kept for it.
+/// nothing is differentiated or kept for it. One in a part that is trained keeps them too, unless [`Unfreezing`] says
+/// otherwise, and learns its weight and bias: a small set of images says less about them than what they were made of.
 ///
 /// ```
 /// # use ocelli_graph::{Batch, Constant, Model, Node, Tensor};
@@ -50,11 +51,25 @@ pub struct Unfreezing {
     /// first; 0 for all at once, which is the default. A stage is a layer or a block at the top of the network, such as
     /// ResNet's `layer3`.
     pub stage_epochs: u64,
+    /// The statistics that batch normalisations of the trunk use in training; default: those that came with the weights.
+    pub statistics: TrunkStatistics,
+}
+
+/// The statistics by which batch normalisations of a trunk that is trained normalise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TrunkStatistics {
+    /// The running ones, which stay as they are. Training then computes the function of inference; with the statistics of
+    /// batches, running ones that follow them slowly (1 % a step in MobileNet and EfficientNet) belong to weights of
+    /// hundreds of steps ago.
+    #[default]
+    Pretrained,
+    /// Those of each batch, for a trunk whose weights are not pretrained.
+    Batch,
 }
 
 impl Default for Unfreezing {
     fn default() -> Unfreezing {
-        Unfreezing { trunk_rate: 0.1, head_epochs: 1, stage_epochs: 0 }
+        Unfreezing { trunk_rate: 0.1, head_epochs: 1, stage_epochs: 0, statistics: TrunkStatistics::default() }
     }
 }
 
@@ -72,6 +87,9 @@ impl Finetune {
         let mut changed = model.clone();
         changed.freeze("")?;
         trained.iter().try_for_each(|layer| changed.unfreeze(layer))?;
+        if self.statistics() == TrunkStatistics::Pretrained {
+            hold_statistics(&mut changed)?;
+        }
         let after = frozen(&changed);
         if before == after {
             return Ok(false);
@@ -85,6 +103,13 @@ impl Finetune {
         match self {
             Finetune::All(unfreezing) => Some(unfreezing.trunk_rate),
             _ => None,
+        }
+    }
+
+    fn statistics(&self) -> TrunkStatistics {
+        match self {
+            Finetune::All(unfreezing) => unfreezing.statistics,
+            _ => TrunkStatistics::Pretrained,
         }
     }
 
@@ -115,6 +140,15 @@ impl Finetune {
             }
         })
     }
+}
+
+/// Freezes the states of everything but the head, whose are new.
+fn hold_statistics(model: &mut Model) -> Result<()> {
+    let head = head(model)?;
+    let states = model.parameters().iter().filter(|(parameter, _)| parameter.role == ParameterRole::State);
+    let paths: Vec<String> = states.map(|(parameter, _)| parameter.path.clone()).collect();
+    let in_head = |path: &str| path.strip_prefix(&head).is_some_and(|rest| rest.starts_with('.'));
+    Ok(paths.iter().filter(|path| !in_head(path)).try_for_each(|path| model.freeze(path))?)
 }
 
 /// Returns the path of the head.

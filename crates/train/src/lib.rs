@@ -51,7 +51,7 @@ pub use checkpoint::{read_container, write_container};
 pub use error::{Error, Result};
 pub use evaluate::{Evaluation, evaluate, evaluate_classifier};
 pub use features::Features;
-pub use finetune::{Finetune, Unfreezing};
+pub use finetune::{Finetune, TrunkStatistics, Unfreezing};
 pub use lbfgs::{Lbfgs, LbfgsOutcome, LbfgsStep};
 pub use metric::{Accuracy, ConfusionMatrix, MeanIou, MeanValue, Metric, MetricValues, Sums};
 pub use ocelli_kernels::optimizer::Momentum;

@@ -1,7 +1,7 @@
 //! Runs that train a part of a network, averages of parameters, and metrics that are nodes.
 
 use super::*;
-use crate::{Finetune, Unfreezing};
+use crate::{Finetune, TrunkStatistics, Unfreezing};
 use ocelli_graph::AxisRole;
 
 /// A trunk of two layers, and a head behind dropout.
@@ -68,7 +68,7 @@ fn a_loss_of_the_trunk_needs_the_whole_network() {
 fn the_trunk_joins_by_epochs_with_a_rate_of_its_own() {
     let after = |epochs, trunk_rate| {
         let (mut model, data) = (pretrained(), batches());
-        let all = Finetune::All(Unfreezing { trunk_rate, head_epochs: 1, stage_epochs: 1 });
+        let all = Finetune::All(Unfreezing { trunk_rate, head_epochs: 1, stage_epochs: 1, ..Unfreezing::default() });
         quiet(epochs).finetune(all).run(&mut model, loss, &mut Sgd::new(0.1), &data, None).unwrap();
         model
     };
@@ -142,4 +142,42 @@ fn tensorboard_gets_a_file_of_each_run() {
     let written = fs::read(&events[0]).unwrap();
     assert_eq!(events.len(), 1);
     assert_eq!(written.windows(15).filter(|window| window == b"loss/validation").count(), 2);
+}
+
+#[test]
+fn a_trained_trunk_keeps_its_running_statistics_unless_told() {
+    let network = |x: &Node| {
+        let (trace, channels) = (x.trace(), x.channels());
+        let of_channels = ([AxisRole::Features], [channels]);
+        let state = |name, value| trace.state(name, of_channels, ocelli_graph::Constant(value));
+        let weight = trace.parameter("weight", of_channels, ocelli_graph::Constant(1.0));
+        let bias = trace.parameter("bias", of_channels, ocelli_graph::Constant(0.0));
+        let (mean, variance) = (state("running_mean", 0.1), state("running_var", 0.9));
+        let parameters = ocelli_graph::ops::BatchNormParameters {
+            weight: &weight,
+            bias: &bias,
+            running_mean: &mean,
+            running_variance: &variance,
+        };
+        x.batch_norm(ocelli_graph::ops::BatchNormOp::new(1e-5, 0.1), parameters)
+    };
+    let dense = |x: &Node| {
+        let shape = ([AxisRole::Inputs, AxisRole::Outputs], [x.channels(), 3]);
+        x.matmul(&x.trace().parameter("weight", shape, Noise))
+    };
+    let trained = |finetune: Finetune| {
+        let network = move |x: &Node| x.scope("bn", network).scope("fc", dense);
+        let before = Model::build(network, [4], 1).unwrap();
+        let (mut model, data) = (before.clone(), batches());
+        quiet(2).finetune(finetune).run(&mut model, loss, &mut Sgd::new(0.1), &data, None).unwrap();
+        let pairs = model.parameters().iter().zip(before.parameters().iter());
+        let changed = pairs.filter(|((_, now), (_, was))| now != was).map(|((parameter, _), _)| parameter.path.clone());
+        changed.collect::<Vec<_>>()
+    };
+    let all = |statistics| Finetune::All(Unfreezing { head_epochs: 0, statistics, ..Unfreezing::default() });
+    let kept = ["bn.bias", "bn.weight", "fc.weight"];
+    assert_eq!(trained(all(TrunkStatistics::Pretrained)), kept);
+    assert_eq!(trained(Finetune::Layers(vec!["bn".into()])), kept);
+    let with_states = ["bn.bias", "bn.running_mean", "bn.running_var", "bn.weight", "fc.weight"];
+    assert_eq!(trained(all(TrunkStatistics::Batch)), with_states);
 }
