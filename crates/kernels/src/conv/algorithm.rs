@@ -7,7 +7,7 @@ use super::im2col::Im2col;
 use super::implicit::Implicit;
 use super::naive::Naive;
 use super::pointwise::Pointwise;
-use super::winograd::{Winograd2, Winograd4};
+use super::winograd::{Winograd2, Winograd2Of5, Winograd4};
 use crate::{Accumulate, Epilogue, Scratch};
 
 /// One of the three kernels that a convolution needs.
@@ -123,7 +123,7 @@ pub trait Algorithm: Sync {
 /// All algorithms, the preferred one first where two cost the same. The last is the definition and supports everything.
 // No constant: the code of all algorithms would be compiled again in every crate that reads it.
 pub static ALGORITHMS: &[&dyn Algorithm] =
-    &[&Depthwise, &Pointwise::NEW, &Winograd4::NEW, &Winograd2::NEW, &Implicit, &Im2col, &Naive];
+    &[&Depthwise, &Pointwise::NEW, &Winograd4::NEW, &Winograd2::NEW, &Winograd2Of5::NEW, &Implicit, &Im2col, &Naive];
 
 /// Returns [`ALGORITHMS`] without the definition, which allocates at each call: a plan does not account for that.
 #[must_use]

@@ -237,6 +237,8 @@ fn named_cases() -> Vec<(&'static str, Conv2dGeometry)> {
         ),
         ("LeNet-5 conv1 in pieces", geometry(same, [10, 28, 28, 1], [5, 5, 1, 6])),
         ("LeNet-5 conv2 in pieces", geometry(plain, [11, 14, 14, 6], [5, 5, 6, 16])),
+        ("5x5, several panels", geometry(same, [2, 13, 14, 33], [5, 5, 33, 70])),
+        ("5x5, flipped, one panel", geometry(flipped, [1, 9, 6, 40], [5, 5, 40, 20])),
         ("bands of one image", geometry(same, [1, 45, 47, 16], [3, 3, 16, 20])),
         ("bands, stride 2", geometry(stride_2, [1, 70, 61, 16], [3, 5, 16, 20])),
         ("bands, dilated", geometry(dilated, [1, 61, 40, 16], [3, 3, 16, 20])),
@@ -477,7 +479,7 @@ fn costs_and_workspaces_of_the_largest_shapes_do_not_overflow() {
 fn any_geometry() -> impl Strategy<Value = Conv2dGeometry> {
     let sizes = (1_usize..4, 1_usize..12, 1_usize..12);
     let channels = (1_usize..4, 1_usize..4, 1_usize..4);
-    let kernel = (1_usize..5, 1_usize..5);
+    let kernel = (1_usize..6, 1_usize..6);
     let steps = (1_usize..4, 1_usize..4, 1_usize..4, 1_usize..4);
     let padding = prop_oneof![
         Just(Padding::Valid),

@@ -1,7 +1,7 @@
-//! Winograd's minimal filtering for 3×3 convolutions of stride 1, in all three passes.
+//! Winograd's minimal filtering for 3×3 and 5×5 convolutions of stride 1, in all three passes.
 //!
-//! Tiles of `m × m` outputs are computed from `(m + 2)²` products for each pair of channels instead of `9 m²`
-//! (`transform`). The products of all tiles are `(m + 2)²` matrix products, one for each *plane* of the transform:
+//! Tiles of `m × m` outputs of a filter of `r × r` taps are computed from `(m + r - 1)²` products for each pair of channels
+//! instead of `r² m²` (`transform`). The products of all tiles are as many matrix products, one for each *plane* of the transform:
 //! `[tiles, in_c] · [in_c, out_c]` in the forward and backward-data pass (`correlation`), `[in_c, tiles] ·
 //! [tiles, out_c]` in the backward-filter pass (`gradient`). They run on the register tiles of [`crate::gemm`], block by
 //! block, so that the transform of a block stays in the caches and nothing but a thread's scratch memory is needed.
@@ -27,7 +27,7 @@ use ocelli_simd::InstructionSet;
 
 use self::correlation::{Correlation, correlate};
 use self::filters::Filters;
-use self::transform::{F2, F4, Minimal};
+use self::transform::{F2, F2Of5, F4, Minimal, Taps};
 use super::algorithm::{Algorithm, Pass, assert_operands};
 use super::choice::{Cost, Precision, filled};
 use super::geometry::Conv2dGeometry;
@@ -56,29 +56,35 @@ const FILTER_GRADIENT: f64 = 20.0;
 const MOVED: f64 = 3.0;
 const MOVED_FILTER: f64 = 20.0;
 
-/// Convolution by F(M×M, 3×3) on tiles of `T = M + 2` inputs: 3×3 filters, stride 1, no dilation, one group.
+/// Convolution by F(M×M, R×R) on tiles of `T = M + R - 1` inputs: R×R filters, stride 1, no dilation, one group.
 #[derive(Clone, Copy, Debug)]
-pub struct Winograd<F, const M: usize, const T: usize>(PhantomData<F>);
+pub struct Winograd<F, const M: usize, const R: usize, const T: usize>(PhantomData<F>);
 
 /// F(2×2, 3×3): 2.25 times fewer products.
-pub type Winograd2 = Winograd<F2, 2, 4>;
+pub type Winograd2 = Winograd<F2, 2, 3, 4>;
 
 /// F(4×4, 3×3): 4 times fewer products.
-pub type Winograd4 = Winograd<F4, 4, 6>;
+pub type Winograd4 = Winograd<F4, 4, 3, 6>;
 
-impl<F, const M: usize, const T: usize> Winograd<F, M, T> {
+/// F(2×2, 5×5): 2.78 times fewer products.
+pub type Winograd2Of5 = Winograd<F2Of5, 2, 5, 6>;
+
+impl<F, const M: usize, const R: usize, const T: usize> Winograd<F, M, R, T> {
     /// Winograd's algorithm as a value.
     pub const NEW: Self = Self(PhantomData);
 }
 
-impl<F: Minimal<M, T>, const M: usize, const T: usize> Algorithm for Winograd<F, M, T> {
+impl<F, const M: usize, const R: usize, const T: usize> Algorithm for Winograd<F, M, R, T>
+where
+    F: Minimal<M, T> + Taps<R, T>,
+{
     fn name(&self) -> &'static str {
         F::NAME
     }
 
     fn supports(&self, g: &Conv2dGeometry, _pass: Pass) -> bool {
         let steps = (g.stride_h, g.stride_w, g.dilation_h, g.dilation_w);
-        (g.kernel_h, g.kernel_w) == (3, 3) && steps == (1, 1, 1, 1) && g.groups == 1
+        (g.kernel_h, g.kernel_w) == (R, R) && steps == (1, 1, 1, 1) && g.groups == 1
     }
 
     fn precision(&self) -> Precision {
@@ -112,13 +118,13 @@ impl<F: Minimal<M, T>, const M: usize, const T: usize> Algorithm for Winograd<F,
     fn prepare(&self, g: &Conv2dGeometry, pass: Pass, w: &[f32], prepared: &mut [f32]) {
         if pass != Pass::BackwardFilter {
             let set = InstructionSet::current();
-            Filters::new(set, g, pass, T * T).transform::<F, M, T>(set, g, pass, w, prepared);
+            Filters::new(set, g, pass, T * T).transform::<F, R, T>(set, g, pass, w, prepared);
         }
     }
 
     fn workspace(&self, g: &Conv2dGeometry, pass: Pass) -> usize {
         match pass {
-            Pass::BackwardFilter => gradient::Plan::new(InstructionSet::current(), g, M).workspace(),
+            Pass::BackwardFilter => gradient::Plan::new(InstructionSet::current(), g, M, T * T).workspace(),
             _ => 0,
         }
     }
@@ -126,8 +132,8 @@ impl<F: Minimal<M, T>, const M: usize, const T: usize> Algorithm for Winograd<F,
     fn scratch(&self, g: &Conv2dGeometry, pass: Pass) -> Scratch {
         let set = InstructionSet::current();
         match pass {
-            Pass::BackwardFilter => gradient::Plan::new(set, g, M).scratch(),
-            _ => Correlation::new(g, pass).scratch(set, M),
+            Pass::BackwardFilter => gradient::Plan::new(set, g, M, T * T).scratch(),
+            _ => Correlation::new(g, pass).scratch(set, M, T * T),
         }
     }
 
@@ -171,7 +177,7 @@ impl<F: Minimal<M, T>, const M: usize, const T: usize> Algorithm for Winograd<F,
         workspace: &mut [f32],
     ) {
         assert_operands(g, x, dw, dy);
-        let plan = gradient::Plan::new(InstructionSet::current(), g, M);
-        gradient::filter_gradient::<F, M, T>(&plan, x, dy, dw, accumulate, workspace);
+        let plan = gradient::Plan::new(InstructionSet::current(), g, M, T * T);
+        gradient::filter_gradient::<F, M, R, T>(&plan, x, dy, dw, accumulate, workspace);
     }
 }

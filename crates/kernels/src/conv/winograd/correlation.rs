@@ -20,7 +20,7 @@ use crate::gemm::tile::{Product, Segment, Strides, VECTORS, even_tiles, most_row
 use crate::gemm::{FAR, PARALLEL_FLOPS};
 use crate::{Accumulate, Epilogue, Scratch, scratch};
 
-/// The sum `y[p] = Σ x[p + k − before] · w[k]` with 3×3 taps `k`: a forward pass, or a backward-data pass with `y` for
+/// The sum `y[p] = Σ x[p + k − before] · w[k]` over the taps `k`: a forward pass, or a backward-data pass with `y` for
 /// the gradient of the input, which is such a sum over the turned filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Correlation {
@@ -38,7 +38,8 @@ impl Correlation {
         let y = ImageShape { height: g.out_h, width: g.out_w, channels: g.out_c };
         let before = [g.pad_top as isize, g.pad_left as isize];
         if pass == Pass::BackwardData {
-            Self { batch: g.batch, input: y, output: x, before: before.map(|before| 2 - before) }
+            let last = [g.kernel_h as isize - 1, g.kernel_w as isize - 1];
+            Self { batch: g.batch, input: y, output: x, before: [last[0] - before[0], last[1] - before[1]] }
         } else {
             Self { batch: g.batch, input: x, output: y, before }
         }
@@ -79,11 +80,10 @@ struct Plan {
 }
 
 impl Plan {
-    /// Plans the work for tiles of `side × side` outputs.
-    fn new(c: &Correlation, set: InstructionSet, side: usize) -> Self {
+    /// Plans the work for tiles of `side × side` outputs in `planes` planes.
+    fn new(c: &Correlation, set: InstructionSet, side: usize, planes: usize) -> Self {
         let lanes = lanes(set);
         let tiles = Tiles::new(c.batch, &c.output, side);
-        let planes = (side + 2).pow(2);
         let flops = flops(&tiles, planes, c.input.channels, c.output.channels);
         let blocks = tiles.count.div_ceil(BLOCK);
         let (blocks, groups) = if flops < PARALLEL_FLOPS {
@@ -123,7 +123,7 @@ pub(super) fn correlate<F: Minimal<M, T>, const M: usize, const T: usize>(
     if y.is_empty() {
         return;
     }
-    let plan = Plan::new(c, set, M);
+    let plan = Plan::new(c, set, M, T * T);
     let to = Results { y: Shared::new(y), finish: Finish::of(epilogue), accumulate: epilogue.accumulate };
     let task = |index: usize| {
         let (block, group) = (index / plan.groups, index % plan.groups);
@@ -372,9 +372,9 @@ unsafe fn store_row<I: Isa, const M: usize>(isa: I, y: [I::Vector; M], width: us
 }
 
 impl Correlation {
-    /// Returns the scratch memory that a task takes of its thread, with tiles of `side × side` outputs.
-    pub fn scratch(&self, set: InstructionSet, side: usize) -> Scratch {
-        let (plan, planes) = (Plan::new(self, set, side), (side + 2).pow(2));
+    /// Returns the scratch memory that a task takes of its thread, with tiles of `side × side` outputs in `planes` planes.
+    pub fn scratch(&self, set: InstructionSet, side: usize, planes: usize) -> Scratch {
+        let plan = Plan::new(self, set, side, planes);
         let tiles = plan.tiles.count.div_ceil(plan.blocks.max(1));
         let [inputs, products] = plan.planes(self, tiles);
         Scratch::of(scratch_len(&inputs, &products, planes))

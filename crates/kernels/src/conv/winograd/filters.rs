@@ -5,15 +5,12 @@ use std::marker::PhantomData;
 use ocelli_simd::{InstructionSet, Isa, Kernel, MOST_LANES, dispatch_on};
 
 use super::planes::PAD;
-use super::transform::{Minimal, Square, map_square};
+use super::transform::{Square, Taps, map_square};
 use crate::conv::geometry::ConvMode;
 use crate::conv::{Conv2dGeometry, Pass};
 use crate::gemm::panels::{Panel, Panels};
 use crate::gemm::tile::{VECTORS, panel_width};
 use crate::parallel::each_piece;
-
-/// Taps of a 3×3 filter.
-pub(super) const TAPS: usize = 9;
 
 /// Transformed filters: `[panel][plane][depth, width of the panel]`, where the depth is the channels that are summed
 /// and the columns of all panels are the channels that result.
@@ -50,7 +47,7 @@ impl Filters {
     }
 
     /// Transforms `w` into `u`, of [`Filters::len`] elements.
-    pub fn transform<F: Minimal<M, T>, const M: usize, const T: usize>(
+    pub fn transform<F: Taps<R, T>, const R: usize, const T: usize>(
         &self,
         set: InstructionSet,
         g: &Conv2dGeometry,
@@ -64,9 +61,9 @@ impl Filters {
             let panel = self.panels.panel(index);
             let turned = (g.mode == ConvMode::Convolution) != (pass == Pass::BackwardData);
             let order = if turned { Order::Turned } else { Order::AsIs };
-            let source = Source { w, out_c: g.out_c, pass, order };
+            let source = Source { w, taps: R * R, out_c: g.out_c, pass, order };
             let (depth, step) = (self.panels.depth, self.step(&panel));
-            dispatch_on(set, TransformPanel::<F, M, T> { source, panel, depth, step, u, minimal: PhantomData });
+            dispatch_on(set, TransformPanel::<F, R, T> { source, panel, depth, step, u, filter: PhantomData });
         };
         let panel_len = self.planes * self.step(&self.panels.panel(0));
         if u.len() < PARALLEL_FILTERS {
@@ -88,29 +85,27 @@ enum Order {
     Turned,
 }
 
-/// Filters `[3, 3, in_c, out_c]`, read with the depth and the columns that a pass has.
+/// Filters `[taps, in_c, out_c]`, read with the depth and the columns that a pass has.
 #[derive(Clone, Copy)]
 struct Source<'a> {
     w: &'a [f32],
+    taps: usize,
     out_c: usize,
     pass: Pass,
     order: Order,
 }
 
-/// Steps of the depth that are copied at a time: their 9 taps of 16 columns are 9 KiB.
-const COPIED: usize = 16;
-
-/// Elements of a copy, whose panel is at most two vectors of the longest wide.
-const COPY: usize = TAPS * COPIED * VECTORS * MOST_LANES;
+/// Elements of a copy (18 KiB): 16 steps of the depth with 9 taps, 5 with 25, of the widest panel.
+const COPY: usize = 9 * 16 * VECTORS * MOST_LANES;
 
 impl Source<'_> {
     /// Copies the taps of `count` steps of the depth from `first` on, and of the panel's columns: `[tap][depth][column]`,
     /// with zeros beyond the last column.
     #[inline(always)]
     fn copy(&self, panel: &Panel, first: usize, count: usize, copy: &mut [f32; COPY]) {
-        let taps = self.w.chunks_exact(self.w.len() / TAPS);
+        let taps = self.w.chunks_exact(self.w.len() / self.taps);
         for (tap, w) in taps.enumerate() {
-            let tap = if self.order == Order::Turned { TAPS - 1 - tap } else { tap };
+            let tap = if self.order == Order::Turned { self.taps - 1 - tap } else { tap };
             let copy = &mut copy[tap * count * panel.width..][..count * panel.width];
             if self.pass == Pass::BackwardData {
                 for j in 0..panel.width {
@@ -133,16 +128,16 @@ impl Source<'_> {
 }
 
 /// Transforms one panel.
-struct TransformPanel<'a, F, const M: usize, const T: usize> {
+struct TransformPanel<'a, F, const R: usize, const T: usize> {
     source: Source<'a>,
     panel: Panel,
     depth: usize,
     step: usize,
     u: &'a mut [f32],
-    minimal: PhantomData<F>,
+    filter: PhantomData<F>,
 }
 
-impl<F: Minimal<M, T>, const M: usize, const T: usize> Kernel for TransformPanel<'_, F, M, T> {
+impl<F: Taps<R, T>, const R: usize, const T: usize> Kernel for TransformPanel<'_, F, R, T> {
     type Output = ();
 
     #[inline(always)]
@@ -150,19 +145,20 @@ impl<F: Minimal<M, T>, const M: usize, const T: usize> Kernel for TransformPanel
         let Self { panel, depth, step, u, .. } = self;
         assert!(u.len() == T * T * step && step == depth * panel.width + PAD && panel.width <= panel_width::<I>());
         let mut copy = [0.0; COPY];
-        for first in (0..depth).step_by(COPIED) {
+        let most = COPY / (R * R * panel.width);
+        for first in (0..depth).step_by(most) {
             // Copy the taps.
-            let count = COPIED.min(depth - first);
+            let count = most.min(depth - first);
             self.source.copy(&panel, first, count, &mut copy);
             let tap = count * panel.width;
             // Transform the copy.
             for column in (0..tap).step_by(I::LANES) {
-                let from = Square { first: copy[column..].as_ptr(), row: 3 * tap, column: tap };
-                // SAFETY: `copy` has 9 taps of `tap` elements, whole vectors. In `u` are `T²` planes (asserted) with
+                let from = Square { first: copy[column..].as_ptr(), row: R * tap, column: tap };
+                // SAFETY: `copy` has `R²` taps of `tap` elements, whole vectors. In `u` are `T²` planes (asserted) with
                 // `depth · width` elements each, of which these are those from row `first` on.
                 unsafe {
                     let to = u.as_mut_ptr().add(first * panel.width + column);
-                    map_square::<I, F::Filter, 3, T>(isa, from, to, step);
+                    map_square::<I, F::Filter, R, T>(isa, from, to, step);
                 }
             }
         }

@@ -11,10 +11,9 @@ use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
 use rayon::prelude::*;
 
 use super::cut::{flops, part};
-use super::filters::TAPS;
 use super::images::{ImageShape, Tiles};
 use super::planes::{PAD, Planes, TransformTiles};
-use super::transform::{Linear, Minimal, Square, map_columns};
+use super::transform::{Linear, Minimal, Square, Taps, map_columns};
 use crate::conv::Conv2dGeometry;
 use crate::conv::geometry::ConvMode;
 use crate::conv::shared::Shared;
@@ -65,14 +64,14 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Plans the work for the transform to `planes` planes from tiles of `side` outputs.
-    pub fn new(set: InstructionSet, g: &Conv2dGeometry, side: usize) -> Self {
+    /// Plans the work for tiles of `side × side` outputs in `planes` planes.
+    pub fn new(set: InstructionSet, g: &Conv2dGeometry, side: usize, planes: usize) -> Self {
         let x = ImageShape { height: g.in_h, width: g.in_w, channels: g.in_c };
         let dy = ImageShape { height: g.out_h, width: g.out_w, channels: g.out_c };
         let lanes = lanes(set);
         let channels = |whole: usize, unit: usize| whole.div_ceil(whole.div_ceil(CHANNELS)).next_multiple_of(unit);
         let (in_c, out_c) = (channels(g.in_c, lanes), channels(g.out_c, VECTORS * lanes));
-        let (tiles, planes) = (Tiles::new(g.batch, &dy, side), (side + 2).pow(2));
+        let tiles = Tiles::new(g.batch, &dy, side);
         let before = [g.pad_top as isize, g.pad_left as isize];
         let mut plan = Self { set, x, dy, before, mode: g.mode, tiles, in_c, out_c, pieces: 1, planes, lanes };
         if flops(&tiles, planes, g.in_c, g.out_c) >= PARALLEL_FLOPS {
@@ -124,7 +123,7 @@ impl Plan {
 }
 
 /// Computes `dw`, or adds to it.
-pub(super) fn filter_gradient<F: Minimal<M, T>, const M: usize, const T: usize>(
+pub(super) fn filter_gradient<F: Minimal<M, T> + Taps<R, T>, const M: usize, const R: usize, const T: usize>(
     plan: &Plan,
     x: &[f32],
     dy: &[f32],
@@ -133,7 +132,7 @@ pub(super) fn filter_gradient<F: Minimal<M, T>, const M: usize, const T: usize>(
     workspace: &mut [f32],
 ) {
     assert_eq!(plan.planes, T * T, "the plan is for this transform");
-    assert_eq!(dw.len(), TAPS * plan.x.channels * plan.dy.channels, "dw has 3x3 taps for all channels");
+    assert_eq!(dw.len(), R * R * plan.x.channels * plan.dy.channels, "dw has its taps for all channels");
     if dy.is_empty() {
         if accumulate == Accumulate::Set {
             dw.fill(0.0);
@@ -147,8 +146,8 @@ pub(super) fn filter_gradient<F: Minimal<M, T>, const M: usize, const T: usize>(
     };
     let transform = |block: usize, channel: usize, sums: &[f32]| {
         let [inputs, outputs] = plan.channels(block);
-        let (input, minimal) = (inputs.start + channel, PhantomData);
-        let work = TransformSums::<F, M, T> { plan, sums, channel, input, outputs, dw, accumulate, minimal };
+        let (input, filter) = (inputs.start + channel, PhantomData);
+        let work = TransformSums::<F, R, T> { plan, sums, channel, input, outputs, dw, accumulate, filter };
         dispatch_on(plan.set, work);
     };
     let finish = |block: usize, sums: &[f32]| {
@@ -311,7 +310,7 @@ impl Kernel for MultiplyTiles<'_> {
 }
 
 /// Transforms the sums of one input channel to the gradient of its filters.
-struct TransformSums<'a, F, const M: usize, const T: usize> {
+struct TransformSums<'a, F, const R: usize, const T: usize> {
     plan: &'a Plan,
     sums: &'a [f32],
     /// Input channel, counted in its block.
@@ -321,10 +320,10 @@ struct TransformSums<'a, F, const M: usize, const T: usize> {
     outputs: Range<usize>,
     dw: Shared<'a>,
     accumulate: Accumulate,
-    minimal: PhantomData<F>,
+    filter: PhantomData<F>,
 }
 
-impl<F: Minimal<M, T>, const M: usize, const T: usize> Kernel for TransformSums<'_, F, M, T> {
+impl<F: Taps<R, T>, const R: usize, const T: usize> Kernel for TransformSums<'_, F, R, T> {
     type Output = ();
 
     #[inline(always)]
@@ -346,13 +345,13 @@ impl<F: Minimal<M, T>, const M: usize, const T: usize> Kernel for TransformSums<
             // `sums` holds all planes, `step` apart (asserted).
             let rows = unsafe {
                 let from = Square { first: sums.as_ptr().add(place), row: T * step, column: step };
-                map_columns::<I, F::FilterAdjoint, T, 3>(isa, from)
+                map_columns::<I, F::FilterAdjoint, T, R>(isa, from)
             };
             // Transform the rows and store or add them.
             for (i, row) in rows.into_iter().enumerate() {
                 for (j, dw) in F::FilterAdjoint::apply(isa, row).into_iter().enumerate() {
-                    let (i, j) = (plan.mode.window_position(i, 3), plan.mode.window_position(j, 3));
-                    let index = ((3 * i + j) * plan.x.channels + input) * plan.dy.channels + outputs.start + column;
+                    let (i, j) = (plan.mode.window_position(i, R), plan.mode.window_position(j, R));
+                    let index = ((R * i + j) * plan.x.channels + input) * plan.dy.channels + outputs.start + column;
                     // SAFETY: tap, input and output channels are in range (asserted), so `lanes` elements at `index` lie in
                     // `dw`, whose length `filter_gradient` asserts; no other task has these channels.
                     unsafe { store_vector(isa, dw, &to, index, lanes) };

@@ -2,7 +2,7 @@
 
 use ocelli_simd::InstructionSet;
 
-use super::{Winograd2, Winograd4};
+use super::{Winograd2, Winograd2Of5, Winograd4};
 use crate::conv::naive::Naive;
 use crate::conv::{Algorithm, Conv2dGeometry, Conv2dSettings, Padding, Pass};
 use crate::{Accumulate, Epilogue};
@@ -51,33 +51,38 @@ fn run(algorithm: &dyn Algorithm, g: &Conv2dGeometry, pass: Pass) -> Vec<f32> {
     result
 }
 
-fn assert_accurate(pass: Pass, input: [usize; 4], filter: [usize; 4], bounds: [f64; 2]) {
+/// Asserts bounds of the errors of F(2×2) and F(4×4), or, for a filter of 5×5, of F(2×2).
+fn assert_accurate(pass: Pass, input: [usize; 4], filter: [usize; 4], bounds: &[f64]) {
     let settings = Conv2dSettings { padding: Padding::Same, ..Default::default() };
     let g = Conv2dGeometry::new(&settings, input, filter).unwrap();
     let exact = run(&Naive, &g, pass);
-    let algorithms: [&dyn Algorithm; 2] = [&Winograd2::NEW, &Winograd4::NEW];
-    for (algorithm, bound) in algorithms.into_iter().zip(bounds) {
+    let algorithms: &[&dyn Algorithm] =
+        if filter[0] == 5 { &[&Winograd2Of5::NEW] } else { &[&Winograd2::NEW, &Winograd4::NEW] };
+    for (algorithm, bound) in algorithms.iter().zip(bounds) {
         for set in InstructionSet::available() {
             let error = relative_error(&set.scoped(|| run(algorithm, &g, pass)), &exact);
             println!("{} {pass:?} on {set}: {error:.2e}", algorithm.name());
-            assert!(error <= bound, "{} {pass:?} on {set}: {error:.2e}", algorithm.name());
+            assert!(error <= *bound, "{} {pass:?} on {set}: {error:.2e}", algorithm.name());
         }
     }
 }
 
 #[test]
 fn outputs_of_512_channels_are_accurate() {
-    assert_accurate(Pass::Forward, [1, 13, 14, 512], [3, 3, 512, 8], [1e-6, 1.5e-6]);
+    assert_accurate(Pass::Forward, [1, 13, 14, 512], [3, 3, 512, 8], &[1e-6, 1.5e-6]);
+    assert_accurate(Pass::Forward, [1, 13, 14, 512], [5, 5, 512, 8], &[1.5e-6]);
 }
 
 #[test]
 fn input_gradients_of_512_channels_are_accurate() {
-    assert_accurate(Pass::BackwardData, [1, 13, 14, 8], [3, 3, 8, 512], [1e-6, 1.5e-6]);
+    assert_accurate(Pass::BackwardData, [1, 13, 14, 8], [3, 3, 8, 512], &[1e-6, 1.5e-6]);
+    assert_accurate(Pass::BackwardData, [1, 13, 14, 8], [5, 5, 8, 512], &[1.5e-6]);
 }
 
 #[test]
 fn filter_gradients_of_large_images_are_accurate() {
-    assert_accurate(Pass::BackwardFilter, [2, 112, 110, 8], [3, 3, 8, 8], [3e-6, 3e-6]);
+    assert_accurate(Pass::BackwardFilter, [2, 112, 110, 8], [3, 3, 8, 8], &[3e-6, 3e-6]);
+    assert_accurate(Pass::BackwardFilter, [2, 112, 110, 8], [5, 5, 8, 8], &[3e-6]);
 }
 
 /// A task that has an odd number of panels writes no columns of the next task: sums that are added to show it, whichever
@@ -90,11 +95,12 @@ fn odd_panels_of_a_task_leave_the_columns_of_the_next_alone() {
         (Pass::Forward, [2, 14, 14, 96], [3, 3, 96, 208]),
         (Pass::Forward, [2, 28, 28, 32], [3, 3, 32, 96]),
         (Pass::BackwardData, [2, 14, 14, 208], [3, 3, 208, 96]),
+        (Pass::Forward, [2, 14, 14, 96], [5, 5, 96, 208]),
     ] {
         let g = Conv2dGeometry::new(&settings, input, filter).unwrap();
         let exact = run(&Naive, &g, pass);
-        let algorithms: [&dyn Algorithm; 2] = [&Winograd2::NEW, &Winograd4::NEW];
-        for algorithm in algorithms {
+        let algorithms: [&dyn Algorithm; 3] = [&Winograd2::NEW, &Winograd4::NEW, &Winograd2Of5::NEW];
+        for algorithm in algorithms.into_iter().filter(|algorithm| algorithm.supports(&g, pass)) {
             for set in InstructionSet::available() {
                 let got = set.scoped(|| added(algorithm, &g, pass));
                 let error = relative_error(&got, &exact);

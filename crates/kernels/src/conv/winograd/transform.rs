@@ -1,10 +1,11 @@
-//! The transforms of the minimal filtering algorithms F(2, 3) and F(4, 3) (Winograd 1980; Lavin and Gray 2016,
+//! The transforms of the minimal filtering algorithms F(2, 3), F(4, 3) and F(2, 5) (Winograd 1980; Lavin and Gray 2016,
 //! "Fast Algorithms for Convolutional Neural Networks", eq. 8 and 12).
 //!
-//! `m` outputs of a filter with 3 taps are the coefficients of a product of polynomials, which its values at `m + 1`
-//! points and at infinity determine: `y = Aᵀ[(G w) ⊙ (Bᵀ d)]` with `m + 2` products for `3 m`. In two dimensions each
-//! transform is applied along both axes, and `(m + 2)²` products stand for `9 m²`: 2.25 times fewer with `m = 2`, 4 times
-//! with `m = 4`. The gradient with respect to the filter is the adjoint, `dw = Gᵀ[(Bᵀ d) ⊙ (A dy)]`.
+//! `m` outputs of a filter with `r` taps are the coefficients of a product of polynomials, which its values at `m + r - 2`
+//! points and at infinity determine: `y = Aᵀ[(G w) ⊙ (Bᵀ d)]` with `m + r - 1` products for `r m`. In two dimensions each
+//! transform is applied along both axes, and `(m + r - 1)²` products stand for `r² m²`: 2.25 times fewer for two outputs of
+//! 3 taps, 4 times for four, 2.78 times for two outputs of 5 taps. The gradient with respect to the filter is the adjoint,
+//! `dw = Gᵀ[(Bᵀ d) ⊙ (A dy)]`.
 
 use ocelli_simd::Isa;
 
@@ -14,20 +15,24 @@ pub trait Linear<const FROM: usize, const TO: usize> {
     fn apply<I: Isa>(isa: I, x: [I::Vector; FROM]) -> [I::Vector; TO];
 }
 
-/// The minimal filtering algorithm F(M, 3), on tiles of `T = M + 2` inputs.
+/// A minimal filtering algorithm's side of the images: tiles of `T` inputs, of which `M` outputs are computed.
 pub trait Minimal<const M: usize, const T: usize>: Copy + Send + Sync + 'static {
     /// Name of the algorithm that uses it.
     const NAME: &'static str;
     /// Transform `Bᵀ` of the inputs.
     type Input: Linear<T, T>;
-    /// Transform `G` of the filter.
-    type Filter: Linear<3, T>;
     /// Transform `Aᵀ` of the products.
     type Output: Linear<T, M>;
     /// Transform `A` of the gradient of the outputs.
     type OutputAdjoint: Linear<M, T>;
+}
+
+/// A minimal filtering algorithm's side of the filters, with `R` taps.
+pub trait Taps<const R: usize, const T: usize>: Copy + Send + Sync + 'static {
+    /// Transform `G` of the filter.
+    type Filter: Linear<R, T>;
     /// Transform `Gᵀ` to the gradient of the filter.
-    type FilterAdjoint: Linear<T, 3>;
+    type FilterAdjoint: Linear<T, R>;
 }
 
 /// F(2, 3) with the points 0, 1, −1 and infinity.
@@ -41,6 +46,10 @@ pub struct F2;
 /// these and 2.1e-6 with those here.
 #[derive(Clone, Copy, Debug)]
 pub struct F4;
+
+/// F(2, 5) with the points of [`F4`], and so with its transform of the inputs.
+#[derive(Clone, Copy, Debug)]
+pub struct F2Of5;
 
 /// The input transform `Bᵀ`.
 #[derive(Clone, Copy, Debug)]
@@ -63,20 +72,24 @@ pub struct OutputAdjoint<F>(F);
 pub struct FilterAdjoint<F>(F);
 
 macro_rules! minimal {
-    ($transform:ident, $outputs:literal, $tile:literal, $name:literal) => {
+    ($transform:ident, $outputs:literal, $taps:literal, $tile:literal, $points:ident, $name:literal) => {
         impl Minimal<$outputs, $tile> for $transform {
             const NAME: &'static str = $name;
-            type Input = Input<Self>;
-            type Filter = Filter<Self>;
+            type Input = Input<$points>;
             type Output = Output<Self>;
             type OutputAdjoint = OutputAdjoint<Self>;
+        }
+
+        impl Taps<$taps, $tile> for $transform {
+            type Filter = Filter<Self>;
             type FilterAdjoint = FilterAdjoint<Self>;
         }
     };
 }
 
-minimal!(F2, 2, 4, "winograd2");
-minimal!(F4, 4, 6, "winograd4");
+minimal!(F2, 2, 3, 4, F2, "winograd2");
+minimal!(F4, 4, 3, 6, F4, "winograd4");
+minimal!(F2Of5, 2, 5, 6, F4, "winograd2_5x5");
 
 impl Linear<4, 4> for Input<F2> {
     #[inline(always)]
@@ -121,10 +134,12 @@ impl Linear<4, 3> for FilterAdjoint<F2> {
 const P: f32 = 0.75;
 const P2: f32 = P * P;
 const P3: f32 = P * P2;
+const P4: f32 = P2 * P2;
 /// The larger point.
 const Q: f32 = 1.5;
 const Q2: f32 = Q * Q;
 const Q3: f32 = Q * Q2;
+const Q4: f32 = Q2 * Q2;
 
 /// `1 / Π (p − other points)` for the point 0, for ±P and for ±Q: the factors of the rows of `G`.
 const AT_ZERO: f32 = 1.0 / (P2 * Q2);
@@ -211,6 +226,70 @@ impl Linear<6, 3> for FilterAdjoint<F4> {
             isa.mul_add(isa.splat(AT_ZERO), du[0], at_points),
             isa.mul_add(isa.splat(AT_Q * Q), odd_q, isa.mul(isa.splat(AT_P * P), odd_p)),
             isa.mul_add(isa.splat(AT_Q * Q2), even_q, isa.mul_add(isa.splat(AT_P * P2), even_p, du[5])),
+        ]
+    }
+}
+
+impl Linear<5, 6> for Filter<F2Of5> {
+    #[inline(always)]
+    fn apply<I: Isa>(isa: I, w: [I::Vector; 5]) -> [I::Vector; 6] {
+        // The even and the odd part of the filter's polynomial at a point, times the factor of its row.
+        let parts = |factor: f32, [p, p2, p3, p4]: [f32; 4]| {
+            let even = isa.mul_add(isa.splat(factor * p2), w[2], isa.mul(isa.splat(factor), w[0]));
+            let odd = isa.mul_add(isa.splat(factor * p3), w[3], isa.mul(isa.splat(factor * p), w[1]));
+            (isa.mul_add(isa.splat(factor * p4), w[4], even), odd)
+        };
+        let ((even_p, odd_p), (even_q, odd_q)) = (parts(AT_P, [P, P2, P3, P4]), parts(AT_Q, [Q, Q2, Q3, Q4]));
+        [
+            isa.mul(isa.splat(AT_ZERO), w[0]),
+            isa.add(even_p, odd_p),
+            isa.sub(even_p, odd_p),
+            isa.add(even_q, odd_q),
+            isa.sub(even_q, odd_q),
+            w[4],
+        ]
+    }
+}
+
+impl Linear<6, 2> for Output<F2Of5> {
+    #[inline(always)]
+    fn apply<I: Isa>(isa: I, m: [I::Vector; 6]) -> [I::Vector; 2] {
+        let (even_p, odd_p) = (isa.add(m[1], m[2]), isa.sub(m[1], m[2]));
+        let (even_q, odd_q) = (isa.add(m[3], m[4]), isa.sub(m[3], m[4]));
+        [
+            isa.add(m[0], isa.add(even_p, even_q)),
+            isa.mul_add(isa.splat(Q), odd_q, isa.mul_add(isa.splat(P), odd_p, m[5])),
+        ]
+    }
+}
+
+impl Linear<2, 6> for OutputAdjoint<F2Of5> {
+    #[inline(always)]
+    fn apply<I: Isa>(isa: I, dy: [I::Vector; 2]) -> [I::Vector; 6] {
+        let (p, q) = (isa.splat(P), isa.splat(Q));
+        [
+            dy[0],
+            isa.mul_add(p, dy[1], dy[0]),
+            isa.neg_mul_add(p, dy[1], dy[0]),
+            isa.mul_add(q, dy[1], dy[0]),
+            isa.neg_mul_add(q, dy[1], dy[0]),
+            dy[1],
+        ]
+    }
+}
+
+impl Linear<6, 5> for FilterAdjoint<F2Of5> {
+    #[inline(always)]
+    fn apply<I: Isa>(isa: I, du: [I::Vector; 6]) -> [I::Vector; 5] {
+        let (even_p, odd_p) = (isa.add(du[1], du[2]), isa.sub(du[1], du[2]));
+        let (even_q, odd_q) = (isa.add(du[3], du[4]), isa.sub(du[3], du[4]));
+        let sum = |[p, q]: [f32; 2], at_p, at_q| isa.mul_add(isa.splat(q), at_q, isa.mul(isa.splat(p), at_p));
+        [
+            isa.mul_add(isa.splat(AT_ZERO), du[0], sum([AT_P, AT_Q], even_p, even_q)),
+            sum([AT_P * P, AT_Q * Q], odd_p, odd_q),
+            sum([AT_P * P2, AT_Q * Q2], even_p, even_q),
+            sum([AT_P * P3, AT_Q * Q3], odd_p, odd_q),
+            isa.add(sum([AT_P * P4, AT_Q * Q4], even_p, even_q), du[5]),
         ]
     }
 }
@@ -307,26 +386,27 @@ mod tests {
         a.iter().zip(b).map(|(a, b)| a * b).sum()
     }
 
-    fn check<F: Minimal<M, T>, const M: usize, const T: usize>() {
-        let (d, w) = (&X[..T], [0.25, -1.0, 0.625]);
-        let (v, u) = (apply::<F::Input, T, T>(d), apply::<F::Filter, 3, T>(&w));
+    fn check<F: Minimal<M, T> + Taps<R, T>, const M: usize, const R: usize, const T: usize>() {
+        let (d, w) = (&X[..T], &[0.25, -1.0, 0.625, 0.375, -0.75][..R]);
+        let (v, u) = (apply::<F::Input, T, T>(d), apply::<F::Filter, R, T>(w));
         let products: Vec<f32> = v.iter().zip(&u).map(|(v, u)| v * u).collect();
         let y = apply::<F::Output, T, M>(&products);
         for (i, y) in y.iter().enumerate() {
-            let exact = dot(&d[i..i + 3], &w);
+            let exact = dot(&d[i..i + R], w);
             assert!((y - exact).abs() < 1e-5, "output {i}: {y}, not {exact}");
         }
         // ⟨Aᵀ m, dy⟩ = ⟨m, A dy⟩ and ⟨G w, du⟩ = ⟨w, Gᵀ du⟩
         let dy = &X[1..=M];
         let (left, right) = (dot(&y, dy), dot(&products, &apply::<F::OutputAdjoint, M, T>(dy)));
         assert!((left - right).abs() < 1e-5, "{left} and {right}");
-        let (left, right) = (dot(&u, d), dot(&w, &apply::<F::FilterAdjoint, T, 3>(d)));
+        let (left, right) = (dot(&u, d), dot(w, &apply::<F::FilterAdjoint, T, R>(d)));
         assert!((left - right).abs() < 1e-5, "{left} and {right}");
     }
 
     #[test]
     fn minimal_filtering_is_correlation() {
-        check::<F2, 2, 4>();
-        check::<F4, 4, 6>();
+        check::<F2, 2, 3, 4>();
+        check::<F4, 4, 3, 6>();
+        check::<F2Of5, 2, 5, 6>();
     }
 }
