@@ -58,7 +58,7 @@ fn assert_accurate(pass: Pass, input: [usize; 4], filter: [usize; 4], bounds: &[
     let exact = run(&Naive, &g, pass);
     let algorithms: &[&dyn Algorithm] =
         if filter[0] == 5 { &[&Winograd2Of5::NEW] } else { &[&Winograd2::NEW, &Winograd4::NEW] };
-    for (algorithm, bound) in algorithms.iter().zip(bounds) {
+    for (&algorithm, bound) in algorithms.iter().zip(bounds) {
         for set in InstructionSet::available() {
             let error = relative_error(&set.scoped(|| run(algorithm, &g, pass)), &exact);
             println!("{} {pass:?} on {set}: {error:.2e}", algorithm.name());
