@@ -42,7 +42,12 @@ fn train(folder: &Path) {
     let validation = Loader::new(synthetic::digits(64, 2), pipeline, 64).unwrap();
     let mut model = Model::build(network, [28, 28, 1], 7).unwrap();
     let trainer = Trainer::new(EPOCHS)
-        .finetune(Finetune::All(Unfreezing { head_epochs: 1, stage_epochs: 1, trunk_rate: 0.3 }))
+        .finetune(Finetune::All(Unfreezing {
+            head_epochs: 1,
+            stage_epochs: 1,
+            trunk_rate: 0.3,
+            ..Unfreezing::default()
+        }))
         .schedule(Schedule::warm_up(0.5, Schedule::Plateau { factor: 0.5, patience: 0, threshold: 0.1 }))
         .metric(Accuracy::new())
         .average_parameters(0.95)
