@@ -50,6 +50,11 @@ impl Scratch {
         scratch
     }
 
+    /// Creates the size of a buffer of at most `len` elements, which may be a small one even where `len` is not.
+    pub(crate) fn up_to(len: usize) -> Self {
+        Self::of(len).or(Self::of(len.min(SMALL)))
+    }
+
     /// Returns the scratch memory of this kernel with `inner` called within it.
     pub(crate) fn around(self, inner: Self) -> Self {
         let nested = |outer: [usize; NESTED], inner: [usize; NESTED]| {

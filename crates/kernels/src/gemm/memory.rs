@@ -45,16 +45,16 @@ pub(crate) fn gemm_on_scratch(depth: usize, columns: usize, left: Scratch) -> Sc
 }
 
 /// Returns the scratch memory that [`gemm_packed`](super::gemm_packed) takes on each thread, at most, for a left
-/// operand of `rows × depth`: a block of it, where it is copied.
+/// operand of `rows × depth`: a block of it, where it is copied; for threads it is cut into smaller ones.
 #[must_use]
 pub fn gemm_packed_scratch(rows: usize, depth: usize, left: Order) -> Scratch {
     let rows = rows.min(block_rows());
     match left {
         Order::RowMajor if depth <= FAR_ROWS => Scratch::NONE,
-        Order::RowMajor => Scratch::of(rows * COPIED_STEP),
+        Order::RowMajor => Scratch::up_to(rows * COPIED_STEP),
         Order::ColumnMajor => {
             let tile = dispatch_on(InstructionSet::current(), TileRows);
-            Scratch::of(rows.next_multiple_of(tile) * depth.min(DEPTH))
+            Scratch::up_to(rows.next_multiple_of(tile) * depth.min(DEPTH))
         }
     }
 }
@@ -63,7 +63,7 @@ pub fn gemm_packed_scratch(rows: usize, depth: usize, left: Order) -> Scratch {
 /// operand is not copied, is too much.
 #[cfg(test)]
 pub(crate) fn left_block_bytes() -> usize {
-    Scratch::of(block_rows() * COPIED_STEP).bytes()
+    Scratch::up_to(block_rows() * COPIED_STEP).bytes()
 }
 
 /// Returns the largest number of rows of a tile.
