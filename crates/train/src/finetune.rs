@@ -142,13 +142,12 @@ impl Finetune {
     }
 }
 
-/// Freezes the states of everything but the head, whose are new.
+/// Freezes the states of everything but the head, which is always trained and whose states are new.
 fn hold_statistics(model: &mut Model) -> Result<()> {
-    let head = head(model)?;
     let states = model.parameters().iter().filter(|(parameter, _)| parameter.role == ParameterRole::State);
     let paths: Vec<String> = states.map(|(parameter, _)| parameter.path.clone()).collect();
-    let in_head = |path: &str| path.strip_prefix(&head).is_some_and(|rest| rest.starts_with('.'));
-    Ok(paths.iter().filter(|path| !in_head(path)).try_for_each(|path| model.freeze(path))?)
+    paths.iter().try_for_each(|path| model.freeze(path))?;
+    Ok(model.unfreeze(&head(model)?)?)
 }
 
 /// Returns the path of the head.
