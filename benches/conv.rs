@@ -34,11 +34,10 @@ fn bench(criterion: &mut Criterion, pass: Pass, group: &str) {
                     continue;
                 }
                 let id = format!("{network}.{}/b{}/{}/{set}", layer.name, layer.batch, algorithm.name());
-                // Operands are made only for what is benched.
+                // Operands are made only for what is benched, and on its instruction set: prepared filters follow it.
                 let mut run = None;
                 group.bench_function(id, |bencher| {
-                    let run = run.get_or_insert_with(|| task::convolution(g, pass, algorithm));
-                    set.scoped(|| bencher.iter(run));
+                    set.scoped(|| bencher.iter(run.get_or_insert_with(|| task::convolution(g, pass, algorithm))));
                 });
             }
         }

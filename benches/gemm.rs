@@ -28,8 +28,9 @@ fn bench(criterion: &mut Criterion, pass: Pass, group: &str) {
                 }
                 let mut run = None;
                 group.bench_function(format!("{network}.{}/b{batch}/{set}", layer.name), |bencher| {
-                    let run = run.get_or_insert_with(|| task::dense(dense, shapes::batch(batch), pass));
-                    set.scoped(|| bencher.iter(run));
+                    set.scoped(|| {
+                        bencher.iter(run.get_or_insert_with(|| task::dense(dense, shapes::batch(batch), pass)));
+                    });
                 });
             }
         }

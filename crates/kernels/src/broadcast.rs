@@ -12,9 +12,9 @@ mod walk;
 use ocelli_simd::{BinaryFunction, InstructionSet, Isa, Stores, UnaryFunction, dispatch_on};
 
 use crate::elementwise::chunks::{CHUNK, in_pieces, rows_piece};
-use crate::elementwise::stores::stores_beside;
 use crate::elementwise::{Map, Map2, Source};
 use crate::sizes::is_addressable;
+use crate::stores::stores_beside;
 pub(crate) use walk::Walk;
 
 /// Largest number of axes.

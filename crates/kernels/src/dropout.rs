@@ -7,7 +7,7 @@ use ocelli_simd::{Destination, InstructionSet, Isa, Kernel, Store, Write, Writer
 
 use crate::elementwise::Source;
 use crate::elementwise::chunks::{CHUNK, in_pieces};
-use crate::elementwise::stores::stores_for;
+use crate::stores::stores_for;
 
 /// Computes `y[i] = x[i] / (1 - p)` where element `i` is kept, else zero; its gradient is computed likewise with `dy`
 /// for `x`.

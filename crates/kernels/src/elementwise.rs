@@ -9,7 +9,6 @@ pub(crate) mod chunks;
 mod clamp;
 mod gates;
 mod reference;
-pub(crate) mod stores;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -18,13 +17,13 @@ mod tests;
 pub use ocelli_simd::Source;
 use ocelli_simd::{BinaryFunction, InstructionSet, Isa, Kernel, Stores, UnaryFunction, dispatch_on, slices};
 
+use crate::stores::stores_beside;
 use activations::*;
 use arithmetic::*;
 use chunks::{CHUNK, in_pieces};
 pub use clamp::{Bounds, clamp, clamp_backward};
 use gates::*;
 pub use reference::{derivative, value};
-use stores::stores_beside;
 
 /// A function of one value.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -24,6 +24,7 @@ pub mod reduce;
 mod scratch;
 mod sizes;
 pub mod softmax;
+mod stores;
 #[cfg(test)]
 mod tests;
 

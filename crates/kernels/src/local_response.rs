@@ -11,10 +11,10 @@ mod tests;
 use ocelli_simd::{Destination, Effect, InstructionSet, Isa, Store, WriteOrAdd, Writer, dispatch_on, math};
 
 use crate::elementwise::chunks::{in_pieces, rows_piece};
-use crate::elementwise::stores::{ALIGNED, stores_for};
 use crate::finite::nan_if_infinite;
 use crate::reduce::table::load;
 use crate::scratch;
+use crate::stores::{ALIGNED, stores_for};
 
 /// The normalisation `y[c] = x[c] / (k + α Σ x[j]²)^β` with the sum over `size` channels around `c`, as far as there
 /// are so many: `c - size / 2 <= j <= c + (size - 1) / 2`.

@@ -7,9 +7,9 @@ use super::{BatchNorm, PerChannel};
 use crate::Accumulate;
 use crate::elementwise::Source;
 use crate::elementwise::chunks::{in_pieces, rows_piece};
-use crate::elementwise::stores::stores_for;
 use crate::reduce::table::{Terms, column_sums, load, load_at, prefetch, widened};
 use crate::scratch;
+use crate::stores::stores_for;
 
 /// Computes `dβ = Σ g` and `dγ = Σ g (x - μ) / √(σ² + ε)` over the rows, where `g` is `dy` where the activation passed
 /// its argument through, and zero elsewhere.

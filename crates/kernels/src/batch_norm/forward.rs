@@ -5,9 +5,9 @@ use ocelli_simd::{Destination, InstructionSet, Isa, Kernel, Store, Write, Writer
 use super::{BatchNorm, Bounds, PerChannel};
 use crate::elementwise::Source;
 use crate::elementwise::chunks::{in_pieces, rows_piece};
-use crate::elementwise::stores::stores_for;
 use crate::reduce::table::{load, widened};
 use crate::scratch;
+use crate::stores::stores_for;
 
 /// Computes `y = activation(γ (x - μ) / √(σ² + ε) + β)` for `x: [rows, C]`.
 pub fn batch_norm_forward(norm: &BatchNorm<'_>, x: Source<'_>, y: &mut [f32]) {

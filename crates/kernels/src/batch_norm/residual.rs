@@ -11,9 +11,9 @@ use super::forward::Affine;
 use super::{BatchNorm, Bounds, PerChannel};
 use crate::elementwise::Source;
 use crate::elementwise::chunks::{in_pieces, rows_piece};
-use crate::elementwise::stores::stores_for;
 use crate::reduce::table::{Rewrite, column_sums_rewriting, load, load_at, prefetch, widened};
 use crate::scratch;
+use crate::stores::stores_for;
 
 /// Computes `y = activation(γ (x - μ) / √(σ² + ε) + β + residual)` for `x` and `residual`: `[rows, C]`.
 pub fn batch_norm_add_forward(norm: &BatchNorm<'_>, x: &[f32], residual: Source<'_>, y: &mut [f32]) {

@@ -21,9 +21,9 @@ use super::algorithm::{Algorithm, Pass, assert_operands};
 use super::choice::{Cost, filled};
 use super::geometry::Conv2dGeometry;
 use super::partial::add_pieces;
-use crate::elementwise::stores::stores_for;
 use crate::gemm::finish::Finish;
 use crate::parallel::each_piece;
+use crate::stores::stores_for;
 use crate::{Accumulate, Epilogue};
 
 /// Direct loops over channels, for groups of one input and one output channel each.

@@ -4,20 +4,6 @@ use ocelli_simd::{Isa, Kernel, Stores};
 
 use crate::{Accumulate, Activation, Epilogue};
 
-/// Elements (32 MiB) from which on a result that is stored once is written past the caches: no cache keeps it. At 25 MB regular
-/// stores were faster by a tenth, at 58 MB slower by as much, where the last cache has more.
-const NON_TEMPORAL: usize = 8 << 20;
-
-/// Elements of a cache line, to which such results and their rows are aligned.
-const ALIGNED: usize = 16;
-
-/// Chooses the stores of a result of `len` elements from `first` on that is stored once, in rows `row` elements apart: past the
-/// caches if it is large and if every row begins at a cache line.
-pub(crate) fn stores_once(first: *const f32, len: usize, row: usize) -> Stores {
-    let aligned = row.is_multiple_of(ALIGNED) && first.addr().is_multiple_of(ALIGNED * size_of::<f32>());
-    if aligned && len >= NON_TEMPORAL { Stores::NonTemporal } else { Stores::Regular }
-}
-
 /// Placement of the rows of a tile.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Rows<'a> {

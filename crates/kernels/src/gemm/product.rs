@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use ocelli_simd::{InstructionSet, Isa, Kernel, MOST_LANES, Stores, dispatch_on};
 
-use super::finish::{Destination, Finish, Rows, stores_once};
+use super::finish::{Destination, Finish, Rows};
 use super::matrix::{Block, Matrix, MatrixMut, assert_sizes};
 use super::panels::{Contiguous, PackPanels, Panel, Panels};
 use super::prefetch::BlockPrefetcher;
@@ -13,6 +13,7 @@ use super::thin::gemm_thin;
 use super::tile::{Product, Segment, Strides, VECTORS, even_tiles, narrow_tile_rows, tile, tile_rows};
 use super::{FAR, PARALLEL_FLOPS, PIECES, Threads};
 use crate::parallel::{each, each_piece};
+use crate::stores::stores_for_product;
 use crate::{Accumulate, Epilogue, cache, scratch};
 
 /// Depth of a block. A panel of 16 columns then has 16 KiB (32 columns: 32 KiB), half of the first-level cache, and adding
@@ -399,8 +400,11 @@ impl Piece<'_> {
         let segments = [Segment { offset: 0, depth }];
         let c = task.c.rows(self.rows.clone());
         let once = accumulate == Accumulate::Set && block.end == task.a.column_count();
-        let stores =
-            if once { stores_once(task.c.first, task.c.rows * c.row_stride, c.row_stride) } else { Stores::Regular };
+        let stores = if once {
+            stores_for_product(task.c.first, task.c.rows * c.row_stride, c.row_stride)
+        } else {
+            Stores::Regular
+        };
         let mut ahead = BlockPrefetcher::of(&self.next(&block));
         let far = right.packed.len() > FAR;
         for index in self.panels.clone() {

@@ -75,19 +75,14 @@ impl Streams {
         Self { panel: [place; MOST_STREAMS], step: 0, runs: Runs::new(place, 1, 0) }
     }
 
-    /// Streams `numbers` in the course of `depth` steps, some equal parts at once; if the steps are too few, the first of
-    /// each.
+    /// Streams the part of `numbers` for a tile of `depth` steps that begins with row `first` and has `count` out of
+    /// `rows`: some equal pieces of it at once, and the first of each if the steps are too few.
     #[inline(always)]
-    pub fn over<I: Isa>(numbers: &[f32], depth: usize) -> Self {
+    pub fn part<I: Isa>(numbers: &[f32], (first, count, rows): (usize, usize, usize), depth: usize) -> Self {
+        let numbers = &numbers[numbers.len() * first / rows..numbers.len() * (first + count) / rows];
         let part = numbers.len() / panel_streams::<I>();
         let panel = std::array::from_fn(|i| numbers.as_ptr().wrapping_add(i * part));
         Self { panel, step: (part * UNROLL).div_ceil(depth).min(LINE), ..Self::still(numbers.as_ptr()) }
-    }
-
-    /// Streams the part of `numbers` for a tile that begins with row `first` and has `count` out of `rows`.
-    #[inline(always)]
-    pub fn part<I: Isa>(numbers: &[f32], (first, count, rows): (usize, usize, usize), depth: usize) -> Self {
-        Self::over::<I>(&numbers[numbers.len() * first / rows..numbers.len() * (first + count) / rows], depth)
     }
 
     /// Adds runs of lines.

@@ -8,8 +8,8 @@ use super::PoolGeometry;
 use super::pixels::{Any, Channels, Extent, Fixed, Image, Pixel, Results, Uncovered, WindowPrefetcher, fill_rows};
 use crate::Accumulate;
 use crate::elementwise::chunks::{CHUNK, in_paired_pieces, rows_piece};
-use crate::elementwise::stores::stores_for;
 use crate::sizes::length;
+use crate::stores::stores_for;
 
 /// Computes `y`, the maximum of each window, padding left out.
 ///

@@ -8,7 +8,7 @@ use ocelli_simd::{Destination, Effect, InstructionSet, Isa, Kernel, Store, Write
 use crate::Accumulate;
 use crate::cache::{AHEAD, LINE};
 use crate::elementwise::chunks::{in_pieces, rows_piece};
-use crate::elementwise::stores::stores_for;
+use crate::stores::stores_for;
 
 /// Vectors of channels that are computed together: the loops over a window's pixels, whose bounds are not always known
 /// when compiling, cost as much as the arithmetic of one.

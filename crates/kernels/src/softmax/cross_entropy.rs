@@ -6,9 +6,9 @@ use rayon::prelude::*;
 use super::rows::Row;
 use super::softmax_row;
 use crate::elementwise::chunks::{CHUNK, MOST_PARTS, in_pieces, part_length, rows_piece};
-use crate::elementwise::stores::ALIGNED;
 use crate::scratch;
 use crate::sizes::length;
+use crate::stores::ALIGNED;
 
 /// The settings of the loss.
 ///

@@ -11,8 +11,8 @@ use ocelli_simd::{InstructionSet, Isa, Kernel, Stores, dispatch_on, slices};
 use crate::cache::AHEAD;
 use crate::elementwise::Source;
 use crate::elementwise::chunks::{in_pieces, rows_piece};
-use crate::elementwise::stores::{ALIGNED, stores_beside};
 use crate::scratch;
+use crate::stores::{ALIGNED, stores_beside};
 
 /// Elements of rows that are buffered together (8 KiB), if they are no longer than that.
 const BUFFER: usize = 2048;

@@ -14,11 +14,12 @@ use crate::conv::geometry::Conv2dGeometry;
 use crate::conv::shared::Shared;
 use crate::gemm::FAR;
 use crate::gemm::dots::{DotProducts, dot_rows, dots};
-use crate::gemm::finish::{Destination, Finish, Rows, stores_once};
+use crate::gemm::finish::{Destination, Finish, Rows};
 use crate::gemm::panels::{Panel, Panels};
 use crate::gemm::stream::Streams;
 use crate::gemm::tile::{MOST_ROWS, Product, Segment, Strides, even_tiles, most_rows, tile};
 use crate::parallel::{each, each_piece};
+use crate::stores::stores_for_product;
 use crate::{Accumulate, Epilogue, scratch};
 
 /// Most problems whose tasks are handed out together: all of a stride up to 4.
@@ -155,7 +156,7 @@ impl Task<'_> {
     fn stores(&self, depth: &Range<usize>) -> Stores {
         let problem = self.problem;
         let once = *depth == (0..problem.terms()) && self.epilogue.accumulate == Accumulate::Set;
-        if once { stores_once(self.y.at(0), self.y.len(), problem.width) } else { Stores::Regular }
+        if once { stores_for_product(self.y.at(0), self.y.len(), problem.width) } else { Stores::Regular }
     }
 
     /// Adds the products of a block of the depth.
