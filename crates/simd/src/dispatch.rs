@@ -86,7 +86,8 @@ impl InstructionSet {
     }
 
     /// Runs `f` with [`current`](Self::current) being this set (or the best of this machine, if that is less) on this
-    /// thread, for tests and benches. A kernel that uses threads reads it once and passes it to its tasks.
+    /// thread, for tests and benches. A kernel that uses threads reads it once and passes it to its tasks. Filters that
+    /// were prepared and plans that were made on one set only run on that set.
     pub fn scoped<T>(self, f: impl FnOnce() -> T) -> T {
         struct Restore(Option<InstructionSet>);
         impl Drop for Restore {
