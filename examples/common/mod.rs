@@ -14,10 +14,10 @@ const MAX_THREADS: i64 = 1024;
 #[derive(Args, Clone, Debug)]
 pub struct Common {
     /// Seed of everything random.
-    #[arg(long, default_value_t = 42)]
+    #[arg(long, global = true, default_value_t = 42)]
     pub seed: u64,
     /// Number of threads to compute with; default: one per core. Results do not depend on it.
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=MAX_THREADS))]
+    #[arg(long, global = true, value_parser = clap::value_parser!(u16).range(1..=MAX_THREADS))]
     pub threads: Option<u16>,
 }
 

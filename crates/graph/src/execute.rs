@@ -93,7 +93,7 @@ impl Constants {
             let part = plan.constants.some(&missing);
             let mut memory = memory::arena(part.len)?;
             let feed = Feed { parameters: parameters.values(), inputs: &[], constants: &NO_CONSTANTS, key };
-            run(&part.steps, plan.scratch(), memory.as_mut_slice(), feed)?;
+            run(&part.steps, plan.scratch(), memory.as_mut_slice(), feed, |_, _| ())?;
             let memory = Arc::new(memory);
             for (&number, range) in missing.iter().zip(&part.ranges) {
                 let recipe = wanted[number].recipe.clone();
@@ -112,7 +112,17 @@ impl Constants {
 
 /// Runs every step. The arena must be at least as long as the plan says.
 pub(crate) fn execute(plan: &Plan, arena: &mut Arena, feed: Feed<'_>) -> Result<()> {
-    run(&plan.steps, plan.scratch(), arena.as_mut_slice(), feed)
+    run(&plan.steps, plan.scratch(), arena.as_mut_slice(), feed, |_, _| ())
+}
+
+/// Runs every step, and calls `after` with its index and the arena when it is done.
+pub(crate) fn execute_watched(
+    plan: &Plan,
+    arena: &mut Arena,
+    feed: Feed<'_>,
+    after: impl FnMut(usize, &[f32]) + Send,
+) -> Result<()> {
+    run(&plan.steps, plan.scratch(), arena.as_mut_slice(), feed, after)
 }
 
 /// Returns true if some of a plan's kernels may use several threads, by the length of its arena.
@@ -121,16 +131,22 @@ pub(crate) fn is_threaded(arena_len: usize) -> bool {
     arena_len >= LEAST
 }
 
-fn run(steps: &[PlanStep], scratch: Scratch, memory: &mut [f32], feed: Feed<'_>) -> Result<()> {
+fn run(
+    steps: &[PlanStep],
+    scratch: Scratch,
+    memory: &mut [f32],
+    feed: Feed<'_>,
+    after: impl FnMut(usize, &[f32]) + Send,
+) -> Result<()> {
     if !is_threaded(memory.len()) {
         scratch.reserve();
-        return run_here(steps, memory, feed);
+        return run_here(steps, memory, feed, after);
     }
     // Enters the pool once: a kernel that is called outside wakes one of its threads and sleeps until that is done, which
     // took a quarter of LeNet-5's training step.
     rayon::scope(|_| {
         reserve_on_all_threads(scratch);
-        run_here(steps, memory, feed)
+        run_here(steps, memory, feed, after)
     })
 }
 
@@ -160,8 +176,17 @@ fn reserve_on_all_threads(scratch: Scratch) {
     reserve();
 }
 
-fn run_here(steps: &[PlanStep], memory: &mut [f32], feed: Feed<'_>) -> Result<()> {
-    steps.iter().try_for_each(|step| run_one(step, memory, feed))
+fn run_here(
+    steps: &[PlanStep],
+    memory: &mut [f32],
+    feed: Feed<'_>,
+    mut after: impl FnMut(usize, &[f32]),
+) -> Result<()> {
+    steps.iter().enumerate().try_for_each(|(index, step)| {
+        run_one(step, memory, feed)?;
+        after(index, memory);
+        Ok(())
+    })
 }
 
 /// Runs one step; those before it must have run.

@@ -86,7 +86,7 @@ pub use kernel_context::KernelContext;
 pub use layer::{Func, Layer, Recomputed, Shared, func};
 pub use model::Model;
 pub use node::Node;
-pub use objective::{Objective, Step, Wrt};
+pub use objective::{Made, Objective, Step, Wrt};
 pub use ocelli_kernels::{Accumulate, Scratch, conv::Precision};
 pub use ocelli_tensor::{Axis, Batch, ElementKind, Key, Tensor, Value};
 pub use op::{Mode, Op, Reach};

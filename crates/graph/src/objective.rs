@@ -3,7 +3,7 @@
 use crate::{
     BackwardRules, Batch, Error, Graph, Mode, Model, Node, Plan, Precision, Result, Trace, ValueId,
     diagnose::{broken_element, origin},
-    execute::{Feed, NO_CONSTANTS, execute},
+    execute::{Feed, NO_CONSTANTS, execute, execute_watched},
     inputs::{batch_size, bind},
     memory,
     passes::{Program, TRAINING},
@@ -12,7 +12,7 @@ use crate::{
     results::Results,
 };
 use ocelli_tensor::{Arena, Key, Tensor};
-use std::sync::Arc;
+use std::{iter::Peekable, ops::Range, sync::Arc, vec::IntoIter};
 
 /// Number of plans kept, for the most recently used batch sizes: a training has few, and each plan of a deep network
 /// takes hundreds of kilobytes.
@@ -202,7 +202,7 @@ impl Objective {
     /// [`Error::Diverged`] if the loss is not finite, [`Error::BrokenUpdate`] if a gradient or a new value of the state
     /// is not; both name the operation that produced the value, and nothing is updated then.
     pub fn step(&mut self, model: &mut Model, batch: &Batch) -> Result<Step<'_>> {
-        let n = self.run(model, batch)?;
+        let n = self.run(model, batch, None)?;
         let plan = self.plan_of(n);
         for (path, id) in &self.graph.updates {
             let Location::Arena(range) = &plan.roots[id].location else { continue };
@@ -220,11 +220,22 @@ impl Objective {
     /// # Errors
     /// The errors of [`Objective::step`].
     pub fn evaluate(&mut self, model: &Model, batch: &Batch) -> Result<Step<'_>> {
-        let n = self.run(model, batch)?;
+        let n = self.run(model, batch, None)?;
         Ok(self.results(n))
     }
 
-    fn run(&mut self, model: &Model, batch: &Batch) -> Result<usize> {
+    /// Computes as [`Objective::evaluate`], and calls `made` with the name and the numbers of each gradient as soon as
+    /// they are final, in the order of [`Objective::gradient_names`] and up to the first one that no step computes.
+    /// Backward goes on when `made` returns. Whether the numbers are finite is checked in the end.
+    ///
+    /// # Errors
+    /// The errors of [`Objective::step`].
+    pub fn evaluate_watched(&mut self, model: &Model, batch: &Batch, made: &mut Made<'_>) -> Result<Step<'_>> {
+        let n = self.run(model, batch, Some(made))?;
+        Ok(self.results(n))
+    }
+
+    fn run(&mut self, model: &Model, batch: &Batch, made: Option<&mut Made<'_>>) -> Result<usize> {
         self.check_model(model)?;
         let n = batch_size(&self.graph, batch)?;
         let needed = self.plan(model, n)?.arena_len();
@@ -241,7 +252,13 @@ impl Objective {
             constants: &NO_CONSTANTS,
             key: self.key.at(self.steps),
         };
-        execute(plan, &mut self.arena, feed)?;
+        match made {
+            None => execute(plan, &mut self.arena, feed)?,
+            Some(made) => {
+                let mut watch = GradientWatch::new(plan, &self.gradients);
+                execute_watched(plan, &mut self.arena, feed, |step, memory| watch.after(step, memory, made))?;
+            }
+        }
         let loss = self.results(n).loss();
         if let Some(Broken { what, id, value }) = self.broken(n, loss) {
             let parameters = model.parameters();
@@ -291,6 +308,31 @@ impl Objective {
     fn results(&self, n: usize) -> Step<'_> {
         let (plan, arena) = (self.plan_of(n), self.arena.as_slice());
         Step { objective: self, results: Results { plan, arena, constants: &NO_CONSTANTS, parameters: &[] } }
+    }
+}
+
+/// A function that is called with the name and the numbers of a gradient; see [`Objective::evaluate_watched`].
+pub type Made<'m> = dyn FnMut(&str, &[f32]) + Send + 'm;
+
+/// Gradients that are reported in their order, each as soon as it and those before it are final.
+struct GradientWatch<'o> {
+    /// Name, place and last step of each that is left.
+    left: Peekable<IntoIter<(&'o str, Range<usize>, usize)>>,
+}
+
+impl<'o> GradientWatch<'o> {
+    fn new(plan: &Plan, gradients: &'o [(String, ValueId)]) -> GradientWatch<'o> {
+        let place = |(name, id): &'o (String, ValueId)| match &plan.roots[id].location {
+            Location::Arena(range) => Some((name.as_str(), range.clone(), plan.last_write(range)?)),
+            Location::Constant(_) | Location::Parameter(_) | Location::Input(_) => None,
+        };
+        GradientWatch { left: gradients.iter().map_while(place).collect::<Vec<_>>().into_iter().peekable() }
+    }
+
+    fn after(&mut self, step: usize, memory: &[f32], made: &mut Made<'_>) {
+        while let Some((name, range, _)) = self.left.next_if(|(_, _, last)| *last <= step) {
+            made(name, &memory[range]);
+        }
     }
 }
 

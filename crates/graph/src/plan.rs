@@ -233,6 +233,15 @@ impl Plan {
     }
 
     /// A number that no other plan has.
+    /// Returns the index of the last step that writes to a range of the arena.
+    pub(crate) fn last_write(&self, range: &Range<usize>) -> Option<usize> {
+        let writes = |step: &PlanStep| {
+            let results = &step.pieces[..step.output_shapes.len()];
+            results.iter().any(|piece| piece.start < range.end && range.start < piece.end)
+        };
+        self.steps.iter().rposition(writes)
+    }
+
     pub(crate) fn id(&self) -> u64 {
         self.id
     }

@@ -22,6 +22,7 @@
 pub mod baseline;
 pub(crate) mod bf16;
 pub(crate) mod dots;
+mod few_rows;
 pub(crate) mod finish;
 mod matrix;
 mod memory;

@@ -7,15 +7,15 @@ use mpi::{
     topology::SimpleCommunicator,
     traits::{Communicator, CommunicatorCollectives, Equivalence, Root},
 };
-use ocelli::{graph::Model, train::ShardSum};
+use ocelli::graph::Model;
 use std::process::ExitCode;
 
-/// Numbers that are exchanged at a time: those of the last layers first, whose gradients backward makes first.
-const BUCKET: usize = 1 << 20;
+/// Numbers that are broadcast at a time.
+const PIECE: usize = 1 << 20;
 
 /// The processes of an MPI job, seen from one of them. MPI ends when it is dropped.
 pub struct Cluster {
-    world: SimpleCommunicator,
+    pub(crate) world: SimpleCommunicator,
     /// Dropped last.
     _universe: Universe,
 }
@@ -26,7 +26,7 @@ impl Cluster {
     /// # Errors
     /// [`Error::Start`] if MPI was started before.
     pub fn start() -> Result<Cluster> {
-        // Threads compute; this one alone speaks with other processes.
+        // Other threads compute; this one alone speaks with other processes.
         let (universe, _) = mpi::initialize_with_threading(Threading::Funneled).ok_or(Error::Start)?;
         Ok(Cluster { world: universe.world(), _universe: universe })
     }
@@ -61,7 +61,7 @@ impl Cluster {
         [T]: mpi::datatype::BufferMut,
     {
         let first = self.world.process_at_rank(0);
-        numbers.chunks_mut(BUCKET).for_each(|piece| first.broadcast_into(piece));
+        numbers.chunks_mut(PIECE).for_each(|piece| first.broadcast_into(piece));
     }
 
     /// Gives every process the bytes of process 0, however many they are.
@@ -92,55 +92,6 @@ impl Cluster {
         all
     }
 
-    /// Sums what the processes computed of their shards, in the tree over all shards: every process gets the same bits, and the
-    /// same as with any other number of processes.
-    ///
-    /// Each bucket of numbers is cut into as many pieces as there are processes. Each adds one piece of all processes, in the
-    /// tree's order, and gives the sum to all.
-    ///
-    /// # Errors
-    /// [`Error::Numbers`] if the processes do not have the same number of them.
-    pub fn sum(&self, own: ShardSum) -> Result<ShardSum> {
-        let ranks = self.size();
-        if ranks == 1 {
-            return Ok(own);
-        }
-        let counts = self.gather(&[own.samples as u64, own.numbers.len() as u64]);
-        let losses = self.gather(&[own.loss]);
-        // A process without samples, at the end of the data, takes no part in the sum: zeros could change signs.
-        let has_numbers: Vec<bool> = counts.chunks(2).map(|counts| counts[1] > 0).collect();
-        let lengths = counts.chunks(2).map(|counts| counts[1] as usize);
-        let length = lengths.clone().max().unwrap_or(0);
-        if let Some((rank, got)) = lengths.enumerate().find(|(_, got)| ![0, length].contains(got)) {
-            return Err(Error::Numbers { rank, expected: length, got });
-        }
-        let of_rank =
-            |rank: usize| ShardSum { samples: counts[2 * rank] as usize, loss: losses[rank], numbers: Vec::new() };
-        let mut sum = tree(0..ranks, &of_rank);
-        sum.numbers = own.numbers;
-        sum.numbers.resize(length, 0.0);
-        for bucket in sum.numbers.chunks_mut(BUCKET) {
-            self.sum_bucket(bucket, &has_numbers);
-        }
-        Ok(sum)
-    }
-
-    fn sum_bucket(&self, bucket: &mut [f32], has_numbers: &[bool]) {
-        let ranks = self.size();
-        let piece = bucket.len().div_ceil(ranks);
-        let mut sent = bucket.to_vec();
-        sent.resize(piece * ranks, 0.0);
-        let mut received = vec![0.0f32; piece * ranks];
-        self.world.all_to_all_into(&sent[..], &mut received[..]);
-        let of_rank = |rank: usize| match has_numbers[rank] {
-            true => ShardSum { numbers: received[rank * piece..][..piece].to_vec(), ..ShardSum::default() },
-            false => ShardSum::default(),
-        };
-        let summed = tree(0..ranks, &of_rank).numbers;
-        self.world.all_gather_into(&summed[..], &mut sent[..]);
-        bucket.copy_from_slice(&sent[..bucket.len()]);
-    }
-
     /// Refuses to go on if the processes hold different parameters.
     ///
     /// # Errors
@@ -162,17 +113,6 @@ impl Drop for Cluster {
             self.world.abort(1);
         }
     }
-}
-
-/// The sum over a range of ranks in the tree of [`ShardedObjective`](ocelli::train::ShardedObjective).
-fn tree(ranks: std::ops::Range<usize>, of_rank: &impl Fn(usize) -> ShardSum) -> ShardSum {
-    if ranks.len() == 1 {
-        return of_rank(ranks.start);
-    }
-    let middle = ranks.start.midpoint(ranks.end);
-    let mut sum = tree(ranks.start..middle, of_rank);
-    sum.add(&tree(middle..ranks.end, of_rank));
-    sum
 }
 
 /// Returns the hash of all parameters and states by their bits (FNV-1a over words).

@@ -3,7 +3,7 @@
 //! Each batch is cut into a fixed number of shards ([`BatchShards`](ocelli::train::BatchShards)), 8 unless said otherwise, which
 //! are shared by the processes. Gradients, running statistics and losses of the shards are summed in one tree whatever the number
 //! of processes, so that 1, 2, 4 and 8 of them end with the same bits: MPI's own sums promise no order, so numbers are exchanged
-//! ([`Cluster::sum`]), added in the order of the tree, and gathered.
+//! ([`Cluster::sum`]), added in the order of the tree, and gathered, while the gradients after them are being computed.
 //!
 //! [`ClusterTrainer`] is the loop around it: parameters are broadcast at the start, process 0 writes checkpoints and speaks,
 //! and every process checks a hash of all parameters after each epoch. Every process reads the data itself.
@@ -29,8 +29,10 @@
 
 mod cluster;
 mod error;
+mod sum;
 mod trainer;
 
 pub use cluster::{Cluster, parameter_hash};
 pub use error::{Error, Result};
+pub use sum::Told;
 pub use trainer::{ClusterEpoch, ClusterTrainer};

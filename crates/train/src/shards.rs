@@ -93,10 +93,10 @@ pub struct ShardSum {
 
 impl ShardSum {
     fn of_step(step: &Step<'_>) -> ShardSum {
-        let (samples, weight) = (step.batch(), step.batch() as f32);
+        let weight = step.batch() as f32;
         let parts = step.gradients().chain(step.updates());
         let numbers = parts.flat_map(|(_, part)| part.iter().map(|number| weight * number)).collect();
-        ShardSum { samples, loss: samples as f64 * f64::from(step.loss()), numbers }
+        ShardSum { samples: step.batch(), loss: weighted_loss(step), numbers }
     }
 
     /// Adds the sum of the subtree to the right of this one. An empty sum is that of no shard.
@@ -108,6 +108,35 @@ impl ShardSum {
         }
         self.samples += right.samples;
         self.loss += right.loss;
+    }
+}
+
+/// Returns the sum of the losses of a step's samples.
+fn weighted_loss(step: &Step<'_>) -> f64 {
+    step.batch() as f64 * f64::from(step.loss())
+}
+
+/// The sum's numbers while the last shard is computed.
+struct LastShard<'s> {
+    /// Those that are final.
+    numbers: Vec<f32>,
+    /// Samples of the shard.
+    weight: f32,
+    /// The subtrees to its left, the nearest first.
+    left: &'s [ShardSum],
+    made: &'s mut (dyn FnMut(&[f32]) + Send),
+}
+
+impl LastShard<'_> {
+    /// Adds the subtrees to the next part of the shard.
+    fn add(&mut self, part: &[f32]) {
+        let start = self.numbers.len();
+        self.numbers.extend(part.iter().map(|number| self.weight * number));
+        let sum = &mut self.numbers[start..];
+        for left in self.left.iter().filter(|left| !left.numbers.is_empty()) {
+            sum.iter_mut().zip(&left.numbers[start..]).for_each(|(right, left)| *right += left);
+        }
+        (self.made)(sum);
     }
 }
 
@@ -248,6 +277,57 @@ impl ShardedObjective {
         self.subtree(model, batch, shards, &mut each)
     }
 
+    /// Sums as [`ShardedObjective::sum`], and calls `made` with each part of the sum's numbers, from the first to the last,
+    /// as soon as it is final: gradients while backward of the last shard goes on. Whoever exchanges them with other
+    /// processes meanwhile has less to wait for in the end.
+    ///
+    /// # Errors
+    /// The errors of [`Objective::step`] and of `each`.
+    pub fn sum_watched(
+        &mut self,
+        model: &Model,
+        batch: &Batch,
+        shards: Range<usize>,
+        mut each: impl FnMut(&Step<'_>, &Batch) -> Result<()>,
+        mut made: impl FnMut(&[f32]) + Send,
+    ) -> Result<ShardSum> {
+        let (mut left, mut range) = (Vec::new(), shards);
+        while range.len() > 1 {
+            let middle = range.start.midpoint(range.end);
+            left.push(self.subtree(model, batch, range.start..middle, &mut each)?);
+            range.start = middle;
+        }
+        left.reverse();
+        if range.clone().all(|shard| self.shards.samples(batch.len(), shard).is_empty()) {
+            let sum = left.into_iter().fold(ShardSum::default(), |right, mut left| {
+                left.add(&right);
+                left
+            });
+            made(&sum.numbers);
+            return Ok(sum);
+        }
+        let part = self.draw_for(batch, range.start);
+        let numbers = Vec::with_capacity(self.places.last().map_or(0, |place| place.range.end));
+        let mut last = LastShard { numbers, weight: part.len() as f32, left: &left, made: &mut made };
+        let step = self.objective.evaluate_watched(model, &part, &mut |_, gradient| last.add(gradient))?;
+        each(&step, &part)?;
+        let mut seen = 0;
+        for (_, part) in step.gradients().chain(step.updates()) {
+            if seen == last.numbers.len() {
+                last.add(part);
+            }
+            seen += part.len();
+        }
+        let own = ShardSum { samples: step.batch(), loss: weighted_loss(&step), numbers: Vec::new() };
+        let numbers = last.numbers;
+        let of_left = |right: ShardSum, left: &ShardSum| ShardSum {
+            samples: left.samples + right.samples,
+            loss: left.loss + right.loss,
+            numbers: Vec::new(),
+        };
+        Ok(ShardSum { numbers, ..left.iter().fold(own, of_left) })
+    }
+
     fn subtree(&mut self, model: &Model, batch: &Batch, shards: Range<usize>, each: &mut Each<'_>) -> Result<ShardSum> {
         match shards.len() {
             0 => Ok(ShardSum::default()),
@@ -262,17 +342,20 @@ impl ShardedObjective {
     }
 
     fn shard(&mut self, model: &Model, batch: &Batch, shard: usize, each: &mut Each<'_>) -> Result<ShardSum> {
-        let rows = self.shards.samples(batch.len(), shard);
-        if rows.is_empty() {
+        if self.shards.samples(batch.len(), shard).is_empty() {
             return Ok(ShardSum::default());
         }
-        let part = part_of(batch, rows);
-        // Every shard draws its own dropout.
-        let steps = self.steps.wrapping_mul(self.shards.count() as u64);
-        self.objective.set_steps(steps.wrapping_add(shard as u64));
+        let part = self.draw_for(batch, shard);
         let step = self.objective.evaluate(model, &part)?;
         each(&step, &part)?;
         Ok(ShardSum::of_step(&step))
+    }
+
+    /// Returns a shard's part of a batch, and lets the objective draw for it: every shard has a dropout of its own.
+    fn draw_for(&mut self, batch: &Batch, shard: usize) -> Batch {
+        let steps = self.steps.wrapping_mul(self.shards.count() as u64);
+        self.objective.set_steps(steps.wrapping_add(shard as u64));
+        part_of(batch, self.shards.samples(batch.len(), shard))
     }
 
     /// Ends a step with the sum over all shards: updates the model's running statistics and returns the gradients.
@@ -377,6 +460,29 @@ mod tests {
         let one = trained(1, 1);
         for (ranks, threads) in [(1, 2), (1, 3), (2, 1), (4, 2), (8, 3)] {
             assert_eq!(trained(ranks, threads), one, "{ranks} processes with {threads} threads");
+        }
+    }
+
+    /// Short batches have shards without samples, also at the end of a range.
+    #[test]
+    fn a_watched_sum_is_the_same_and_is_told_in_its_order() {
+        let (model, shards) = (model(), BatchShards::new(8).unwrap());
+        let mut sharded = ShardedObjective::new(&model, objective(&model), shards);
+        for samples in [1, 2, 3, 5, 8, 13, 32] {
+            let batch = batch(samples, 7);
+            for ranks in [1, 2, 4, 8] {
+                for own in (0..ranks).map(|rank| shards.of_rank(rank, ranks).unwrap()) {
+                    let (mut told, mut parts) = (Vec::new(), 0);
+                    let made = |part: &[f32]| {
+                        told.extend_from_slice(part);
+                        parts += 1;
+                    };
+                    let watched = sharded.sum_watched(&model, &batch, own.clone(), |_, _| Ok(()), made).unwrap();
+                    assert_eq!(watched, sharded.sum(&model, &batch, own.clone(), |_, _| Ok(())).unwrap());
+                    assert_eq!(told, watched.numbers, "{samples} samples, {ranks} ranks");
+                    assert!(parts > 1 || shards.samples(samples, own.end - 1).is_empty());
+                }
+            }
         }
     }
 

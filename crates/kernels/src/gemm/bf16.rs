@@ -1,15 +1,13 @@
 //! Products whose right operand is kept in bf16, the upper half of an `f32`: eight bits of precision and half of the
 //! bytes, with sums in `f32`.
 //!
-//! A product of few rows takes as long as reading its right operand. For up to [`FEW_ROWS`] rows it is widened in registers
-//! (`few_rows`); for more, a strip of panels is widened into a thread's scratch memory and multiplied by the tiles of
+//! A product of few rows takes as long as reading its right operand, which is then widened in registers (`few_rows`); for more, a strip of panels is widened into a thread's scratch memory and multiplied by the tiles of
 //! every product. Both add the same products in the same order, so that a row's bits do not depend on how many rows
 //! there are: they are those of [`gemm_packed`](super::gemm_packed) with numbers that were rounded to bf16.
 //!
 //! Two halves lie in the bits of one `f32`, so that widening is one operation for each: in every row of a panel, a
 //! column of the first vector (the upper half) and one of the second share a *word*.
 
-mod few_rows;
 mod pack;
 #[cfg(test)]
 mod tests;
@@ -21,10 +19,10 @@ use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
 #[cfg(test)]
 pub(crate) use self::pack::rounded;
 
-use self::few_rows::{FEW_ROWS, FewRows, TOGETHER};
+use super::few_rows::{Packed, has_few_rows, multiply_few_rows};
 use super::matrix::{Matrix, MatrixMut};
 use super::memory::{Order, gemm_packed_scratch};
-use super::panels::{Contiguous, Panel, Panels, lanes};
+use super::panels::{Panel, Panels, lanes};
 use super::product::{DEPTH, Piece, Right, Task, block_rows, blocks};
 use super::tile::VECTORS;
 use super::wanted_pieces;
@@ -109,12 +107,28 @@ impl<'a> Bf16Matrix<'a> {
         assert_eq!(words.len(), words_of(set, &panels), "a packed matrix has panels of whole vectors");
         Self { panels, set, words }
     }
+}
 
-    /// Returns the words of some rows of a panel, a vector for each.
+/// A step is a vector of words.
+impl Packed for Bf16Matrix<'_> {
+    const STEP: usize = 1;
+
     #[inline(always)]
-    fn chunk<I: Isa>(&self, panel: &Panel, rows: &Range<usize>) -> &'a [f32] {
+    fn panels(&self) -> &Panels {
+        &self.panels
+    }
+
+    #[inline(always)]
+    fn chunk<I: Isa>(&self, panel: &Panel, rows: &Range<usize>) -> &[f32] {
         let first = panel.start / VECTORS;
         &self.words[first + rows.start * I::LANES..first + rows.end * I::LANES]
+    }
+
+    #[inline(always)]
+    unsafe fn step<I: Isa>(isa: I, place: *const f32) -> [I::Vector; VECTORS] {
+        // SAFETY: the caller's.
+        let words = unsafe { isa.load_ptr(place) };
+        [isa.upper_half(words), isa.lower_half(words)]
     }
 }
 
@@ -133,19 +147,15 @@ pub fn gemm_bf16(a: Matrix<'_>, b: &Bf16Matrix<'_>, c: MatrixMut<'_>, epilogue: 
         b.panels.columns,
     );
     let Some(task) = Task::new(a, c, epilogue) else { return };
-    let pieces = wanted_pieces(rows.saturating_mul(b.words.len()).saturating_mul(2 * VECTORS));
-    if rows <= FEW_ROWS && a.contiguous() == Contiguous::Rows {
-        let most = count.div_ceil(pieces).next_multiple_of(TOGETHER);
-        return each_or_one(count.div_ceil(most), &|index| {
-            let panels = index * most..count.min((index + 1) * most);
-            dispatch_on(b.set, FewRows { task, b, panels });
-        });
+    if has_few_rows(&a) {
+        return multiply_few_rows(b.set, task, b, count);
     }
+    let pieces = wanted_pieces(rows.saturating_mul(b.words.len()).saturating_mul(2 * VECTORS));
     let strips = count.div_ceil(STRIP);
     let row_blocks = rows.div_ceil(block_rows());
     let groups = pieces.div_ceil(strips).min(row_blocks).max(row_blocks.div_ceil(STRIP_BLOCKS));
     let most = rows.div_ceil(groups);
-    each_or_one(strips * groups, &|index| {
+    let strip_of = |index: usize| {
         let first = index % strips * STRIP;
         let panels = first..count.min(first + STRIP);
         let rows = (index / strips * most).min(rows)..(index / strips * most + most).min(rows);
@@ -157,12 +167,8 @@ pub fn gemm_bf16(a: Matrix<'_>, b: &Bf16Matrix<'_>, c: MatrixMut<'_>, epilogue: 
         scratch::with(strip(b.set, b.panels.depth, b.panels.columns).packed_len(), |widened| {
             dispatch_on(b.set, Strip { task, b, panels, columns: columns.len(), rows, widened });
         });
-    });
-}
-
-/// Calls `f` with every index below `count`; a single one on this thread.
-fn each_or_one(count: usize, f: &(dyn Fn(usize) + Sync)) {
-    if count == 1 { f(0) } else { each(count, f) }
+    };
+    if strips * groups == 1 { strip_of(0) } else { each(strips * groups, &strip_of) }
 }
 
 /// Some rows of a product in a strip of panels.

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use ocelli_simd::{InstructionSet, Isa, Kernel, MOST_LANES, Stores, dispatch_on};
 
+use super::few_rows::{Packed, has_few_rows, multiply_few_rows};
 use super::finish::{Destination, Finish, Rows};
 use super::matrix::{Block, Matrix, MatrixMut, assert_sizes};
 use super::panels::{Contiguous, PackPanels, Panel, Panels};
@@ -105,6 +106,27 @@ impl<'a> PackedMatrix<'a> {
     }
 }
 
+/// A step is a row of a panel.
+impl Packed for PackedMatrix<'_> {
+    const STEP: usize = VECTORS;
+
+    #[inline(always)]
+    fn panels(&self) -> &Panels {
+        &self.panels
+    }
+
+    #[inline(always)]
+    fn chunk<I: Isa>(&self, panel: &Panel, rows: &Range<usize>) -> &[f32] {
+        &self.data[panel.start + rows.start * panel.width..panel.start + rows.end * panel.width]
+    }
+
+    #[inline(always)]
+    unsafe fn step<I: Isa>(isa: I, place: *const f32) -> [I::Vector; VECTORS] {
+        // SAFETY: the caller's.
+        unsafe { [isa.load_ptr(place), isa.load_ptr(place.add(I::LANES))] }
+    }
+}
+
 /// Computes `c = activation(a·b + bias + residual)`, as the epilogue says.
 ///
 /// # Shapes
@@ -172,7 +194,17 @@ pub fn gemm_packed(a: Matrix<'_>, b: &PackedMatrix<'_>, c: MatrixMut<'_>, epilog
         b.panels.columns,
     );
     let Some(task) = Task::new(a, c, epilogue) else { return };
-    task.multiply(Threads::Pool, b.set, 0..b.panels.depth, &Right { panels: &b.panels, first: 0, packed: b.data });
+    let (right, depth) = (Right { panels: &b.panels, first: 0, packed: b.data }, 0..b.panels.depth);
+    if has_few_rows(&a) {
+        let count = b.panels.count();
+        let whole = if b.panels.panel(count - 1).vectors == VECTORS { count } else { count - 1 };
+        multiply_few_rows(b.set, task, b, whole);
+        if whole < count {
+            dispatch_on(b.set, Piece { task: &task, right: &right, rows: 0..rows, panels: whole..count, depth });
+        }
+    } else {
+        task.multiply(Threads::Pool, b.set, depth, &right);
+    }
 }
 
 /// Cuts `0..whole` into as few ranges of at most `most` as there can be, of nearly equal lengths.
