@@ -62,6 +62,9 @@ pub struct Arguments {
     /// Channels of the first stage of the encoder.
     #[arg(long, default_value_t = 16)]
     width: usize,
+    /// Number of encoders side by side, which share the features of an embedding and learn each by itself.
+    #[arg(long, default_value_t = 1)]
+    towers: usize,
     /// dlib's published weights as safetensors, to measure that encoder too.
     #[arg(long)]
     dlib: Option<PathBuf>,
@@ -153,8 +156,8 @@ impl Arguments {
             return Ok(FaceEncoder::with_weights(settings, path)?);
         }
         let mut settings = EncoderSettings::residual(SIZE);
-        if let Architecture::Residual { width, .. } = &mut settings.architecture {
-            *width = self.width;
+        if let Architecture::Residual { width, towers, .. } = &mut settings.architecture {
+            (*width, *towers) = (self.width, self.towers);
         }
         Ok(FaceEncoder::untrained(settings, seed)?)
     }

@@ -131,8 +131,7 @@ impl Image {
         if !(2..=8).contains(&orientation) {
             return self;
         }
-        // The orientations from 5 on exchange rows and columns.
-        let [height, width] = if orientation < 5 { self.size } else { [self.size[1], self.size[0]] };
+        let [height, width] = upright_size(self.size, orientation);
         let (bottom, right) = (self.size[0] - 1, self.size[1] - 1);
         let mut turned = Vec::with_capacity(self.pixels.len());
         for y in 0..height {
@@ -152,6 +151,12 @@ impl Image {
         }
         Image { size: [height, width], pixels: turned, ..self }
     }
+}
+
+/// Returns the rows and columns of an image turned upright from its Exif `orientation`: those from 5 to 8 exchange them.
+#[cfg(feature = "images")]
+pub(crate) fn upright_size([height, width]: [usize; 2], orientation: u8) -> [usize; 2] {
+    if (5..=8).contains(&orientation) { [width, height] } else { [height, width] }
 }
 
 /// Checks the shape `[H, W, C]` of an image.

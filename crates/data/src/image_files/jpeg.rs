@@ -17,7 +17,7 @@ use super::{
     exif,
     fault::{Fault, Result},
 };
-use crate::Image;
+use crate::{Image, image::upright_size};
 use frame::JpegFrame;
 use segments::{Segments, Tables, marker};
 use std::ops::Range;
@@ -45,9 +45,7 @@ pub(super) struct CodedImage {
 impl CodedImage {
     /// Returns the rows and columns of the upright image.
     pub(super) fn size(&self) -> [usize; 2] {
-        let [height, width] = self.frame.size;
-        // The orientations from 5 on exchange rows and columns.
-        if (5..=8).contains(&self.orientation) { [width, height] } else { [height, width] }
+        upright_size(self.frame.size, self.orientation)
     }
 
     /// Computes the pixels of a part of the upright image.

@@ -44,7 +44,7 @@ pub fn gemm(a: Matrix<'_>, b: Matrix<'_>, mut c: MatrixMut<'_>, accumulate: Accu
 /// # Panics
 /// If the sizes do not agree.
 pub fn gemm_parallel(a: Matrix<'_>, b: Matrix<'_>, mut c: MatrixMut<'_>, accumulate: Accumulate) {
-    assert_sizes(&a, &b, c.rows, c.cols);
+    assert_sizes(a.size(), b.size(), c.size());
     let (rows, cols) = (c.rows, c.cols);
     let flops = rows.saturating_mul(cols).saturating_mul(a.cols).saturating_mul(2);
     let longer = rows.max(cols);
@@ -72,7 +72,7 @@ pub fn gemm_parallel(a: Matrix<'_>, b: Matrix<'_>, mut c: MatrixMut<'_>, accumul
 /// # Safety
 /// The elements of `c` must be borrowed mutably by the caller, and no other thread may touch them meanwhile.
 unsafe fn multiply_into(a: Matrix<'_>, b: Matrix<'_>, c: &Block, accumulate: Accumulate) {
-    assert_sizes(&a, &b, c.rows, c.cols);
+    assert_sizes(a.size(), b.size(), [c.rows, c.cols]);
     assert!(extent(a.rows, a.cols, a.row_stride, a.col_stride) <= a.data.len());
     assert!(extent(b.rows, b.cols, b.row_stride, b.col_stride) <= b.data.len());
     let beta = match accumulate {

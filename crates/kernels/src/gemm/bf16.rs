@@ -20,7 +20,7 @@ use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
 pub(crate) use self::pack::rounded;
 
 use super::few_rows::{Packed, has_few_rows, multiply_few_rows};
-use super::matrix::{Matrix, MatrixMut};
+use super::matrix::{Matrix, MatrixMut, assert_sizes};
 use super::memory::{Order, gemm_packed_scratch};
 use super::panels::{Panel, Panels, lanes};
 use super::product::{DEPTH, Piece, Right, Task, block_rows, blocks};
@@ -137,15 +137,8 @@ impl Packed for Bf16Matrix<'_> {
 /// # Panics
 /// Under the conditions of [`gemm`](super::gemm).
 pub fn gemm_bf16(a: Matrix<'_>, b: &Bf16Matrix<'_>, c: MatrixMut<'_>, epilogue: &Epilogue<'_>) {
-    let (rows, columns, count) = (c.row_count(), c.column_count(), b.panels.count());
-    assert!(
-        a.row_count() == rows && a.column_count() == b.panels.depth && b.panels.columns == columns,
-        "[{}, {}] x [{}, {}] does not give [{rows}, {columns}]",
-        a.row_count(),
-        a.column_count(),
-        b.panels.depth,
-        b.panels.columns,
-    );
+    let (rows, count) = (c.row_count(), b.panels.count());
+    assert_sizes(a.size(), [b.panels.depth, b.panels.columns], c.size());
     let Some(task) = Task::new(a, c, epilogue) else { return };
     if has_few_rows(&a) {
         return multiply_few_rows(b.set, task, b, count);

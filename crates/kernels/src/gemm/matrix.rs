@@ -38,6 +38,11 @@ impl<'a> Matrix<'a> {
         Self { data, rows, cols, row_stride, col_stride }
     }
 
+    /// Returns the numbers of rows and columns.
+    pub(super) fn size(&self) -> [usize; 2] {
+        [self.rows, self.cols]
+    }
+
     /// Returns the number of rows.
     #[must_use]
     pub fn row_count(&self) -> usize {
@@ -131,6 +136,11 @@ impl<'a> MatrixMut<'a> {
         Self { data, rows, cols, row_stride: cols }
     }
 
+    /// Returns the numbers of rows and columns.
+    pub(super) fn size(&self) -> [usize; 2] {
+        [self.rows, self.cols]
+    }
+
     /// Returns the number of rows.
     #[must_use]
     pub fn row_count(&self) -> usize {
@@ -207,15 +217,9 @@ pub(super) fn extent(rows: usize, cols: usize, row_stride: usize, col_stride: us
     last.saturating_add(1)
 }
 
-pub(super) fn assert_sizes(a: &Matrix<'_>, b: &Matrix<'_>, rows: usize, cols: usize) {
-    assert!(
-        a.rows == rows && a.cols == b.rows && b.cols == cols,
-        "[{}, {}] x [{}, {}] does not give [{rows}, {cols}]",
-        a.rows,
-        a.cols,
-        b.rows,
-        b.cols
-    );
+/// Asserts that matrices of the sizes `a` and `b` have a product of the size `c`.
+pub(super) fn assert_sizes(a: [usize; 2], b: [usize; 2], c: [usize; 2]) {
+    assert!(a[1] == b[0] && c == [a[0], b[1]], "{a:?} x {b:?} does not give {c:?}");
 }
 
 /// A part of a [`MatrixMut`] as a pointer: blocks of columns of one matrix interleave in memory, so threads that write

@@ -8,7 +8,7 @@ use crate::Accumulate;
 /// # Panics
 /// If the sizes do not agree.
 pub fn naive(a: Matrix<'_>, b: Matrix<'_>, c: MatrixMut<'_>, accumulate: Accumulate) {
-    assert_sizes(&a, &b, c.rows, c.cols);
+    assert_sizes(a.size(), b.size(), c.size());
     for i in 0..c.rows {
         for j in 0..c.cols {
             let product: f64 = (0..a.cols).map(|k| f64::from(a.at(i, k)) * f64::from(b.at(k, j))).sum();

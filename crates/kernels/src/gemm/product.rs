@@ -135,7 +135,7 @@ impl Packed for PackedMatrix<'_> {
 /// # Panics
 /// If the sizes do not agree, or if there is a residual and `c` is not contiguous.
 pub fn gemm(a: Matrix<'_>, b: Matrix<'_>, mut c: MatrixMut<'_>, epilogue: &Epilogue<'_>) {
-    assert_sizes(&a, &b, c.row_count(), c.column_count());
+    assert_sizes(a.size(), b.size(), c.size());
     if !gemm_thin(a, b, &mut c, epilogue) {
         gemm_on(InstructionSet::current(), Threads::Pool, a, b, c, epilogue);
     }
@@ -154,7 +154,7 @@ pub(crate) fn gemm_on(
     c: MatrixMut<'_>,
     epilogue: &Epilogue<'_>,
 ) {
-    assert_sizes(&a, &b, c.row_count(), c.column_count());
+    assert_sizes(a.size(), b.size(), c.size());
     let Some(task) = Task::new(a, c, epilogue) else { return };
     let block = right_block(set, b.row_count(), b.column_count());
     scratch::with(block.packed_len(), |packed| {
@@ -184,15 +184,7 @@ pub(super) fn right_block(set: InstructionSet, depth: usize, columns: usize) -> 
 /// # Panics
 /// Under the conditions of [`gemm`].
 pub fn gemm_packed(a: Matrix<'_>, b: &PackedMatrix<'_>, c: MatrixMut<'_>, epilogue: &Epilogue<'_>) {
-    let (rows, columns) = (c.row_count(), c.column_count());
-    assert!(
-        a.row_count() == rows && a.column_count() == b.panels.depth && b.panels.columns == columns,
-        "[{}, {}] x [{}, {}] does not give [{rows}, {columns}]",
-        a.row_count(),
-        a.column_count(),
-        b.panels.depth,
-        b.panels.columns,
-    );
+    assert_sizes(a.size(), [b.panels.depth, b.panels.columns], c.size());
     let Some(task) = Task::new(a, c, epilogue) else { return };
     let (right, depth) = (Right { panels: &b.panels, first: 0, packed: b.data }, 0..b.panels.depth);
     if has_few_rows(&a) {
@@ -200,7 +192,10 @@ pub fn gemm_packed(a: Matrix<'_>, b: &PackedMatrix<'_>, c: MatrixMut<'_>, epilog
         let whole = if b.panels.panel(count - 1).vectors == VECTORS { count } else { count - 1 };
         multiply_few_rows(b.set, task, b, whole);
         if whole < count {
-            dispatch_on(b.set, Piece { task: &task, right: &right, rows: 0..rows, panels: whole..count, depth });
+            dispatch_on(
+                b.set,
+                Piece { task: &task, right: &right, rows: 0..a.row_count(), panels: whole..count, depth },
+            );
         }
     } else {
         task.multiply(Threads::Pool, b.set, depth, &right);
