@@ -42,6 +42,8 @@ pub enum Unary {
     Elu(f32),
     /// `x / (1 + e⁻ˣ)` (Elfwing et al. 2018).
     Silu,
+    /// `x min(max(x + 3, 0), 6) / 6` (Howard et al. 2019, section 5.2), with derivative 0 below −3 and 1 above 3.
+    HardSwish,
     /// `x Φ(x)` with the normal distribution function `Φ` by the error function (Hendrycks and Gimpel 2016).
     Gelu,
     /// The approximation `x/2 (1 + tanh(√(2/π) (x + 0.044715 x³)))` of [`Gelu`](Self::Gelu).
@@ -85,7 +87,8 @@ impl Unary {
             Self::Elu(alpha) if alpha >= 0.0 => Keeps::Output,
             Self::Sqrt | Self::Exp | Self::Reciprocal => Keeps::Output,
             Self::LeakyRelu(_) | Self::Elu(_) => Keeps::Input,
-            Self::Silu | Self::Gelu | Self::GeluTanh | Self::Square | Self::Abs | Self::Ln => Keeps::Input,
+            Self::Silu | Self::HardSwish | Self::Gelu | Self::GeluTanh => Keeps::Input,
+            Self::Square | Self::Abs | Self::Ln => Keeps::Input,
             Self::Scale(_) | Self::Shift(_) => Keeps::Nothing,
         }
     }
@@ -101,6 +104,7 @@ pub fn unary(op: Unary, x: Source<'_>, y: &mut [f32]) {
         Unary::LeakyRelu(slope) => map(LeakyRelu { slope }, x, y),
         Unary::Elu(alpha) => map(Elu { alpha }, x, y),
         Unary::Silu => map(Silu, x, y),
+        Unary::HardSwish => map(HardSwish, x, y),
         Unary::Gelu => map(Gelu, x, y),
         Unary::GeluTanh => map(GeluTanh, x, y),
         Unary::Square => map(Square, x, y),
@@ -126,6 +130,7 @@ pub fn unary_backward(op: Unary, kept: &[f32], dy: Source<'_>, dx: &mut [f32]) {
         Unary::Elu(alpha) if alpha >= 0.0 => map2(Elu { alpha }, dy, kept, dx),
         Unary::Elu(alpha) => map2(EluOfInput { alpha }, dy, kept, dx),
         Unary::Silu => map2(Silu, dy, kept, dx),
+        Unary::HardSwish => map2(HardSwish, dy, kept, dx),
         Unary::Gelu => map2(Gelu, dy, kept, dx),
         Unary::GeluTanh => map2(GeluTanh, dy, kept, dx),
         Unary::Square => map2(Square, dy, kept, dx),

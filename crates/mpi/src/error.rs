@@ -23,16 +23,6 @@ pub enum Error {
         /// The epoch, counted from 1.
         epoch: u64,
     },
-    /// The processes were given different numbers of gradients.
-    #[error("process {rank} has {got} numbers to sum, others {expected}: they do not train the same network")]
-    Numbers {
-        /// The process that differs.
-        rank: usize,
-        /// Numbers of the others.
-        expected: usize,
-        /// Its numbers.
-        got: usize,
-    },
     /// A checkpoint that does not fit the run, or cannot be sent to the other processes.
     #[error("the checkpoint: {0}")]
     Checkpoint(String),

@@ -34,5 +34,4 @@ mod trainer;
 
 pub use cluster::{Cluster, parameter_hash};
 pub use error::{Error, Result};
-pub use sum::Told;
 pub use trainer::{ClusterEpoch, ClusterTrainer};

@@ -3,12 +3,15 @@
 //! Another thread computes; this one, which alone speaks with other processes, takes each bucket of numbers as soon as it
 //! is full: those of the last layers first, whose gradients backward makes first.
 
-use crate::{Cluster, Error, Result};
+use crate::{Cluster, Result};
 use mpi::{
     request::{Request, Scope, scope},
     traits::CommunicatorCollectives,
 };
-use ocelli::train::ShardSum;
+use ocelli::{
+    graph::{Batch, Model, Step},
+    train::{BatchShards, ShardSum, ShardedObjective},
+};
 use std::{
     ops::Range,
     panic::resume_unwind,
@@ -25,53 +28,49 @@ const BUCKET: usize = 1 << 18;
 /// the threads that compute.
 const PAUSE: Duration = Duration::from_micros(50);
 
-/// A function that is told of the next numbers of a process's sum.
-pub type Told<'t> = dyn FnMut(&[f32]) + Send + 't;
-
 impl Cluster {
-    /// Sums over all processes what `compute` sums in this one and tells in its order, in the tree over all shards: every
-    /// process gets the same bits, and the same as with any other number of processes.
+    /// Computes this process's shards of a batch, calls `each` with every one, and sums over all processes, in the tree over
+    /// all shards: every process gets the same bits, and the same as with any other number of processes. Nothing is updated;
+    /// [`ShardedObjective::finish`] ends the step. `batch` is the whole one.
     ///
-    /// `has_samples` says for each process whether its sum has numbers, of which there are `length`; one without, at the end
-    /// of the data, takes no part in the sum, because zeros could change signs.
-    ///
-    /// Each bucket is cut into as many pieces as there are processes. Each adds one piece of all processes, in the tree's
-    /// order, and gives the sum to all.
+    /// Each bucket of numbers is cut into as many pieces as there are processes. Each adds one piece of all processes, in the
+    /// tree's order, and gives the sum to all.
     ///
     /// # Errors
-    /// Those of `compute`; [`Error::Numbers`] if it told of another number of them.
+    /// Those of [`ShardedObjective::sum`], after which the job must end; a number of processes that cannot share the shards.
     pub fn sum(
         &self,
-        length: usize,
-        has_samples: &[bool],
-        compute: impl FnOnce(&mut Told<'_>) -> ocelli::train::Result<ShardSum> + Send,
+        sharded: &mut ShardedObjective,
+        model: &Model,
+        batch: &Batch,
+        each: impl FnMut(&Step<'_>, &Batch) -> ocelli::train::Result<()> + Send,
     ) -> Result<ShardSum> {
-        let ranks = self.size();
+        let (ranks, shards) = (self.size(), sharded.shards());
+        let own = shards.of_rank(self.rank(), ranks)?;
         if ranks == 1 {
-            return Ok(compute(&mut |_| ())?);
+            return Ok(sharded.sum(model, batch, own, each)?);
         }
+        let has_samples = has_samples(shards, ranks, batch.len())?;
+        let length = sharded.places().last().map_or(0, |place| place.range.end);
         let (sender, buckets) = channel();
-        let (own, mut numbers) = thread::scope(|threads| {
+        let (sum, mut numbers) = thread::scope(|threads| {
             let computing = threads.spawn(move || {
                 let mut filling = Filling { bucket: Vec::new(), left: length, sender };
-                compute(&mut |part| filling.add(part))
+                sharded.sum_watched(model, batch, own, each, |part| filling.add(part))
             });
             let mut numbers = Vec::with_capacity(length);
             for bucket in buckets {
-                numbers.extend(self.sum_bucket(bucket, has_samples, || !computing.is_finished()));
+                numbers.extend(self.sum_bucket(bucket, &has_samples, || !computing.is_finished()));
             }
             (computing.join().unwrap_or_else(|panic| resume_unwind(panic)), numbers)
         });
-        let own = own?;
-        let (rank, expected) = (self.rank(), if has_samples[self.rank()] { length } else { 0 });
-        if numbers.len() != expected {
-            return Err(Error::Numbers { rank, expected, got: numbers.len() });
-        }
+        let sum = sum?;
+        // A process without samples had nothing to tell of.
         while numbers.len() < length {
             let bucket = vec![0.0; BUCKET.min(length - numbers.len())];
-            numbers.extend(self.sum_bucket(bucket, has_samples, || false));
+            numbers.extend(self.sum_bucket(bucket, &has_samples, || false));
         }
-        let (samples, losses) = (self.gather(&[own.samples as u64]), self.gather(&[own.loss]));
+        let (samples, losses) = (self.gather(&[sum.samples as u64]), self.gather(&[sum.loss]));
         let of_rank =
             |rank: usize| ShardSum { samples: samples[rank] as usize, loss: losses[rank], numbers: Vec::new() };
         Ok(ShardSum { numbers, ..tree(0..ranks, &of_rank) })
@@ -92,6 +91,16 @@ impl Cluster {
         bucket.truncate(length);
         bucket
     }
+}
+
+/// Says for each process whether its shards of a batch have samples. One without takes no part in the sum, because zeros
+/// could change signs.
+fn has_samples(shards: BatchShards, ranks: usize, samples: usize) -> Result<Vec<bool>> {
+    let has_some = |rank| -> Result<bool> {
+        let mut own = shards.of_rank(rank, ranks)?;
+        Ok(own.any(|shard| !shards.samples(samples, shard).is_empty()))
+    };
+    (0..ranks).map(has_some).collect()
 }
 
 /// Waits for an exchange, with pauses while other threads of this process are busy.
@@ -131,7 +140,7 @@ impl Filling {
     }
 }
 
-/// The sum over a range of ranks in the tree of [`ShardedObjective`](ocelli::train::ShardedObjective).
+/// The sum over a range of ranks in the tree of [`ShardedObjective`].
 fn tree(ranks: Range<usize>, of_rank: &impl Fn(usize) -> ShardSum) -> ShardSum {
     if ranks.len() == 1 {
         return of_rank(ranks.start);

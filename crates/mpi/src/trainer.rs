@@ -100,7 +100,8 @@ impl ClusterTrainer {
         optimizer: &mut dyn Optimizer,
         train: &S,
     ) -> Result<Vec<ClusterEpoch>> {
-        let own = self.shards.of_rank(cluster.rank(), cluster.size())?;
+        // Before anything is read or written.
+        self.shards.of_rank(cluster.rank(), cluster.size())?;
         let _locked = match &self.folder {
             Some(folder) if cluster.is_first() => Some(RunFolder::open(folder)?),
             _ => None,
@@ -108,7 +109,6 @@ impl ClusterTrainer {
         let watched: Vec<&str> = self.metrics.iter().flat_map(|metric| metric.activations()).collect();
         let objective = model.objective(&loss)?.watching(&watched)?;
         let mut sharded = ShardedObjective::new(model, objective, self.shards);
-        let length = sharded.places().last().map_or(0, |place| place.range.end);
         let mut history = self.start(cluster, model, optimizer, &mut sharded)?;
 
         for epoch in history.len() as u64..self.epochs {
@@ -122,9 +122,7 @@ impl ClusterTrainer {
                 let measure = |step: &Step<'_>, part: &Batch| {
                     self.metrics.iter().zip(&mut sums).try_for_each(|(metric, sums)| metric.update(sums, step, part))
                 };
-                let has_samples = self.have_samples(cluster, batch.len())?;
-                let sum = cluster
-                    .sum(length, &has_samples, |told| sharded.sum_watched(model, &batch, own.clone(), measure, told))?;
+                let sum = cluster.sum(&mut sharded, model, &batch, measure)?;
                 (total, samples) = (total + sum.loss, samples + sum.samples);
                 let step = sharded.finish(model, sum)?;
                 optimizer.step(model, &step)?;
@@ -136,15 +134,6 @@ impl ClusterTrainer {
             self.say(cluster, &history, samples as f64 / started.elapsed().as_secs_f64());
         }
         Ok(history)
-    }
-
-    /// Says for each process whether its shards have any of so many samples.
-    fn have_samples(&self, cluster: &Cluster, samples: usize) -> Result<Vec<bool>> {
-        let has_some = |rank| -> Result<bool> {
-            let mut own = self.shards.of_rank(rank, cluster.size())?;
-            Ok(own.any(|shard| !self.shards.samples(samples, shard).is_empty()))
-        };
-        (0..cluster.size()).map(has_some).collect()
     }
 
     /// Adds the sums of all processes in the order of their ranks.

@@ -114,6 +114,8 @@ activations! {
     scaled_tanh() = Unary::ScaledTanh;
     /// Applies the SiLU, `x·sigmoid(x)`, also called swish.
     silu() = Unary::Silu;
+    /// Applies the hard swish, `x·min(max(x + 3, 0), 6) / 6` (Howard et al. 2019, section 5.2).
+    hard_swish() = Unary::HardSwish;
     /// Applies the GELU, `x·Φ(x)` with the normal distribution function (Hendrycks and Gimpel 2016).
     gelu() = Unary::Gelu;
     /// Applies the approximation of [`gelu`](Node::gelu) by a hyperbolic tangent.
@@ -134,4 +136,20 @@ activations! {
     shift(offset: f32) = Unary::Shift(offset);
     /// Computes `1 / x`.
     reciprocal() = Unary::Reciprocal;
+}
+
+impl Node {
+    /// Applies the hard sigmoid, `min(max(slope·x + offset, 0), 1)`, with slope 1/6 and offset ½ in MobileNetV3.
+    ///
+    /// ```
+    /// use ocelli_graph::{Model, Tensor};
+    /// let model = Model::build(|x| x.hard_sigmoid(0.25, 0.5), [3], 0)?;
+    /// let y = model.predict(&Tensor::from_vec([1, 3], vec![-3.0, 1.0, 3.0])?)?;
+    /// assert_eq!(y.data(), [0.0, 0.75, 1.0]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[track_caller]
+    pub fn hard_sigmoid(&self, slope: f32, offset: f32) -> Node {
+        self.scale(slope).shift(offset).clamp(0.0, 1.0)
+    }
 }

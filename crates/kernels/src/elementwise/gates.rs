@@ -1,4 +1,4 @@
-//! Activations that weight their input by a sigmoid of it, and whose derivative therefore needs the input.
+//! Activations that weight their input by a sigmoid of it or by something like one, and whose derivative therefore needs the input.
 
 use std::f32::consts::FRAC_1_SQRT_2;
 
@@ -23,6 +23,28 @@ impl BinaryFunction for Silu {
         let s = math::sigmoid(isa, x);
         let slope = isa.mul(s, isa.mul_add(x, isa.sub(one, s), one));
         isa.mul(dy, slope)
+    }
+}
+
+/// The hard swish `x g / 6` with `g = min(max(x + 3, 0), 6)`.
+#[derive(Clone, Copy)]
+pub(super) struct HardSwish;
+
+impl UnaryFunction for HardSwish {
+    #[inline(always)]
+    fn apply<I: Isa>(self, isa: I, x: I::Vector) -> I::Vector {
+        let gate = isa.min(isa.splat(6.0), isa.max(isa.zero(), isa.add(x, isa.splat(3.0))));
+        isa.mul(isa.mul(x, gate), isa.splat(1.0 / 6.0))
+    }
+}
+
+/// `dy (2x + 3) / 6`, but `dy` above 3 and zero below −3
+impl BinaryFunction for HardSwish {
+    #[inline(always)]
+    fn apply<I: Isa>(self, isa: I, dy: I::Vector, x: I::Vector) -> I::Vector {
+        let within = isa.mul(dy, isa.mul_add(x, isa.splat(1.0 / 3.0), isa.splat(0.5)));
+        let within_or_above = isa.select(isa.less_than(isa.splat(3.0), x), dy, within);
+        isa.zero_where(isa.less_than(x, isa.splat(-3.0)), within_or_above)
     }
 }
 

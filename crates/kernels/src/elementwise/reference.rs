@@ -17,6 +17,7 @@ pub fn value(op: Unary, x: f64) -> f64 {
         Unary::LeakyRelu(slope) => f64::from(slope) * x,
         Unary::Elu(alpha) => f64::from(alpha) * x.exp_m1(),
         Unary::Silu => x / (1.0 + (-x).exp()),
+        Unary::HardSwish => x * (x + 3.0).clamp(0.0, 6.0) / 6.0,
         Unary::Gelu => x * normal_distribution(x),
         Unary::GeluTanh => 0.5 * x * (1.0 + ((2.0 / PI).sqrt() * (x + 0.044715 * x.powi(3))).tanh()),
         Unary::Square => x * x,

@@ -3,7 +3,7 @@
 use super::testing::{assert_near, assert_same_bits_on_any_threads, numbers, on_every_set};
 use super::*;
 
-const ALL: [Unary; 21] = [
+const ALL: [Unary; 22] = [
     Unary::Sigmoid,
     Unary::Tanh,
     Unary::ScaledTanh,
@@ -15,6 +15,7 @@ const ALL: [Unary; 21] = [
     Unary::Elu(0.3),
     Unary::Elu(-0.7),
     Unary::Silu,
+    Unary::HardSwish,
     Unary::Gelu,
     Unary::GeluTanh,
     Unary::Square,

@@ -8,8 +8,8 @@ use super::{
 };
 use crate::layout::Layout;
 use ocelli_graph::ops::{
-    ActivationOp, Arithmetic, ClampOp, ComparisonOp, DropoutOp, Erf, ExtremumOp, Fill, Gram, HardSwishOp, Identity,
-    LinearOp, Mish, OneHot, Permute, Power, ReduceKind, ReduceOp, ReshapeOp, SoftmaxOp, StochasticDepthOp,
+    ActivationOp, Arithmetic, ClampOp, ComparisonOp, DropoutOp, Erf, ExtremumOp, Fill, Gram, Identity, LinearOp, Mish,
+    OneHot, Permute, Power, ReduceKind, ReduceOp, ReshapeOp, SoftmaxOp, StochasticDepthOp,
 };
 use ocelli_kernels::{broadcast::compare, elementwise::Unary};
 
@@ -25,7 +25,6 @@ pub(super) fn all(export: Export) -> Export {
         .operation(|op: &ExtremumOp, call| binary(call, if op.0 == compare::Extremum::Maximum { "Max" } else { "Min" }))
         .operation(comparison)
         .operation(|_: &Erf, call| call.elementwise("Erf", &[]))
-        .operation(|_: &HardSwishOp, call| call.elementwise("HardSwish", &[]))
         .operation(|_: &Mish, call| function_of(call, "Mish"))
         .operation(clamp)
         .operation(|_: &Identity, call| same(call))
@@ -93,6 +92,7 @@ fn activation(function: Unary, call: &mut CallWriter<'_>) -> Done {
         Unary::Shift(term) => with_number(call, "Add", term),
         Unary::Square => with_number(call, "Pow", 2.0),
         Unary::ScaledTanh => function_of(call, "ScaledTanh"),
+        Unary::HardSwish => call.elementwise("HardSwish", &[]),
         Unary::Silu => function_of(call, "Silu"),
         Unary::Gelu => function_of(call, "Gelu"),
         Unary::GeluTanh => function_of(call, "GeluTanh"),
