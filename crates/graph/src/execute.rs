@@ -3,6 +3,7 @@
 
 use crate::{
     Accumulate, ElementKind, Error, Fault, Key, Parameters, Plan, PlanStep, Result, Scratch, Value,
+    awake::with_threads_awake,
     kernel_context::{Data, KernelContext, KernelInputs, KernelOutputs, Operand, Output},
     memory,
     plan::OperandLocation,
@@ -78,6 +79,23 @@ struct SharedConstant {
 impl Constants {
     /// Takes the constants that `others`, of the same parameters, already have, and computes the rest into new memory.
     pub(crate) fn new(plan: &Plan, parameters: &Parameters, key: Key, others: &[Arc<Constants>]) -> Result<Constants> {
+        Constants::in_memory(None, plan, parameters, key, others)
+    }
+
+    /// Computes them anew, of other parameters, in the same memory.
+    pub(crate) fn renewed(mut self, plan: &Plan, parameters: &Parameters, key: Key) -> Result<Constants> {
+        let memory = self.list.pop().map(|constant| constant.memory);
+        self.list.clear();
+        Constants::in_memory(memory.and_then(Arc::into_inner), plan, parameters, key, &[])
+    }
+
+    fn in_memory(
+        memory: Option<Arena>,
+        plan: &Plan,
+        parameters: &Parameters,
+        key: Key,
+        others: &[Arc<Constants>],
+    ) -> Result<Constants> {
         let known: HashMap<&str, &SharedConstant> = others
             .iter()
             .flat_map(|other| &other.list)
@@ -91,7 +109,10 @@ impl Constants {
         let missing: Vec<usize> = (0..list.len()).filter(|&number| list[number].is_none()).collect();
         if !missing.is_empty() {
             let part = plan.constants.some(&missing);
-            let mut memory = memory::arena(part.len)?;
+            let mut memory = match memory.filter(|memory| memory.len() == part.len) {
+                Some(memory) => memory,
+                None => memory::arena(part.len)?,
+            };
             let feed = Feed { parameters: parameters.values(), inputs: &[], constants: &NO_CONSTANTS, key };
             run(&part.steps, plan.scratch(), memory.as_mut_slice(), feed, |_, _| ())?;
             let memory = Arc::new(memory);
@@ -144,7 +165,7 @@ fn run(
     }
     // Enters the pool once: a kernel that is called outside wakes one of its threads and sleeps until that is done, which
     // took a quarter of LeNet-5's training step.
-    rayon::scope(|_| {
+    with_threads_awake(|| {
         reserve_on_all_threads(scratch);
         run_here(steps, memory, feed, after)
     })

@@ -30,6 +30,7 @@
 
 #![forbid(unsafe_code)]
 
+mod awake;
 mod backward_rules;
 mod check_gradients;
 mod classes;

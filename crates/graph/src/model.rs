@@ -15,7 +15,10 @@ use crate::{
     results::Results,
 };
 use ocelli_tensor::{Arena, Key, Tensor};
-use std::sync::{Arc, Mutex};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicU64, Ordering},
+};
 
 /// Number of plans kept: the most recently used combinations of batch size and requested values.
 const KEPT_PLANS: usize = 16;
@@ -42,12 +45,20 @@ pub struct Model {
     /// The graph lowered for inference.
     inference: Graph,
     parameters: Parameters,
+    /// A number that is another one after parameters were written.
+    revision: u64,
     seed: u64,
     plans: Mutex<Recent<PlanKey, Arc<Plan>>>,
     arenas: Mutex<Vec<Arena>>,
     /// Constants of the current parameters, by the id of the plan; the plans that ran last.
     constants: Mutex<Recent<u64, Arc<Constants>>>,
     precision: Precision,
+}
+
+/// Returns a number that was not returned before.
+fn next_revision() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    LAST.fetch_add(1, Ordering::Relaxed)
 }
 
 impl Clone for Model {
@@ -119,6 +130,7 @@ impl Model {
             graph,
             inference,
             parameters,
+            revision: next_revision(),
             seed,
             plans: Mutex::new(Recent::new(KEPT_PLANS)),
             arenas: Mutex::default(),
@@ -175,7 +187,13 @@ impl Model {
     /// The parameters, to write. The constants that were computed from them for inference are dropped.
     pub fn parameters_mut(&mut self) -> &mut Parameters {
         lock(&self.constants).clear();
+        self.revision = next_revision();
         &mut self.parameters
+    }
+
+    /// Number that is another one in every other model, and after parameters were written.
+    pub(crate) fn revision(&self) -> u64 {
+        self.revision
     }
 
     /// Seed that the model was built with.

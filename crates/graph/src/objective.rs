@@ -3,7 +3,7 @@
 use crate::{
     BackwardRules, Batch, Error, Graph, Mode, Model, Node, Plan, Precision, Result, Trace, ValueId,
     diagnose::{broken_element, origin},
-    execute::{Feed, NO_CONSTANTS, execute, execute_watched},
+    execute::{Constants, Feed, NO_CONSTANTS, execute, execute_watched},
     inputs::{batch_size, bind},
     memory,
     passes::{Program, TRAINING},
@@ -17,6 +17,9 @@ use std::{iter::Peekable, ops::Range, sync::Arc, vec::IntoIter};
 /// Number of plans kept, for the most recently used batch sizes: a training has few, and each plan of a deep network
 /// takes hundreds of kilobytes.
 const KEPT_PLANS: usize = 8;
+
+/// Number of plans for which prepared weights are kept: the shards of a batch have two sizes.
+const KEPT_PREPARED: usize = 2;
 
 /// The values that an objective differentiates with respect to.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +49,9 @@ pub struct Objective {
     /// True for each parameter that was frozen, in the order of the model; `None` where nothing depends on it.
     frozen: Option<Vec<bool>>,
     plans: Recent<usize, Plan>,
+    weights: Weights,
+    /// What kernels prepared of weights that several runs share.
+    prepared: Prepared,
     arena: Arena,
     key: Key,
     steps: u64,
@@ -107,6 +113,8 @@ impl Objective {
             fingerprint: model.parameters().fingerprint(),
             frozen: (trains || mode != Mode::Infer).then(|| model.parameters().frozen().collect()),
             plans: Recent::new(KEPT_PLANS),
+            weights: Weights::Changing,
+            prepared: Prepared { of_plans: Recent::new(KEPT_PREPARED) },
             arena: Arena::new(0),
             precision: model.precision(),
             key: Key::new(model.seed()).with("step"),
@@ -131,6 +139,15 @@ impl Objective {
         Ok(self)
     }
 
+    /// Keeps what kernels prepare of the weights, such as transformed filters, until the weights change: for several runs
+    /// with the same ones, as of the shards of a batch. That takes memory ([`Plan::constant_bytes`]); results have the same
+    /// bits.
+    pub fn preparing_once(mut self) -> Objective {
+        self.weights = Weights::Shared;
+        self.plans.clear();
+        self
+    }
+
     /// Returns the plan for `n` samples. Plans of the most recently used batch sizes are kept.
     ///
     /// # Errors
@@ -152,7 +169,7 @@ impl Objective {
             batch: n,
             parameters: model.parameters().index(),
             precision: self.precision,
-            weights: Weights::Changing,
+            weights: self.weights,
         };
         let first_gradient = self.first_gradient;
         let mut program = Program { first_gradient, ..Program::new(self.graph.clone(), self.mode, roots) };
@@ -245,11 +262,14 @@ impl Objective {
             self.arena = memory::arena(needed)?;
         }
         let plan = self.plans.peek(&n).expect("it was just made");
+        if self.weights == Weights::Shared {
+            self.prepared.renew(plan, model)?;
+        }
         let inputs = bind(plan, batch)?;
         let feed = Feed {
             parameters: model.parameters().values(),
             inputs: &inputs,
-            constants: &NO_CONSTANTS,
+            constants: self.prepared.of(plan),
             key: self.key.at(self.steps),
         };
         match made {
@@ -308,6 +328,33 @@ impl Objective {
     fn results(&self, n: usize) -> Step<'_> {
         let (plan, arena) = (self.plan_of(n), self.arena.as_slice());
         Step { objective: self, results: Results { plan, arena, constants: &NO_CONSTANTS, parameters: &[] } }
+    }
+}
+
+/// What kernels prepared of a model's weights.
+#[derive(Debug)]
+struct Prepared {
+    /// Constants of a plan, and the revision of the weights that they were computed of.
+    of_plans: Recent<u64, (u64, Constants)>,
+}
+
+impl Prepared {
+    /// Computes the constants of a plan, unless they are of these weights.
+    fn renew(&mut self, plan: &Plan, model: &Model) -> Result<()> {
+        let (revision, id) = (model.revision(), plan.id());
+        let kept = self.of_plans.take(&id);
+        let constants = match kept {
+            Some((known, constants)) if known == revision => constants,
+            Some((_, constants)) => constants.renewed(plan, model.parameters(), Key::new(model.seed()))?,
+            None => Constants::new(plan, model.parameters(), Key::new(model.seed()), &[])?,
+        };
+        self.of_plans.put(id, (revision, constants));
+        Ok(())
+    }
+
+    /// Returns the constants of a plan; none if nothing was prepared for it.
+    fn of(&self, plan: &Plan) -> &Constants {
+        self.of_plans.peek(&plan.id()).map_or(&NO_CONSTANTS, |(_, constants)| constants)
     }
 }
 

@@ -15,7 +15,7 @@ mod prune;
 mod recompute;
 mod share;
 
-pub(crate) use constants::{ConstantPart, constant_values, constants, recipes, separate_constants};
+pub(crate) use constants::{ConstantPart, constant_values, constants, is_parameter, recipes, separate_constants};
 
 use crate::{BackwardRules, Graph, Mode, Result, ValueId, ValueSource};
 use std::collections::HashMap;

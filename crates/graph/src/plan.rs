@@ -148,6 +148,8 @@ pub(crate) enum Weights {
     Steady,
     /// They change, as in training.
     Changing,
+    /// They change, but several runs read them in between: what kernels prepare of them is prepared once.
+    Shared,
 }
 
 /// Settings of a plan, apart from the graph.

@@ -28,6 +28,12 @@ impl<K: PartialEq, V> Recent<K, V> {
         self.entries.iter().rev().find(|(known, _)| known == key).map(|(_, value)| value)
     }
 
+    /// Takes the value of a key out.
+    pub(crate) fn take(&mut self, key: &K) -> Option<V> {
+        let at = self.entries.iter().position(|(known, _)| known == key)?;
+        Some(self.entries.remove(at).1)
+    }
+
     /// Stores a value under its key, and replaces an earlier one.
     pub(crate) fn put(&mut self, key: K, value: V) {
         self.entries.retain(|(known, _)| *known != key);
@@ -66,6 +72,7 @@ mod tests {
         recent.put(3, "drei");
         recent.put(4, "four");
         assert_eq!(recent.values().collect::<Vec<_>>(), [&"drei", &"four"]);
+        assert_eq!((recent.take(&3), recent.take(&3)), (Some("drei"), None));
         recent.clear();
         assert_eq!(recent.get(&4), None);
     }

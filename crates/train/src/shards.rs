@@ -211,6 +211,7 @@ impl Gradients for ShardedStep<'_> {
 impl ShardedObjective {
     /// Takes the steps of an objective of this model in shards.
     pub fn new(model: &Model, objective: Objective, shards: BatchShards) -> ShardedObjective {
+        let objective = if shards.count() > 1 { objective.preparing_once() } else { objective };
         let mut end = 0;
         let place = |path: &str| {
             let start = end;

@@ -38,9 +38,13 @@ pub(crate) fn recipes(calls: &[CompiledCall], known: usize) -> HashMap<ValueId, 
     recipes
 }
 
+/// Returns true for a parameter.
+pub(crate) fn is_parameter(value: &ValueInfo) -> bool {
+    matches!(value.source, ValueSource::Parameter(_))
+}
+
 /// True for each value that is a parameter or computed from parameters only.
 pub(crate) fn constant_values(graph: &Graph) -> Vec<bool> {
-    let is_parameter = |value: &ValueInfo| matches!(value.source, ValueSource::Parameter(_));
     let mut constant: Vec<bool> = graph.values.iter().map(is_parameter).collect();
     for call in &graph.calls {
         // A call without operands fills a tensor of the batch's size: cheaper to repeat than to keep.

@@ -1,7 +1,10 @@
 //! Calls compiled for a plan.
 
 use super::{Planning, Weights};
-use crate::{Call, Compiled, Error, Graph, Request, Result, ValueId, ValueInfo, passes::constant_values};
+use crate::{
+    Call, Compiled, Error, Graph, Request, Result, ValueId, ValueInfo,
+    passes::{constant_values, is_parameter},
+};
 
 /// A call, and its compiled form.
 #[derive(Clone, Debug)]
@@ -17,13 +20,18 @@ pub(crate) struct CompiledCall {
 pub(super) fn compile(graph: &mut Graph, planning: Planning<'_>) -> Result<(Vec<CompiledCall>, Vec<bool>)> {
     let constant = match planning.weights {
         Weights::Steady => constant_values(graph),
-        Weights::Changing => vec![false; graph.values.len()],
+        Weights::Changing | Weights::Shared => vec![false; graph.values.len()],
     };
     let calls = std::mem::take(&mut graph.calls).into_iter();
     let calls: Result<Vec<CompiledCall>> = calls
         .map(|call| Ok(CompiledCall { compiled: compile_call(&call, &graph.values, &constant, planning)?, call }))
         .collect();
-    Ok((calls?, constant))
+    // The kernels are those of weights that change, so that the bits are: only when they prepare is another matter.
+    let kept = match planning.weights {
+        Weights::Steady | Weights::Changing => constant,
+        Weights::Shared => graph.values.iter().map(is_parameter).collect(),
+    };
+    Ok((calls?, kept))
 }
 
 fn compile_call(

@@ -121,3 +121,27 @@ fn forms_do_not_depend_on_the_number_of_samples() {
         }
     }
 }
+
+/// Two batch sizes in turns, as the shards of a batch have them, and weights that change in between.
+#[test]
+fn weights_that_are_prepared_once_give_the_same_bits() {
+    let mut model = build(network, &SAMPLE);
+    let loss = |t: &crate::Trace| t.output().square().mean();
+    let (mut each, mut once) = (model.objective(loss).unwrap(), model.objective(loss).unwrap().preparing_once());
+    assert!(once.plan(&model, 9).unwrap().constant_bytes() > 0, "a 3 × 3 filter is prepared");
+    for step in 0..3 {
+        for n in [9, 4, 9] {
+            let batch = crate::Batch::new().with("input", images(n));
+            let bits = |step: crate::Step<'_>| {
+                let gradients = step.gradients().flat_map(|(_, gradient)| gradient.iter().map(|x| x.to_bits()));
+                (step.loss().to_bits(), gradients.collect::<Vec<_>>())
+            };
+            let expected = bits(each.evaluate(&model, &batch).unwrap());
+            assert!(bits(once.evaluate(&model, &batch).unwrap()) == expected, "step {step}, {n} samples");
+        }
+        let weights = model.parameters_mut().value_mut("dense").unwrap().data_mut();
+        weights.iter_mut().for_each(|weight| *weight *= 0.5);
+        let filter = model.parameters_mut().value_mut("a.conv.weight").unwrap().data_mut();
+        filter.iter_mut().for_each(|weight| *weight -= 0.01);
+    }
+}
