@@ -62,13 +62,11 @@ pub struct Arguments {
     /// Channels of the first stage of the encoder.
     #[arg(long, default_value_t = 16)]
     width: usize,
-    /// Number of encoders side by side, which share the features of an embedding and learn each by itself.
-    #[arg(long, default_value_t = 1)]
-    towers: usize,
     /// dlib's published weights as safetensors, to measure that encoder too.
     #[arg(long)]
     dlib: Option<PathBuf>,
-    /// Trains dlib's encoder further, in place of one from scratch: `--loss triplet --rate 1e-4 --epochs 8 --composed 0` suit it.
+    /// Trains dlib's encoder further, in place of one from scratch: `--loss triplet --rate 1e-5 --epochs 8 --composed 0 --identities 10
+    /// --mirrored same-person` suit it.
     #[arg(long, requires = "dlib")]
     finetune: bool,
     /// Share of pairs of two persons that the stored threshold may accept; default: that of equal errors.
@@ -156,8 +154,8 @@ impl Arguments {
             return Ok(FaceEncoder::with_weights(settings, path)?);
         }
         let mut settings = EncoderSettings::residual(SIZE);
-        if let Architecture::Residual { width, towers, .. } = &mut settings.architecture {
-            (*width, *towers) = (self.width, self.towers);
+        if let Architecture::Residual { width, .. } = &mut settings.architecture {
+            *width = self.width;
         }
         Ok(FaceEncoder::untrained(settings, seed)?)
     }

@@ -6,7 +6,7 @@
 
 use rayon::Yield;
 use std::{
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -14,42 +14,38 @@ use std::{
 /// Time without any work after which a thread may sleep all the same.
 const IDLE: Duration = Duration::from_micros(500);
 
-/// Number of plans that run. Only a plan that runs alone keeps threads awake: of several, each has the others' threads to
-/// wait for.
+/// Number of plans that run.
 static RUNNING: AtomicUsize = AtomicUsize::new(0);
 
-/// Calls `f` on a thread of the pool, and keeps the other threads awake meanwhile. It allocates nothing.
+/// The number of the run that keeps threads awake; 0 if none does. It runs alone: of several, each has the others' threads
+/// to wait for.
+static CURRENT: AtomicU64 = AtomicU64::new(0);
+
+/// Calls `f` on a thread of the pool, and keeps the other threads awake meanwhile.
+///
+/// The call does not wait for them in the end: one may have begun something that waits for this very run, such as a lock
+/// that its caller holds.
 pub(crate) fn with_threads_awake<R: Send>(f: impl FnOnce() -> R + Send) -> R {
-    let _running = Running::begin();
-    let threads = rayon::current_num_threads();
-    if threads == 1 || !is_alone() {
-        return rayon::scope(|_| f());
-    }
-    let (done, caller) = (AtomicBool::new(false), AtomicUsize::new(usize::MAX));
-    let run = || {
-        // Also if `f` panics.
-        let _done = Done(&done);
-        caller.store(rayon::current_thread_index().unwrap_or(usize::MAX), Ordering::Relaxed);
+    let run = Run::begin();
+    rayon::scope(|_| {
+        let caller = rayon::current_thread_index();
+        for _ in 1..rayon::current_num_threads() {
+            if let Some(number) = run.0 {
+                rayon::spawn(move || look_for_work(number, caller));
+            }
+        }
         f()
-    };
-    rayon::join(run, || stay_awake(&done, &caller, threads - 1)).0
+    })
 }
 
-/// Keeps this thread and `threads - 1` others awake, but not the one that runs the plan: it may find this task while it
-/// waits for another thread.
-fn stay_awake(done: &AtomicBool, caller: &AtomicUsize, threads: usize) {
-    if done.load(Ordering::Acquire) || rayon::current_thread_index() == Some(caller.load(Ordering::Relaxed)) {
+/// Looks for work until a run ends; not on the thread of its caller, which may find this task while it waits for another
+/// thread.
+fn look_for_work(run: u64, caller: Option<usize>) {
+    if rayon::current_thread_index() == caller {
         return;
     }
-    if threads == 1 {
-        return look_for_work(done);
-    }
-    rayon::join(|| look_for_work(done), || stay_awake(done, caller, threads - 1));
-}
-
-fn look_for_work(done: &AtomicBool) {
     let mut worked = Instant::now();
-    while !done.load(Ordering::Acquire) && is_alone() {
+    while CURRENT.load(Ordering::Relaxed) == run && RUNNING.load(Ordering::Relaxed) == 1 {
         match rayon::yield_now() {
             Some(Yield::Executed) => worked = Instant::now(),
             Some(Yield::Idle) | None if worked.elapsed() > IDLE => return,
@@ -59,32 +55,29 @@ fn look_for_work(done: &AtomicBool) {
     }
 }
 
-fn is_alone() -> bool {
-    RUNNING.load(Ordering::Relaxed) <= 1
-}
+/// A plan that runs, by its number if it began alone.
+struct Run(Option<u64>);
 
-/// Counts a plan that runs.
-struct Running;
-
-impl Running {
-    fn begin() -> Running {
-        RUNNING.fetch_add(1, Ordering::Relaxed);
-        Running
+impl Run {
+    fn begin() -> Run {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        if RUNNING.fetch_add(1, Ordering::Relaxed) > 0 {
+            return Run(None);
+        }
+        let number = LAST.fetch_add(1, Ordering::Relaxed) + 1;
+        CURRENT.store(number, Ordering::Relaxed);
+        Run(Some(number))
     }
 }
 
-impl Drop for Running {
+/// Also if the plan panics.
+impl Drop for Run {
     fn drop(&mut self) {
+        if let Some(number) = self.0 {
+            // Unless another run is the current one by now.
+            let _ = CURRENT.compare_exchange(number, 0, Ordering::Relaxed, Ordering::Relaxed);
+        }
         RUNNING.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// Says that the plan has run.
-struct Done<'d>(&'d AtomicBool);
-
-impl Drop for Done<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Release);
     }
 }
 
@@ -117,6 +110,21 @@ mod tests {
             });
         }
         assert_eq!(sum(3), 499_503);
+    }
+
+    /// A thread that was kept awake finds a task which waits for a lock that the caller of the run holds.
+    #[test]
+    fn a_run_does_not_wait_for_those_that_wait_for_it() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+        let lock = std::sync::Mutex::new(());
+        for _ in 0..100 {
+            thread::scope(|scope| {
+                let held = lock.lock().unwrap();
+                scope.spawn(|| pool.install(|| drop(lock.lock().unwrap())));
+                pool.install(|| with_threads_awake(|| thread::sleep(Duration::from_micros(200))));
+                drop(held);
+            });
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A small residual encoder of faces, to be trained from scratch on few images.
 
-use ocelli_graph::{Axis, Layer, Node};
+use ocelli_graph::{Layer, Node};
 use ocelli_layers::{
     BasicBlock, BatchNorm, Conv2d, Dense, Distribution, Dropout, Init, Normalisation, Padding, Residual, Shortcut,
 };
@@ -29,15 +29,12 @@ pub struct FaceResNet {
     pub width: usize,
     /// Probability with which dropout takes away an element of what is flattened.
     pub dropout: f32,
-    /// Number of such encoders side by side, from different random weights, each of which gives as large a part of the
-    /// features: what only one of them sees counts less. One is not numbered in the names of its parameters.
-    pub towers: usize,
 }
 
 impl Default for FaceResNet {
-    /// Makes one encoder to 128 features, of four stages with 16 channels in the first.
+    /// Makes an encoder to 128 features, of four stages with 16 channels in the first.
     fn default() -> FaceResNet {
-        FaceResNet { features: 128, stages: 4, width: 16, dropout: 0.2, towers: 1 }
+        FaceResNet { features: 128, stages: 4, width: 16, dropout: 0.2 }
     }
 }
 
@@ -50,22 +47,6 @@ impl Layer for FaceResNet {
         if !(1..=4).contains(&self.stages) {
             return x.trace().fail("FaceResNet", format!("{} stages: 1 to 4 can be made", self.stages));
         }
-        if self.towers == 0 || !self.features.is_multiple_of(self.towers) {
-            let reason = format!("{} features cannot be divided among {} towers", self.features, self.towers);
-            return x.trace().fail("FaceResNet", reason);
-        }
-        if self.towers == 1 {
-            return self.tower(x);
-        }
-        let tower = |number| x.scope(format!("tower{number}"), |x| self.tower(x));
-        let parts: Vec<Node> = (1..=self.towers).map(tower).collect();
-        Node::concat(&parts.iter().collect::<Vec<_>>(), Axis::C).scale((self.towers as f32).sqrt().recip())
-    }
-}
-
-impl FaceResNet {
-    /// One encoder: its part of the features, of unit length.
-    fn tower(&self, x: &Node) -> Node {
         let he = Init::He(Distribution::Normal);
         let first = Conv2d::new(self.width, 5).padding(Padding::uniform(2)).stride(2).weight_init(he);
         let mut x = Normalisation::Batch.convolve(x, ["conv1", "bn1"], first).relu();
@@ -76,8 +57,6 @@ impl FaceResNet {
             x = x.apply(format!("layer{}", stage + 1), block);
         }
         let x = x.flatten().apply("dropout", Dropout(self.dropout));
-        x.apply("fc", Dense::new(self.features / self.towers).bias(false))
-            .apply("bn2", BatchNorm::new())
-            .l2_normalised(1e-12)
+        x.apply("fc", Dense::new(self.features).bias(false)).apply("bn2", BatchNorm::new()).l2_normalised(1e-12)
     }
 }

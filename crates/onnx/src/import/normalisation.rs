@@ -116,10 +116,19 @@ pub(crate) fn local_response_norm(call: &mut Call<'_, '_>) -> Results {
     let size = call.int("size")?.and_then(|size| usize::try_from(size).ok()).filter(|size| size % 2 == 1);
     let size = size.ok_or("only an odd number of channels is summed around each")?;
     let (alpha, beta, k) = (call.float("alpha", 1e-4)?, call.float("beta", 0.75)?, call.float("bias", 1.0)?);
-    let norm = LocalResponse { size, alpha: alpha / size as f32, beta, k };
+    let norm = LocalResponse { size, alpha: factor_of_each(alpha, size), beta, k };
     let x = call.symbol(0)?;
     let order = channels_last(&x)?;
     one(Symbol::ordered(call.layer(&x.arranged(&order), |x| x.local_response_norm(norm)), &order))
+}
+
+/// Returns the factor of each square, of which the file has the product with `size`. Some neighbouring numbers have the same
+/// product: of them the one that is written with the fewest digits, which is what somebody wrote.
+fn factor_of_each(alpha: f32, size: usize) -> f32 {
+    let (size, quotient) = (size as f32, alpha / size as f32);
+    let near = [quotient, quotient.next_down(), quotient.next_up()];
+    let same_product = near.into_iter().filter(|factor| factor * size == alpha);
+    same_product.min_by_key(|factor| format!("{factor:e}").len()).unwrap_or(quotient)
 }
 
 /// The function of this library for rows of length one.
@@ -128,4 +137,19 @@ pub(crate) fn l2_normalised(call: &mut Call<'_, '_>) -> Results {
     let x = call.symbol(0)?;
     let order: Vec<usize> = (0..x.rank()).collect();
     one(Symbol::ordered(call.layer(&x.arranged(&order), |x| x.l2_normalised(epsilon)), &order))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_factor_that_was_multiplied_is_found_again() {
+        for size in [1, 3, 5, 7, 9] {
+            for written in [1e-4_f32, 2e-5, 1e-3, 5e-4, 0.1, 0.25, 0.75, 3e-6] {
+                assert_eq!(factor_of_each(written * size as f32, size), written, "{written} of {size}");
+            }
+        }
+        assert!(factor_of_each(f32::NAN, 5).is_nan());
+    }
 }

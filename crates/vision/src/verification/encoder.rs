@@ -29,30 +29,15 @@ pub enum Architecture {
         width: usize,
         /// Probability of dropout, in training.
         dropout: f32,
-        /// Number of encoders side by side, each of which has a loss of its own in training; see [`FaceResNet::towers`].
-        #[serde(default = "one")]
-        towers: usize,
     },
 }
 
 impl Architecture {
     /// A bound above the sizes of any encoder that is worth training; a file may not ask for more.
     const LARGEST: usize = 1024;
-    const MOST_TOWERS: usize = 16;
-
-    /// Returns the number of equal parts of an embedding that have a loss of their own in training.
-    pub(super) fn towers(self) -> usize {
-        match self {
-            Architecture::Residual { towers, .. } => towers,
-            Architecture::Dlib | Architecture::OpenFace => 1,
-        }
-    }
 
     fn check(self) -> Result<()> {
         match self {
-            Architecture::Residual { towers, .. } if towers > Self::MOST_TOWERS => {
-                Err(Error::Invalid(format!("an encoder of {towers} towers: {} are the most", Self::MOST_TOWERS)))
-            }
             Architecture::Residual { features, width, .. } if features.max(width) > Self::LARGEST => {
                 let largest = Self::LARGEST;
                 Err(Error::Invalid(format!(
@@ -64,18 +49,13 @@ impl Architecture {
     }
 }
 
-/// Encoders in files that do not say how many towers they have are of one.
-fn one() -> usize {
-    1
-}
-
 impl Layer for Architecture {
     fn forward(&self, x: &Node) -> Node {
         match *self {
             Architecture::Dlib => DlibFaceEncoder.forward(x),
             Architecture::OpenFace => OpenFaceEncoder.forward(x),
-            Architecture::Residual { features, stages, width, dropout, towers } => {
-                FaceResNet { features, stages, width, dropout, towers }.forward(x)
+            Architecture::Residual { features, stages, width, dropout } => {
+                FaceResNet { features, stages, width, dropout }.forward(x)
             }
         }
     }
@@ -157,11 +137,11 @@ impl EncoderSettings {
 
     /// Describes a small residual encoder of grey faces of this height and width, to be trained.
     pub fn residual(size: [usize; 2]) -> EncoderSettings {
-        let FaceResNet { features, stages, width, dropout, towers } = FaceResNet::default();
+        let FaceResNet { features, stages, width, dropout } = FaceResNet::default();
         // The last pixels should still be those of parts of the face.
         let stages = if size[0].min(size[1]) < 64 { stages - 1 } else { stages };
         EncoderSettings {
-            architecture: Architecture::Residual { features, stages, width, dropout, towers },
+            architecture: Architecture::Residual { features, stages, width, dropout },
             sample: [size[0], size[1], 1],
             contrast: Contrast::Local { radius: (size[0] / 11).clamp(1, 64), softening: 0.05 },
             views: Views::WithMirrored,
@@ -406,7 +386,7 @@ mod tests {
 
     fn small() -> FaceEncoder {
         let mut settings = EncoderSettings::residual([28, 24]);
-        settings.architecture = Architecture::Residual { features: 8, stages: 3, width: 2, dropout: 0.1, towers: 1 };
+        settings.architecture = Architecture::Residual { features: 8, stages: 3, width: 2, dropout: 0.1 };
         FaceEncoder::untrained(settings, 3).unwrap()
     }
 
@@ -472,9 +452,8 @@ mod tests {
             change(&mut settings);
             FaceEncoder::untrained(settings, 0).unwrap_err().to_string()
         };
-        let text = error(|s| {
-            s.architecture = Architecture::Residual { features: 1 << 40, stages: 3, width: 2, dropout: 0.0, towers: 1 }
-        });
+        let text =
+            error(|s| s.architecture = Architecture::Residual { features: 1 << 40, stages: 3, width: 2, dropout: 0.0 });
         assert_eq!(text, "an encoder of 1099511627776 features and 2 channels: 1024 are the most");
         assert_eq!(error(|s| s.sample[2] = 2), "an encoder of images of 2 channels");
         let two = Statistics { mean: vec![0.0; 2], deviation: vec![1.0; 2] };

@@ -3,7 +3,7 @@
 use super::faces::{FaceAugmentation, FaceSet};
 use crate::{Error, FaceEncoder, Result};
 use ocelli_data::IdentityBatches;
-use ocelli_graph::{Axis, Dim, Layer, Model, Node, Shape, Step, Trace};
+use ocelli_graph::{Dim, Layer, Model, Node, Shape, Step, Trace};
 use ocelli_losses::{
     ArcFace, ContrastiveLoss, CosineHead, Difference, DistanceStatistics, Mining, TripletLoss, VerificationHead,
     logistic_cross_entropy, softmax_cross_entropy, warm_up,
@@ -45,7 +45,7 @@ pub enum FaceLoss {
 /// let (images, labels) = synthetic_faces::faces(4, 3, 1)?;
 /// let faces = FaceSet::new(images, Identities::from_labels(["a", "b", "c", "d"], &labels)?)?;
 /// let mut settings = EncoderSettings::residual([112, 92]);
-/// settings.architecture = Architecture::Residual { features: 16, stages: 4, width: 2, dropout: 0.1, towers: 1 };
+/// settings.architecture = Architecture::Residual { features: 16, stages: 4, width: 2, dropout: 0.1 };
 /// let mut encoder = FaceEncoder::untrained(settings, 7)?;
 ///
 /// let training = FaceTraining::new(FaceTraining::triplets(Mining::SemiHard), 2, 2);
@@ -111,103 +111,67 @@ impl FaceTraining {
 
         // the network to train: the encoder, and a head that is left out afterwards
         let classes = faces.identities().len();
-        let (architecture, towers) = (settings.architecture, settings.architecture.towers());
+        let architecture = settings.architecture;
         let mut model = Model::trace(self.seed, |t| {
-            let dims = [Dim::Batch(self.images_per_sample())].into_iter().chain(settings.sample.map(Dim::Fixed));
+            let dims = [Dim::Batch(self.towers())].into_iter().chain(settings.sample.map(Dim::Fixed));
             let x = t.input("input", Shape::new(dims.collect::<Vec<_>>()));
             let embedding = architecture.forward(&x).l2_normalised(1e-12).named("embedding");
-            let head = |(number, embedding): (usize, &Node)| match self.loss {
+            match self.loss {
                 FaceLoss::Siamese(difference) => {
                     let [a, b] = [0, 1].map(|part| embedding.split_batch(part, 2));
-                    VerificationHead { difference }.apply(&format!("head{number}"), &a, &b)
+                    VerificationHead { difference }.apply("head", &a, &b)
                 }
-                FaceLoss::ArcFace(_) | FaceLoss::Softmax(_) => {
-                    embedding.apply(format!("head{number}"), CosineHead { classes })
-                }
-                FaceLoss::Triplet { .. } | FaceLoss::Contrastive(_) => embedding.clone(),
-            };
-            let outputs: Vec<Node> = unit_parts(&embedding, towers).iter().enumerate().map(head).collect();
-            if let [output] = &outputs[..] {
-                output.clone()
-            } else {
-                Node::concat(&outputs.iter().collect::<Vec<_>>(), Axis::C)
+                FaceLoss::ArcFace(_) | FaceLoss::Softmax(_) => embedding.apply("head", CosineHead { classes }),
+                FaceLoss::Triplet { .. } | FaceLoss::Contrastive(_) => embedding,
             }
         })?;
         copy_parameters(encoder.model(), &mut model)?;
         // Only the directions of the head's rows matter, and the same step turns a short row further. Encoder and head begin
         // together; rows that turn slowly would hold it back.
         if let FaceLoss::ArcFace(_) | FaceLoss::Softmax(_) = self.loss {
-            for head in 0..towers {
-                let rows = model.parameters_mut().value_mut(&format!("head{head}.weight"));
-                rows.map(Tensor::data_mut).unwrap_or_default().iter_mut().for_each(|x| *x *= 0.1);
-            }
+            let rows = model.parameters_mut().value_mut("head.weight").map(Tensor::data_mut).unwrap_or_default();
+            rows.iter_mut().for_each(|x| *x *= 0.1);
         }
         let mut trainer = STATISTICS.iter().fold(trainer, |trainer, name| trainer.metric(MeanValue::new(*name)));
         if let FaceLoss::Triplet { triplets, .. } = &self.loss {
             trainer = trainer.metric(Collapse::new(TripletLoss { margin: triplets.margin }));
         }
-        let report = trainer.run(&mut model, |t| self.described(t, towers), optimizer, &source, None)?;
+        let report = trainer.run(&mut model, |t| self.described(t), optimizer, &source, None)?;
         copy_parameters(&model, encoder.model_mut())?;
         Ok(report)
     }
 
     /// Returns the number of images that one sample consists of.
-    fn images_per_sample(&self) -> usize {
+    fn towers(&self) -> usize {
         if matches!(self.loss, FaceLoss::Siamese(_)) { 2 } else { 1 }
     }
 
-    /// Describes the loss, the mean over the towers of an encoder, and names the statistics of whole embeddings.
-    fn described(&self, t: &Trace, towers: usize) -> Node {
+    /// Describes the loss, with names for the statistics.
+    fn described(&self, t: &Trace) -> Node {
         let embedding = t.tap("embedding");
-        let measured = self.statistics(t, &embedding).named();
-        // With one tower that learns from distances, they are measured already.
-        if towers == 1 && self.learns_from_distances() {
-            return measured;
-        }
-        let outputs = parts(&t.output(), towers);
-        let losses = outputs.iter().map(|output| match &self.loss {
-            FaceLoss::Siamese(_) => logistic_cross_entropy(output, &t.input("same", [1])),
-            FaceLoss::ArcFace(loss) => loss.loss(output, &t.labels("labels")),
-            FaceLoss::Softmax(scale) => softmax_cross_entropy(&output.scale(*scale), &t.labels("labels")),
-            FaceLoss::Triplet { .. } | FaceLoss::Contrastive(_) => self.statistics(t, output).loss,
-        });
-        let sum = losses.reduce(|sum, loss| sum + loss).expect("an encoder has a tower");
-        sum.scale(1.0 / towers as f32)
-    }
-
-    fn learns_from_distances(&self) -> bool {
-        matches!(self.loss, FaceLoss::Triplet { .. } | FaceLoss::Contrastive(_))
-    }
-
-    /// The loss of distances, or what measures them where they are not what is learnt from.
-    fn statistics(&self, t: &Trace, embedding: &Node) -> DistanceStatistics {
-        let labels = t.labels("labels");
+        let measured = |statistics: DistanceStatistics| statistics.named();
+        // Where distances are not what is learnt from, they are measured all the same.
+        let beside = |loss: Node| {
+            measured(ContrastiveLoss::default().within_batch(&embedding, &t.labels("labels")));
+            loss
+        };
         match &self.loss {
-            FaceLoss::Triplet { triplets, warm_up: None } => triplets.statistics(embedding, &labels),
-            FaceLoss::Triplet { triplets, warm_up: Some(_) } => {
-                triplets.warming_up(embedding, &labels, &t.input("hardness", Shape::from([1])))
+            FaceLoss::Triplet { triplets, warm_up: None } => {
+                measured(triplets.statistics(&embedding, &t.labels("labels")))
             }
-            FaceLoss::Contrastive(loss) => loss.within_batch(embedding, &labels),
+            FaceLoss::Triplet { triplets, warm_up: Some(_) } => {
+                let hardness = t.input("hardness", Shape::from([1]));
+                measured(triplets.warming_up(&embedding, &t.labels("labels"), &hardness))
+            }
+            FaceLoss::Contrastive(loss) => measured(loss.within_batch(&embedding, &t.labels("labels"))),
             FaceLoss::Siamese(_) => {
                 let [a, b] = [0, 1].map(|part| embedding.split_batch(part, 2));
-                ContrastiveLoss::default().of_pairs(&a, &b, &labels)
+                measured(ContrastiveLoss::default().of_pairs(&a, &b, &t.labels("labels")));
+                logistic_cross_entropy(&t.output(), &t.input("same", [1]))
             }
-            FaceLoss::ArcFace(_) | FaceLoss::Softmax(_) => ContrastiveLoss::default().within_batch(embedding, &labels),
+            FaceLoss::ArcFace(loss) => beside(loss.loss(&t.output(), &t.labels("labels"))),
+            FaceLoss::Softmax(scale) => beside(softmax_cross_entropy(&t.output().scale(*scale), &t.labels("labels"))),
         }
-    }
-}
-
-/// Cuts the features of a value into equal parts.
-fn parts(x: &Node, count: usize) -> Vec<Node> {
-    let each = x.shape().dims().last().and_then(|dim| dim.fixed()).unwrap_or(0) / count;
-    (0..count).map(|part| x.slice(Axis::C, part * each..(part + 1) * each)).collect()
-}
-
-/// The parts of an embedding that towers make, each of unit length.
-fn unit_parts(embedding: &Node, towers: usize) -> Vec<Node> {
-    match towers {
-        1 => vec![embedding.clone()],
-        _ => parts(embedding, towers).iter().map(|part| part.l2_normalised(1e-12)).collect(),
     }
 }
 
@@ -271,7 +235,7 @@ impl BatchSource for FaceBatches<'_> {
 
     fn samples(&self) -> usize {
         let images = self.training.identities_per_batch * self.training.images_per_identity;
-        self.batches() * images / self.training.images_per_sample()
+        self.batches() * images / self.training.towers()
     }
 
     fn epoch_from(&self, epoch: u64, first: usize) -> Box<dyn Iterator<Item = ocelli_train::Result<Batch>> + '_> {
@@ -331,7 +295,7 @@ mod tests {
 
     fn small() -> FaceEncoder {
         let mut settings = EncoderSettings::residual(synthetic_faces::SIZE);
-        settings.architecture = Architecture::Residual { features: 8, stages: 4, width: 2, dropout: 0.1, towers: 1 };
+        settings.architecture = Architecture::Residual { features: 8, stages: 4, width: 2, dropout: 0.1 };
         settings.views = Views::One;
         FaceEncoder::untrained(settings, 3).unwrap()
     }
