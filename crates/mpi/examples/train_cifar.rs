@@ -56,7 +56,9 @@ fn run(arguments: &Arguments, cluster: &Cluster) -> Result<()> {
     let images = cifar10::load(&folder, Part::Train)?;
     let samples = arguments.samples.unwrap_or(images.len()).min(images.len());
     let (_, images) = images.split(samples, key.with("samples"))?;
+    let test = cifar10::load(&folder, Part::Test)?;
     let pipeline = Pipeline::stretch([32, 32]).normalised_by(Statistics::measure(&images)?);
+    let test = Loader::new(test, pipeline.clone(), arguments.batch)?;
     let mean = &pipeline.normalisation.mean;
     let border = Border::Colour(std::array::from_fn(|channel| (255.0 * mean[channel]).round() as u8));
     let pipeline = pipeline
@@ -74,7 +76,7 @@ fn run(arguments: &Arguments, cluster: &Cluster) -> Result<()> {
     let trainer = ClusterTrainer::new(epochs).schedule(Schedule::MultiStep { at, factor: 0.1 }).metric(Accuracy::new());
     let trainer = arguments.common.apply(trainer)?;
     let mut sgd = Sgd::new(0.1).momentum(0.9).weight_decay(1e-4);
-    trainer.run(cluster, &mut model, loss, &mut sgd, &train)?;
+    trainer.run(cluster, &mut model, loss, &mut sgd, &train, Some(&test))?;
     common::say_hash(cluster, &model);
     Ok(())
 }

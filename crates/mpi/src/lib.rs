@@ -20,7 +20,7 @@
 //!     let mut model = Model::from_layer(LeNet5::modern(10), [28, 28, 1], 1)?;
 //!     let loss = |t: &Trace| softmax_cross_entropy(&t.output(), &t.labels("labels"));
 //!     let trainer = ClusterTrainer::new(2).folder("runs/cluster").resume();
-//!     trainer.run(&cluster, &mut model, loss, &mut Sgd::new(0.05).momentum(0.9), &train)?;
+//!     trainer.run(&cluster, &mut model, loss, &mut Sgd::new(0.05).momentum(0.9), &train, None)?;
 //!     Ok(())
 //! };
 //! cluster.end(trained())
@@ -29,9 +29,11 @@
 
 mod cluster;
 mod error;
+mod measured;
 mod sum;
 mod trainer;
 
 pub use cluster::{Cluster, parameter_hash};
 pub use error::{Error, Result};
+pub use measured::Measured;
 pub use trainer::{ClusterEpoch, ClusterTrainer};

@@ -1,6 +1,9 @@
 //! The loop of training on a cluster.
 
-use crate::{Cluster, Error, Result};
+use crate::{
+    Cluster, Error, Measured, Result,
+    measured::{Validation, values},
+};
 use ocelli::{
     graph::Step,
     prelude::*,
@@ -32,10 +35,10 @@ pub struct ClusterTrainer {
 pub struct ClusterEpoch {
     /// The epoch, counted from 1.
     pub epoch: u64,
-    /// The mean loss of training.
-    pub loss: f64,
-    /// Names and values of the other metrics.
-    pub metrics: Vec<(String, f64)>,
+    /// What training measured.
+    pub train: Measured,
+    /// What validation measured, if there was any.
+    pub validation: Option<Measured>,
 }
 
 /// The content of a checkpoint.
@@ -99,6 +102,7 @@ impl ClusterTrainer {
         loss: impl Fn(&Trace) -> Node,
         optimizer: &mut dyn Optimizer,
         train: &S,
+        validation: Option<&dyn BatchSource>,
     ) -> Result<Vec<ClusterEpoch>> {
         // Before anything is read or written.
         self.shards.of_rank(cluster.rank(), cluster.size())?;
@@ -109,10 +113,12 @@ impl ClusterTrainer {
         let watched: Vec<&str> = self.metrics.iter().flat_map(|metric| metric.activations()).collect();
         let objective = model.objective(&loss)?.watching(&watched)?;
         let mut sharded = ShardedObjective::new(model, objective, self.shards);
+        let validation = validation.map(|source| Validation::new(model, &loss, source, &self.metrics));
+        let mut validation = validation.transpose()?;
         let mut history = self.start(cluster, model, optimizer, &mut sharded)?;
 
         for epoch in history.len() as u64..self.epochs {
-            let (started, mut sums) = (Instant::now(), vec![Sums::default(); self.metrics.len()]);
+            let (started, mut sums) = (Instant::now(), vec![vec![Sums::default()]; self.metrics.len()]);
             let (mut total, mut samples) = (0.0, 0);
             let batches = train.batches();
             for (number, batch) in train.epoch_from(epoch, 0).enumerate() {
@@ -120,7 +126,10 @@ impl ClusterTrainer {
                 let time = epoch as f64 + number as f64 / batches as f64;
                 optimizer.set_rate_factor(self.schedule.factor(time, self.epochs as f64));
                 let measure = |step: &Step<'_>, part: &Batch| {
-                    self.metrics.iter().zip(&mut sums).try_for_each(|(metric, sums)| metric.update(sums, step, part))
+                    self.metrics
+                        .iter()
+                        .zip(&mut sums)
+                        .try_for_each(|(metric, sums)| metric.update(&mut sums[0], step, part))
                 };
                 let sum = cluster.sum(&mut sharded, model, &batch, measure)?;
                 (total, samples) = (total + sum.loss, samples + sum.samples);
@@ -128,33 +137,29 @@ impl ClusterTrainer {
                 optimizer.step(model, &step)?;
             }
             cluster.check_equal(model, epoch + 1)?;
-            let metrics = self.measured(cluster, &sums);
-            history.push(ClusterEpoch { epoch: epoch + 1, loss: total / samples.max(1) as f64, metrics });
+            let seconds = started.elapsed().as_secs_f64();
+            let metrics = values(cluster, &self.metrics, &sums);
+            let train = Measured { loss: total / samples.max(1) as f64, metrics };
+            let measured = validation.as_mut().map(|validation| validation.measure(cluster, model, self.shards));
+            history.push(ClusterEpoch { epoch: epoch + 1, train, validation: measured.transpose()? });
             self.save(cluster, model, optimizer, &sharded, &history)?;
-            self.say(cluster, &history, samples as f64 / started.elapsed().as_secs_f64());
+            self.say(cluster, &history, samples as f64 / seconds);
         }
         Ok(history)
     }
 
-    /// Adds the sums of all processes in the order of their ranks.
-    fn measured(&self, cluster: &Cluster, sums: &[Sums]) -> Vec<(String, f64)> {
-        let each = self.metrics.iter().zip(sums).map(|(metric, own)| {
-            let length = cluster.gather(&[own.as_slice().len() as u64]).into_iter().max().unwrap_or(0) as usize;
-            let own: Vec<f64> = (0..length).map(|index| own.get(index)).collect();
-            let (all, mut sums) = (cluster.gather(&own), Sums::default());
-            for of_rank in all.chunks(length.max(1)) {
-                of_rank.iter().enumerate().for_each(|(index, value)| sums.add(index, *value));
-            }
-            (metric.name().to_string(), metric.value(&sums))
-        });
-        each.collect()
-    }
-
     fn say(&self, cluster: &Cluster, history: &[ClusterEpoch], images_per_second: f64) {
         if let Some(last) = history.last().filter(|_| cluster.is_first()) {
-            let metrics: String = last.metrics.iter().map(|(name, value)| format!(", {name} {value:.4}")).collect();
-            let (epoch, epochs, loss) = (last.epoch, self.epochs, last.loss);
-            println!("epoch {epoch}/{epochs}: loss {loss:.4}{metrics}, {images_per_second:.0} images/s");
+            let values = |measured: &Measured| {
+                let metrics = measured.metrics.iter().map(|(name, value)| format!(", {name} {value:.4}"));
+                format!("loss {:.4}{}", measured.loss, metrics.collect::<String>())
+            };
+            let validation = last.validation.as_ref().map(|measured| format!("; validation {}", values(measured)));
+            let (epoch, epochs, train) = (last.epoch, self.epochs, values(&last.train));
+            println!(
+                "epoch {epoch}/{epochs}: {train}{}, {images_per_second:.0} images/s",
+                validation.unwrap_or_default()
+            );
         }
     }
 

@@ -34,10 +34,11 @@ fn one_process_of_a_job() {
         let mut model = Model::build(network, [28, 28, 1], 7)?;
         let loss = |t: &Trace| softmax_cross_entropy(&t.output(), &t.labels("labels"));
         let trainer = ClusterTrainer::new(EPOCHS).metric(Accuracy::new()).folder(folder).resume();
-        let history = trainer.run(&cluster, &mut model, loss, &mut Adam::new(1e-3), &source)?;
+        let validation = Loader::new(synthetic::digits(90, 2), Pipeline::mnist([28, 28]), 8)?;
+        let history = trainer.run(&cluster, &mut model, loss, &mut Adam::new(1e-3), &source, Some(&validation))?;
         if cluster.is_first() {
             let last = history.last().expect("an epoch");
-            println!("result: {:016x} {:?} {:?}", parameter_hash(&model), last.loss, last.metrics);
+            println!("result: {:016x} {:?} {:?}", parameter_hash(&model), last.train, last.validation);
         }
         Ok(())
     };
