@@ -3,7 +3,6 @@
 
 use crate::{
     Accumulate, ElementKind, Error, Fault, Key, Parameters, Plan, PlanStep, Result, Scratch, Value,
-    awake::with_threads_awake,
     kernel_context::{Data, KernelContext, KernelInputs, KernelOutputs, Operand, Output},
     memory,
     plan::OperandLocation,
@@ -165,7 +164,7 @@ fn run(
     }
     // Enters the pool once: a kernel that is called outside wakes one of its threads and sleeps until that is done, which
     // took a quarter of LeNet-5's training step.
-    with_threads_awake(|| {
+    rayon::scope(|_| {
         reserve_on_all_threads(scratch);
         run_here(steps, memory, feed, after)
     })

@@ -30,7 +30,6 @@
 
 #![forbid(unsafe_code)]
 
-mod awake;
 mod backward_rules;
 mod check_gradients;
 mod classes;
