@@ -10,6 +10,11 @@ pub(crate) fn each(count: usize, f: &(dyn Fn(usize) + Sync)) {
     (0..count).into_par_iter().for_each(f);
 }
 
+/// Calls `f` with every index below `count`; a single one on this thread, without entering the pool.
+pub(crate) fn each_or_one(count: usize, f: &(dyn Fn(usize) + Sync)) {
+    if count == 1 { f(0) } else { each(count, f) }
+}
+
 /// Calls `f` with the pieces of `length` elements that `y` is cut into (the last may be shorter), and their indices.
 pub(crate) fn each_piece(y: &mut [f32], length: usize, f: &(dyn Fn(usize, &mut [f32]) + Sync)) {
     y.par_chunks_mut(length).enumerate().for_each(|(number, y)| f(number, y));

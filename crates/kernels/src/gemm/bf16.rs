@@ -27,7 +27,7 @@ use super::product::{DEPTH, Piece, Right, Task, block_rows, blocks};
 use super::tile::VECTORS;
 use super::wanted_pieces;
 use crate::cache::{AHEAD, LINE};
-use crate::parallel::{each, each_piece};
+use crate::parallel::{each_or_one, each_piece};
 use crate::sizes::length;
 use crate::{Epilogue, Scratch, scratch};
 
@@ -148,7 +148,7 @@ pub fn gemm_bf16(a: Matrix<'_>, b: &Bf16Matrix<'_>, c: MatrixMut<'_>, epilogue: 
     let row_blocks = rows.div_ceil(block_rows());
     let groups = pieces.div_ceil(strips).min(row_blocks).max(row_blocks.div_ceil(STRIP_BLOCKS));
     let most = rows.div_ceil(groups);
-    let strip_of = |index: usize| {
+    each_or_one(strips * groups, &|index| {
         let first = index % strips * STRIP;
         let panels = first..count.min(first + STRIP);
         let rows = (index / strips * most).min(rows)..(index / strips * most + most).min(rows);
@@ -160,8 +160,7 @@ pub fn gemm_bf16(a: Matrix<'_>, b: &Bf16Matrix<'_>, c: MatrixMut<'_>, epilogue: 
         scratch::with(strip(b.set, b.panels.depth, b.panels.columns).packed_len(), |widened| {
             dispatch_on(b.set, Strip { task, b, panels, columns: columns.len(), rows, widened });
         });
-    };
-    if strips * groups == 1 { strip_of(0) } else { each(strips * groups, &strip_of) }
+    });
 }
 
 /// Some rows of a product in a strip of panels.

@@ -16,7 +16,7 @@ use super::tile::VECTORS;
 use super::wanted_pieces;
 use crate::Accumulate;
 use crate::cache::{AHEAD, LINE};
-use crate::parallel::each;
+use crate::parallel::each_or_one;
 
 /// Most rows: their sums and one panel fill the registers of AVX2.
 const ROWS: usize = 4;
@@ -55,12 +55,12 @@ pub(super) fn has_few_rows(a: &Matrix<'_>) -> bool {
 pub(super) fn multiply_few_rows<P: Packed>(set: InstructionSet, task: Task<'_>, b: &P, count: usize) {
     let (rows, numbers) = (task.row_count(), b.panels().depth.saturating_mul(b.panels().columns));
     let pieces = wanted_pieces(numbers.saturating_mul(READ.max(2 * rows)));
-    let most = count.div_ceil(pieces).next_multiple_of(TOGETHER);
-    let piece = |index| {
+    // There may be no panel of two vectors at all.
+    let most = count.div_ceil(pieces).max(1).next_multiple_of(TOGETHER);
+    each_or_one(count.div_ceil(most), &|index| {
         let panels = index * most..count.min((index + 1) * most);
         dispatch_on(set, FewRows { task, b, panels });
-    };
-    if pieces == 1 { piece(0) } else { each(count.div_ceil(most), &piece) }
+    });
 }
 
 /// Some panels of the product.

@@ -171,6 +171,25 @@ fn thin_products_equal_the_definition() {
     }
 }
 
+/// A deep right operand of so few columns that it has no panel of two vectors, or one and a narrow one: the head of VGG-16
+/// for ten classes.
+#[test]
+fn few_rows_and_columns_of_any_depth_equal_the_definition() {
+    for set in InstructionSet::available() {
+        for (k, n) in [(25_088, 10), (30_000, 1), (12, 3), (20_000, 16), (16_000, 33), (9000, 40), (5000, 70)] {
+            let b = numbers(2, k * n);
+            for m in 1..=5 {
+                let a = numbers(1, m * k);
+                let (mut got, mut exact) = (vec![f32::NAN; m * n], vec![0.0; m * n]);
+                let (left, right) = (Matrix::new(&a, m, k), Matrix::new(&b, k, n));
+                set.scoped(|| packed(left, right, MatrixMut::new(&mut got, m, n), Accumulate::Set));
+                naive(left, right, MatrixMut::new(&mut exact, m, n), Accumulate::Set);
+                assert_close(m, k, n, &a, &b, &got, &exact);
+            }
+        }
+    }
+}
+
 #[test]
 fn an_epilogue_comes_after_the_whole_sum() {
     for set in InstructionSet::available() {
