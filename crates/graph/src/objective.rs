@@ -50,7 +50,7 @@ pub struct Objective {
     frozen: Option<Vec<bool>>,
     plans: Recent<usize, Plan>,
     weights: Weights,
-    /// What kernels prepared of weights that several runs share.
+    /// Weights that several runs share, in the forms that kernels read.
     prepared: Prepared,
     arena: Arena,
     key: Key,
@@ -331,7 +331,7 @@ impl Objective {
     }
 }
 
-/// What kernels prepared of a model's weights.
+/// A model's weights in the forms that kernels read.
 #[derive(Debug)]
 struct Prepared {
     /// Constants of a plan, and the revision of the weights that they were computed of.

@@ -37,13 +37,7 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match Cluster::start() {
-        Ok(cluster) => cluster.end(run(&arguments, &cluster)),
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    Cluster::run(|cluster| run(&arguments, cluster))
 }
 
 fn run(arguments: &Arguments, cluster: &Cluster) -> Result<()> {

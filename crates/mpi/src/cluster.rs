@@ -31,6 +31,18 @@ impl Cluster {
         Ok(Cluster { world: universe.world(), _universe: universe })
     }
 
+    /// Starts MPI, does this process's part of a job and [ends](Cluster::end) it: the `main` of a program. If MPI cannot be
+    /// started, it says so.
+    pub fn run(job: impl FnOnce(&Cluster) -> Result<()>) -> ExitCode {
+        match Cluster::start() {
+            Ok(cluster) => cluster.end(job(&cluster)),
+            Err(error) => {
+                eprintln!("error: {error}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+
     /// Returns the number of this process, from 0.
     pub fn rank(&self) -> usize {
         self.world.rank() as usize

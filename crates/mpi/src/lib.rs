@@ -14,17 +14,14 @@
 //! use ocelli::{data::synthetic, prelude::*};
 //! use ocelli_mpi::{Cluster, ClusterTrainer};
 //!
-//! let cluster = Cluster::start()?;
-//! let trained = || -> ocelli_mpi::Result<()> {
+//! Cluster::run(|cluster| {
 //!     let train = Loader::new(synthetic::digits(1024, 1), Pipeline::mnist([28, 28]), 64)?.shuffle(1);
 //!     let mut model = Model::from_layer(LeNet5::modern(10), [28, 28, 1], 1)?;
 //!     let loss = |t: &Trace| softmax_cross_entropy(&t.output(), &t.labels("labels"));
 //!     let trainer = ClusterTrainer::new(2).folder("runs/cluster").resume();
-//!     trainer.run(&cluster, &mut model, loss, &mut Sgd::new(0.05).momentum(0.9), &train, None)?;
+//!     trainer.run(cluster, &mut model, loss, &mut Sgd::new(0.05).momentum(0.9), &train, None)?;
 //!     Ok(())
-//! };
-//! cluster.end(trained())
-//! # ; Ok::<(), ocelli_mpi::Error>(())
+//! });
 //! ```
 
 mod cluster;

@@ -8,7 +8,7 @@ use ocelli::{
 };
 use serde::{Deserialize, Serialize};
 
-/// What was measured over all samples of all processes.
+/// The loss and the metrics over all samples of all processes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Measured {
     /// The mean loss.

@@ -37,7 +37,7 @@ impl Cluster {
     /// tree's order, and gives the sum to all.
     ///
     /// # Errors
-    /// Those of [`ShardedObjective::sum`], after which the job must end; a number of processes that cannot share the shards.
+    /// The errors of [`ShardedObjective::sum`], after which the job must end, and a number of processes that cannot share the shards.
     pub fn sum(
         &self,
         sharded: &mut ShardedObjective,

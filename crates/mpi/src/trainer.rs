@@ -35,9 +35,9 @@ pub struct ClusterTrainer {
 pub struct ClusterEpoch {
     /// The epoch, counted from 1.
     pub epoch: u64,
-    /// What training measured.
+    /// The measurements of training.
     pub train: Measured,
-    /// What validation measured, if there was any.
+    /// The measurements of validation, if there was any.
     pub validation: Option<Measured>,
 }
 

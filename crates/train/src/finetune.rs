@@ -63,7 +63,7 @@ pub enum TrunkStatistics {
     /// hundreds of steps ago.
     #[default]
     Pretrained,
-    /// Those of each batch, for a trunk whose weights are not pretrained.
+    /// The statistics of each batch, for a trunk whose weights are not pretrained.
     Batch,
 }
 

@@ -118,7 +118,7 @@ fn weighted_loss(step: &Step<'_>) -> f64 {
 
 /// The sum's numbers while the last shard is computed.
 struct LastShard<'s> {
-    /// Those that are final.
+    /// The numbers that are final.
     numbers: Vec<f32>,
     /// Samples of the shard.
     weight: f32,
