@@ -5,6 +5,7 @@ pub mod broadcast;
 mod cache;
 pub mod conv;
 pub mod copy;
+pub mod distance;
 pub mod dropout;
 pub mod elementwise;
 mod epilogue;

@@ -3,6 +3,7 @@
 use crate::{Error, Result};
 use ocelli_kernels::{
     Epilogue,
+    distance::squared_distances,
     gemm::{Matrix, MatrixMut, PackedMatrix, gemm_packed, packed_len},
 };
 use ocelli_tensor::Tensor;
@@ -359,10 +360,11 @@ impl Search {
         let Search { best, packed, scores } = self;
         let (rows, features) = (half_norms.len(), embeddings.len() / half_norms.len());
         if best.len() <= FEW {
+            scores.resize(rows, 0.0);
             for (query, best) in queries.chunks_exact(features).zip(best) {
-                for (row, embedding) in embeddings.chunks_exact(features).enumerate() {
-                    *best = best.or(Score { value: -0.5 * squared_distance(query, embedding), index: first + row });
-                }
+                squared_distances(query, embeddings, scores);
+                scores.iter_mut().for_each(|score| *score *= -0.5);
+                *best = largest(scores, first, *best);
             }
             return;
         }
