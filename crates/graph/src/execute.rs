@@ -7,6 +7,7 @@ use crate::{
     memory,
     plan::OperandLocation,
 };
+use ocelli_kernels::beside_waiting_threads;
 use ocelli_tensor::{Arena, Tensor};
 use smallvec::SmallVec;
 use std::{cell::Cell, collections::HashMap, ops::Range, sync::Arc};
@@ -160,13 +161,15 @@ fn run(
 ) -> Result<()> {
     if !is_threaded(memory.len()) {
         scratch.reserve();
-        return run_here(steps, memory, feed, after);
+        return run_steps(steps, memory, feed, after, run_one);
     }
     // Enters the pool once: a kernel that is called outside wakes one of its threads and sleeps until that is done, which
     // took a quarter of LeNet-5's training step.
     rayon::scope(|_| {
         reserve_on_all_threads(scratch);
-        run_here(steps, memory, feed, after)
+        run_steps(steps, memory, feed, after, |step, memory, feed| {
+            beside_waiting_threads(|| run_one(step, memory, feed))
+        })
     })
 }
 
@@ -196,11 +199,12 @@ fn reserve_on_all_threads(scratch: Scratch) {
     reserve();
 }
 
-fn run_here(
+fn run_steps(
     steps: &[PlanStep],
     memory: &mut [f32],
     feed: Feed<'_>,
     mut after: impl FnMut(usize, &[f32]),
+    run_one: fn(&PlanStep, &mut [f32], Feed<'_>) -> Result<()>,
 ) -> Result<()> {
     steps.iter().enumerate().try_for_each(|(index, step)| {
         run_one(step, memory, feed)?;

@@ -1,5 +1,6 @@
 //! Convolution, pooling, matrix product and element-wise kernels of Ocelli: pure functions on slices.
 
+mod awake;
 pub mod batch_norm;
 pub mod broadcast;
 mod cache;
@@ -29,6 +30,7 @@ mod stores;
 #[cfg(test)]
 mod tests;
 
+pub use awake::{announce_work, beside_waiting_threads};
 pub use epilogue::{Activation, Epilogue};
 pub use scratch::Scratch;
 

@@ -2,7 +2,7 @@
 
 use super::same_shape;
 use crate::{Compiled, Fault, Grads, KernelContext, Node, Op, Request, Shape};
-use ocelli_kernels::elementwise::Source;
+use ocelli_kernels::{announce_work, elementwise::Source};
 use rayon::prelude::*;
 use std::ops::RangeInclusive;
 
@@ -49,13 +49,16 @@ impl Op for Mish {
     }
 
     fn compile(&self, _: &Request<'_>) -> Result<Compiled, Fault> {
-        Ok(Compiled::new(|k: &mut KernelContext<'_>| match k.source(0) {
-            Source::InPlace => {
-                k.output(0).par_chunks_mut(PIECE).for_each(|y| y.iter_mut().for_each(|y| *y = mish(*y)));
-            }
-            Source::Slice(x) => {
-                let pieces = k.output(0).par_chunks_mut(PIECE).zip(x.par_chunks(PIECE));
-                pieces.for_each(|(y, x)| y.iter_mut().zip(x).for_each(|(y, x)| *y = mish(*x)));
+        Ok(Compiled::new(|k: &mut KernelContext<'_>| {
+            announce_work();
+            match k.source(0) {
+                Source::InPlace => {
+                    k.output(0).par_chunks_mut(PIECE).for_each(|y| y.iter_mut().for_each(|y| *y = mish(*y)));
+                }
+                Source::Slice(x) => {
+                    let pieces = k.output(0).par_chunks_mut(PIECE).zip(x.par_chunks(PIECE));
+                    pieces.for_each(|(y, x)| y.iter_mut().zip(x).for_each(|(y, x)| *y = mish(*x)));
+                }
             }
         }))
     }
@@ -76,6 +79,7 @@ impl Op for MishBackward {
 
     fn compile(&self, _: &Request<'_>) -> Result<Compiled, Fault> {
         Ok(Compiled::new(|k: &mut KernelContext<'_>| {
+            announce_work();
             let (dy, x) = (k.input(0), k.input(1));
             let pieces = k.output(0).par_chunks_mut(PIECE).zip(dy.par_chunks(PIECE)).zip(x.par_chunks(PIECE));
             pieces.for_each(|((dx, dy), x)| {

@@ -2,7 +2,7 @@
 
 use super::dropout::{checked, identity_unless_training};
 use crate::{Compiled, Fault, Grads, Key, Mode, Node, Op, Request, Shape};
-use ocelli_kernels::elementwise::Source;
+use ocelli_kernels::{announce_work, elementwise::Source};
 use rayon::prelude::*;
 use std::{ops::RangeInclusive, sync::Arc};
 
@@ -41,6 +41,7 @@ impl Op for StochasticDepthOp {
             let samples = k.output_shape(0).first().copied().unwrap_or(1).max(1);
             let y = k.output(0);
             let each = (y.len() / samples).max(1);
+            announce_work();
             y.par_chunks_mut(each).enumerate().for_each(|(sample, y)| {
                 let dropped = key.at(sample as u64).stream().unit() < op.probability;
                 // A factor of zero would make NaN of infinity.

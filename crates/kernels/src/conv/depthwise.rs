@@ -24,7 +24,7 @@ use super::partial::add_pieces;
 use crate::gemm::finish::Finish;
 use crate::parallel::each_piece;
 use crate::stores::stores_for;
-use crate::{Accumulate, Epilogue};
+use crate::{Accumulate, Epilogue, announce_work};
 
 /// Direct loops over channels, for groups of one input and one output channel each.
 #[derive(Clone, Copy, Debug)]
@@ -142,6 +142,7 @@ impl Algorithm for Depthwise {
         if dy.len() <= len {
             band(0, dy, partial_sums);
         } else {
+            announce_work();
             let pieces = dy.par_chunks(len).zip(partial_sums.par_chunks_mut(dw.len()));
             pieces.enumerate().for_each(|(task, (dy, sums))| band(task, dy, sums));
         }

@@ -5,6 +5,7 @@ use rayon::prelude::*;
 
 use super::rows::Row;
 use super::softmax_row;
+use crate::announce_work;
 use crate::elementwise::chunks::{CHUNK, MOST_PARTS, in_pieces, part_length, rows_piece};
 use crate::scratch;
 use crate::sizes::length;
@@ -92,6 +93,7 @@ pub fn cross_entropy_forward(
         let inputs = x.chunks(numbers).zip(labels.chunks(part));
         outputs.zip(inputs).for_each(|((sum, y), (x, labels))| *sum = sum_part(x, labels, y));
     } else {
+        announce_work();
         let outputs = sums.par_iter_mut().zip(probabilities.par_chunks_mut(numbers));
         let inputs = x.par_chunks(numbers).zip(labels.par_chunks(part));
         outputs.zip(inputs).for_each(|((sum, y), (x, labels))| *sum = sum_part(x, labels, y));

@@ -21,7 +21,7 @@ use crate::gemm::PARALLEL_FLOPS;
 use crate::gemm::finish::{Destination, Rows, store_vector};
 use crate::gemm::panels::lanes;
 use crate::gemm::tile::{Product, Segment, Strides, VECTORS, even_tiles, most_rows, tile};
-use crate::{Accumulate, Scratch, scratch};
+use crate::{Accumulate, Scratch, announce_work, scratch};
 
 /// Most channels of a task on either side. The more there are, the less is each transform repeated by other tasks: with
 /// 128 that is a twelfth of the work.
@@ -155,6 +155,7 @@ pub(super) fn filter_gradient<F: Minimal<M, T> + Taps<R, T>, const M: usize, con
         channels.with_min_len(FINISHED_CHANNELS).for_each(|channel| transform(block, channel, sums));
     };
     let len = plan.sums_len();
+    announce_work();
     // One piece: the sums lie in the scratch memory of a thread.
     if plan.pieces == 1 {
         return match plan.blocks() {
