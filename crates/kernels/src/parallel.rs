@@ -9,7 +9,7 @@ use rayon::prelude::*;
 /// Calls `f` with every index below `count`.
 pub(crate) fn each(count: usize, f: &(dyn Fn(usize) + Sync)) {
     let pieces = Pieces::announce(count);
-    (0..count).into_par_iter().for_each(|index| pieces.run(|| f(index)));
+    (0..count).into_par_iter().with_max_len(1).for_each(|index| pieces.run(|| f(index)));
 }
 
 /// Calls `f` with every index below `count`; a single one on this thread, without entering the pool.

@@ -55,6 +55,19 @@ fn rows_per_task(row: usize) -> usize {
     TASK.div_ceil(row.max(1))
 }
 
+/// Multiply-adds of a small task, some 10 µs: of them a picture's few rows are cut into as many as balance the load.
+const SMALL_TASK: usize = 1 << 17;
+
+/// Most small tasks.
+const SMALL_TASKS: usize = 16;
+
+/// Returns the number of rows of a task that gathers, of so many rows with `row` multiply-adds each.
+fn gathered_rows_per_task(rows: usize, row: usize) -> usize {
+    let multiply_adds = rows.saturating_mul(row);
+    let tasks = (multiply_adds / SMALL_TASK).min(SMALL_TASKS).max(multiply_adds / TASK);
+    rows.div_ceil(if tasks > 1 { tasks.next_multiple_of(2) } else { 1 })
+}
+
 fn filter_rows_per_task(g: &Conv2dGeometry) -> usize {
     let rows = g.batch * g.out_h;
     rows_per_task((g.out_w * g.out_c).saturating_mul(g.patch_len())).max(rows.div_ceil(PARTIAL_SUMS))
@@ -170,7 +183,8 @@ fn gather(
         Direction::Backward => g.in_w,
     };
     let set = InstructionSet::current();
-    let rows = rows_per_task((width * g.out_c).saturating_mul(g.patch_len()));
+    let row_len = width * g.out_c;
+    let rows = gathered_rows_per_task(destination.len() / row_len, row_len.saturating_mul(g.patch_len()));
     let (finish, accumulate) = (Finish::of(epilogue), epilogue.accumulate);
     let stores = stores(g, accumulate, destination);
     let band = |task: usize, destination: &mut [f32]| {
@@ -180,7 +194,7 @@ fn gather(
             gather::Band { g, direction, first_row, source, filter, accumulate, finish, stores, destination },
         );
     };
-    let len = rows * width * g.out_c;
+    let len = rows * row_len;
     if destination.len() <= len {
         return band(0, destination);
     }
