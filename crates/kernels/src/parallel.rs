@@ -20,7 +20,7 @@ pub(crate) fn each_or_one(count: usize, f: &(dyn Fn(usize) + Sync)) {
 /// Calls `f` with the pieces of `length` elements that `y` is cut into (the last may be shorter), and their indices.
 pub(crate) fn each_piece(y: &mut [f32], length: usize, f: &(dyn Fn(usize, &mut [f32]) + Sync)) {
     let pieces = Pieces::announce(y.len().div_ceil(length));
-    y.par_chunks_mut(length).enumerate().for_each(|(number, y)| pieces.run(|| f(number, y)));
+    y.par_chunks_mut(length).with_max_len(1).enumerate().for_each(|(number, y)| pieces.run(|| f(number, y)));
 }
 
 /// Work on a pair of pieces and their index.
@@ -35,7 +35,7 @@ pub(crate) fn each_pair_of_pieces(
 ) {
     let pieces = Pieces::announce(y.len().div_ceil(y_length).min(z.len().div_ceil(z_length)));
     let pairs = y.par_chunks_mut(y_length).zip(z.par_chunks_mut(z_length));
-    pairs.enumerate().for_each(|(number, (y, z))| pieces.run(|| f(number, y, z)));
+    pairs.with_max_len(1).enumerate().for_each(|(number, (y, z))| pieces.run(|| f(number, y, z)));
 }
 
 /// Writes `f(i)` to each element `i` of `y`.

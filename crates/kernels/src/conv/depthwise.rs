@@ -14,7 +14,6 @@ mod gather;
 mod tests;
 
 use ocelli_simd::{InstructionSet, Stores, dispatch_on};
-use rayon::prelude::*;
 
 use self::axis::Direction;
 use super::algorithm::{Algorithm, Pass, assert_operands};
@@ -24,7 +23,7 @@ use super::partial::add_pieces;
 use crate::gemm::finish::Finish;
 use crate::parallel::each_piece;
 use crate::stores::stores_for;
-use crate::{Accumulate, Epilogue, announce_work};
+use crate::{Accumulate, Epilogue};
 
 /// Direct loops over channels, for groups of one input and one output channel each.
 #[derive(Clone, Copy, Debug)]
@@ -155,9 +154,10 @@ impl Algorithm for Depthwise {
         if dy.len() <= len {
             band(0, dy, partial_sums);
         } else {
-            announce_work();
-            let pieces = dy.par_chunks(len).zip(partial_sums.par_chunks_mut(dw.len()));
-            pieces.enumerate().for_each(|(task, (dy, sums))| band(task, dy, sums));
+            each_piece(partial_sums, dw.len(), &|task, sums| {
+                let first = task * len;
+                band(task, &dy[first..dy.len().min(first + len)], sums);
+            });
         }
         // Add the sums of the bands.
         add_pieces(partial_sums, dw, accumulate);

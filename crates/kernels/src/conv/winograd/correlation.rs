@@ -4,7 +4,6 @@ use std::marker::PhantomData;
 use std::ops::Range;
 
 use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
-use rayon::prelude::*;
 
 use super::cut::{flops, part};
 use super::filters::Filters;
@@ -18,7 +17,8 @@ use crate::gemm::panels::lanes;
 use crate::gemm::stream::Streams;
 use crate::gemm::tile::{Product, Segment, Strides, VECTORS, even_tiles, most_rows, tile};
 use crate::gemm::{FAR, PARALLEL_FLOPS};
-use crate::{Accumulate, Epilogue, Scratch, awake::Pieces, scratch};
+use crate::parallel::each;
+use crate::{Accumulate, Epilogue, Scratch, scratch};
 
 /// The sum `y[p] = Σ x[p + k − before] · w[k]` over the taps `k`: a forward pass, or a backward-data pass with `y` for
 /// the gradient of the input, which is such a sum over the turned filter.
@@ -143,8 +143,7 @@ pub(super) fn correlate<F: Minimal<M, T>, const M: usize, const T: usize>(
     if tasks.len() == 1 || plan.flops < PARALLEL_FLOPS {
         tasks.for_each(task);
     } else {
-        let pieces = Pieces::announce(tasks.len());
-        tasks.into_par_iter().with_max_len(1).for_each(|index| pieces.run(|| task(index)));
+        each(tasks.len(), &task);
     }
 }
 

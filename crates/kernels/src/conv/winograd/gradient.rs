@@ -8,7 +8,6 @@ use std::marker::PhantomData;
 use std::ops::Range;
 
 use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
-use rayon::prelude::*;
 
 use super::cut::{flops, part};
 use super::images::{ImageShape, Tiles};
@@ -21,7 +20,8 @@ use crate::gemm::PARALLEL_FLOPS;
 use crate::gemm::finish::{Destination, Rows, store_vector};
 use crate::gemm::panels::lanes;
 use crate::gemm::tile::{Product, Segment, Strides, VECTORS, even_tiles, most_rows, tile};
-use crate::{Accumulate, Scratch, announce_work, scratch};
+use crate::parallel::{each, each_piece};
+use crate::{Accumulate, Scratch, scratch};
 
 /// Most channels of a task on either side. The more there are, the less is each transform repeated by other tasks: with
 /// 128 that is a twelfth of the work.
@@ -151,11 +151,13 @@ pub(super) fn filter_gradient<F: Minimal<M, T> + Taps<R, T>, const M: usize, con
         dispatch_on(plan.set, work);
     };
     let finish = |block: usize, sums: &[f32]| {
-        let channels = (0..plan.channels(block)[0].len()).into_par_iter();
-        channels.with_min_len(FINISHED_CHANNELS).for_each(|channel| transform(block, channel, sums));
+        let count = plan.channels(block)[0].len();
+        each(count.div_ceil(FINISHED_CHANNELS), &|group| {
+            let first = group * FINISHED_CHANNELS;
+            (first..count.min(first + FINISHED_CHANNELS)).for_each(|channel| transform(block, channel, sums));
+        });
     };
     let len = plan.sums_len();
-    announce_work();
     // One piece: the sums lie in the scratch memory of a thread.
     if plan.pieces == 1 {
         return match plan.blocks() {
@@ -164,7 +166,7 @@ pub(super) fn filter_gradient<F: Minimal<M, T> + Taps<R, T>, const M: usize, con
                 finish(0, sums);
             }),
             // Each finishes its own: a thread that waited for others would begin another block, with sums of its own.
-            blocks => (0..blocks).into_par_iter().with_max_len(1).for_each(|block| {
+            blocks => each(blocks, &|block| {
                 scratch::with(len, |sums| {
                     sum(block, 0, sums);
                     (0..plan.channels(block)[0].len()).for_each(|channel| transform(block, channel, sums));
@@ -174,10 +176,10 @@ pub(super) fn filter_gradient<F: Minimal<M, T> + Taps<R, T>, const M: usize, con
     }
     // Several pieces: sum each, add them in order, transform back.
     let workspace = &mut workspace[..plan.workspace()];
-    workspace.par_chunks_mut(plan.pieces * len).with_max_len(1).enumerate().for_each(|(block, pieces)| {
-        pieces.par_chunks_mut(len).with_max_len(1).enumerate().for_each(|(piece, sums)| sum(block, piece, sums));
+    each_piece(workspace, plan.pieces * len, &|block, pieces| {
+        each_piece(pieces, len, &|piece, sums| sum(block, piece, sums));
         let (sums, others) = pieces.split_at_mut(len);
-        sums.par_chunks_mut(REDUCTION).enumerate().for_each(|(index, sums)| {
+        each_piece(sums, REDUCTION, &|index, sums| {
             for other in others.chunks_exact(len) {
                 let other = &other[index * REDUCTION..][..sums.len()];
                 sums.iter_mut().zip(other).for_each(|(sum, other)| *sum += other);
