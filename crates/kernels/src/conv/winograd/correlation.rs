@@ -17,7 +17,7 @@ use crate::gemm::panels::lanes;
 use crate::gemm::stream::Streams;
 use crate::gemm::tile::{Product, Segment, Strides, VECTORS, even_tiles, most_rows, tile};
 use crate::gemm::{FAR, PARALLEL_FLOPS};
-use crate::parallel::each;
+use crate::parallel::each_or_one;
 use crate::{Accumulate, Epilogue, Scratch, scratch};
 
 /// The sum `y[p] = Σ x[p + k − before] · w[k]` over the taps `k`: a forward pass, or a backward-data pass with `y` for
@@ -64,6 +64,21 @@ const TASKS: usize = 8;
 /// Fewest columns of a task, since each transforms the inputs by itself: with 64 columns that is a tenth of its work.
 const TASK_COLUMNS: usize = 64;
 
+/// Floating-point operations of the products below which the work is small: it is cut into fewer and smaller tasks.
+const SMALL: usize = 2_400_000;
+
+/// Fewest floating-point operations of the products of a small task, some 3 µs.
+const SMALL_TASK: usize = 300_000;
+
+/// Fewest tiles of a small task.
+const SMALL_TASK_TILES: usize = 8;
+
+/// Fewest columns of a small task.
+const SMALL_TASK_COLUMNS: usize = 32;
+
+/// Most elements of transformed filters that small tasks read again for each block of tiles.
+const SMALL_FILTERS: usize = 1 << 16;
+
 /// The division of the work: tasks are blocks of tiles, and where those are few, of columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Plan {
@@ -86,8 +101,12 @@ impl Plan {
         let tiles = Tiles::new(c.batch, &c.output, side);
         let flops = flops(&tiles, planes, c.input.channels, c.output.channels);
         let blocks = tiles.count.div_ceil(BLOCK);
-        let (blocks, groups) = if flops < PARALLEL_FLOPS {
-            (blocks, 1)
+        let (blocks, groups) = if flops < SMALL {
+            let tasks = prev_power_of_two(flops / SMALL_TASK);
+            let filters = planes.saturating_mul(c.input.channels).saturating_mul(c.output.channels);
+            let most_blocks = if filters <= SMALL_FILTERS { tiles.count / SMALL_TASK_TILES } else { 1 };
+            let blocks = blocks.max(prev_power_of_two(most_blocks.min(tasks)));
+            (blocks, (tasks / blocks).clamp(1, c.output.channels.div_ceil(SMALL_TASK_COLUMNS)))
         } else if blocks < TASKS {
             let blocks = blocks.next_power_of_two();
             (blocks, (TASKS / blocks).min(c.output.channels.div_ceil(TASK_COLUMNS)))
@@ -105,6 +124,11 @@ impl Plan {
         let columns = COLUMNS.next_multiple_of(VECTORS * self.lanes);
         [Planes { tiles, channels, chunk: self.chunk }, Planes { tiles, channels: columns, chunk: columns }]
     }
+}
+
+/// Returns the largest power of two up to `x`; 1 for 0.
+fn prev_power_of_two(x: usize) -> usize {
+    1 << x.max(1).ilog2()
 }
 
 /// Computes `y`, with filters that [`Filters::transform`] made on the same instruction set.
@@ -140,10 +164,12 @@ pub(super) fn correlate<F: Minimal<M, T>, const M: usize, const T: usize>(
         task.run(x, u, &to);
     };
     let tasks = 0..plan.blocks * plan.groups;
-    if tasks.len() == 1 || plan.flops < PARALLEL_FLOPS {
-        tasks.for_each(task);
+    // Small tasks are worth the threads of a pool that are awake beside a plan, and not waking one from outside.
+    let is_shared = plan.flops >= PARALLEL_FLOPS || rayon::current_thread_index().is_some();
+    if is_shared {
+        each_or_one(tasks.len(), &task);
     } else {
-        each(tasks.len(), &task);
+        tasks.for_each(task);
     }
 }
 
