@@ -92,11 +92,22 @@ pub struct ShardSum {
 }
 
 impl ShardSum {
-    fn of_step(step: &Step<'_>) -> ShardSum {
+    /// Adds a shard, which is the subtree to the right of this one.
+    fn add_step(&mut self, step: &Step<'_>) {
         let weight = step.batch() as f32;
-        let parts = step.gradients().chain(step.updates());
-        let numbers = parts.flat_map(|(_, part)| part.iter().map(|number| weight * number)).collect();
-        ShardSum { samples: step.batch(), loss: weighted_loss(step), numbers }
+        let parts = step.gradients().chain(step.updates()).map(|(_, part)| part);
+        if self.numbers.is_empty() {
+            parts.for_each(|part| self.numbers.extend(part.iter().map(|number| weight * number)));
+        } else {
+            let mut rest = self.numbers.as_mut_slice();
+            for part in parts {
+                let (left, after) = rest.split_at_mut(part.len());
+                left.iter_mut().zip(part).for_each(|(left, number)| *left += weight * number);
+                rest = after;
+            }
+        }
+        self.samples += step.batch();
+        self.loss += weighted_loss(step);
     }
 
     /// Adds the sum of the subtree to the right of this one. An empty sum is that of no shard.
@@ -178,13 +189,17 @@ pub struct ShardedObjective {
     places: Vec<NumberPlace>,
     gradients: usize,
     steps: u64,
+    /// The sum of the last step.
+    sum: ShardSum,
+    /// Memory of sums that were added to others: that of new ones would be cleared by the system first.
+    spare: Vec<Vec<f32>>,
 }
 
 /// The mean of the gradients of a batch in shards.
 #[derive(Clone, Debug)]
 pub struct ShardedStep<'o> {
     places: &'o [NumberPlace],
-    sum: ShardSum,
+    sum: &'o ShardSum,
 }
 
 impl ShardedStep<'_> {
@@ -220,7 +235,7 @@ impl ShardedObjective {
         };
         let places: Vec<NumberPlace> = objective.gradient_names().chain(objective.update_names()).map(place).collect();
         let (gradients, steps) = (objective.gradient_names().count(), objective.steps());
-        ShardedObjective { objective, shards, places, gradients, steps }
+        ShardedObjective { objective, shards, places, gradients, steps, sum: ShardSum::default(), spare: Vec::new() }
     }
 
     /// Returns the shards of a batch.
@@ -308,7 +323,7 @@ impl ShardedObjective {
             return Ok(sum);
         }
         let part = self.draw_for(batch, range.start);
-        let numbers = Vec::with_capacity(self.places.last().map_or(0, |place| place.range.end));
+        let numbers = self.empty_sum().numbers;
         let mut last = LastShard { numbers, weight: part.len() as f32, left: &left, made: &mut made };
         let step = self.objective.evaluate_watched(model, &part, &mut |_, gradient| last.add(gradient))?;
         each(&step, &part)?;
@@ -326,30 +341,60 @@ impl ShardedObjective {
             loss: left.loss + right.loss,
             numbers: Vec::new(),
         };
-        Ok(ShardSum { numbers, ..left.iter().fold(own, of_left) })
+        let sum = ShardSum { numbers, ..left.iter().fold(own, of_left) };
+        self.spare.extend(left.into_iter().map(|left| left.numbers));
+        Ok(sum)
     }
 
     fn subtree(&mut self, model: &Model, batch: &Batch, shards: Range<usize>, each: &mut Each<'_>) -> Result<ShardSum> {
         match shards.len() {
             0 => Ok(ShardSum::default()),
-            1 => self.shard(model, batch, shards.start, each),
+            1 => {
+                let mut sum = self.empty_sum();
+                self.add_shard(model, batch, shards.start, each, &mut sum)?;
+                Ok(sum)
+            }
             _ => {
                 let middle = shards.start.midpoint(shards.end);
                 let mut sum = self.subtree(model, batch, shards.start..middle, each)?;
-                sum.add(&self.subtree(model, batch, middle..shards.end, each)?);
+                if shards.end - middle == 1 {
+                    self.add_shard(model, batch, middle, each, &mut sum)?;
+                } else {
+                    let right = self.subtree(model, batch, middle..shards.end, each)?;
+                    sum.add(&right);
+                    self.spare.push(right.numbers);
+                }
                 Ok(sum)
             }
         }
     }
 
-    fn shard(&mut self, model: &Model, batch: &Batch, shard: usize, each: &mut Each<'_>) -> Result<ShardSum> {
+    /// Adds a shard to the sum of the subtree to its left.
+    fn add_shard(
+        &mut self,
+        model: &Model,
+        batch: &Batch,
+        shard: usize,
+        each: &mut Each<'_>,
+        sum: &mut ShardSum,
+    ) -> Result<()> {
         if self.shards.samples(batch.len(), shard).is_empty() {
-            return Ok(ShardSum::default());
+            return Ok(());
         }
         let part = self.draw_for(batch, shard);
         let step = self.objective.evaluate(model, &part)?;
         each(&step, &part)?;
-        Ok(ShardSum::of_step(&step))
+        sum.add_step(&step);
+        Ok(())
+    }
+
+    /// Returns the sum of no shard, with memory for one.
+    fn empty_sum(&mut self) -> ShardSum {
+        let len = self.places.last().map_or(0, |place| place.range.end);
+        let mut numbers = self.spare.pop().unwrap_or_else(|| std::mem::take(&mut self.sum.numbers));
+        numbers.clear();
+        numbers.reserve_exact(len);
+        ShardSum { numbers, ..ShardSum::default() }
     }
 
     /// Returns a shard's part of a batch, and lets the objective draw for it: every shard has a dropout of its own.
@@ -380,7 +425,8 @@ impl ShardedObjective {
             }
         }
         self.steps += 1;
-        Ok(ShardedStep { places: &self.places[..self.gradients], sum })
+        self.sum = sum;
+        Ok(ShardedStep { places: &self.places[..self.gradients], sum: &self.sum })
     }
 }
 
