@@ -113,7 +113,7 @@ impl Drop for Call {
     }
 }
 
-/// What threads wait for beside a call.
+/// The end of a wait beside a call, as threads look for it.
 struct Wait {
     /// Index of the thread of the call. It may find this task while it waits for another thread.
     caller: usize,

@@ -165,7 +165,8 @@ pub(super) fn correlate<F: Minimal<M, T>, const M: usize, const T: usize>(
     };
     let tasks = 0..plan.blocks * plan.groups;
     // Small tasks are worth the threads of a pool that are awake beside a plan, and not waking one from outside.
-    let is_shared = plan.flops >= PARALLEL_FLOPS || rayon::current_thread_index().is_some();
+    let least = if rayon::current_thread_index().is_some() { 2 * SMALL_TASK } else { PARALLEL_FLOPS };
+    let is_shared = plan.flops >= least;
     if is_shared {
         each_or_one(tasks.len(), &task);
     } else {
