@@ -114,7 +114,7 @@ impl Constants {
                 None => memory::arena(part.len)?,
             };
             let feed = Feed { parameters: parameters.values(), inputs: &[], constants: &NO_CONSTANTS, key };
-            run(&part.steps, plan.scratch(), memory.as_mut_slice(), feed, |_, _| ())?;
+            run(&part.steps, plan.scratch(), memory.as_mut_slice(), feed, &mut |_, _| ())?;
             let memory = Arc::new(memory);
             for (&number, range) in missing.iter().zip(&part.ranges) {
                 let recipe = wanted[number].recipe.clone();
@@ -133,16 +133,14 @@ impl Constants {
 
 /// Runs every step. The arena must be at least as long as the plan says.
 pub(crate) fn execute(plan: &Plan, arena: &mut Arena, feed: Feed<'_>) -> Result<()> {
-    run(&plan.steps, plan.scratch(), arena.as_mut_slice(), feed, |_, _| ())
+    run(&plan.steps, plan.scratch(), arena.as_mut_slice(), feed, &mut |_, _| ())
 }
 
+/// Is called after a step, with its index and the arena.
+type After<'a> = dyn FnMut(usize, &[f32]) + Send + 'a;
+
 /// Runs every step, and calls `after` with its index and the arena when it is done.
-pub(crate) fn execute_watched(
-    plan: &Plan,
-    arena: &mut Arena,
-    feed: Feed<'_>,
-    after: impl FnMut(usize, &[f32]) + Send,
-) -> Result<()> {
+pub(crate) fn execute_watched(plan: &Plan, arena: &mut Arena, feed: Feed<'_>, after: &mut After<'_>) -> Result<()> {
     run(&plan.steps, plan.scratch(), arena.as_mut_slice(), feed, after)
 }
 
@@ -153,13 +151,7 @@ pub(crate) fn is_threaded(arena_len: usize) -> bool {
     arena_len >= LEAST
 }
 
-fn run(
-    steps: &[PlanStep],
-    scratch: Scratch,
-    memory: &mut [f32],
-    feed: Feed<'_>,
-    after: impl FnMut(usize, &[f32]) + Send,
-) -> Result<()> {
+fn run(steps: &[PlanStep], scratch: Scratch, memory: &mut [f32], feed: Feed<'_>, after: &mut After<'_>) -> Result<()> {
     if !is_threaded(memory.len()) {
         scratch.reserve();
         return run_steps(steps, memory, feed, after, run_one);
@@ -204,7 +196,7 @@ fn run_steps(
     steps: &[PlanStep],
     memory: &mut [f32],
     feed: Feed<'_>,
-    mut after: impl FnMut(usize, &[f32]),
+    after: &mut After<'_>,
     run_one: fn(&PlanStep, &mut [f32], Feed<'_>) -> Result<()>,
 ) -> Result<()> {
     steps.iter().enumerate().try_for_each(|(index, step)| {

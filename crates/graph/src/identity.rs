@@ -48,11 +48,17 @@ pub trait OpIdentity: Any + Debug {
 impl<T: Op + PartialEq> OpIdentity for T {
     fn is_same(&self, other: &dyn Op) -> bool {
         let other: &dyn Any = other;
+        let Some(other) = other.downcast_ref::<T>() else { return false };
         // Zeros of either sign are equal but do not give the same bits; as text they differ.
-        other.downcast_ref::<T>().is_some_and(|other| other == self && other.key() == self.key())
+        other == self && other.key() == self.key()
     }
 
     fn key(&self) -> Option<String> {
-        Some(format!("{} {self:?}", std::any::type_name::<T>()))
+        Some(key_of(std::any::type_name::<T>(), self))
     }
+}
+
+/// Apart from [`OpIdentity::key`], which is compiled for every operation.
+fn key_of(name: &str, settings: &dyn Debug) -> String {
+    format!("{name} {settings:?}")
 }

@@ -197,7 +197,7 @@ impl Session {
         let given = Given::F32(x);
         let state = self.state.clone();
         let InferenceState { graph, plan, input, wanted, .. } = &*state;
-        checked_size(graph, Some(plan.batch()), |name| (name == input).then_some(given))?;
+        checked_size(graph, Some(plan.batch()), &|name| (name == input).then_some(given))?;
         if let Some(other) = plan.inputs.iter().find(|name| *name != input) {
             return Err(Error::MissingInput { name: other.clone(), known: input.clone() });
         }
@@ -211,7 +211,7 @@ impl Session {
     /// # Errors
     /// An input that is refused, as for [`Session::predict`], or missing.
     pub fn run<'s>(&'s mut self, batch: &'s Batch) -> Result<Outputs<'s>> {
-        checked_size(&self.state.graph, Some(self.state.plan.batch()), |name| batch.get(name).map(Given::from))?;
+        checked_size(&self.state.graph, Some(self.state.plan.batch()), &|name| batch.get(name).map(Given::from))?;
         let state = self.state.clone();
         self.run_on(&bind(&state.plan, batch)?)?;
         Ok(Outputs { state: &self.state, arena: self.arena.as_slice(), batch })

@@ -10,14 +10,14 @@ const INPUTS: usize = 8;
 /// Returns the batch size that the inputs of the graph have in common; checks their shapes, kinds and that they are
 /// finite. Tensors in the batch that the graph does not know are ignored.
 pub(crate) fn batch_size(graph: &Graph, batch: &Batch) -> Result<usize> {
-    checked_size(graph, None, |name| batch.get(name).map(Given::from))
+    checked_size(graph, None, &|name| batch.get(name).map(Given::from))
 }
 
 /// Checks inputs by name like [`batch_size`]; `n` is their batch size if it is known.
 pub(crate) fn checked_size<'a>(
     graph: &Graph,
     mut n: Option<usize>,
-    get: impl Fn(&str) -> Option<Given<'a>>,
+    get: &dyn Fn(&str) -> Option<Given<'a>>,
 ) -> Result<usize> {
     let inputs = graph.values.iter().filter_map(|value| match &value.source {
         ValueSource::Input(name) => get(name).map(|given| (name, value, given)),

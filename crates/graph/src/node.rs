@@ -97,7 +97,11 @@ impl Node {
     /// Applies a layer under `name`: its parameters and activations live below that path, which may be used once.
     #[track_caller]
     pub fn apply(&self, name: impl fmt::Display, layer: impl Layer) -> Node {
-        let location = Location::caller();
+        self.apply_at(Location::caller(), &name, &layer)
+    }
+
+    /// Apart from [`apply`](Self::apply), which is compiled for every type of layer.
+    fn apply_at(&self, location: &'static Location<'static>, name: &dyn fmt::Display, layer: &dyn Layer) -> Node {
         if self.id.is_none() || self.trace.is_dead() {
             return self.trace.poisoned();
         }

@@ -71,8 +71,20 @@ impl Objective {
         }
         let trace = Trace::reopen(model.graph().clone());
         let loss = loss(&trace);
+        Self::of_loss(model, rules, mode, wrt, &trace, &loss)
+    }
+
+    /// Apart from [`new`](Self::new), which is compiled for every loss function.
+    fn of_loss(
+        model: &Model,
+        rules: &BackwardRules,
+        mode: Mode,
+        wrt: Wrt<'_>,
+        trace: &Trace,
+        loss: &Node,
+    ) -> Result<Objective> {
         if loss.id().is_some() && !trace.is_dead() {
-            if !loss.trace().is_same(&trace) {
+            if !loss.trace().is_same(trace) {
                 trace.fail("objective", "the loss is a node of another network");
             } else if loss.shape().rank() != 0 {
                 let shape = loss.shape();
@@ -276,7 +288,7 @@ impl Objective {
             None => execute(plan, &mut self.arena, feed)?,
             Some(made) => {
                 let mut watch = GradientWatch::new(plan, &self.gradients);
-                execute_watched(plan, &mut self.arena, feed, |step, memory| watch.after(step, memory, made))?;
+                execute_watched(plan, &mut self.arena, feed, &mut |step, memory| watch.after(step, memory, made))?;
             }
         }
         let loss = self.results(n).loss();

@@ -135,7 +135,11 @@ pub trait Op: OpIdentity + Send + Sync {
 
 /// Returns the last part of a type's path, without generics and without a trailing `Op`.
 pub(crate) fn type_name<T: ?Sized>() -> String {
-    let full = std::any::type_name::<T>();
+    short_name(std::any::type_name::<T>())
+}
+
+/// Apart from [`type_name`], which is compiled for every type.
+fn short_name(full: &str) -> String {
     let base = full.split('<').next().unwrap_or(full);
     let last = base.rsplit("::").next().unwrap_or(base);
     last.strip_suffix("Op").unwrap_or(last).to_string()

@@ -17,6 +17,7 @@ pub use norm::sum_of_squares;
 use rules::{AdagradRule, AdamRule, GradientRule, MomentumRule, RmsPropMomentumRule, RmsPropRule};
 
 use crate::elementwise::chunks::CHUNK;
+use crate::parallel::both;
 
 /// Scaling and clipping of a gradient before anything else.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -166,32 +167,30 @@ trait Rule<const S: usize>: Copy + Sync {
     fn apply<I: Isa>(self, isa: I, w: I::Vector, g: I::Vector, state: [I::Vector; S]) -> (I::Vector, [I::Vector; S]);
 }
 
-fn update<R: Rule<S>, const S: usize>(rule: R, w: &mut [f32], g: &[f32], state: [&mut [f32]; S]) {
+fn update<R: Rule<S>, const S: usize>(rule: R, w: &mut [f32], g: &[f32], mut state: [&mut [f32]; S]) {
     assert_eq!(w.len(), g.len(), "there is a gradient for each parameter");
     for state in &state {
         assert_eq!(w.len(), state.len(), "there is state for each parameter");
     }
-    halve(InstructionSet::current(), rule, w, g, state);
+    halve(InstructionSet::current(), rule, w, g, &mut state);
 }
 
-/// Halves the work (at multiples of a chunk) until it is one chunk.
-fn halve<R: Rule<S>, const S: usize>(set: InstructionSet, rule: R, w: &mut [f32], g: &[f32], state: [&mut [f32]; S]) {
+/// Halves the work (at multiples of a chunk) until it is one chunk. Leaves the lower half of the state.
+fn halve<R: Rule<S>, const S: usize>(
+    set: InstructionSet,
+    rule: R,
+    w: &mut [f32],
+    g: &[f32],
+    state: &mut [&mut [f32]; S],
+) {
     if w.len() <= CHUNK {
-        return dispatch_on(set, Update { rule, w, g, state });
+        return dispatch_on(set, Update { rule, w, g, state: state.each_mut().map(|state| &mut **state) });
     }
     let middle = w.len().div_ceil(CHUNK) / 2 * CHUNK;
     let (w, upper_w) = w.split_at_mut(middle);
     let (g, upper_g) = g.split_at(middle);
-    let mut upper_state: [&mut [f32]; S] = std::array::from_fn(|_| <&mut [f32]>::default());
-    let mut upper = upper_state.iter_mut();
-    let state = state.map(|state| {
-        let (lower, rest) = state.split_at_mut(middle);
-        if let Some(upper) = upper.next() {
-            *upper = rest;
-        }
-        lower
-    });
-    rayon::join(|| halve(set, rule, w, g, state), || halve(set, rule, upper_w, upper_g, upper_state));
+    let mut upper_state = state.each_mut().map(|state| state.split_off_mut(middle..).unwrap_or_default());
+    both(&mut || halve(set, rule, w, g, state), &mut || halve(set, rule, upper_w, upper_g, &mut upper_state));
 }
 
 struct Update<'a, R, const S: usize> {

@@ -12,6 +12,11 @@ pub(crate) fn each(count: usize, f: &(dyn Fn(usize) + Sync)) {
     (0..count).into_par_iter().with_max_len(1).for_each(|index| pieces.run(|| f(index)));
 }
 
+/// Calls both functions, each on a thread of its own if one has nothing to do.
+pub(crate) fn both(a: &mut (dyn FnMut() + Send), b: &mut (dyn FnMut() + Send)) {
+    rayon::join(a, b);
+}
+
 /// Calls `f` with every index below `count`; a single one on this thread, without entering the pool.
 pub(crate) fn each_or_one(count: usize, f: &(dyn Fn(usize) + Sync)) {
     if count == 1 { f(0) } else { each(count, f) }

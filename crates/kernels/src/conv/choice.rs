@@ -30,8 +30,9 @@ pub enum Precision {
 
 /// Cost of a pass, in the time of one scalar multiply-add at the machine's peak.
 ///
-/// The constants of each algorithm are those of two threads of Zen 3 with AVX2 (0.01 ns for a unit), as
-/// `examples/choice.rs` measures them; they are compared only with one another, so that another peak changes little.
+/// The constants of each algorithm are those of two threads, of Zen 3 with AVX2 (0.01 ns for a unit) and of an Intel Xeon
+/// with AVX-512 (0.005 ns), as `examples/choice.rs` measures them; they are compared only with one another, so that
+/// another peak changes little.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Cost {
     /// Multiply-adds that are executed, including those of padding and of lanes that channels leave unfilled.

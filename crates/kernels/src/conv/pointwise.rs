@@ -52,10 +52,10 @@ const EFFICIENCY: f64 = 0.86;
 
 /// Cost of storing a vector of outputs, and the extra cost of a partial one.
 const STORED: f64 = 90.0;
-const STORED_IN_PART: f64 = 450.0;
+const STORED_IN_PART: f64 = 300.0;
 
 /// Cost of adding to an element of the filter's gradient, once for so many pixels.
-const SUMMED: f64 = 55.0;
+const SUMMED: f64 = 70.0;
 const SUMMED_PIXELS: f64 = 384.0;
 
 /// Cost of a pixel in the gradient of the filter, beside its multiply-adds.

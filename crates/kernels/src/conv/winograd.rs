@@ -42,14 +42,14 @@ const EFFICIENCY: f64 = 1.0;
 const EFFICIENCY_NARROW: f64 = 0.2;
 
 /// Share of the peak in the gradient of the filter.
-const EFFICIENCY_FILTER: f64 = 0.85;
+const EFFICIENCY_FILTER: f64 = 0.93;
 
 /// Cost of transforming an element of a plane and storing or starting its products; and in the gradient of the filter.
 const TRANSFORM: f64 = 26.0;
 const TRANSFORM_FILTER: f64 = 15.0;
 
 /// Cost of reading an element of the transformed filter; and of summing and transforming one of its gradient.
-const FILTER: f64 = 7.0;
+const FILTER: f64 = 6.5;
 const FILTER_GRADIENT: f64 = 20.0;
 
 /// Cost of an image element through memory; and in the gradient of the filter.

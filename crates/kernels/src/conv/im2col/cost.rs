@@ -24,13 +24,13 @@ struct Times {
 }
 
 const FORWARD: Times =
-    Times { efficiency: 0.8, patch: 20.0, run: 200.0, stored: 250.0, stored_in_part: 0.0, moved: 3.0, filter: 65.0 };
+    Times { efficiency: 0.8, patch: 20.0, run: 320.0, stored: 250.0, stored_in_part: 0.0, moved: 3.0, filter: 65.0 };
 
 const BACKWARD_DATA: Times =
-    Times { efficiency: 0.67, patch: 26.0, run: 290.0, stored: 100.0, stored_in_part: 500.0, moved: 9.0, filter: 70.0 };
+    Times { efficiency: 0.67, patch: 23.0, run: 290.0, stored: 100.0, stored_in_part: 400.0, moved: 8.0, filter: 70.0 };
 
 const BACKWARD_FILTER: Times =
-    Times { efficiency: 0.65, patch: 40.0, run: 430.0, stored: 60.0, stored_in_part: 0.0, moved: 13.0, filter: 25.0 };
+    Times { efficiency: 0.65, patch: 40.0, run: 430.0, stored: 60.0, stored_in_part: 0.0, moved: 13.0, filter: 40.0 };
 
 /// Depth of a block of the product.
 const BLOCK: usize = 600;

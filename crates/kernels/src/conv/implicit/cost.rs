@@ -20,7 +20,7 @@ const EFFICIENCY_FILTER: f64 = 0.65;
 const COPIED: f64 = 4.0;
 
 /// Cost of a copied run of neighbouring elements, beside its elements.
-const RUN: f64 = 100.0;
+const RUN: f64 = 90.0;
 
 /// Cost of storing a vector of outputs, once for each block of the depth.
 const STORED: f64 = 90.0;
@@ -36,7 +36,7 @@ const SUMMED_IN_MEMORY: f64 = 90.0;
 const IN_MEMORY: usize = 4 << 20;
 
 /// Cost of a pixel in the gradient of the filter, beside its multiply-adds.
-const PIXEL: f64 = 500.0;
+const PIXEL: f64 = 450.0;
 
 /// Cost of an element through memory.
 const MOVED: f64 = 3.0;
