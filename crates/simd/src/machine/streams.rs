@@ -1,6 +1,7 @@
 //! The ceiling of memory: data that streams through a core, from and to any number of slices.
 
 use crate::{InstructionSet, Isa, Kernel, Stores, dispatch_on};
+use std::hint::black_box;
 
 /// Slices of one length that are streamed at the same time: `t[i] = max(read[..][i], update[..][i])` is written to
 /// `update[..][i]` and `write[..][i]`.
@@ -55,7 +56,8 @@ impl<const READ: usize, const UPDATE: usize, const WRITE: usize> Streams<'_, REA
     /// # Panics
     /// If the lengths differ, or if a slice for non-temporal stores does not start at a multiple of 64 bytes.
     pub fn run(self, set: InstructionSet, stores: Stores) -> f32 {
-        dispatch_on(set, Pass { length: self.length(), streams: self, stores })
+        // Hidden, or the compiler would leave out what is only read where nobody asks for the result.
+        black_box(dispatch_on(set, Pass { length: self.length(), streams: self, stores }))
     }
 }
 
