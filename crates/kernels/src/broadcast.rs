@@ -9,10 +9,10 @@ pub mod compare;
 mod tests;
 mod walk;
 
-use ocelli_simd::{BinaryFunction, InstructionSet, Isa, Stores, UnaryFunction, dispatch_on};
+use ocelli_simd::{BinaryFunction, InstructionSet, Isa, Kernel, Stores, UnaryFunction, dispatch_on, slices};
 
 use crate::elementwise::chunks::{CHUNK, in_pieces, rows_piece};
-use crate::elementwise::{Map, Map2, Source};
+use crate::elementwise::{Map, Source};
 use crate::sizes::is_addressable;
 use crate::stores::stores_beside;
 pub(crate) use walk::Walk;
@@ -143,7 +143,7 @@ operations! {
 /// Operand for a run of elements.
 #[derive(Clone, Copy)]
 enum Operand<'a> {
-    /// An element for each.
+    /// An element for each. Those of a second operand that has fewer are taken over and over.
     Elements(Source<'a>),
     /// One number for all.
     Number(f32),
@@ -162,7 +162,7 @@ fn broadcast<F: BinaryFunction + Sync>(f: F, g: &Broadcast, a: Source<'_>, b: So
 fn run<F: BinaryFunction>(set: InstructionSet, f: F, operands: [Operand<'_>; 2], y: &mut [f32], stores: Stores) {
     let (number, x, number_first) = match operands {
         [Operand::Elements(a), Operand::Elements(b)] => {
-            return dispatch_on(set, Map2 { f, operands: [a, b], y, stores });
+            return dispatch_on(set, MapRepeated { f, operands: [a, b], y, stores });
         }
         [Operand::Number(a), Operand::Elements(b)] => (a, b, true),
         [Operand::Elements(a), Operand::Number(b)] => (b, a, false),
@@ -172,6 +172,23 @@ fn run<F: BinaryFunction>(set: InstructionSet, f: F, operands: [Operand<'_>; 2],
         }
     };
     dispatch_on(set, Map { f: Bound { f, number, number_first }, x, y, stores });
+}
+
+/// Computes `y = f(a, b)`, with `b` over and over if it is shorter.
+struct MapRepeated<'a, F> {
+    f: F,
+    operands: [Source<'a>; 2],
+    y: &'a mut [f32],
+    stores: Stores,
+}
+
+impl<F: BinaryFunction> Kernel for MapRepeated<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        slices::map2_repeated(isa, self.f, self.operands, self.y, self.stores);
+    }
 }
 
 /// A function of two values, one of which is a number.
@@ -235,10 +252,7 @@ fn repeat<'a>(row: &'a [f32], length: usize, wide: &'a mut [f32; REPEATED]) -> &
 fn repeated(a: Source<'_>, b: &[f32], y: &mut [f32], f: &Run<'_>) {
     let stores = stores_beside(&[a], y, b.len());
     in_pieces(y, rows_piece(b.len(), b.len()), |start, y| {
-        for (index, y) in y.chunks_mut(b.len()).enumerate() {
-            let operands = [a.part(start + index * b.len(), y.len()), Source::Slice(&b[..y.len()])];
-            f(operands.map(Operand::Elements), y, stores);
-        }
+        f([a.part(start, y.len()), Source::Slice(b)].map(Operand::Elements), y, stores);
     });
 }
 

@@ -97,7 +97,44 @@ pub fn map<I: Isa, F: UnaryFunction>(isa: I, f: F, x: Source<'_>, y: &mut [f32],
 /// # Panics
 /// If the lengths differ.
 #[inline(always)]
-pub fn map2<I: Isa, F: BinaryFunction>(isa: I, f: F, [a, b]: [Source<'_>; 2], y: &mut [f32], stores: Stores) {
+pub fn map2<I: Isa, F: BinaryFunction>(isa: I, f: F, operands: [Source<'_>; 2], y: &mut [f32], stores: Stores) {
+    if map2_unfenced(isa, f, operands, y, stores) {
+        isa.fence();
+    }
+}
+
+/// Computes `y[i] = f(a[i], b[i mod n])`, with the `n` elements of `b` over and over, as a bias is added to pixels.
+///
+/// # Panics
+/// If the lengths of `a` and `y` differ, or `b` is empty and they are not.
+#[inline(always)]
+pub fn map2_repeated<I: Isa, F: BinaryFunction>(isa: I, f: F, [a, b]: [Source<'_>; 2], y: &mut [f32], stores: Stores) {
+    a.expect_length(y.len());
+    let row = match b {
+        Source::Slice(b) => b.len().min(y.len()),
+        Source::InPlace => y.len(),
+    };
+    assert!(row > 0 || y.is_empty(), "an operand that is repeated has elements");
+    let mut past = false;
+    for (index, y) in y.chunks_mut(row.max(1)).enumerate() {
+        let operands = [a.part(index * row, y.len()), b.part(0, y.len())];
+        past |= map2_unfenced(isa, f, operands, y, stores);
+    }
+    // Once, behind the last row: a fence waits for the stores before it, for longer than a short row takes.
+    if past {
+        isa.fence();
+    }
+}
+
+/// Does the work of [`map2`], and returns true if results went past the caches: a fence must follow.
+#[inline(always)]
+fn map2_unfenced<I: Isa, F: BinaryFunction>(
+    isa: I,
+    f: F,
+    [a, b]: [Source<'_>; 2],
+    y: &mut [f32],
+    stores: Stores,
+) -> bool {
     let (parts, to) = (Parts::new::<I>(y.len()), y.as_mut_ptr());
     let (a, b) = (a.address(to, parts.length), b.address(to, parts.length));
     let past = go_past::<I>(to, stores);
@@ -118,9 +155,7 @@ pub fn map2<I: Isa, F: BinaryFunction>(isa: I, f: F, [a, b]: [Source<'_>; 2], y:
     if parts.whole < parts.length {
         isa.store_partial(isa.load(&results), &mut y[parts.whole..]);
     }
-    if past {
-        isa.fence();
-    }
+    past
 }
 
 /// Copies `x` to `y`, past the caches or through them.

@@ -1,6 +1,6 @@
 //! Every method, on every available instruction set, with every tail length.
 
-use crate::slices::{copy, map, map2};
+use crate::slices::{copy, map, map2, map2_repeated};
 use crate::{BinaryFunction, InstructionSet, Isa, Kernel, Source, Stores, UnaryFunction, dispatch_on};
 
 /// Numbers that tell lanes, signs and roundings apart.
@@ -52,6 +52,17 @@ fn check<F: BinaryFunction>(f: F, expected: impl Fn(f32, f32) -> f32) {
                     copy(isa, &a, y, stores);
                     map2(isa, f, [Source::InPlace; 2], y, stores);
                     assert_same(y, &with_itself, I::NAME);
+                    map2_repeated(isa, f, [Source::Slice(&a), Source::Slice(&b)], y, stores);
+                    assert_same(y, &with_b, I::NAME);
+                    for row in [1, I::LANES, length / 2].into_iter().filter(|row| (1..=length).contains(row)) {
+                        let over_and_over = a.iter().zip(b[..row].iter().cycle());
+                        let expected: Vec<f32> = over_and_over.map(|(&a, &b)| expected(a, b)).collect();
+                        map2_repeated(isa, f, [Source::Slice(&a), Source::Slice(&b[..row])], y, stores);
+                        assert_same(y, &expected, I::NAME);
+                        copy(isa, &a, y, stores);
+                        map2_repeated(isa, f, [Source::InPlace, Source::Slice(&b[..row])], y, stores);
+                        assert_same(y, &expected, I::NAME);
+                    }
                     map(isa, WithFive(f), Source::Slice(&a), y, stores);
                     assert_same(y, &with_five, I::NAME);
                     copy(isa, &a, y, stores);
