@@ -1,8 +1,8 @@
 //! Products whose right operand is kept in bf16, the upper half of an `f32`: eight bits of precision and half of the
 //! bytes, with sums in `f32`.
 //!
-//! A product of few rows takes as long as reading its right operand, which is then widened in registers (`few_rows`); for more, a strip of panels is widened into a thread's scratch memory and multiplied by the tiles of
-//! every product. Both add the same products in the same order, so that a row's bits do not depend on how many rows
+//! A product of few rows takes as long as reading its right operand, which is then widened in registers (`few_rows`); for
+//! more, a strip of panels is widened into a thread's scratch memory and multiplied by the tiles of every product. Both add the same products in the same order, so that a row's bits do not depend on how many rows
 //! there are: they are those of [`gemm_packed`](super::gemm_packed) with numbers that were rounded to bf16.
 //!
 //! Two halves lie in the bits of one `f32`, so that widening is one operation for each: in every row of a panel, a
@@ -111,6 +111,10 @@ impl<'a> Bf16Matrix<'a> {
 
 /// A step is a vector of words.
 impl Packed for Bf16Matrix<'_> {
+    /// For more, widening a strip once costs less than widening in registers for each group of rows; so measured with
+    /// AVX2, and with AVX-512 from 48 rows on.
+    const MOST_ROWS: usize = 32;
+
     const STEP: usize = 1;
 
     #[inline(always)]
@@ -140,7 +144,7 @@ pub fn gemm_bf16(a: Matrix<'_>, b: &Bf16Matrix<'_>, c: MatrixMut<'_>, epilogue: 
     let (rows, count) = (c.row_count(), b.panels.count());
     assert_sizes(a.size(), [b.panels.depth, b.panels.columns], c.size());
     let Some(task) = Task::new(a, c, epilogue) else { return };
-    if has_few_rows(&a) {
+    if has_few_rows::<Bf16Matrix<'_>>(&a) {
         return multiply_few_rows(b.set, task, b, count);
     }
     let pieces = wanted_pieces(rows.saturating_mul(b.words.len()).saturating_mul(2 * VECTORS));

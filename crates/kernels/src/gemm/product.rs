@@ -108,6 +108,9 @@ impl<'a> PackedMatrix<'a> {
 
 /// A step is a row of a panel.
 impl Packed for PackedMatrix<'_> {
+    /// For more rows tiles are as fast, beside memory and in the caches.
+    const MOST_ROWS: usize = 4;
+
     const STEP: usize = VECTORS;
 
     #[inline(always)]
@@ -187,7 +190,7 @@ pub fn gemm_packed(a: Matrix<'_>, b: &PackedMatrix<'_>, c: MatrixMut<'_>, epilog
     assert_sizes(a.size(), [b.panels.depth, b.panels.columns], c.size());
     let Some(task) = Task::new(a, c, epilogue) else { return };
     let (right, depth) = (Right { panels: &b.panels, first: 0, packed: b.data }, 0..b.panels.depth);
-    if has_few_rows(&a) {
+    if has_few_rows::<PackedMatrix<'_>>(&a) {
         let count = b.panels.count();
         let whole = if b.panels.panel(count - 1).vectors == VECTORS { count } else { count - 1 };
         multiply_few_rows(b.set, task, b, whole);

@@ -6,7 +6,7 @@ use crate::scratch::recorder::taken;
 use crate::{Accumulate, Activation};
 
 /// Few rows and many, one block of the depth and several, a last panel of one vector and of two.
-const SIZES: [[usize; 3]; 11] = [
+const SIZES: [[usize; 3]; 16] = [
     [1, 1, 1],
     [1, 300, 40],
     [1, 513, 135],
@@ -15,6 +15,11 @@ const SIZES: [[usize; 3]; 11] = [
     [3, 257, 8],
     [4, 513, 70],
     [5, 600, 1030],
+    [7, 300, 65],
+    [8, 513, 40],
+    [13, 600, 97],
+    [32, 257, 64],
+    [33, 300, 130],
     [130, 31, 17],
     [600, 257, 30],
     [1, 1000, 3],
