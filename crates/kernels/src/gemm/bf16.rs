@@ -31,9 +31,12 @@ use crate::parallel::{each_or_one, each_piece};
 use crate::sizes::length;
 use crate::{Epilogue, Scratch, scratch};
 
-/// Panels that are widened at a time: with [`DEPTH`] and the vectors of AVX2 128 KiB, a quarter of the second-level
-/// cache. As many are packed together, so that half a kilobyte of each row is read at once.
-const STRIP: usize = 8;
+/// Panels that are widened at a time: with [`DEPTH`] 64 KiB, or 128 with the vectors of AVX-512, which the second-level cache
+/// holds beside the left operand.
+const STRIP: usize = 4;
+
+/// Fewest rows that a strip is widened for, if there are: it takes the time of some six.
+const STRIP_ROWS: usize = 192;
 
 /// Most blocks of rows that a widened strip is multiplied with: their sums stay in the second-level cache while the depth
 /// runs by.
@@ -150,7 +153,9 @@ pub fn gemm_bf16(a: Matrix<'_>, b: &Bf16Matrix<'_>, c: MatrixMut<'_>, epilogue: 
     let pieces = wanted_pieces(rows.saturating_mul(b.words.len()).saturating_mul(2 * VECTORS));
     let strips = count.div_ceil(STRIP);
     let row_blocks = rows.div_ceil(block_rows());
-    let groups = pieces.div_ceil(strips).min(row_blocks).max(row_blocks.div_ceil(STRIP_BLOCKS));
+    let groups = pieces.div_ceil(strips).min(rows / STRIP_ROWS).max(row_blocks.div_ceil(STRIP_BLOCKS));
+    // An even number of pieces divides among two and four threads.
+    let groups = if groups > 1 && strips % 2 == 1 { groups.next_multiple_of(2) } else { groups };
     let most = rows.div_ceil(groups);
     each_or_one(strips * groups, &|index| {
         let first = index % strips * STRIP;
