@@ -151,15 +151,17 @@ pub fn gemm_bf16(a: Matrix<'_>, b: &Bf16Matrix<'_>, c: MatrixMut<'_>, epilogue: 
         return multiply_few_rows(b.set, task, b, count);
     }
     let pieces = wanted_pieces(rows.saturating_mul(b.words.len()).saturating_mul(2 * VECTORS));
-    let strips = count.div_ceil(STRIP);
+    // Columns are cut first: a panel is then widened once.
+    let width = STRIP.min(count.div_ceil(pieces));
+    let strips = count.div_ceil(width);
     let row_blocks = rows.div_ceil(block_rows());
     let groups = pieces.div_ceil(strips).min(rows / STRIP_ROWS).max(row_blocks.div_ceil(STRIP_BLOCKS));
     // An even number of pieces divides among two and four threads.
     let groups = if groups > 1 && strips % 2 == 1 { groups.next_multiple_of(2) } else { groups };
     let most = rows.div_ceil(groups);
     each_or_one(strips * groups, &|index| {
-        let first = index % strips * STRIP;
-        let panels = first..count.min(first + STRIP);
+        let first = index % strips * width;
+        let panels = first..count.min(first + width);
         let rows = (index / strips * most).min(rows)..(index / strips * most + most).min(rows);
         let (first, last) = (b.panels.panel(first), b.panels.panel(panels.end - 1));
         let columns = first.column..last.column + last.columns;
