@@ -103,6 +103,13 @@ pub trait Isa: Copy + Send + Sync + 'static {
     /// `LANES` elements can be written at `y`.
     unsafe fn store_ptr(self, x: Self::Vector, y: *mut f32);
 
+    /// Loads four neighbours at each of the `LANES` addresses `x`, `x + distance`, `x + 2 distance` …, transposed: vector `j` holds
+    /// the element at `x + lane · distance + j` in each lane.
+    ///
+    /// # Safety
+    /// Four elements can be read at each address.
+    unsafe fn load_transposed(self, x: *const f32, distance: usize) -> [Self::Vector; 4];
+
     /// Writes the `LANES` elements at `y` past the caches, where the instruction set can: for large results that are
     /// not read soon. Other threads see them in order only after [`fence`](Self::fence).
     ///

@@ -129,6 +129,16 @@ impl Isa for Portable {
     }
 
     #[inline(always)]
+    unsafe fn load_transposed(self, x: *const f32, distance: usize) -> [Lanes; 4] {
+        let mut rows = [[0.0; 4]; LANES];
+        for (i, row) in rows.iter_mut().enumerate() {
+            // SAFETY: the caller: four elements can be read at each address; the read asks for no alignment.
+            *row = unsafe { x.add(i * distance).cast::<[f32; 4]>().read_unaligned() };
+        }
+        [0, 1, 2, 3].map(|j| lanes!(Lanes, |i| rows[i][j]))
+    }
+
+    #[inline(always)]
     fn add(self, a: Lanes, b: Lanes) -> Lanes {
         lanes!(Lanes, |i| a.0[i] + b.0[i])
     }

@@ -220,3 +220,30 @@ fn partial_loads_and_stores() {
         dispatch_on(set, Partial);
     }
 }
+
+/// Four neighbours at addresses any distance apart, and nothing behind the last of them.
+#[test]
+fn transposed_loads() {
+    struct Transposed;
+    impl Kernel for Transposed {
+        type Output = ();
+        #[inline(always)]
+        fn run<I: Isa>(self, isa: I) {
+            for distance in [0, 1, 3, 4, 5, 16, 33, 1024] {
+                let x: Vec<f32> = (0..(I::LANES - 1) * distance + 4).map(|i| i as f32).collect();
+                // SAFETY: the last address is four elements before the end of `x`.
+                let rows = unsafe { isa.load_transposed(x.as_ptr(), distance) };
+                for (j, row) in rows.into_iter().enumerate() {
+                    let mut lanes = [f32::NAN; 16];
+                    isa.store(row, &mut lanes);
+                    for (lane, &element) in lanes[..I::LANES].iter().enumerate() {
+                        assert_eq!(element, (lane * distance + j) as f32, "{} {distance}", I::NAME);
+                    }
+                }
+            }
+        }
+    }
+    for set in InstructionSet::available() {
+        dispatch_on(set, Transposed);
+    }
+}

@@ -10,6 +10,7 @@ use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
 
 use super::matrix::Matrix;
 use super::tile::{VECTORS, panel_width};
+use crate::cache::LINE;
 use crate::sizes::length;
 
 /// The division of a matrix's columns into panels for an instruction set.
@@ -102,7 +103,7 @@ pub(crate) fn pack_panel<I: Isa>(
                 pack_row(isa, from, packed);
             }
         }
-        Contiguous::Columns => transpose(&panel, b, rows, packed),
+        Contiguous::Columns => transpose(isa, &panel, b, rows, packed),
         Contiguous::Neither => {
             for (row, packed) in rows.zip(packed.chunks_exact_mut(panel.width)) {
                 for (j, to) in packed.iter_mut().enumerate() {
@@ -122,23 +123,47 @@ pub(crate) fn pack_row<I: Isa>(isa: I, from: &[f32], packed: &mut [f32]) {
 }
 
 /// Rows that are transposed at a time: a column's elements of one cache line.
-const TRANSPOSED_ROWS: usize = 16;
+const TRANSPOSED_ROWS: usize = LINE;
 
 /// Packs a panel whose columns are contiguous: they are read along, a cache line at a time, and written across.
 #[inline(always)]
-fn transpose(panel: &Panel, b: Matrix<'_>, rows: Range<usize>, packed: &mut [f32]) {
-    let columns = b.transposed();
+fn transpose<I: Isa>(isa: I, panel: &Panel, b: Matrix<'_>, rows: Range<usize>, packed: &mut [f32]) {
+    let columns = b.transposed().rows(panel.column..panel.column + panel.columns).columns(rows);
     for (block, packed) in packed.chunks_mut(TRANSPOSED_ROWS * panel.width).enumerate() {
-        let first = rows.start + block * TRANSPOSED_ROWS;
         let count = packed.len() / panel.width;
-        for j in 0..panel.width {
+        let columns = columns.columns(block * TRANSPOSED_ROWS..block * TRANSPOSED_ROWS + count);
+        // Whole vectors of columns, and the others one by one.
+        let vectors = if count == TRANSPOSED_ROWS { panel.columns / I::LANES } else { 0 };
+        for vector in 0..vectors {
+            let columns = columns.rows(vector * I::LANES..(vector + 1) * I::LANES);
+            transpose_vector(isa, columns, &mut packed[vector * I::LANES..], panel.width);
+        }
+        for j in vectors * I::LANES..panel.width {
             if j < panel.columns {
-                let column = columns.row(panel.column + j, first..first + count);
+                let column = columns.row(j, 0..count);
                 for (to, from) in packed.chunks_exact_mut(panel.width).zip(column) {
                     to[j] = *from;
                 }
             } else {
                 packed.chunks_exact_mut(panel.width).for_each(|to| to[j] = 0.0);
+            }
+        }
+    }
+}
+
+/// Writes [`TRANSPOSED_ROWS`] elements of as many columns as a vector has lanes to rows that are `width` apart.
+#[inline(always)]
+fn transpose_vector<I: Isa>(isa: I, columns: Matrix<'_>, packed: &mut [f32], width: usize) {
+    let (from, distance) = (columns.data, columns.row_stride);
+    assert!((I::LANES - 1) * distance + TRANSPOSED_ROWS <= from.len(), "columns have as many elements");
+    assert!((TRANSPOSED_ROWS - 1) * width + I::LANES <= packed.len(), "rows have room for a vector");
+    const { assert!(TRANSPOSED_ROWS.is_multiple_of(4)) };
+    for first in (0..TRANSPOSED_ROWS).step_by(4) {
+        // SAFETY: four elements of each column are read, and four rows of a vector written: all inside, by the assertions.
+        unsafe {
+            let rows = isa.load_transposed(from.as_ptr().add(first), distance);
+            for (row, vector) in rows.into_iter().enumerate() {
+                isa.store_ptr(vector, packed.as_mut_ptr().add((first + row) * width));
             }
         }
     }

@@ -5,7 +5,6 @@ use std::ops::Range;
 
 use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
 
-use super::PIECES;
 use super::matrix::{Matrix, MatrixMut};
 use super::memory::{Order, gemm_packed_scratch, gemm_scratch};
 use super::panels::{Contiguous, PackPanels, Panels};
@@ -20,11 +19,16 @@ const ROWS: usize = 32;
 /// Fewest elements of the right operand: fewer stay in the caches between packing and use.
 const LARGE: usize = 1 << 18;
 
-/// Columns of a strip, which one task multiplies: at least half a kilobyte of each row is read at once.
+/// Columns of a strip, which one task multiplies: at least half a kilobyte of each row is read at once, and where there are
+/// as many, two.
 const COLUMNS: Range<usize> = 128..512;
 
-/// Depth of a block: with 512 columns 128 KiB, a quarter of the second-level cache.
-const DEPTH: usize = 64;
+/// Fewest strips of a product, if its columns allow.
+const STRIPS: usize = 4;
+
+/// Depth of a block: with 512 columns 256 KiB, half of the second-level cache or less. Half as deep, what a block adds to
+/// the result takes as long again to read and to write.
+const DEPTH: usize = 128;
 
 /// Computes the product if it is thin; returns true if it did.
 pub(super) fn gemm_thin(a: Matrix<'_>, b: Matrix<'_>, c: &mut MatrixMut<'_>, epilogue: &Epilogue<'_>) -> bool {
@@ -64,7 +68,7 @@ pub(super) fn thin_scratch([rows, depth, columns]: [usize; 3], left: Order, righ
 
 /// Returns the largest number of columns of a strip.
 fn most_columns(columns: usize) -> usize {
-    (columns / PIECES).clamp(COLUMNS.start, COLUMNS.end).next_multiple_of(COLUMNS.start)
+    (columns / STRIPS).clamp(COLUMNS.start, COLUMNS.end).next_multiple_of(COLUMNS.start)
 }
 
 /// Computes `cᵀ = bᵀ·aᵀ`: the large operand is on the left, where it is read along its rows.

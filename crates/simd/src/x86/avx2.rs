@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{intrinsics, opaque};
+use super::{intrinsics, opaque, transpose_fours};
 use crate::{InstructionSet, Isa, Kernel};
 
 /// Proof that this machine has AVX2 and FMA.
@@ -150,6 +150,17 @@ impl Isa for Avx2 {
     unsafe fn store_ptr(self, x: __m256, y: *mut f32) {
         // SAFETY: the token proves AVX; the caller: eight elements can be written.
         unsafe { _mm256_storeu_ps(y, x) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_transposed(self, x: *const f32, distance: usize) -> [__m256; 4] {
+        // SAFETY: the token proves AVX; the caller: four elements can be read at each address.
+        unsafe {
+            let four = |row: usize| _mm_loadu_ps(x.add(row * distance));
+            // Row `i` and, above it, row `i + 4`: each half is then transposed by itself.
+            let rows = [0, 1, 2, 3].map(|i| _mm256_insertf128_ps::<1>(_mm256_castps128_ps256(four(i)), four(i + 4)));
+            transpose_fours!(rows, _mm256_unpacklo_ps, _mm256_unpackhi_ps, _mm256_shuffle_ps)
+        }
     }
 
     #[inline(always)]

@@ -2,7 +2,7 @@
 
 use std::arch::{asm, x86_64::*};
 
-use super::{intrinsics, opaque};
+use super::{intrinsics, opaque, transpose_fours};
 use crate::{InstructionSet, Isa, Kernel};
 
 /// Proof that this machine has AVX-512 F, VL, BW and DQ (and AVX2 and FMA).
@@ -120,6 +120,22 @@ impl Isa for Avx512 {
     unsafe fn store_ptr(self, x: __m512, y: *mut f32) {
         // SAFETY: the token proves AVX-512 F; the caller: sixteen elements can be written.
         unsafe { _mm512_storeu_ps(y, x) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_transposed(self, x: *const f32, distance: usize) -> [__m512; 4] {
+        // SAFETY: the token proves AVX-512 F; the caller: four elements can be read at each address.
+        unsafe {
+            let four = |row: usize| _mm_loadu_ps(x.add(row * distance));
+            // Rows `i`, `i + 4`, `i + 8` and `i + 12`: each quarter is then transposed by itself.
+            let rows = [0, 1, 2, 3].map(|i| {
+                let first = _mm512_castps128_ps512(four(i));
+                let two = _mm512_insertf32x4::<1>(first, four(i + 4));
+                let three = _mm512_insertf32x4::<2>(two, four(i + 8));
+                _mm512_insertf32x4::<3>(three, four(i + 12))
+            });
+            transpose_fours!(rows, _mm512_unpacklo_ps, _mm512_unpackhi_ps, _mm512_shuffle_ps)
+        }
     }
 
     #[inline(always)]
