@@ -2,8 +2,9 @@
 //! bytes, with sums in `f32`.
 //!
 //! A product of few rows takes as long as reading its right operand, which is then widened in registers (`few_rows`); for
-//! more, a strip of panels is widened into a thread's scratch memory and multiplied by the tiles of every product. Both add the same products in the same order, so that a row's bits do not depend on how many rows
-//! there are: they are those of [`gemm_packed`](super::gemm_packed) with numbers that were rounded to bf16.
+//! more, a strip of panels is widened into a thread's scratch memory and multiplied by the tiles of every product. Both add
+//! the same products in the same order, so that a row's bits do not depend on how many rows there are: they are those of
+//! [`gemm_packed`](super::gemm_packed) with numbers that were rounded to bf16.
 //!
 //! Two halves lie in the bits of one `f32`, so that widening is one operation for each: in every row of a panel, a
 //! column of the first vector (the upper half) and one of the second share a *word*.
