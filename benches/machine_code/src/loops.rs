@@ -67,11 +67,21 @@ fn has_vector(instruction: &str) -> bool {
     ["%xmm", "%ymm", "%zmm"].iter().any(|register| instruction.contains(register))
 }
 
-/// Returns the inner loops of a program.
+/// What a program's listing says of its kernels.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// Inner loops with multiply-adds.
+    pub loops: Vec<InnerLoop>,
+    /// Intrinsics of vectors that are functions, which a kernel then calls for each vector: the closure of a function that does not
+    /// require the instruction set, such as that of `array::map`, cannot take them in.
+    pub functions: Vec<String>,
+}
+
+/// Reads the listing of a program.
 ///
 /// # Errors
 /// A sentence if `objdump` cannot be run or the program is not there.
-pub fn of_program(path: &str) -> Result<Vec<InnerLoop>, String> {
+pub fn of_program(path: &str) -> Result<Listing, String> {
     let failed = |error: &dyn fmt::Display| format!("objdump (of binutils) on {path}: {error}");
     let mut objdump = Command::new("objdump")
         .args(["--disassemble", "--demangle", "--no-show-raw-insn", path])
@@ -79,21 +89,24 @@ pub fn of_program(path: &str) -> Result<Vec<InnerLoop>, String> {
         .spawn()
         .map_err(|error| failed(&error))?;
     let listing = BufReader::new(objdump.stdout.take().expect("it was asked for"));
-    let mut loops = Vec::new();
+    let mut found = Listing::default();
     let mut function = Function::default();
     for line in listing.lines() {
         let line = line.map_err(|error| failed(&error))?;
         if let Some((_, name)) = line.strip_suffix(">:").and_then(|line| line.split_once(" <")) {
-            loops.extend(std::mem::replace(&mut function, Function::named(name)).inner_loops());
+            if name.starts_with("core::core_arch::") && name.contains("::_mm") {
+                found.functions.push(name.to_string());
+            }
+            found.loops.extend(std::mem::replace(&mut function, Function::named(name)).inner_loops());
         } else if let Some((address, instruction)) = line.trim_start().split_once(":\t")
             && let Ok(address) = u64::from_str_radix(address, 16)
         {
             function.instructions.push((address, instruction.trim().to_string()));
         }
     }
-    loops.extend(function.inner_loops());
+    found.loops.extend(function.inner_loops());
     let status = objdump.wait().map_err(|error| failed(&error))?;
-    if status.success() { Ok(loops) } else { Err(failed(&status)) }
+    if status.success() { Ok(found) } else { Err(failed(&status)) }
 }
 
 #[derive(Default)]

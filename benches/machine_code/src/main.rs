@@ -6,9 +6,10 @@
 //! cargo run --release --manifest-path benches/machine_code/Cargo.toml -- cycles target/release/examples/roofline znver3
 //! ```
 //!
-//! `stack` fails if a loop with multiply-adds keeps vectors on the stack, unless [`allowed`] has a reason. `cycles` prints, for the loop
-//! of every tile, the cycles of a step of the depth by the model of `llvm-mca` (Debian's package `llvm`; `LLVM_MCA` names another) over
-//! those of its multiply-adds alone; without a processor, for all of [`PROCESSORS`].
+//! `stack` fails if a loop with multiply-adds keeps vectors on the stack, unless [`allowed`] has a reason, or if an intrinsic was left a
+//! function, whose vectors go through memory. `cycles` prints, for the loop of every tile, the cycles of a step of the depth by the
+//! model of `llvm-mca` (Debian's package `llvm`; `LLVM_MCA` names another) over those of its multiply-adds alone; without a processor,
+//! for all of [`PROCESSORS`].
 //!
 //! Names of kernels are whole with `-C symbol-mangling-version=v0`, which `.cargo/config.toml` asks for.
 
@@ -16,7 +17,7 @@ mod allowed;
 mod cycles;
 mod loops;
 
-use loops::{InnerLoop, Set};
+use loops::{Listing, Set};
 use std::{collections::BTreeMap, env, process::ExitCode};
 
 /// Processors whose models are used by default.
@@ -26,10 +27,10 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match arguments[..] {
-        ["stack", program] => loops::of_program(program).and_then(|loops| stack(&loops)),
+        ["stack", program] => loops::of_program(program).and_then(|found| stack(&found)),
         ["cycles", program, ref processors @ ..] => {
             let processors = if processors.is_empty() { &PROCESSORS } else { processors };
-            loops::of_program(program).and_then(|loops| cycles::print(&loops, processors))
+            loops::of_program(program).and_then(|found| cycles::print(&found.loops, processors))
         }
         _ => Err("usage: machine-code stack PROGRAM | machine-code cycles PROGRAM [PROCESSOR ...]".to_string()),
     };
@@ -42,11 +43,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// Reports loops that keep vectors on the stack.
-fn stack(loops: &[InnerLoop]) -> Result<(), String> {
+/// Reports loops that keep vectors on the stack, and intrinsics that are functions.
+fn stack(found: &Listing) -> Result<(), String> {
     let mut counts: BTreeMap<Set, [usize; 3]> = BTreeMap::new();
     let mut wrong = Vec::new();
-    for inner in loops {
+    for inner in &found.loops {
         let (accesses, reason) = (inner.stack_accesses(), allowed::reason(inner));
         let [all, on_stack, explained] = counts.entry(inner.set).or_default();
         *all += 1;
@@ -73,5 +74,6 @@ fn stack(loops: &[InnerLoop]) -> Result<(), String> {
             return Err(format!("no loop of {set} was found: is this a release build of a program with the kernels?"));
         }
     }
+    wrong.extend(found.functions.iter().map(|name| format!("{name} is called as a function")));
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
 }

@@ -81,13 +81,17 @@ pub enum GradientError {
 /// # Ok::<(), ocelli_graph::GradientError>(())
 /// ```
 pub fn check_gradients<O: Op + Clone>(op: &O, shapes: &[Shape]) -> Result<(), GradientError> {
+    check_drawn(&(Arc::new(op.clone()) as Arc<dyn Op>), shapes)
+}
+
+fn check_drawn(op: &Arc<dyn Op>, shapes: &[Shape]) -> Result<(), GradientError> {
     for n in SAMPLES {
         let mut operands = Vec::with_capacity(shapes.len());
         for (number, shape) in shapes.iter().enumerate() {
             shape.element_count(n).ok_or(Error::TooLarge(n))?;
             operands.push((shape.clone(), drawn(op.operand_kind(number), number, shape, n)));
         }
-        check_gradients_at(op, &operands)?;
+        check_given(op, &operands)?;
     }
     Ok(())
 }
@@ -107,6 +111,10 @@ pub fn check_gradients<O: Op + Clone>(op: &O, shapes: &[Shape]) -> Result<(), Gr
 /// # Ok::<(), ocelli_graph::GradientError>(())
 /// ```
 pub fn check_gradients_at<O: Op + Clone>(op: &O, operands: &[(Shape, Value)]) -> Result<(), GradientError> {
+    check_given(&(Arc::new(op.clone()) as Arc<dyn Op>), operands)
+}
+
+fn check_given(op: &Arc<dyn Op>, operands: &[(Shape, Value)]) -> Result<(), GradientError> {
     let mut check = Check::new(op, operands)?;
     for (number, (_, value)) in operands.iter().enumerate() {
         if let (Value::F32(x), true) = (value, op.has_gradient(number)) {
@@ -155,7 +163,7 @@ fn weights_name(result: &str) -> String {
 }
 
 impl Check {
-    fn new<O: Op + Clone>(op: &O, operands: &[(Shape, Value)]) -> Result<Check, GradientError> {
+    fn new(op: &Arc<dyn Op>, operands: &[(Shape, Value)]) -> Result<Check, GradientError> {
         let differentiable = op.differentiable_outputs().min(op.outputs());
         let names: Vec<String> = (0..differentiable).map(|number| format!("result {number}")).collect();
         let model = Model::trace(0, |trace| {
@@ -163,7 +171,7 @@ impl Check {
                 trace.add_input(&input_name(number), shape.clone(), value.kind())
             };
             let x: Vec<_> = operands.iter().enumerate().map(input).collect();
-            let y = trace.call(Arc::new(op.clone()), &x.iter().collect::<Vec<_>>());
+            let y = trace.call(Arc::clone(op), &x.iter().collect::<Vec<_>>());
             for (name, y) in names.iter().zip(&y) {
                 // A view of an input has no copy that a step could return.
                 y.scale(1.0).named(name);

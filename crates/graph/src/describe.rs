@@ -16,15 +16,10 @@ impl Graph {
     /// # Ok::<(), ocelli_graph::Error>(())
     /// ```
     pub fn from_layer(layer: impl Layer, sample: impl AsRef<[usize]>) -> Result<Graph> {
-        described(|trace| layer.forward(&trace.input("input", sample.as_ref())))
+        let trace = Trace::default();
+        let output = layer.forward(&trace.input("input", sample.as_ref()));
+        finished(&trace, &output)
     }
-}
-
-/// Traces a network; the node that the function returns is called `output`.
-pub(crate) fn described(network: impl FnOnce(&Trace) -> Node) -> Result<Graph> {
-    let trace = Trace::default();
-    let output = network(&trace);
-    finished(&trace, &output)
 }
 
 /// Ends the description of a network, whose result is called `output`.

@@ -3,7 +3,7 @@
 use crate::{
     BackwardRules, Batch, Error, Graph, Inference, Layer, Mode, NetworkFunction, Node, Objective, Parameters, Plan,
     Precision, Result, Summary, Trace, ValueId, Wrt,
-    describe::described,
+    describe::finished,
     execute::{Constants, Feed, execute},
     inputs::{batch_size, bind},
     lock::lock,
@@ -86,7 +86,9 @@ impl Model {
     /// # Errors
     /// [`Error::Build`] with the first mistake in the description, [`Error::OutOfMemory`] if there is no room for the parameters.
     pub fn build(network: impl NetworkFunction, sample: impl AsRef<[usize]>, seed: u64) -> Result<Model> {
-        Model::trace(seed, |trace| network(&trace.input("input", sample.as_ref())))
+        let trace = Trace::default();
+        let output = network(&trace.input("input", sample.as_ref()));
+        Model::described(trace, output, seed)
     }
 
     /// Builds a network that is a layer; otherwise like [`Model::build`].
@@ -102,7 +104,14 @@ impl Model {
     /// # Errors
     /// The errors of [`Model::build`].
     pub fn trace(seed: u64, network: impl FnOnce(&Trace) -> Node) -> Result<Model> {
-        let graph = described(network)?;
+        let trace = Trace::default();
+        let output = network(&trace);
+        Model::described(trace, output, seed)
+    }
+
+    /// Apart from [`build`](Self::build) and [`trace`](Self::trace), which are compiled for every network.
+    fn described(trace: Trace, output: Node, seed: u64) -> Result<Model> {
+        let graph = finished(&trace, &output)?;
         let parameters = Parameters::initial(&graph, seed)?;
         Model::lowered(graph, parameters, seed)
     }

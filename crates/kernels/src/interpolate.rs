@@ -379,7 +379,7 @@ mod tests {
     fn large_images_have_the_same_bits_on_any_threads() {
         let g = InterpolationGeometry::new(Interpolation::Bilinear, [2, 40, 50, 9], [120, 100]).unwrap();
         let (x, dy) = (numbers(2 * 40 * 50 * 9, 1), numbers(2 * 120 * 100 * 9, 2));
-        assert_same_bits_on_any_threads(dy.len(), |y| interpolate_forward(&g, &x, y));
-        assert_same_bits_on_any_threads(x.len(), |dx| interpolate_backward(&g, &dy, dx, Accumulate::Set));
+        assert_same_bits_on_any_threads(dy.len(), &|y| interpolate_forward(&g, &x, y));
+        assert_same_bits_on_any_threads(x.len(), &|dx| interpolate_backward(&g, &dy, dx, Accumulate::Set));
     }
 }

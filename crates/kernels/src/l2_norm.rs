@@ -114,7 +114,7 @@ mod tests {
     fn many_rows_have_the_same_bits_on_any_threads() {
         let (x, dy) = (numbers(100 * 999, 1), numbers(100 * 999, 2));
         let g = L2Norm { row: 100, epsilon: 1e-6 };
-        assert_same_bits_on_any_threads(x.len(), |y| l2_norm_forward(&g, &x, y));
-        assert_same_bits_on_any_threads(x.len(), |dx| l2_norm_backward(&g, &x, &dy, dx, Accumulate::Set));
+        assert_same_bits_on_any_threads(x.len(), &|y| l2_norm_forward(&g, &x, y));
+        assert_same_bits_on_any_threads(x.len(), &|dx| l2_norm_backward(&g, &x, &dy, dx, Accumulate::Set));
     }
 }

@@ -162,7 +162,7 @@ mod tests {
     #[test]
     fn many_products_have_the_same_bits_on_any_threads() {
         let (a, b) = (numbers(40 * 48 * 32, 1), numbers(40 * 32 * 48, 2));
-        assert_same_bits_on_any_threads(40 * 48 * 48, |y| {
+        assert_same_bits_on_any_threads(40 * 48 * 48, &|y| {
             products(Matrices::new(&a, 48, 32), Matrices::new(&b, 32, 48), y, Accumulate::Set);
         });
     }

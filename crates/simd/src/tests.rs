@@ -1,7 +1,7 @@
 //! Every method, on every available instruction set, with every tail length.
 
 use crate::slices::{copy, map, map2, map2_repeated};
-use crate::{BinaryFunction, InstructionSet, Isa, Kernel, Source, Stores, UnaryFunction, dispatch_on};
+use crate::{BinaryFunction, InstructionSet, Isa, Kernel, MOST_LANES, Source, Stores, UnaryFunction, dispatch_on};
 
 /// Numbers that tell lanes, signs and roundings apart.
 fn numbers(count: usize, seed: usize) -> Vec<f32> {
@@ -14,10 +14,33 @@ fn numbers(count: usize, seed: usize) -> Vec<f32> {
         .collect()
 }
 
+/// Compares a method of a set with one of numbers, in every lane.
+fn check_method<F: BinaryFunction>(method: F, expected: &dyn Fn(f32, f32) -> f32) {
+    /// Whole vectors: what slices add to them is checked once, for all methods.
+    struct Apply<'a, F>(F, &'a [f32], &'a [f32], &'a mut [f32]);
+    impl<F: BinaryFunction> Kernel for Apply<'_, F> {
+        type Output = ();
+        #[inline(always)]
+        fn run<I: Isa>(self, isa: I) {
+            let Self(method, a, b, y) = self;
+            for ((a, b), y) in a.chunks(I::LANES).zip(b.chunks(I::LANES)).zip(y.chunks_mut(I::LANES)) {
+                isa.store(method.apply(isa, isa.load(a), isa.load(b)), y);
+            }
+        }
+    }
+    let (a, b) = (numbers(40 * MOST_LANES, 1), numbers(40 * MOST_LANES, 2));
+    let expected: Vec<f32> = a.iter().zip(&b).map(|(&a, &b)| expected(a, b)).collect();
+    for set in InstructionSet::available() {
+        let mut y = vec![f32::NAN; a.len()];
+        dispatch_on(set, Apply(method, &a, &b, &mut y));
+        assert_same(&y, &expected, &set.to_string());
+    }
+}
+
 /// Runs a vector function over slices of every length up to three vectors, in place and not, past the caches and through
 /// them, against one of numbers.
-fn check<F: BinaryFunction>(f: F, expected: impl Fn(f32, f32) -> f32) {
-    struct All<F, E>(F, E);
+fn check_slices<F: BinaryFunction>(f: F, expected: fn(f32, f32) -> f32) {
+    struct All<F>(F, fn(f32, f32) -> f32);
     #[derive(Clone, Copy)]
     struct WithFive<F>(F);
     impl<F: BinaryFunction> UnaryFunction for WithFive<F> {
@@ -26,7 +49,7 @@ fn check<F: BinaryFunction>(f: F, expected: impl Fn(f32, f32) -> f32) {
             self.0.apply(isa, x, isa.splat(5.0))
         }
     }
-    impl<F: BinaryFunction, E: Fn(f32, f32) -> f32> Kernel for All<F, E> {
+    impl<F: BinaryFunction> Kernel for All<F> {
         type Output = ();
         #[inline(always)]
         fn run<I: Isa>(self, isa: I) {
@@ -73,7 +96,7 @@ fn check<F: BinaryFunction>(f: F, expected: impl Fn(f32, f32) -> f32) {
         }
     }
     for set in InstructionSet::available() {
-        dispatch_on(set, All(f, &expected));
+        dispatch_on(set, All(f, expected));
     }
 }
 
@@ -98,7 +121,7 @@ macro_rules! methods {
                         $vector
                     }
                 }
-                check(Method, |$a: f32, $b: f32| $number);
+                check_method(Method, &|$a: f32, $b: f32| $number);
             }
         )+
     };
@@ -156,6 +179,20 @@ methods! {
         let (exponent, mantissa) = isa.split_exponent(x);
         isa.sub(isa.mul_pow2(mantissa, exponent), x)
     }, 0.0 * (a + b);
+}
+
+/// A function whose operands cannot be exchanged.
+#[test]
+fn functions_of_slices() {
+    #[derive(Clone, Copy)]
+    struct Difference;
+    impl BinaryFunction for Difference {
+        #[inline(always)]
+        fn apply<I: Isa>(self, isa: I, a: I::Vector, b: I::Vector) -> I::Vector {
+            isa.sub(a, b)
+        }
+    }
+    check_slices(Difference, |a, b| a - b);
 }
 
 /// The reductions of every available set.

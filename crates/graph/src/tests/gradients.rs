@@ -13,11 +13,11 @@ use ocelli_kernels::{
 /// Compares the gradient of `Σ (y − ¼)²/2` of a network's output with central differences, for the input and every
 /// parameter, at every element.
 fn check(name: &str, network: impl Fn(&Node) -> Node, shape: &[usize]) {
-    check_with(name, network, input(shape));
+    check_with(name, &network, input(shape));
 }
 
-fn check_with(name: &str, network: impl Fn(&Node) -> Node, x: Tensor) {
-    let mut model = Model::build(&network, &x.shape()[1..], 5).unwrap_or_else(|error| panic!("{name}: {error}"));
+fn check_with(name: &str, network: &dyn Fn(&Node) -> Node, x: Tensor) {
+    let mut model = Model::build(network, &x.shape()[1..], 5).unwrap_or_else(|error| panic!("{name}: {error}"));
     let mut objective = model
         .objective_of(Mode::Train, Wrt::ParametersAnd(&["input"]), |t| {
             let y = t.output();
@@ -86,11 +86,11 @@ fn activations() {
         ("map", |x| x.map("Cube", |x| x * x * x, |x| 3.0 * x * x)),
     ];
     for (name, network) in cases {
-        check_with(name, network, x.clone());
+        check_with(name, &network, x.clone());
     }
     let cases: [Case; 3] = [("sqrt", Node::sqrt), ("ln", Node::ln), ("divide", |x| 1.0 / x)];
     for (name, network) in cases {
-        check_with(name, network, positive.clone());
+        check_with(name, &network, positive.clone());
     }
 }
 
@@ -143,12 +143,12 @@ fn apart(shape: &[usize]) -> Tensor {
 #[test]
 fn extrema_bounds_and_masks() {
     let x = apart(&[3, 2, 4]);
-    check_with("maximum", |x| x.maximum(0.0), x.clone());
-    check_with("minimum of parts", |x| x.slice(Axis::C, 0..2).minimum(x.slice(Axis::C, 2..4)), x.clone());
-    check_with("maximum with broadcasting", |x| x.maximum(x.slice(Axis::C, 1..2).scale(0.5)), x.clone());
-    check_with("clamp", |x| x.clamp(-0.36, 0.44).square(), x.clone());
-    check_with("greater", |x| x * x.greater(0.0), x.clone());
-    check_with("less", |x| x.square() * x.less(x.slice(Axis::C, 0..1)), x);
+    check_with("maximum", &|x| x.maximum(0.0), x.clone());
+    check_with("minimum of parts", &|x| x.slice(Axis::C, 0..2).minimum(x.slice(Axis::C, 2..4)), x.clone());
+    check_with("maximum with broadcasting", &|x| x.maximum(x.slice(Axis::C, 1..2).scale(0.5)), x.clone());
+    check_with("clamp", &|x| x.clamp(-0.36, 0.44).square(), x.clone());
+    check_with("greater", &|x| x * x.greater(0.0), x.clone());
+    check_with("less", &|x| x.square() * x.less(x.slice(Axis::C, 0..1)), x);
 }
 
 #[test]
@@ -282,7 +282,7 @@ fn convolutions_and_pools() {
     // Far enough from each other that no step of the differences changes a maximum.
     let apart =
         Tensor::from_fn([2, 5, 5, 2], |i| (((i[0] * 5 + i[1]) * 5 + i[2]) * 37 % 50) as f32 * 0.05 + i[3] as f32);
-    check_with("max_pool", move |x| x.max_pool(overlapping), apart);
+    check_with("max_pool", &move |x| x.max_pool(overlapping), apart);
     check("avg_pool", move |x| x.avg_pool(overlapping, CountPadding::Include), &[2, 5, 5, 2]);
     check("adaptive_avg_pool", |x| x.adaptive_avg_pool(2, 3), &[2, 5, 4, 2]);
 }
@@ -352,7 +352,7 @@ fn normalisations_with_what_follows_them() {
         ("add of another, relu", |x, norm| (x.scope("a", norm) + x.scale(0.7).scope("b", norm)).relu()),
     ];
     for (name, network) in cases {
-        check_with(name, |x| network(x, &batch_norm), x.clone());
+        check_with(name, &|x| network(x, &batch_norm), x.clone());
         let fused = Model::build(|x| network(x, &batch_norm), [2, 3], 5).unwrap();
         let mut objective = fused.objective(|t| t.output().mean()).unwrap();
         let plan = objective.plan(&fused, 6).unwrap();

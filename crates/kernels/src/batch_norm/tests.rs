@@ -209,16 +209,16 @@ fn threads_change_no_bit() {
         let norm = case.norm();
         let (mut dgamma, mut dbeta) = (vec![0.0; channels], vec![0.0; channels]);
         batch_norm_backward_parameters(&norm, &case.x, &dy, &mut dgamma, &mut dbeta);
-        assert_same_bits_on_any_threads(2 * channels, |y| {
+        assert_same_bits_on_any_threads(2 * channels, &|y| {
             let (mean, variance) = y.split_at_mut(channels);
             batch_norm_statistics(&case.x, mean, variance);
         });
-        assert_same_bits_on_any_threads(2 * channels, |y| {
+        assert_same_bits_on_any_threads(2 * channels, &|y| {
             let (dgamma, dbeta) = y.split_at_mut(channels);
             batch_norm_backward_parameters(&norm, &case.x, &dy, dgamma, dbeta);
         });
-        assert_same_bits_on_any_threads(case.x.len(), |y| batch_norm_forward(&norm, Source::Slice(&case.x), y));
-        assert_same_bits_on_any_threads(case.x.len(), |dx| {
+        assert_same_bits_on_any_threads(case.x.len(), &|y| batch_norm_forward(&norm, Source::Slice(&case.x), y));
+        assert_same_bits_on_any_threads(case.x.len(), &|dx| {
             let through = Through::Batch { dgamma: &dgamma, dbeta: &dbeta };
             batch_norm_backward_data(&norm, &case.x, Source::Slice(&dy), through, dx, Accumulate::Set);
         });
@@ -309,18 +309,18 @@ fn threads_change_no_bit_of_a_residual() {
         let case = Case::new(rows, channels, Activation::Relu);
         let (residual, y) = (numbers(case.x.len(), 11), numbers(case.x.len(), 12));
         let norm = case.norm();
-        assert_same_bits_on_any_threads(case.x.len(), |out| {
+        assert_same_bits_on_any_threads(case.x.len(), &|out| {
             batch_norm_add_forward(&norm, &case.x, Source::Slice(&residual), out);
         });
-        assert_same_bits_on_any_threads(case.x.len(), |y| {
+        assert_same_bits_on_any_threads(case.x.len(), &|y| {
             batch_norm_add_forward(&norm, &case.x, Source::InPlace, y);
         });
-        assert_same_bits_on_any_threads(case.x.len() + 2 * channels, |out| {
+        assert_same_bits_on_any_threads(case.x.len() + 2 * channels, &|out| {
             let (g, sums) = out.split_at_mut(case.x.len());
             let (dgamma, dbeta) = sums.split_at_mut(channels);
             batch_norm_add_backward_parameters(&norm, &case.x, &y, g, dgamma, dbeta);
         });
-        assert_same_bits_on_any_threads(case.x.len(), |dx| {
+        assert_same_bits_on_any_threads(case.x.len(), &|dx| {
             batch_norm_backward_data(&norm, &case.x, Source::InPlace, Through::Elements, dx, Accumulate::Set);
         });
     }

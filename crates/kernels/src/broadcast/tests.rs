@@ -119,7 +119,7 @@ fn pieces_are_put_together_right() {
         for (i, &y) in y.iter().enumerate() {
             assert_eq!(y, a[index(g.dims(), a_shape, i)] - b[index(g.dims(), b_shape, i)], "{a_shape:?} {i}");
         }
-        assert_same_bits_on_any_threads(y.len(), |y| {
+        assert_same_bits_on_any_threads(y.len(), &|y| {
             binary(Binary::Div, &g, Source::Slice(&a), Source::Slice(&b), y);
         });
     }

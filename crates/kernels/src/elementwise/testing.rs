@@ -22,7 +22,7 @@ pub(crate) fn on_every_set(f: impl Fn(InstructionSet)) {
 
 /// Asserts that `f` writes the same bits into a slice of this length on 1, 2, 3 and 8 threads.
 #[track_caller]
-pub(crate) fn assert_same_bits_on_any_threads(length: usize, f: impl Fn(&mut [f32]) + Sync) {
+pub(crate) fn assert_same_bits_on_any_threads(length: usize, f: &(dyn Fn(&mut [f32]) + Sync)) {
     let mut results = [1, 2, 3, 8].map(|threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads can be started");
         let mut y = vec![0.25; length];

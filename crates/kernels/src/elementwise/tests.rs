@@ -140,5 +140,5 @@ fn pieces_are_put_together_right() {
     let mut dx = vec![0.0; x.len()];
     unary_backward(Unary::Square, &x, Source::Slice(&y), &mut dx);
     assert!(x.iter().zip(&y).zip(&dx).all(|((&x, &y), &dx)| y * (x + x) == dx));
-    assert_same_bits_on_any_threads(x.len(), |y| unary(Unary::Gelu, Source::Slice(&x), y));
+    assert_same_bits_on_any_threads(x.len(), &|y| unary(Unary::Gelu, Source::Slice(&x), y));
 }

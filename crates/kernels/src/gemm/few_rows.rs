@@ -85,8 +85,6 @@ impl<P: Packed> Kernel for FewRows<'_, '_, P> {
         let Self { task, b, panels } = self;
         let (rows, most) = (task.row_count(), group_rows::<I>());
         let groups = rows.div_ceil(most);
-        // A constant: where there are no groups of more rows than four, none is compiled.
-        let large = const { group_rows::<I>() == 8 && P::MOST_ROWS >= 8 };
         let mut first = panels.start;
         while first < panels.end {
             let count = match rows {
@@ -97,24 +95,20 @@ impl<P: Packed> Kernel for FewRows<'_, '_, P> {
             for block in blocks(task.a.column_count(), DEPTH) {
                 for (index, (row, rows)) in even_tiles(rows, most).enumerate() {
                     let (task, block, part) = (&task, block.clone(), Part { index, count: groups });
-                    // `ROWS` rows on `PANELS` panels.
-                    macro_rules! group {
-                        ($rows:literal, $panels:literal) => {
-                            isa.call(Group::<P, $rows, $panels> { task, b, row, panel: first, block, part })
+                    macro_rules! call {
+                        // A constant condition: no group is compiled of which the set or the operand has none.
+                        ($(($rows:literal, $count:pat, $panels:literal))*) => {
+                            match (rows, count) {
+                                $(($rows, $count) if const { $rows <= group_rows::<I>() && $rows <= P::MOST_ROWS } => {
+                                    isa.call(Group::<P, $rows, $panels> { task, b, row, panel: first, block, part })
+                                })*
+                                (rows, _) => unreachable!("{rows} rows are more than a group"),
+                            }
                         };
                     }
-                    match (rows, count) {
-                        (1, TOGETHER) => group!(1, 4),
-                        (1, _) => group!(1, 1),
-                        (2, 2) => group!(2, 2),
-                        (2, _) => group!(2, 1),
-                        (3, _) => group!(3, 1),
-                        (4, _) => group!(4, 1),
-                        (5, _) if large => group!(5, 1),
-                        (6, _) if large => group!(6, 1),
-                        (7, _) if large => group!(7, 1),
-                        (8, _) if large => group!(8, 1),
-                        (rows, _) => unreachable!("{rows} rows are more than a group"),
+                    call! {
+                        (1, TOGETHER, 4) (1, _, 1) (2, 2, 2) (2, _, 1) (3, _, 1)
+                        (4, _, 1) (5, _, 1) (6, _, 1) (7, _, 1) (8, _, 1)
                     }
                 }
             }

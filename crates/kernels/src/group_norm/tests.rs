@@ -98,6 +98,6 @@ fn threads_change_no_bit() {
     for (shape, groups) in [([3, 9_001, 7], 7), ([40, 300, 32], 8)] {
         let case = Case::new(shape, groups);
         let length = case.results().iter().map(Vec::len).sum();
-        assert_same_bits_on_any_threads(length, |y| y.copy_from_slice(&case.results().concat()));
+        assert_same_bits_on_any_threads(length, &|y| y.copy_from_slice(&case.results().concat()));
     }
 }

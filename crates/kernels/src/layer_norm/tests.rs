@@ -75,9 +75,9 @@ fn threads_change_no_bit() {
         let (x, dy) = (numbers(2_500 * columns, 1), numbers(2_500 * columns, 2));
         let (gamma, beta) = (numbers(columns, 3), numbers(columns, 4));
         let norm = LayerNorm { gamma: &gamma, beta: &beta, epsilon: EPSILON };
-        assert_same_bits_on_any_threads(x.len(), |y| layer_norm_forward(&norm, Source::Slice(&x), y));
-        assert_same_bits_on_any_threads(x.len(), |dx| layer_norm_backward_data(&norm, &x, &dy, dx));
-        assert_same_bits_on_any_threads(2 * columns, |y| {
+        assert_same_bits_on_any_threads(x.len(), &|y| layer_norm_forward(&norm, Source::Slice(&x), y));
+        assert_same_bits_on_any_threads(x.len(), &|dx| layer_norm_backward_data(&norm, &x, &dy, dx));
+        assert_same_bits_on_any_threads(2 * columns, &|y| {
             let (dgamma, dbeta) = y.split_at_mut(columns);
             layer_norm_backward_parameters(&norm, &x, &dy, dgamma, dbeta);
         });

@@ -81,7 +81,7 @@ fn threads_change_no_bit() {
     for channels in [7, 96] {
         let (x, dy) = (numbers(2_500 * channels, 1), numbers(2_500 * channels, 2));
         let norm = norms()[1];
-        assert_same_bits_on_any_threads(x.len(), |y| local_response_forward(&norm, &x, y, channels));
-        assert_same_bits_on_any_threads(x.len(), |dx| local_response_backward(&norm, &x, &dy, dx, channels));
+        assert_same_bits_on_any_threads(x.len(), &|y| local_response_forward(&norm, &x, y, channels));
+        assert_same_bits_on_any_threads(x.len(), &|dx| local_response_backward(&norm, &x, &dy, dx, channels));
     }
 }

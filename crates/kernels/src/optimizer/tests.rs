@@ -190,7 +190,7 @@ fn squares_of_any_length() {
 fn threads_change_no_bit() {
     let length = 5 * CHUNK + 33;
     let g = numbers(length, 4);
-    assert_same_bits_on_any_threads(2, |y| {
+    assert_same_bits_on_any_threads(2, &|y| {
         let bits = sum_of_squares(&g).to_bits();
         y[0] = f32::from_bits(bits as u32);
         y[1] = f32::from_bits((bits >> 32) as u32);
@@ -202,7 +202,7 @@ fn threads_change_no_bit() {
         weight_decay: WeightDecay::Coupled(0.1),
         gradient: TRANSFORMS[1],
     };
-    assert_same_bits_on_any_threads(2 * length, |y| {
+    assert_same_bits_on_any_threads(2 * length, &|y| {
         let (w, v) = y.split_at_mut(length);
         sgd(w, &g, Some(v), &step);
     });

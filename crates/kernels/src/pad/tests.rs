@@ -96,7 +96,7 @@ fn threads_change_no_bit() {
     for mode in MODES {
         let g = PadGeometry::new(&settings(mode, [2; 4]), [5, 60, 50, 20]).unwrap();
         let (x, dy) = (numbers(5 * 60 * 50 * 20, 1), numbers(5 * 64 * 54 * 20, 2));
-        assert_same_bits_on_any_threads(dy.len(), |y| pad_forward(&g, &x, y));
-        assert_same_bits_on_any_threads(x.len(), |dx| pad_backward(&g, &dy, dx));
+        assert_same_bits_on_any_threads(dy.len(), &|y| pad_forward(&g, &x, y));
+        assert_same_bits_on_any_threads(x.len(), &|dx| pad_backward(&g, &dy, dx));
     }
 }

@@ -195,10 +195,10 @@ fn threads_change_no_bit() {
     let mut at = y.clone();
     max_forward(&g, &x, &mut y, Some(&mut at));
     let include = CountPadding::Include;
-    assert_same_bits_on_any_threads(dy.len(), |y| max_forward(&g, &x, y, None));
-    assert_same_bits_on_any_threads(dy.len(), |at| max_forward(&g, &x, &mut vec![0.0; at.len()], Some(at)));
-    assert_same_bits_on_any_threads(x.len(), |dx| max_backward(&g, &dy, &at, dx, Accumulate::Add));
-    assert_same_bits_on_any_threads(dy.len(), |y| average_forward(&g, include, &x, y));
-    assert_same_bits_on_any_threads(x.len(), |dx| average_backward(&g, include, &dy, dx, Accumulate::Add));
+    assert_same_bits_on_any_threads(dy.len(), &|y| max_forward(&g, &x, y, None));
+    assert_same_bits_on_any_threads(dy.len(), &|at| max_forward(&g, &x, &mut vec![0.0; at.len()], Some(at)));
+    assert_same_bits_on_any_threads(x.len(), &|dx| max_backward(&g, &dy, &at, dx, Accumulate::Add));
+    assert_same_bits_on_any_threads(dy.len(), &|y| average_forward(&g, include, &x, y));
+    assert_same_bits_on_any_threads(x.len(), &|dx| average_backward(&g, include, &dy, dx, Accumulate::Add));
     check_adaptive(&AdaptiveGeometry::new([6, 7], [4, 60, 50, 30]).expect("there are pixels"));
 }

@@ -124,7 +124,7 @@ fn millions_of_terms_stay_accurate() {
                 assert_near(y, exact, 3e-7 * exact, (set, dims));
             }
         });
-        assert_same_bits_on_any_threads(g.reduced_length(), |y| sum(&g, &x, y, 0.3, Accumulate::Add));
+        assert_same_bits_on_any_threads(g.reduced_length(), &|y| sum(&g, &x, y, 0.3, Accumulate::Add));
     }
 }
 
@@ -139,9 +139,9 @@ fn large_sums_over_several_axes() {
         check(dims, summed);
         let g = Reduction::new(dims, summed).expect("the axes are the shape's");
         let x = numbers(g.length(), 1);
-        assert_same_bits_on_any_threads(g.reduced_length(), |y| sum(&g, &x, y, 1.0, Accumulate::Set));
+        assert_same_bits_on_any_threads(g.reduced_length(), &|y| sum(&g, &x, y, 1.0, Accumulate::Set));
         let small = numbers(g.reduced_length(), 4);
-        assert_same_bits_on_any_threads(g.length(), |y| spread(&g, &small, y, 1.0, Accumulate::Add));
+        assert_same_bits_on_any_threads(g.length(), &|y| spread(&g, &small, y, 1.0, Accumulate::Add));
     }
 }
 

@@ -138,7 +138,7 @@ fn threads_change_no_bit() {
     let x = numbers(rows * classes, 1);
     let labels: Vec<u32> = (0..rows as u32).map(|row| row * 7 % 100).collect();
     let loss = CrossEntropy { classes, class_weights: None, smoothing: 0.1 };
-    assert_same_bits_on_any_threads(x.len() + 1, |y| {
+    assert_same_bits_on_any_threads(x.len() + 1, &|y| {
         let (value, p) = y.split_at_mut(1);
         value[0] = cross_entropy_forward(loss, &x, &labels, p).expect("labels are classes");
         let exact = loss_exact(loss, &wide(&x), &labels);
@@ -146,6 +146,6 @@ fn threads_change_no_bit() {
     });
     let mut p = vec![0.0; x.len()];
     softmax(Source::Slice(&x), &mut p, classes);
-    assert_same_bits_on_any_threads(x.len(), |dx| cross_entropy_backward(loss, &p, &labels, 1.0, dx));
-    assert_same_bits_on_any_threads(x.len(), |dx| softmax_backward(&p, Source::Slice(&x), dx, classes));
+    assert_same_bits_on_any_threads(x.len(), &|dx| cross_entropy_backward(loss, &p, &labels, 1.0, dx));
+    assert_same_bits_on_any_threads(x.len(), &|dx| softmax_backward(&p, Source::Slice(&x), dx, classes));
 }

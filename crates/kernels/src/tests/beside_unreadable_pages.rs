@@ -31,7 +31,7 @@ type Run<'a> = &'a dyn Fn(&[&[f32]], &mut [&mut [f32]]);
 
 /// Runs a kernel on every instruction set, on operands beside unreadable pages on either side. `outputs` says what is in the
 /// written ones before; it is asked once for each set, because what kernels prepare depends on it.
-fn check(what: &str, inputs: &[&[f32]], outputs: impl Fn() -> Vec<Vec<f32>>, run: Run<'_>) {
+fn check(what: &str, inputs: &[&[f32]], outputs: &dyn Fn() -> Vec<Vec<f32>>, run: Run<'_>) {
     for set in InstructionSet::available() {
         set.scoped(|| {
             let before = outputs();

@@ -156,9 +156,12 @@ impl Isa for Avx2 {
     unsafe fn load_transposed(self, x: *const f32, distance: usize) -> [__m256; 4] {
         // SAFETY: the token proves AVX; the caller: four elements can be read at each address.
         unsafe {
-            let four = |row: usize| _mm_loadu_ps(x.add(row * distance));
             // Row `i` and, above it, row `i + 4`: each half is then transposed by itself.
-            let rows = [0, 1, 2, 3].map(|i| _mm256_insertf128_ps::<1>(_mm256_castps128_ps256(four(i)), four(i + 4)));
+            let mut rows = [_mm256_setzero_ps(); 4];
+            for (i, row) in rows.iter_mut().enumerate() {
+                *row = _mm256_castps128_ps256(_mm_loadu_ps(x.add(i * distance)));
+                *row = _mm256_insertf128_ps::<1>(*row, _mm_loadu_ps(x.add((i + 4) * distance)));
+            }
             transpose_fours!(rows, _mm256_unpacklo_ps, _mm256_unpackhi_ps, _mm256_shuffle_ps)
         }
     }

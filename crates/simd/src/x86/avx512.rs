@@ -126,14 +126,15 @@ impl Isa for Avx512 {
     unsafe fn load_transposed(self, x: *const f32, distance: usize) -> [__m512; 4] {
         // SAFETY: the token proves AVX-512 F; the caller: four elements can be read at each address.
         unsafe {
-            let four = |row: usize| _mm_loadu_ps(x.add(row * distance));
             // Rows `i`, `i + 4`, `i + 8` and `i + 12`: each quarter is then transposed by itself.
-            let rows = [0, 1, 2, 3].map(|i| {
-                let first = _mm512_castps128_ps512(four(i));
-                let two = _mm512_insertf32x4::<1>(first, four(i + 4));
-                let three = _mm512_insertf32x4::<2>(two, four(i + 8));
-                _mm512_insertf32x4::<3>(three, four(i + 12))
-            });
+            let mut rows = [_mm512_setzero_ps(); 4];
+            for (i, row) in rows.iter_mut().enumerate() {
+                let at = |quarter: usize| x.add((i + 4 * quarter) * distance);
+                *row = _mm512_castps128_ps512(_mm_loadu_ps(at(0)));
+                *row = _mm512_insertf32x4::<1>(*row, _mm_loadu_ps(at(1)));
+                *row = _mm512_insertf32x4::<2>(*row, _mm_loadu_ps(at(2)));
+                *row = _mm512_insertf32x4::<3>(*row, _mm_loadu_ps(at(3)));
+            }
             transpose_fours!(rows, _mm512_unpacklo_ps, _mm512_unpackhi_ps, _mm512_shuffle_ps)
         }
     }

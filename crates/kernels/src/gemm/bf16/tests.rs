@@ -89,7 +89,7 @@ fn the_bits_are_the_same_on_any_number_of_threads() {
         let (a, b) = (numbers(m * k, 1), numbers(k * n, 2));
         let mut words = vec![0.0; bf16_len(k, n)];
         let b = Bf16Matrix::pack(Matrix::new(&b, k, n), &mut words);
-        assert_same_bits_on_any_threads(m * n, |y| {
+        assert_same_bits_on_any_threads(m * n, &|y| {
             gemm_bf16(Matrix::new(&a, m, k), &b, MatrixMut::new(y, m, n), &Epilogue::default());
         });
     }

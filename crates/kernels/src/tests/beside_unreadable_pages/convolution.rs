@@ -33,7 +33,7 @@ fn check_pass(algorithm: &dyn Algorithm, g: &Conv2dGeometry, pass: Pass, accumul
         vec![held, unwritten(algorithm.prepared_len(g, pass)), unwritten(algorithm.workspace(g, pass))]
     };
     let what = format!("{} {pass:?} {accumulate:?} of {g:?}", algorithm.name());
-    check(&what, &[a, b, &bias, &residual], outputs, &|inputs, outputs| {
+    check(&what, &[a, b, &bias, &residual], &outputs, &|inputs, outputs| {
         let &[a, b, bias, residual] = inputs else { unreachable!("four inputs") };
         let [result, prepared, workspace] = outputs else { unreachable!("three outputs") };
         if pass != Pass::BackwardFilter {

@@ -25,13 +25,13 @@ fn batch_normalisation() {
         let variance: Vec<f32> = gamma.iter().map(|gamma| gamma * gamma).collect();
         let what = format!("batch normalisation of [{rows}, {channels}], {activation:?}");
         let per_channel = || vec![unwritten(channels), unwritten(channels)];
-        check(&what, &[&x], per_channel, &|x, y| {
+        check(&what, &[&x], &per_channel, &|x, y| {
             let [mean, variance] = y else { unreachable!("two outputs") };
             batch_norm_statistics(x[0], mean, variance);
         });
         let inputs = [&x[..], &dy, &residual, &mean, &variance, &gamma, &beta];
         let outputs = || [vec![unwritten(x.len()); 3], vec![x.clone(), x.clone()], vec![unwritten(x.len())]].concat();
-        check(&what, &inputs, outputs, &|inputs, outputs| {
+        check(&what, &inputs, &outputs, &|inputs, outputs| {
             let &[x, dy, residual, mean, variance, gamma, beta] = inputs else { unreachable!("seven inputs") };
             let [y, sum, dx, in_place, added, folded] = outputs else { unreachable!("six outputs") };
             let norm = BatchNorm { mean, variance, gamma, beta, epsilon: 1e-3, activation };
@@ -44,7 +44,7 @@ fn batch_normalisation() {
             fold_filter(&norm, x, folded);
         });
         let outputs = || vec![unwritten(channels); 5].into_iter().chain([dy.clone()]).collect();
-        check(&what, &inputs, outputs, &|inputs, outputs| {
+        check(&what, &inputs, &outputs, &|inputs, outputs| {
             let &[x, dy, residual, mean, variance, gamma, beta] = inputs else { unreachable!("seven inputs") };
             let [dgamma, dbeta, sum_dgamma, sum_dbeta, bias, gradient] = outputs else { unreachable!("six outputs") };
             let norm = BatchNorm { mean, variance, gamma, beta, epsilon: 1e-3, activation };
@@ -64,7 +64,7 @@ fn group_normalisation() {
         let (x, dy, gamma, beta) = (numbers(length, 1), numbers(length, 2), numbers(channels, 3), numbers(channels, 4));
         let what = format!("group normalisation of [{samples}, {pixels}, {channels}] in {groups}");
         let outputs = || [vec![unwritten(samples * channels); 4], vec![unwritten(length); 2]].concat();
-        check(&what, &[&x, &dy, &gamma, &beta], outputs, &|inputs, outputs| {
+        check(&what, &[&x, &dy, &gamma, &beta], &outputs, &|inputs, outputs| {
             let &[x, dy, gamma, beta] = inputs else { unreachable!("four inputs") };
             let [mean, variance, products, gradients, y, dx] = outputs else { unreachable!("six outputs") };
             let norm = GroupNorm { groups, pixels, gamma, beta, epsilon: 1e-3 };
@@ -86,7 +86,7 @@ fn layer_normalisation() {
         let outputs =
             || vec![unwritten(x.len()), x.clone(), unwritten(x.len()), unwritten(columns), unwritten(columns)];
         let what = format!("layer normalisation of [{rows}, {columns}]");
-        check(&what, &[&x, &dy, &gamma, &beta], outputs, &|inputs, outputs| {
+        check(&what, &[&x, &dy, &gamma, &beta], &outputs, &|inputs, outputs| {
             let &[x, dy, gamma, beta] = inputs else { unreachable!("four inputs") };
             let [y, in_place, dx, dgamma, dbeta] = outputs else { unreachable!("five outputs") };
             let norm = LayerNorm { gamma, beta, epsilon: 1e-3 };
@@ -105,7 +105,7 @@ fn local_response_normalisation() {
         let norm = LocalResponse { size, alpha: 0.1, beta: draw.one_of(&[0.5, 0.75, 1.0, 0.6]), k: 2.0 };
         let (x, dy) = (numbers(pixels * channels, 1), numbers(pixels * channels, 2));
         let what = format!("{norm:?} of [{pixels}, {channels}]");
-        check(&what, &[&x, &dy], || vec![unwritten(x.len()); 2], &|inputs, outputs| {
+        check(&what, &[&x, &dy], &|| vec![unwritten(x.len()); 2], &|inputs, outputs| {
             local_response_forward(&norm, inputs[0], outputs[0], channels);
             local_response_backward(&norm, inputs[0], inputs[1], outputs[1], channels);
         });

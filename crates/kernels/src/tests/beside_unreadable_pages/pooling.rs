@@ -42,18 +42,18 @@ fn poolings() {
         let mut indices = dy.clone();
         max_forward(&g, &x, &mut dy.clone(), Some(&mut indices));
         let what = format!("{g:?}");
-        check(&what, &[&x], || vec![unwritten(dy.len()); 3], &|x, y| {
+        check(&what, &[&x], &|| vec![unwritten(dy.len()); 3], &|x, y| {
             let [y, indices, alone] = y else { unreachable!("three outputs") };
             max_forward(&g, x[0], y, Some(indices));
             max_forward(&g, x[0], alone, None);
         });
-        check(&what, &[&dy, &indices], || vec![unwritten(x.len()), x.clone()], &|dy, dx| {
+        check(&what, &[&dy, &indices], &|| vec![unwritten(x.len()), x.clone()], &|dy, dx| {
             max_backward(&g, dy[0], dy[1], dx[0], Accumulate::Set);
             max_backward(&g, dy[0], dy[1], dx[1], Accumulate::Add);
         });
         for count in [CountPadding::Include, CountPadding::Exclude] {
-            check(&what, &[&x], || vec![unwritten(dy.len())], &|x, y| average_forward(&g, count, x[0], y[0]));
-            check(&what, &[&dy], || vec![unwritten(x.len()), x.clone()], &|dy, dx| {
+            check(&what, &[&x], &|| vec![unwritten(dy.len())], &|x, y| average_forward(&g, count, x[0], y[0]));
+            check(&what, &[&dy], &|| vec![unwritten(x.len()), x.clone()], &|dy, dx| {
                 average_backward(&g, count, dy[0], dx[0], Accumulate::Set);
                 average_backward(&g, count, dy[0], dx[1], Accumulate::Add);
             });
@@ -69,8 +69,8 @@ fn adaptive_poolings() {
         let x = numbers(input.iter().product(), 1);
         let dy = numbers(g.batch * g.out_h * g.out_w * g.channels, 2);
         let what = format!("{g:?}");
-        check(&what, &[&x], || vec![unwritten(dy.len())], &|x, y| adaptive_forward(&g, x[0], y[0]));
-        check(&what, &[&dy], || vec![unwritten(x.len()), x.clone()], &|dy, dx| {
+        check(&what, &[&x], &|| vec![unwritten(dy.len())], &|x, y| adaptive_forward(&g, x[0], y[0]));
+        check(&what, &[&dy], &|| vec![unwritten(x.len()), x.clone()], &|dy, dx| {
             adaptive_backward(&g, dy[0], dx[0], Accumulate::Set);
             adaptive_backward(&g, dy[0], dx[1], Accumulate::Add);
         });
@@ -86,7 +86,7 @@ fn paddings() {
         let x = numbers(input.iter().product(), 1);
         let dy = numbers(g.output_shape().iter().product(), 2);
         let what = format!("{g:?}");
-        check(&what, &[&x], || vec![unwritten(dy.len())], &|x, y| pad_forward(&g, x[0], y[0]));
-        check(&what, &[&dy], || vec![unwritten(x.len())], &|dy, dx| pad_backward(&g, dy[0], dx[0]));
+        check(&what, &[&x], &|| vec![unwritten(dy.len())], &|x, y| pad_forward(&g, x[0], y[0]));
+        check(&what, &[&dy], &|| vec![unwritten(x.len())], &|dy, dx| pad_backward(&g, dy[0], dx[0]));
     });
 }

@@ -53,7 +53,7 @@ fn products() {
             [&start; 4].into_iter().cloned().chain(packed).collect()
         };
         let what = format!("[{m}, {k}] {left:?} x [{k}, {n}] {right:?} {accumulate:?}");
-        check(&what, &[&a, &b, &bias, &residual], outputs, &|inputs, outputs| {
+        check(&what, &[&a, &b, &bias, &residual], &outputs, &|inputs, outputs| {
             let &[a, b, bias, residual] = inputs else { unreachable!("four inputs") };
             let [c, of_packed, of_bf16, of_baseline, packed, words] = outputs else { unreachable!("six outputs") };
             let (a, b) = (left.view(a, m, k), right.view(b, k, n));

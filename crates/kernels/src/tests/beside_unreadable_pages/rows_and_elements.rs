@@ -23,7 +23,7 @@ fn rows() {
         let labels: Vec<u32> = (0..rows).map(|_| draw.between(0..=classes - 1) as u32).collect();
         let smoothing = draw.one_of(&[0.0, 0.1]);
         let what = format!("rows of [{rows}, {classes}]");
-        check(&what, &[&x, &dy, &weights], || vec![unwritten(x.len()); 6], &|inputs, outputs| {
+        check(&what, &[&x, &dy, &weights], &|| vec![unwritten(x.len()); 6], &|inputs, outputs| {
             let &[x, dy, weights] = inputs else { unreachable!("three inputs") };
             let [p, log, dx, of_log, of_loss, of_classes] = outputs else { unreachable!("six outputs") };
             softmax(Source::Slice(x), p, classes);
@@ -45,7 +45,7 @@ fn sums() {
         let g = Reduction::new(&dims, &axes).expect("axes are the shape's");
         let (x, dy) = (numbers(g.length(), 1), numbers(g.reduced_length(), 2));
         let outputs = || vec![unwritten(dy.len()), dy.clone(), unwritten(x.len()), x.clone()];
-        check(&format!("{dims:?} over {axes:?}"), &[&x, &dy], outputs, &|inputs, outputs| {
+        check(&format!("{dims:?} over {axes:?}"), &[&x, &dy], &outputs, &|inputs, outputs| {
             let [y, added, dx, dx_added] = outputs else { unreachable!("four outputs") };
             sum(&g, inputs[0], y, 0.5, Accumulate::Set);
             sum(&g, inputs[0], added, 0.5, Accumulate::Add);
@@ -63,7 +63,7 @@ fn broadcasts() {
         let (a, b): (Vec<usize>, Vec<usize>) = (some(&dims), some(&dims[dims.len() / 2..]));
         let g = Broadcast::new(&a, &b).expect("sizes are equal or 1");
         let (left, right) = (numbers(a.iter().product(), 1), numbers(b.iter().product(), 2));
-        check(&format!("{a:?} and {b:?}"), &[&left, &right], || vec![unwritten(g.length())], &|x, y| {
+        check(&format!("{a:?} and {b:?}"), &[&left, &right], &|| vec![unwritten(g.length())], &|x, y| {
             binary(Binary::Sub, &g, Source::Slice(x[0]), Source::Slice(x[1]), y[0]);
         });
     });
@@ -75,7 +75,7 @@ fn elements() {
         let length = draw.between(0..=150);
         let (x, dy) = (numbers(length, 1), numbers(length, 2));
         let op = draw.one_of(&[Unary::Gelu, Unary::Tanh, Unary::Elu(0.5), Unary::Exp, Unary::Abs]);
-        check(&format!("{op:?} of {length}"), &[&x, &dy], || vec![x.clone(); 4], &|inputs, outputs| {
+        check(&format!("{op:?} of {length}"), &[&x, &dy], &|| vec![x.clone(); 4], &|inputs, outputs| {
             let [y, in_place, dx, dropped] = outputs else { unreachable!("four outputs") };
             unary(op, Source::Slice(inputs[0]), y);
             unary(op, Source::InPlace, in_place);
@@ -104,7 +104,7 @@ fn elements() {
         check(
             &format!("{length} parameters"),
             &[&dy],
-            || vec![dy.iter().map(|g| g.abs()).collect(); 5],
+            &|| vec![dy.iter().map(|g| g.abs()).collect(); 5],
             &|g, state| {
                 let [w, velocity, v, m, s] = state else { unreachable!("five outputs") };
                 sgd(w, g[0], Some(velocity), &sgd_step);
@@ -124,7 +124,7 @@ fn copies() {
         let g = BlockCopy { source_offset: 0, source_stride, destination_offset: 0, destination_stride, block, count };
         let (x, y) = (numbers(length(source_stride), 1), numbers(length(destination_stride), 2));
         let accumulate = draw.one_of(&[Accumulate::Set, Accumulate::Add]);
-        check(&format!("{g:?} {accumulate:?}"), &[&x], || vec![y.clone()], &|x, y| {
+        check(&format!("{g:?} {accumulate:?}"), &[&x], &|| vec![y.clone()], &|x, y| {
             copy_blocks(&g, x[0], y[0], accumulate);
         });
     });
