@@ -33,10 +33,10 @@ const BLOCK: usize = 64;
 /// Number of tasks that keeps a few threads evenly busy.
 const TASKS: usize = 16;
 
-/// Most elements of the sums of all tasks, where tiles are cut into pieces: 24 MiB, and where that is more than 8 MiB,
-/// a quarter of the activations.
+/// Most elements of the sums of all tasks, where tiles are cut into pieces: 24 MiB, and where that is more than 10 MiB (four
+/// pieces of 128 × 128 channels), a quarter of the activations.
 const SUMS: usize = 6 << 20;
-const SUMS_IN_ANY_CASE: usize = 2 << 20;
+const SUMS_IN_ANY_CASE: usize = 5 << 19;
 
 /// Elements of the sums of the pieces that one task adds: long enough to pay for the task.
 const REDUCTION: usize = 8192;
@@ -77,7 +77,9 @@ impl Plan {
         if flops(&tiles, planes, g.in_c, g.out_c) >= PARALLEL_FLOPS {
             let quarter = (g.input_len() + g.output_len()) / 4;
             let most = quarter.clamp(SUMS_IN_ANY_CASE, SUMS) / (plan.blocks() * plan.sums_len());
-            plan.pieces = TASKS.div_ceil(plan.blocks()).min(most).min(tiles.count / BLOCK).max(1);
+            let pieces = TASKS.div_ceil(plan.blocks()).min(most).min(tiles.count / BLOCK).max(1);
+            // A power of two keeps two threads or four evenly busy, which three pieces do not.
+            plan.pieces = 1 << pieces.ilog2();
         }
         plan
     }
