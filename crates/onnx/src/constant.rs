@@ -8,6 +8,7 @@ use ocelli_tensor::element_count;
 use std::{
     fs::File,
     io::{Read, Seek, SeekFrom},
+    iter,
     path::{Component, Path},
 };
 
@@ -110,11 +111,8 @@ impl Array {
 
     /// Moves the axes: axis `i` of the result is axis `axes[i]`.
     pub fn permuted(&self, axes: &[usize]) -> Array {
-        let strides = strides(&self.shape);
-        let shape: Vec<usize> = axes.iter().map(|&axis| self.shape[axis]).collect();
-        let steps: Vec<usize> = axes.iter().map(|&axis| strides[axis]).collect();
-        let indices = positions(&shape, |index| index.iter().zip(&steps).map(|(i, step)| i * step).sum());
-        Array { data: self.data.pick(&indices), shape }
+        let (shape, places) = permuted(&self.shape, axes);
+        Array { data: self.data.pick(&places), shape }
     }
 
     pub fn reshaped(&self, shape: Vec<usize>) -> Array {
@@ -126,10 +124,9 @@ impl Array {
         let missing = shape.len().checked_sub(self.shape.len())?;
         let fits = self.shape.iter().zip(&shape[missing..]).all(|(own, size)| own == size || *own == 1);
         let own = strides(&self.shape);
-        let step = |axis: usize| if self.shape[axis] == 1 { 0 } else { own[axis] };
-        let indices = fits.then(|| {
-            positions(shape, |index| index[missing..].iter().enumerate().map(|(axis, i)| i * step(axis)).sum())
-        })?;
+        let own = self.shape.iter().zip(own).map(|(&size, step)| if size == 1 { 0 } else { step });
+        let steps: Vec<usize> = iter::repeat_n(0, missing).chain(own).collect();
+        let indices = fits.then(|| places(shape, &steps))?;
         Some(Array { shape: shape.to_vec(), data: self.data.pick(&indices) })
     }
 }
@@ -142,26 +139,35 @@ pub(crate) fn check_axes(count: usize) -> Result<(), String> {
     if count > MOST_AXES { Err(format!("{count} axes, of at most {MOST_AXES} that are read")) } else { Ok(()) }
 }
 
-/// Row-major strides.
-pub(crate) fn strides(shape: &[usize]) -> Vec<usize> {
+/// Row-major strides; zeros where there are no elements, because other axes may then be as long as they like.
+fn strides(shape: &[usize]) -> Vec<usize> {
+    if shape.contains(&0) {
+        return vec![0; shape.len()];
+    }
     (0..shape.len()).map(|axis| shape[axis + 1..].iter().product()).collect()
 }
 
-/// For each element of a shape, in order, the position that `of` makes of its index.
-pub(crate) fn positions(shape: &[usize], of: impl Fn(&[usize]) -> usize) -> Vec<usize> {
-    let (count, mut index) = (shape.iter().product(), vec![0; shape.len()]);
-    let mut list = Vec::with_capacity(count);
-    for _ in 0..count {
-        list.push(of(&index));
-        for (place, &size) in index.iter_mut().zip(shape).rev() {
-            *place += 1;
-            if *place < size {
-                break;
-            }
-            *place = 0;
-        }
+/// Returns the places of the elements of a shape, in order, where each axis has its own distance from one entry to the next.
+fn places(shape: &[usize], steps: &[usize]) -> Vec<usize> {
+    if shape.contains(&0) {
+        return Vec::new();
     }
-    list
+    let mut places = vec![0];
+    for (&size, &step) in shape.iter().zip(steps) {
+        let mut longer = Vec::with_capacity(places.len() * size);
+        places.into_iter().for_each(|first| longer.extend((0..size).map(|i| first + i * step)));
+        places = longer;
+    }
+    places
+}
+
+/// Returns the sizes of an array with its axes in another order, and the places where its elements were: axis `i` is axis
+/// `axes[i]` of before.
+pub(crate) fn permuted(shape: &[usize], axes: &[usize]) -> (Vec<usize>, Vec<usize>) {
+    let strides = strides(shape);
+    let [sizes, steps] = [shape, &strides].map(|list| axes.iter().map(|&axis| list[axis]).collect::<Vec<_>>());
+    let places = places(&sizes, &steps);
+    (sizes, places)
 }
 
 /// The type of a tensor's elements, by the numbers of `onnx.proto`.

@@ -292,14 +292,10 @@ impl<'a> CallWriter<'a> {
 
 /// The sizes and elements of a tensor with its axes in another order.
 pub(crate) fn permuted(tensor: &Tensor, order: &[usize]) -> (Vec<usize>, Vec<f32>) {
-    let sizes: Vec<usize> = order.iter().map(|&axis| tensor.shape()[axis]).collect();
     if order.is_sorted() {
-        return (sizes, tensor.data().to_vec());
+        return (tensor.shape().to_vec(), tensor.data().to_vec());
     }
-    let strides = crate::constant::strides(tensor.shape());
-    let steps: Vec<usize> = order.iter().map(|&axis| strides[axis]).collect();
-    let place = |index: &[usize]| index.iter().zip(&steps).map(|(i, step)| i * step).sum::<usize>();
-    let data = tensor.data();
-    let numbers = crate::constant::positions(&sizes, place).into_iter().map(|place| data[place]).collect();
+    let (sizes, places) = crate::constant::permuted(tensor.shape(), order);
+    let numbers = places.into_iter().map(|place| tensor.data()[place]).collect();
     (sizes, numbers)
 }

@@ -5,7 +5,7 @@ use super::{
     value::{Known, Symbol, Value},
 };
 use crate::{
-    constant::{Array, Data, Int, check_axes, positions, strides},
+    constant::{Array, Data, Int, check_axes},
     layout::times,
 };
 use ocelli_graph::{Axis, Dim, Node};
@@ -236,15 +236,18 @@ fn concatenated(arrays: &[&Array], axis: usize) -> Option<Array> {
 
 /// Takes entries of one axis of a constant.
 fn entries(array: &Array, axis: usize, indices: &[usize]) -> Array {
-    let own = strides(&array.shape);
     let mut shape = array.shape.clone();
     shape[axis] = indices.len();
-    let place = |index: &[usize]| {
-        let along = |(own_axis, i): (usize, &usize)| own[own_axis] * if own_axis == axis { indices[*i] } else { *i };
-        index.iter().enumerate().map(along).sum()
-    };
-    let data = array.data.pick(&positions(&shape, place));
-    Array { shape, data }
+    let mut places = Vec::new();
+    // Where there are no elements, other axes may be as long as they like.
+    if !shape.contains(&0) {
+        let length: usize = array.shape[axis + 1..].iter().product();
+        for before in 0..shape[..axis].iter().product() {
+            let first = |&index: &usize| (before * array.shape[axis] + index) * length;
+            indices.iter().map(first).for_each(|first| places.extend(first..first + length));
+        }
+    }
+    Array { shape, data: array.data.pick(&places) }
 }
 
 /// Entries of an axis that are as far from each other.
