@@ -2,6 +2,7 @@
 
 use crate::{Error, Graph, Key, ParameterAxis, ParameterRole, Result, memory, path::is_within};
 use ocelli_tensor::{ShapeText, Size, Tensor};
+use rayon::prelude::*;
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
@@ -66,12 +67,7 @@ impl Parameters {
     /// # Errors
     /// The errors of [`Parameters::zeros`].
     pub(crate) fn initial(graph: &Graph, seed: u64) -> Result<Parameters> {
-        let mut parameters = Parameters::zeros(graph)?;
-        let key = Key::new(seed).with("initial");
-        for (value, (path, spec)) in parameters.values.iter_mut().zip(&graph.parameters) {
-            spec.initializer.fill(&spec.axes, key.with(path), value.data_mut());
-        }
-        Ok(parameters)
+        Parameters::from_other(graph, &Parameters::default(), seed, |_| false)
     }
 
     /// Allocates zeros: memory that is not touched until it is written.
@@ -102,12 +98,13 @@ impl Parameters {
         graph: &Graph,
         other: &Parameters,
         seed: u64,
-        is_kept: impl Fn(&str) -> bool,
+        is_kept: impl Fn(&str) -> bool + Sync,
     ) -> Result<Parameters> {
         let mut parameters = Parameters::zeros(graph)?;
         let key = Key::new(seed).with("initial");
-        let all = parameters.list.iter_mut().zip(&mut parameters.values);
-        for ((parameter, value), spec) in all.zip(graph.parameters.values()) {
+        let specs: Vec<_> = graph.parameters.values().collect();
+        let all = parameters.list.par_iter_mut().zip(&mut parameters.values).zip(specs);
+        all.for_each(|((parameter, value), spec)| {
             let known = other.index.get(&parameter.path).filter(|_| is_kept(&parameter.path));
             match known.map(|&i| (&other.list[i], &other.values[i])).filter(|(_, known)| known.shape() == value.shape())
             {
@@ -117,7 +114,7 @@ impl Parameters {
                 }
                 None => spec.initializer.fill(&spec.axes, key.with(&parameter.path), value.data_mut()),
             }
-        }
+        });
         Ok(parameters)
     }
 
