@@ -11,7 +11,7 @@ use ocelli::{
 };
 use rayon::prelude::*;
 use serde_json::Value as Json;
-use std::fs;
+use std::{collections::HashMap, fs};
 
 #[path = "reference/names.rs"]
 mod names;
@@ -76,6 +76,12 @@ fn value(parameter: &Parameter, shape: &[usize]) -> Tensor {
     Tensor::from_vec(shape, (0..count).into_par_iter().map(number).collect()).unwrap()
 }
 
+/// The vector that belongs to a name, in our layout.
+fn probe(name: &str, count: usize, place: impl Fn(usize) -> usize + Sync) -> Vec<f32> {
+    let stream = Stream::of(&format!("probe.{name}"));
+    (0..count).into_par_iter().map(|at| stream.sym(place(at))).collect()
+}
+
 fn number(json: &Json) -> f64 {
     json.as_f64().unwrap()
 }
@@ -85,8 +91,8 @@ struct Case {
     name: String,
     model: Model,
     batch: Batch,
-    /// Where a number of an image lies in PyTorch's layout.
-    pixel: Box<dyn Fn(usize) -> usize + Sync>,
+    /// For the gradient of each parameter and of the input, the vector that [`Measured::probe`] multiplies it by.
+    probes: HashMap<String, Vec<f32>>,
 }
 
 impl Case {
@@ -99,25 +105,34 @@ impl Case {
         assert_eq!(model.parameters().trained_count(), count("parameters"), "{name}");
         let parameters: Vec<_> =
             model.parameters().iter().map(|(p, value)| (p.clone(), value.shape().to_vec())).collect();
+        let mut probes = HashMap::new();
         for (parameter, shape) in parameters {
             model.parameters_mut().set(&parameter.path, value(&parameter, &shape)).unwrap();
+            if parameter.is_trained() {
+                let count = shape.iter().product();
+                let probe = probe(&parameter.path, count, |at| place(&parameter, &shape, at));
+                probes.insert(parameter.path, probe);
+            }
         }
         let pixel = move |at: usize| {
             let (sample, at) = (at / (3 * size * size), at % (3 * size * size));
             (sample * 3 + at % 3) * size * size + at / 3
         };
         let stream = Stream::of("input");
-        let input = (0..samples * size * size * 3).map(|at| stream.sym(pixel(at))).collect();
+        let count = samples * size * size * 3;
+        probes.insert("input".into(), probe("input", count, pixel));
+        let input = (0..count).map(|at| stream.sym(pixel(at))).collect();
         let input = Tensor::from_vec([samples, size, size, 3], input).unwrap();
         let labels: Vec<u32> = json["labels"].as_array().unwrap().iter().map(|label| number(label) as u32).collect();
         let batch = Batch::new().with("input", input).with("labels", Tensor::from(labels));
-        Case { name: name.into(), model, batch, pixel: Box::new(pixel) }
+        Case { name: name.into(), model, batch, probes }
     }
 
-    fn check(&mut self, json: &Json, precision: Precision, tolerance: &Tolerance) {
-        self.model = self.model.clone().with_precision(precision);
+    fn check(mut self, json: &Json, precision: Precision, tolerance: &Tolerance) -> Case {
+        self.model = self.model.with_precision(precision);
         self.check_logits(json, tolerance);
         self.check_gradients(json, tolerance);
+        self
     }
 
     fn check_logits(&self, json: &Json, tolerance: &Tolerance) {
@@ -129,7 +144,7 @@ impl Case {
         assert!(error <= tolerance.results, "{}: logits are off by {error:.2e}", self.name);
     }
 
-    fn check_gradients(&mut self, json: &Json, tolerance: &Tolerance) {
+    fn check_gradients(&self, json: &Json, tolerance: &Tolerance) {
         let name = &self.name;
         let loss = |t: &Trace| softmax_cross_entropy(&t.output(), &t.labels("labels"));
         let wanted = Wrt::ParametersAnd(&["input"]);
@@ -152,9 +167,10 @@ impl Case {
         };
         let mut worst = (0.0, "");
         let mut count = 0;
-        for (parameter, value) in self.model.parameters().iter().filter(|(parameter, _)| parameter.is_trained()) {
+        let measured = |path: &str| Measured::of(step.gradient(path).unwrap(), &self.probes[path]);
+        for (parameter, _) in self.model.parameters().iter().filter(|(parameter, _)| parameter.is_trained()) {
             let path = parameter.path.as_str();
-            let got = Measured::of(step.gradient(path).unwrap(), path, |at| place(parameter, value.shape(), at));
+            let got = measured(path);
             let floor = json["gradient_floor"].as_f64().unwrap_or(1e-30);
             let error = got.error(&json["grad_parameters"][path], floor);
             within(path, error, of_parameters);
@@ -168,8 +184,7 @@ impl Case {
             count += 1;
         }
         assert_eq!(count, json["grad_parameters"].as_object().unwrap().len(), "{name}");
-        let input =
-            Measured::of(step.gradient("input").unwrap(), "input", &self.pixel).error(&json["grad_input"], 1e-30);
+        let input = measured("input").error(&json["grad_input"], 1e-30);
         println!(
             "{name}: gradients off by {:.1e} ({}), PyTorch's by {of_parameters:.1e}; of the input {input:.1e}, {of_input:.1e}",
             worst.0, worst.1
@@ -185,22 +200,24 @@ const LAST: [&str; 5] =
 /// The measures of a gradient that the reference has.
 struct Measured {
     norm: f64,
-    /// The inner product with a vector that is a function of the name.
+    /// The inner product with the vector of [`probe`].
     probe: f64,
 }
 
 impl Measured {
-    fn of(gradient: &[f32], name: &str, place: impl Fn(usize) -> usize + Sync) -> Measured {
+    fn of(gradient: &[f32], probe: &[f32]) -> Measured {
         const PIECE: usize = 1 << 16;
-        let stream = Stream::of(&format!("probe.{name}"));
-        let piece = |(piece, numbers): (usize, &[f32])| {
-            let numbers = numbers.iter().enumerate().map(|(i, &number)| (piece * PIECE + i, f64::from(number)));
-            numbers.fold([0.0, 0.0], |[squares, probe], (at, number)| {
-                [squares + number * number, probe + number * f64::from(stream.sym(place(at)))]
-            })
+        let sums = |(gradient, probe): (&[f32], &[f32])| {
+            let mut sums = [0.0; 2];
+            for (&number, &weight) in gradient.iter().zip(probe) {
+                sums[0] += f64::from(number) * f64::from(number);
+                sums[1] += f64::from(number) * f64::from(weight);
+            }
+            sums
         };
         let add = |a: [f64; 2], b: [f64; 2]| [a[0] + b[0], a[1] + b[1]];
-        let [squares, probe] = gradient.par_chunks(PIECE).enumerate().map(piece).reduce(|| [0.0; 2], add);
+        let pieces = gradient.par_chunks(PIECE).zip(probe.par_chunks(PIECE));
+        let [squares, probe] = pieces.map(sums).reduce(|| [0.0; 2], add);
         Measured { norm: squares.sqrt(), probe }
     }
 
@@ -226,8 +243,6 @@ fn networks_of_inverted_residuals_and_dense_blocks_match_the_reference() {
 fn check_all(cases: &str, strict: &Tolerance) {
     let cases: Json = serde_json::from_str(cases).unwrap();
     for json in cases.as_array().unwrap() {
-        let mut case = Case::new(json);
-        case.check(json, Precision::Strict, strict);
-        case.check(json, Precision::Fast, &FAST);
+        Case::new(json).check(json, Precision::Strict, strict).check(json, Precision::Fast, &FAST);
     }
 }
