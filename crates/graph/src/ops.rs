@@ -24,7 +24,6 @@ mod layer_norm;
 mod linear;
 mod local_response_norm;
 mod map;
-mod mish;
 mod number;
 mod one_hot;
 mod pad;
@@ -69,7 +68,6 @@ pub use layer_norm::{LayerNormBackwardData, LayerNormBackwardParameters, LayerNo
 pub use linear::{LinearOp, MatMul, Orientation};
 pub use local_response_norm::{LocalResponseNormBackward, LocalResponseNormOp};
 pub use map::{MapBackward, MapOp};
-pub use mish::{Mish, MishBackward};
 pub use number::NodeOrNumber;
 pub use ocelli_kernels::interpolate::Interpolation;
 pub use one_hot::OneHot;

@@ -48,6 +48,8 @@ pub enum Unary {
     Gelu,
     /// The approximation `x/2 (1 + tanh(√(2/π) (x + 0.044715 x³)))` of [`Gelu`](Self::Gelu).
     GeluTanh,
+    /// `x tanh(ln(1 + eˣ))` (Misra 2019).
+    Mish,
     /// `x²`
     Square,
     /// `√x`
@@ -87,7 +89,7 @@ impl Unary {
             Self::Elu(alpha) if alpha >= 0.0 => Keeps::Output,
             Self::Sqrt | Self::Exp | Self::Reciprocal => Keeps::Output,
             Self::LeakyRelu(_) | Self::Elu(_) => Keeps::Input,
-            Self::Silu | Self::HardSwish | Self::Gelu | Self::GeluTanh => Keeps::Input,
+            Self::Silu | Self::HardSwish | Self::Gelu | Self::GeluTanh | Self::Mish => Keeps::Input,
             Self::Square | Self::Abs | Self::Ln => Keeps::Input,
             Self::Scale(_) | Self::Shift(_) => Keeps::Nothing,
         }
@@ -107,6 +109,7 @@ pub fn unary(op: Unary, x: Source<'_>, y: &mut [f32]) {
         Unary::HardSwish => map(HardSwish, x, y),
         Unary::Gelu => map(Gelu, x, y),
         Unary::GeluTanh => map(GeluTanh, x, y),
+        Unary::Mish => map(Mish, x, y),
         Unary::Square => map(Square, x, y),
         Unary::Sqrt => map(Sqrt, x, y),
         Unary::Abs => map(Abs, x, y),
@@ -133,6 +136,7 @@ pub fn unary_backward(op: Unary, kept: &[f32], dy: Source<'_>, dx: &mut [f32]) {
         Unary::HardSwish => map2(HardSwish, dy, kept, dx),
         Unary::Gelu => map2(Gelu, dy, kept, dx),
         Unary::GeluTanh => map2(GeluTanh, dy, kept, dx),
+        Unary::Mish => map2(Mish, dy, kept, dx),
         Unary::Square => map2(Square, dy, kept, dx),
         Unary::Sqrt => map2(Sqrt, dy, kept, dx),
         Unary::Abs => map2(Abs, dy, kept, dx),

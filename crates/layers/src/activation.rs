@@ -25,6 +25,8 @@ pub enum Activation {
     Silu,
     /// GELU, `x·Φ(x)`.
     Gelu,
+    /// Mish, `x·tanh(ln(1 + eˣ))` (Misra 2019).
+    Mish,
     /// Hard sigmoid, `min(max(x + 3, 0), 6) / 6` (Howard et al. 2019).
     HardSigmoid,
     /// Hard swish, `x·min(max(x + 3, 0), 6) / 6` (Howard et al. 2019).
@@ -47,6 +49,7 @@ impl Layer for Activation {
             Activation::ScaledTanh => x.scaled_tanh(),
             Activation::Silu => x.silu(),
             Activation::Gelu => x.gelu(),
+            Activation::Mish => x.mish(),
             Activation::HardSigmoid => x.hard_sigmoid(1.0 / 6.0, 0.5),
             Activation::HardSwish => x.hard_swish(),
             Activation::Softmax => x.softmax(),

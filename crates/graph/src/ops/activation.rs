@@ -120,6 +120,8 @@ activations! {
     gelu() = Unary::Gelu;
     /// Applies the approximation of [`gelu`](Node::gelu) by a hyperbolic tangent.
     gelu_tanh() = Unary::GeluTanh;
+    /// Applies Mish, `x·tanh(ln(1 + eˣ))` (Misra 2019).
+    mish() = Unary::Mish;
     /// Computes `x²`.
     square() = Unary::Square;
     /// Computes `√x`.

@@ -66,7 +66,7 @@ fn activations() {
     });
     let positive = Tensor::from_fn([2, 5], |i| 0.3 + (i[0] * 5 + i[1]) as f32 * 0.2);
     type Case = (&'static str, fn(&Node) -> Node);
-    let cases: [Case; 17] = [
+    let cases: [Case; 18] = [
         ("relu", Node::relu),
         ("leaky_relu", |x| x.leaky_relu(0.1)),
         ("elu", |x| x.elu(1.3)),
@@ -78,6 +78,7 @@ fn activations() {
         ("hard_swish", |x| x.scale(2.1).hard_swish()),
         ("gelu", Node::gelu),
         ("gelu_tanh", Node::gelu_tanh),
+        ("mish", Node::mish),
         ("square", Node::square),
         ("abs", Node::abs),
         ("exp", Node::exp),

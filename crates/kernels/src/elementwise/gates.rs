@@ -114,3 +114,37 @@ impl BinaryFunction for GeluTanh {
         isa.mul(dy, isa.add(isa.mul_add(half, t, half), curve))
     }
 }
+
+/// Mish, `x t` with `t = tanh(ln(1 + e))` and `e = eˣ`. This is `n / (n + 2)` with `n = e (e + 2)`, which needs one exponential
+/// and cancels nowhere; above 20 it rounds to 1.
+#[derive(Clone, Copy)]
+pub(super) struct Mish;
+
+/// Returns `e` and `n`.
+#[inline(always)]
+fn exponentials<I: Isa>(isa: I, x: I::Vector) -> [I::Vector; 2] {
+    let e = math::exp(isa, x);
+    [e, isa.mul(e, isa.add(e, isa.splat(2.0)))]
+}
+
+impl UnaryFunction for Mish {
+    #[inline(always)]
+    fn apply<I: Isa>(self, isa: I, x: I::Vector) -> I::Vector {
+        let [_, n] = exponentials(isa, isa.min(isa.splat(20.0), x));
+        isa.mul(x, isa.div(n, isa.add(n, isa.splat(2.0))))
+    }
+}
+
+/// `dy (t + x d)` with `d = 4 e (e + 1) / (n + 2)²`
+impl BinaryFunction for Mish {
+    #[inline(always)]
+    fn apply<I: Isa>(self, isa: I, dy: I::Vector, x: I::Vector) -> I::Vector {
+        // The bound keeps the second term near zero, and a NaN is let through.
+        let x = isa.min(isa.splat(20.0), x);
+        let [e, n] = exponentials(isa, x);
+        let sum = isa.add(n, isa.splat(2.0));
+        let two_parts = isa.div(isa.splat(2.0), sum);
+        let d = isa.mul(isa.mul(e, two_parts), isa.mul(isa.add(e, isa.splat(1.0)), two_parts));
+        isa.mul(dy, isa.mul_add(x, d, isa.div(n, sum)))
+    }
+}

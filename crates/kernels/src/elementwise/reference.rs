@@ -20,6 +20,7 @@ pub fn value(op: Unary, x: f64) -> f64 {
         Unary::HardSwish => x * (x + 3.0).clamp(0.0, 6.0) / 6.0,
         Unary::Gelu => x * normal_distribution(x),
         Unary::GeluTanh => 0.5 * x * (1.0 + ((2.0 / PI).sqrt() * (x + 0.044715 * x.powi(3))).tanh()),
+        Unary::Mish => x * (x.max(0.0) + (-x.abs()).exp().ln_1p()).tanh(),
         Unary::Square => x * x,
         Unary::Sqrt => x.sqrt(),
         Unary::Abs => x.abs(),

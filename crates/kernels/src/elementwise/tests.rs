@@ -3,7 +3,7 @@
 use super::testing::{assert_near, assert_same_bits_on_any_threads, numbers, on_every_set};
 use super::*;
 
-const ALL: [Unary; 22] = [
+const ALL: [Unary; 23] = [
     Unary::Sigmoid,
     Unary::Tanh,
     Unary::ScaledTanh,
@@ -18,6 +18,7 @@ const ALL: [Unary; 22] = [
     Unary::HardSwish,
     Unary::Gelu,
     Unary::GeluTanh,
+    Unary::Mish,
     Unary::Square,
     Unary::Sqrt,
     Unary::Abs,
@@ -115,6 +116,24 @@ fn gradients_of_large_arguments_are_finite() {
                 assert!(dx.iter().all(|dx| dx.is_finite()), "{set} {op:?} {x:e}: {dx:?}");
             }
         }
+    });
+}
+
+/// From −100 to 100, where the exponential leaves the range of the numbers on either side.
+#[test]
+fn mish_is_its_definition_everywhere() {
+    let x: Vec<f32> = (0..5000).map(|i| (i as f32 - 2500.0) / 25.0).collect();
+    on_every_set(|set| {
+        let mut y = vec![f32::NAN; x.len()];
+        unary(Unary::Mish, Source::Slice(&x), &mut y);
+        let mut dx = vec![1.0; x.len()];
+        unary_backward(Unary::Mish, &x, Source::InPlace, &mut dx);
+        for ((&x, &y), &dx) in x.iter().zip(&y).zip(&dx) {
+            let exact = value(Unary::Mish, f64::from(x));
+            assert_near(y, exact, 1e-6 * exact.abs() + 1e-37, (set, x));
+            assert_near(dx, derivative(Unary::Mish, f64::from(x)), 2e-6, (set, x));
+        }
+        assert_eq!((y[4999], dx[4999]), (x[4999], 1.0), "{set}");
     });
 }
 

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::layout::Layout;
 use ocelli_graph::ops::{
-    ActivationOp, Arithmetic, ClampOp, ComparisonOp, DropoutOp, Erf, ExtremumOp, Fill, Gram, Identity, LinearOp, Mish,
+    ActivationOp, Arithmetic, ClampOp, ComparisonOp, DropoutOp, Erf, ExtremumOp, Fill, Gram, Identity, LinearOp,
     OneHot, Permute, Power, ReduceKind, ReduceOp, ReshapeOp, SoftmaxOp, StochasticDepthOp,
 };
 use ocelli_kernels::{broadcast::compare, elementwise::Unary};
@@ -25,7 +25,6 @@ pub(super) fn all(export: Export) -> Export {
         .operation(|op: &ExtremumOp, call| binary(call, if op.0 == compare::Extremum::Maximum { "Max" } else { "Min" }))
         .operation(comparison)
         .operation(|_: &Erf, call| call.elementwise("Erf", &[]))
-        .operation(|_: &Mish, call| function_of(call, "Mish"))
         .operation(clamp)
         .operation(|_: &Identity, call| same(call))
         .operation(|_: &DropoutOp, call| same(call))
@@ -96,6 +95,7 @@ fn activation(function: Unary, call: &mut CallWriter<'_>) -> Done {
         Unary::Silu => function_of(call, "Silu"),
         Unary::Gelu => function_of(call, "Gelu"),
         Unary::GeluTanh => function_of(call, "GeluTanh"),
+        Unary::Mish => function_of(call, "Mish"),
     }
 }
 
