@@ -1,6 +1,7 @@
 //! How well embeddings tell people apart.
 
 use crate::{Error, Result, Roc};
+use ocelli_kernels::distance::squared_distances;
 use ocelli_tensor::Tensor;
 use serde::Serialize;
 
@@ -31,11 +32,12 @@ pub fn distance_matrix(embeddings: &Tensor) -> Result<Tensor> {
             embeddings.shape().len()
         )));
     };
-    let row = |i: usize| &embeddings.data()[i * features..][..features];
     let mut distances = Tensor::try_zeros([samples, samples])?;
     for i in 0..samples {
+        let (before, from_here) = embeddings.data().split_at(i * features);
+        squared_distances(&from_here[..features], before, &mut distances.data_mut()[i * samples..][..i]);
         for j in 0..i {
-            let distance = super::gallery::squared_distance(row(i), row(j)).sqrt();
+            let distance = distances.data()[i * samples + j].sqrt();
             distances.data_mut()[i * samples + j] = distance;
             distances.data_mut()[j * samples + i] = distance;
         }

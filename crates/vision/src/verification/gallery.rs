@@ -87,15 +87,11 @@ pub struct Identification<'a> {
     pub distance: f32,
 }
 
-/// Computes the squared Euclidean distance, with several sums, so that rounding errors stay small.
-pub(super) fn squared_distance(x: &[f32], y: &[f32]) -> f32 {
-    let mut sums = [0f32; 8];
-    let (x_blocks, y_blocks) = (x.chunks_exact(8), y.chunks_exact(8));
-    let rest: f32 = x_blocks.remainder().iter().zip(y_blocks.remainder()).map(|(x, y)| (x - y) * (x - y)).sum();
-    for (x, y) in x_blocks.zip(y_blocks) {
-        sums.iter_mut().zip(x).zip(y).for_each(|((sum, x), y)| *sum += (x - y) * (x - y));
-    }
-    sums.iter().sum::<f32>() + rest
+/// Computes the Euclidean distance of two embeddings.
+fn distance(x: &[f32], y: &[f32]) -> f32 {
+    let mut squared = [0.0];
+    squared_distances(x, y, &mut squared);
+    squared[0].sqrt()
 }
 
 impl Gallery {
@@ -232,7 +228,7 @@ impl Gallery {
                 return Identification { person: None, nearest: None, distance: f32::INFINITY };
             };
             let embedding = &self.content.embeddings[index * features..][..features];
-            let distance = squared_distance(query, embedding).sqrt();
+            let distance = distance(query, embedding);
             let nearest = Some(self.content.names[person as usize].as_str());
             let person = nearest.filter(|_| distance <= self.content.threshold);
             Identification { person, nearest, distance }
@@ -420,7 +416,7 @@ mod tests {
             let queries = Tensor::uniform([1100, features], Key::new(6));
             let answers = gallery.identify_all(&queries).unwrap();
             for (query, answer) in queries.data().chunks(features).zip(&answers) {
-                let distances = x.data().chunks(features).map(|row| squared_distance(query, row).sqrt());
+                let distances = x.data().chunks(features).map(|row| distance(query, row));
                 let nearest = distances.enumerate().min_by(|a, b| a.1.total_cmp(&b.1)).unwrap();
                 assert!((nearest.1 - answer.distance).abs() < 1e-5);
                 assert_eq!(answer.person.is_some(), answer.distance <= 0.5);
