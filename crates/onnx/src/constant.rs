@@ -353,6 +353,15 @@ mod tests {
         assert!(half(0x7E00).is_nan());
     }
 
+    /// Products of the other axes would be past the largest number.
+    #[test]
+    fn arrays_without_elements_may_have_long_axes() {
+        let shape = vec![1 << 40, 0, 1 << 40];
+        let array = Array { shape: shape.clone(), data: Data::Float(Vec::new()) };
+        assert_eq!(array.permuted(&[1, 2, 0]).shape, [0, 1 << 40, 1 << 40]);
+        assert_eq!(array.broadcast(&shape), Some(array));
+    }
+
     #[test]
     fn axes_are_moved_and_repeated() {
         let array = Array { shape: vec![2, 3], data: Data::Float(vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0]) };
