@@ -207,6 +207,7 @@ struct Measured {
 impl Measured {
     fn of(gradient: &[f32], probe: &[f32]) -> Measured {
         const PIECE: usize = 1 << 16;
+        assert_eq!(gradient.len(), probe.len(), "a weight for each number");
         let sums = |(gradient, probe): (&[f32], &[f32])| {
             let mut sums = [0.0; 2];
             for (&number, &weight) in gradient.iter().zip(probe) {

@@ -67,7 +67,7 @@ fn has_vector(instruction: &str) -> bool {
     ["%xmm", "%ymm", "%zmm"].iter().any(|register| instruction.contains(register))
 }
 
-/// What a program's listing says of its kernels.
+/// The inner loops of a program, and the intrinsics that it calls.
 #[derive(Debug, Default)]
 pub struct Listing {
     /// Inner loops with multiply-adds.

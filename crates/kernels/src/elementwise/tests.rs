@@ -134,6 +134,9 @@ fn mish_is_its_definition_everywhere() {
             assert_near(dx, derivative(Unary::Mish, f64::from(x)), 2e-6, (set, x));
         }
         assert_eq!((y[4999], dx[4999]), (x[4999], 1.0), "{set}");
+        let mut flat = [1.0];
+        unary_backward(Unary::Mish, &[-200.0], Source::InPlace, &mut flat);
+        assert_eq!(flat, [0.0], "{set}");
     });
 }
 
