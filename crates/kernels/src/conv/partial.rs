@@ -1,6 +1,7 @@
 //! The sum of filter gradients that several pieces of the work have computed.
 
 use crate::Accumulate;
+use crate::cache::LINE;
 use crate::parallel::each_piece;
 
 /// Elements that one task adds over the pieces: long enough to pay for the task.
@@ -26,18 +27,23 @@ pub(super) fn add_pieces(sums: &[f32], dw: &mut [f32], accumulate: Accumulate) {
 /// Adds gradients that were summed transposed, `[out, in]`, into `dw` of `[in, out]`, in the order of the pieces.
 pub(super) fn add_transposed_pieces(sums: &[f32], outs: usize, dw: &mut [f32], accumulate: Accumulate) {
     let (len, ins) = (dw.len(), dw.len() / outs);
-    each_piece(dw, TRANSPOSED_ROWS * outs, &|index, dw| {
-        if accumulate == Accumulate::Set {
-            dw.fill(0.0);
-        }
-        for sum in sums.chunks_exact(len) {
-            for (out, sum) in sum.chunks_exact(ins).enumerate() {
-                let sum = &sum[index * TRANSPOSED_ROWS..];
-                dw[out..].iter_mut().step_by(outs).zip(sum).for_each(|(dw, sum)| *dw += sum);
+    each_piece(dw, LINE * outs, &|index, dw| {
+        for first in (0..outs).step_by(LINE) {
+            // The sums of a square are transposed here: columns of `dw` may lie in one set of the caches.
+            let mut square = [[0.0; LINE]; LINE];
+            if accumulate == Accumulate::Add {
+                for (row, dw) in dw.chunks_exact(outs).enumerate() {
+                    square.iter_mut().zip(&dw[first..]).for_each(|(column, dw)| column[row] = *dw);
+                }
+            }
+            for sum in sums.chunks_exact(len) {
+                for (column, sum) in square.iter_mut().zip(sum[first * ins..].chunks_exact(ins)) {
+                    column.iter_mut().zip(&sum[index * LINE..]).for_each(|(column, sum)| *column += sum);
+                }
+            }
+            for (row, dw) in dw.chunks_exact_mut(outs).enumerate() {
+                dw[first..].iter_mut().zip(&square).for_each(|(dw, column)| *dw = column[row]);
             }
         }
     });
 }
-
-/// Rows of `dw` that one task adds: as many elements of each column are neighbours in the sums, in one cache line.
-const TRANSPOSED_ROWS: usize = 16;

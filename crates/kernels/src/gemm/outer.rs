@@ -28,7 +28,7 @@ const BAND: usize = 192;
 const RESULT_ROWS: usize = 256;
 
 /// Fewest rows of the result that one task sums, where there are as many: they use what the task packs.
-const LEAST_BLOCK: usize = 128;
+const LEAST_BLOCK: usize = 32;
 
 /// Tasks for each thread.
 const TASKS: usize = 2;

@@ -47,6 +47,11 @@ const PIECE_PANELS: usize = 4;
 /// Rows of a piece, at least: a panel is then used for some tiles.
 const PIECE_ROWS: usize = 96;
 
+/// Most pieces, of fewer rows and panels, into which what would be a single piece is cut; and fewest rows of these: two
+/// tiles.
+const FEW_PIECES: usize = 4;
+const FEW_ROWS: usize = 24;
+
 /// Fewest panels for which rows of the left operand are copied: for fewer the copy costs more than it saves.
 const COPIED_PANELS: usize = 8;
 
@@ -316,9 +321,14 @@ impl<'a> Task<'a> {
         // Rows are cut first: a piece copies its rows, if at all, for all of its panels. An even number of blocks divides among two
         // and four threads.
         let row_blocks = rows.div_ceil(block_rows()).max((rows / PIECE_ROWS).min(PIECES));
-        let row_blocks = if row_blocks > 1 { row_blocks.next_multiple_of(2) } else { 1 };
+        let mut row_blocks = if row_blocks > 1 { row_blocks.next_multiple_of(2) } else { 1 };
+        let mut groups = PIECES.div_ceil(row_blocks).min(panels.div_ceil(PIECE_PANELS)).max(1);
+        if row_blocks * groups == 1 {
+            // One piece would leave a second thread idle.
+            groups = panels.min(FEW_PIECES);
+            row_blocks = (FEW_PIECES / groups).min(rows / FEW_ROWS).max(1);
+        }
         let most_rows = rows.div_ceil(row_blocks);
-        let groups = PIECES.div_ceil(row_blocks).min(panels.div_ceil(PIECE_PANELS)).max(1);
         let group = panels.div_ceil(groups);
         let groups = panels.div_ceil(group);
         each(row_blocks * groups, &|index| {

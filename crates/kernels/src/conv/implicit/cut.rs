@@ -6,7 +6,9 @@ use std::ops::Range;
 use super::band::{Band, Channels, Layout, MOST_SEGMENTS, Spacing};
 use super::problem::Problem;
 use crate::cache;
+use crate::gemm::tile::VECTORS;
 use crate::gemm::wanted_pieces;
+use ocelli_simd::MOST_LANES;
 
 /// Depth of a block: 64 channels of 3 × 3 taps. Its panel of 16 columns, 36 KiB, is a little more than the first-level
 /// cache, yet shorter blocks are slower, because each passes over the destination again: 3 × 3 on 64 channels at 224 px
@@ -18,6 +20,9 @@ const WHOLE_DEPTH: usize = 640;
 
 /// Channels of a block are a multiple of this, so that copies are of whole vectors.
 const CHANNELS_STEP: usize = 8;
+
+/// Columns of a block are a multiple of this: whole panels of any set.
+const COLUMNS_STEP: usize = VECTORS * MOST_LANES;
 
 /// Elements of the scratch of a filter gradient's band (256 KiB), whose outputs are the depth of a block and decide the
 /// bits.
@@ -42,6 +47,13 @@ const IMAGE: usize = 64;
 
 /// Fewest panels of a task, for the same reason: they use the scratch that the task fills.
 const TASK_PANELS: usize = 4;
+
+/// Tasks into which what would be a single one is cut below these bounds: it would leave a second thread idle (7 × 7 from
+/// 192 to 16 channels, stride 2, on 16 images of 8 × 8: 0.62 and 0.30 ms).
+const FEW_TASKS: usize = 4;
+
+/// Fewest outputs of such a band: two tiles.
+const FEW_PIXELS: usize = 24;
 
 /// The depth of a problem in blocks: channels of a group, and rows of taps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,12 +193,20 @@ impl Tasks {
         let blocks = Blocks::new(problem);
         let pixel = Spacing::of(problem).apart(problem, blocks.channels).max(1);
         let mut bands = Bands::new(problem, pixel, band_scratch(), usize::MAX);
-        let pieces = |bands: &Bands| bands.count() * problem.groups;
-        while pieces(&bands) < wanted {
-            let Some(smaller) = bands.smaller(problem, BAND_PIXELS) else { break };
-            bands = smaller;
+        let mut cut = |wanted: usize, least_pixels, least_panels| {
+            let pieces = |bands: &Bands| bands.count() * problem.groups;
+            while pieces(&bands) < wanted {
+                let Some(smaller) = bands.smaller(problem, least_pixels) else { break };
+                bands = smaller;
+            }
+            let pieces = pieces(&bands).max(1);
+            let parts = wanted.div_ceil(pieces).min(panels.div_ceil(least_panels)).max(1);
+            (pieces * parts, parts)
+        };
+        let (tasks, mut parts) = cut(wanted, BAND_PIXELS, TASK_PANELS);
+        if tasks == 1 {
+            (_, parts) = cut(wanted.min(FEW_TASKS), FEW_PIXELS, 1);
         }
-        let parts = wanted.div_ceil(pieces(&bands).max(1)).min(panels.div_ceil(TASK_PANELS)).max(1);
         let panels_of_task = even(panels, panels.div_ceil(parts));
         Self { blocks, bands, panels: panels_of_task, panel_parts: panels.div_ceil(panels_of_task) }
     }
@@ -207,12 +227,21 @@ const FILTER_PIXELS: usize = 384;
 /// Most elements of the partial sums of all pieces together, if there is more than one piece (16 MiB).
 const PARTIAL_SUMS: usize = 4 << 20;
 
-/// The tasks of a filter gradient, each with a block of channels of a group and a piece of the bands.
+/// Fewest columns of the filter that a task of its gradient computes, where they are cut: they use the scratch that the
+/// task fills.
+const TASK_COLUMNS: usize = 64;
+
+/// The tasks of a filter gradient, each with a block of channels of a group, a block of the filter's columns and a piece
+/// of the bands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FilterTasks {
     pub channels: usize,
     /// Blocks of channels in a group.
     pub channel_blocks: usize,
+    /// Columns of the filter of a task.
+    pub columns: usize,
+    /// Blocks of columns in a group.
+    pub column_blocks: usize,
     pub bands: Bands,
     /// Bands of a piece.
     pub bands_of_piece: usize,
@@ -230,12 +259,20 @@ impl FilterTasks {
         let wanted = wanted_pieces(problem.flops());
         let pieces = wanted.div_ceil(channel_blocks * problem.groups).min(PARTIAL_SUMS / problem.filter_len()).max(1);
         let bands_of_piece = bands.count().div_ceil(pieces).max(1);
-        Self { channels, channel_blocks, bands, bands_of_piece, pieces: bands.count().div_ceil(bands_of_piece) }
+        let pieces = bands.count().div_ceil(bands_of_piece);
+        // Few pixels of few channels are one piece, however many columns the filter has. A power of two divides among
+        // two and four threads.
+        let column_blocks = wanted / (channel_blocks * problem.groups * pieces.max(1));
+        let column_blocks = column_blocks.min(problem.width / TASK_COLUMNS).max(1);
+        let columns = problem.width.div_ceil(1 << column_blocks.ilog2()).next_multiple_of(COLUMNS_STEP);
+        let columns = columns.min(problem.width).max(1);
+        let column_blocks = problem.width.div_ceil(columns);
+        Self { channels, channel_blocks, columns, column_blocks, bands, bands_of_piece, pieces }
     }
 
     /// Returns the number of tasks of a piece.
     pub fn count(&self, problem: &Problem) -> usize {
-        self.channel_blocks * problem.groups
+        self.channel_blocks * self.column_blocks * problem.groups
     }
 
     /// Returns the number of elements of the partial sums: those of the pieces, and those of all pieces together where

@@ -3,7 +3,9 @@
 //! The depth of these products are the outputs of the batch. A band of them is short enough for its panel of `dy` to stay
 //! in the first-level cache; the sums of the bands are added in memory. Tasks take blocks of channels, so that most sums
 //! are whole in one task; where channels are few, bands are dealt out to pieces with sums of their own, which are added in
-//! a fixed order.
+//! a fixed order, and few bands to tasks of some columns each.
+
+use std::ops::Range;
 
 use ocelli_simd::{InstructionSet, Isa, Kernel, dispatch_on};
 
@@ -46,20 +48,25 @@ pub(super) fn run(
         if partial { (&mut workspace[..tasks.pieces * len], Accumulate::Set) } else { (&mut *dw, accumulate) };
     let dw_of = Shared::new(sums);
     let (problem, tasks) = (&problem, &tasks);
-    // A block of channels over a piece of the bands.
+    // A block of channels and of columns over a piece of the bands.
     let task = |index: usize| {
         let (piece, index) = (index / tasks.count(problem), index % tasks.count(problem));
+        let (index, column) = (index / tasks.column_blocks, index % tasks.column_blocks * tasks.columns);
         let (group, block) = (index / tasks.channel_blocks, index % tasks.channel_blocks);
         let start = block * tasks.channels;
         let channels = Channels { group, range: start..problem.depth.min(start + tasks.channels) };
-        let offset = if partial { piece * len } else { 0 };
+        let columns = column..problem.width.min(column + tasks.columns);
+        let (offset, first_band) = (if partial { piece * len } else { 0 }, piece * tasks.bands_of_piece);
         let [inputs, outputs] = scratch_lens(set, problem, tasks);
         // Outside of the kernel: the instruction set does not reach into a closure.
         scratch::with(inputs + outputs, |scratch| {
             let (inputs, outputs) = scratch.split_at_mut(inputs);
             let dw = dw_of;
             let accumulate = first;
-            let task = Task { set, problem, tasks, piece, channels, x, dy, dw, offset, accumulate, inputs, outputs };
+            let bands = first_band..tasks.bands.count().min(first_band + tasks.bands_of_piece);
+            let columns = columns.clone();
+            let task =
+                Task { set, problem, tasks, bands, channels, columns, x, dy, dw, offset, accumulate, inputs, outputs };
             dispatch_on(set, task);
         });
     };
@@ -82,7 +89,7 @@ pub(super) fn run(
 /// Returns the number of elements of a band of inputs and of its outputs, packed.
 fn scratch_lens(set: InstructionSet, problem: &Problem, tasks: &FilterTasks) -> [usize; 2] {
     let inputs = tasks.bands.scratch_len(problem, tasks.channels, Spacing::OddLines);
-    [inputs, Panels::new(set, tasks.bands.most_pixels(), problem.width).packed_len()]
+    [inputs, Panels::new(set, tasks.bands.most_pixels(), tasks.columns).packed_len()]
 }
 
 /// Returns the scratch memory that a task takes of its thread.
@@ -109,13 +116,16 @@ fn add_merged(g: &Conv2dGeometry, problem: &Problem, sums: &[f32], dw: &mut [f32
     }
 }
 
-/// A task: a block of channels over the bands of a piece.
+/// A task: a block of channels and of columns over the bands of a piece.
 struct Task<'a> {
     set: InstructionSet,
     problem: &'a Problem,
     tasks: &'a FilterTasks,
-    piece: usize,
+    /// Bands of the piece.
+    bands: Range<usize>,
     channels: Channels,
+    /// Columns of the filter.
+    columns: Range<usize>,
     x: &'a [f32],
     dy: &'a [f32],
     dw: Shared<'a>,
@@ -133,17 +143,15 @@ impl Kernel for Task<'_> {
 
     #[inline(always)]
     fn run<I: Isa>(mut self, isa: I) {
-        let (problem, tasks) = (self.problem, self.tasks);
-        let bands = &tasks.bands;
-        let first = self.piece * tasks.bands_of_piece;
-        for index in first..bands.count().min(first + tasks.bands_of_piece) {
-            let band = bands.band(problem, index);
-            let panels = Panels::new(self.set, band.pixels(), problem.width);
+        let problem = self.problem;
+        for index in self.bands.clone() {
+            let band = self.tasks.bands.band(problem, index);
+            let panels = Panels::new(self.set, band.pixels(), self.columns.len());
             self.pack(isa, &band, &panels);
             let layout = Layout::new(problem, &band, self.channels.range.len(), Spacing::OddLines);
             let (band, channels) = (&band, &self.channels);
             isa.call(Fill { problem, band, channels, layout: &layout, x: self.x, scratch: &mut *self.inputs });
-            let accumulate = if index == first { self.accumulate } else { Accumulate::Add };
+            let accumulate = if index == self.bands.start { self.accumulate } else { Accumulate::Add };
             self.multiply(isa, &layout, &panels, accumulate);
         }
     }
@@ -158,7 +166,7 @@ impl Task<'_> {
         let mut pixels = 0..0;
         for position in band.lines(problem) {
             pixels = pixels.end..pixels.end + band.columns.len();
-            let dy = &self.dy[position * distance + self.channels.group * problem.width..];
+            let dy = &self.dy[position * distance + self.channels.group * problem.width + self.columns.start..];
             for panel in 0..panels.count() {
                 let panel = panels.panel(panel);
                 let to = &mut self.outputs[panel.start..][pixels.start * panel.width..pixels.end * panel.width];
@@ -184,7 +192,7 @@ impl Task<'_> {
             let panel = panels.panel(panel);
             let b = &self.outputs[panel.start..][..pixels * panel.width];
             let most = most_rows::<I>(panel.vectors);
-            let place = self.offset + channels.group * problem.width + panel.column;
+            let place = self.offset + channels.group * problem.width + self.columns.start + panel.column;
             for tap_row in 0..problem.rows.taps {
                 let a = &self.inputs[layout.tap(tap_row)..];
                 assert!((pixels - 1) * layout.pixel + layout.run <= a.len(), "the outputs of a band read its scratch");

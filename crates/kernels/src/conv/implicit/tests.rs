@@ -1,6 +1,8 @@
 use super::super::naive::{conv2d_backward_filter, conv2d_forward};
 use super::super::{Algorithm, Conv2dGeometry, Conv2dSettings, Padding, Pass};
 use super::Implicit;
+use super::cut::FilterTasks;
+use super::problem::Problem;
 use crate::cache::testing::on_other_caches;
 use crate::scratch::recorder::taken_here;
 use crate::{Accumulate, Epilogue};
@@ -54,6 +56,21 @@ fn errors_stay_small_over_many_pixels() {
     conv2d_backward_filter(&g, &x, &dy, &mut exact, Accumulate::Set);
     let error = relative_error(&got, &exact);
     assert!(error <= 3e-6, "{error}");
+}
+
+/// One band of pixels, of few channels, is work for several threads where the filters are many.
+#[test]
+fn gradients_of_many_filters_are_cut_by_filters() {
+    let blocks = |g| FilterTasks::new(&Problem::forward(&g, Pass::BackwardFilter)).column_blocks;
+    for (input, filter, stride, expected) in [
+        ([1, 56, 56, 6], [3, 3, 6, 1024], 3, 16),
+        ([4, 16, 16, 32], [3, 3, 32, 512], 2, 8),
+        ([1, 10, 9, 5], [3, 3, 5, 300], 1, 4),
+        ([8, 56, 56, 64], [3, 3, 64, 128], 1, 1),
+        ([1, 4, 4, 8], [3, 3, 8, 512], 1, 1),
+    ] {
+        assert_eq!(blocks(same(input, filter, stride)), expected, "{input:?} and {filter:?}");
+    }
 }
 
 /// Large enough to be stored past the caches.

@@ -61,6 +61,9 @@ const COLUMNS: usize = 32;
 /// Number of tasks, or a multiple, that keeps a few threads evenly busy.
 const TASKS: usize = 8;
 
+/// Most blocks of tiles, short ones, into which what would be a single task is cut.
+const FEW_TASKS: usize = 4;
+
 /// Fewest columns of a task, since each transforms the inputs by itself: with 64 columns that is a tenth of its work.
 const TASK_COLUMNS: usize = 64;
 
@@ -109,7 +112,13 @@ impl Plan {
             (blocks, (tasks / blocks).clamp(1, c.output.channels.div_ceil(SMALL_TASK_COLUMNS)))
         } else if blocks < TASKS {
             let blocks = blocks.next_power_of_two();
-            (blocks, (TASKS / blocks).min(c.output.channels.div_ceil(TASK_COLUMNS)))
+            let groups = (TASKS / blocks).min(c.output.channels.div_ceil(TASK_COLUMNS));
+            if blocks * groups == 1 {
+                // One task would leave a second thread idle.
+                (prev_power_of_two(tiles.count / SMALL_TASK_TILES).min(FEW_TASKS), groups)
+            } else {
+                (blocks, groups)
+            }
         } else {
             (blocks.next_multiple_of(TASKS), 1)
         };
