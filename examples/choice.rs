@@ -17,7 +17,7 @@ use ocelli::{
 };
 use output::check_writable;
 use serde::Serialize;
-use shapes::task;
+use shapes::{Network, layer::Operation, task};
 use std::{
     path::PathBuf,
     process::ExitCode,
@@ -41,6 +41,10 @@ struct Arguments {
     /// Index of the first convolution.
     #[arg(long, default_value_t = 0)]
     first: u64,
+    /// Measures the convolutions of the published networks instead, and the sizes of docs/benchmarks.md: each with one
+    /// image and with the batch of a training step.
+    #[arg(long, conflicts_with_all = ["count", "first"])]
+    networks: bool,
     /// Duration in milliseconds of the measurement of each algorithm.
     #[arg(long, default_value_t = 30)]
     milliseconds: u64,
@@ -69,7 +73,7 @@ struct Row {
 struct Timed {
     algorithm: &'static str,
     milliseconds: f64,
-    /// Estimated cost in multiply-adds at the peak.
+    /// Estimated cost in multiply-adds of vectors at the peak.
     cost: f64,
 }
 
@@ -98,12 +102,11 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
     }
     arguments.common.start()?;
     let set = InstructionSet::current();
-    say(format!("{} convolutions on {set}, {} threads", arguments.count, rayon::current_num_threads()))?;
+    let list = if arguments.networks { of_networks() } else { drawn(arguments) };
+    say(format!("{} convolutions on {set}, {} threads", list.len(), rayon::current_num_threads()))?;
     let time = Duration::from_millis(arguments.milliseconds);
     let mut rows = Vec::new();
-    let drawn = arguments.first..arguments.first + arguments.count;
-    let drawn = drawn.map(|number| (number.to_string(), draw(arguments.common.seed, number)));
-    for (name, g) in named().into_iter().map(|g| ("named".to_string(), g)).chain(drawn) {
+    for (name, g) in list {
         for pass in Pass::ALL {
             // Run on one of the pool's threads, as a plan runs its steps.
             let row = rayon::scope(|_| set.scoped(|| measure(&name, &g, pass, time)));
@@ -131,6 +134,30 @@ fn run(arguments: &Arguments) -> ocelli::Result<()> {
         }
         None => Ok(()),
     }
+}
+
+/// Returns the convolutions of the networks, each once.
+fn of_networks() -> Vec<(String, Conv2dGeometry)> {
+    let mut list: Vec<(String, Conv2dGeometry)> = Vec::new();
+    let networks = Network::all();
+    for (network, layer) in networks.iter().flat_map(Network::named_layers) {
+        if let Operation::Convolution(convolution) = &layer.operation {
+            for batch in [1, layer.batch] {
+                let g = convolution.geometry(batch);
+                if list.iter().all(|(_, other)| *other != g) {
+                    list.push((format!("{network} {}", layer.name), g));
+                }
+            }
+        }
+    }
+    list
+}
+
+/// Returns the named convolutions and those that are drawn.
+fn drawn(arguments: &Arguments) -> Vec<(String, Conv2dGeometry)> {
+    let drawn = arguments.first..arguments.first + arguments.count;
+    let drawn = drawn.map(|number| (number.to_string(), draw(arguments.common.seed, number)));
+    named().into_iter().map(|g| ("named".to_string(), g)).chain(drawn).collect()
 }
 
 /// Returns convolutions for which the choice was wrong once: filters as long as the image, and nearly as large.
@@ -198,7 +225,7 @@ fn draw_once(stream: &mut Stream) -> Option<Conv2dGeometry> {
 
 fn measure(name: &str, g: &Conv2dGeometry, pass: Pass, time: Duration) -> Row {
     let timed = |algorithm: &'static dyn Algorithm, best: f64| {
-        let cost = algorithm.cost(g, pass).total();
+        let cost = algorithm.cost(g, pass);
         Timed { algorithm: algorithm.name(), milliseconds: milliseconds(g, pass, algorithm, time, best), cost }
     };
     let shortest = |list: &[Timed]| list.iter().map(|timed| timed.milliseconds).fold(f64::INFINITY, f64::min);

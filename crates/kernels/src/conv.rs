@@ -52,5 +52,5 @@ pub mod winograd;
 mod tests;
 
 pub use algorithm::{ALGORITHMS, Algorithm, Pass, by_name, planned};
-pub use choice::{Choice, Cost, Precision, choose};
+pub use choice::{Choice, Precision, choose};
 pub use geometry::{Axis, Conv2dGeometry, Conv2dSettings, ConvMode, GeometryError, Padding};

@@ -1,6 +1,6 @@
 //! The ways to compute a convolution, as an ordered list.
 
-use super::choice::{Cost, Precision};
+use super::choice::Precision;
 use super::depthwise::Depthwise;
 use super::geometry::Conv2dGeometry;
 use super::im2col::Im2col;
@@ -63,8 +63,12 @@ pub trait Algorithm: Sync {
         None
     }
 
-    /// Estimates the cost of the pass, for the choice among algorithms.
-    fn cost(&self, g: &Conv2dGeometry, pass: Pass) -> Cost;
+    /// Estimates the time of the pass, for the choice among algorithms, in multiply-adds of vectors at the machine's peak.
+    ///
+    /// The constants of each algorithm are those of two threads of an Intel Xeon, with AVX2 and with AVX-512 (0.075 ns for a
+    /// unit), as `examples/choice.rs` measures them. They are compared only with one another, so that another peak changes
+    /// little.
+    fn cost(&self, g: &Conv2dGeometry, pass: Pass) -> f64;
 
     /// Returns the number of elements of the prepared filter; 0 where the filter is used as it is. The backward-filter
     /// pass has none.

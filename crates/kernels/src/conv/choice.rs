@@ -28,27 +28,9 @@ pub enum Precision {
     Bf16,
 }
 
-/// Cost of a pass, in the time of one scalar multiply-add at the machine's peak.
-///
-/// The constants of each algorithm are those of two threads, of Zen 3 with AVX2 (0.01 ns for a unit) and of an Intel Xeon
-/// with AVX-512 (0.005 ns), as `examples/choice.rs` measures them; they are compared only with one another, so that
-/// another peak changes little.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Cost {
-    /// Multiply-adds that are executed, including those of padding and of lanes that channels leave unfilled.
-    pub multiply_adds: f64,
-    /// Share of the peak that the multiply-adds reach, in (0, 1].
-    pub efficiency: f64,
-    /// Everything else: elements that are copied, transformed or moved through memory, and vectors that are stored.
-    pub others: f64,
-}
-
-impl Cost {
-    /// Returns the whole cost.
-    #[must_use]
-    pub fn total(&self) -> f64 {
-        self.multiply_adds / self.efficiency + self.others
-    }
+/// Returns the number of vectors of the current instruction set that hold so many neighbouring elements.
+pub(super) fn vectors(numbers: usize) -> f64 {
+    numbers.div_ceil(lanes()) as f64
 }
 
 /// Rounds a number of neighbouring elements up to whole vectors of the current instruction set.
@@ -60,7 +42,7 @@ pub(super) fn filled(numbers: usize) -> f64 {
 /// more.
 pub(super) fn storing(numbers: usize, stored: f64, in_part: f64) -> f64 {
     let is_whole = numbers.is_multiple_of(lanes());
-    stored * numbers.div_ceil(lanes()) as f64 + if is_whole { 0.0 } else { in_part }
+    stored * vectors(numbers) + if is_whole { 0.0 } else { in_part }
 }
 
 fn lanes() -> usize {
@@ -121,7 +103,7 @@ pub fn choose(g: &Conv2dGeometry, pass: Pass, precision: Precision) -> Choice {
     let mut best: Option<(&'static dyn Algorithm, f64)> = None;
     let mut second: Option<(&'static dyn Algorithm, f64)> = None;
     for algorithm in planned().iter().copied().filter(fit) {
-        let cost = algorithm.cost(g, pass).total();
+        let cost = algorithm.cost(g, pass);
         if best.is_none_or(|(_, least)| cost < least) {
             second = best.replace((algorithm, cost));
         } else if second.is_none_or(|(_, least)| cost < least) {

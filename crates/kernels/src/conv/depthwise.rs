@@ -17,7 +17,7 @@ use ocelli_simd::{InstructionSet, Stores, dispatch_on};
 
 use self::axis::Direction;
 use super::algorithm::{Algorithm, Pass, assert_operands};
-use super::choice::{Cost, filled};
+use super::choice::{filled, vectors};
 use super::geometry::Conv2dGeometry;
 use super::partial::add_pieces;
 use crate::gemm::finish::Finish;
@@ -33,26 +33,21 @@ pub struct Depthwise;
 /// channels), so that its start-up cost is small, and the rows that it reads beside its own are few.
 const TASK: usize = 1 << 20;
 
-/// Share of the peak that the multiply-adds reach, beside memory traffic: 3 × 3 on 128 channels in the second-level
-/// cache reaches 0.43 by gathers and 0.29 in the gradient of the filter.
-const EFFICIENCY: f64 = 0.25;
+/// Cost of a multiply-add of vectors, beside memory traffic: 3 × 3 on 128 channels in the second-level cache takes 2.3 by
+/// gathers and 3.4 in the gradient of the filter.
+const MULTIPLY_ADD: f64 = 2.77;
 
 /// Extra cost of a border column, which is computed alone, over an inner one.
 const BORDER: f64 = 1.0;
 
 /// Extra cost of a partial vector through one tap, where taps are not neighbours.
-const IN_PART: f64 = 250.0;
+const IN_PART: f64 = 6.11;
 
 /// Cost of an element through memory.
-const MOVED: f64 = 8.0;
+const MOVED: f64 = 0.762;
 
 /// Most partial sums of a filter gradient.
 const PARTIAL_SUMS: usize = 32;
-
-/// Returns the number of rows of a task, for `row` multiply-adds in a row: a function of the geometry alone.
-fn rows_per_task(row: usize) -> usize {
-    TASK.div_ceil(row.max(1))
-}
 
 /// Multiply-adds of a small task, some 10 µs: of them a picture's few rows are cut into as many as balance the load.
 const SMALL_TASK: usize = 1 << 17;
@@ -60,16 +55,16 @@ const SMALL_TASK: usize = 1 << 17;
 /// Most small tasks.
 const SMALL_TASKS: usize = 16;
 
-/// Returns the number of rows of a task that gathers, of so many rows with `row` multiply-adds each.
-fn gathered_rows_per_task(rows: usize, row: usize) -> usize {
+/// Returns the number of rows of a task, of so many rows with `row` multiply-adds each: a function of the geometry alone.
+fn rows_per_task(rows: usize, row: usize) -> usize {
     let multiply_adds = rows.saturating_mul(row);
     let tasks = (multiply_adds / SMALL_TASK).min(SMALL_TASKS).max(multiply_adds / TASK);
-    rows.div_ceil(if tasks > 1 { tasks.next_multiple_of(2) } else { 1 })
+    rows.div_ceil(if tasks > 1 { tasks.next_multiple_of(2) } else { 1 }).max(1)
 }
 
 fn filter_rows_per_task(g: &Conv2dGeometry) -> usize {
     let rows = g.batch * g.out_h;
-    rows_per_task((g.out_w * g.out_c).saturating_mul(g.patch_len())).max(rows.div_ceil(PARTIAL_SUMS))
+    rows_per_task(rows, (g.out_w * g.out_c).saturating_mul(g.patch_len())).max(rows.div_ceil(PARTIAL_SUMS))
 }
 
 impl Algorithm for Depthwise {
@@ -81,16 +76,15 @@ impl Algorithm for Depthwise {
         g.group_in_c() == 1 && g.group_out_c() == 1
     }
 
-    fn cost(&self, g: &Conv2dGeometry, _pass: Pass) -> Cost {
+    fn cost(&self, g: &Conv2dGeometry, _pass: Pass) -> f64 {
         let taps = (g.kernel_h * g.kernel_w) as f64;
         let seen = g.output_pixels() as f64 * taps;
         let [_, span] = g.spans();
         let border = ((span - 1) as f64 / g.out_w.max(1) as f64).min(1.0);
-        let multiply_adds = seen * filled(g.in_c) * (1.0 + BORDER * border);
+        let multiply_adds = MULTIPLY_ADD * seen * vectors(g.in_c) * (1.0 + BORDER * border);
         let is_whole = filled(g.in_c) == g.in_c as f64 || (g.stride_w, g.dilation_w) == (1, 1);
         let in_part = if is_whole { 0.0 } else { seen * IN_PART };
-        let others = in_part + MOVED * (g.input_len() + g.output_len()) as f64;
-        Cost { multiply_adds, efficiency: EFFICIENCY, others }
+        multiply_adds + in_part + MOVED * (g.input_len() + g.output_len()) as f64
     }
 
     fn workspace(&self, g: &Conv2dGeometry, pass: Pass) -> usize {
@@ -184,7 +178,7 @@ fn gather(
     };
     let set = InstructionSet::current();
     let row_len = width * g.out_c;
-    let rows = gathered_rows_per_task(destination.len() / row_len, row_len.saturating_mul(g.patch_len()));
+    let rows = rows_per_task(destination.len() / row_len, row_len.saturating_mul(g.patch_len()));
     let (finish, accumulate) = (Finish::of(epilogue), epilogue.accumulate);
     let stores = stores(g, accumulate, destination);
     let band = |task: usize, destination: &mut [f32]| {

@@ -15,7 +15,6 @@ mod plan;
 use self::patches::{add_patches, copy_patches};
 use self::plan::{Plan, Slab};
 use super::algorithm::{Algorithm, Pass, assert_operands};
-use super::choice::Cost;
 use super::geometry::Conv2dGeometry;
 use super::partial::add_pieces;
 use crate::gemm::{Matrix, MatrixMut, Order, Threads, gemm_on_scratch, gemm_packed_scratch};
@@ -35,7 +34,7 @@ impl Algorithm for Im2col {
         true
     }
 
-    fn cost(&self, g: &Conv2dGeometry, pass: Pass) -> Cost {
+    fn cost(&self, g: &Conv2dGeometry, pass: Pass) -> f64 {
         cost::cost(g, pass)
     }
 

@@ -33,7 +33,6 @@ use self::band::Spacing;
 use self::cut::{FilterTasks, Tasks};
 use self::problem::Problem;
 use super::algorithm::{Algorithm, Pass, assert_operands};
-use super::choice::Cost;
 use super::geometry::Conv2dGeometry;
 use crate::{Accumulate, Epilogue, Scratch};
 
@@ -56,7 +55,7 @@ impl Algorithm for Implicit {
         rows * columns.max(LEAST_SPANNED_COLUMNS) <= MOST_SPANNED
     }
 
-    fn cost(&self, g: &Conv2dGeometry, pass: Pass) -> Cost {
+    fn cost(&self, g: &Conv2dGeometry, pass: Pass) -> f64 {
         cost::cost(g, pass)
     }
 

@@ -4,8 +4,10 @@
 //! `[images, height · width · channels]`. Strided 1×1 filters are left to [`super::implicit`], which gathers their
 //! pixels. The gradient of a 1×1 filter is a sum of outer products, one for each pixel.
 
+use ocelli_simd::MOST_LANES;
+
 use super::algorithm::{Algorithm, Pass, assert_operands};
-use super::choice::{Cost, filled, storing};
+use super::choice::{storing, vectors};
 use super::geometry::{Conv2dGeometry, ConvMode};
 use super::implicit::Implicit;
 use super::partial::{add_pieces, add_transposed_pieces};
@@ -46,27 +48,30 @@ fn patches_lie_in_input(g: &Conv2dGeometry) -> bool {
     g.groups == 1 && unpadded && (one_pixel || whole_image)
 }
 
-/// Share of the peak that the multiply-adds reach, beside stores. Fitted, like all of these, to the layers that
-/// `examples/choice.rs` draws.
-const EFFICIENCY: f64 = 0.86;
+/// Cost of a multiply-add of vectors, beside stores; and in the gradient of the filter. Fitted, like all of these, to the
+/// layers that `examples/choice.rs` measures.
+const MULTIPLY_ADD: f64 = 1.15;
+const MULTIPLY_ADD_FILTER: f64 = 1.11;
 
 /// Cost of storing a vector of outputs, and the extra cost of a partial one.
-const STORED: f64 = 90.0;
-const STORED_IN_PART: f64 = 300.0;
+const STORED: f64 = 2.84;
+const STORED_IN_PART: f64 = 42.6;
 
-/// Cost of adding to an element of the filter's gradient, once for so many pixels.
-const SUMMED: f64 = 70.0;
-const SUMMED_PIXELS: f64 = 384.0;
+/// Cost of adding to a vector of the filter's gradient, once for so many pixels.
+const SUMMED: f64 = 6.5;
+const SUMMED_PIXELS: f64 = 192.0;
 
 /// Cost of a pixel in the gradient of the filter, beside its multiply-adds.
-const PIXEL: f64 = 470.0;
+const PIXEL: f64 = 24.4;
 
-/// Cost of an element through memory.
-const MOVED: f64 = 3.0;
+/// Cost of an element through memory; and in the gradient of the filter.
+const MOVED: f64 = 0.369;
+const MOVED_FILTER: f64 = 0.931;
 
-/// Largest filter, in elements, whose gradient is computed transposed; above it the transposition costs more than it
-/// saves.
+/// Largest filter, in elements, whose gradient is computed transposed, and fewest pixels; beyond them the transposition
+/// costs more than it saves.
 const TRANSPOSED: usize = 1 << 16;
+const TRANSPOSED_PIXELS: usize = 4096;
 
 /// The gradient of a 1×1 filter as a sum of outer products.
 struct FilterGradient {
@@ -81,7 +86,11 @@ impl FilterGradient {
         if (g.kernel_h, g.kernel_w) != (1, 1) || g.filter_len() == 0 || g.output_pixels() == 0 {
             return None;
         }
-        let transposed = g.out_c > g.in_c && g.filter_len() <= TRANSPOSED;
+        // The vectors of the sums then lie along `x`: they are to be whole.
+        let transposed = g.out_c > g.in_c
+            && g.in_c.is_multiple_of(MOST_LANES)
+            && g.filter_len() <= TRANSPOSED
+            && g.output_pixels() >= TRANSPOSED_PIXELS;
         let (left, right) = if transposed { (g.out_c, g.in_c) } else { (g.in_c, g.out_c) };
         Some(Self { products: OuterProducts::new(g.output_pixels(), left, right), transposed })
     }
@@ -130,26 +139,26 @@ impl Algorithm for Pointwise {
         patches_lie_in_input(g)
     }
 
-    fn cost(&self, g: &Conv2dGeometry, pass: Pass) -> Cost {
+    fn cost(&self, g: &Conv2dGeometry, pass: Pass) -> f64 {
         let pixels = g.output_pixels() as f64;
         let (depth, width) = match pass {
             Pass::Forward => (g.patch_len(), g.out_c),
             Pass::BackwardData => (g.out_c, g.patch_len()),
             Pass::BackwardFilter => {
-                if FilterGradient::of(g).is_none() {
+                let Some(gradient) = FilterGradient::of(g) else {
                     return Implicit.cost(&as_one_pixel(g), pass);
-                }
-                (g.in_c.min(g.out_c), g.in_c.max(g.out_c))
+                };
+                if gradient.transposed { (g.out_c, g.in_c) } else { (g.in_c, g.out_c) }
             }
         };
-        let multiply_adds = pixels * depth as f64 * filled(width);
+        let results = depth as f64 * vectors(width);
         let moved = (g.input_len() + g.output_len()) as f64;
         if pass == Pass::BackwardFilter {
-            let sums = SUMMED * multiply_adds / SUMMED_PIXELS;
-            return Cost { multiply_adds, efficiency: 0.95, others: sums + PIXEL * pixels + 3.0 * MOVED * moved };
+            let summed = SUMMED * (pixels / SUMMED_PIXELS).ceil();
+            return results * (MULTIPLY_ADD_FILTER * pixels + summed) + PIXEL * pixels + MOVED_FILTER * moved;
         }
-        let others = pixels * storing(width, STORED, STORED_IN_PART) + MOVED * moved;
-        Cost { multiply_adds, efficiency: EFFICIENCY, others }
+        let stored = storing(width, STORED, STORED_IN_PART);
+        pixels * (MULTIPLY_ADD * results + stored) + MOVED * moved
     }
 
     fn prepared_len(&self, g: &Conv2dGeometry, pass: Pass) -> usize {

@@ -29,32 +29,35 @@ use self::correlation::{Correlation, correlate};
 use self::filters::Filters;
 use self::transform::{F2, F2Of5, F4, Minimal, Taps};
 use super::algorithm::{Algorithm, Pass, assert_operands};
-use super::choice::{Cost, Precision, filled};
+use super::choice::{Precision, filled, vectors};
 use super::geometry::Conv2dGeometry;
 use crate::gemm::dots::DOT_COLUMNS;
 use crate::{Accumulate, Epilogue, Scratch};
 
-/// Share of the peak that the products of the planes reach, beside the costs below. Fitted, like all of these, to the
-/// layers that `examples/choice.rs` draws.
-const EFFICIENCY: f64 = 1.0;
+/// Cost of a multiply-add of the planes' products, beside the costs below; where few channels are written; and in the
+/// gradient of the filter. Fitted, like all of these, to the layers that `examples/choice.rs` measures.
+const MULTIPLY_ADD: f64 = 1.21;
+const MULTIPLY_ADD_NARROW: f64 = 3.13;
+const MULTIPLY_ADD_FILTER: f64 = 1.45;
 
-/// Share of the peak where few channels are written.
-const EFFICIENCY_NARROW: f64 = 0.2;
+/// Cost of transforming a vector of a plane and storing or starting its products; for 5 × 5 filters; and in the gradient
+/// of the filter.
+const TRANSFORM: f64 = 24.9;
+const TRANSFORM_OF_5: f64 = 19.6;
+const TRANSFORM_FILTER: f64 = 18.4;
 
-/// Share of the peak in the gradient of the filter.
-const EFFICIENCY_FILTER: f64 = 0.93;
+/// Cost of reading a vector of the transformed filter; if that fits the second-level cache of no core; and of summing and
+/// transforming one of its gradient.
+const FILTER: f64 = 5.91;
+const FILTER_FAR: f64 = 10.7;
+const FILTER_GRADIENT: f64 = 33.2;
 
-/// Cost of transforming an element of a plane and storing or starting its products; and in the gradient of the filter.
-const TRANSFORM: f64 = 26.0;
-const TRANSFORM_FILTER: f64 = 15.0;
-
-/// Cost of reading an element of the transformed filter; and of summing and transforming one of its gradient.
-const FILTER: f64 = 6.5;
-const FILTER_GRADIENT: f64 = 20.0;
+/// Elements of a transformed filter above which it is far (2 MiB).
+const FAR: usize = 1 << 19;
 
 /// Cost of an image element through memory; and in the gradient of the filter.
-const MOVED: f64 = 3.0;
-const MOVED_FILTER: f64 = 20.0;
+const MOVED: f64 = 0.612;
+const MOVED_FILTER: f64 = 0.191;
 
 /// Convolution by F(M×M, R×R) on tiles of `T = M + R - 1` inputs: R×R filters, stride 1, no dilation, one group.
 #[derive(Clone, Copy, Debug)]
@@ -91,21 +94,24 @@ where
         Precision::Fast
     }
 
-    fn cost(&self, g: &Conv2dGeometry, pass: Pass) -> Cost {
+    fn cost(&self, g: &Conv2dGeometry, pass: Pass) -> f64 {
         let (height, width, written) = match pass {
             Pass::Forward | Pass::BackwardFilter => (g.out_h, g.out_w, g.out_c),
             Pass::BackwardData => (g.in_h, g.in_w, g.in_c),
         };
         let tiles = (g.batch * height.div_ceil(M) * width.div_ceil(M)) as f64;
-        let (planes, in_c, out_c) = ((T * T) as f64, filled(g.in_c), filled(g.out_c));
-        let (efficiency, transform, filter, moved) = match pass {
-            Pass::BackwardFilter => (EFFICIENCY_FILTER, TRANSFORM_FILTER, FILTER_GRADIENT, MOVED_FILTER),
-            _ if written <= DOT_COLUMNS => (EFFICIENCY_NARROW, TRANSFORM, FILTER, MOVED),
-            _ => (EFFICIENCY, TRANSFORM, FILTER, MOVED),
+        let planes = (T * T) as f64;
+        let products = planes * filled(g.in_c) * vectors(g.out_c);
+        let filter = if products <= vectors(FAR) { FILTER } else { FILTER_FAR };
+        let transform = if R == 5 { TRANSFORM_OF_5 } else { TRANSFORM };
+        let (multiply_add, transform, filter, moved) = match pass {
+            Pass::BackwardFilter => (MULTIPLY_ADD_FILTER, TRANSFORM_FILTER, FILTER_GRADIENT, MOVED_FILTER),
+            _ if written <= DOT_COLUMNS => (MULTIPLY_ADD_NARROW, transform, filter, MOVED),
+            _ => (MULTIPLY_ADD, transform, filter, MOVED),
         };
-        let transformed = transform * tiles * planes * (in_c + out_c);
-        let others = transformed + filter * planes * in_c * out_c + moved * (g.input_len() + g.output_len()) as f64;
-        Cost { multiply_adds: tiles * planes * in_c * out_c, efficiency, others }
+        let transformed = transform * tiles * planes * (vectors(g.in_c) + vectors(g.out_c));
+        let moved = moved * (g.input_len() + g.output_len()) as f64;
+        (multiply_add * tiles + filter) * products + transformed + moved
     }
 
     fn prepared_len(&self, g: &Conv2dGeometry, pass: Pass) -> usize {

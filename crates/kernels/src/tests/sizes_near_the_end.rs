@@ -55,7 +55,7 @@ fn convolutions() {
         large += usize::from(g.input_len().max(g.output_len()).max(g.filter_len()) > 1 << 31);
         for pass in Pass::ALL {
             for algorithm in ALGORITHMS.iter().filter(|algorithm| algorithm.supports(&g, pass)) {
-                let cost = algorithm.cost(&g, pass).total();
+                let cost = algorithm.cost(&g, pass);
                 assert!(cost.is_finite() && cost >= 0.0, "{} {pass:?} costs {cost}: {g:?}", algorithm.name());
                 let _ = (algorithm.workspace(&g, pass), algorithm.prepared_len(&g, pass));
                 let _ = algorithm.scratch(&g, pass).bytes();

@@ -1,15 +1,15 @@
-//! The cost of a pass. The constants are fitted to the convolutions that `examples/choice.rs` draws.
+//! The cost of a pass. The constants are fitted to the convolutions that `examples/choice.rs` measures.
 
 use super::plan::Plan;
 use crate::conv::algorithm::{Algorithm, Pass};
-use crate::conv::choice::{Cost, filled, storing};
+use crate::conv::choice::{storing, vectors};
 use crate::conv::geometry::Conv2dGeometry;
 use crate::conv::pointwise::Pointwise;
 
 /// Cost constants of a pass.
 struct Times {
-    /// Share of the peak that the multiply-adds reach, beside the costs below.
-    efficiency: f64,
+    /// Cost of a multiply-add of vectors, beside the costs below.
+    multiply_add: f64,
     /// Cost of an element of a patch.
     patch: f64,
     /// Cost of a run of neighbouring elements of a patch, beside its elements.
@@ -24,18 +24,18 @@ struct Times {
 }
 
 const FORWARD: Times =
-    Times { efficiency: 0.8, patch: 20.0, run: 320.0, stored: 250.0, stored_in_part: 0.0, moved: 3.0, filter: 65.0 };
+    Times { multiply_add: 1.24, patch: 1.08, run: 39.8, stored: 33.7, stored_in_part: 0.0, moved: 0.831, filter: 39.1 };
 
 const BACKWARD_DATA: Times =
-    Times { efficiency: 0.67, patch: 23.0, run: 290.0, stored: 100.0, stored_in_part: 400.0, moved: 8.0, filter: 70.0 };
+    Times { multiply_add: 1.22, patch: 3.55, run: 16.0, stored: 14.7, stored_in_part: 11.8, moved: 1.32, filter: 9.57 };
 
 const BACKWARD_FILTER: Times =
-    Times { efficiency: 0.65, patch: 40.0, run: 430.0, stored: 60.0, stored_in_part: 0.0, moved: 13.0, filter: 40.0 };
+    Times { multiply_add: 1.6, patch: 1.54, run: 36.2, stored: 6.1, stored_in_part: 0.0, moved: 0.937, filter: 6.82 };
 
 /// Depth of a block of the product.
 const BLOCK: usize = 600;
 
-pub(super) fn cost(g: &Conv2dGeometry, pass: Pass) -> Cost {
+pub(super) fn cost(g: &Conv2dGeometry, pass: Pass) -> f64 {
     let patch = g.patch_len();
     let times = match pass {
         Pass::Forward => FORWARD,
@@ -45,8 +45,7 @@ pub(super) fn cost(g: &Conv2dGeometry, pass: Pass) -> Cost {
     let filter = times.filter * g.filter_len() as f64;
     if Pointwise::NEW.supports(g, pass) {
         // The same products, and the filter is packed each time.
-        let pointwise = Pointwise::NEW.cost(g, pass);
-        return Cost { others: pointwise.others + filter, ..pointwise };
+        return Pointwise::NEW.cost(g, pass) + filter;
     }
     let rows = (g.output_pixels() * g.groups) as f64;
     let (depth, width, blocks) = match pass {
@@ -60,6 +59,6 @@ pub(super) fn cost(g: &Conv2dGeometry, pass: Pass) -> Cost {
         false => times.patch * patch as f64 + times.run * runs as f64,
     };
     let moved = times.moved * (g.input_len() + g.output_len()) as f64;
-    let others = rows * (copied + stored) + moved + filter;
-    Cost { multiply_adds: rows * depth as f64 * filled(width), efficiency: times.efficiency, others }
+    let multiply_adds = times.multiply_add * depth as f64 * vectors(width);
+    rows * (multiply_adds + copied + stored) + moved + filter
 }
