@@ -61,11 +61,11 @@ const BLOCK: usize = 600;
 
 pub(super) fn cost(g: &Conv2dGeometry, pass: Pass) -> f64 {
     let moved = MOVED * (g.input_len() + g.output_len() + g.filter_len()) as f64;
-    let problem = |problem: Problem| {
+    let of_problem = |problem: Problem| {
         let multiplied = if pass == Pass::BackwardFilter { filter(&problem) } else { correlation(&problem) };
         multiplied + copied(&problem, pass) + PROBLEM
     };
-    Problem::all(g, pass).map(problem).fold(moved, |sum, problem| sum + problem)
+    moved + Problem::all(g, pass).map(of_problem).sum::<f64>()
 }
 
 /// Returns the cost of the products of the forward pass, or of the gradient of the input.
@@ -109,7 +109,7 @@ fn copied(problem: &Problem, pass: Pass) -> f64 {
     let inside = columns.outputs_inside(0..columns.outputs).len();
     let (runs, run) =
         if columns.dilation == 1 && groups == 1 { (1, columns.taps * depth) } else { (columns.taps, depth) };
-    let copied = (inside * runs) as f64 * (RUN + COPIED * vectors(run));
-    let border = ((columns.outputs - inside) * columns.taps) as f64 * (BORDER_RUN + COPIED * vectors(depth));
+    let copied = inside as f64 * runs as f64 * (RUN + COPIED * vectors(run));
+    let border = (columns.outputs - inside) as f64 * columns.taps as f64 * (BORDER_RUN + COPIED * vectors(depth));
     lines * (LINE + copied + border)
 }
