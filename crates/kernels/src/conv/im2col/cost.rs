@@ -32,6 +32,9 @@ const BACKWARD_DATA: Times =
 const BACKWARD_FILTER: Times =
     Times { multiply_add: 1.6, patch: 1.54, run: 36.2, stored: 6.1, stored_in_part: 0.0, moved: 0.937, filter: 6.82 };
 
+/// Cost of a pass, beside all of these.
+const PASS: f64 = 5000.0;
+
 /// Depth of a block of the product.
 const BLOCK: usize = 600;
 
@@ -60,5 +63,5 @@ pub(super) fn cost(g: &Conv2dGeometry, pass: Pass) -> f64 {
     };
     let moved = times.moved * (g.input_len() + g.output_len()) as f64;
     let multiply_adds = times.multiply_add * depth as f64 * vectors(width);
-    rows * (multiply_adds + copied + stored) + moved + filter
+    rows * (multiply_adds + copied + stored) + moved + filter + PASS
 }
