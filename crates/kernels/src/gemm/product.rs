@@ -12,7 +12,7 @@ use super::prefetch::BlockPrefetcher;
 use super::stream::Streams;
 use super::thin::gemm_thin;
 use super::tile::{Product, Segment, Strides, VECTORS, even_tiles, narrow_tile_rows, tile, tile_rows};
-use super::{FAR, PARALLEL_FLOPS, PIECES, Threads};
+use super::{FAR, PARALLEL_FLOPS, PIECES, PIECES_OF_ONE, Threads};
 use crate::parallel::{each, each_piece};
 use crate::stores::stores_for_product;
 use crate::{Accumulate, Epilogue, cache, scratch};
@@ -47,9 +47,7 @@ const PIECE_PANELS: usize = 4;
 /// Rows of a piece, at least: a panel is then used for some tiles.
 const PIECE_ROWS: usize = 96;
 
-/// Most pieces, of fewer rows and panels, into which what would be a single piece is cut; and fewest rows of these: two
-/// tiles.
-const FEW_PIECES: usize = 4;
+/// Fewest rows of a piece of what would be a single one: two tiles.
 const FEW_ROWS: usize = 24;
 
 /// Fewest panels for which rows of the left operand are copied: for fewer the copy costs more than it saves.
@@ -324,9 +322,8 @@ impl<'a> Task<'a> {
         let mut row_blocks = if row_blocks > 1 { row_blocks.next_multiple_of(2) } else { 1 };
         let mut groups = PIECES.div_ceil(row_blocks).min(panels.div_ceil(PIECE_PANELS)).max(1);
         if row_blocks * groups == 1 {
-            // One piece would leave a second thread idle.
-            groups = panels.min(FEW_PIECES);
-            row_blocks = (FEW_PIECES / groups).min(rows / FEW_ROWS).max(1);
+            groups = panels.min(PIECES_OF_ONE);
+            row_blocks = (PIECES_OF_ONE / groups).min(rows / FEW_ROWS).max(1);
         }
         let most_rows = rows.div_ceil(row_blocks);
         let group = panels.div_ceil(groups);

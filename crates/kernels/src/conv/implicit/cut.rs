@@ -3,12 +3,13 @@
 
 use std::ops::Range;
 
+use ocelli_simd::MOST_LANES;
+
 use super::band::{Band, Channels, Layout, MOST_SEGMENTS, Spacing};
 use super::problem::Problem;
 use crate::cache;
 use crate::gemm::tile::VECTORS;
-use crate::gemm::wanted_pieces;
-use ocelli_simd::MOST_LANES;
+use crate::gemm::{PIECES_OF_ONE, wanted_pieces};
 
 /// Depth of a block: 64 channels of 3 × 3 taps. Its panel of 16 columns, 36 KiB, is a little more than the first-level
 /// cache, yet shorter blocks are slower, because each passes over the destination again: 3 × 3 on 64 channels at 224 px
@@ -48,11 +49,7 @@ const IMAGE: usize = 64;
 /// Fewest panels of a task, for the same reason: they use the scratch that the task fills.
 const TASK_PANELS: usize = 4;
 
-/// Tasks into which what would be a single one is cut below these bounds: it would leave a second thread idle (7 × 7 from
-/// 192 to 16 channels, stride 2, on 16 images of 8 × 8: 0.62 and 0.30 ms).
-const FEW_TASKS: usize = 4;
-
-/// Fewest outputs of such a band: two tiles.
+/// Fewest outputs of a band of what would be a single task: two tiles.
 const FEW_PIXELS: usize = 24;
 
 /// The depth of a problem in blocks: channels of a group, and rows of taps.
@@ -205,7 +202,7 @@ impl Tasks {
         };
         let (tasks, mut parts) = cut(wanted, BAND_PIXELS, TASK_PANELS);
         if tasks == 1 {
-            (_, parts) = cut(wanted.min(FEW_TASKS), FEW_PIXELS, 1);
+            (_, parts) = cut(wanted.min(PIECES_OF_ONE), FEW_PIXELS, 1);
         }
         let panels_of_task = even(panels, panels.div_ceil(parts));
         Self { blocks, bands, panels: panels_of_task, panel_parts: panels.div_ceil(panels_of_task) }

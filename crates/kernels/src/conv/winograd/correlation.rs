@@ -16,7 +16,7 @@ use crate::gemm::finish::{Destination, Finish, Rows, store, store_vector};
 use crate::gemm::panels::lanes;
 use crate::gemm::stream::Streams;
 use crate::gemm::tile::{Product, Segment, Strides, VECTORS, even_tiles, most_rows, tile};
-use crate::gemm::{FAR, PARALLEL_FLOPS};
+use crate::gemm::{FAR, PARALLEL_FLOPS, PIECES_OF_ONE};
 use crate::parallel::each_or_one;
 use crate::{Accumulate, Epilogue, Scratch, scratch};
 
@@ -60,9 +60,6 @@ const COLUMNS: usize = 32;
 
 /// Number of tasks, or a multiple, that keeps a few threads evenly busy.
 const TASKS: usize = 8;
-
-/// Most blocks of tiles, short ones, into which what would be a single task is cut.
-const FEW_TASKS: usize = 4;
 
 /// Fewest columns of a task, since each transforms the inputs by itself: with 64 columns that is a tenth of its work.
 const TASK_COLUMNS: usize = 64;
@@ -114,8 +111,7 @@ impl Plan {
             let blocks = blocks.next_power_of_two();
             let groups = (TASKS / blocks).min(c.output.channels.div_ceil(TASK_COLUMNS));
             if blocks * groups == 1 {
-                // One task would leave a second thread idle.
-                (prev_power_of_two(tiles.count / SMALL_TASK_TILES).min(FEW_TASKS), groups)
+                (prev_power_of_two(tiles.count / SMALL_TASK_TILES).min(PIECES_OF_ONE), groups)
             } else {
                 (blocks, groups)
             }
